@@ -1,0 +1,1 @@
+//! The chat, as a library so that tests can start it.
