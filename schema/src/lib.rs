@@ -14,3 +14,7 @@ pub mod trace;
 pub mod validator;
 pub mod value;
 pub mod wire;
+
+pub use identity::{Identity, IdentityKey};
+pub use timestamp::Timestamp;
+pub use wire::{ClientMessage, QueryId, RequestId, ServerMessage, SessionId, StateVersion};
