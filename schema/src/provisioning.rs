@@ -208,9 +208,9 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
         Event::IdentityVerified { .. } | Event::Refreshed { .. } | Event::SignedOut { .. } => {
             (state, Vec::new())
         }
-        Event::Committed { version, ts } => answer(state, version, |key, newest| {
-            open(key, newest, ts)
-        }),
+        Event::Committed { version, ts } => {
+            answer(state, version, |key, newest| open(key, newest, ts))
+        }
         Event::Refused { version } => answer(state, version, |key, newest| {
             close(key, newest, Reason::Refused)
         }),

@@ -148,9 +148,7 @@ fn is_out_of_date(state: &State, event: &Event) -> bool {
         Event::Committed { version, .. }
         | Event::Refused { version }
         | Event::Failed { version } => match state {
-            State::Provisioning { run_version, .. } => {
-                *version < *run_version || *version > newest
-            }
+            State::Provisioning { run_version, .. } => *version < *run_version || *version > newest,
             State::Unprovisioned { .. } | State::Provisioned { .. } => true,
         },
         Event::Retried { version } => *version != newest,
@@ -217,7 +215,9 @@ impl World {
     /// else presented in between; and what waited runs as whoever sent it.
     fn check_open(&mut self, version: IdentityVersion, at: Timestamp) {
         assert_eq!(version, self.state.version());
-        let key = self.presented_under(version).expect("somebody is presented");
+        let key = self
+            .presented_under(version)
+            .expect("somebody is presented");
         let (answered, _) = *self
             .commits
             .iter()
@@ -228,9 +228,10 @@ impl World {
         for between in run_version..=version {
             assert_eq!(self.presented_under(between), Some(key));
         }
-        for (_, held) in self.held.drain(..) {
-            assert_eq!(&held, key, "held work runs as the person who sent it");
+        for (_, held) in &self.held {
+            assert_eq!(held, key, "held work runs as the person who sent it");
         }
+        self.held.clear();
     }
 
     /// A refresh by the same person neither closes an open gate nor gives up a run.
@@ -301,7 +302,10 @@ impl World {
         ];
         for event in late {
             assert!(is_out_of_date(&self.state, &event));
-            assert_eq!(step(self.state.clone(), event), (self.state.clone(), vec![]));
+            assert_eq!(
+                step(self.state.clone(), event),
+                (self.state.clone(), vec![])
+            );
         }
     }
 

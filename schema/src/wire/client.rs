@@ -251,15 +251,23 @@ fn args<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Args, D::Error> {
 impl Args {
     /// Reads arguments from the text of a JSON array.
     pub fn from_json(text: &str) -> Args {
-        let list = match serde_json::from_str::<Json>(text) {
-            Ok(Json::Array(list)) => list,
-            Ok(_) => return Args::Invalid("arguments must be an array".to_owned()),
-            Err(error) => return Args::Invalid(format!("arguments are not valid JSON: {error}")),
-        };
-        list.iter()
-            .map(Value::from_json)
-            .collect::<Result<_, _>>()
-            .map_or_else(|error| Args::Invalid(error.to_string()), Args::Ok)
+        serde_json::from_str(text).map_or_else(|_| Args::Invalid(why_invalid(text)), Args::Ok)
+    }
+}
+
+/// Why a text holds no arguments. The parser's own words would add a line and a column of a text nobody wrote, so
+/// the refusal is found a second time in a tree.
+fn why_invalid(text: &str) -> String {
+    match serde_json::from_str::<Json>(text) {
+        Ok(Json::Array(list)) => list
+            .iter()
+            .find_map(|json| Value::from_json(json).err())
+            .map_or_else(
+                || "arguments are not valid values".to_owned(),
+                |e| e.to_string(),
+            ),
+        Ok(_) => "arguments must be an array".to_owned(),
+        Err(error) => format!("arguments are not valid JSON: {error}"),
     }
 }
 

@@ -23,8 +23,8 @@ mod shared;
 mod tests;
 
 pub use client::{
-    AddQuery, Args, Authenticate, Call, ClientMessage, Connect, Credential, ModifyQuerySet, PathText,
-    QuerySetModification, TelemetryEvent,
+    AddQuery, Args, Authenticate, Call, ClientMessage, Connect, Credential, ModifyQuerySet,
+    PathText, QuerySetModification, TelemetryEvent,
 };
 pub use server::{
     ActionResponse, AuthError, CallFailure, ClockStamp, MutationResponse, ServerMessage,

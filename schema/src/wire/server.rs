@@ -3,9 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
-use super::{
-    Journal, MessageError, QueryId, RequestId, StateVersion, check_length, present, tag,
-};
+use super::{Journal, MessageError, QueryId, RequestId, StateVersion, check_length, present, tag};
 use crate::timestamp::Timestamp;
 use crate::value::Value;
 
