@@ -35,12 +35,18 @@ impl Error {
 
     /// An ordinary error: its text is for developers.
     pub fn new(message: impl fmt::Display) -> Error {
-        Error { thrown: Thrown { message: format!("Uncaught Error: {message}"), data: None } }
+        Error { thrown: Thrown { message: format!("Uncaught Error: {message}"), data: None, is_fault: false } }
     }
 
     /// An error of Vestibule's own, whose text is told as it is.
     pub(crate) fn plain(message: impl fmt::Display) -> Error {
-        Error { thrown: Thrown { message: message.to_string(), data: None } }
+        Error { thrown: Thrown { message: message.to_string(), data: None, is_fault: false } }
+    }
+
+    /// The error of a function that panicked.
+    pub(crate) fn panicked(path: &impl fmt::Display, panic: &str) -> Error {
+        let message = format!("Uncaught Error: {path} panicked: {panic}");
+        Error { thrown: Thrown { message, data: None, is_fault: true } }
     }
 
     /// The data of an application error.
@@ -75,7 +81,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
         if let Some(DatabaseError::Query(QueryError::InvalidCursor { message })) = any.downcast_ref() {
             // Clients start a pagination again when they see this data, also where the text is redacted.
             let data = object! { "isConvexSystemError" => true, "paginationError" => "InvalidCursor" };
-            return Error { thrown: Thrown { message: message.to_string(), data: Some(Value::Object(data)) } };
+            return Error { thrown: Thrown { message: message.to_string(), data: Some(Value::Object(data)), is_fault: false } };
         }
         Error::new(error)
     }
@@ -88,6 +94,8 @@ pub struct Thrown {
     pub message: String,
     /// The data of an application error, for clients.
     pub data: Option<Value>,
+    /// The function broke rather than said no: it panicked.
+    pub is_fault: bool,
 }
 
 impl Thrown {
@@ -96,7 +104,7 @@ impl Thrown {
             Value::String(text) => text.clone(),
             other => other.to_json().to_string(),
         };
-        Thrown { message: format!("Uncaught ConvexError: {shown}"), data: Some(data) }
+        Thrown { message: format!("Uncaught ConvexError: {shown}"), data: Some(data), is_fault: false }
     }
 
     /// The text a client receives: the request id alone where `redacted`, the whole story in development.

@@ -10,7 +10,7 @@ use vestibule_schema::value::{Value, check_value};
 
 use super::error::{Error, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
-use crate::auth::Caller;
+use super::runner::{Call, Origin};
 
 /// The functions, immutable while the server runs.
 #[derive(Default)]
@@ -64,29 +64,24 @@ impl Registry {
         self.functions.get(path)
     }
 
-    /// The function at `path`, for a caller that wants a `kind`. Functions that do not exist and functions that the
-    /// caller may not call are refused in the same words.
-    pub fn find(&self, path: &FunctionPath, kind: FunctionKind, caller: &Caller) -> Result<&Arc<Registered>> {
-        let function = self.find_any(path, caller)?;
+    /// The function that `call` names, when it is of `kind`.
+    pub fn find(&self, kind: FunctionKind, call: &Call) -> Result<&Arc<Registered>> {
+        let function = self.find_any(call)?;
         if function.kind() != kind {
-            let actual = function.kind().name();
-            let wanted = kind.name();
-            return Err(Error::plain(format!(
-                "Trying to execute {path} as {wanted}, but it is defined as {actual}."
-            )));
+            let (path, wanted, actual) = (&call.path, kind.name(), function.kind().name());
+            return Err(Error::plain(format!("Trying to execute {path} as {wanted}, but it is defined as {actual}.")));
         }
         Ok(function)
     }
 
-    /// The function at `path`, of whatever kind.
-    pub fn find_any(&self, path: &FunctionPath, caller: &Caller) -> Result<&Arc<Registered>> {
-        let visible = |function: &&Arc<Registered>| {
-            function.visibility == Visibility::Public || caller.may_call_internal()
-        };
+    /// The function that `call` names, of whatever kind. Functions that do not exist and functions that the caller
+    /// may not call are refused in the same words.
+    pub fn find_any(&self, call: &Call) -> Result<&Arc<Registered>> {
+        let may_call_internal = call.origin == Origin::Function || call.caller.may_call_internal();
         self.functions
-            .get(path)
-            .filter(visible)
-            .ok_or_else(|| Error::plain(format!("Could not find public function for '{path}'.")))
+            .get(&call.path)
+            .filter(|function| function.visibility == Visibility::Public || may_call_internal)
+            .ok_or_else(|| Error::plain(format!("Could not find public function for '{}'.", call.path)))
     }
 }
 

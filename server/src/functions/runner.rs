@@ -10,6 +10,7 @@ use vestibule_schema::value::Value;
 use super::context::{Execution, MutationCtx, QueryCtx};
 use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
+use super::Functions;
 use super::registry::{Registered, Registry};
 use crate::auth::Caller;
 use crate::database::{
@@ -27,6 +28,17 @@ pub struct Call {
     pub args: Value,
     /// Whom it runs as.
     pub caller: Caller,
+    /// Where the call comes from.
+    pub origin: Origin,
+}
+
+/// Where a call comes from: functions may call internal functions, clients may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client, over whatever transport.
+    Client,
+    /// Another function, or the server itself.
+    Function,
 }
 
 /// How a function ended.
@@ -86,7 +98,7 @@ pub fn run_query(
     let tx = Transaction::read_only(view, environment);
     let ts = tx.snapshot_ts();
     let mut ctx = QueryCtx { execution: Execution::new(tx, call.caller.clone(), journal) };
-    let result = registry.find(&call.path, FunctionKind::Query, &call.caller).and_then(|function| {
+    let result = registry.find(FunctionKind::Query, call).and_then(|function| {
         let Body::Query(body) = &function.body else { unreachable!("the registry was asked for a query") };
         checked(function, environment, &call.args, || body(&mut ctx, call.args.clone()))
     });
@@ -143,7 +155,7 @@ fn run_mutation_body<'v>(
     call: &Call,
 ) -> MutationBodyRun<'v> {
     let mut ctx = MutationCtx { execution: Execution::new(tx, call.caller.clone(), None) };
-    let result = registry.find(&call.path, FunctionKind::Mutation, &call.caller).and_then(|function| {
+    let result = registry.find(FunctionKind::Mutation, call).and_then(|function| {
         let Body::Mutation(body) = &function.body else { unreachable!("the registry was asked for a mutation") };
         checked(function, environment, &call.args, || body(&mut ctx, call.args.clone()))
     });
@@ -163,7 +175,7 @@ fn checked(
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let what = panic_text(&*panic);
         tracing::error!(path = %function.path, panic = what, "a function panicked");
-        Err(Error::plain(format!("Uncaught Error: {} panicked: {what}", function.path)))
+        Err(Error::panicked(&function.path, what))
     })?;
     function.check_result(&result, &environment.catalog, bytes_max)?;
     Ok(result)
@@ -186,16 +198,24 @@ pub type OnFinish = Box<dyn FnOnce(std::result::Result<MutationRun, SystemError>
 
 /// A mutation on its way through the committer.
 pub(super) struct QueuedMutation {
-    pub registry: Arc<Registry>,
-    pub environment: Arc<Environment>,
-    pub call: Call,
+    functions: Arc<Functions>,
+    call: Call,
     /// Makes it harmless to send again; `None` for calls that nobody sends twice.
-    pub session_request: Option<SessionRequest>,
-    pub ran: Option<std::result::Result<MutationRun, SystemError>>,
-    pub on_finish: OnFinish,
+    session_request: Option<SessionRequest>,
+    ran: Option<std::result::Result<MutationRun, SystemError>>,
+    on_finish: OnFinish,
 }
 
 impl QueuedMutation {
+    pub fn new(
+        functions: Arc<Functions>,
+        call: Call,
+        session_request: Option<SessionRequest>,
+        on_finish: OnFinish,
+    ) -> QueuedMutation {
+        QueuedMutation { functions, call, session_request, ran: None, on_finish }
+    }
+
     /// The answer of an earlier run, when there was one.
     fn recall(&self, tx: &mut Transaction<'_>) -> Option<std::result::Result<MutationRun, SystemError>> {
         let recorded = match self.session_request.as_ref()?.find(tx) {
@@ -233,7 +253,7 @@ impl Mutation for QueuedMutation {
         }
         let ts = tx.commit_ts().unwrap_or(tx.snapshot_ts());
         let MutationBodyRun { result, mut tx, log_lines, .. } =
-            run_mutation_body(&self.registry, &self.environment, tx, &self.call);
+            run_mutation_body(&self.functions.registry, self.functions.database.environment(), tx, &self.call);
         if let Some(failure) = tx.storage_failure() {
             self.ran = Some(Err(SystemError::Storage(failure.clone())));
             return (tx, Verdict::Abort);
