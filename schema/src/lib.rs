@@ -14,3 +14,15 @@ pub mod trace;
 pub mod validator;
 pub mod value;
 pub mod wire;
+
+pub use id::{DocumentId, IdError, InternalId, TableNumber};
+pub use identity::{Identity, IdentityKey};
+pub use json::{JsonFormat, JsonFormatError};
+pub use key::{KeyError, decode_key, encode_key, encode_object};
+pub use path::{FieldPath, FunctionPath, FunctionPathError, IdentifierError, check_identifier};
+pub use timestamp::Timestamp;
+pub use value::{
+    DocumentError, FieldNameError, Object, Value, ValueError, check_document, check_field_name,
+    check_value, object_size,
+};
+pub use wire::{ClientMessage, QueryId, RequestId, ServerMessage, SessionId, StateVersion};
