@@ -141,9 +141,6 @@ mod tests {
     #[test]
     fn a_moment_too_far_away_becomes_the_last_one() {
         assert_eq!(UnixNanos::from_seconds(u64::MAX), UnixNanos(u64::MAX));
-        assert_eq!(
-            UnixNanos(u64::MAX).plus(Duration::MAX),
-            UnixNanos(u64::MAX)
-        );
+        assert_eq!(UnixNanos(u64::MAX).plus(Duration::MAX), UnixNanos(u64::MAX));
     }
 }

@@ -56,7 +56,9 @@ pub fn parse_authorization<'a>(
     if header.len() < HEADER_BYTES_MIN {
         return Err(AuthorizationError::Unreadable);
     }
-    let (scheme, rest) = header.split_once(' ').ok_or(AuthorizationError::UnknownScheme)?;
+    let (scheme, rest) = header
+        .split_once(' ')
+        .ok_or(AuthorizationError::UnknownScheme)?;
     let value = Secret::new(rest.trim().to_owned());
     if scheme.eq_ignore_ascii_case("convex") {
         Ok(Credentials::Admin(value))

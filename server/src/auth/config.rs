@@ -419,7 +419,14 @@ fn is_decorated(url: &Url) -> bool {
 
 /// Top-level names that are set aside and so can never be an issuer on the internet.
 const RESERVED_TOP_LEVELS: [&str; 8] = [
-    "alt", "example", "internal", "invalid", "local", "localhost", "onion", "test",
+    "alt",
+    "example",
+    "internal",
+    "invalid",
+    "local",
+    "localhost",
+    "onion",
+    "test",
 ];
 
 /// Whether a host given without a scheme can be meant as one: `localhost`, or a name whose last label looks like a

@@ -107,7 +107,10 @@ pub enum TokenFault {
     IssuerMissing,
     #[error("its header has no \"alg\" of type string.")]
     AlgorithmMissing,
-    #[error("it is signed with {}, and its provider allows {allowed} only.", quoted(found))]
+    #[error(
+        "it is signed with {}, and its provider allows {allowed} only.",
+        quoted(found)
+    )]
     AlgorithmNotAllowed {
         found: String,
         allowed: &'static str,
@@ -128,9 +131,7 @@ pub enum TokenFault {
     WrongSignature,
     #[error("it has no \"{claim}\" claim.")]
     TimeMissing { claim: &'static str },
-    #[error(
-        "its \"{claim}\" claim is not a number of seconds since 1970 before the year 10000."
-    )]
+    #[error("its \"{claim}\" claim is not a number of seconds since 1970 before the year 10000.")]
     TimeMalformed { claim: &'static str },
     #[error("it has expired.")]
     Expired,

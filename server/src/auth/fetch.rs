@@ -16,7 +16,7 @@ use reqwest::{Client, Response};
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::config::{KeysFrom, Issuer, is_loopback_url, is_secure};
+use super::config::{Issuer, KeysFrom, is_loopback_url, is_secure};
 use super::jwks::KeySet;
 
 /// Longest discovery document or key set, in bytes.
@@ -177,7 +177,11 @@ impl Answer {
             found: found.to_owned(),
         };
         let Some(content_type) = &self.content_type else {
-            return if may_be_absent { Ok(()) } else { Err(refused("")) };
+            return if may_be_absent {
+                Ok(())
+            } else {
+                Err(refused(""))
+            };
         };
         let lower = content_type.to_ascii_lowercase();
         let mut pieces = lower.split(';').map(str::trim);
@@ -226,7 +230,13 @@ fn build_client(trust: Trust) -> Result<Client, FetchError> {
 }
 
 fn same_host_only(attempt: Attempt) -> Action {
-    let place = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port());
+    let place = |url: &Url| {
+        (
+            url.scheme().to_owned(),
+            url.host_str().map(str::to_owned),
+            url.port(),
+        )
+    };
     let first = attempt.previous().first().map(place);
     if first == Some(place(attempt.url())) && attempt.previous().len() <= REDIRECTS_MAX {
         attempt.follow()
@@ -261,7 +271,10 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let control = header(headers, CACHE_CONTROL.as_str())?.to_ascii_lowercase();
     let mut directives = control.split(',').map(str::trim);
-    if directives.clone().any(|it| it == "no-store" || it == "no-cache") {
+    if directives
+        .clone()
+        .any(|it| it == "no-store" || it == "no-cache")
+    {
         return Some(Duration::ZERO);
     }
     let seconds = directives.find_map(|it| it.strip_prefix("max-age="))?;
@@ -347,9 +360,7 @@ fn is_special(address: IpAddr) -> bool {
                 || v4.is_broadcast()
                 || v4.octets()[0] == 0
         }
-        IpAddr::V6(v6) => {
-            v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast()
-        }
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast(),
     }
 }
 
@@ -378,25 +389,45 @@ mod tests {
     #[test]
     fn a_named_host_must_be_on_the_internet() {
         for address in [
-            "127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.9.9", "169.254.169.254", "0.0.0.0",
-            "100.64.0.1", "224.0.0.1", "::1", "::", "fe80::1", "fd00::1", "::ffff:10.0.0.1",
-            "64:ff9b::a00:1", "2002:a00:1::",
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "172.16.9.9",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
         ] {
-            assert!(!admits(Trust::Named, address.parse().unwrap(), true), "{address}");
+            assert!(
+                !admits(Trust::Named, address.parse().unwrap(), true),
+                "{address}"
+            );
         }
         for address in ["9.9.9.9", "2620:fe::fe"] {
-            assert!(admits(Trust::Named, address.parse().unwrap(), false), "{address}");
+            assert!(
+                admits(Trust::Named, address.parse().unwrap(), false),
+                "{address}"
+            );
         }
     }
 
     #[test]
     fn a_configured_host_may_be_in_the_own_network_but_not_link_local() {
-        let admits = |text: &str, meant_local| {
-            admits(Trust::Configured, text.parse().unwrap(), meant_local)
-        };
+        let admits =
+            |text: &str, meant_local| admits(Trust::Configured, text.parse().unwrap(), meant_local);
         assert!(admits("10.1.2.3", false));
         assert!(!admits("169.254.169.254", false));
-        assert!(!admits("127.0.0.1", false), "a public name rebound to this machine");
+        assert!(
+            !admits("127.0.0.1", false),
+            "a public name rebound to this machine"
+        );
         assert!(admits("127.0.0.1", true));
     }
 
@@ -404,8 +435,14 @@ mod tests {
     fn a_key_set_on_another_host_is_trusted_less_than_the_issuer() {
         let url = |text: &str| Url::parse(text).unwrap();
         let issuer = url("https://accounts.example.com/.well-known/openid-configuration");
-        assert_eq!(trust_in(&url("https://accounts.example.com/k"), &issuer), Trust::Configured);
-        assert_eq!(trust_in(&url("https://keys.example.com/k"), &issuer), Trust::Named);
+        assert_eq!(
+            trust_in(&url("https://accounts.example.com/k"), &issuer),
+            Trust::Configured
+        );
+        assert_eq!(
+            trust_in(&url("https://keys.example.com/k"), &issuer),
+            Trust::Named
+        );
         let literal = url("https://10.0.0.1/k");
         assert!(check_literal_address(&literal, Trust::Named).is_err());
         assert!(check_literal_address(&literal, Trust::Configured).is_ok());

@@ -86,7 +86,10 @@ impl KeySet {
         let set: KeySetJson = serde_json::from_slice(json)?;
         if set.keys.len() > KEYS_MAX {
             let found = set.keys.len();
-            tracing::warn!(found, "a key set has more than {KEYS_MAX} keys; the rest is ignored");
+            tracing::warn!(
+                found,
+                "a key set has more than {KEYS_MAX} keys; the rest is ignored"
+            );
         }
         let mut keys = Vec::new();
         for jwk in set.keys.iter().take(KEYS_MAX) {
@@ -144,7 +147,9 @@ impl Key {
             "RSA" => (SignatureAlgorithm::Rs256, rsa_key(jwk)?),
             "EC" => (SignatureAlgorithm::Es256, p256_key(jwk)?),
             "OKP" => (SignatureAlgorithm::EdDsa, ed25519_key(jwk)?),
-            "oct" => return Err("it is a shared secret, which anyone who verifies could sign with"),
+            "oct" => {
+                return Err("it is a shared secret, which anyone who verifies could sign with");
+            }
             _ => return Err("its type is not used here"),
         };
         match jwk.get("alg") {
@@ -186,7 +191,9 @@ fn rsa_key(jwk: &Map<String, Value>) -> Result<DecodingKey, &'static str> {
     if exponent.len() > 8 {
         return Err("its exponent is too large");
     }
-    let value = exponent.iter().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+    let value = exponent
+        .iter()
+        .fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
     if value < 3 || value % 2 == 0 || value >= RSA_EXPONENT_END {
         return Err("its exponent is not an odd number from 3 to 2^33");
     }

@@ -169,7 +169,10 @@ impl KeyCache {
         let state = self.shared.state.lock();
         let now = self.clock.elapsed();
         CacheReport {
-            age: state.known.as_ref().map(|it| (it.age(now), it.is_fresh(now))),
+            age: state
+                .known
+                .as_ref()
+                .map(|it| (it.age(now), it.is_fresh(now))),
             failing: state.failure.as_ref().map(|it| it.error.clone()),
             keys: state.known.as_ref().map_or(0, |it| it.keys.keys.len()),
             stale_uses: self.shared.stale_uses.load(Ordering::Relaxed),
@@ -183,7 +186,10 @@ impl KeyCache {
         if let Some(known) = state.known.as_ref().filter(|it| it.is_fresh(now)) {
             return Next::Use(known.keys.clone());
         }
-        let stale = state.known.as_ref().filter(|it| it.age(now) < KEYS_STALE_MAX);
+        let stale = state
+            .known
+            .as_ref()
+            .filter(|it| it.age(now) < KEYS_STALE_MAX);
         let stale = stale.map(|it| it.keys.clone());
         let is_failing = state.failure.is_some();
         if let Some(failure) = state.failure_until(now) {
@@ -207,11 +213,8 @@ impl KeyCache {
     /// Starts the one fetch that all askers wait for.
     fn start_flight(&self, state: &mut State) -> watch::Receiver<Option<Outcome>> {
         let (sender, receiver) = watch::channel(None);
-        let (source, shared, clock) = (
-            self.source.clone(),
-            self.shared.clone(),
-            self.clock.clone(),
-        );
+        let (source, shared, clock) =
+            (self.source.clone(), self.shared.clone(), self.clock.clone());
         let span = tracing::info_span!("fetch_keys", issuer = source.issuer.text());
         let fetch = async move {
             shared.fetches.fetch_add(1, Ordering::Relaxed);

@@ -26,14 +26,8 @@ mod strict_json;
 mod token;
 mod verify;
 
-#[cfg(test)]
-mod test_issuer;
-#[cfg(test)]
-mod test_tokens;
-#[cfg(test)]
-mod tests;
 
-pub use admin::{AdminKeys, AdminKeyError, KeyId, VerifiedAdmin};
+pub use admin::{AdminKeyError, AdminKeys, KeyId, VerifiedAdmin};
 pub use authenticator::{Authenticator, Verified, VerifiedUser, VerifyError};
 pub use authorization::{AuthorizationError, Credentials, parse_authorization};
 pub use caller::{CacheScope, Caller, IdentityAccess, ProvisioningProof, SystemAccess};

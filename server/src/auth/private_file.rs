@@ -6,7 +6,7 @@ use std::path::Path;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
-use super::secret::SecretFileError;
+use super::secret::{NoRandomness, SecretFileError};
 
 /// Length of such a file, in bytes.
 const LENGTH: usize = 32;
@@ -21,11 +21,11 @@ pub(super) fn load_or_create(path: &Path) -> Result<[u8; LENGTH], SecretFileErro
 }
 
 /// Random bytes from the operating system.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], SecretFileError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0; N];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| SecretFileError::NoRandomness)?;
+        .map_err(|_| NoRandomness)?;
     Ok(bytes)
 }
 
@@ -97,7 +97,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    match path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
         Some(parent) => File::open(parent)?.sync_all(),
         None => File::open(".")?.sync_all(),
     }

@@ -8,6 +8,7 @@ use super::error::AuthError;
 use super::fetch::{FetchError, FetchedKeys, Fetcher};
 use super::jwks::KeySet;
 use super::key_cache::KeyCache;
+use super::token::Token;
 use crate::clock::Clock;
 
 /// One configured provider.
@@ -70,13 +71,13 @@ impl Provider {
         Provider { config, keys }
     }
 
-    /// Whether this provider is meant by a token of `issuer` and `audience`.
-    pub fn matches(&self, issuer: &str, has_audience: impl Fn(&str) -> bool) -> bool {
+    /// Whether `token` says that it is of this provider, and for this deployment.
+    pub fn is_meant_by(&self, token: &Token<'_>) -> bool {
         let audience_fits = match &self.config.application_id {
-            Some(id) => has_audience(id),
+            Some(id) => token.audience.contains(id),
             None => true,
         };
-        audience_fits && self.config.issuer.matches(issuer)
+        audience_fits && self.config.issuer.matches(&token.issuer)
     }
 
     /// The keys in which a token's key is to be looked for. An unknown key id asks the provider once more, if it was

@@ -59,9 +59,14 @@ pub enum SecretFileError {
         found: u64,
         expected: usize,
     },
-    #[error("The operating system gave no random bytes for a new secret.")]
-    NoRandomness,
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
 }
+
+/// The operating system has no random bytes to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("The operating system gave no random bytes.")]
+pub struct NoRandomness;
 
 impl DeploymentSecret {
     /// The secret of the deployment in `data_directory`, created there at the first start.
@@ -77,8 +82,8 @@ impl DeploymentSecret {
 
     /// A key for one purpose. Keys of different purposes tell nothing about each other or about the secret.
     pub fn key_for(&self, purpose: &str) -> Secret<[u8; 32]> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose())
-            .expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("HMAC takes keys of any length");
         mac.update(purpose.as_bytes());
         Secret(mac.finalize().into_bytes().into())
     }
@@ -106,8 +111,13 @@ mod tests {
         DeploymentSecret::load_or_create(directory.path()).unwrap();
         let path = directory.path().join(DEPLOYMENT_SECRET_FILE);
         std::fs::write(&path, [1; 31]).unwrap();
-        let error = DeploymentSecret::load_or_create(directory.path()).err().unwrap();
-        assert!(error.to_string().contains("has 31 bytes instead of 32"), "{error}");
+        let error = DeploymentSecret::load_or_create(directory.path())
+            .err()
+            .unwrap();
+        assert!(
+            error.to_string().contains("has 31 bytes instead of 32"),
+            "{error}"
+        );
         std::fs::write(&path, [1; 33]).unwrap();
         assert!(DeploymentSecret::load_or_create(directory.path()).is_err());
     }
@@ -130,7 +140,9 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         for mode in [0o644, 0o640, 0o606, 0o610] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let error = DeploymentSecret::load_or_create(directory.path()).err().unwrap();
+            let error = DeploymentSecret::load_or_create(directory.path())
+                .err()
+                .unwrap();
             assert!(error.to_string().contains("chmod 600"), "{error}");
         }
     }
@@ -139,7 +151,9 @@ mod tests {
     fn a_directory_in_its_place_is_refused_with_a_sentence() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join(DEPLOYMENT_SECRET_FILE)).unwrap();
-        let error = DeploymentSecret::load_or_create(directory.path()).err().unwrap();
+        let error = DeploymentSecret::load_or_create(directory.path())
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("not a regular file"), "{error}");
     }
 }

@@ -101,7 +101,16 @@ mod tests {
 
     #[test]
     fn anything_but_one_object_is_refused() {
-        for text in ["", "[]", "1", "null", "{} {}", "{", "{\"a\":1e400}", "\u{feff}{}"] {
+        for text in [
+            "",
+            "[]",
+            "1",
+            "null",
+            "{} {}",
+            "{",
+            "{\"a\":1e400}",
+            "\u{feff}{}",
+        ] {
             assert!(parse_object(text.as_bytes()).is_err(), "{text}");
         }
         assert!(parse_object(b"{\"a\":\"\xff\"}").is_err());

@@ -157,14 +157,13 @@ fn check_subject(claims: &Map<String, Value>) -> Result<String, TokenFault> {
 
 /// A time claim: a number of seconds, perhaps with a fraction. None when it is absent; anything else is refused, so
 /// that a claim of a wrong type is never taken for a claim that is not there.
-fn time(
-    claims: &Map<String, Value>,
-    claim: &'static str,
-) -> Result<Option<UnixNanos>, TokenFault> {
+fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<UnixNanos>, TokenFault> {
     let Some(value) = claims.get(claim) else {
         return Ok(None);
     };
-    let seconds = value.as_f64().filter(|it| (0.0..=TIME_SECONDS_MAX).contains(it));
+    let seconds = value
+        .as_f64()
+        .filter(|it| (0.0..=TIME_SECONDS_MAX).contains(it));
     let seconds = seconds.ok_or(TokenFault::TimeMalformed { claim })?;
     // Both bounds were checked, so the whole seconds and the fraction convert without loss of meaning.
     let whole = UnixNanos::from_seconds(seconds.trunc() as u64);
@@ -177,15 +176,15 @@ fn check_signature(
     key_id: Option<&str>,
     token: &Token<'_>,
 ) -> Result<(), TokenFault> {
-    let key = keys.choose(key_id, algorithm).map_err(|error| {
-        match (error, key_id) {
+    let key = keys
+        .choose(key_id, algorithm)
+        .map_err(|error| match (error, key_id) {
             (KeyChoiceError::Ambiguous, _) => TokenFault::AmbiguousKey,
             (_, None) => TokenFault::NoFittingKey,
             (_, Some(kid)) => TokenFault::UnknownKey {
                 kid: kid.to_owned(),
             },
-        }
-    })?;
+        })?;
     if key.verifies(token.signature, token.signed_text) {
         Ok(())
     } else {
