@@ -2,6 +2,7 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod clock;
 pub mod storage;
 pub mod database;
 pub mod auth;
