@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Number, Value as Json};
 use thiserror::Error;
 
+use crate::convert::WRAPPED_VALUE;
 use crate::value::{Object, Value, ValueError};
 
 const INTEGER: &str = "$integer";
@@ -171,38 +172,24 @@ fn write_object(object: &Object, out: &mut String) {
 /// Appends a JSON string, copying what lies between two escapes in one piece.
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    let mut rest = text;
-    while let Some(plain) = find_escape(rest.as_bytes()) {
-        out.push_str(&rest[..plain]);
-        match rest.as_bytes()[plain] {
+    let mut copied = 0;
+    for (position, byte) in text.bytes().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[copied..position]);
+        copied = position + 1;
+        match byte {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
             b'\n' => out.push_str("\\n"),
             b'\r' => out.push_str("\\r"),
             b'\t' => out.push_str("\\t"),
-            0x08 => out.push_str("\\b"),
-            0x0c => out.push_str("\\f"),
-            byte => write!(out, "\\u{byte:04x}").expect("writing to a String cannot fail"),
+            _ => write!(out, "\\u{byte:04x}").expect("writing to a String cannot fail"),
         }
-        rest = &rest[plain + 1..];
     }
-    out.push_str(rest);
+    out.push_str(&text[copied..]);
     out.push('"');
-}
-
-/// Where the first byte is that a JSON string must escape. Most text has none for long, so whole chunks are looked at
-/// without a branch a byte.
-fn find_escape(text: &[u8]) -> Option<usize> {
-    let must_escape = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    let (chunks, _) = text.as_chunks::<16>();
-    let is_plain = |chunk: &&[u8; 16]| {
-        chunk
-            .iter()
-            .fold(true, |plain, &byte| plain & !must_escape(byte))
-    };
-    let plain = 16 * chunks.iter().take_while(is_plain).count();
-    let escape = text[plain..].iter().position(|&byte| must_escape(byte))?;
-    Some(plain + escape)
 }
 
 /// As encoded JSON.
@@ -229,9 +216,21 @@ fn serialize_wrapped<S: Serializer>(
     bytes: &[u8],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(wrapper, &BASE64.encode(bytes))?;
-    map.end()
+    serializer.serialize_newtype_struct(WRAPPED_VALUE, &Wrapped { wrapper, bytes })
+}
+
+/// A wrapper object such as `{"$bytes": "aGk="}`.
+struct Wrapped<'a> {
+    wrapper: &'static str,
+    bytes: &'a [u8],
+}
+
+impl Serialize for Wrapped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.wrapper, &BASE64.encode(self.bytes))?;
+        map.end()
+    }
 }
 
 #[cfg(test)]

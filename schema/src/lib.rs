@@ -15,7 +15,7 @@ pub mod validator;
 pub mod value;
 pub mod wire;
 
-pub use id::{DocumentId, IdError, InternalId, TableNumber};
+pub use id::{DocumentId, IdError, IdOf, InternalId, TableNumber};
 pub use identity::{Identity, IdentityKey};
 pub use json::{JsonFormat, JsonFormatError};
 pub use key::{KeyError, decode_key, encode_key, encode_object};
@@ -26,3 +26,8 @@ pub use value::{
     check_value, object_size,
 };
 pub use wire::{ClientMessage, QueryId, RequestId, ServerMessage, SessionId, StateVersion};
+
+pub use convert::{ConvertError, from_value, to_value};
+pub use table::{Index, IndexDefinition, Schema, SchemaError, Table, TableDefinition};
+pub use trace::ArgsError;
+pub use validator::{Field, TableNames, ValidationError, Validator, ValidatorError};

@@ -24,7 +24,7 @@ use super::keys::creation_time;
 use super::transaction::{Changes, Environment, Transaction, WriteContext};
 use super::write_log::{LogEntry, WriteLog};
 use crate::clock::Clock;
-use crate::storage::{AppendError, Appender, Commit, FoldProgress, Head, Overlay, Published, StorageError, Store};
+use crate::storage::{AppendError, Appender, Commit, FoldProgress, Head, Published, StorageError, Store};
 
 /// A mutation on its way through the committer.
 pub trait Mutation: Send {
@@ -101,7 +101,8 @@ pub struct Batch {
     news: Vec<LogEntry>,
     finished: Vec<(Box<dyn Mutation>, Timestamp)>,
     bytes: usize,
-    overlay: Option<Overlay>,
+    /// The head after its last commit.
+    published: Option<Published>,
 }
 
 impl Batch {
@@ -137,41 +138,41 @@ impl Lane {
         clock: Arc<dyn Clock>,
         rng: Box<dyn RngCore + Send>,
         rollbacks: Arc<AtomicU64>,
-    ) -> Result<Lane, StorageError> {
-        let head = store.head()?;
+    ) -> Lane {
+        let head = store.head();
         let last_ts = head.last_ts();
         let last_creation_time = creation_time(last_ts);
         let store = store.clone();
-        Ok(Lane { store, head, environment, clock, rng, last_creation_time, last_ts, generation: 0, rollbacks })
+        Lane { store, head, environment, clock, rng, last_creation_time, last_ts, generation: 0, rollbacks }
     }
 
     /// An empty batch. When an earlier one was not committed, the head goes back to what is durable first.
-    pub fn open_batch(&mut self) -> Result<Batch, StorageError> {
+    pub fn open_batch(&mut self) -> Batch {
         let rollbacks = self.rollbacks.load(Ordering::Acquire);
         if rollbacks != self.generation {
             self.head.roll_back_to(&self.store.durable());
             self.generation = rollbacks;
         }
-        self.head.refresh()?;
-        Ok(Batch {
+        self.head.refresh();
+        Batch {
             generation: self.generation,
             commits: Vec::new(),
             news: Vec::new(),
             finished: Vec::new(),
             bytes: 0,
-            overlay: None,
-        })
+            published: None,
+        }
     }
 
     /// Runs one mutation on everything that ran before it.
     pub fn run(&mut self, mut mutation: Box<dyn Mutation>, batch: &mut Batch) {
         let seen_ts = self.head.last_ts();
-        let commit_ts = Timestamp(self.clock.now_nanos().max(self.last_ts.0 + 1));
+        let commit_ts = Timestamp(self.clock.now().0.max(self.last_ts.0 + 1));
         self.last_ts = commit_ts;
         self.last_creation_time = self.last_creation_time.max(creation_time(commit_ts));
         let writer =
             WriteContext { rng: &mut *self.rng, last_creation_time: &mut self.last_creation_time, commit_ts };
-        let tx = Transaction::writable(&mut self.head, &self.environment, writer);
+        let tx = Transaction::writable(&self.head, &self.environment, writer);
         let (tx, verdict) = mutation.run(tx);
         let Changes { writes, touched } = tx.into_changes();
         if verdict == Verdict::Abort || writes.is_empty() {
@@ -180,7 +181,7 @@ impl Lane {
         }
         let commit = Commit { ts: commit_ts, writes };
         self.head.apply(&commit);
-        batch.bytes += commit.bytes();
+        batch.bytes += commit_bytes(&commit);
         batch.commits.push(commit);
         batch.news.push(LogEntry { ts: commit_ts, touched: touched.into() });
         batch.finished.push((mutation, commit_ts));
@@ -188,7 +189,7 @@ impl Lane {
 
     /// Nothing more runs in this batch.
     pub fn close_batch(&mut self, batch: &mut Batch) {
-        batch.overlay = Some(self.head.overlay());
+        batch.published = Some(self.head.freeze());
     }
 
     fn unfolded_bytes(&self) -> usize {
@@ -240,8 +241,8 @@ impl LogWriter {
 
     fn announce(&mut self, batch: Batch) {
         let newest = batch.commits.last().map(|commit| commit.ts);
-        if let (Some(ts), Some(overlay)) = (newest, batch.overlay) {
-            self.appender.publish(Published { ts, overlay });
+        if let Some(published) = batch.published.filter(|_| newest.is_some()) {
+            self.appender.publish(published);
         }
         for (mutation, ts) in batch.finished {
             mutation.finish(Ok(Committed { ts }));
@@ -257,6 +258,10 @@ impl LogWriter {
         self.appender.checkpoint_if_due()?;
         Ok(!matches!(progress, FoldProgress::Idle))
     }
+}
+
+fn commit_bytes(commit: &Commit) -> usize {
+    commit.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len)).sum()
 }
 
 fn refuse(batch: Batch, cause: &Arc<StorageError>) {
@@ -327,14 +332,7 @@ fn drive_lane(
 ) {
     let _guard = EndProcessOnPanic("the committer's lane");
     while let Ok(first) = mutations.recv() {
-        let mut batch = match lane.open_batch() {
-            Ok(batch) => batch,
-            Err(cause) => {
-                tracing::error!(error = %cause, "the lane cannot read the store");
-                first.finish(Err(CommitError::NotCommitted(Arc::new(cause))));
-                continue;
-            }
-        };
+        let mut batch = lane.open_batch();
         lane.run(first, &mut batch);
         gather(&mut lane, batch, mutations, batches, options);
     }

@@ -6,10 +6,10 @@
 
 use bytes::Bytes;
 use vestibule_schema::id::InternalId;
-use vestibule_schema::key::encode_key;
+use vestibule_schema::key::{encode_key, encode_object};
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::timestamp::Timestamp;
-use vestibule_schema::value::{Object, Value};
+use vestibule_schema::value::Object;
 
 use crate::storage::KeyRange;
 
@@ -27,7 +27,7 @@ impl IndexId {
 
     /// Every key of this index.
     pub fn range(self) -> KeyRange {
-        KeyRange::prefix(&self.0.to_be_bytes())
+        KeyRange::prefix(self.0.to_be_bytes().to_vec())
     }
 
     /// The index a key belongs to. Keys shorter than an index id belong to none.
@@ -88,6 +88,6 @@ pub fn encode_document(fields: &Object) -> Bytes {
     let mut stored = fields.clone();
     stored.remove("_id");
     let mut bytes = Vec::with_capacity(128);
-    encode_key(&mut bytes, Some(&Value::Object(stored)));
+    encode_object(&mut bytes, &stored);
     bytes.into()
 }

@@ -96,10 +96,10 @@ impl Database {
         let environment = Arc::new(Environment { catalog, limits, seal: CursorSeal::new(&options.secret) });
         let write_log = Arc::new(WriteLog::new(store.durable_ts()));
         let rollbacks = Arc::new(AtomicU64::new(0));
-        let lane = Lane::new(&store, environment.clone(), clock.clone(), rng, rollbacks.clone())?;
+        let lane = Lane::new(&store, environment.clone(), clock.clone(), rng, rollbacks.clone());
         let writer = LogWriter::new(appender, write_log.clone(), rollbacks);
         let committer = Committer::start(lane, writer, options.committer, on_unknown)
-            .map_err(crate::storage::StorageError::thread)?;
+            .map_err(crate::storage::StorageError::Thread)?;
         let readers = Readers::start(&store, options.reader_threads)?;
         let leases = SnapshotLeases::new(store.clone(), clock.clone());
         Ok(Database { committer, readers, leases, store, environment, write_log, clock })

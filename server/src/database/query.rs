@@ -159,7 +159,7 @@ impl IndexKeys {
         for bound in &equalities {
             self.push_component(&mut prefix, bound)?;
         }
-        let mut range = KeyRange::prefix(&prefix);
+        let mut range = KeyRange::prefix(prefix.clone());
         if let Some(bound) = lower {
             let mut key = prefix.clone();
             self.push_component(&mut key, bound)?;
@@ -283,5 +283,5 @@ fn already(word: &str, bound: &Bound, sign: &str) -> QueryError {
 
 /// The first key behind every key that starts with `prefix`.
 fn after_prefix(prefix: &[u8]) -> Bytes {
-    KeyRange::prefix(prefix).end.expect("an index id below u32::MAX precedes every key, so a successor exists")
+    KeyRange::prefix(prefix.to_vec()).end.expect("an index id below u32::MAX precedes every key, so a successor exists")
 }

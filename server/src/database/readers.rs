@@ -1,4 +1,4 @@
-//! Reader threads: where queries run, each thread with its own connection to the store.
+//! Reader threads: where queries run, each on a snapshot of its own.
 
 use std::thread::JoinHandle;
 
@@ -6,10 +6,10 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::storage::{Reader, StorageError, Store};
+use crate::storage::{StorageError, Store};
 
 /// A job for a reader thread.
-type Job = Box<dyn FnOnce(&mut Reader) + Send>;
+type Job = Box<dyn FnOnce(&Store) + Send>;
 
 /// A fixed number of reader threads over a bounded queue.
 pub struct Readers {
@@ -37,21 +37,21 @@ impl Readers {
         let (queue, jobs) = bounded::<Job>(READ_QUEUE_MAX);
         let mut readers = Readers { queue: Some(queue), threads: Vec::new() };
         for number in 0..threads.max(1) {
-            let mut reader = store.reader()?;
+            let store = store.clone();
             let jobs = jobs.clone();
             let thread = std::thread::Builder::new().name(format!("reader-{number}"));
             let spawned = thread.spawn(move || {
                 while let Ok(job) = jobs.recv() {
-                    run_guarded(job, &mut reader);
+                    run_guarded(job, &store);
                 }
             });
-            readers.threads.push(spawned.map_err(StorageError::thread)?);
+            readers.threads.push(spawned.map_err(StorageError::Thread)?);
         }
         Ok(readers)
     }
 
     /// Queues a job; it answers by whatever means it brings along.
-    pub fn submit(&self, job: impl FnOnce(&mut Reader) + Send + 'static) -> Result<(), ReadersError> {
+    pub fn submit(&self, job: impl FnOnce(&Store) + Send + 'static) -> Result<(), ReadersError> {
         let queue = self.queue.as_ref().expect("the queue lives as long as the readers");
         queue.try_send(Box::new(job)).map_err(|error| match error {
             TrySendError::Full(_) => ReadersError::QueueFull,
@@ -62,20 +62,20 @@ impl Readers {
     /// Runs a job and waits for what it returns.
     pub async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Reader) -> T + Send + 'static,
+        job: impl FnOnce(&Store) -> T + Send + 'static,
     ) -> Result<T, ReadersError> {
         let (answer, answered) = oneshot::channel();
-        self.submit(move |reader| {
+        self.submit(move |store| {
             // Nobody waits any more when the caller has gone: the result is of no use then.
-            let _ = answer.send(job(reader));
+            let _ = answer.send(job(store));
         })?;
         answered.await.map_err(|_| ReadersError::Closed)
     }
 }
 
 /// A panic ends the job, which its waiter sees as a closed channel, and not the thread.
-fn run_guarded(job: Job, reader: &mut Reader) {
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(reader)));
+fn run_guarded(job: Job, store: &Store) {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(store)));
     if outcome.is_err() {
         tracing::error!("a reader's job panicked");
     }

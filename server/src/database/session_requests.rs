@@ -61,7 +61,7 @@ impl SessionRequest {
         let key = self.key();
         let Some(bytes) = tx.read_system(&key)? else { return Ok(Recorded::Nothing) };
         let (identity, answer) = decode(&bytes)
-            .ok_or_else(|| StorageError::corrupted(&key, "the record of an answered mutation cannot be decoded"))?;
+            .ok_or_else(|| StorageError::misplaced(&key, "the record of an answered mutation cannot be decoded"))?;
         Ok(match identity == self.identity {
             true => Recorded::Answer(answer),
             false => Recorded::OtherIdentity,

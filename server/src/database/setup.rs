@@ -22,7 +22,7 @@ use super::keys::{IndexId, document_key, id_of_entry, index_key, index_prefix};
 use super::transaction::{describe_fields, user_fields};
 use crate::clock::Clock;
 use crate::storage::{
-    AppendError, Appender, Commit, Cursor, Direction, Head, KeyRange, Published, ReadView, StorageError, Store, Write,
+    AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, ReadView, StorageError, Store, Write,
     successor,
 };
 
@@ -35,7 +35,7 @@ const BUILD_WRITES_MAX: usize = 2_000;
 /// Makes the store fit `schema` and returns the catalog that transactions use.
 pub fn set_up(store: &Store, appender: &mut Appender, clock: &dyn Clock, schema: &Schema) -> Result<Catalog, OpenError> {
     schema.validate()?;
-    let mut setup = SetUp { head: store.head()?, appender, clock };
+    let mut setup = SetUp { head: store.head(), appender, clock };
     let mut tables = setup.load_tables()?;
     assign_validators(&mut tables, schema);
     let new_tables = declare_new_tables(&mut tables, schema)?;
@@ -124,7 +124,7 @@ impl SetUp<'_> {
         mut visit: impl FnMut(Bytes, Bytes) -> Result<(), OpenError>,
     ) -> Result<(), OpenError> {
         let mut cursor = Cursor::new(range, Direction::Forward);
-        while let Some((key, value)) = self.head.next(&mut cursor)? {
+        while let Some(Entry { key, value }) = self.head.next(&mut cursor)? {
             visit(key, value)?;
         }
         Ok(())
@@ -136,7 +136,7 @@ impl SetUp<'_> {
         mut visit: impl FnMut(InternalId, Object) -> Result<(), OpenError>,
     ) -> Result<(), OpenError> {
         self.each(table.by_id.range(), |key, value| {
-            let damaged = || StorageError::corrupted(&key, "a stored document cannot be decoded");
+            let damaged = || StorageError::misplaced(&key, "a stored document cannot be decoded");
             let id = id_of_entry(&key).ok_or_else(damaged)?;
             match decode_key(&value) {
                 Ok((Some(Value::Object(fields)), _)) => visit(id, fields),
@@ -258,8 +258,8 @@ impl SetUp<'_> {
             let mut writes = Vec::new();
             let mut cursor = Cursor::new(after.clone(), Direction::Forward);
             while writes.len() < BUILD_WRITES_MAX {
-                let Some((key, value)) = self.head.next(&mut cursor)? else { break };
-                let damaged = || StorageError::corrupted(&key, "a stored document cannot be decoded");
+                let Some(Entry { key, value }) = self.head.next(&mut cursor)? else { break };
+                let damaged = || StorageError::misplaced(&key, "a stored document cannot be decoded");
                 let id = id_of_entry(&key).ok_or_else(damaged)?;
                 let Ok((Some(Value::Object(document)), _)) = decode_key(&value) else { return Err(damaged().into()) };
                 writes.push(Write { key: index_key(index, fields, &document, id), value: Some(Bytes::new()) });
@@ -279,7 +279,7 @@ impl SetUp<'_> {
             let mut writes = Vec::new();
             let mut cursor = Cursor::new(index.range(), Direction::Forward);
             while writes.len() < BUILD_WRITES_MAX {
-                let Some((key, _)) = self.head.next(&mut cursor)? else { break };
+                let Some(Entry { key, .. }) = self.head.next(&mut cursor)? else { break };
                 writes.push(Write { key, value: None });
             }
             if writes.is_empty() {
@@ -309,16 +309,16 @@ impl SetUp<'_> {
     }
 
     fn commit(&mut self, writes: Vec<Write>) -> Result<(), OpenError> {
-        let ts = Timestamp(self.clock.now_nanos().max(self.head.last_ts().0 + 1));
+        let ts = Timestamp(self.clock.now().0.max(self.head.last_ts().0 + 1));
         let commit = Commit { ts, writes };
         self.head.apply(&commit);
         self.appender.append(&[commit]).map_err(|error| match error {
             AppendError::NotCommitted(cause) | AppendError::Unknown(cause) => cause,
         })?;
-        self.appender.publish(Published { ts, overlay: self.head.overlay() });
+        self.appender.publish(self.head.freeze());
         while self.head.unfolded_bytes() > UNFOLDED_BYTES_MAX {
             self.appender.fold()?;
-            self.head.refresh()?;
+            self.head.refresh();
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One execution's view of the database: a snapshot, its own writes on top, what it read and what it used.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use vestibule_schema::id::{DocumentId, InternalId};
 use vestibule_schema::key::decode_key;
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::timestamp::Timestamp;
-use vestibule_schema::value::{Object, Value, check_document};
+use vestibule_schema::value::{Object, Value, check_document, object_size};
 
 use super::catalog::{Catalog, TableMeta};
 use super::cursor::CursorSeal;
@@ -61,7 +61,7 @@ pub struct Changes {
 
 /// One execution's reads and writes.
 pub struct Transaction<'v> {
-    view: &'v mut dyn ReadView,
+    view: &'v dyn ReadView,
     environment: &'v Environment,
     writer: Option<WriteContext<'v>>,
     writes: BTreeMap<Bytes, Option<Bytes>>,
@@ -75,7 +75,7 @@ pub struct Transaction<'v> {
 
 impl<'v> Transaction<'v> {
     /// A transaction that can only read.
-    pub fn read_only(view: &'v mut dyn ReadView, environment: &'v Environment) -> Self {
+    pub fn read_only(view: &'v dyn ReadView, environment: &'v Environment) -> Self {
         Transaction {
             view,
             environment,
@@ -91,7 +91,7 @@ impl<'v> Transaction<'v> {
     }
 
     /// A transaction that can also write.
-    pub fn writable(view: &'v mut dyn ReadView, environment: &'v Environment, writer: WriteContext<'v>) -> Self {
+    pub fn writable(view: &'v dyn ReadView, environment: &'v Environment, writer: WriteContext<'v>) -> Self {
         Transaction { writer: Some(writer), ..Transaction::read_only(view, environment) }
     }
 
@@ -178,7 +178,7 @@ impl<'v> Transaction<'v> {
         self.check_time()?;
         let Some(table) = self.catalog().table_numbered(id.table()).cloned() else { return Ok(None) };
         let key = document_key(table.by_id, id.internal());
-        self.reads.record(KeyRange::point(&key), self.limits().ranges_read_max)?;
+        self.reads.record(KeyRange::point(key.clone()), self.limits().ranges_read_max)?;
         let document = self.load(&table, &key, id.internal())?;
         if let Some(document) = &document {
             self.charge_read(document)?;
@@ -325,7 +325,7 @@ impl<'v> Transaction<'v> {
         if fields.iter().any(|field| field.lookup(&new.fields).is_none()) {
             return Ok(None);
         }
-        let range = KeyRange::prefix(&index_prefix(index, fields, &new.fields));
+        let range = KeyRange::prefix(index_prefix(index, fields, &new.fields));
         self.reads.record(range.clone(), self.limits().ranges_read_max)?;
         let mut stream = Stream::new(range, Direction::Forward);
         while let Some(key) = self.next_key(&mut stream)? {
@@ -451,7 +451,7 @@ impl<'v> Transaction<'v> {
         let id = self.entry_id(&key)?;
         let document_key = if scan.is_by_id { key.clone() } else { document_key(scan.table.by_id, id) };
         let document = self.load(&scan.table, &document_key, id)?.ok_or_else(|| {
-            self.break_with(StorageError::corrupted(&key, "an index entry leads to no document"))
+            self.break_with(StorageError::misplaced(&key, "an index entry leads to no document"))
         })?;
         self.charge_read(&document)?;
         Ok(Some((key, document)))
@@ -462,7 +462,7 @@ impl<'v> Transaction<'v> {
         loop {
             if stream.ahead.is_none() {
                 let entry = self.guard(|view| view.next(&mut stream.cursor))?;
-                stream.ahead = Some(entry.map(|(key, _)| key));
+                stream.ahead = Some(entry.map(|entry| entry.key));
             }
             let base = stream.ahead.as_ref().and_then(Option::as_ref);
             let own = stream.next_own(&self.writes);
@@ -500,13 +500,13 @@ impl<'v> Transaction<'v> {
                 fields.insert("_id".to_string(), Value::String(id.to_string()));
                 Ok(Some(RawDocument { id, fields }))
             }
-            _ => Err(self.break_with(StorageError::corrupted(key, "a stored document cannot be decoded"))),
+            _ => Err(self.break_with(StorageError::misplaced(key, "a stored document cannot be decoded"))),
         }
     }
 
     fn entry_id(&mut self, key: &Bytes) -> Result<InternalId, DatabaseError> {
         keys::id_of_entry(key)
-            .ok_or_else(|| self.break_with(StorageError::corrupted(key, "an index entry is too short")))
+            .ok_or_else(|| self.break_with(StorageError::misplaced(key, "an index entry is too short")))
     }
 
     fn charge_read(&mut self, document: &RawDocument) -> Result<(), DatabaseError> {
@@ -523,7 +523,7 @@ impl<'v> Transaction<'v> {
 
     fn guard<T>(
         &mut self,
-        read: impl FnOnce(&mut dyn ReadView) -> Result<T, StorageError>,
+        read: impl FnOnce(&dyn ReadView) -> Result<T, StorageError>,
     ) -> Result<T, DatabaseError> {
         read(self.view).map_err(|error| self.break_with(error))
     }
@@ -573,7 +573,9 @@ impl Stream {
         if left.is_empty() {
             return None;
         }
-        let mut own = writes.range(left.bounds());
+        let start = Bound::Included(&left.start);
+        let end = left.end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut own = writes.range::<Bytes, _>((start, end));
         let (key, value) = match self.direction {
             Direction::Forward => own.next()?,
             Direction::Reverse => own.next_back()?,
@@ -682,8 +684,4 @@ pub(super) fn describe_fields(paths: &[FieldPath], fields: &Object) -> String {
         format!("{path} = {value}")
     });
     described.collect::<Vec<_>>().join(", ")
-}
-
-fn object_size(fields: &Object) -> usize {
-    2 + fields.iter().map(|(name, value)| name.len() + 1 + value.size()).sum::<usize>()
 }

@@ -23,7 +23,7 @@ pub use registry::{Registered, Registry, RegistryError};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 
 use crate::database::{Database, SessionRequest, SubmitError};
-use crate::storage::{ReadView, Reader};
+use crate::storage::{ReadView, Store};
 
 /// Runs functions against a database.
 pub struct Functions {
@@ -50,7 +50,7 @@ impl Functions {
     /// Runs a query on a given snapshot. `journal` is where its page ended when it ran before.
     pub fn query_on(
         &self,
-        view: &mut dyn ReadView,
+        view: &dyn ReadView,
         call: &Call,
         journal: Option<String>,
     ) -> Result<QueryRun, SystemError> {
@@ -76,9 +76,9 @@ impl Functions {
     /// Runs `job` on a reader thread, on a snapshot of the newest commit.
     pub async fn read<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut dyn ReadView) -> Result<T, SystemError> + Send + 'static,
+        job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
     ) -> Result<T, SystemError> {
-        self.database.readers().run(move |reader| on_snapshot(reader, job)).await?
+        self.database.readers().run(move |store| on_snapshot(store, job)).await?
     }
 
     /// Queues a mutation. Mutations queued one after another by one caller run in that order; `on_finish` is called
@@ -112,9 +112,9 @@ impl Functions {
 }
 
 fn on_snapshot<T>(
-    reader: &mut Reader,
-    job: impl FnOnce(&mut dyn ReadView) -> Result<T, SystemError>,
+    store: &Store,
+    job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError>,
 ) -> Result<T, SystemError> {
-    let mut snapshot = reader.snapshot().map_err(|error| SystemError::Storage(Arc::new(error)))?;
-    job(&mut snapshot)
+    let snapshot = store.snapshot().map_err(|error| SystemError::Storage(Arc::new(error)))?;
+    job(&snapshot)
 }

@@ -91,7 +91,7 @@ pub struct MutationRun {
 pub fn run_query(
     registry: &Registry,
     environment: &Environment,
-    view: &mut dyn ReadView,
+    view: &dyn ReadView,
     call: &Call,
     journal: Option<String>,
 ) -> std::result::Result<QueryRun, SystemError> {
@@ -124,7 +124,7 @@ pub fn run_query(
 pub fn run_mutation_without_writing(
     registry: &Registry,
     environment: &Environment,
-    view: &mut dyn ReadView,
+    view: &dyn ReadView,
     call: &Call,
 ) -> std::result::Result<Option<QueryRun>, SystemError> {
     let tx = Transaction::read_only(view, environment);

@@ -98,6 +98,20 @@ pub enum StorageError {
     /// many attempts in a row.
     #[error("no consistent snapshot could be taken; try again")]
     SnapshotContended,
+    /// A stored entry passes its checksum and still cannot be what its reader expects there.
+    #[error("a stored entry is damaged (key {}): {what}", hex(key))]
+    Misplaced {
+        /// The entry's key.
+        key: Bytes,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// The batch ran on top of one that was not committed.
+    #[error("an earlier write was not committed; try again")]
+    RolledBack,
+    /// The system refused a thread.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[source] io::Error),
     /// Any other failure of SQLite.
     #[error("SQLite failed: {0}")]
     Sqlite(#[source] rusqlite::Error),
@@ -115,6 +129,11 @@ pub enum AppendError {
 }
 
 impl StorageError {
+    /// A stored entry that is not what its reader expects at `key`.
+    pub fn misplaced(key: &Bytes, what: &'static str) -> Self {
+        Self::Misplaced { key: key.clone(), what }
+    }
+
     /// Whether what the disk holds is unknown from here on, so that the process must end.
     pub fn must_end_process(&self) -> bool {
         matches!(self, Self::SyncFailed(_) | Self::Stopped)
@@ -125,6 +144,7 @@ impl StorageError {
         matches!(
             self,
             Self::CorruptedEntry { .. }
+                | Self::Misplaced { .. }
                 | Self::CorruptedLog { .. }
                 | Self::Damaged { .. }
                 | Self::NotADatabase { .. }

@@ -162,8 +162,8 @@ impl LiveQueries {
         }
         let live = self.clone();
         let ids = to_run.clone();
-        let submitted = self.functions.database().readers().submit(move |reader| match reader.snapshot() {
-            Ok(mut snapshot) => live.run_all(ids, &mut snapshot),
+        let submitted = self.functions.database().readers().submit(move |store| match store.snapshot() {
+            Ok(snapshot) => live.run_all(ids, &snapshot),
             Err(error) => live.fail_all(&ids, &SystemError::Storage(Arc::new(error))),
         });
         if let Err(error) = submitted {
@@ -171,7 +171,7 @@ impl LiveQueries {
         }
     }
 
-    fn run_all(self: &Arc<Self>, ids: ToRun, snapshot: &mut dyn crate::storage::ReadView) {
+    fn run_all(self: &Arc<Self>, ids: ToRun, snapshot: &dyn crate::storage::ReadView) {
         let mut runs = Vec::with_capacity(ids.len());
         for id in ids {
             let Some((call, journal)) = self.entry_call(id) else { continue };
