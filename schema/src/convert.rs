@@ -8,7 +8,8 @@
 //! | bytes (as `serde_bytes` writes them) | bytes |
 //! | `Vec`, tuples, sets | array |
 //! | structs, maps with string keys | object |
-//! | `Option` | `None` is a field left out of a struct, and null elsewhere; both are read as `None` |
+//! | `Option` | `None` is a field left out of a struct, and null elsewhere (also in a struct that flattens another, which
+//! serde writes as a map); both are read as `None` |
 //! | `()` | null; an object without fields is read as `()` too, so that a function may take no arguments |
 //! | enums | a unit variant is its name, any other an object with one field of that name |
 //! | [`Value`], `DocumentId` | themselves, exactly |
@@ -45,7 +46,7 @@ pub(crate) const WRAPPED_VALUE: &str = "$vestibule::Value";
 /// # Ok::<(), vestibule_schema::ConvertError>(())
 /// ```
 pub fn to_value<T: Serialize + ?Sized>(source: &T) -> Result<Value, ConvertError> {
-    source.serialize(ser::ValueSerializer)
+    ser::write(source)
 }
 
 /// Reads a `T` out of `value`. The error names the part that did not fit.

@@ -12,6 +12,7 @@ use data_encoding::{Encoding, Specification};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+use crate::table::Table;
 use crate::value::Value;
 
 const INTERNAL_ID_BYTES: usize = 16;
@@ -276,19 +277,73 @@ impl<T: ?Sized> Serialize for DocumentId<T> {
     }
 }
 
-impl<'de, T: ?Sized> Deserialize<'de> for DocumentId<T> {
+/// The name a typed id asks a deserializer for, before it asks for one of its table's name: how a type that is traced
+/// tells which table its ids are of. Formats like JSON see the text alone.
+pub(crate) const TYPED_ID: &str = "$vestibule::DocumentId";
+
+/// What an id can be of: a [`Table`](crate::Table), or `()` when the table is not known.
+pub trait IdOf {
+    /// The table's name, where it is known.
+    const TABLE: Option<&'static str>;
+}
+
+impl IdOf for () {
+    const TABLE: Option<&'static str> = None;
+}
+
+impl<T: Table> IdOf for T {
+    const TABLE: Option<&'static str> = Some(T::NAME);
+}
+
+impl<'de, T: IdOf + ?Sized> Deserialize<'de> for DocumentId<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DocumentId<T>, D::Error> {
-        deserializer.deserialize_str(IdVisitor(PhantomData))
+        match T::TABLE {
+            Some(_) => {
+                deserializer.deserialize_newtype_struct(TYPED_ID, TypedIdVisitor(PhantomData))
+            }
+            None => deserializer.deserialize_str(IdVisitor(PhantomData)),
+        }
+    }
+}
+
+/// Asks for the name of the table in its turn.
+struct TypedIdVisitor<T: ?Sized>(PhantomData<fn() -> Box<T>>);
+
+impl<'de, T: IdOf + ?Sized> de::Visitor<'de> for TypedIdVisitor<T> {
+    type Value = DocumentId<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a document id")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<DocumentId<T>, D::Error> {
+        let table = T::TABLE.expect("an id is read as typed when its table is known");
+        deserializer.deserialize_newtype_struct(table, IdVisitor(PhantomData))
+    }
+
+    // Buffers, as of a flattened struct, hand the text over at once.
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<DocumentId<T>, E> {
+        de::Visitor::visit_str(IdVisitor(PhantomData), text)
     }
 }
 
 struct IdVisitor<T: ?Sized>(PhantomData<fn() -> Box<T>>);
 
-impl<T: ?Sized> de::Visitor<'_> for IdVisitor<T> {
+impl<'de, T: ?Sized> de::Visitor<'de> for IdVisitor<T> {
     type Value = DocumentId<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a document id")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<DocumentId<T>, D::Error> {
+        deserializer.deserialize_str(self)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<DocumentId<T>, E> {

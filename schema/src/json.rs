@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Number, Value as Json};
 use thiserror::Error;
 
+use crate::convert::WRAPPED_VALUE;
 use crate::value::{Object, Value, ValueError};
 
 const INTEGER: &str = "$integer";
@@ -215,9 +216,21 @@ fn serialize_wrapped<S: Serializer>(
     bytes: &[u8],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(wrapper, &BASE64.encode(bytes))?;
-    map.end()
+    serializer.serialize_newtype_struct(WRAPPED_VALUE, &Wrapped { wrapper, bytes })
+}
+
+/// A wrapper object such as `{"$bytes": "aGk="}`.
+struct Wrapped<'a> {
+    wrapper: &'static str,
+    bytes: &'a [u8],
+}
+
+impl Serialize for Wrapped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.wrapper, &BASE64.encode(self.bytes))?;
+        map.end()
+    }
 }
 
 #[cfg(test)]

@@ -61,13 +61,19 @@ impl Field {
     /// A field that must be there.
     pub fn required(validator: Validator) -> Self {
         let optional = false;
-        Field { validator, optional }
+        Field {
+            validator,
+            optional,
+        }
     }
 
     /// A field that may be absent.
     pub fn optional(validator: Validator) -> Self {
         let optional = true;
-        Field { validator, optional }
+        Field {
+            validator,
+            optional,
+        }
     }
 }
 

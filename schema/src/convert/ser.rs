@@ -5,12 +5,21 @@ use serde::ser::{self, Serialize, Serializer};
 use super::{ConvertError, WRAPPED_VALUE};
 use crate::value::{Object, Value};
 
-pub(super) struct ValueSerializer;
-
 type Result<T> = std::result::Result<T, ConvertError>;
 
+/// The value that stands for `source`.
+pub(super) fn write<T: Serialize + ?Sized>(source: &T) -> Result<Value> {
+    let written = source.serialize(ValueSerializer)?;
+    Ok(written.unwrap_or(Value::Null))
+}
+
+/// Builds a value, or nothing from an `Option`'s `None`: a struct leaves that field out, all else holds a null.
+struct ValueSerializer;
+
+type Written = Result<Option<Value>>;
+
 impl Serializer for ValueSerializer {
-    type Ok = Value;
+    type Ok = Option<Value>;
     type Error = ConvertError;
     type SerializeSeq = ArrayBuilder;
     type SerializeTuple = ArrayBuilder;
@@ -20,109 +29,106 @@ impl Serializer for ValueSerializer {
     type SerializeStruct = StructBuilder;
     type SerializeStructVariant = StructBuilder;
 
-    fn serialize_bool(self, truth: bool) -> Result<Value> {
-        Ok(Value::Boolean(truth))
+    fn serialize_bool(self, truth: bool) -> Written {
+        Ok(Some(Value::Boolean(truth)))
     }
 
-    fn serialize_i8(self, number: i8) -> Result<Value> {
-        Ok(Value::Float64(number.into()))
+    fn serialize_i8(self, number: i8) -> Written {
+        Ok(Some(Value::Float64(number.into())))
     }
 
-    fn serialize_i16(self, number: i16) -> Result<Value> {
-        Ok(Value::Float64(number.into()))
+    fn serialize_i16(self, number: i16) -> Written {
+        Ok(Some(Value::Float64(number.into())))
     }
 
-    fn serialize_i32(self, number: i32) -> Result<Value> {
-        Ok(Value::Float64(number.into()))
+    fn serialize_i32(self, number: i32) -> Written {
+        Ok(Some(Value::Float64(number.into())))
     }
 
-    fn serialize_i64(self, number: i64) -> Result<Value> {
-        Ok(Value::Int64(number))
+    fn serialize_i64(self, number: i64) -> Written {
+        Ok(Some(Value::Int64(number)))
     }
 
-    fn serialize_i128(self, _: i128) -> Result<Value> {
+    fn serialize_i128(self, _: i128) -> Written {
         Err(too_wide())
     }
 
-    fn serialize_u8(self, number: u8) -> Result<Value> {
-        Ok(Value::Float64(number.into()))
+    fn serialize_u8(self, number: u8) -> Written {
+        Ok(Some(Value::Float64(number.into())))
     }
 
-    fn serialize_u16(self, number: u16) -> Result<Value> {
-        Ok(Value::Float64(number.into()))
+    fn serialize_u16(self, number: u16) -> Written {
+        Ok(Some(Value::Float64(number.into())))
     }
 
-    fn serialize_u32(self, number: u32) -> Result<Value> {
-        Ok(Value::Float64(number.into()))
+    fn serialize_u32(self, number: u32) -> Written {
+        Ok(Some(Value::Float64(number.into())))
     }
 
-    fn serialize_u64(self, number: u64) -> Result<Value> {
+    fn serialize_u64(self, number: u64) -> Written {
         match i64::try_from(number) {
-            Ok(number) => Ok(Value::Int64(number)),
+            Ok(number) => Ok(Some(Value::Int64(number))),
             Err(_) => Err(ConvertError::new(format_args!(
                 "{number} is more than an int64 can hold"
             ))),
         }
     }
 
-    fn serialize_u128(self, _: u128) -> Result<Value> {
+    fn serialize_u128(self, _: u128) -> Written {
         Err(too_wide())
     }
 
-    fn serialize_f32(self, number: f32) -> Result<Value> {
-        Ok(Value::Float64(number.into()))
+    fn serialize_f32(self, number: f32) -> Written {
+        Ok(Some(Value::Float64(number.into())))
     }
 
-    fn serialize_f64(self, number: f64) -> Result<Value> {
-        Ok(Value::Float64(number))
+    fn serialize_f64(self, number: f64) -> Written {
+        Ok(Some(Value::Float64(number)))
     }
 
-    fn serialize_char(self, letter: char) -> Result<Value> {
-        Ok(Value::String(letter.into()))
+    fn serialize_char(self, letter: char) -> Written {
+        Ok(Some(Value::String(letter.into())))
     }
 
-    fn serialize_str(self, text: &str) -> Result<Value> {
-        Ok(Value::String(text.to_owned()))
+    fn serialize_str(self, text: &str) -> Written {
+        Ok(Some(Value::String(text.to_owned())))
     }
 
-    fn serialize_bytes(self, bytes: &[u8]) -> Result<Value> {
-        Ok(Value::Bytes(bytes.to_vec()))
+    fn serialize_bytes(self, bytes: &[u8]) -> Written {
+        Ok(Some(Value::Bytes(bytes.to_vec())))
     }
 
-    fn serialize_none(self) -> Result<Value> {
-        Ok(Value::Null)
+    fn serialize_none(self) -> Written {
+        Ok(None)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, inner: &T) -> Result<Value> {
+    fn serialize_some<T: Serialize + ?Sized>(self, inner: &T) -> Written {
         inner.serialize(self)
     }
 
-    fn serialize_unit(self) -> Result<Value> {
-        Ok(Value::Null)
+    fn serialize_unit(self) -> Written {
+        Ok(Some(Value::Null))
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Result<Value> {
-        Ok(Value::Null)
+    fn serialize_unit_struct(self, _: &'static str) -> Written {
+        Ok(Some(Value::Null))
     }
 
-    fn serialize_unit_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-    ) -> Result<Value> {
-        Ok(Value::String(variant.to_owned()))
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Written {
+        Ok(Some(Value::String(variant.to_owned())))
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         name: &'static str,
         inner: &T,
-    ) -> Result<Value> {
-        let value = inner.serialize(self)?;
-        match name {
-            WRAPPED_VALUE => Value::from_json(&value.to_json()).map_err(ConvertError::new),
-            _ => Ok(value),
+    ) -> Written {
+        let written = inner.serialize(self)?;
+        match written {
+            Some(map) if name == WRAPPED_VALUE => Value::from_json(&map.to_json())
+                .map(Some)
+                .map_err(ConvertError::new),
+            other => Ok(other),
         }
     }
 
@@ -132,11 +138,9 @@ impl Serializer for ValueSerializer {
         _: u32,
         variant: &'static str,
         inner: &T,
-    ) -> Result<Value> {
-        let inner = inner
-            .serialize(self)
-            .map_err(|error| error.in_field(variant))?;
-        Ok(wrap(Some(variant), inner))
+    ) -> Written {
+        let inner = write(inner).map_err(|error| error.in_field(variant))?;
+        Ok(Some(wrap(Some(variant), inner)))
     }
 
     fn serialize_seq(self, length: Option<usize>) -> Result<ArrayBuilder> {
@@ -221,7 +225,7 @@ impl ArrayBuilder {
     fn push<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<()> {
         let index = self.elements.len();
         let located = |error: ConvertError| in_variant(self.variant, error.in_element(index));
-        let element = element.serialize(ValueSerializer).map_err(located)?;
+        let element = write(element).map_err(located)?;
         self.elements.push(element);
         Ok(())
     }
@@ -234,15 +238,15 @@ impl ArrayBuilder {
 macro_rules! build_array {
     ($($kind:ident $push:ident),*) => {$(
         impl ser::$kind for ArrayBuilder {
-            type Ok = Value;
+            type Ok = Option<Value>;
             type Error = ConvertError;
 
             fn $push<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<()> {
                 self.push(element)
             }
 
-            fn end(self) -> Result<Value> {
-                Ok(self.finish())
+            fn end(self) -> Written {
+                Ok(Some(self.finish()))
             }
         }
     )*};
@@ -262,11 +266,11 @@ pub(super) struct MapBuilder {
 }
 
 impl ser::SerializeMap for MapBuilder {
-    type Ok = Value;
+    type Ok = Option<Value>;
     type Error = ConvertError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        self.key = match key.serialize(ValueSerializer)? {
+        self.key = match write(key)? {
             Value::String(key) => Some(key),
             other => {
                 return Err(ConvertError::new(format_args!(
@@ -280,15 +284,13 @@ impl ser::SerializeMap for MapBuilder {
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let key = self.key.take();
         let key = key.expect("serde serializes a key before its value");
-        let value = value
-            .serialize(ValueSerializer)
-            .map_err(|error| error.in_field(&key))?;
+        let value = write(value).map_err(|error| error.in_field(&key))?;
         self.object.insert(key, value);
         Ok(())
     }
 
-    fn end(self) -> Result<Value> {
-        Ok(Value::Object(self.object))
+    fn end(self) -> Written {
+        Ok(Some(Value::Object(self.object)))
     }
 }
 
@@ -306,7 +308,7 @@ impl StructBuilder {
 
     fn insert<T: Serialize + ?Sized>(&mut self, name: &'static str, field: &T) -> Result<()> {
         let located = |error: ConvertError| in_variant(self.variant, error.in_field(name));
-        if let Some(value) = field.serialize(FieldSerializer).map_err(located)? {
+        if let Some(value) = field.serialize(ValueSerializer).map_err(located)? {
             self.object.insert(name.to_owned(), value);
         }
         Ok(())
@@ -320,7 +322,7 @@ impl StructBuilder {
 macro_rules! build_struct {
     ($($kind:ident),*) => {$(
         impl ser::$kind for StructBuilder {
-            type Ok = Value;
+            type Ok = Option<Value>;
             type Error = ConvertError;
 
             fn serialize_field<T: Serialize + ?Sized>(
@@ -331,8 +333,8 @@ macro_rules! build_struct {
                 self.insert(name, field)
             }
 
-            fn end(self) -> Result<Value> {
-                Ok(self.finish())
+            fn end(self) -> Written {
+                Ok(Some(self.finish()))
             }
         }
     )*};

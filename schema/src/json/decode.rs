@@ -9,6 +9,7 @@ use serde::de::{
 use serde_json::Value as Json;
 
 use super::{BYTES, FLOAT, INTEGER, is_special};
+use crate::convert::reads_natively;
 use crate::value::{
     ARRAY_LENGTH_MAX, OBJECT_FIELDS_MAX, Object, Value, ValueError, check_array_length,
     check_field_count, check_field_name, check_nesting,
@@ -166,9 +167,17 @@ impl<'de> Visitor<'de> for ValueSeed {
         Ok(Value::Boolean(truth))
     }
 
-    // However it is written, a JSON number is a float64; beyond 2^53 it is rounded as JavaScript would.
+    // However it is written, a JSON number is a float64; beyond 2^53 it is rounded as JavaScript would. Where a value is
+    // read from a value instead, an `i64` is an int64 and whole float64s may come as narrower integers.
     fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Float64(number as f64))
+        Ok(match reads_natively() {
+            true => Value::Int64(number),
+            false => Value::Float64(number as f64),
+        })
+    }
+
+    fn visit_i32<E: Error>(self, number: i32) -> Result<Value, E> {
+        Ok(Value::Float64(number.into()))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
@@ -185,6 +194,15 @@ impl<'de> Visitor<'de> for ValueSeed {
 
     fn visit_string<E: Error>(self, text: String) -> Result<Value, E> {
         Ok(Value::String(text))
+    }
+
+    // JSON has no bytes; a value that is read from a value has.
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(bytes.to_vec()))
+    }
+
+    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Value, E> {
+        Ok(Value::Bytes(bytes))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {

@@ -18,17 +18,23 @@ pub trait TableNames {
 /// How a value fails its validator. `Display` gives the text that clients of Convex know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidationError {
-    #[error("Found ID \"{id}\" from table `{found}`, which does not match the table name in validator `v.id(\"{expected}\")`.")]
+    #[error(
+        "Found ID \"{id}\" from table `{found}`, which does not match the table name in validator `v.id(\"{expected}\")`."
+    )]
     OtherTable {
         id: String,
         found: String,
         expected: String,
     },
-    #[error("Found ID \"{id}\" from a system table, which does not match the table name in validator `v.id(\"{expected}\")`.")]
+    #[error(
+        "Found ID \"{id}\" from a system table, which does not match the table name in validator `v.id(\"{expected}\")`."
+    )]
     SystemTable { id: String, expected: String },
     #[error("`{value}` does not match literal validator `v.literal({literal})`.")]
     Literal { value: String, literal: String },
-    #[error("Object is missing the required field `{field}`. Consider wrapping the field validator in `v.optional(...)` if this is expected.\n{path}\nObject: {object}\nValidator: {validator}")]
+    #[error(
+        "Object is missing the required field `{field}`. Consider wrapping the field validator in `v.optional(...)` if this is expected.\n{path}\nObject: {object}\nValidator: {validator}"
+    )]
     MissingField {
         field: String,
         /// `Path: .a[0]`, or empty at the root.
@@ -36,7 +42,9 @@ pub enum ValidationError {
         object: String,
         validator: String,
     },
-    #[error("Object contains extra field `{field}` that is not in the validator.\n{path}\nObject: {object}\nValidator: {validator}")]
+    #[error(
+        "Object contains extra field `{field}` that is not in the validator.\n{path}\nObject: {object}\nValidator: {validator}"
+    )]
     ExtraField {
         field: String,
         /// `Path: .a[0]`, or empty at the root.
@@ -230,12 +238,7 @@ impl Checker<'_> {
         Value::Object(own.collect()).to_string()
     }
 
-    fn check_literal(
-        &self,
-        literal: &Value,
-        value: &Value,
-        at: &Place<'_>,
-    ) -> Result<(), Failure> {
+    fn check_literal(&self, literal: &Value, value: &Value, at: &Place<'_>) -> Result<(), Failure> {
         if literal == value {
             return Ok(());
         }

@@ -28,7 +28,9 @@ pub enum ValidatorError {
     /// Carries what is wrong with the name of an object's field.
     #[error("{0}")]
     FieldName(String),
-    #[error("`v.literal({0})` is not supported. Literals are strings, booleans, numbers or int64s.")]
+    #[error(
+        "`v.literal({0})` is not supported. Literals are strings, booleans, numbers or int64s."
+    )]
     Literal(String),
     /// Carries what was expected, and what stood there.
     #[error("Invalid validator: expected {expected}, found {found}")]
