@@ -170,6 +170,8 @@ pub(super) struct Fields {
     type_name: &'static str,
     fields: Vec<FieldShape>,
     stage: FieldStage,
+    /// The field that is learned about now.
+    focus: usize,
 }
 
 #[derive(Debug)]
@@ -196,18 +198,18 @@ impl Fields {
                 true => FieldStage::Needs,
                 false => FieldStage::Learn,
             },
+            focus: 0,
         }
     }
 
     pub(super) fn offer(&mut self) -> Vec<&mut FieldShape> {
-        let focus = self.fields.iter().position(|f| !f.node.is_settled());
-        let stage = self.stage;
+        let (stage, focus) = (self.stage, self.focus);
         let offered = self
             .fields
             .iter_mut()
             .enumerate()
             .filter(|(at, field)| match stage {
-                FieldStage::Learn => Some(*at) == focus,
+                FieldStage::Learn => *at == focus,
                 FieldStage::Needs => field.needed,
                 FieldStage::Aliases => field.node.is_readable() && !field.aliased,
             });
@@ -225,13 +227,14 @@ impl Fields {
     }
 
     fn judge_learned(&mut self) -> Verdict {
-        let mut unsettled = self.fields.iter_mut().filter(|f| !f.node.is_settled());
-        if let Some(focus) = unsettled.next()
-            && !focus.node.was_asked()
-        {
-            focus.node.settle_unreadable();
+        let node = &mut self.fields[self.focus].node;
+        if !node.was_asked() {
+            node.settle_unreadable();
         }
-        if self.fields.iter().all(|field| field.node.is_settled()) {
+        if node.is_settled() {
+            self.focus += 1;
+        }
+        if self.focus == self.fields.len() {
             self.stage = FieldStage::Needs;
         }
         Verdict::Continue

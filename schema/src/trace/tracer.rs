@@ -143,15 +143,11 @@ impl<'a> Tracer<'a> {
                 let probe = probes.get(*next).or(probes.last());
                 probe.ok_or(TraceError::Other)?.visit(visitor)
             }
-            _ => Err(self.changed()),
+            _ => Err(self.give_up()),
         }
     }
 
-    /// For a type that asks for something else than it did before: nothing certain can be said of it.
-    fn changed(self) -> TraceError {
-        self.give_up()
-    }
-
+    /// For a type without end, or one that asks for something else than it did before: nothing can be said of it.
     fn give_up(self) -> TraceError {
         self.node.shape = Shape::Scalar {
             validator: Validator::Any,
@@ -188,7 +184,7 @@ impl<'a> Tracer<'a> {
             self.node.shape = Shape::Tuple(Tuple::new(length));
         }
         let Shape::Tuple(tuple) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         let elements = tuple.offer().iter_mut();
         let context = self.context.deeper();
@@ -205,7 +201,7 @@ impl<'a> Tracer<'a> {
             self.node.shape = Shape::Struct(Fields::new(name, fields));
         }
         let Shape::Struct(fields) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         visitor.visit_map(StructAccess {
             fields: fields.offer().into_iter(),
@@ -275,7 +271,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
             self.node.shape = Shape::Option(Held::default());
         }
         let Shape::Option(held) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         let context = self.context.deeper();
         match held.offer() {
@@ -306,7 +302,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
             self.node.shape = Shape::List(Held::default());
         }
         let Shape::List(held) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         let context = self.context.deeper();
         let inner = held.offer().filter(|_| context.depth < DEPTH_MAX);
@@ -335,7 +331,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
             self.node.shape = Shape::Map(MapShape::default());
         }
         let Shape::Map(map) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         let context = self.context.deeper();
         let (key, value) = match map.offer().filter(|_| context.depth < DEPTH_MAX) {
@@ -369,7 +365,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
                 tracer.node.shape = Shape::Enum(Variants::new(name, variants));
             }
             let Shape::Enum(variants) = &mut tracer.node.shape else {
-                return Err(tracer.changed());
+                return Err(tracer.give_up());
             };
             visitor.visit_enum(VariantTracer {
                 variant: variants.offer(),
