@@ -8,11 +8,14 @@
 //! | bytes (as `serde_bytes` writes them) | bytes |
 //! | `Vec`, tuples, sets | array |
 //! | structs, maps with string keys | object |
-//! | `Option` | `None` is a field left out of a struct, and null elsewhere (also in a struct that flattens another, which
-//! serde writes as a map); both are read as `None` |
+//! | `Option` | `None` is a field left out of a struct, and null elsewhere; both are read as `None` |
+//! | a newtype struct | what it holds |
 //! | `()` | null; an object without fields is read as `()` too, so that a function may take no arguments |
 //! | enums | a unit variant is its name, any other an object with one field of that name |
 //! | [`Value`], `DocumentId` | themselves, exactly |
+//!
+//! Two of serde's own rules meet the one on `None`: an `Option` field with `deserialize_with` may be left out only if it
+//! also has `default`, and a struct that flattens another is a map, in which a `None` is null.
 
 mod de;
 mod error;

@@ -16,7 +16,6 @@ pub mod value;
 pub mod wire;
 
 pub use id::{DocumentId, IdError, IdOf, InternalId, TableNumber};
-pub use identity::{Identity, IdentityKey};
 pub use json::{JsonFormat, JsonFormatError};
 pub use key::{KeyError, decode_key, encode_key, encode_object};
 pub use path::{FieldPath, FunctionPath, FunctionPathError, IdentifierError, check_identifier};
@@ -25,7 +24,6 @@ pub use value::{
     DocumentError, FieldNameError, Object, Value, ValueError, check_document, check_field_name,
     check_value, object_size,
 };
-pub use wire::{ClientMessage, QueryId, RequestId, ServerMessage, SessionId, StateVersion};
 
 pub use convert::{ConvertError, from_value, to_value};
 pub use table::{Index, IndexDefinition, Schema, SchemaError, Table, TableDefinition};

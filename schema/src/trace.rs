@@ -6,11 +6,14 @@
 //! field of unknown need is optional: a validator learned here may accept what the type then refuses, with an error of
 //! its own, but refuses nothing the type needs.
 
+mod access;
 mod node;
+mod probe;
 mod shapes;
 #[cfg(test)]
 mod tests;
 mod tracer;
+mod variants;
 
 use std::cell::Cell;
 

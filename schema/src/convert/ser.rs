@@ -123,12 +123,13 @@ impl Serializer for ValueSerializer {
         name: &'static str,
         inner: &T,
     ) -> Written {
-        let written = inner.serialize(self)?;
-        match written {
-            Some(map) if name == WRAPPED_VALUE => Value::from_json(&map.to_json())
+        // A newtype around `None` is no `None`: read back, its field must be there.
+        let value = write(inner)?;
+        match name {
+            WRAPPED_VALUE => Value::from_json(&value.to_json())
                 .map(Some)
                 .map_err(ConvertError::new),
-            other => Ok(other),
+            _ => Ok(Some(value)),
         }
     }
 

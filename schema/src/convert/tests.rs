@@ -189,6 +189,20 @@ fn variants_are_names_or_objects_of_one_field() {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Meters(f64);
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Named {
+    maybe: Maybe,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Maybe(Option<f64>);
+
+#[test]
+fn a_newtype_around_none_is_null_in_a_struct_too() {
+    let named = Named { maybe: Maybe(None) };
+    both_ways(named, object! { "maybe" => Value::Null });
+}
+
 #[test]
 fn newtypes_are_what_they_hold_and_tuples_are_arrays() {
     both_ways(Meters(1.5), 1.5);

@@ -139,7 +139,7 @@ fn padding_bits_other_than_zero_are_refused() {
 #[test]
 fn serde_writes_an_id_as_its_text() {
     let json = "\"j57004926d25askqh2ctneycvqqfznw8\"";
-    let id: DocumentId<str> = serde_json::from_str(json).unwrap();
+    let id: DocumentId = serde_json::from_str(json).unwrap();
     assert_eq!(serde_json::to_string(&id).unwrap(), json);
     let refusal = serde_json::from_str::<DocumentId>("\"hello\"").unwrap_err();
     assert!(

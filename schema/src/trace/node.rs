@@ -1,9 +1,11 @@
 //! What is known of one part of a type: what it asks for, and whether any made-up value satisfied it.
 
-use serde::de::{self, DeserializeSeed, Visitor};
+use serde::de::{self, DeserializeSeed};
 
-use super::shapes::{Fields, Held, MapShape, Tuple, Variants};
+use super::probe::Probe;
+use super::shapes::{Fields, Held, MapShape, Tuple};
 use super::tracer::{Context, Tracer};
+use super::variants::Variants;
 use crate::validator::Validator;
 
 /// Why a run ended. Most reasons only matter as such; two tell about a struct's fields.
@@ -33,64 +35,6 @@ impl de::Error for TraceError {
 
     fn duplicate_field(field: &'static str) -> Self {
         TraceError::DuplicateField(field)
-    }
-}
-
-/// A made-up value.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Probe {
-    Null,
-    Boolean,
-    Integer(i64),
-    Unsigned(u64),
-    Float(f64),
-    Text(&'static str),
-    Bytes(&'static [u8]),
-    EmptyList,
-    EmptyMap,
-}
-
-impl Probe {
-    pub(super) fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TraceError> {
-        match self {
-            Probe::Null => visitor.visit_unit(),
-            Probe::Boolean => visitor.visit_bool(false),
-            Probe::Integer(number) => visitor.visit_i64(number),
-            Probe::Unsigned(number) => visitor.visit_u64(number),
-            Probe::Float(number) => visitor.visit_f64(number),
-            Probe::Text(text) => visitor.visit_str(text),
-            Probe::Bytes(bytes) => visitor.visit_bytes(bytes),
-            Probe::EmptyList => visitor.visit_seq(Empty),
-            Probe::EmptyMap => visitor.visit_map(Empty),
-        }
-    }
-}
-
-struct Empty;
-
-impl<'de> de::SeqAccess<'de> for Empty {
-    type Error = TraceError;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        _: S,
-    ) -> Result<Option<S::Value>, TraceError> {
-        Ok(None)
-    }
-}
-
-impl<'de> de::MapAccess<'de> for Empty {
-    type Error = TraceError;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        _: S,
-    ) -> Result<Option<S::Value>, TraceError> {
-        Ok(None)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, _: S) -> Result<S::Value, TraceError> {
-        Err(TraceError::Other)
     }
 }
 

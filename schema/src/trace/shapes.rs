@@ -170,6 +170,8 @@ pub(super) struct Fields {
     type_name: &'static str,
     fields: Vec<FieldShape>,
     stage: FieldStage,
+    /// The field that is learned about now.
+    focus: usize,
 }
 
 #[derive(Debug)]
@@ -196,18 +198,18 @@ impl Fields {
                 true => FieldStage::Needs,
                 false => FieldStage::Learn,
             },
+            focus: 0,
         }
     }
 
     pub(super) fn offer(&mut self) -> Vec<&mut FieldShape> {
-        let focus = self.fields.iter().position(|f| !f.node.is_settled());
-        let stage = self.stage;
+        let (stage, focus) = (self.stage, self.focus);
         let offered = self
             .fields
             .iter_mut()
             .enumerate()
             .filter(|(at, field)| match stage {
-                FieldStage::Learn => Some(*at) == focus,
+                FieldStage::Learn => *at == focus,
                 FieldStage::Needs => field.needed,
                 FieldStage::Aliases => field.node.is_readable() && !field.aliased,
             });
@@ -225,13 +227,14 @@ impl Fields {
     }
 
     fn judge_learned(&mut self) -> Verdict {
-        let mut unsettled = self.fields.iter_mut().filter(|f| !f.node.is_settled());
-        if let Some(focus) = unsettled.next()
-            && !focus.node.was_asked()
-        {
-            focus.node.settle_unreadable();
+        let node = &mut self.fields[self.focus].node;
+        if !node.was_asked() {
+            node.settle_unreadable();
         }
-        if self.fields.iter().all(|field| field.node.is_settled()) {
+        if node.is_settled() {
+            self.focus += 1;
+        }
+        if self.focus == self.fields.len() {
             self.stage = FieldStage::Needs;
         }
         Verdict::Continue
@@ -280,7 +283,7 @@ impl Fields {
     /// name. The made-up tag told whether its own variant needs content; others may differ.
     fn is_adjacently_tagged(&self) -> bool {
         self.fields.iter().any(|field| match &field.node.shape {
-            Shape::Enum(tag) => tag.type_name == self.type_name,
+            Shape::Enum(tag) => tag.is_of(self.type_name),
             _ => false,
         })
     }
@@ -299,143 +302,5 @@ impl Fields {
             };
             (shape.name, field)
         }))
-    }
-}
-
-/// The variants of an enum, and last of all a name that no enum lists, which only a catch-all accepts.
-#[derive(Debug)]
-pub(super) struct Variants {
-    type_name: &'static str,
-    variants: Vec<VariantShape>,
-}
-
-const UNLISTED_VARIANT: &str = "$unlisted";
-
-#[derive(Debug)]
-pub(super) struct VariantShape {
-    pub(super) name: &'static str,
-    content: Content,
-    confirming: bool,
-    settled: bool,
-    readable: bool,
-}
-
-#[derive(Debug, Default)]
-enum Content {
-    /// The variant was never reached: its name was refused.
-    #[default]
-    Unreached,
-    Nothing,
-    Node(Box<Node>),
-}
-
-impl VariantShape {
-    /// Notes that the variant holds nothing.
-    pub(super) fn holds_nothing(&mut self) {
-        self.content = Content::Nothing;
-    }
-
-    /// What the variant holds.
-    pub(super) fn content(&mut self) -> &mut Node {
-        if !matches!(self.content, Content::Node(_)) {
-            self.content = Content::Node(Box::default());
-        }
-        match &mut self.content {
-            Content::Node(node) => node,
-            Content::Unreached | Content::Nothing => unreachable!("the content was just set"),
-        }
-    }
-
-    fn judge(&mut self, accepted: bool) {
-        match &self.content {
-            Content::Node(node) if !self.confirming => {
-                if node.is_readable() {
-                    self.confirming = true;
-                } else if !node.is_learning() {
-                    self.settled = true;
-                }
-            }
-            Content::Unreached | Content::Nothing | Content::Node(_) => {
-                (self.settled, self.readable) = (true, accepted);
-            }
-        }
-    }
-
-    fn validator(&self) -> Option<Validator> {
-        let unlisted = self.name == UNLISTED_VARIANT;
-        match &self.content {
-            Content::Unreached if unlisted => None,
-            Content::Nothing if unlisted => Some(Validator::String),
-            Content::Node(_) if unlisted => Some(Validator::Any),
-            Content::Unreached | Content::Nothing => {
-                Some(Validator::Literal(Value::String(self.name.to_owned())))
-            }
-            Content::Node(node) => Some(match check_identifier(self.name) {
-                Ok(()) => Validator::object([(self.name, Field::required(node.validator()))]),
-                Err(_) => Validator::Any,
-            }),
-        }
-    }
-}
-
-impl Variants {
-    pub(super) fn new(type_name: &'static str, names: &'static [&'static str]) -> Self {
-        let names = names.iter().copied().chain([UNLISTED_VARIANT]);
-        let variant = |name| VariantShape {
-            name,
-            content: Content::Unreached,
-            confirming: false,
-            settled: false,
-            readable: false,
-        };
-        Variants {
-            type_name,
-            variants: names.map(variant).collect(),
-        }
-    }
-
-    /// The variant of this run.
-    pub(super) fn offer(&mut self) -> &mut VariantShape {
-        let at = self.current();
-        let variant = &mut self.variants[at];
-        if let Content::Node(node) = &mut variant.content {
-            node.offer();
-        }
-        variant
-    }
-
-    /// The first variant of which something is unknown, else the first that can be read, else the first.
-    fn current(&self) -> usize {
-        let unsettled = self.variants.iter().position(|variant| !variant.settled);
-        let readable = || self.variants.iter().position(|variant| variant.readable);
-        unsettled.or_else(readable).unwrap_or(0)
-    }
-
-    pub(super) fn judge(&mut self, accepted: bool) -> Verdict {
-        let at = self.current();
-        self.variants[at].judge(accepted);
-        match self.variants.iter().all(|variant| variant.settled) {
-            true => Verdict::Settled {
-                readable: self.variants.iter().any(|variant| variant.readable),
-            },
-            false => Verdict::Continue,
-        }
-    }
-
-    pub(super) fn validator(&self) -> Validator {
-        let members: Vec<_> = self
-            .variants
-            .iter()
-            .filter_map(VariantShape::validator)
-            .collect();
-        match members.contains(&Validator::String) {
-            // Any string will do, so the listed ones say no more.
-            true => Validator::one_of(
-                members
-                    .into_iter()
-                    .filter(|m| !matches!(m, Validator::Literal(_))),
-            ),
-            false => Validator::one_of(members),
-        }
     }
 }

@@ -3,12 +3,13 @@
 use std::any::type_name;
 use std::cell::Cell;
 
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{Deserializer, Visitor};
 
-use super::node::{Node, Probe, Shape, TraceError};
-use super::shapes::{FieldShape, Fields, Held, MapShape, Tuple, VariantShape, Variants};
+use super::access::{Elements, EntryAccess, StructAccess, VariantTracer};
+use super::node::{Node, Shape, TraceError};
+use super::probe::{ANYTHING, BYTES, FLOATS, ID_TEXT, Probe, SIGNED, TEXTS, UNSIGNED};
+use super::shapes::{Fields, Held, MapShape, Tuple};
+use super::variants::Variants;
 use crate::id::TYPED_ID;
 use crate::validator::Validator;
 
@@ -16,41 +17,6 @@ type Result<T> = std::result::Result<T, TraceError>;
 
 /// How deep a type may nest; values nest no deeper.
 const DEPTH_MAX: usize = 64;
-
-const ID_TEXT: &str = "0400000000000000000000000000248";
-
-/// Texts that parsed strings may accept, most common first.
-const TEXTS: &[Probe] = &[
-    Probe::Text(""),
-    Probe::Text("a"),
-    Probe::Text("0"),
-    Probe::Text(ID_TEXT),
-    Probe::Text("00000000-0000-0000-0000-000000000000"),
-    Probe::Text("1970-01-01T00:00:00Z"),
-    Probe::Text("1970-01-01"),
-    Probe::Text("00:00:00"),
-    Probe::Text("http://a.example/"),
-    Probe::Text("a@a.example"),
-    Probe::Text("127.0.0.1"),
-    Probe::Text("::1"),
-    Probe::Text("a:a"),
-];
-const SIGNED: &[Probe] = &[Probe::Integer(0), Probe::Integer(1)];
-const UNSIGNED: &[Probe] = &[Probe::Unsigned(0), Probe::Unsigned(1)];
-const FLOATS: &[Probe] = &[Probe::Float(0.0), Probe::Float(1.0)];
-const BYTES: &[Probe] = &[
-    Probe::Bytes(&[]),
-    Probe::Bytes(&[0; 16]),
-    Probe::Bytes(&[0; 32]),
-];
-const ANYTHING: &[Probe] = &[
-    Probe::Null,
-    Probe::Text(""),
-    Probe::Float(0.0),
-    Probe::Boolean,
-    Probe::EmptyMap,
-    Probe::EmptyList,
-];
 
 /// Where in a run a part is read.
 #[derive(Clone, Copy)]
@@ -143,15 +109,11 @@ impl<'a> Tracer<'a> {
                 let probe = probes.get(*next).or(probes.last());
                 probe.ok_or(TraceError::Other)?.visit(visitor)
             }
-            _ => Err(self.changed()),
+            _ => Err(self.give_up()),
         }
     }
 
-    /// For a type that asks for something else than it did before: nothing certain can be said of it.
-    fn changed(self) -> TraceError {
-        self.give_up()
-    }
-
+    /// For a type without end, or one that asks for something else than it did before: nothing can be said of it.
     fn give_up(self) -> TraceError {
         self.node.shape = Shape::Scalar {
             validator: Validator::Any,
@@ -183,19 +145,19 @@ impl<'a> Tracer<'a> {
         })
     }
 
-    fn tuple<'de, V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+    pub(super) fn tuple<'de, V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
         if let Shape::Unknown = self.node.shape {
             self.node.shape = Shape::Tuple(Tuple::new(length));
         }
         let Shape::Tuple(tuple) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         let elements = tuple.offer().iter_mut();
         let context = self.context.deeper();
         visitor.visit_seq(Elements { elements, context })
     }
 
-    fn fields<'de, V: Visitor<'de>>(
+    pub(super) fn fields<'de, V: Visitor<'de>>(
         self,
         name: &'static str,
         fields: &'static [&'static str],
@@ -205,7 +167,7 @@ impl<'a> Tracer<'a> {
             self.node.shape = Shape::Struct(Fields::new(name, fields));
         }
         let Shape::Struct(fields) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         visitor.visit_map(StructAccess {
             fields: fields.offer().into_iter(),
@@ -275,7 +237,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
             self.node.shape = Shape::Option(Held::default());
         }
         let Shape::Option(held) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         let context = self.context.deeper();
         match held.offer() {
@@ -306,7 +268,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
             self.node.shape = Shape::List(Held::default());
         }
         let Shape::List(held) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         let context = self.context.deeper();
         let inner = held.offer().filter(|_| context.depth < DEPTH_MAX);
@@ -335,7 +297,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
             self.node.shape = Shape::Map(MapShape::default());
         }
         let Shape::Map(map) = &mut self.node.shape else {
-            return Err(self.changed());
+            return Err(self.give_up());
         };
         let context = self.context.deeper();
         let (key, value) = match map.offer().filter(|_| context.depth < DEPTH_MAX) {
@@ -369,135 +331,12 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
                 tracer.node.shape = Shape::Enum(Variants::new(name, variants));
             }
             let Shape::Enum(variants) = &mut tracer.node.shape else {
-                return Err(tracer.changed());
+                return Err(tracer.give_up());
             };
             visitor.visit_enum(VariantTracer {
                 variant: variants.offer(),
                 context: tracer.context.deeper(),
             })
         })
-    }
-}
-
-/// The elements of a list or a tuple.
-struct Elements<'a> {
-    elements: std::slice::IterMut<'a, Node>,
-    context: Context<'a>,
-}
-
-impl<'de> SeqAccess<'de> for Elements<'_> {
-    type Error = TraceError;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        match self.elements.next() {
-            Some(node) => node.read(seed, self.context).map(Some),
-            None => Ok(None),
-        }
-    }
-}
-
-/// The one entry of a map, if any.
-struct EntryAccess<'a> {
-    key: Option<&'a mut Node>,
-    value: Option<&'a mut Node>,
-    context: Context<'a>,
-}
-
-impl<'de> MapAccess<'de> for EntryAccess<'_> {
-    type Error = TraceError;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        match self.key.take() {
-            Some(node) => node.read(seed, self.context).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        let node = self.value.take().ok_or(TraceError::Other)?;
-        node.read(seed, self.context)
-    }
-}
-
-/// The fields a struct is given in one run.
-struct StructAccess<'a> {
-    fields: std::vec::IntoIter<&'a mut FieldShape>,
-    current: Option<&'a mut Node>,
-    context: Context<'a>,
-}
-
-impl<'de> MapAccess<'de> for StructAccess<'_> {
-    type Error = TraceError;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        let Some(field) = self.fields.next() else {
-            return Ok(None);
-        };
-        self.current = Some(&mut field.node);
-        seed.deserialize(Name(field.name)).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        let node = self.current.take().ok_or(TraceError::Other)?;
-        node.read(seed, self.context)
-    }
-}
-
-/// The name of a field or a variant.
-struct Name(&'static str);
-
-impl<'de> Deserializer<'de> for Name {
-    type Error = TraceError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_str(self.0)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-/// The variant an enum is given in one run.
-struct VariantTracer<'a> {
-    variant: &'a mut VariantShape,
-    context: Context<'a>,
-}
-
-impl<'de> EnumAccess<'de> for VariantTracer<'_> {
-    type Error = TraceError;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self)> {
-        let name = seed.deserialize(Name(self.variant.name))?;
-        Ok((name, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for VariantTracer<'_> {
-    type Error = TraceError;
-
-    fn unit_variant(self) -> Result<()> {
-        self.variant.holds_nothing();
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value> {
-        self.variant.content().read(seed, self.context)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
-        let node = self.variant.content();
-        node.attempt(self.context, |tracer| tracer.tuple(length, visitor))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
-        let node = self.variant.content();
-        node.attempt(self.context, |tracer| tracer.fields("", fields, visitor))
     }
 }
