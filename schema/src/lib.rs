@@ -19,7 +19,6 @@ pub use id::{DocumentId, IdError, IdOf, InternalId, TableNumber};
 pub use json::{JsonFormat, JsonFormatError};
 pub use key::{KeyError, decode_key, encode_key, encode_object};
 pub use path::{FieldPath, FunctionPath, FunctionPathError, IdentifierError, check_identifier};
-pub use timestamp::Timestamp;
 pub use value::{
     DocumentError, FieldNameError, Object, Value, ValueError, check_document, check_field_name,
     check_value, object_size,
