@@ -171,24 +171,38 @@ fn write_object(object: &Object, out: &mut String) {
 /// Appends a JSON string, copying what lies between two escapes in one piece.
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    let mut copied = 0;
-    for (position, byte) in text.bytes().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.push_str(&text[copied..position]);
-        copied = position + 1;
-        match byte {
+    let mut rest = text;
+    while let Some(plain) = find_escape(rest.as_bytes()) {
+        out.push_str(&rest[..plain]);
+        match rest.as_bytes()[plain] {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
             b'\n' => out.push_str("\\n"),
             b'\r' => out.push_str("\\r"),
             b'\t' => out.push_str("\\t"),
-            _ => write!(out, "\\u{byte:04x}").expect("writing to a String cannot fail"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
+            byte => write!(out, "\\u{byte:04x}").expect("writing to a String cannot fail"),
         }
+        rest = &rest[plain + 1..];
     }
-    out.push_str(&text[copied..]);
+    out.push_str(rest);
     out.push('"');
+}
+
+/// Where the first byte is that a JSON string must escape. Most text has none for long, so whole chunks are looked at
+/// without a branch a byte.
+fn find_escape(text: &[u8]) -> Option<usize> {
+    let must_escape = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    let (chunks, _) = text.as_chunks::<16>();
+    let is_plain = |chunk: &&[u8; 16]| {
+        chunk
+            .iter()
+            .fold(true, |plain, &byte| plain & !must_escape(byte))
+    };
+    let plain = 16 * chunks.iter().take_while(is_plain).count();
+    let escape = text[plain..].iter().position(|&byte| must_escape(byte))?;
+    Some(plain + escape)
 }
 
 /// As encoded JSON.

@@ -1,7 +1,7 @@
 //! Values as bytes that sort like the values. Index keys are made of them, and documents are stored in them.
 //!
-//! One encoding is never a proper prefix of another, so a key may be several encodings one after another. Each starts
-//! with a tag, and tags are in the order of the types:
+//! No encoding is a proper prefix of another, so a key may be several encodings one after another, with any bytes
+//! behind them. Each starts with a tag, and tags are in the order of the types:
 //!
 //! | tag | content |
 //! |---|---|
@@ -12,12 +12,12 @@
 //! | 09 to 0C | a positive int64 in 1, 2, 4 or 8 big-endian bytes, as few as hold it |
 //! | 0D | a float64: its big-endian bits, all flipped if negative, else with the sign set |
 //! | 0E, 0F | false, true |
-//! | 10, 11 | a string, bytes: the content with each 00 written 00 FF, then 00 |
+//! | 10, 11 | a string, bytes: the content with 00 written 01 01 and 01 written 01 02, then 00 |
 //! | 12 | an array: its elements, then 00 |
-//! | 15 | an object: each name, escaped and ended like a string, then its value; then 00 |
+//! | 15 | an object: each name, ended by 00, then its value; then 00. The empty name is 01 alone |
 //!
-//! The empty name is written 00 FF, to differ from the end of its object. What follows an encoding must not start
-//! with the byte FF.
+//! Escaping by 01, not by a byte behind the 00, is what keeps `"a"` from being a prefix of `"a\0"`: an index range of
+//! the keys that start with one value's encoding holds that value alone.
 
 use thiserror::Error;
 
@@ -37,8 +37,12 @@ const ARRAY: u8 = 0x12;
 const OBJECT: u8 = 0x15;
 /// Ends strings, bytes, arrays and objects: below every tag, so that a prefix sorts first.
 const END: u8 = 0x00;
-/// After a 00: that was content and not an end.
-const ESCAPE: u8 = 0xff;
+/// Before [`ESCAPED_END`] or [`ESCAPED_ESCAPE`]: one byte of content that would otherwise read as a mark.
+const ESCAPE: u8 = 0x01;
+const ESCAPED_END: u8 = 0x01;
+const ESCAPED_ESCAPE: u8 = 0x02;
+/// The empty name of a field: above the end of its object, below every other name.
+const EMPTY_NAME: u8 = 0x01;
 const SIGN: u64 = 1 << 63;
 
 /// Why bytes are not an encoded value. Stored bytes that fail are damaged.
@@ -50,6 +54,8 @@ pub enum KeyError {
     Tag(u8),
     #[error("an integer is encoded longer than it needs")]
     Integer,
+    #[error("a string or bytes has a mark that means nothing")]
+    Escape,
     #[error("a string is not UTF-8")]
     Utf8,
     #[error("a field name is not legal")]
@@ -75,9 +81,11 @@ pub fn encode_object(out: &mut Vec<u8>, object: &Object) {
     out.push(OBJECT);
     for (name, value) in object {
         if name.is_empty() {
-            out.extend([END, ESCAPE]);
+            out.push(EMPTY_NAME);
         } else {
-            encode_escaped(out, name.as_bytes());
+            // Legal names are printable: there is nothing to escape.
+            out.extend_from_slice(name.as_bytes());
+            out.push(END);
         }
         encode_value(out, value);
     }
@@ -92,7 +100,7 @@ fn encode_value(out: &mut Vec<u8>, value: &Value) {
             let bits = number.to_bits();
             let ordered = if bits & SIGN == 0 { bits | SIGN } else { !bits };
             out.push(FLOAT);
-            out.extend(ordered.to_be_bytes());
+            out.extend_from_slice(&ordered.to_be_bytes());
         }
         Value::Boolean(truth) => out.push(if *truth { TRUE } else { FALSE }),
         Value::String(text) => {
@@ -139,18 +147,33 @@ fn encode_integer(out: &mut Vec<u8>, number: i64) {
     out.push(integer_tag(number));
     if number != 0 {
         let width = 1 << integer_width_log(number);
-        out.extend(&number.to_be_bytes()[8 - width..]);
+        out.extend_from_slice(&number.to_be_bytes()[8 - width..]);
     }
 }
 
 fn encode_escaped(out: &mut Vec<u8>, content: &[u8]) {
-    let mut pieces = content.split(|&byte| byte == END);
-    out.extend(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        out.extend([END, ESCAPE]);
-        out.extend(piece);
+    let mut rest = content;
+    while let Some(plain) = find_mark(rest) {
+        out.extend_from_slice(&rest[..plain]);
+        out.extend_from_slice(&[ESCAPE, rest[plain] + ESCAPED_END]);
+        rest = &rest[plain + 1..];
     }
+    out.extend_from_slice(rest);
     out.push(END);
+}
+
+/// Where the first [`END`] or [`ESCAPE`] is. Most content has none for long, so whole chunks are looked at without a
+/// branch a byte.
+fn find_mark(bytes: &[u8]) -> Option<usize> {
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let is_plain = |chunk: &&[u8; 16]| {
+        chunk
+            .iter()
+            .fold(true, |plain, &byte| plain & (byte > ESCAPE))
+    };
+    let plain = 16 * chunks.iter().take_while(is_plain).count();
+    let mark = bytes[plain..].iter().position(|&byte| byte <= ESCAPE)?;
+    Some(plain + mark)
 }
 
 /// Decodes the value `bytes` start with, `None` meaning undefined, and tells how many bytes it took. Only what
@@ -231,17 +254,22 @@ impl<'a> Reader<'a> {
     }
 
     fn escaped(&mut self) -> Result<Vec<u8>, KeyError> {
-        let mut content = Vec::new();
-        loop {
-            let zero = self.rest.iter().position(|&byte| byte == END);
-            content.extend(self.take(zero.ok_or(KeyError::Truncated)?)?);
-            self.byte()?;
-            if self.rest.first() != Some(&ESCAPE) {
-                return Ok(content);
-            }
-            self.byte()?;
-            content.push(END);
+        let mut content = self.plain()?.to_vec();
+        while self.byte()? == ESCAPE {
+            content.push(match self.byte()? {
+                ESCAPED_END => END,
+                ESCAPED_ESCAPE => ESCAPE,
+                _ => return Err(KeyError::Escape),
+            });
+            content.extend_from_slice(self.plain()?);
         }
+        Ok(content)
+    }
+
+    /// Content up to the next [`END`] or [`ESCAPE`].
+    fn plain(&mut self) -> Result<&'a [u8], KeyError> {
+        let mark = find_mark(self.rest).ok_or(KeyError::Truncated)?;
+        self.take(mark)
     }
 
     fn string(&mut self) -> Result<String, KeyError> {
@@ -260,7 +288,7 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Object, KeyError> {
         let mut object = Object::new();
-        while let Some(name) = self.name(object.is_empty())? {
+        while let Some(name) = self.name()? {
             if object
                 .last_key_value()
                 .is_some_and(|(last, _)| *last >= name)
@@ -273,21 +301,18 @@ impl<'a> Reader<'a> {
         Ok(object)
     }
 
-    /// The next name of an object; `None` at its end. Only the first name can be the empty one.
-    fn name(&mut self, first: bool) -> Result<Option<String>, KeyError> {
-        match self.rest {
-            [END, ESCAPE, ..] if first => {
-                self.take(2)?;
-                Ok(Some(String::new()))
-            }
-            [END, ..] => {
-                self.byte()?;
-                Ok(None)
-            }
+    /// The next name of an object; `None` at its end.
+    fn name(&mut self) -> Result<Option<String>, KeyError> {
+        match self.rest.first() {
+            Some(&END) => self.byte().map(|_| None),
+            Some(&EMPTY_NAME) => self.byte().map(|_| Some(String::new())),
             _ => {
-                let name = self.string()?;
-                check_field_name(&name).map_err(|_| KeyError::FieldName)?;
-                Ok(Some(name))
+                let end = self.rest.iter().position(|&byte| byte == END);
+                let name = self.take(end.ok_or(KeyError::Truncated)?)?;
+                self.byte()?;
+                let name = str::from_utf8(name).map_err(|_| KeyError::Utf8)?;
+                check_field_name(name).map_err(|_| KeyError::FieldName)?;
+                Ok(Some(name.to_owned()))
             }
         }
     }

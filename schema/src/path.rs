@@ -21,7 +21,7 @@ pub use identifier::{IDENTIFIER_LENGTH_MAX, IdentifierError, check_identifier};
 ///
 /// let path: FieldPath = "author.name".parse()?;
 /// let message = object! { "author" => object! { "name" => "Ada" } };
-/// assert_eq!(path.find_in(&message), Some(&Value::from("Ada")));
+/// assert_eq!(path.lookup(&message), Some(&Value::from("Ada")));
 /// # Ok::<(), vestibule_schema::IdentifierError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +34,7 @@ impl FieldPath {
     }
 
     /// The value at this path in `document`; `None` (undefined) when there is none.
-    pub fn find_in<'a>(&self, document: &'a Object) -> Option<&'a Value> {
+    pub fn lookup<'a>(&self, document: &'a Object) -> Option<&'a Value> {
         let (first, rest) = self.0.split_first()?;
         rest.iter().try_fold(document.get(first)?, |value, name| {
             value.as_object()?.get(name)

@@ -83,7 +83,7 @@ impl Value {
 
     /// The value at `path`; `None` (undefined) when a field is missing or the path leads through a non-object.
     pub fn get_path(&self, path: &FieldPath) -> Option<&Value> {
-        path.find_in(self.as_object()?)
+        path.lookup(self.as_object()?)
     }
 
     /// Whether this is null.

@@ -80,10 +80,10 @@ fn every_json_number_is_a_float64() {
 fn plain_json_is_written_plainly_and_sorted() {
     let value = Value::from(object! {
         "b" => vec![Value::Null, Value::from(true), Value::from(1.0), Value::from(1.5e300)],
-        "a" => "quote \" slash \\ line\n tab\t bell\u{7} é 😀",
+        "a" => "quote \" slash \\ line\n tab\t bell\u{7}\u{8}\u{c} é 😀",
         "" => object! {},
     });
-    let text = r#"{"":{},"a":"quote \" slash \\ line\n tab\t bell\u0007 é 😀","b":[null,true,1.0,1.5e+300]}"#;
+    let text = r#"{"":{},"a":"quote \" slash \\ line\n tab\t bell\u0007\b\f é 😀","b":[null,true,1.0,1.5e+300]}"#;
     let written = written(&value).replace("1.5e300", "1.5e+300");
     assert_eq!(written, text);
     assert_eq!(read(text), Ok(value));

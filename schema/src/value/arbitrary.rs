@@ -25,7 +25,7 @@ fn arb_scalar() -> impl Strategy<Value = Value> {
         arb_int64().prop_map(Value::Int64),
         arb_float64().prop_map(Value::Float64),
         any::<bool>().prop_map(Value::Boolean),
-        prop_oneof!["[ab\0]{0,4}", "\\PC{0,12}", any::<String>()].prop_map(Value::String),
+        prop_oneof!["[ab\0\x01]{0,4}", "\\PC{0,12}", any::<String>()].prop_map(Value::String),
         prop::collection::vec(prop_oneof![Just(0_u8), Just(0xff), any::<u8>()], 0..12)
             .prop_map(Value::Bytes),
     ]

@@ -133,13 +133,16 @@ pub fn check_field_name(name: &str) -> Result<(), FieldNameError> {
         let name = name.to_owned();
         return Err(FieldNameError::Reserved { name });
     }
-    match name.chars().find(|c| !matches!(c, ' '..='~')) {
-        None => Ok(()),
-        Some(character) => {
-            let name = name.to_owned();
-            Err(FieldNameError::Character { name, character })
-        }
+    let printable = |byte: u8| matches!(byte, b' '..=b'~');
+    // Every name of every value comes by here: one pass without a branch a byte.
+    if name.bytes().fold(true, |all, byte| all & printable(byte)) {
+        return Ok(());
     }
+    let character = name.chars().find(|c| !matches!(c, ' '..='~'));
+    let character =
+        character.expect("a byte that is not printable ASCII is part of such a character");
+    let name = name.to_owned();
+    Err(FieldNameError::Character { name, character })
 }
 
 pub(crate) fn check_array_length(length: usize) -> Result<(), ValueError> {
