@@ -32,6 +32,7 @@ mod reader;
 mod snapshot;
 mod sqlite;
 mod store;
+mod tree;
 mod view;
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
 //! The overlay: what is committed and not yet folded, in key order, with snapshots for the price of a reference.
 
 use bytes::Bytes;
-use immutable_chunkmap::map::Map;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::tree::Tree;
 use super::{Commit, Direction, KeyRange};
 
-/// Entries per node of the map. Copying a node on its first change after a publication costs by this, finding a key
-/// costs by the depth.
-const ENTRIES_PER_NODE: usize = 32;
 /// What an entry costs in memory beyond its key and value: two handles, two allocations and its share of a node.
 const ENTRY_OVERHEAD_BYTES: usize = 160;
 
@@ -24,7 +21,7 @@ pub(super) struct OverlayEntry {
 /// shares structure; a clone never changes.
 #[derive(Clone)]
 pub struct Overlay {
-    entries: Map<Bytes, OverlayEntry, ENTRIES_PER_NODE>,
+    entries: Tree<OverlayEntry>,
     complete_after: Timestamp,
     bytes: usize,
 }
@@ -32,7 +29,7 @@ pub struct Overlay {
 impl Overlay {
     pub(super) fn new(complete_after: Timestamp) -> Self {
         Self {
-            entries: Map::new(),
+            entries: Tree::new(),
             complete_after,
             bytes: 0,
         }
@@ -64,11 +61,15 @@ impl Overlay {
 
     /// Bytes held for commits after `folded`.
     pub(super) fn bytes_after(&self, folded: Timestamp) -> usize {
+        let mut bytes = 0;
         self.entries
-            .into_iter()
-            .filter(|(_, entry)| entry.ts > folded)
-            .map(|(key, entry)| entry_bytes(key, entry))
-            .sum()
+            .walk(&KeyRange::all(), Direction::Forward, &mut |key, entry| {
+                if entry.ts > folded {
+                    bytes += entry_bytes(key, entry);
+                }
+                true
+            });
+        bytes
     }
 
     /// Adds the commit's writes; returns the bytes they hold by themselves.
@@ -82,7 +83,7 @@ impl Overlay {
             let bytes = entry_bytes(&write.key, &entry);
             added += bytes;
             self.bytes += bytes;
-            if let Some(previous) = self.entries.insert_cow(write.key.clone(), entry) {
+            if let Some(previous) = self.entries.insert(write.key.clone(), entry) {
                 self.bytes -= entry_bytes(&write.key, &previous);
             }
         }
@@ -98,22 +99,11 @@ impl Overlay {
         count: usize,
         mut each: impl FnMut(&Bytes, &OverlayEntry) -> bool,
     ) -> bool {
-        if range.is_empty() {
-            return false;
-        }
-        let mut entries = self.entries.range::<[u8], _>(range.bounds());
-        for _ in 0..count {
-            let next = match direction {
-                Direction::Forward => entries.next(),
-                Direction::Reverse => entries.next_back(),
-            };
-            match next {
-                None => return false,
-                Some((key, entry)) if !each(key, entry) => return true,
-                Some(_) => {}
-            }
-        }
-        true
+        let mut left = count;
+        !self.entries.walk(range, direction, &mut |key, entry| {
+            left -= 1;
+            each(key, entry) && left > 0
+        })
     }
 
     /// Forgets entries at or before `folded`, looking at up to `visits` of them from `hand` on, until it holds no more
@@ -125,31 +115,30 @@ impl Overlay {
         visits: usize,
         hand: Bytes,
     ) -> Bytes {
-        let mut excess = self.bytes.saturating_sub(bytes_max);
-        let mut forgotten = Vec::new();
-        let mut bytes = 0;
-        let mut next_hand = Bytes::new();
-        for (visit, (key, entry)) in self
-            .entries
-            .range::<[u8], _>(KeyRange::new(hand, None).bounds())
-            .enumerate()
-        {
-            if excess == 0 || visit == visits {
-                next_hand = key.clone();
-                break;
-            }
-            if entry.ts <= folded {
-                bytes += entry_bytes(key, entry);
-                excess = excess.saturating_sub(entry_bytes(key, entry));
-                forgotten.push(key.clone());
-            }
-        }
+        let excess = self.bytes.saturating_sub(bytes_max);
+        let (mut forgotten, mut bytes) = (Vec::new(), 0);
+        let mut last = hand.clone();
+        let more = self.read(
+            &KeyRange::new(hand, None),
+            Direction::Forward,
+            visits,
+            |key, entry| {
+                last = key.clone();
+                if entry.ts <= folded {
+                    bytes += entry_bytes(key, entry);
+                    forgotten.push(key.clone());
+                }
+                bytes < excess
+            },
+        );
         if !forgotten.is_empty() {
-            self.entries = self.entries.remove_many(forgotten);
+            forgotten
+                .iter()
+                .for_each(|key| drop(self.entries.remove(key)));
             self.bytes -= bytes;
             self.complete_after = self.complete_after.max(folded);
         }
-        next_hand
+        if more { last } else { Bytes::new() }
     }
 }
 
