@@ -135,7 +135,9 @@ pub fn decode_entry(bytes: &[u8]) -> Result<TableMeta, String> {
     };
     let number = u32_field(&entry, "number")?;
     let indexes = match entry.get("indexes") {
-        Some(Value::Array(indexes)) => indexes.iter().map(decode_index).collect::<Result<_, _>>()?,
+        Some(Value::Array(indexes)) => {
+            indexes.iter().map(decode_index).collect::<Result<_, _>>()?
+        }
         _ => return Err("an entry lacks `indexes`".into()),
     };
     Ok(TableMeta {
@@ -149,7 +151,9 @@ pub fn decode_entry(bytes: &[u8]) -> Result<TableMeta, String> {
 }
 
 fn decode_index(value: &Value) -> Result<IndexMeta, String> {
-    let Value::Object(index) = value else { return Err("an index is not an object".into()) };
+    let Value::Object(index) = value else {
+        return Err("an index is not an object".into());
+    };
     let fields = match index.get("fields") {
         Some(Value::Array(fields)) => fields.iter().map(decode_field).collect::<Result<_, _>>()?,
         _ => return Err("an index lacks `fields`".into()),
@@ -165,14 +169,18 @@ fn decode_index(value: &Value) -> Result<IndexMeta, String> {
 
 fn decode_field(value: &Value) -> Result<FieldPath, String> {
     match value {
-        Value::String(text) => text.parse().map_err(|_| format!("`{text}` is not a field path")),
+        Value::String(text) => text
+            .parse()
+            .map_err(|_| format!("`{text}` is not a field path")),
         _ => Err("a field is not a string".into()),
     }
 }
 
 fn u32_field(object: &Object, name: &str) -> Result<u32, String> {
     match object.get(name) {
-        Some(Value::Int64(number)) => u32::try_from(*number).map_err(|_| format!("`{name}` is out of range")),
+        Some(Value::Int64(number)) => {
+            u32::try_from(*number).map_err(|_| format!("`{name}` is out of range"))
+        }
         _ => Err(format!("an entry lacks `{name}`")),
     }
 }

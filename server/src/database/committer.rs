@@ -24,7 +24,9 @@ use super::keys::creation_time;
 use super::transaction::{Changes, Environment, Transaction, WriteContext};
 use super::write_log::{LogEntry, WriteLog};
 use crate::clock::Clock;
-use crate::storage::{AppendError, Appender, Commit, FoldProgress, Head, Published, StorageError, Store};
+use crate::storage::{
+    AppendError, Appender, Commit, FoldProgress, Head, Published, StorageError, Store,
+};
 
 /// A mutation on its way through the committer.
 pub trait Mutation: Send {
@@ -143,7 +145,17 @@ impl Lane {
         let last_ts = head.last_ts();
         let last_creation_time = creation_time(last_ts);
         let store = store.clone();
-        Lane { store, head, environment, clock, rng, last_creation_time, last_ts, generation: 0, rollbacks }
+        Lane {
+            store,
+            head,
+            environment,
+            clock,
+            rng,
+            last_creation_time,
+            last_ts,
+            generation: 0,
+            rollbacks,
+        }
     }
 
     /// An empty batch. When an earlier one was not committed, the head goes back to what is durable first.
@@ -170,8 +182,11 @@ impl Lane {
         let commit_ts = Timestamp(self.clock.now().0.max(self.last_ts.0 + 1));
         self.last_ts = commit_ts;
         self.last_creation_time = self.last_creation_time.max(creation_time(commit_ts));
-        let writer =
-            WriteContext { rng: &mut *self.rng, last_creation_time: &mut self.last_creation_time, commit_ts };
+        let writer = WriteContext {
+            rng: &mut *self.rng,
+            last_creation_time: &mut self.last_creation_time,
+            commit_ts,
+        };
         let tx = Transaction::writable(&self.head, &self.environment, writer);
         let (tx, verdict) = mutation.run(tx);
         let Changes { writes, touched } = tx.into_changes();
@@ -179,11 +194,17 @@ impl Lane {
             batch.finished.push((mutation, seen_ts));
             return;
         }
-        let commit = Commit { ts: commit_ts, writes };
+        let commit = Commit {
+            ts: commit_ts,
+            writes,
+        };
         self.head.apply(&commit);
         batch.bytes += commit_bytes(&commit);
         batch.commits.push(commit);
-        batch.news.push(LogEntry { ts: commit_ts, touched: touched.into() });
+        batch.news.push(LogEntry {
+            ts: commit_ts,
+            touched: touched.into(),
+        });
         batch.finished.push((mutation, commit_ts));
     }
 
@@ -212,8 +233,17 @@ pub struct UnknownOutcome(pub StorageError);
 
 impl LogWriter {
     /// A writer over the store's only write connection.
-    pub fn new(appender: Appender, write_log: Arc<WriteLog>, rollbacks: Arc<AtomicU64>) -> LogWriter {
-        LogWriter { appender, write_log, generation: 0, rollbacks }
+    pub fn new(
+        appender: Appender,
+        write_log: Arc<WriteLog>,
+        rollbacks: Arc<AtomicU64>,
+    ) -> LogWriter {
+        LogWriter {
+            appender,
+            write_log,
+            generation: 0,
+            rollbacks,
+        }
     }
 
     /// Appends a batch, answers everyone in it, then publishes it.
@@ -261,7 +291,11 @@ impl LogWriter {
 }
 
 fn commit_bytes(commit: &Commit) -> usize {
-    commit.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len)).sum()
+    commit
+        .writes
+        .iter()
+        .map(|write| write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len))
+        .sum()
 }
 
 fn refuse(batch: Batch, cause: &Arc<StorageError>) {
@@ -296,12 +330,18 @@ impl Committer {
         let writer = std::thread::Builder::new()
             .name("log-writer".into())
             .spawn(move || drive_writer(writer, &to_write, &*on_unknown))?;
-        Ok(Committer { queue: Some(queue), threads: vec![lane, writer] })
+        Ok(Committer {
+            queue: Some(queue),
+            threads: vec![lane, writer],
+        })
     }
 
     /// Queues a mutation. Mutations submitted one after another by one caller run in that order.
     pub fn submit(&self, mutation: Box<dyn Mutation>) -> Result<(), SubmitError> {
-        let queue = self.queue.as_ref().expect("the queue lives as long as the committer");
+        let queue = self
+            .queue
+            .as_ref()
+            .expect("the queue lives as long as the committer");
         queue.try_send(mutation).map_err(|error| match error {
             TrySendError::Full(mutation) => SubmitError::QueueFull(mutation),
             TrySendError::Disconnected(mutation) => SubmitError::Closed(mutation),
@@ -355,7 +395,8 @@ fn gather(
         }
         let mut select = Select::new();
         let to_writer = select.send(batches);
-        let has_room = !batch.is_full(options) && lane.unfolded_bytes() < options.unfolded_bytes_max;
+        let has_room =
+            !batch.is_full(options) && lane.unfolded_bytes() < options.unfolded_bytes_max;
         if has_room {
             select.recv(mutations);
         }
@@ -387,7 +428,11 @@ fn shut_down(batch: Batch) {
     }
 }
 
-fn drive_writer(mut writer: LogWriter, batches: &Receiver<Batch>, on_unknown: &dyn Fn(UnknownOutcome)) {
+fn drive_writer(
+    mut writer: LogWriter,
+    batches: &Receiver<Batch>,
+    on_unknown: &dyn Fn(UnknownOutcome),
+) {
     let _guard = EndProcessOnPanic("the log writer");
     let mut is_folding = true;
     loop {

@@ -42,7 +42,9 @@ impl CursorSeal {
         let pseudorandom = salt.extract(deployment_secret);
         let okm = pseudorandom.expand(&[b"aes-256-gcm-siv"], &AES_256_GCM_SIV);
         let key = UnboundKey::from(okm.expect("one key's length can always be expanded"));
-        CursorSeal { key: LessSafeKey::new(key) }
+        CursorSeal {
+            key: LessSafeKey::new(key),
+        }
     }
 
     pub(super) fn seal(&self, fingerprint: Fingerprint, position: &Position) -> String {
@@ -56,21 +58,35 @@ impl CursorSeal {
             Position::End => plain.push(TAG_END),
         }
         self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(NONCE), Aad::empty(), &mut plain)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(NONCE),
+                Aad::empty(),
+                &mut plain,
+            )
             .expect("a position is far below the cipher's length limit");
         BASE64URL_NOPAD.encode(&plain)
     }
 
-    pub(super) fn open(&self, fingerprint: Fingerprint, text: &str) -> Result<Position, QueryError> {
-        let plain = self.decrypt(text).ok_or(QueryError::InvalidCursor { message: UNREADABLE })?;
-        let (found, position) = plain.split_at_checked(8).ok_or(QueryError::InvalidCursor { message: UNREADABLE })?;
+    pub(super) fn open(
+        &self,
+        fingerprint: Fingerprint,
+        text: &str,
+    ) -> Result<Position, QueryError> {
+        let plain = self.decrypt(text).ok_or(QueryError::InvalidCursor {
+            message: UNREADABLE,
+        })?;
+        let (found, position) = plain.split_at_checked(8).ok_or(QueryError::InvalidCursor {
+            message: UNREADABLE,
+        })?;
         if found != fingerprint {
             return Err(QueryError::InvalidCursor { message: FOREIGN });
         }
         match position.split_first() {
             Some((&TAG_AFTER, key)) => Ok(Position::After(Bytes::copy_from_slice(key))),
             Some((&TAG_END, [])) => Ok(Position::End),
-            _ => Err(QueryError::InvalidCursor { message: UNREADABLE }),
+            _ => Err(QueryError::InvalidCursor {
+                message: UNREADABLE,
+            }),
         }
     }
 
@@ -80,7 +96,11 @@ impl CursorSeal {
         }
         let mut sealed = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         let nonce = Nonce::assume_unique_for_key(NONCE);
-        let length = self.key.open_in_place(nonce, Aad::empty(), &mut sealed).ok()?.len();
+        let length = self
+            .key
+            .open_in_place(nonce, Aad::empty(), &mut sealed)
+            .ok()?
+            .len();
         sealed.truncate(length);
         Some(sealed)
     }
@@ -100,7 +120,10 @@ pub(super) fn fingerprint(query: &Query) -> Fingerprint {
         Source::IndexRange { index, bounds } => {
             hash.update(index.as_bytes());
             for bound in bounds {
-                hash.update(format!("\0{:?} {} {:?}", bound.kind, bound.field, bound.value));
+                hash.update(format!(
+                    "\0{:?} {} {:?}",
+                    bound.kind, bound.field, bound.value
+                ));
             }
         }
     }
@@ -110,7 +133,10 @@ pub(super) fn fingerprint(query: &Query) -> Fingerprint {
             Operator::Limit(n) => hash.update(format!("\0{n}")),
         }
     }
-    *hash.finalize().first_chunk().expect("a SHA-256 has more than eight bytes")
+    *hash
+        .finalize()
+        .first_chunk()
+        .expect("a SHA-256 has more than eight bytes")
 }
 
 #[cfg(test)]
@@ -136,7 +162,11 @@ mod tests {
         for at in 0..text.len() {
             let mut altered = text.clone().into_bytes();
             altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
-            assert!(seal.open([1; 8], std::str::from_utf8(&altered).unwrap()).is_err(), "at {at}");
+            assert!(
+                seal.open([1; 8], std::str::from_utf8(&altered).unwrap())
+                    .is_err(),
+                "at {at}"
+            );
         }
         assert!(seal.open([1; 8], "").is_err());
     }

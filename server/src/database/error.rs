@@ -60,14 +60,25 @@ pub enum QueryError {
     #[error(transparent)]
     Limit(#[from] LimitError),
     #[error("Invalid argument `id` for `db.{method}`: Unable to decode ID: {reason}")]
-    UndecodableId { method: &'static str, reason: String },
-    #[error("Invalid argument `id` for `db.{method}`: expected to be an Id<\"{expected}\">, got Id<\"{found}\"> instead.")]
-    IdOfOtherTable { method: &'static str, expected: String, found: String },
+    UndecodableId {
+        method: &'static str,
+        reason: String,
+    },
+    #[error(
+        "Invalid argument `id` for `db.{method}`: expected to be an Id<\"{expected}\">, got Id<\"{found}\"> instead."
+    )]
+    IdOfOtherTable {
+        method: &'static str,
+        expected: String,
+        found: String,
+    },
     #[error("Invalid argument `id` for `db.{method}`: Table for ID \"{id}\" not found")]
     TableOfIdNotFound { method: &'static str, id: String },
     #[error("{verb} on nonexistent document ID {id}")]
     NonexistentDocument { verb: &'static str, id: String },
-    #[error("Table `{0}` is not declared in the schema. Add it to the schema before writing to it.")]
+    #[error(
+        "Table `{0}` is not declared in the schema. Add it to the schema before writing to it."
+    )]
     UnknownTable(String),
     #[error("Index {table}.{index} not found.")]
     UnknownIndex { table: String, index: String },
@@ -79,13 +90,20 @@ pub enum QueryError {
     IdMismatch { provided: String, actual: String },
     #[error("Provided creation time {provided} doesn't match '_creationTime' field in {actual}")]
     CreationTimeMismatch { provided: String, actual: String },
-    #[error("Failed to insert or update a document in table \"{table}\" because it does not match the schema: {reason}")]
+    #[error(
+        "Failed to insert or update a document in table \"{table}\" because it does not match the schema: {reason}"
+    )]
     SchemaMismatch { table: String, reason: String },
     #[error(
         "Unique index \"{table}.{index}\" already holds a document with {values}: {existing}. \
          Update that document, or catch this error where two writers may meet."
     )]
-    UniqueViolation { table: String, index: String, values: String, existing: String },
+    UniqueViolation {
+        table: String,
+        index: String,
+        values: String,
+        existing: String,
+    },
     #[error("unique() query returned more than one result from table {table}:\n [{ids}]")]
     NotUnique { table: String, ids: String },
     #[error("{0}")]
@@ -114,7 +132,9 @@ pub enum OpenError {
     Storage(#[from] StorageError),
     #[error("the schema is not valid: {0}")]
     Schema(#[from] vestibule_schema::table::SchemaError),
-    #[error("the catalog of this database cannot be read: {0}. Restore a backup, or start on an empty data directory.")]
+    #[error(
+        "the catalog of this database cannot be read: {0}. Restore a backup, or start on an empty data directory."
+    )]
     Catalog(String),
     #[error("{}", describe_misfits(.0))]
     Misfits(Vec<Misfit>),
@@ -152,15 +172,26 @@ pub const OFFENDERS_LISTED_MAX: usize = 20;
 fn describe_misfits(misfits: &[Misfit]) -> String {
     let mut text = String::from("stored documents do not match the schema; nothing was changed:");
     for Misfit { table, id, reason } in misfits {
-        text.push_str(&format!("\nDocument with ID \"{id}\" in table \"{table}\" does not match the schema: {reason}"));
+        text.push_str(&format!(
+            "\nDocument with ID \"{id}\" in table \"{table}\" does not match the schema: {reason}"
+        ));
     }
     text
 }
 
 fn describe_duplicates(duplicates: &[Duplicate]) -> String {
-    let mut text = String::from("a unique index cannot be built over the stored documents; nothing was changed:");
-    for Duplicate { index, values, ids: [first, second] } in duplicates {
-        text.push_str(&format!("\n\"{index}\" with {values}: {first} and {second}"));
+    let mut text = String::from(
+        "a unique index cannot be built over the stored documents; nothing was changed:",
+    );
+    for Duplicate {
+        index,
+        values,
+        ids: [first, second],
+    } in duplicates
+    {
+        text.push_str(&format!(
+            "\n\"{index}\" with {values}: {first} and {second}"
+        ));
     }
     text
 }

@@ -38,7 +38,9 @@ pub enum LeaseError {
     #[error("the timestamp {0} is ahead of the newest commit")]
     Future(Timestamp),
     /// It was never handed out, or too long ago.
-    #[error("the timestamp {0} is out of retention: it can be read for {LEASE_SECONDS} seconds after it was given out")]
+    #[error(
+        "the timestamp {0} is out of retention: it can be read for {LEASE_SECONDS} seconds after it was given out"
+    )]
     OutOfRetention(Timestamp),
     /// Every lease is taken.
     #[error("too many timestamps are being read at")]
@@ -51,14 +53,20 @@ pub enum LeaseError {
 impl SnapshotLeases {
     /// No leases yet.
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> SnapshotLeases {
-        SnapshotLeases { store, clock, held: Mutex::default() }
+        SnapshotLeases {
+            store,
+            clock,
+            held: Mutex::default(),
+        }
     }
 
     /// The newest commit's timestamp, readable for [`LEASE_SECONDS`].
     pub fn take(&self) -> Result<Timestamp, LeaseError> {
         let now = self.clock.elapsed();
         let mut held = self.held.lock();
-        held.retain(|_, lease| now.saturating_sub(lease.taken) < Duration::from_secs(LEASE_SECONDS));
+        held.retain(|_, lease| {
+            now.saturating_sub(lease.taken) < Duration::from_secs(LEASE_SECONDS)
+        });
         if let Some((ts, lease)) = held.last_key_value() {
             let is_young = now.saturating_sub(lease.taken) < SHARED_FOR;
             if *ts == self.store.durable_ts() && is_young {
@@ -70,7 +78,13 @@ impl SnapshotLeases {
         }
         let snapshot = self.store.snapshot()?;
         let ts = snapshot.ts();
-        held.insert(ts, Lease { taken: now, snapshot: Arc::new(Mutex::new(snapshot)) });
+        held.insert(
+            ts,
+            Lease {
+                taken: now,
+                snapshot: Arc::new(Mutex::new(snapshot)),
+            },
+        );
         Ok(ts)
     }
 

@@ -31,8 +31,8 @@ use vestibule_schema::timestamp::Timestamp;
 
 pub use catalog::Catalog;
 pub use committer::{
-    Batch, CommitError, Committed, Committer, CommitterOptions, Lane, LogWriter, Mutation, SubmitError, UnknownOutcome,
-    Verdict,
+    Batch, CommitError, Committed, Committer, CommitterOptions, Lane, LogWriter, Mutation,
+    SubmitError, UnknownOutcome, Verdict,
 };
 pub use cursor::CursorSeal;
 pub use error::{DatabaseError, LimitError, OpenError, QueryError};
@@ -45,7 +45,10 @@ pub use read_set::ReadSet;
 pub use readers::{Readers, ReadersError};
 pub use session_requests::{Recorded, RecordedAnswer, SessionRequest, forget_old};
 pub use transaction::{Environment, RawDocument, Transaction, WriteContext};
-pub use typed::{DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, Patch, TableQuery};
+pub use typed::{
+    DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, Patch,
+    TableQuery,
+};
 pub use write_log::{Freshness, LogEntry, WriteLog};
 
 use crate::clock::Clock;
@@ -90,19 +93,45 @@ pub struct Database {
 impl Database {
     /// Opens the data directory, brings it in line with the schema and starts the committer and the readers.
     pub fn open(options: DatabaseOptions) -> Result<Database, OpenError> {
-        let DatabaseOptions { dir, schema, limits, clock, rng, on_unknown, .. } = options;
+        let DatabaseOptions {
+            dir,
+            schema,
+            limits,
+            clock,
+            rng,
+            on_unknown,
+            ..
+        } = options;
         let (store, mut appender) = Store::open(&dir, options.store)?;
         let catalog = setup::set_up(&store, &mut appender, &*clock, &schema)?;
-        let environment = Arc::new(Environment { catalog, limits, seal: CursorSeal::new(&options.secret) });
+        let environment = Arc::new(Environment {
+            catalog,
+            limits,
+            seal: CursorSeal::new(&options.secret),
+        });
         let write_log = Arc::new(WriteLog::new(store.durable_ts()));
         let rollbacks = Arc::new(AtomicU64::new(0));
-        let lane = Lane::new(&store, environment.clone(), clock.clone(), rng, rollbacks.clone());
+        let lane = Lane::new(
+            &store,
+            environment.clone(),
+            clock.clone(),
+            rng,
+            rollbacks.clone(),
+        );
         let writer = LogWriter::new(appender, write_log.clone(), rollbacks);
         let committer = Committer::start(lane, writer, options.committer, on_unknown)
             .map_err(crate::storage::StorageError::Thread)?;
         let readers = Readers::start(&store, options.reader_threads)?;
         let leases = SnapshotLeases::new(store.clone(), clock.clone());
-        Ok(Database { committer, readers, leases, store, environment, write_log, clock })
+        Ok(Database {
+            committer,
+            readers,
+            leases,
+            store,
+            environment,
+            write_log,
+            clock,
+        })
     }
 
     /// What all executions share.

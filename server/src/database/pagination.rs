@@ -80,7 +80,14 @@ pub fn paginate(
 ) -> Result<RawPage, DatabaseError> {
     let seal = tx.seal();
     let bounds = PageBounds::read(seal, fingerprint(query), options, journal, tx.limits())?;
-    let mut page = PageReader { bounds: &bounds, query, documents: Vec::new(), scanned: Vec::new(), bytes: 0, cut: false };
+    let mut page = PageReader {
+        bounds: &bounds,
+        query,
+        documents: Vec::new(),
+        scanned: Vec::new(),
+        bytes: 0,
+        cut: false,
+    };
     let exhausted = match compile(query, tx.catalog())? {
         Some(scan) => page.fill(tx, &scan)?,
         None => true,
@@ -110,7 +117,12 @@ impl PageBounds {
             fingerprint,
             items: items(options.num_items, limits.documents_read_max)?,
             start: options.cursor.as_deref().map(open).transpose()?,
-            end: options.end_cursor.as_deref().or(journal).map(open).transpose()?,
+            end: options
+                .end_cursor
+                .as_deref()
+                .or(journal)
+                .map(open)
+                .transpose()?,
             rows_max: maximum(options.maximum_rows_read, limits.documents_read_max)?,
             bytes_max: maximum(options.maximum_bytes_read, limits.bytes_read_max)?,
         })
@@ -134,7 +146,9 @@ impl PageBounds {
 fn items(requested: f64, max: usize) -> Result<usize, QueryError> {
     let refuse = |text: String| Err(QueryError::Pagination(text));
     if requested.is_nan() || requested < 0.0 || requested.fract() != 0.0 {
-        return refuse(format!("`options.numItems` must be a positive number. Received `{requested}`."));
+        return refuse(format!(
+            "`options.numItems` must be a positive number. Received `{requested}`."
+        ));
     }
     match requested as usize {
         0 => refuse("Must request at least 1 document while paginating".to_string()),
@@ -147,7 +161,9 @@ fn maximum(requested: Option<f64>, limit: usize) -> Result<usize, QueryError> {
     match requested {
         None => Ok(limit),
         Some(requested) if requested >= 1.0 => Ok((requested as usize).min(limit)),
-        Some(_) => Err(QueryError::Pagination("maximumRowsRead and maximumBytesRead must be greater than 0".into())),
+        Some(_) => Err(QueryError::Pagination(
+            "maximumRowsRead and maximumBytesRead must be greater than 0".into(),
+        )),
     }
 }
 
@@ -184,9 +200,13 @@ struct PageReader<'p> {
 impl PageReader<'_> {
     /// Reads the documents; true when everything up to the end of the query or of the page was read.
     fn fill(&mut self, tx: &mut Transaction<'_>, scan: &Scan) -> Result<bool, DatabaseError> {
-        let Some(range) = self.bounds.range(scan) else { return Ok(true) };
+        let Some(range) = self.bounds.range(scan) else {
+            return Ok(true);
+        };
         let before = tx.usage();
-        let outcome = tx.scan_range(scan, range, |usage, key, document| self.take(&before, usage, key, document));
+        let outcome = tx.scan_range(scan, range, |usage, key, document| {
+            self.take(&before, usage, key, document)
+        });
         match outcome {
             Ok(walked) => Ok(walked.exhausted),
             // The execution's own limit ends the page early, as long as there is something to give.
@@ -207,12 +227,18 @@ impl PageReader<'_> {
     ) -> Result<ControlFlow<()>, DatabaseError> {
         self.scanned.push(key.clone());
         self.bytes = usage.bytes_read - before.bytes_read;
-        let passes = self.query.operators.iter().try_fold(true, |passes, operator| match operator {
-            Operator::Filter(expression) => Ok(passes && expression.accepts(&document.fields)?),
-            Operator::Limit(_) => {
-                Err(QueryError::Pagination("A query with a limit cannot be paginated.".to_string()))
-            }
-        })?;
+        let passes =
+            self.query
+                .operators
+                .iter()
+                .try_fold(true, |passes, operator| match operator {
+                    Operator::Filter(expression) => {
+                        Ok(passes && expression.accepts(&document.fields)?)
+                    }
+                    Operator::Limit(_) => Err(QueryError::Pagination(
+                        "A query with a limit cannot be paginated.".to_string(),
+                    )),
+                })?;
         if passes {
             self.documents.push(document);
         }
@@ -222,10 +248,12 @@ impl PageReader<'_> {
         let rows = usage.documents_read - before.documents_read;
         self.cut = self.documents.len() < self.bounds.items
             && (rows >= self.bounds.rows_max || self.bytes >= self.bounds.bytes_max);
-        Ok(match self.cut || self.documents.len() >= self.bounds.items {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        })
+        Ok(
+            match self.cut || self.documents.len() >= self.bounds.items {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            },
+        )
     }
 
     fn finish(self, seal: &CursorSeal, exhausted: bool) -> RawPage {
@@ -234,7 +262,10 @@ impl PageReader<'_> {
             (None, Some(last)) if !exhausted => Position::After(last.clone()),
             (None, _) => Position::End,
         };
-        let middle = self.scanned.get(self.scanned.len() / 2).filter(|_| self.scanned.len() > 2);
+        let middle = self
+            .scanned
+            .get(self.scanned.len() / 2)
+            .filter(|_| self.scanned.len() > 2);
         let seal_position = |position: &Position| seal.seal(self.bounds.fingerprint, position);
         RawPage {
             is_done: end == Position::End,

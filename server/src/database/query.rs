@@ -88,7 +88,12 @@ pub const OPERATORS_MAX: usize = 256;
 impl Query {
     /// The whole table in ascending creation time.
     pub fn table(table: impl Into<String>) -> Query {
-        Query { table: table.into(), source: Source::FullTableScan, order: Order::Asc, operators: Vec::new() }
+        Query {
+            table: table.into(),
+            source: Source::FullTableScan,
+            order: Order::Asc,
+            operators: Vec::new(),
+        }
     }
 }
 
@@ -106,7 +111,10 @@ pub(super) struct Scan {
 /// Resolves a query. `None` when its table does not exist, which a full scan answers with nothing.
 pub(super) fn compile(query: &Query, catalog: &Catalog) -> Result<Option<Scan>, QueryError> {
     if query.operators.len() > OPERATORS_MAX {
-        return Err(QueryError::IndexRange(format!("Query has too many operators: {}", query.operators.len())));
+        return Err(QueryError::IndexRange(format!(
+            "Query has too many operators: {}",
+            query.operators.len()
+        )));
     }
     let table = catalog.table(&query.table);
     let direction = query.order.direction();
@@ -114,15 +122,26 @@ pub(super) fn compile(query: &Query, catalog: &Catalog) -> Result<Option<Scan>, 
         (Source::FullTableScan, None) => Ok(None),
         (Source::FullTableScan, Some(table)) => {
             let range = table.by_creation_time.range();
-            Ok(Some(Scan { table: table.clone(), is_by_id: false, range, direction }))
+            Ok(Some(Scan {
+                table: table.clone(),
+                is_by_id: false,
+                range,
+                direction,
+            }))
         }
-        (Source::IndexRange { index, .. }, None) => {
-            Err(QueryError::UnknownIndex { table: query.table.clone(), index: index.clone() })
-        }
+        (Source::IndexRange { index, .. }, None) => Err(QueryError::UnknownIndex {
+            table: query.table.clone(),
+            index: index.clone(),
+        }),
         (Source::IndexRange { index, bounds }, Some(table)) => {
             let index = IndexKeys::find(table, index)?;
             let range = index.range(bounds)?;
-            Ok(Some(Scan { table: table.clone(), is_by_id: index.id == table.by_id, range, direction }))
+            Ok(Some(Scan {
+                table: table.clone(),
+                is_by_id: index.id == table.by_id,
+                range,
+                direction,
+            }))
         }
     }
 }
@@ -138,14 +157,28 @@ struct IndexKeys {
 impl IndexKeys {
     fn find(table: &TableMeta, name: &str) -> Result<IndexKeys, QueryError> {
         let label = format!("{}.{name}", table.name);
-        let keys = |id, fields: Vec<String>| Ok(IndexKeys { label: label.clone(), id, fields });
+        let keys = |id, fields: Vec<String>| {
+            Ok(IndexKeys {
+                label: label.clone(),
+                id,
+                fields,
+            })
+        };
         match name {
             BY_ID => return keys(table.by_id, vec!["_id".into()]),
-            BY_CREATION_TIME => return keys(table.by_creation_time, vec!["_creationTime".into(), "_id".into()]),
+            BY_CREATION_TIME => {
+                return keys(
+                    table.by_creation_time,
+                    vec!["_creationTime".into(), "_id".into()],
+                );
+            }
             _ => {}
         }
         let Some(index) = table.index(name) else {
-            return Err(QueryError::UnknownIndex { table: table.name.clone(), index: name.to_string() });
+            return Err(QueryError::UnknownIndex {
+                table: table.name.clone(),
+                index: name.to_string(),
+            });
         };
         let mut fields: Vec<String> = index.fields.iter().map(|field| field.to_string()).collect();
         fields.extend(["_creationTime".to_string(), "_id".to_string()]);
@@ -154,7 +187,11 @@ impl IndexKeys {
 
     /// Equalities on a prefix of the fields, then at most one lower and one upper bound on the next field.
     fn range(&self, bounds: &[Bound]) -> Result<KeyRange, QueryError> {
-        let Sorted { equalities, lower, upper } = self.sort(bounds)?;
+        let Sorted {
+            equalities,
+            lower,
+            upper,
+        } = self.sort(bounds)?;
         let mut prefix = self.id.0.to_be_bytes().to_vec();
         for bound in &equalities {
             self.push_component(&mut prefix, bound)?;
@@ -185,7 +222,11 @@ impl IndexKeys {
             self.position(&bound.field)?;
             match bound.kind {
                 BoundKind::Eq => {
-                    if sorted.equalities.iter().any(|other| other.field == bound.field) {
+                    if sorted
+                        .equalities
+                        .iter()
+                        .any(|other| other.field == bound.field)
+                    {
                         return Err(already("equality", bound, "=="));
                     }
                     sorted.equalities.push(bound);
@@ -203,7 +244,9 @@ impl IndexKeys {
                 )));
             }
         }
-        sorted.equalities.sort_by_key(|bound| self.position(&bound.field).unwrap_or(usize::MAX));
+        sorted
+            .equalities
+            .sort_by_key(|bound| self.position(&bound.field).unwrap_or(usize::MAX));
         self.require_prefix(&sorted)?;
         Ok(sorted)
     }
@@ -222,9 +265,18 @@ impl IndexKeys {
 
     fn require_prefix(&self, sorted: &Sorted<'_>) -> Result<(), QueryError> {
         let inequality = sorted.lower.or(sorted.upper);
-        let used: Vec<String> =
-            sorted.equalities.iter().copied().chain(inequality).map(|bound| bound.field.to_string()).collect();
-        match used.iter().zip(&self.fields).find(|(used, indexed)| used != indexed) {
+        let used: Vec<String> = sorted
+            .equalities
+            .iter()
+            .copied()
+            .chain(inequality)
+            .map(|bound| bound.field.to_string())
+            .collect();
+        match used
+            .iter()
+            .zip(&self.fields)
+            .find(|(used, indexed)| used != indexed)
+        {
             None => Ok(()),
             Some((wrong, _)) => Err(QueryError::IndexRange(format!(
                 "Tried to query index {} but the query didn't use the index fields in order.\nIndex fields: {:?}\n\
@@ -240,9 +292,16 @@ impl IndexKeys {
             encode_key(key, bound.value.as_ref());
             return Ok(());
         }
-        let id = bound.value.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let id = bound
+            .value
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse().ok());
         let id: vestibule_schema::id::DocumentId = id.ok_or_else(|| {
-            QueryError::IndexRange(format!("The index range of {} compares `_id` with a value that is not an id.", self.label))
+            QueryError::IndexRange(format!(
+                "The index range of {} compares `_id` with a value that is not an id.",
+                self.label
+            ))
         })?;
         key.extend_from_slice(&id.internal().0);
         Ok(())
@@ -258,7 +317,11 @@ struct Sorted<'b> {
     upper: Option<&'b Bound>,
 }
 
-fn set_once<'b>(slot: &mut Option<&'b Bound>, bound: &'b Bound, word: &str) -> Result<(), QueryError> {
+fn set_once<'b>(
+    slot: &mut Option<&'b Bound>,
+    bound: &'b Bound,
+    word: &str,
+) -> Result<(), QueryError> {
     if slot.is_some() {
         let sign = match bound.kind {
             BoundKind::Eq => "==",
@@ -274,7 +337,10 @@ fn set_once<'b>(slot: &mut Option<&'b Bound>, bound: &'b Bound, word: &str) -> R
 }
 
 fn already(word: &str, bound: &Bound, sign: &str) -> QueryError {
-    let value = bound.value.as_ref().map_or("undefined".to_string(), Value::to_string);
+    let value = bound
+        .value
+        .as_ref()
+        .map_or("undefined".to_string(), Value::to_string);
     QueryError::IndexRange(format!(
         "Already defined {word} bound in index range. Can't add \"{}\" {sign} {value}.",
         bound.field
@@ -283,5 +349,7 @@ fn already(word: &str, bound: &Bound, sign: &str) -> QueryError {
 
 /// The first key behind every key that starts with `prefix`.
 fn after_prefix(prefix: &[u8]) -> Bytes {
-    KeyRange::prefix(prefix.to_vec()).end.expect("an index id below u32::MAX precedes every key, so a successor exists")
+    KeyRange::prefix(prefix.to_vec())
+        .end
+        .expect("an index id below u32::MAX precedes every key, so a successor exists")
 }

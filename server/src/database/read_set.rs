@@ -45,7 +45,9 @@ impl ReadSet {
         let mut merged: Vec<KeyRange> = Vec::with_capacity(self.ranges.len());
         for range in self.ranges.drain(..) {
             match merged.last_mut() {
-                Some(last) if reaches(&last.end, &range.start) => last.end = later(last.end.take(), range.end),
+                Some(last) if reaches(&last.end, &range.start) => {
+                    last.end = later(last.end.take(), range.end)
+                }
                 _ => merged.push(range),
             }
         }
@@ -69,7 +71,10 @@ mod tests {
     use super::*;
 
     fn range(start: &'static str, end: &'static str) -> KeyRange {
-        KeyRange { start: Bytes::from(start), end: Some(Bytes::from(end)) }
+        KeyRange {
+            start: Bytes::from(start),
+            end: Some(Bytes::from(end)),
+        }
     }
 
     #[test]
@@ -78,7 +83,10 @@ mod tests {
         for (start, end) in [("m", "p"), ("a", "c"), ("c", "d"), ("b", "bb"), ("x", "z")] {
             reads.record(range(start, end), 10).unwrap();
         }
-        assert_eq!(reads.into_ranges(), vec![range("a", "d"), range("m", "p"), range("x", "z")]);
+        assert_eq!(
+            reads.into_ranges(),
+            vec![range("a", "d"), range("m", "p"), range("x", "z")]
+        );
     }
 
     #[test]
@@ -91,7 +99,13 @@ mod tests {
         let outcome = (0..100_000u32).try_for_each(|n| {
             let start = Bytes::copy_from_slice(&(n * 2).to_be_bytes());
             let end = Bytes::copy_from_slice(&(n * 2 + 1).to_be_bytes());
-            reads.record(KeyRange { start, end: Some(end) }, 100)
+            reads.record(
+                KeyRange {
+                    start,
+                    end: Some(end),
+                },
+                100,
+            )
         });
         assert_eq!(outcome, Err(LimitError::RangesRead(100)));
     }

@@ -59,9 +59,12 @@ impl SessionRequest {
     /// Looks for the answer of an earlier run.
     pub fn find(&self, tx: &mut Transaction<'_>) -> Result<Recorded, DatabaseError> {
         let key = self.key();
-        let Some(bytes) = tx.read_system(&key)? else { return Ok(Recorded::Nothing) };
-        let (identity, answer) = decode(&bytes)
-            .ok_or_else(|| StorageError::misplaced(&key, "the record of an answered mutation cannot be decoded"))?;
+        let Some(bytes) = tx.read_system(&key)? else {
+            return Ok(Recorded::Nothing);
+        };
+        let (identity, answer) = decode(&bytes).ok_or_else(|| {
+            StorageError::misplaced(&key, "the record of an answered mutation cannot be decoded")
+        })?;
         Ok(match identity == self.identity {
             true => Recorded::Answer(answer),
             false => Recorded::OtherIdentity,
@@ -75,7 +78,11 @@ impl SessionRequest {
 }
 
 fn encode(identity: &str, answer: &RecordedAnswer) -> Bytes {
-    let log_lines = answer.log_lines.iter().map(|line| Value::from(line.as_str())).collect();
+    let log_lines = answer
+        .log_lines
+        .iter()
+        .map(|line| Value::from(line.as_str()))
+        .collect();
     let record = object! {
         "ts" => answer.ts.0 as i64,
         "identity" => identity,
@@ -88,12 +95,28 @@ fn encode(identity: &str, answer: &RecordedAnswer) -> Bytes {
 }
 
 fn decode(bytes: &[u8]) -> Option<(String, RecordedAnswer)> {
-    let Ok((Some(Value::Object(mut record)), _)) = decode_key(bytes) else { return None };
+    let Ok((Some(Value::Object(mut record)), _)) = decode_key(bytes) else {
+        return None;
+    };
     let ts = recorded_ts(&record)?;
-    let Some(Value::String(identity)) = record.remove("identity") else { return None };
-    let Some(Value::Array(lines)) = record.remove("logLines") else { return None };
-    let log_lines = lines.into_iter().filter_map(|line| line.as_str().map(str::to_string)).collect();
-    Some((identity, RecordedAnswer { ts, value: record.remove("value")?, log_lines }))
+    let Some(Value::String(identity)) = record.remove("identity") else {
+        return None;
+    };
+    let Some(Value::Array(lines)) = record.remove("logLines") else {
+        return None;
+    };
+    let log_lines = lines
+        .into_iter()
+        .filter_map(|line| line.as_str().map(str::to_string))
+        .collect();
+    Some((
+        identity,
+        RecordedAnswer {
+            ts,
+            value: record.remove("value")?,
+            log_lines,
+        },
+    ))
 }
 
 fn recorded_ts(record: &Object) -> Option<Timestamp> {
@@ -139,7 +162,10 @@ mod tests {
             value: Value::Array(vec![Value::Int64(4), Value::Null]),
             log_lines: vec!["[LOG] hello".into()],
         };
-        assert_eq!(decode(&encode("issuer|subject", &answer)), Some(("issuer|subject".into(), answer)));
+        assert_eq!(
+            decode(&encode("issuer|subject", &answer)),
+            Some(("issuer|subject".into(), answer))
+        );
         assert_eq!(decode(b"\x03"), None);
     }
 }

@@ -5,7 +5,6 @@
 //! catalog says which indexes are complete, so a start that was killed builds the incomplete ones again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, InternalId, TableNumber};
@@ -22,8 +21,8 @@ use super::keys::{IndexId, document_key, id_of_entry, index_key, index_prefix};
 use super::transaction::{describe_fields, user_fields};
 use crate::clock::Clock;
 use crate::storage::{
-    AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, ReadView, StorageError, Store, Write,
-    successor,
+    AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, ReadView,
+    StorageError, Store, Write, successor,
 };
 
 /// User tables count up from here, as in every Convex deployment.
@@ -33,9 +32,18 @@ const TABLES_MAX: usize = 10_000;
 const BUILD_WRITES_MAX: usize = 2_000;
 
 /// Makes the store fit `schema` and returns the catalog that transactions use.
-pub fn set_up(store: &Store, appender: &mut Appender, clock: &dyn Clock, schema: &Schema) -> Result<Catalog, OpenError> {
+pub fn set_up(
+    store: &Store,
+    appender: &mut Appender,
+    clock: &dyn Clock,
+    schema: &Schema,
+) -> Result<Catalog, OpenError> {
     schema.validate()?;
-    let mut setup = SetUp { head: store.head(), appender, clock };
+    let mut setup = SetUp {
+        head: store.head(),
+        appender,
+        clock,
+    };
     let mut tables = setup.load_tables()?;
     assign_validators(&mut tables, schema);
     let new_tables = declare_new_tables(&mut tables, schema)?;
@@ -72,7 +80,11 @@ fn declare_new_tables(tables: &mut Tables, schema: &Schema) -> Result<Vec<String
         if tables.contains_key(&definition.name) {
             continue;
         }
-        let number = tables.values().map(|table| table.number.get() + 1).max().unwrap_or(FIRST_TABLE_NUMBER);
+        let number = tables
+            .values()
+            .map(|table| table.number.get() + 1)
+            .max()
+            .unwrap_or(FIRST_TABLE_NUMBER);
         let first_index = next_index_id(tables);
         let table = TableMeta {
             name: definition.name.clone(),
@@ -151,12 +163,18 @@ impl SetUp<'_> {
             names.set(table.clone());
         }
         let mut misfits = Vec::new();
-        for table in tables.values().filter(|table| table.document != Validator::Any) {
+        for table in tables
+            .values()
+            .filter(|table| table.document != Validator::Any)
+        {
             self.each_document(table, |id, fields| {
                 if misfits.len() >= OFFENDERS_LISTED_MAX {
                     return Ok(());
                 }
-                if let Err(error) = table.document.check(&Value::Object(user_fields(&fields)), &names) {
+                if let Err(error) = table
+                    .document
+                    .check(&Value::Object(user_fields(&fields)), &names)
+                {
                     misfits.push(Misfit {
                         table: table.name.clone(),
                         id: DocumentId::<()>::new(table.number, id).to_string(),
@@ -179,7 +197,10 @@ impl SetUp<'_> {
         for definition in schema.tables() {
             let table = &tables[&definition.name];
             for index in definition.indexes.iter().filter(|index| index.unique) {
-                if table.index(&index.name).is_some_and(|existing| is_same(existing, index) && existing.ready) {
+                if table
+                    .index(&index.name)
+                    .is_some_and(|existing| is_same(existing, index) && existing.ready)
+                {
                     continue;
                 }
                 self.find_duplicates(table, index, &mut duplicates)?;
@@ -199,15 +220,24 @@ impl SetUp<'_> {
     ) -> Result<(), OpenError> {
         let mut holders: BTreeMap<Vec<u8>, InternalId> = BTreeMap::new();
         self.each_document(table, |id, fields| {
-            if index.fields.iter().any(|field| field.lookup(&fields).is_none()) {
+            if index
+                .fields
+                .iter()
+                .any(|field| field.lookup(&fields).is_none())
+            {
                 return Ok(());
             }
             let values = index_prefix(IndexId::CATALOG, &index.fields, &fields);
             if let Some(first) = holders.insert(values, id) {
                 if duplicates.len() < OFFENDERS_LISTED_MAX {
-                    let ids = [first, id].map(|id| DocumentId::<()>::new(table.number, id).to_string());
+                    let ids =
+                        [first, id].map(|id| DocumentId::<()>::new(table.number, id).to_string());
                     let values = describe_fields(&index.fields, &fields);
-                    duplicates.push(Duplicate { index: format!("{}.{}", table.name, index.name), values, ids });
+                    duplicates.push(Duplicate {
+                        index: format!("{}.{}", table.name, index.name),
+                        values,
+                        ids,
+                    });
                 }
             }
             Ok(())
@@ -215,9 +245,19 @@ impl SetUp<'_> {
     }
 
     /// Removes indexes that are no longer declared or were left half-built, and builds those that are missing.
-    fn bring_indexes_in_line(&mut self, tables: &mut Tables, definition: &TableDefinition) -> Result<(), OpenError> {
+    fn bring_indexes_in_line(
+        &mut self,
+        tables: &mut Tables,
+        definition: &TableDefinition,
+    ) -> Result<(), OpenError> {
         let table = &tables[&definition.name];
-        let keep = |index: &IndexMeta| index.ready && definition.indexes.iter().any(|wanted| is_same(index, wanted));
+        let keep = |index: &IndexMeta| {
+            index.ready
+                && definition
+                    .indexes
+                    .iter()
+                    .any(|wanted| is_same(index, wanted))
+        };
         let (kept, removed): (Vec<_>, Vec<_>) = table.indexes.iter().cloned().partition(keep);
         for index in &removed {
             self.clear(index.id)?;
@@ -233,7 +273,12 @@ impl SetUp<'_> {
         Ok(())
     }
 
-    fn build(&mut self, tables: &mut Tables, table: &str, wanted: &IndexDefinition) -> Result<(), OpenError> {
+    fn build(
+        &mut self,
+        tables: &mut Tables,
+        table: &str,
+        wanted: &IndexDefinition,
+    ) -> Result<(), OpenError> {
         let mut index = IndexMeta {
             id: next_index_id(tables),
             name: wanted.name.clone(),
@@ -251,18 +296,31 @@ impl SetUp<'_> {
         Ok(())
     }
 
-    fn fill(&mut self, table: &TableMeta, index: IndexId, fields: &[FieldPath]) -> Result<usize, OpenError> {
+    fn fill(
+        &mut self,
+        table: &TableMeta,
+        index: IndexId,
+        fields: &[FieldPath],
+    ) -> Result<usize, OpenError> {
         let mut after = table.by_id.range();
         let mut entries = 0;
         loop {
             let mut writes = Vec::new();
             let mut cursor = Cursor::new(after.clone(), Direction::Forward);
             while writes.len() < BUILD_WRITES_MAX {
-                let Some(Entry { key, value }) = self.head.next(&mut cursor)? else { break };
-                let damaged = || StorageError::misplaced(&key, "a stored document cannot be decoded");
+                let Some(Entry { key, value }) = self.head.next(&mut cursor)? else {
+                    break;
+                };
+                let damaged =
+                    || StorageError::misplaced(&key, "a stored document cannot be decoded");
                 let id = id_of_entry(&key).ok_or_else(damaged)?;
-                let Ok((Some(Value::Object(document)), _)) = decode_key(&value) else { return Err(damaged().into()) };
-                writes.push(Write { key: index_key(index, fields, &document, id), value: Some(Bytes::new()) });
+                let Ok((Some(Value::Object(document)), _)) = decode_key(&value) else {
+                    return Err(damaged().into());
+                };
+                writes.push(Write {
+                    key: index_key(index, fields, &document, id),
+                    value: Some(Bytes::new()),
+                });
                 after.start = successor(&document_key(table.by_id, id));
             }
             if writes.is_empty() {
@@ -279,7 +337,9 @@ impl SetUp<'_> {
             let mut writes = Vec::new();
             let mut cursor = Cursor::new(index.range(), Direction::Forward);
             while writes.len() < BUILD_WRITES_MAX {
-                let Some(Entry { key, .. }) = self.head.next(&mut cursor)? else { break };
+                let Some(Entry { key, .. }) = self.head.next(&mut cursor)? else {
+                    break;
+                };
                 writes.push(Write { key, value: None });
             }
             if writes.is_empty() {
@@ -289,21 +349,34 @@ impl SetUp<'_> {
         }
     }
 
-    fn set_indexes(&mut self, tables: &mut Tables, table: &str, indexes: Vec<IndexMeta>) -> Result<(), OpenError> {
-        let table = tables.get_mut(table).expect("every declared table was added to the map");
+    fn set_indexes(
+        &mut self,
+        tables: &mut Tables,
+        table: &str,
+        indexes: Vec<IndexMeta>,
+    ) -> Result<(), OpenError> {
+        let table = tables
+            .get_mut(table)
+            .expect("every declared table was added to the map");
         table.indexes = indexes;
         self.store_entry(table)
     }
 
     fn store_entry(&mut self, table: &TableMeta) -> Result<(), OpenError> {
         let (key, value) = encode_entry(table);
-        self.commit(vec![Write { key, value: Some(value) }])
+        self.commit(vec![Write {
+            key,
+            value: Some(value),
+        }])
     }
 
     /// Clients are told the newest commit's timestamp, which must never be zero.
     fn leave_a_first_commit(&mut self) -> Result<(), OpenError> {
         match self.head.last_ts() {
-            Timestamp(0) => self.commit(vec![Write { key: started_key(), value: Some(Bytes::new()) }]),
+            Timestamp(0) => self.commit(vec![Write {
+                key: started_key(),
+                value: Some(Bytes::new()),
+            }]),
             _ => Ok(()),
         }
     }
@@ -312,9 +385,11 @@ impl SetUp<'_> {
         let ts = Timestamp(self.clock.now().0.max(self.head.last_ts().0 + 1));
         let commit = Commit { ts, writes };
         self.head.apply(&commit);
-        self.appender.append(&[commit]).map_err(|error| match error {
-            AppendError::NotCommitted(cause) | AppendError::Unknown(cause) => cause,
-        })?;
+        self.appender
+            .append(&[commit])
+            .map_err(|error| match error {
+                AppendError::NotCommitted(cause) | AppendError::Unknown(cause) => cause,
+            })?;
         self.appender.publish(self.head.freeze());
         while self.head.unfolded_bytes() > UNFOLDED_BYTES_MAX {
             self.appender.fold()?;
@@ -333,5 +408,7 @@ fn started_key() -> Bytes {
 }
 
 fn is_same(existing: &IndexMeta, wanted: &IndexDefinition) -> bool {
-    existing.name == wanted.name && existing.fields == wanted.fields && existing.unique == wanted.unique
+    existing.name == wanted.name
+        && existing.fields == wanted.fields
+        && existing.unique == wanted.unique
 }

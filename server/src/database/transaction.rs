@@ -91,8 +91,15 @@ impl<'v> Transaction<'v> {
     }
 
     /// A transaction that can also write.
-    pub fn writable(view: &'v dyn ReadView, environment: &'v Environment, writer: WriteContext<'v>) -> Self {
-        Transaction { writer: Some(writer), ..Transaction::read_only(view, environment) }
+    pub fn writable(
+        view: &'v dyn ReadView,
+        environment: &'v Environment,
+        writer: WriteContext<'v>,
+    ) -> Self {
+        Transaction {
+            writer: Some(writer),
+            ..Transaction::read_only(view, environment)
+        }
     }
 
     /// The timestamp of the snapshot that is read.
@@ -141,8 +148,15 @@ impl<'v> Transaction<'v> {
 
     /// What there is to commit.
     pub fn into_changes(self) -> Changes {
-        let writes = self.writes.into_iter().map(|(key, value)| Write { key, value }).collect();
-        Changes { writes, touched: self.touched }
+        let writes = self
+            .writes
+            .into_iter()
+            .map(|(key, value)| Write { key, value })
+            .collect();
+        Changes {
+            writes,
+            touched: self.touched,
+        }
     }
 
     /// Reads an entry that is not a document: the database's own bookkeeping. Not charged to the function.
@@ -159,11 +173,17 @@ impl<'v> Transaction<'v> {
     }
 
     /// At most `max` entries of a range that holds no documents, in key order. Not charged to the function.
-    pub fn scan_system(&mut self, range: KeyRange, max: usize) -> Result<Vec<(Bytes, Bytes)>, DatabaseError> {
+    pub fn scan_system(
+        &mut self,
+        range: KeyRange,
+        max: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, DatabaseError> {
         let mut stream = Stream::new(range, Direction::Forward);
         let mut entries = Vec::new();
         while entries.len() < max {
-            let Some(key) = self.next_key(&mut stream)? else { break };
+            let Some(key) = self.next_key(&mut stream)? else {
+                break;
+            };
             if let Some(value) = self.read_system(&key)? {
                 entries.push((key, value));
             }
@@ -176,9 +196,12 @@ impl<'v> Transaction<'v> {
     /// The document with this id, `None` when there is none.
     pub fn get(&mut self, id: DocumentId) -> Result<Option<RawDocument>, DatabaseError> {
         self.check_time()?;
-        let Some(table) = self.catalog().table_numbered(id.table()).cloned() else { return Ok(None) };
+        let Some(table) = self.catalog().table_numbered(id.table()).cloned() else {
+            return Ok(None);
+        };
         let key = document_key(table.by_id, id.internal());
-        self.reads.record(KeyRange::point(key.clone()), self.limits().ranges_read_max)?;
+        self.reads
+            .record(KeyRange::point(key.clone()), self.limits().ranges_read_max)?;
         let document = self.load(&table, &key, id.internal())?;
         if let Some(document) = &document {
             self.charge_read(document)?;
@@ -202,7 +225,11 @@ impl<'v> Transaction<'v> {
     }
 
     /// Merges `fields` into a document, top level only; `None` removes a field.
-    pub fn patch(&mut self, id: DocumentId, fields: BTreeMap<String, Option<Value>>) -> Result<(), DatabaseError> {
+    pub fn patch(
+        &mut self,
+        id: DocumentId,
+        fields: BTreeMap<String, Option<Value>>,
+    ) -> Result<(), DatabaseError> {
         let (table, old) = self.existing(id, "patch", "Update")?;
         let mut merged = old.fields.clone();
         for (name, value) in fields {
@@ -234,15 +261,28 @@ impl<'v> Transaction<'v> {
     ) -> Result<(Arc<TableMeta>, RawDocument), DatabaseError> {
         self.require_writer(method)?;
         let Some(table) = self.catalog().table_numbered(id.table()).cloned() else {
-            return Err(QueryError::TableOfIdNotFound { method, id: id.to_string() }.into());
+            return Err(QueryError::TableOfIdNotFound {
+                method,
+                id: id.to_string(),
+            }
+            .into());
         };
         match self.get(id)? {
             Some(document) => Ok((table, document)),
-            None => Err(QueryError::NonexistentDocument { verb, id: id.to_string() }.into()),
+            None => Err(QueryError::NonexistentDocument {
+                verb,
+                id: id.to_string(),
+            }
+            .into()),
         }
     }
 
-    fn overwrite(&mut self, table: &TableMeta, old: RawDocument, mut fields: Object) -> Result<(), DatabaseError> {
+    fn overwrite(
+        &mut self,
+        table: &TableMeta,
+        old: RawDocument,
+        mut fields: Object,
+    ) -> Result<(), DatabaseError> {
         let creation_time = match old.fields.get("_creationTime") {
             Some(Value::Float64(time)) => *time,
             _ => 0.0,
@@ -265,7 +305,11 @@ impl<'v> Transaction<'v> {
         }
     }
 
-    fn table_for_write(&mut self, name: &str, method: &'static str) -> Result<Arc<TableMeta>, DatabaseError> {
+    fn table_for_write(
+        &mut self,
+        name: &str,
+        method: &'static str,
+    ) -> Result<Arc<TableMeta>, DatabaseError> {
         self.require_writer(method)?;
         let table = self.catalog().table(name).cloned();
         Ok(table.ok_or_else(|| QueryError::UnknownTable(name.to_string()))?)
@@ -286,20 +330,28 @@ impl<'v> Transaction<'v> {
         for index in &table.indexes {
             self.write_entry(index.id, &index.fields, &old, &new);
         }
-        let id = old.as_ref().or(new.as_ref()).expect("a write has an old or a new document").id;
+        let id = old
+            .as_ref()
+            .or(new.as_ref())
+            .expect("a write has an old or a new document")
+            .id;
         let key = document_key(table.by_id, id.internal());
         self.touched.push(key.clone());
-        self.writes.insert(key, new.map(|new| keys::encode_document(&new.fields)));
+        self.writes
+            .insert(key, new.map(|new| keys::encode_document(&new.fields)));
         Ok(())
     }
 
     fn check_new(&mut self, table: &TableMeta, new: &RawDocument) -> Result<(), DatabaseError> {
         check_document(&new.fields).map_err(QueryError::InvalidDocument)?;
         let fields = Value::Object(user_fields(&new.fields));
-        table.document.check(&fields, self.catalog()).map_err(|error| QueryError::SchemaMismatch {
-            table: table.name.clone(),
-            reason: error.to_string(),
-        })?;
+        table
+            .document
+            .check(&fields, self.catalog())
+            .map_err(|error| QueryError::SchemaMismatch {
+                table: table.name.clone(),
+                reason: error.to_string(),
+            })?;
         for index in table.indexes.iter().filter(|index| index.unique) {
             if let Some(existing) = self.holder(index.id, &index.fields, new)? {
                 return Err(QueryError::UniqueViolation {
@@ -322,11 +374,15 @@ impl<'v> Transaction<'v> {
         fields: &[FieldPath],
         new: &RawDocument,
     ) -> Result<Option<InternalId>, DatabaseError> {
-        if fields.iter().any(|field| field.lookup(&new.fields).is_none()) {
+        if fields
+            .iter()
+            .any(|field| field.lookup(&new.fields).is_none())
+        {
             return Ok(None);
         }
         let range = KeyRange::prefix(index_prefix(index, fields, &new.fields));
-        self.reads.record(range.clone(), self.limits().ranges_read_max)?;
+        self.reads
+            .record(range.clone(), self.limits().ranges_read_max)?;
         let mut stream = Stream::new(range, Direction::Forward);
         while let Some(key) = self.next_key(&mut stream)? {
             let holder = self.entry_id(&key)?;
@@ -344,7 +400,9 @@ impl<'v> Transaction<'v> {
         old: &Option<RawDocument>,
         new: &Option<RawDocument>,
     ) {
-        let key_of = |document: &RawDocument| index_key(index, fields, &document.fields, document.id.internal());
+        let key_of = |document: &RawDocument| {
+            index_key(index, fields, &document.fields, document.id.internal())
+        };
         let old_key = old.as_ref().map(key_of);
         let new_key = new.as_ref().map(key_of);
         if old_key != new_key {
@@ -368,8 +426,12 @@ impl<'v> Transaction<'v> {
         query: &Query,
         mut visit: impl FnMut(RawDocument) -> ControlFlow<()>,
     ) -> Result<(), DatabaseError> {
-        let Some(scan) = compile(query, self.catalog())? else { return Ok(()) };
-        let Some(mut pipeline) = Pipeline::new(&query.operators) else { return Ok(()) };
+        let Some(scan) = compile(query, self.catalog())? else {
+            return Ok(());
+        };
+        let Some(mut pipeline) = Pipeline::new(&query.operators) else {
+            return Ok(());
+        };
         self.scan_range(&scan, scan.range.clone(), |_, _, document| {
             Ok(match pipeline.push(document)? {
                 Passed::Dropped => ControlFlow::Continue(()),
@@ -404,8 +466,16 @@ impl<'v> Transaction<'v> {
     pub fn unique(&mut self, query: &Query) -> Result<Option<RawDocument>, DatabaseError> {
         let mut found = self.take(query, 2)?;
         if found.len() > 1 {
-            let ids = found.iter().map(|document| document.id.to_string()).collect::<Vec<_>>().join(", ");
-            return Err(QueryError::NotUnique { table: query.table.clone(), ids }.into());
+            let ids = found
+                .iter()
+                .map(|document| document.id.to_string())
+                .collect::<Vec<_>>()
+                .join(", ");
+            return Err(QueryError::NotUnique {
+                table: query.table.clone(),
+                ids,
+            }
+            .into());
         }
         Ok(found.pop())
     }
@@ -424,17 +494,31 @@ impl<'v> Transaction<'v> {
         let outcome = loop {
             let step = self.scan_step(scan, &mut stream, &mut last);
             match step {
-                Ok(None) => break Ok(Walked { exhausted: true, last: last.clone() }),
+                Ok(None) => {
+                    break Ok(Walked {
+                        exhausted: true,
+                        last: last.clone(),
+                    });
+                }
                 Ok(Some((key, document))) => match visit(&self.usage, &key, document) {
                     Ok(ControlFlow::Continue(())) => {}
-                    Ok(ControlFlow::Break(())) => break Ok(Walked { exhausted: false, last: last.clone() }),
+                    Ok(ControlFlow::Break(())) => {
+                        break Ok(Walked {
+                            exhausted: false,
+                            last: last.clone(),
+                        });
+                    }
                     Err(error) => break Err(error),
                 },
                 Err(error) => break Err(error),
             }
         };
         let exhausted = outcome.as_ref().is_ok_and(|walked| walked.exhausted);
-        let read = if exhausted { stream.range } else { walked_range(stream.range, scan.direction, last) };
+        let read = if exhausted {
+            stream.range
+        } else {
+            walked_range(stream.range, scan.direction, last)
+        };
         self.reads.record(read, self.limits().ranges_read_max)?;
         outcome
     }
@@ -446,12 +530,21 @@ impl<'v> Transaction<'v> {
         last: &mut Option<Bytes>,
     ) -> Result<Option<(Bytes, RawDocument)>, DatabaseError> {
         self.check_time()?;
-        let Some(key) = self.next_key(stream)? else { return Ok(None) };
+        let Some(key) = self.next_key(stream)? else {
+            return Ok(None);
+        };
         *last = Some(key.clone());
         let id = self.entry_id(&key)?;
-        let document_key = if scan.is_by_id { key.clone() } else { document_key(scan.table.by_id, id) };
+        let document_key = if scan.is_by_id {
+            key.clone()
+        } else {
+            document_key(scan.table.by_id, id)
+        };
         let document = self.load(&scan.table, &document_key, id)?.ok_or_else(|| {
-            self.break_with(StorageError::misplaced(&key, "an index entry leads to no document"))
+            self.break_with(StorageError::misplaced(
+                &key,
+                "an index entry leads to no document",
+            ))
         })?;
         self.charge_read(&document)?;
         Ok(Some((key, document)))
@@ -473,7 +566,11 @@ impl<'v> Transaction<'v> {
                 (None, Some(_)) => false,
             };
             if !own_is_first {
-                let key = stream.ahead.take().flatten().expect("the snapshot's entry was looked at above");
+                let key = stream
+                    .ahead
+                    .take()
+                    .flatten()
+                    .expect("the snapshot's entry was looked at above");
                 stream.position = Some(key.clone());
                 return Ok(Some(key));
             }
@@ -488,7 +585,12 @@ impl<'v> Transaction<'v> {
         }
     }
 
-    fn load(&mut self, table: &TableMeta, key: &Bytes, id: InternalId) -> Result<Option<RawDocument>, DatabaseError> {
+    fn load(
+        &mut self,
+        table: &TableMeta,
+        key: &Bytes,
+        id: InternalId,
+    ) -> Result<Option<RawDocument>, DatabaseError> {
         let stored = match self.writes.get(key) {
             Some(own) => own.clone(),
             None => self.guard(|view| view.get(key))?,
@@ -500,17 +602,23 @@ impl<'v> Transaction<'v> {
                 fields.insert("_id".to_string(), Value::String(id.to_string()));
                 Ok(Some(RawDocument { id, fields }))
             }
-            _ => Err(self.break_with(StorageError::misplaced(key, "a stored document cannot be decoded"))),
+            _ => Err(self.break_with(StorageError::misplaced(
+                key,
+                "a stored document cannot be decoded",
+            ))),
         }
     }
 
     fn entry_id(&mut self, key: &Bytes) -> Result<InternalId, DatabaseError> {
-        keys::id_of_entry(key)
-            .ok_or_else(|| self.break_with(StorageError::misplaced(key, "an index entry is too short")))
+        keys::id_of_entry(key).ok_or_else(|| {
+            self.break_with(StorageError::misplaced(key, "an index entry is too short"))
+        })
     }
 
     fn charge_read(&mut self, document: &RawDocument) -> Result<(), DatabaseError> {
-        Ok(self.usage.read(object_size(&document.fields), self.limits())?)
+        Ok(self
+            .usage
+            .read(object_size(&document.fields), self.limits())?)
     }
 
     fn check_time(&self) -> Result<(), DatabaseError> {
@@ -556,7 +664,13 @@ struct Stream {
 impl Stream {
     fn new(range: KeyRange, direction: Direction) -> Stream {
         let cursor = Cursor::new(range.clone(), direction);
-        Stream { range, direction, cursor, ahead: None, position: None }
+        Stream {
+            range,
+            direction,
+            cursor,
+            ahead: None,
+            position: None,
+        }
     }
 
     /// The next of the transaction's own writes in this range, and whether it puts or deletes.
@@ -616,7 +730,9 @@ impl<'q> Pipeline<'q> {
             Operator::Limit(0) => None,
             Operator::Limit(n) => Some(Stage::Limit(*n)),
         });
-        Some(Pipeline { stages: stages.collect::<Option<_>>()? })
+        Some(Pipeline {
+            stages: stages.collect::<Option<_>>()?,
+        })
     }
 
     fn push(&mut self, document: RawDocument) -> Result<Passed, QueryError> {
@@ -625,7 +741,11 @@ impl<'q> Pipeline<'q> {
             match stage {
                 Stage::Filter(expression) => {
                     if !expression.accepts(&document.fields)? {
-                        return Ok(if is_last { Passed::Last(None) } else { Passed::Dropped });
+                        return Ok(if is_last {
+                            Passed::Last(None)
+                        } else {
+                            Passed::Dropped
+                        });
                     }
                 }
                 Stage::Limit(left) => {
@@ -634,16 +754,29 @@ impl<'q> Pipeline<'q> {
                 }
             }
         }
-        Ok(if is_last { Passed::Last(Some(document)) } else { Passed::Through(document) })
+        Ok(if is_last {
+            Passed::Last(Some(document))
+        } else {
+            Passed::Through(document)
+        })
     }
 }
 
 /// The part of `range` up to and including `last` in scan direction; empty when nothing was scanned.
 fn walked_range(range: KeyRange, direction: Direction, last: Option<Bytes>) -> KeyRange {
     match (last, direction) {
-        (Some(last), Direction::Forward) => KeyRange { start: range.start, end: Some(successor(&last)) },
-        (Some(last), Direction::Reverse) => KeyRange { start: last, end: range.end },
-        (None, _) => KeyRange { end: Some(range.start.clone()), start: range.start },
+        (Some(last), Direction::Forward) => KeyRange {
+            start: range.start,
+            end: Some(successor(&last)),
+        },
+        (Some(last), Direction::Reverse) => KeyRange {
+            start: last,
+            end: range.end,
+        },
+        (None, _) => KeyRange {
+            end: Some(range.start.clone()),
+            start: range.start,
+        },
     }
 }
 
@@ -658,15 +791,28 @@ fn new_internal_id(rng: &mut (dyn RngCore + Send), now: Timestamp) -> InternalId
 }
 
 /// Puts `_id` and `_creationTime` in place; values given for them must be the same.
-fn set_system_fields(fields: &mut Object, id: DocumentId, creation_time: f64) -> Result<(), QueryError> {
+fn set_system_fields(
+    fields: &mut Object,
+    id: DocumentId,
+    creation_time: f64,
+) -> Result<(), QueryError> {
     let id = Value::String(id.to_string());
     if let Some(provided) = fields.get("_id").filter(|provided| **provided != id) {
-        return Err(QueryError::IdMismatch { provided: id.to_string(), actual: provided.to_string() });
+        return Err(QueryError::IdMismatch {
+            provided: id.to_string(),
+            actual: provided.to_string(),
+        });
     }
     let creation_time = Value::Float64(creation_time);
-    if let Some(provided) = fields.get("_creationTime").filter(|provided| **provided != creation_time) {
+    if let Some(provided) = fields
+        .get("_creationTime")
+        .filter(|provided| **provided != creation_time)
+    {
         let provided = provided.to_string();
-        return Err(QueryError::CreationTimeMismatch { provided: creation_time.to_string(), actual: provided });
+        return Err(QueryError::CreationTimeMismatch {
+            provided: creation_time.to_string(),
+            actual: provided,
+        });
     }
     fields.insert("_id".to_string(), id);
     fields.insert("_creationTime".to_string(), creation_time);
@@ -675,12 +821,18 @@ fn set_system_fields(fields: &mut Object, id: DocumentId, creation_time: f64) ->
 
 /// The fields a schema speaks of: all but the system's.
 pub(super) fn user_fields(fields: &Object) -> Object {
-    fields.iter().filter(|(name, _)| !name.starts_with('_')).map(|(k, v)| (k.clone(), v.clone())).collect()
+    fields
+        .iter()
+        .filter(|(name, _)| !name.starts_with('_'))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }
 
 pub(super) fn describe_fields(paths: &[FieldPath], fields: &Object) -> String {
     let described = paths.iter().map(|path| {
-        let value = path.lookup(fields).map_or("undefined".to_string(), Value::to_string);
+        let value = path
+            .lookup(fields)
+            .map_or("undefined".to_string(), Value::to_string);
         format!("{path} = {value}")
     });
     described.collect::<Vec<_>>().join(", ")

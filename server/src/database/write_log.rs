@@ -49,8 +49,15 @@ pub enum Freshness {
 impl WriteLog {
     /// An empty log that starts behind `ts`, the newest durable commit.
     pub fn new(ts: Timestamp) -> WriteLog {
-        let state = State { entries: VecDeque::new(), keys: 0, complete_after: ts };
-        WriteLog { state: Mutex::new(state), newest: watch::Sender::new(ts) }
+        let state = State {
+            entries: VecDeque::new(),
+            keys: 0,
+            complete_after: ts,
+        };
+        WriteLog {
+            state: Mutex::new(state),
+            newest: watch::Sender::new(ts),
+        }
     }
 
     /// Appends commits that have become durable, in order, and wakes who waits for news.
@@ -61,7 +68,9 @@ impl WriteLog {
             state.entries.push_back(entry);
         }
         while state.keys > KEYS_MAX {
-            let Some(oldest) = state.entries.pop_front() else { break };
+            let Some(oldest) = state.entries.pop_front() else {
+                break;
+            };
             state.keys -= oldest.touched.len();
             state.complete_after = oldest.ts;
         }
@@ -89,7 +98,9 @@ impl WriteLog {
         match self.since(after) {
             None => Freshness::StaleSince(Timestamp(after.0 + 1)),
             Some(entries) => {
-                let stale = entries.iter().find(|entry| entry.touched.iter().any(|key| reads.contains(key)));
+                let stale = entries
+                    .iter()
+                    .find(|entry| entry.touched.iter().any(|key| reads.contains(key)));
                 stale.map_or(Freshness::Fresh, |entry| Freshness::StaleSince(entry.ts))
             }
         }
@@ -102,17 +113,31 @@ mod tests {
     use crate::storage::KeyRange;
 
     fn entry(ts: u64, key: &'static str) -> LogEntry {
-        LogEntry { ts: Timestamp(ts), touched: Arc::from([Bytes::from(key)]) }
+        LogEntry {
+            ts: Timestamp(ts),
+            touched: Arc::from([Bytes::from(key)]),
+        }
     }
 
     #[test]
     fn a_read_set_is_stale_from_the_first_commit_that_touched_it() {
         let log = WriteLog::new(Timestamp(10));
-        log.publish(vec![entry(11, "a"), entry(12, "b"), entry(13, "b")], Timestamp(13));
+        log.publish(
+            vec![entry(11, "a"), entry(12, "b"), entry(13, "b")],
+            Timestamp(13),
+        );
         let mut reads = ReadSet::default();
-        reads.record(KeyRange::point(&Bytes::from("b")), 10).unwrap();
-        assert_eq!(log.freshness(&reads, Timestamp(10)), Freshness::StaleSince(Timestamp(12)));
-        assert_eq!(log.freshness(&reads, Timestamp(12)), Freshness::StaleSince(Timestamp(13)));
+        reads
+            .record(KeyRange::point("b"), 10)
+            .unwrap();
+        assert_eq!(
+            log.freshness(&reads, Timestamp(10)),
+            Freshness::StaleSince(Timestamp(12))
+        );
+        assert_eq!(
+            log.freshness(&reads, Timestamp(12)),
+            Freshness::StaleSince(Timestamp(13))
+        );
         assert_eq!(log.freshness(&reads, Timestamp(13)), Freshness::Fresh);
         assert_eq!(*log.subscribe().borrow(), Timestamp(13));
     }
@@ -122,10 +147,19 @@ mod tests {
         let log = WriteLog::new(Timestamp(0));
         let touched: Arc<[Bytes]> = vec![Bytes::from("k"); KEYS_MAX / 2 + 1].into();
         for ts in 1..=3 {
-            log.publish(vec![LogEntry { ts: Timestamp(ts), touched: touched.clone() }], Timestamp(ts));
+            log.publish(
+                vec![LogEntry {
+                    ts: Timestamp(ts),
+                    touched: touched.clone(),
+                }],
+                Timestamp(ts),
+            );
         }
         assert!(log.since(Timestamp(0)).is_none());
-        assert_eq!(log.freshness(&ReadSet::default(), Timestamp(0)), Freshness::StaleSince(Timestamp(1)));
+        assert_eq!(
+            log.freshness(&ReadSet::default(), Timestamp(0)),
+            Freshness::StaleSince(Timestamp(1))
+        );
         assert_eq!(log.since(Timestamp(2)).unwrap().len(), 1);
     }
 }
