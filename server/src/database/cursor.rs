@@ -6,6 +6,7 @@ use aws_lc_rs::hkdf;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
+use vestibule_schema::path::FieldPath;
 
 use super::error::QueryError;
 use super::query::{Operator, Query, Source};
@@ -13,7 +14,7 @@ use super::query::{Operator, Query, Source};
 /// A position in a query's scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// Strictly behind this index key, in scan direction.
+    /// Strictly behind this index key, in scan direction. The key goes without its index id.
     After(Bytes),
     /// Behind everything.
     End,
@@ -25,8 +26,8 @@ pub struct CursorSeal {
     key: LessSafeKey,
 }
 
-/// Cursor texts longer than this are refused before they are looked at.
-const CURSOR_BYTES_MAX: usize = 64 << 10;
+/// Cursor texts longer than this are refused before they are looked at: above any that a document's key can make.
+const CURSOR_BYTES_MAX: usize = 16 << 20;
 const TAG_AFTER: u8 = 1;
 const TAG_END: u8 = 2;
 /// The cipher stays safe under a repeated nonce: equal plaintexts give equal texts, which is what is wanted here.
@@ -110,9 +111,13 @@ const UNREADABLE: &str = "InvalidCursor: Failed to parse cursor. Start again fro
 const FOREIGN: &str = "InvalidCursor: Tried to run a query starting from a cursor, but it looks like this cursor is \
                        from a different query. Start again from the first page.";
 
-/// A hash over everything that decides which documents a query gives, and in which order.
-pub(super) fn fingerprint(query: &Query) -> Fingerprint {
+/// A hash over everything that decides which documents a query gives, and in which order; `fields` are those of the
+/// index it scans.
+pub(super) fn fingerprint(query: &Query, fields: &[FieldPath]) -> Fingerprint {
     let mut hash = Sha256::new();
+    for field in fields {
+        hash.update(format!("{field}\0"));
+    }
     hash.update(query.table.as_bytes());
     hash.update([0, query.order as u8]);
     match &query.source {

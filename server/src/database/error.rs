@@ -4,6 +4,7 @@
 //! be caught by it; [`StorageError`] is the server's trouble and ends the execution whatever the function does with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use vestibule_schema::convert::ConvertError;
@@ -47,8 +48,22 @@ pub enum LimitError {
     DocumentsWritten(usize),
     #[error("Too many bytes written in a single function execution (limit: {0} MiB)")]
     BytesWritten(usize),
-    #[error("Function execution timed out (maximum duration: {0}ms)")]
-    UserTime(u64),
+    #[error("Function execution timed out (maximum duration: {0:?})")]
+    UserTime(Duration),
+}
+
+impl LimitError {
+    /// Whether it bounds what is read, so that reading less would pass it.
+    pub fn is_on_reads(&self) -> bool {
+        match self {
+            LimitError::DocumentsRead(_) | LimitError::BytesRead(_) | LimitError::RangesRead(_) => {
+                true
+            }
+            LimitError::DocumentsWritten(_)
+            | LimitError::BytesWritten(_)
+            | LimitError::UserTime(_) => false,
+        }
+    }
 }
 
 const READ_HELP: &str = "Consider using smaller limits in your queries, paginating your queries, or using indexed \
@@ -59,11 +74,6 @@ const READ_HELP: &str = "Consider using smaller limits in your queries, paginati
 pub enum QueryError {
     #[error(transparent)]
     Limit(#[from] LimitError),
-    #[error("Invalid argument `id` for `db.{method}`: Unable to decode ID: {reason}")]
-    UndecodableId {
-        method: &'static str,
-        reason: String,
-    },
     #[error(
         "Invalid argument `id` for `db.{method}`: expected to be an Id<\"{expected}\">, got Id<\"{found}\"> instead."
     )]
@@ -82,14 +92,16 @@ pub enum QueryError {
     UnknownTable(String),
     #[error("Index {table}.{index} not found.")]
     UnknownIndex { table: String, index: String },
+    #[error("Query has too many operators: {0}")]
+    TooManyOperators(usize),
     #[error("{0}")]
     IndexRange(String),
     #[error("{0}")]
     InvalidDocument(ValueError),
-    #[error("Provided document ID {provided} doesn't match '_id' field {actual}")]
-    IdMismatch { provided: String, actual: String },
-    #[error("Provided creation time {provided} doesn't match '_creationTime' field in {actual}")]
-    CreationTimeMismatch { provided: String, actual: String },
+    #[error("Provided document ID {stored} doesn't match '_id' field {provided}")]
+    IdMismatch { stored: String, provided: String },
+    #[error("Provided creation time {stored} doesn't match '_creationTime' field in {provided}")]
+    CreationTimeMismatch { stored: String, provided: String },
     #[error(
         "Failed to insert or update a document in table \"{table}\" because it does not match the schema: {reason}"
     )]
@@ -116,13 +128,6 @@ pub enum QueryError {
     ReadOnly(&'static str),
     #[error("The document in table \"{table}\" does not fit the Rust type that reads it: {source}")]
     Convert { table: String, source: ConvertError },
-}
-
-impl QueryError {
-    /// True when the store would have to be written for the call to go on, in an execution that only looks.
-    pub fn is_read_only(&self) -> bool {
-        matches!(self, QueryError::ReadOnly(_))
-    }
 }
 
 /// Why the database did not open.

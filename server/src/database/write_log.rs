@@ -20,7 +20,7 @@ pub struct LogEntry {
     pub touched: Arc<[Bytes]>,
 }
 
-/// Recent commits, newest last, bounded in touched keys.
+/// Recent commits, newest last, bounded in entries and touched keys.
 pub struct WriteLog {
     state: Mutex<State>,
     newest: watch::Sender<Timestamp>,
@@ -28,14 +28,21 @@ pub struct WriteLog {
 
 struct State {
     entries: VecDeque<LogEntry>,
-    /// Keys in `entries`.
-    keys: usize,
+    /// What `entries` weigh, as [`LogEntry::weight`] counts.
+    weight: usize,
     /// Every commit after this one is in `entries`.
     complete_after: Timestamp,
 }
 
-/// Touched keys kept: some tens of MiB, seconds of commits at full speed.
-const KEYS_MAX: usize = 1 << 19;
+/// Entries and touched keys kept: some tens of MiB, seconds of commits at full speed.
+const WEIGHT_MAX: usize = 1 << 19;
+
+impl LogEntry {
+    /// A commit that touched nothing takes room as well.
+    fn weight(&self) -> usize {
+        1 + self.touched.len()
+    }
+}
 
 /// What the write log says of a read set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +58,7 @@ impl WriteLog {
     pub fn new(ts: Timestamp) -> WriteLog {
         let state = State {
             entries: VecDeque::new(),
-            keys: 0,
+            weight: 0,
             complete_after: ts,
         };
         WriteLog {
@@ -64,14 +71,14 @@ impl WriteLog {
     pub(super) fn publish(&self, entries: Vec<LogEntry>, newest: Timestamp) {
         let mut state = self.state.lock();
         for entry in entries {
-            state.keys += entry.touched.len();
+            state.weight += entry.weight();
             state.entries.push_back(entry);
         }
-        while state.keys > KEYS_MAX {
+        while state.weight > WEIGHT_MAX {
             let Some(oldest) = state.entries.pop_front() else {
                 break;
             };
-            state.keys -= oldest.touched.len();
+            state.weight -= oldest.weight();
             state.complete_after = oldest.ts;
         }
         drop(state);
@@ -127,9 +134,7 @@ mod tests {
             Timestamp(13),
         );
         let mut reads = ReadSet::default();
-        reads
-            .record(KeyRange::point("b"), 10)
-            .unwrap();
+        reads.record(KeyRange::point("b"), 10).unwrap();
         assert_eq!(
             log.freshness(&reads, Timestamp(10)),
             Freshness::StaleSince(Timestamp(12))
@@ -145,7 +150,7 @@ mod tests {
     #[test]
     fn what_the_log_has_forgotten_counts_as_stale() {
         let log = WriteLog::new(Timestamp(0));
-        let touched: Arc<[Bytes]> = vec![Bytes::from("k"); KEYS_MAX / 2 + 1].into();
+        let touched: Arc<[Bytes]> = vec![Bytes::from("k"); WEIGHT_MAX / 2 + 1].into();
         for ts in 1..=3 {
             log.publish(
                 vec![LogEntry {
