@@ -67,7 +67,9 @@ impl Config {
     /// The configured providers, without the development issuer.
     pub fn providers(&self) -> Result<AuthConfig, AuthConfigError> {
         if let Some(text) = &self.auth_config {
-            return AuthConfig::from_json_text(text);
+            let json = serde_json::from_str(text)
+                .map_err(|error| AuthConfigError::NotProviders { reason: error.to_string() })?;
+            return AuthConfig::from_json(&json);
         }
         match (&self.issuer, &self.audience) {
             (Some(issuer), Some(audience)) => {
