@@ -11,7 +11,7 @@ use super::authorization::Credentials;
 use super::claims;
 use super::config::{AuthConfig, ProviderConfig};
 use super::error::AuthError;
-use super::fetch::Fetcher;
+use super::fetch::{FETCH_TIME_MAX, Fetcher};
 use super::provider::{Provider, ProviderHealth};
 use super::token::Token;
 use super::verify;
@@ -37,8 +37,11 @@ pub struct VerifiedUser {
 /// What credentials turned out to be.
 #[derive(Clone, Debug)]
 pub enum Verified {
+    /// There were none.
     Nobody,
+    /// An auth token of this person.
     User(VerifiedUser),
+    /// An admin key.
     Admin(VerifiedAdmin),
 }
 
@@ -85,10 +88,19 @@ impl Verified {
 impl Authenticator {
     /// A front door for these providers and admin keys. Nothing is fetched until a token needs it.
     pub fn new(config: AuthConfig, admin_keys: AdminKeys, clock: Arc<dyn Clock>) -> Authenticator {
+        Authenticator::with_fetcher(config, admin_keys, clock, Fetcher::new(FETCH_TIME_MAX))
+    }
+
+    pub(super) fn with_fetcher(
+        config: AuthConfig,
+        admin_keys: AdminKeys,
+        clock: Arc<dyn Clock>,
+        fetcher: Fetcher,
+    ) -> Authenticator {
         let authenticator = Authenticator {
             providers: ArcSwap::default(),
             admin_keys,
-            fetcher: Arc::new(Fetcher::new()),
+            fetcher: Arc::new(fetcher),
             clock,
         };
         authenticator.configure(config);
@@ -120,6 +132,7 @@ impl Authenticator {
 
     /// Verifies an auth token. It may wait for the provider's keys, a few seconds at most; checking a signature is
     /// quick enough to happen in place.
+    #[tracing::instrument(name = "verify", level = "debug", skip_all)]
     pub async fn verify_user(&self, token: &str) -> Result<VerifiedUser, AuthError> {
         let token = Token::parse(token)?;
         let provider = self.provider_of(&token)?;

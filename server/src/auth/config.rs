@@ -4,15 +4,12 @@
 //! token wins. It is checked whole when it is given, so that a mistake is a sentence at start or at a push instead of
 //! a refused login later.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
-use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
-use super::jwks::{KeySet, KeySetError};
+use super::inline_keys::InlineKeys;
+use super::issuer::{Issuer, IssuerFault, is_secure};
 
 /// Most providers of one configuration.
 pub const PROVIDERS_MAX: usize = 100;
@@ -44,7 +41,9 @@ pub enum ProviderKind {
 /// The signature algorithm of a customJwt provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CustomJwtAlgorithm {
+    /// RSA with PKCS #1 padding and SHA-256.
     Rs256,
+    /// ECDSA on P-256 with SHA-256.
     Es256,
 }
 
@@ -57,27 +56,20 @@ pub(super) enum Rules {
 /// Where a provider's keys come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum KeysFrom {
-    /// The discovery document under the issuer, then the key set it names.
-    Discovery(Url),
-    /// A key set at this address.
-    Address(Url),
-    /// Given in the configuration: no network is needed.
+    /// The network.
+    Remote(RemoteKeys),
+    /// The configuration itself.
     Inline(InlineKeys),
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct InlineKeys {
-    text: String,
-    pub keys: Arc<KeySet>,
+/// Where on the network a provider's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RemoteKeys {
+    /// Named by the discovery document at this address.
+    Discovery(Url),
+    /// At this address.
+    Address(Url),
 }
-
-impl PartialEq for InlineKeys {
-    fn eq(&self, other: &InlineKeys) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for InlineKeys {}
 
 /// Why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,29 +100,6 @@ impl AuthConfigError {
             _ => "InvalidAuthConfig",
         }
     }
-}
-
-/// What is wrong with the text of an issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IssuerFault {
-    #[error("it starts with a quotation mark; remove the quotes around the value.")]
-    Quoted,
-    #[error("it does not parse as a URL.")]
-    NotUrl,
-    #[error("its scheme is neither http:// nor https://.")]
-    Scheme,
-    #[error(
-        "it has no scheme, and its host is neither localhost nor a name under a public top-level domain."
-    )]
-    UnknownTopLevel,
-    #[error("a user name, a query or a fragment has no place in it.")]
-    Decorated,
-    #[error("it holds the character |, which separates issuer and subject in an identity.")]
-    Bar,
-    #[error(
-        "keys would be fetched over plain http, which anyone on the way could change; http is for loopback addresses."
-    )]
-    PlainHttp,
 }
 
 impl AuthConfig {
@@ -179,7 +148,7 @@ impl ProviderConfig {
     pub fn oidc(domain: &str, application_id: &str) -> Result<ProviderConfig, AuthConfigError> {
         let issuer = Issuer::parse(domain)?;
         let address = issuer.discovery_address()?;
-        let keys = KeysFrom::Discovery(address);
+        let keys = KeysFrom::Remote(RemoteKeys::Discovery(address));
         ProviderConfig::checked(issuer, Some(application_id), Rules::Oidc, keys)
     }
 
@@ -205,7 +174,7 @@ impl ProviderConfig {
         let issuer = Issuer::parse(issuer)?;
         let keys = match jwks.strip_prefix("data:") {
             Some(rest) => KeysFrom::Inline(InlineKeys::from_data_uri(&issuer, rest)?),
-            None => KeysFrom::Address(jwks_address(jwks)?),
+            None => KeysFrom::Remote(RemoteKeys::Address(jwks_address(jwks)?)),
         };
         ProviderConfig::checked(issuer, application_id, Rules::CustomJwt(algorithm), keys)
     }
@@ -218,7 +187,7 @@ impl ProviderConfig {
     ) -> Result<ProviderConfig, AuthConfigError> {
         if application_id == Some("") {
             return Err(AuthConfigError::EmptyApplicationId {
-                issuer: issuer.text,
+                issuer: issuer.text().to_owned(),
             });
         }
         Ok(ProviderConfig {
@@ -262,19 +231,19 @@ impl ProviderConfig {
 
     /// The issuer as configured, with its scheme.
     pub fn issuer(&self) -> &str {
-        &self.issuer.text
+        self.issuer.text()
     }
 
     /// Whether its issuer is this machine, as a development issuer is.
     pub fn is_loopback(&self) -> bool {
-        is_loopback_url(&self.issuer.url)
+        self.issuer.is_loopback()
     }
 
     /// A phrase for the list in a full error message.
     pub(super) fn describe(&self) -> String {
         match &self.application_id {
-            Some(id) => format!("{} with applicationID {id:?}", self.issuer.text),
-            None => format!("{} with any audience", self.issuer.text),
+            Some(id) => format!("{} with applicationID {id:?}", self.issuer.text()),
+            None => format!("{} with any audience", self.issuer.text()),
         }
     }
 }
@@ -318,134 +287,6 @@ struct CustomJwtJson {
     application_id: Option<String>,
 }
 
-/// An issuer as configured: the text with a scheme, otherwise as given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Issuer {
-    text: String,
-    url: Url,
-}
-
-impl Issuer {
-    fn parse(given: &str) -> Result<Issuer, AuthConfigError> {
-        Issuer::check(given).map_err(|fault| AuthConfigError::Issuer {
-            given: given.to_owned(),
-            fault,
-        })
-    }
-
-    fn check(given: &str) -> Result<Issuer, IssuerFault> {
-        if given.starts_with('"') {
-            return Err(IssuerFault::Quoted);
-        }
-        if given.contains('|') {
-            return Err(IssuerFault::Bar);
-        }
-        // The URL parser drops these silently; the text is compared literally, so it would never match a token.
-        if given.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(IssuerFault::NotUrl);
-        }
-        let has_scheme = given.contains("://");
-        let text = if has_scheme {
-            given.to_owned()
-        } else {
-            format!("https://{given}")
-        };
-        let url = Url::parse(&text).map_err(|_| IssuerFault::NotUrl)?;
-        // Looked for in the text, not in the URL, because issuers are compared as texts: `HTTPS:` would never match.
-        if !(text.starts_with("https://") || text.starts_with("http://")) {
-            return Err(IssuerFault::Scheme);
-        }
-        if !has_scheme && !is_public_name(&url) {
-            return Err(IssuerFault::UnknownTopLevel);
-        }
-        if is_decorated(&url) {
-            return Err(IssuerFault::Decorated);
-        }
-        Ok(Issuer { text, url })
-    }
-
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether this is the issuer that a token's `iss` names: a missing scheme and slashes at the end do not matter,
-    /// everything else does.
-    pub fn matches(&self, token_issuer: &str) -> bool {
-        comparable(&self.text) == comparable(token_issuer)
-    }
-
-    fn discovery_address(&self) -> Result<Url, AuthConfigError> {
-        let refused = |fault| AuthConfigError::Issuer {
-            given: self.text.clone(),
-            fault,
-        };
-        if !is_secure(&self.url) {
-            return Err(refused(IssuerFault::PlainHttp));
-        }
-        let slash = if self.text.ends_with('/') { "" } else { "/" };
-        let address = format!("{}{slash}.well-known/openid-configuration", self.text);
-        Url::parse(&address).map_err(|_| refused(IssuerFault::NotUrl))
-    }
-}
-
-/// An issuer in the spelling by which two are compared.
-fn comparable(issuer: &str) -> String {
-    let has_scheme = issuer.starts_with("https://") || issuer.starts_with("http://");
-    let scheme = if has_scheme { "" } else { "https://" };
-    format!("{scheme}{}", issuer.trim_end_matches('/'))
-}
-
-/// Whether what is fetched from `url` cannot be changed on the way.
-pub(super) fn is_secure(url: &Url) -> bool {
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback_url(url))
-}
-
-/// Whether `url` names this machine.
-pub(super) fn is_loopback_url(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
-    }
-}
-
-fn is_decorated(url: &Url) -> bool {
-    !url.username().is_empty()
-        || url.password().is_some()
-        || url.query().is_some()
-        || url.fragment().is_some()
-}
-
-/// Top-level names that are set aside and so can never be an issuer on the internet.
-const RESERVED_TOP_LEVELS: [&str; 8] = [
-    "alt",
-    "example",
-    "internal",
-    "invalid",
-    "local",
-    "localhost",
-    "onion",
-    "test",
-];
-
-/// Whether a host given without a scheme can be meant as one: `localhost`, or a name whose last label looks like a
-/// top-level domain. No list of those is kept here, since it changes every month: letters (or an encoded
-/// international name), at least two, and not one of the reserved names.
-fn is_public_name(url: &Url) -> bool {
-    let Some(Host::Domain(name)) = url.host() else {
-        return false;
-    };
-    if name == "localhost" {
-        return true;
-    }
-    let Some((_, top_level)) = name.rsplit_once('.') else {
-        return false;
-    };
-    let letters = top_level.len() >= 2 && top_level.bytes().all(|byte| byte.is_ascii_alphabetic());
-    (letters || top_level.starts_with("xn--")) && !RESERVED_TOP_LEVELS.contains(&top_level)
-}
-
 fn jwks_address(given: &str) -> Result<Url, AuthConfigError> {
     let refused = |reason| AuthConfigError::JwksAddress {
         given: given.to_owned(),
@@ -464,65 +305,4 @@ fn jwks_address(given: &str) -> Result<Url, AuthConfigError> {
         ));
     }
     Ok(url)
-}
-
-impl InlineKeys {
-    fn parse(issuer: &Issuer, text: String) -> Result<InlineKeys, AuthConfigError> {
-        let keys = KeySet::parse(text.as_bytes()).map_err(|error: KeySetError| {
-            AuthConfigError::InlineJwks {
-                issuer: issuer.text.clone(),
-                reason: error.to_string(),
-            }
-        })?;
-        Ok(InlineKeys {
-            text,
-            keys: Arc::new(keys),
-        })
-    }
-
-    /// `rest` is what follows `data:`: a media type, perhaps `;base64`, a comma, the payload.
-    fn from_data_uri(issuer: &Issuer, rest: &str) -> Result<InlineKeys, AuthConfigError> {
-        let refused = |reason: &str| AuthConfigError::InlineJwks {
-            issuer: issuer.text.clone(),
-            reason: reason.to_owned(),
-        };
-        let (media_type, payload) = rest
-            .split_once(',')
-            .ok_or_else(|| refused("the data: URI has no comma before its payload."))?;
-        let payload = percent_decoded(payload)
-            .ok_or_else(|| refused("the data: URI holds a % without two hexadecimal digits."))?;
-        let bytes = if media_type.ends_with(";base64") {
-            decode_base64(payload)
-                .ok_or_else(|| refused("the payload of the data: URI is not base64."))?
-        } else {
-            payload
-        };
-        let text = String::from_utf8(bytes)
-            .map_err(|_| refused("the payload of the data: URI is not UTF-8."))?;
-        InlineKeys::parse(issuer, text)
-    }
-}
-
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let high = digit(bytes.next()?)?;
-        let low = digit(bytes.next()?)?;
-        decoded.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    Some(decoded)
-}
-
-/// Standard base64, with or without its padding.
-fn decode_base64(mut text: Vec<u8>) -> Option<Vec<u8>> {
-    while text.len() % 4 != 0 {
-        text.push(b'=');
-    }
-    BASE64.decode(&text).ok()
 }

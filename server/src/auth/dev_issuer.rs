@@ -15,7 +15,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::config::{AuthConfigError, ProviderConfig, is_loopback_url};
+use super::config::{AuthConfigError, ProviderConfig};
+use super::issuer::is_loopback_url;
 use super::private_file;
 use super::secret::SecretFileError;
 use crate::clock::UnixNanos;

@@ -5,24 +5,24 @@
 //! resolves to is checked, and the connection goes to the address that was checked.
 
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Response};
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
-use super::config::{Issuer, KeysFrom, is_loopback_url, is_secure};
+use super::addresses::{CheckedResolver, Trust, check_literal_address, trust_in};
+use super::config::RemoteKeys;
+use super::issuer::{Issuer, is_secure};
 use super::jwks::KeySet;
 
 /// Longest discovery document or key set, in bytes.
 pub const JWKS_BYTES_MAX: usize = 1024 * 1024;
-/// Longest time for one fetch, discovery and key set together, in seconds.
-pub const FETCH_SECONDS_MAX: u64 = 5;
+/// Longest time for one fetch, discovery and key set together.
+pub const FETCH_TIME_MAX: Duration = Duration::from_secs(5);
 /// Most redirects that are followed, each on the same host.
 const REDIRECTS_MAX: usize = 5;
 
@@ -31,7 +31,7 @@ const REDIRECTS_MAX: usize = 5;
 pub enum FetchError {
     #[error("no connection to {host}, or it broke.")]
     Unreachable { host: String },
-    #[error("no complete answer within {FETCH_SECONDS_MAX} seconds.")]
+    #[error("no complete answer in time.")]
     TooSlow,
     #[error("it answered with status {status}.")]
     Status { status: u16 },
@@ -69,17 +69,9 @@ pub(super) struct FetchedKeys {
 
 /// The HTTP clients, made at the first fetch: a deployment without remote providers needs no TLS roots.
 pub(super) struct Fetcher {
+    time_limit: Duration,
     configured: OnceLock<Result<Client, FetchError>>,
     named: OnceLock<Result<Client, FetchError>>,
-}
-
-/// Why a host is asked at all; it decides where it may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    /// An operator wrote it into the configuration, so it may be in their own network.
-    Configured,
-    /// A provider's discovery document named it, so it must be on the internet.
-    Named,
 }
 
 #[derive(Deserialize)]
@@ -96,34 +88,38 @@ struct Answer {
 }
 
 impl Fetcher {
-    pub fn new() -> Fetcher {
+    /// A fetcher that gives up after `time_limit`.
+    pub fn new(time_limit: Duration) -> Fetcher {
         Fetcher {
+            time_limit,
             configured: OnceLock::new(),
             named: OnceLock::new(),
         }
     }
 
     /// Fetches the keys of a provider.
-    pub async fn keys(&self, issuer: &Issuer, from: &KeysFrom) -> Result<FetchedKeys, FetchError> {
-        let limit = Duration::from_secs(FETCH_SECONDS_MAX);
-        let fetched = tokio::time::timeout(limit, self.keys_unlimited(issuer, from));
+    pub async fn keys(
+        &self,
+        issuer: &Issuer,
+        from: &RemoteKeys,
+    ) -> Result<FetchedKeys, FetchError> {
+        let fetched = tokio::time::timeout(self.time_limit, self.keys_unlimited(issuer, from));
         fetched.await.unwrap_or(Err(FetchError::TooSlow))
     }
 
     async fn keys_unlimited(
         &self,
         issuer: &Issuer,
-        from: &KeysFrom,
+        from: &RemoteKeys,
     ) -> Result<FetchedKeys, FetchError> {
         match from {
-            KeysFrom::Discovery(address) => self.discovered(issuer, address).await,
-            KeysFrom::Address(address) => {
+            RemoteKeys::Discovery(address) => self.discovered(issuer, address).await,
+            RemoteKeys::Address(address) => {
                 let answer = self.get(address, Trust::Configured).await?;
                 // Without a discovery document before it, the type is the one sign that this is the right address.
                 answer.check_type(&["application/json", "application/jwk-set+json"], false)?;
                 answer.into_keys(None)
             }
-            KeysFrom::Inline(_) => unreachable!("inline keys are never fetched"),
         }
     }
 
@@ -208,15 +204,6 @@ impl Answer {
     }
 }
 
-/// A key set on the issuer's own host is trusted as the issuer is, and so is everything of a development issuer.
-fn trust_in(key_address: &Url, issuer_address: &Url) -> Trust {
-    if key_address.host() == issuer_address.host() || is_loopback_url(issuer_address) {
-        Trust::Configured
-    } else {
-        Trust::Named
-    }
-}
-
 fn build_client(trust: Trust) -> Result<Client, FetchError> {
     Client::builder()
         .user_agent(concat!("vestibule/", env!("CARGO_PKG_VERSION")))
@@ -298,155 +285,9 @@ fn describe(address: &Url, error: &reqwest::Error) -> FetchError {
     }
 }
 
-/// Resolves names, and passes on only addresses that the host may have.
-struct CheckedResolver {
-    trust: Trust,
-}
-
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let trust = self.trust;
-        Box::pin(async move {
-            let host = name.as_str();
-            let found = tokio::net::lookup_host((host, 0)).await?;
-            let allowed: Vec<SocketAddr> = found
-                .filter(|address| admits(trust, address.ip(), host == "localhost"))
-                .collect();
-            if allowed.is_empty() {
-                return Err(FetchError::Address {
-                    host: host.to_owned(),
-                }
-                .into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
-    }
-}
-
-fn check_literal_address(url: &Url, trust: Trust) -> Result<(), FetchError> {
-    let literal = match url.host() {
-        Some(Host::Ipv4(address)) => IpAddr::V4(address),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address),
-        Some(Host::Domain(_)) | None => return Ok(()),
-    };
-    // A literal address of this machine can only have been meant as one.
-    if admits(trust, literal, true) {
-        Ok(())
-    } else {
-        Err(FetchError::Address {
-            host: literal.to_string(),
-        })
-    }
-}
-
-/// Whether a host may be at `address`. `meant_local`: its name says that it is this machine.
-fn admits(trust: Trust, address: IpAddr, meant_local: bool) -> bool {
-    let address = address.to_canonical();
-    match trust {
-        // Cloud machines answer credentials at a link-local address; no issuer lives there.
-        Trust::Configured if address.is_loopback() => meant_local,
-        Trust::Configured => !is_special(address),
-        Trust::Named => !is_special(address) && !address.is_loopback() && !is_private(address),
-    }
-}
-
-/// Addresses at which no server of anyone can be meant.
-fn is_special(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            v4.is_unspecified()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || v4.octets()[0] == 0
-        }
-        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast(),
-    }
-}
-
-/// Addresses of networks that are not the internet.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let is_shared = a == 100 && (64..128).contains(&b);
-            let is_benchmark = a == 198 && (b == 18 || b == 19);
-            v4.is_private() || is_shared || is_benchmark || a >= 240
-        }
-        IpAddr::V6(v6) => {
-            let first = v6.segments()[0];
-            // Also the translated forms, which would reach a private IPv4 address by another way.
-            let is_translated = first == 0x2002 || (first == 0x64 && v6.segments()[1] == 0xff9b);
-            v6.is_unique_local() || is_translated
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_named_host_must_be_on_the_internet() {
-        for address in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "192.168.0.1",
-            "172.16.9.9",
-            "169.254.169.254",
-            "0.0.0.0",
-            "100.64.0.1",
-            "224.0.0.1",
-            "::1",
-            "::",
-            "fe80::1",
-            "fd00::1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::a00:1",
-            "2002:a00:1::",
-        ] {
-            assert!(
-                !admits(Trust::Named, address.parse().unwrap(), true),
-                "{address}"
-            );
-        }
-        for address in ["9.9.9.9", "2620:fe::fe"] {
-            assert!(
-                admits(Trust::Named, address.parse().unwrap(), false),
-                "{address}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_configured_host_may_be_in_the_own_network_but_not_link_local() {
-        let admits =
-            |text: &str, meant_local| admits(Trust::Configured, text.parse().unwrap(), meant_local);
-        assert!(admits("10.1.2.3", false));
-        assert!(!admits("169.254.169.254", false));
-        assert!(
-            !admits("127.0.0.1", false),
-            "a public name rebound to this machine"
-        );
-        assert!(admits("127.0.0.1", true));
-    }
-
-    #[test]
-    fn a_key_set_on_another_host_is_trusted_less_than_the_issuer() {
-        let url = |text: &str| Url::parse(text).unwrap();
-        let issuer = url("https://accounts.example.com/.well-known/openid-configuration");
-        assert_eq!(
-            trust_in(&url("https://accounts.example.com/k"), &issuer),
-            Trust::Configured
-        );
-        assert_eq!(
-            trust_in(&url("https://keys.example.com/k"), &issuer),
-            Trust::Named
-        );
-        let literal = url("https://10.0.0.1/k");
-        assert!(check_literal_address(&literal, Trust::Named).is_err());
-        assert!(check_literal_address(&literal, Trust::Configured).is_ok());
-    }
 
     #[test]
     fn cache_headers_are_read() {

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::config::{Issuer, KeysFrom};
+use super::config::RemoteKeys;
 use super::fetch::{FetchError, FetchedKeys, Fetcher};
+use super::issuer::Issuer;
 use crate::clock::Clock;
 
 /// Keys are used at least this long without asking again, whatever the provider's cache headers say.
@@ -45,7 +46,7 @@ pub(super) struct KeyCache {
 #[derive(Clone)]
 struct Source {
     issuer: Issuer,
-    from: KeysFrom,
+    from: RemoteKeys,
     fetcher: Arc<Fetcher>,
 }
 
@@ -104,7 +105,7 @@ pub(super) struct CacheReport {
 impl KeyCache {
     pub fn new(
         issuer: Issuer,
-        from: KeysFrom,
+        from: RemoteKeys,
         fetcher: Arc<Fetcher>,
         clock: Arc<dyn Clock>,
     ) -> KeyCache {

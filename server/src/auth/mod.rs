@@ -8,6 +8,7 @@
 //! Left to others: routes and status codes (`http`), identity versions and expiry on a connection (`sync`), and
 //! whether an identity's user exists (`provisioning`).
 
+mod addresses;
 pub mod admin;
 pub mod authenticator;
 pub mod authorization;
@@ -17,6 +18,8 @@ pub mod config;
 pub mod dev_issuer;
 pub mod error;
 mod fetch;
+mod inline_keys;
+mod issuer;
 mod jwks;
 mod key_cache;
 mod private_file;
@@ -26,6 +29,8 @@ mod strict_json;
 mod token;
 mod verify;
 
+#[cfg(test)]
+mod tests;
 
 pub use admin::{AdminKeyError, AdminKeys, KeyId, VerifiedAdmin};
 pub use authenticator::{Authenticator, Verified, VerifiedUser, VerifyError};
@@ -33,7 +38,9 @@ pub use authorization::{AuthorizationError, Credentials, parse_authorization};
 pub use caller::{CacheScope, Caller, IdentityAccess, ProvisioningProof, SystemAccess};
 pub use config::{AuthConfig, AuthConfigError, CustomJwtAlgorithm, ProviderConfig};
 pub use dev_issuer::{DevIssuer, DevIssuerError, DevRefused, TokenRequest, TokenResponse};
-pub use error::AuthError;
+pub use error::{AuthError, TokenFault};
+pub use fetch::FetchError;
+pub use issuer::IssuerFault;
 pub use provider::{KeysState, ProviderHealth};
 pub use secret::{DeploymentSecret, Secret, SecretFileError};
 pub use token::AUTH_TOKEN_BYTES_MAX;

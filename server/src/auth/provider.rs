@@ -19,7 +19,7 @@ pub(super) struct Provider {
 
 enum Keys {
     Inline(Arc<KeySet>),
-    Remote(KeyCache),
+    Remote(Box<KeyCache>),
 }
 
 /// The state of a provider's keys, for health checks and metrics.
@@ -64,9 +64,10 @@ impl Provider {
     pub fn new(config: ProviderConfig, fetcher: Arc<Fetcher>, clock: Arc<dyn Clock>) -> Provider {
         let keys = match &config.keys {
             KeysFrom::Inline(inline) => Keys::Inline(inline.keys.clone()),
-            remote @ (KeysFrom::Discovery(_) | KeysFrom::Address(_)) => Keys::Remote(
-                KeyCache::new(config.issuer.clone(), remote.clone(), fetcher, clock),
-            ),
+            KeysFrom::Remote(remote) => {
+                let (issuer, remote) = (config.issuer.clone(), remote.clone());
+                Keys::Remote(Box::new(KeyCache::new(issuer, remote, fetcher, clock)))
+            }
         };
         Provider { config, keys }
     }
