@@ -252,6 +252,11 @@ impl LogWriter {
         }
     }
 
+    /// Whether folding should no longer wait for a pause.
+    fn has_much_to_fold(&self) -> bool {
+        self.appender.unfolded_log_bytes() >= FOLD_BYTES_MIN
+    }
+
     /// Does a bounded piece of folding. `Ok(false)` when there is nothing left to do.
     pub fn fold(&mut self) -> Result<bool, StorageError> {
         let progress = self.appender.fold()?;
@@ -276,6 +281,10 @@ pub struct Committer {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Unfolded bytes of the commit log from which folding no longer waits for a pause: a step then coalesces many writes.
+const FOLD_BYTES_MIN: usize = 2 << 20;
+/// A pause in writing this long is used for folding.
+const FOLD_AFTER: Duration = Duration::from_millis(20);
 /// How long the log writer waits before it tries to fold again after the store refused.
 const FOLD_RETRY: Duration = Duration::from_millis(500);
 
@@ -318,8 +327,11 @@ impl Drop for Committer {
     fn drop(&mut self) {
         self.queue = None;
         for thread in self.threads.drain(..) {
-            // A thread that panicked has already ended the process through its own guard.
-            let _ = thread.join();
+            // The last owner may be a mutation that one of these threads has just finished.
+            if thread.thread().id() != std::thread::current().id() {
+                // A thread that panicked has already ended the process through its own guard.
+                let _ = thread.join();
+            }
         }
     }
 }
@@ -389,29 +401,34 @@ fn shut_down(batch: Batch) {
 
 fn drive_writer(mut writer: LogWriter, batches: &Receiver<Batch>, on_unknown: &dyn Fn(UnknownOutcome)) {
     let _guard = EndProcessOnPanic("the log writer");
-    let mut is_folding = true;
+    let mut is_idle = false;
     loop {
-        // Batches come first: folding fills the gaps between them, in steps of a few milliseconds.
-        let next = match is_folding {
-            true => batches.try_recv().map_err(|error| error.is_disconnected()),
-            false => batches.recv().map_err(|_| true),
+        // Batches come first. Folding waits for a pause, or until enough has gathered to be worth a step.
+        let next = match (writer.has_much_to_fold(), is_idle) {
+            (true, _) => batches.try_recv().map_err(|error| error.is_disconnected()),
+            (false, false) => batches.recv_timeout(FOLD_AFTER).map_err(|error| error.is_disconnected()),
+            (false, true) => batches.recv().map_err(|_| true),
         };
         match next {
             Ok(batch) => {
-                is_folding = true;
+                is_idle = false;
                 if let Err(unknown) = writer.write(batch) {
                     return on_unknown(unknown);
+                }
+                if !writer.has_much_to_fold() {
+                    continue;
                 }
             }
             Err(true) => return,
             Err(false) => {}
         }
-        if is_folding {
-            is_folding = writer.fold().unwrap_or_else(|error| {
+        match writer.fold() {
+            Ok(has_more) => is_idle = !has_more,
+            Err(error) if error.must_end_process() => return on_unknown(UnknownOutcome(error)),
+            Err(error) => {
                 tracing::error!(%error, "folding the commit log failed; trying again");
                 std::thread::park_timeout(FOLD_RETRY);
-                true
-            });
+            }
         }
     }
 }

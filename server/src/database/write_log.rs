@@ -110,7 +110,7 @@ mod tests {
         let log = WriteLog::new(Timestamp(10));
         log.publish(vec![entry(11, "a"), entry(12, "b"), entry(13, "b")], Timestamp(13));
         let mut reads = ReadSet::default();
-        reads.record(KeyRange::point(&Bytes::from("b")), 10).unwrap();
+        reads.record(KeyRange::point(Bytes::from("b")), 10).unwrap();
         assert_eq!(log.freshness(&reads, Timestamp(10)), Freshness::StaleSince(Timestamp(12)));
         assert_eq!(log.freshness(&reads, Timestamp(12)), Freshness::StaleSince(Timestamp(13)));
         assert_eq!(log.freshness(&reads, Timestamp(13)), Freshness::Fresh);

@@ -1,7 +1,5 @@
 //! Key ranges and the order they are read in.
 
-use std::ops::Bound;
-
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Which way a scan goes.
@@ -81,14 +79,6 @@ impl KeyRange {
                 end: Some(key.clone()),
             },
         }
-    }
-
-    pub(super) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        let end = match &self.end {
-            Some(end) => Bound::Excluded(&end[..]),
-            None => Bound::Unbounded,
-        };
-        (Bound::Included(&self.start[..]), end)
     }
 }
 

@@ -1,30 +1,20 @@
 //! The overlay: what is committed and not yet folded, in key order, with snapshots for the price of a reference.
 
 use bytes::Bytes;
-use immutable_chunkmap::map::Map;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::leaf::{Entry, Value};
+use super::tree::Tree;
 use super::{Commit, Direction, KeyRange};
 
-/// Entries per node of the map. Copying a node on its first change after a publication costs by this, finding a key
-/// costs by the depth.
-const ENTRIES_PER_NODE: usize = 32;
-/// What an entry costs in memory beyond its key and value: two handles, two allocations and its share of a node.
-const ENTRY_OVERHEAD_BYTES: usize = 160;
-
-/// The newest value of a key and the commit that wrote it.
-#[derive(Clone, Debug)]
-pub(super) struct OverlayEntry {
-    pub ts: Timestamp,
-    /// `None` hides the key in the base.
-    pub value: Option<Bytes>,
-}
+/// What an entry costs in memory beyond its key and value: its share of a leaf and of the branches above.
+const ENTRY_OVERHEAD_BYTES: usize = 64;
 
 /// Every key written after some timestamp, with its newest value. It may hold older ones too. Cloning is cheap and
 /// shares structure; a clone never changes.
 #[derive(Clone)]
 pub struct Overlay {
-    entries: Map<Bytes, OverlayEntry, ENTRIES_PER_NODE>,
+    entries: Tree,
     complete_after: Timestamp,
     bytes: usize,
 }
@@ -32,7 +22,7 @@ pub struct Overlay {
 impl Overlay {
     pub(super) fn new(complete_after: Timestamp) -> Self {
         Self {
-            entries: Map::new(),
+            entries: Tree::new(),
             complete_after,
             bytes: 0,
         }
@@ -58,32 +48,39 @@ impl Overlay {
         self.len() == 0
     }
 
-    pub(super) fn entry(&self, key: &[u8]) -> Option<&OverlayEntry> {
+    pub(super) fn entry(&self, key: &[u8]) -> Option<Entry<'_>> {
         self.entries.get(key)
     }
 
     /// Bytes held for commits after `folded`.
     pub(super) fn bytes_after(&self, folded: Timestamp) -> usize {
+        let mut bytes = 0;
         self.entries
-            .into_iter()
-            .filter(|(_, entry)| entry.ts > folded)
-            .map(|(key, entry)| entry_bytes(key, entry))
-            .sum()
+            .walk(&KeyRange::all(), Direction::Forward, &mut |key, entry| {
+                if entry.ts > folded {
+                    bytes += entry_bytes(key, entry.value.len());
+                }
+                true
+            });
+        bytes
     }
 
     /// Adds the commit's writes; returns the bytes they hold by themselves.
     pub(super) fn apply(&mut self, commit: &Commit) -> usize {
         let mut added = 0;
         for write in &commit.writes {
-            let entry = OverlayEntry {
-                ts: commit.ts,
-                value: write.value.clone(),
-            };
-            let bytes = entry_bytes(&write.key, &entry);
+            let value = Value::of(write.value.as_ref());
+            let bytes = entry_bytes(&write.key, value.len());
             added += bytes;
             self.bytes += bytes;
-            if let Some(previous) = self.entries.insert_cow(write.key.clone(), entry) {
-                self.bytes -= entry_bytes(&write.key, &previous);
+            if let Some(previous_len) = self.entries.insert(
+                &write.key,
+                Entry {
+                    ts: commit.ts,
+                    value,
+                },
+            ) {
+                self.bytes -= entry_bytes(&write.key, previous_len);
             }
         }
         added
@@ -96,24 +93,13 @@ impl Overlay {
         range: &KeyRange,
         direction: Direction,
         count: usize,
-        mut each: impl FnMut(&Bytes, &OverlayEntry) -> bool,
+        mut each: impl FnMut(&[u8], Entry<'_>) -> bool,
     ) -> bool {
-        if range.is_empty() {
-            return false;
-        }
-        let mut entries = self.entries.range::<[u8], _>(range.bounds());
-        for _ in 0..count {
-            let next = match direction {
-                Direction::Forward => entries.next(),
-                Direction::Reverse => entries.next_back(),
-            };
-            match next {
-                None => return false,
-                Some((key, entry)) if !each(key, entry) => return true,
-                Some(_) => {}
-            }
-        }
-        true
+        let mut left = count;
+        !self.entries.walk(range, direction, &mut |key, entry| {
+            left -= 1;
+            each(key, entry) && left > 0
+        })
     }
 
     /// Forgets entries at or before `folded`, looking at up to `visits` of them from `hand` on, until it holds no more
@@ -125,34 +111,32 @@ impl Overlay {
         visits: usize,
         hand: Bytes,
     ) -> Bytes {
-        let mut excess = self.bytes.saturating_sub(bytes_max);
-        let mut forgotten = Vec::new();
-        let mut bytes = 0;
-        let mut next_hand = Bytes::new();
-        for (visit, (key, entry)) in self
-            .entries
-            .range::<[u8], _>(KeyRange::new(hand, None).bounds())
-            .enumerate()
-        {
-            if excess == 0 || visit == visits {
-                next_hand = key.clone();
-                break;
-            }
-            if entry.ts <= folded {
-                bytes += entry_bytes(key, entry);
-                excess = excess.saturating_sub(entry_bytes(key, entry));
-                forgotten.push(key.clone());
-            }
-        }
+        let excess = self.bytes.saturating_sub(bytes_max);
+        let (mut forgotten, mut bytes) = (Vec::new(), 0);
+        let mut last = Vec::new();
+        let more = self.read(
+            &KeyRange::new(hand, None),
+            Direction::Forward,
+            visits,
+            |key, entry| {
+                last.clear();
+                last.extend_from_slice(key);
+                if entry.ts <= folded {
+                    bytes += entry_bytes(key, entry.value.len());
+                    forgotten.push(Bytes::copy_from_slice(key));
+                }
+                bytes < excess
+            },
+        );
         if !forgotten.is_empty() {
-            self.entries = self.entries.remove_many(forgotten);
+            forgotten.iter().for_each(|key| self.entries.remove(key));
             self.bytes -= bytes;
             self.complete_after = self.complete_after.max(folded);
         }
-        next_hand
+        if more { last.into() } else { Bytes::new() }
     }
 }
 
-fn entry_bytes(key: &Bytes, entry: &OverlayEntry) -> usize {
-    ENTRY_OVERHEAD_BYTES + key.len() + entry.value.as_ref().map_or(0, Bytes::len)
+fn entry_bytes(key: &[u8], value_len: usize) -> usize {
+    ENTRY_OVERHEAD_BYTES + key.len() + value_len
 }
