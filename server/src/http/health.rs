@@ -1,0 +1,112 @@
+//! Whether the deployment works, and who it is.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use prometheus_client::encoding::text::encode;
+use serde_json::json as object;
+
+use super::Http;
+use super::respond::{WireError, json, text, with_type};
+use crate::auth::KeysState;
+
+/// The type of the metrics' text form.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Whether the deployment can do its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not yet.
+    Starting,
+    /// It can.
+    Ready,
+    /// No more: it is ending.
+    Draining,
+    /// Something stored is damaged, or cannot be written; someone must act.
+    Damaged {
+        /// What is damaged, in a sentence that anybody may read.
+        what: String,
+    },
+}
+
+/// `GET /healthz`
+pub(super) async fn healthz(State(http): State<Arc<Http>>) -> Response {
+    let health = http.health.borrow().clone();
+    let (status, reason) = match health {
+        Health::Ready => return json(StatusCode::OK, http.ready().to_string()),
+        Health::Starting => ("starting", "The server is starting.".to_string()),
+        Health::Draining => ("draining", "The server is shutting down.".to_string()),
+        Health::Damaged { what } => ("damaged", what),
+    };
+    json(StatusCode::SERVICE_UNAVAILABLE, object!({ "status": status, "reason": reason }).to_string())
+}
+
+impl Http {
+    /// That all is well, with what may soon not be.
+    fn ready(&self) -> serde_json::Value {
+        let health = self.authenticator.provider_health();
+        let warnings: Vec<&str> = health
+            .iter()
+            .filter_map(|provider| match (provider.keys, &provider.failing) {
+                (KeysState::Stale { .. }, _) => Some("The keys of an auth provider are past their age."),
+                (_, Some(_)) => Some("An auth provider cannot be asked for its keys."),
+                (KeysState::Inline | KeysState::Unknown | KeysState::Fresh, None) => None,
+            })
+            .collect();
+        match warnings.is_empty() {
+            true => object!({ "status": "ok" }),
+            false => object!({ "status": "ok", "warnings": warnings }),
+        }
+    }
+}
+
+/// `GET /version`, `GET /instance_version`
+pub(super) async fn version() -> Response {
+    text(env!("CARGO_PKG_VERSION"))
+}
+
+/// `GET /instance_name`
+pub(super) async fn instance_name(State(http): State<Arc<Http>>) -> Response {
+    text(http.options.deployment_name.clone())
+}
+
+/// `POST /echo`: the body, as it came.
+pub(super) async fn echo(State(http): State<Arc<Http>>, request: Request) -> Result<Response, WireError> {
+    let (parts, body) = request.into_parts();
+    let body = http.read_body(&parts.headers, body).await?;
+    // Never a page: whatever is sent here would otherwise run as one of this server's.
+    let mut response = with_type(StatusCode::OK, "application/octet-stream", body.bytes.into());
+    no_sniff(response.headers_mut());
+    Ok(response)
+}
+
+fn no_sniff(headers: &mut HeaderMap) {
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(http): State<Arc<Http>>) -> Result<Response, WireError> {
+    if !http.options.expose_metrics {
+        return Err(WireError::not_found());
+    }
+    let mut body = String::new();
+    encode(&mut body, &http.registry.lock()).map_err(|_| WireError::internal())?;
+    Ok(with_type(StatusCode::OK, METRICS_TYPE, body.into()))
+}
+
+/// `GET /api/check_admin_key`
+pub(super) async fn check_admin_key(State(http): State<Arc<Http>>, request: Request) -> Result<Response, WireError> {
+    let (parts, _) = request.into_parts();
+    http.verify_admin(&parts).await?;
+    // Official tools take an empty list of operations for all of them.
+    let allowed: [&str; 0] = [];
+    let body = object!({ "success": true, "allowedOps": allowed, "isReadOnly": false });
+    Ok(json(StatusCode::OK, body.to_string()))
+}
+
+/// `POST /api/debug_event`: taken and forgotten.
+pub(super) async fn debug_event() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
