@@ -20,8 +20,8 @@ pub mod provisioning;
 
 pub mod sync;
 
-// pub mod http;
+pub mod http;
 
-// pub mod app;
+pub mod app;
 
-// pub mod prelude;
+pub mod prelude;
