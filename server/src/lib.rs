@@ -20,7 +20,7 @@ pub mod provisioning;
 
 pub mod sync;
 
-// pub mod http;
+pub mod http;
 
 // pub mod app;
 
