@@ -33,7 +33,7 @@ pub(super) struct Asked {
 
 /// Runs one request.
 pub(super) async fn around(State(http): State<Arc<Http>>, request: Request, next: Next) -> Response {
-    let clock = http.functions.database().clock();
+    let clock = &http.clock;
     let (began, _in_flight) = (clock.elapsed(), http.metrics.request_began());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);

@@ -17,9 +17,9 @@ use vestibule_schema::{FunctionPath, JsonFormat};
 use super::Http;
 use super::around::Asked;
 use super::body::ReadBody;
-use super::respond::{self, NoCaller, WireError, Writing};
+use super::respond::{NoCaller, WireError, Writing};
 use crate::auth::Verified;
-use crate::functions::{Call, FunctionKind, FunctionOutcome, Origin};
+use crate::functions::{Call, FunctionKind, FunctionOutcome, Origin, SystemError};
 use crate::subscriptions::QueryResult;
 
 type Answer = Result<Response, WireError>;
@@ -203,11 +203,11 @@ impl Http {
     async fn execute(&self, kind: FunctionKind, call: Call, slot: OwnedSemaphorePermit, writing: Writing<'_>) -> Answer {
         match kind {
             FunctionKind::Query => {
-                let (result, _) = self.live.query(call).await.map_err(|error| respond::system(&error))?;
+                let (result, _) = self.live.query(call).await.map_err(|error| self.failed(error))?;
                 Ok(writing.answer(finished(&result)?, &result.log_lines))
             }
             FunctionKind::Mutation => {
-                let run = self.functions.mutate(call).await.map_err(|error| respond::system(&error))?;
+                let run = self.functions.mutate(call).await.map_err(|error| self.failed(error))?;
                 Ok(writing.answer(&run.outcome, &run.log_lines))
             }
             FunctionKind::Action => self.act(call, slot, writing).await,
@@ -225,8 +225,8 @@ impl Http {
         let acting = self.abort.clone().run_until_cancelled_owned(acting).in_current_span();
         match self.tasks.spawn(acting).await {
             Ok(Some(Ok(run))) => Ok(writing.answer(&run.outcome, &run.log_lines)),
-            Ok(Some(Err(error))) => Err(respond::system(&error)),
-            Ok(None) => Err(respond::system(&crate::functions::SystemError::ShuttingDown)),
+            Ok(Some(Err(error))) => Err(self.failed(error)),
+            Ok(None) => Err(self.failed(SystemError::ShuttingDown)),
             Err(error) => {
                 tracing::error!(%error, "the task of an action failed");
                 Err(WireError::internal())

@@ -7,6 +7,7 @@ use semver::Version;
 use vestibule_schema::JsonFormat;
 
 use super::respond::WireError;
+use crate::sync::ClientFeatures;
 
 const CLIENT_HEADER: &str = "convex-client";
 const STATE_HEADER: HeaderName = HeaderName::from_static("x-convex-deprecation-state");
@@ -17,7 +18,7 @@ const CLIENT_BYTES_MAX: usize = 128;
 
 /// A client's name and version, as it says itself. Nothing depends on it but courtesy to old clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientVersion {
+pub(super) struct ClientVersion {
     name: String,
     version: Option<Version>,
 }
@@ -51,23 +52,13 @@ impl ClientVersion {
         ClientVersion::default()
     }
 
-    /// The client's name in lower case, such as `npm`; empty when it does not say.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its version; `None` when it does not say, or says nothing readable.
-    pub fn version(&self) -> Option<&Version> {
-        self.version.as_ref()
-    }
-
     /// Whether it said nothing.
     pub fn is_unknown(&self) -> bool {
         self.name.is_empty()
     }
 
     /// Reads the `Convex-Client` header, `<name>-<version>`. The longest suffix that is a version is the version.
-    pub(super) fn of(headers: &HeaderMap) -> Result<ClientVersion, InvalidClientVersion> {
+    pub fn of(headers: &HeaderMap) -> Result<ClientVersion, InvalidClientVersion> {
         let Some(header) = headers.get(CLIENT_HEADER) else {
             return Ok(ClientVersion::unknown());
         };
@@ -88,7 +79,7 @@ impl ClientVersion {
     }
 
     /// Reads the version in a socket's path, as the JavaScript client writes it.
-    pub(super) fn of_path(segment: &str) -> Result<ClientVersion, InvalidClientVersion> {
+    pub fn of_path(segment: &str) -> Result<ClientVersion, InvalidClientVersion> {
         let version = Version::parse(segment).map_err(|_| InvalidClientVersion)?;
         Ok(ClientVersion { name: "npm".to_string(), version: Some(version) })
     }
@@ -107,7 +98,7 @@ impl ClientVersion {
         self.version.as_ref().is_none_or(|version| *version <= Version::new(major, minor, patch))
     }
 
-    pub(super) fn support(&self) -> Support {
+    pub fn support(&self) -> Support {
         let (unsupported, deprecated) = match self.family() {
             Some(Family::Npm) => (self.is_at_most(0, 19, 1), false),
             Some(Family::Python) => (self.is_at_most(0, 0, 2), self.is_at_most(0, 2, 0)),
@@ -121,8 +112,14 @@ impl ClientVersion {
         }
     }
 
+    /// What it can take on a socket: only clients that are known to put chunks together may be sent any.
+    pub fn features(&self) -> ClientFeatures {
+        let is_new = self.version.as_ref().is_some_and(|version| *version >= Version::new(1, 28, 0));
+        ClientFeatures { transition_chunks: self.name == "npm" && is_new }
+    }
+
     /// The format of results for a request that names none.
-    pub(super) fn default_format(&self) -> JsonFormat {
+    pub fn default_format(&self) -> JsonFormat {
         let is_before = |major, minor, patch| {
             self.version.as_ref().is_none_or(|version| *version < Version::new(major, minor, patch))
         };
@@ -135,7 +132,7 @@ impl ClientVersion {
     }
 
     /// Refuses a client that is too old.
-    pub(super) fn check_supported(&self) -> Result<(), WireError> {
+    pub fn check_supported(&self) -> Result<(), WireError> {
         match self.support() {
             Support::Supported | Support::Deprecated => Ok(()),
             Support::Unsupported => Err(WireError::bad_request("ClientVersionUnsupported", self.notice("no longer"))),
@@ -143,7 +140,7 @@ impl ClientVersion {
     }
 
     /// Tells an old client so, beside whatever it is answered.
-    pub(super) fn mark(&self, headers: &mut HeaderMap) {
+    pub fn mark(&self, headers: &mut HeaderMap) {
         let (state, notice) = match self.support() {
             Support::Supported => return,
             Support::Deprecated => ("UpgradeRequired", self.notice("soon no longer")),
@@ -198,7 +195,7 @@ mod tests {
         ];
         for (text, name, version) in cases {
             let client = parsed(text).unwrap();
-            assert_eq!((client.name(), client.version()), (name, Some(&Version::parse(version).unwrap())), "{text}");
+            assert_eq!((client.name.as_str(), client.version), (name, Some(Version::parse(version).unwrap())), "{text}");
         }
         for text in ["", "tool", "tool-1", "-1.0.0", "1.0.0", "tool-1.0", &format!("{}-1.0.0", "x".repeat(200))] {
             assert_eq!(parsed(text), Err(InvalidClientVersion), "{text}");
@@ -240,6 +237,14 @@ mod tests {
             assert_eq!(parsed(text).unwrap().default_format(), format, "{text}");
         }
         assert_eq!(ClientVersion::unknown().default_format(), JsonFormat::Clean);
+    }
+
+    #[test]
+    fn only_javascript_clients_of_late_are_sent_chunks() {
+        for (text, takes) in [("npm-1.27.9", false), ("npm-1.28.0", true), ("rust-2.0.0", false)] {
+            assert_eq!(parsed(text).unwrap().features().transition_chunks, takes, "{text}");
+        }
+        assert!(!ClientVersion::unknown().features().transition_chunks);
     }
 
     #[test]

@@ -35,9 +35,9 @@ impl Http {
             Verified::Admin(admin) => return Ok(admin.caller()),
             Verified::User(user) => user,
         };
-        let caller = self.gate.admit(&user.identity).await.map_err(|error| respond::unprovisioned(error, redact))?;
+        let caller = self.gate.admit(&user.identity).await.map_err(respond::unprovisioned)?;
         // The wait may have outlasted the token.
-        let now = self.functions.database().clock().now();
+        let now = self.clock.now();
         user.check_not_expired(now).map_err(|error| NoCaller::Refused(respond::token(&error, redact)))?;
         Ok(caller)
     }

@@ -15,7 +15,7 @@ use crate::auth::{DevIssuer, DevRefused, TokenRequest, TokenResponse};
 
 impl Http {
     fn dev_issuer(&self) -> Result<&DevIssuer, WireError> {
-        self.dev_issuer.as_deref().ok_or_else(WireError::not_found)
+        self.dev_issuer.as_ref().ok_or_else(WireError::not_found)
     }
 }
 
@@ -26,7 +26,7 @@ pub(super) async fn token(State(http): State<Arc<Http>>, request: Request) -> Re
     check_origin(&parts).map_err(|error| respond::dev_refused(&error))?;
     let body = http.read_json(&parts.headers, body).await?;
     let wanted: TokenRequest = body.json()?;
-    let now = http.functions.database().clock().now();
+    let now = http.clock.now();
     let token = issuer.mint(&wanted, now).map_err(|error| respond::dev_token(&error))?;
     let answer = serde_json::to_string(&TokenResponse { token }).map_err(|_| WireError::internal())?;
     let mut response = json(StatusCode::OK, answer);

@@ -1,49 +1,67 @@
 //! Whether the deployment works, and who it is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::X_CONTENT_TYPE_OPTIONS;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use prometheus_client::encoding::text::encode;
 use serde_json::json as object;
 
 use super::Http;
-use super::respond::{WireError, json, text, with_type};
+use super::respond::{self, WireError, json, text, with_type};
 use crate::auth::KeysState;
+use crate::functions::SystemError;
 
 /// The type of the metrics' text form.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether the deployment can do its work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Not yet.
-    Starting,
-    /// It can.
-    Ready,
-    /// No more: it is ending.
-    Draining,
-    /// Something stored is damaged, or cannot be written; someone must act.
-    Damaged {
-        /// What is damaged, in a sentence that anybody may read.
-        what: String,
-    },
+/// Whether the deployment can do its work. A server listens only once it can.
+#[derive(Default)]
+pub(super) struct HealthState {
+    is_draining: AtomicBool,
+    /// A request met stored data that is damaged: someone must act, and nothing here makes that undone.
+    is_damaged: AtomicBool,
+}
+
+impl HealthState {
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn report_damage(&self) {
+        self.is_damaged.store(true, Ordering::Relaxed);
+    }
 }
 
 /// `GET /healthz`
 pub(super) async fn healthz(State(http): State<Arc<Http>>) -> Response {
-    let health = http.health.borrow().clone();
-    let (status, reason) = match health {
-        Health::Ready => return json(StatusCode::OK, http.ready().to_string()),
-        Health::Starting => ("starting", "The server is starting.".to_string()),
-        Health::Draining => ("draining", "The server is shutting down.".to_string()),
-        Health::Damaged { what } => ("damaged", what),
+    let unfit = |status, reason| {
+        json(StatusCode::SERVICE_UNAVAILABLE, object!({ "status": status, "reason": reason }).to_string())
     };
-    json(StatusCode::SERVICE_UNAVAILABLE, object!({ "status": status, "reason": reason }).to_string())
+    let HealthState { is_draining, is_damaged } = &http.health;
+    if is_damaged.load(Ordering::Relaxed) {
+        return unfit("damaged", "Stored data is damaged; the server's log says where. Restore a backup.");
+    }
+    if is_draining.load(Ordering::Relaxed) {
+        return unfit("draining", "The server is shutting down.");
+    }
+    json(StatusCode::OK, http.ready().to_string())
 }
 
 impl Http {
+    /// What the server could not do for a function call. Damage is remembered.
+    pub(super) fn failed(&self, error: SystemError) -> WireError {
+        if let SystemError::Storage(error) = &error
+            && error.is_corruption()
+        {
+            self.health.report_damage();
+        }
+        respond::system(&error)
+    }
+
     /// That all is well, with what may soon not be.
     fn ready(&self) -> serde_json::Value {
         let health = self.authenticator.provider_health();
@@ -78,12 +96,8 @@ pub(super) async fn echo(State(http): State<Arc<Http>>, request: Request) -> Res
     let body = http.read_body(&parts.headers, body).await?;
     // Never a page: whatever is sent here would otherwise run as one of this server's.
     let mut response = with_type(StatusCode::OK, "application/octet-stream", body.bytes.into());
-    no_sniff(response.headers_mut());
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
-}
-
-fn no_sniff(headers: &mut HeaderMap) {
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
 }
 
 /// `GET /metrics`
@@ -92,7 +106,7 @@ pub(super) async fn metrics(State(http): State<Arc<Http>>) -> Result<Response, W
         return Err(WireError::not_found());
     }
     let mut body = String::new();
-    encode(&mut body, &http.registry.lock()).map_err(|_| WireError::internal())?;
+    encode(&mut body, &http.registry).map_err(|_| WireError::internal())?;
     Ok(with_type(StatusCode::OK, METRICS_TYPE, body.into()))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Entry points: [`Http::serve`] accepts connections, `routes.rs` lists every route, `around.rs` is what happens to
 //! each request before and after its route, and `respond.rs` is where errors of the other rooms become answers. What
-//! is said on a socket after its handshake is left to whoever implements [`WebSockets`].
+//! is said on a socket after its handshake is the sync room's.
 
 mod around;
 mod body;
@@ -29,41 +29,25 @@ mod upgrade;
 
 use std::sync::Arc;
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use client_version::ClientVersion;
-pub use health::Health;
 pub use options::{HttpOptions, open_files_max};
 pub use serve::bind;
 pub use site::Asset;
 
 use crate::auth::{Authenticator, DevIssuer};
-use crate::functions::{BoxFuture, Functions};
+use crate::clock::Clock;
+use crate::functions::Functions;
 use crate::provisioning::Gate;
 use crate::subscriptions::LiveQueries;
+use crate::sync::Connections;
 use budget::BodyBudget;
+use health::HealthState;
 use metrics::HttpMetrics;
 use site::Site;
-
-/// A socket after its WebSocket handshake: bytes both ways, still to be framed. Reads that arrived with the handshake
-/// come first.
-pub type UpgradedIo = TokioIo<Upgraded>;
-
-/// Who talks on WebSockets.
-pub trait WebSockets: Send + Sync {
-    /// Serves one socket, whose handshake is done, to its end. When the deployment drains it ends its sockets itself;
-    /// a socket that outlives [`HttpOptions::drain_timeout`] is dropped.
-    fn serve(&self, io: UpgradedIo, client: ClientVersion) -> BoxFuture<()>;
-
-    /// Whether there is room for one more socket. Where there is none the handshake is answered 503.
-    fn has_room(&self) -> bool;
-}
 
 /// What the HTTP room uses.
 pub struct HttpParts {
@@ -75,16 +59,18 @@ pub struct HttpParts {
     pub gate: Arc<Gate>,
     /// Verifies auth tokens and admin keys.
     pub authenticator: Arc<Authenticator>,
-    /// Takes sockets over.
-    pub web_sockets: Arc<dyn WebSockets>,
+    /// Takes sockets over after their handshake. It ends them itself when the deployment drains.
+    pub connections: Arc<Connections>,
     /// Signs in anyone who asks, in development. Its routes exist only with it.
-    pub dev_issuer: Option<Arc<DevIssuer>>,
-    /// What `/healthz` says.
-    pub health: watch::Receiver<Health>,
-    /// All metrics of the deployment; the room adds its own and serves the whole at `/metrics`.
-    pub metrics: Arc<Mutex<Registry>>,
+    pub dev_issuer: Option<DevIssuer>,
     /// Static files of the app.
     pub site: Vec<Asset>,
+    /// All metrics of the deployment; the room adds its own and serves the whole at `/metrics`.
+    pub metrics: Registry,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Bounds and settings.
+    pub options: HttpOptions,
 }
 
 /// The HTTP side of a deployment.
@@ -93,12 +79,13 @@ pub struct Http {
     live: Arc<LiveQueries>,
     gate: Arc<Gate>,
     authenticator: Arc<Authenticator>,
-    web_sockets: Arc<dyn WebSockets>,
-    dev_issuer: Option<Arc<DevIssuer>>,
-    health: watch::Receiver<Health>,
-    registry: Arc<Mutex<Registry>>,
-    metrics: HttpMetrics,
+    connections: Arc<Connections>,
+    dev_issuer: Option<DevIssuer>,
     site: Site,
+    registry: Registry,
+    metrics: HttpMetrics,
+    health: HealthState,
+    clock: Arc<dyn Clock>,
     options: HttpOptions,
     /// Function requests that may run at the same time.
     slots: Arc<Semaphore>,
@@ -112,20 +99,22 @@ pub struct Http {
 
 impl Http {
     /// The HTTP side over `parts`. Nothing is listened to before [`Http::serve`].
-    pub fn new(parts: HttpParts, options: HttpOptions) -> Arc<Http> {
-        let HttpParts { functions, live, gate, authenticator, web_sockets, dev_issuer, health, metrics, site } = parts;
-        let counters = HttpMetrics::register(&mut metrics.lock());
+    pub fn new(parts: HttpParts) -> Arc<Http> {
+        let HttpParts { functions, live, gate, authenticator, connections, dev_issuer, .. } = parts;
+        let HttpParts { site, metrics: mut registry, clock, options, .. } = parts;
+        let metrics = HttpMetrics::register(&mut registry);
         Arc::new(Http {
             functions,
             live,
             gate,
             authenticator,
-            web_sockets,
+            connections,
             dev_issuer,
-            health,
-            registry: metrics,
-            metrics: counters,
             site: Site::new(site),
+            registry,
+            metrics,
+            health: HealthState::default(),
+            clock,
             slots: Arc::new(Semaphore::new(options.requests_max)),
             budget: BodyBudget::new(options.body_bytes_total_max),
             options,

@@ -57,12 +57,11 @@ pub struct HttpOptions {
     pub drain_timeout: Duration,
 }
 
-impl HttpOptions {
-    /// The documented bounds, for the deployment of this name. Errors are shown.
-    pub fn new(deployment_name: impl Into<String>) -> HttpOptions {
+impl Default for HttpOptions {
+    fn default() -> HttpOptions {
         HttpOptions {
-            deployment_name: deployment_name.into(),
-            redact_errors: false,
+            deployment_name: "vestibule".to_string(),
+            redact_errors: true,
             allowed_origins: None,
             expose_metrics: true,
             body_bytes_max: BODY_BYTES_MAX,
@@ -79,7 +78,9 @@ impl HttpOptions {
             drain_timeout: Duration::from_secs(10),
         }
     }
+}
 
+impl HttpOptions {
     /// Whether a page of `origin` may open sockets and read answers.
     pub(super) fn allows_origin(&self, origin: &[u8]) -> bool {
         let is_origin = |allowed: &String| allowed.as_bytes().eq_ignore_ascii_case(origin);

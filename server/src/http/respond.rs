@@ -172,27 +172,23 @@ pub(super) fn admin_key(error: &AdminKeyError) -> WireError {
 }
 
 /// An identity that was not let in. The gate has logged it.
-pub(super) fn unprovisioned(error: Unprovisioned, redact: bool) -> NoCaller {
+pub(super) fn unprovisioned(error: Unprovisioned) -> NoCaller {
     match error {
-        Unprovisioned::Refused(thrown) => NoCaller::NotProvisioned(not_provisioned(thrown, redact)),
+        Unprovisioned::Refused(thrown) => NoCaller::NotProvisioned(not_provisioned(thrown)),
         Unprovisioned::Failed { .. } => {
-            let message = "The identity could not be provisioned: try again in a moment.";
+            let message = "The user could not be provisioned: try again in a moment.";
             NoCaller::Refused(WireError::unavailable("ProvisioningFailed", message))
         }
     }
 }
 
-/// What a call is answered whose identity the provisioning function refused: an application error with what that
-/// function threw inside.
-fn not_provisioned(thrown: Thrown, redact: bool) -> Thrown {
-    let reason = match redact {
-        true => "The app refused this identity.".to_string(),
-        false => thrown.message,
-    };
-    let message = format!("NotProvisioned: {reason}");
+/// What a call is answered whose identity the provisioning function refused: an application error that holds the data
+/// of that function's own.
+fn not_provisioned(thrown: Thrown) -> Thrown {
+    let message = "The call did not run: the user was not provisioned (refused).".to_string();
     let data = object! {
         "code" => "NotProvisioned",
-        "reason" => reason,
+        "reason" => "refused",
         "data" => thrown.data.unwrap_or(Value::Null),
     };
     Thrown { message, data: Some(Value::Object(data)), is_fault: false }

@@ -82,6 +82,7 @@ impl Http {
         };
         let Option::<()>::None = shutdown.run_until_cancelled(accepting).await else { return };
         drop(listener);
+        self.health.drain();
         self.drain().await;
     }
 

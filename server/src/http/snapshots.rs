@@ -15,6 +15,7 @@ use super::around::Asked;
 use super::calls::{Prepared, prepare, suspended};
 use super::respond::{self, NoCaller, WireError, Writing, json};
 use crate::auth::Caller;
+use crate::database::LeaseError;
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError};
 
 /// Queries of one batch.
@@ -51,7 +52,7 @@ pub(super) async fn query_ts(State(http): State<Arc<Http>>) -> Result<Response, 
     let database = http.functions.database().clone();
     // Taking a snapshot may wait for the file, so it is a reader's work.
     let taken = http.functions.database().readers().run(move |_| database.leases().take()).await;
-    let ts = taken.map_err(|error| respond::system(&error.into()))?.map_err(|error| respond::lease(&error))?;
+    let ts = taken.map_err(|error| http.failed(error.into()))?.map_err(|error| respond::lease(&error))?;
     Ok(json(StatusCode::OK, serde_json::json!({ "ts": ts }).to_string()))
 }
 
@@ -119,12 +120,13 @@ impl Http {
     async fn query_at(&self, ts: Timestamp, call: Call) -> Result<QueryRun, WireError> {
         let functions = self.functions.clone();
         let reading = move |_: &_| {
-            let snapshot = functions.database().leases().find(ts).map_err(|error| respond::lease(&error))?;
+            let snapshot = functions.database().leases().find(ts)?;
             let snapshot = snapshot.lock();
-            functions.query_on(&*snapshot, &call, None).map_err(|error| respond::system(&error))
+            Ok(functions.query_on(&*snapshot, &call, None))
         };
         let run = self.functions.database().readers().run(reading).await;
-        run.map_err(|error| respond::system(&error.into()))?
+        let run = run.map_err(|error| self.failed(error.into()))?.map_err(|error: LeaseError| respond::lease(&error))?;
+        run.map_err(|error| self.failed(error))
     }
 
     /// Runs queries one after another on one snapshot.
@@ -141,7 +143,7 @@ impl Http {
             QueryOutcome::Done(outcome) => Ok((format, outcome, run.log_lines)),
             QueryOutcome::Suspended => Err(suspended()),
         };
-        runs.await.map_err(|error| respond::system(&error))?.into_iter().map(answer).collect()
+        runs.await.map_err(|error| self.failed(error))?.into_iter().map(answer).collect()
     }
 
     fn answer_batch(&self, asked: &Asked, answers: impl IntoIterator<Item = BatchAnswer>) -> Response {

@@ -62,17 +62,17 @@ impl Http {
             let message = "Pages of this origin may not open a socket here.";
             return Err(WireError::new(StatusCode::FORBIDDEN, "OriginNotAllowed", message));
         }
-        if !self.web_sockets.has_room() {
+        if !self.connections.has_room() {
             return Err(WireError::too_many_connections());
         }
         let upgrading = hyper::upgrade::on(&mut request);
         let connection = request.extensions().get::<OpenConnection>().cloned();
-        let web_sockets = self.web_sockets.clone();
+        let connections = self.connections.clone();
         let serving = async move {
             // The connection counts as open until the socket ends.
             let _connection = connection;
             match upgrading.await {
-                Ok(upgraded) => web_sockets.serve(TokioIo::new(upgraded), client).await,
+                Ok(upgraded) => connections.serve(TokioIo::new(upgraded), client.features()).await,
                 Err(error) => tracing::debug!(%error, "a client left during its handshake"),
             }
         };
