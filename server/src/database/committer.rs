@@ -142,8 +142,11 @@ impl Drop for Committer {
     fn drop(&mut self) {
         self.queue = None;
         for thread in self.threads.drain(..) {
-            // A thread that panicked has already ended the process through its own guard.
-            let _ = thread.join();
+            // The last owner may be a mutation that one of these threads has just finished.
+            if thread.thread().id() != std::thread::current().id() {
+                // A thread that panicked has already ended the process through its own guard.
+                let _ = thread.join();
+            }
         }
     }
 }
@@ -240,15 +243,17 @@ fn drive_writer(
                 }
             }
             (Err(RecvTimeoutError::Disconnected), _) => return,
-            (Err(RecvTimeoutError::Timeout), _) => {
-                trouble = writer.fold().err().map(|error| {
+            (Err(RecvTimeoutError::Timeout), _) => match writer.fold() {
+                Ok(()) => trouble = None,
+                Err(error) if error.must_end_process() => return on_unknown(UnknownOutcome(error)),
+                Err(error) => {
                     tracing::error!(%error, "folding the commit log failed; trying again");
-                    Trouble {
+                    trouble = Some(Trouble {
                         cause: Arc::new(error),
                         retry_at: Instant::now() + FOLD_RETRY,
-                    }
-                });
-            }
+                    });
+                }
+            },
         }
     }
 }

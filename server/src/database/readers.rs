@@ -91,7 +91,11 @@ impl Drop for Readers {
     fn drop(&mut self) {
         self.queue = None;
         for thread in self.threads.drain(..) {
-            let _ = thread.join();
+            // The last owner may be a job that one of these threads has just run.
+            if thread.thread().id() != std::thread::current().id() {
+                // Jobs that panic are caught, so a thread that ended did so because the queue was closed.
+                let _ = thread.join();
+            }
         }
     }
 }

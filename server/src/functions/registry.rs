@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use thiserror::Error as ThisError;
+use vestibule_schema::id::TableNumber;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::validator::{TableNames, Validator};
 use vestibule_schema::value::{Value, check_value};
@@ -95,6 +96,12 @@ impl Registered {
         }
     }
 
+    /// Whether it can be called with no arguments at all.
+    pub fn takes_no_arguments(&self) -> bool {
+        let nothing = Value::Object(Default::default());
+        self.args.check(&nothing, &NoTables).is_ok()
+    }
+
     /// Checks what a client or another function passes.
     pub(super) fn check_args(&self, args: &Value, tables: &dyn TableNames, bytes_max: usize) -> Result<()> {
         let size = args.size();
@@ -132,4 +139,17 @@ impl Registered {
 
 fn mebibytes(bytes: usize) -> usize {
     bytes.div_ceil(1 << 20)
+}
+
+/// An empty object holds no ids, so no table is ever looked up.
+struct NoTables;
+
+impl TableNames for NoTables {
+    fn table_number(&self, _: &str) -> Option<TableNumber> {
+        None
+    }
+
+    fn table_name(&self, _: TableNumber) -> Option<&str> {
+        None
+    }
 }

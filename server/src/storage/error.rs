@@ -10,7 +10,7 @@ use rusqlite::ffi;
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// Another process holds the data directory.
-    #[error("the data directory {} is in use by another Vestibule process; stop that one or choose another directory", dir.display())]
+    #[error("the data directory {} is in use by another process; stop that one or choose another directory", dir.display())]
     InUse {
         /// The data directory.
         dir: PathBuf,

@@ -32,8 +32,10 @@ pub enum FoldProgress {
 const LISTED_KEYS_MAX: usize = 4096;
 /// How many overlay entries a step may look at for each key it may write.
 const VISITS_PER_KEY: usize = 16;
-/// How many folded log rows a step deletes.
-const LOG_ROWS_PER_STEP: u16 = 64;
+/// How many bytes of folded log rows a step deletes; one row in any case.
+const LOG_BYTES_PER_STEP: usize = 2 << 20;
+/// What a row counts beyond its body, so that a step also bounds the number of small rows.
+const LOG_ROW_OVERHEAD_BYTES: usize = 1 << 10;
 
 /// Where folding stands.
 pub(super) struct Folding {
@@ -117,7 +119,7 @@ impl Round {
                 .entry(key)
                 .filter(|entry| entry.ts > self.folded)
             {
-                writes.push((key.clone(), entry.value.clone()));
+                writes.push((key.clone(), entry.value.to_bytes()));
             }
         }
         let rest = (to < keys.len()).then(|| Rest::Listed {
@@ -129,22 +131,20 @@ impl Round {
 
     fn overlay_step(&self, range: &KeyRange, keys_max: usize) -> Step {
         let mut writes = Vec::new();
-        let mut seen = None;
+        let mut seen = Vec::new();
         let visits = keys_max * VISITS_PER_KEY;
         let more = self
             .overlay
             .read(range, Direction::Forward, visits, |key, entry| {
                 if entry.ts > self.folded {
-                    writes.push((key.clone(), entry.value.clone()));
+                    writes.push((Bytes::copy_from_slice(key), entry.value.to_bytes()));
                 }
-                seen = Some(key.clone());
+                seen.clear();
+                seen.extend_from_slice(key);
                 writes.len() < keys_max
             });
-        let rest = if more {
-            seen.map(|key| Rest::Overlay(range.beyond(&key, Direction::Forward)))
-        } else {
-            None
-        };
+        let rest =
+            more.then(|| Rest::Overlay(range.beyond(&Bytes::from(seen), Direction::Forward)));
         Step { writes, rest }
     }
 }
@@ -274,11 +274,31 @@ fn write_step(
     }
 }
 
-/// Deletes some folded rows of the log; whether there may be more.
+/// Deletes some folded rows of the log; whether there are more.
 fn delete_rows(connection: &Connection, folded: Timestamp) -> Result<bool, StorageError> {
-    let mut delete = connection.prepare_cached(
-        "DELETE FROM log WHERE last_ts IN (SELECT last_ts FROM log WHERE last_ts <= ?1 ORDER BY last_ts LIMIT ?2)",
+    // The length of a body is known without reading it; deleting the row reads all its pages.
+    let mut oldest = connection.prepare_cached(
+        "SELECT last_ts, length(body) FROM log WHERE last_ts <= ?1 ORDER BY last_ts",
     )?;
-    let deleted = delete.execute((sql_ts(folded), LOG_ROWS_PER_STEP))?;
-    Ok(deleted == usize::from(LOG_ROWS_PER_STEP))
+    let mut rows = oldest.query([sql_ts(folded)])?;
+    let (mut last, mut bytes, mut more) = (None, 0, false);
+    while let Some(row) = rows.next()? {
+        if bytes >= LOG_BYTES_PER_STEP {
+            more = true;
+            break;
+        }
+        let (row_ts, row_bytes): (i64, usize) = (
+            row.get(0)?,
+            usize::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
+        );
+        last = Some(row_ts);
+        bytes += row_bytes + LOG_ROW_OVERHEAD_BYTES;
+    }
+    drop(rows);
+    if let Some(last) = last {
+        connection
+            .prepare_cached("DELETE FROM log WHERE last_ts <= ?1")?
+            .execute([last])?;
+    }
+    Ok(more)
 }

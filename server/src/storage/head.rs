@@ -82,7 +82,10 @@ impl Head {
 
     /// Takes back every commit after a published state, once appending them failed as not committed.
     pub fn roll_back_to(&mut self, published: &Published) {
-        while let Some((_, bytes)) = self.unfolded.pop_back_if(|(ts, _)| *ts > published.ts) {
+        while let Some(&(ts, bytes)) = self.unfolded.back()
+            && ts > published.ts
+        {
+            self.unfolded.pop_back();
             self.unfolded_bytes -= bytes;
         }
         self.overlay = published.overlay.clone();
@@ -94,7 +97,10 @@ impl Head {
     /// A folded entry that is still held is a cache. Call it once a batch: it looks at a bounded number of entries.
     pub fn refresh(&mut self) {
         let folded = self.shared.folded();
-        while let Some((_, bytes)) = self.unfolded.pop_front_if(|(ts, _)| *ts <= folded) {
+        while let Some(&(ts, bytes)) = self.unfolded.front()
+            && ts <= folded
+        {
+            self.unfolded.pop_front();
             self.unfolded_bytes -= bytes;
         }
         let visits = FORGET_VISITS_MIN.max(2 * self.entries_since_refresh);

@@ -25,9 +25,11 @@ mod error;
 mod fold;
 mod head;
 mod keys;
+mod leaf;
 mod open;
 mod options;
 mod overlay;
+mod packed;
 mod reader;
 mod snapshot;
 mod sqlite;
@@ -57,9 +59,10 @@ use vestibule_schema::timestamp::Timestamp;
 /// One key set to a value, or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// The key. The overlay keeps this `Bytes` alive: give it a buffer of its own, not a slice of a large one.
+    /// The key.
     pub key: Bytes,
-    /// The new value; `None` deletes the key.
+    /// The new value; `None` deletes the key. The overlay may keep this `Bytes` alive: give it a buffer of its own, not a
+    /// slice of a large one.
     pub value: Option<Bytes>,
 }
 

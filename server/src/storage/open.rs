@@ -32,7 +32,7 @@ pub(super) fn open(
     }
     // Whatever a crash left in the write-ahead log goes to the database file and is synced, so that nothing after this
     // rests on pages that only the system's cache holds.
-    checkpoint(&connection)?;
+    checkpoint(&connection, &files)?;
     let folded = Timestamp(u64::from_le_bytes(Meta::Folded.read(&connection)?));
     let published = replay(&connection, folded)?;
     let epoch = raise_epoch(&connection)?;
@@ -172,13 +172,14 @@ fn create(connection: &Connection) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn checkpoint(connection: &Connection) -> Result<(), StorageError> {
+fn checkpoint(connection: &Connection, files: &Files) -> Result<(), StorageError> {
     let busy: bool =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy {
-        return Err(StorageError::damaged(
-            "another program has the database file open; close it (or the file's lock is broken)",
-        ));
+        // Not a Vestibule, which would hold the lock: some tool has a transaction open.
+        return Err(StorageError::InUse {
+            dir: files.dir.clone(),
+        });
     }
     Ok(())
 }

@@ -3,25 +3,18 @@
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::leaf::{Entry, Value};
 use super::tree::Tree;
 use super::{Commit, Direction, KeyRange};
 
-/// What an entry costs in memory beyond its key and value: two handles, two allocations and its share of a node.
-const ENTRY_OVERHEAD_BYTES: usize = 160;
-
-/// The newest value of a key and the commit that wrote it.
-#[derive(Clone, Debug)]
-pub(super) struct OverlayEntry {
-    pub ts: Timestamp,
-    /// `None` hides the key in the base.
-    pub value: Option<Bytes>,
-}
+/// What an entry costs in memory beyond its key and value: its share of a leaf and of the branches above.
+const ENTRY_OVERHEAD_BYTES: usize = 64;
 
 /// Every key written after some timestamp, with its newest value. It may hold older ones too. Cloning is cheap and
 /// shares structure; a clone never changes.
 #[derive(Clone)]
 pub struct Overlay {
-    entries: Tree<OverlayEntry>,
+    entries: Tree,
     complete_after: Timestamp,
     bytes: usize,
 }
@@ -55,7 +48,7 @@ impl Overlay {
         self.len() == 0
     }
 
-    pub(super) fn entry(&self, key: &[u8]) -> Option<&OverlayEntry> {
+    pub(super) fn entry(&self, key: &[u8]) -> Option<Entry<'_>> {
         self.entries.get(key)
     }
 
@@ -65,7 +58,7 @@ impl Overlay {
         self.entries
             .walk(&KeyRange::all(), Direction::Forward, &mut |key, entry| {
                 if entry.ts > folded {
-                    bytes += entry_bytes(key, entry);
+                    bytes += entry_bytes(key, entry.value.len());
                 }
                 true
             });
@@ -76,15 +69,18 @@ impl Overlay {
     pub(super) fn apply(&mut self, commit: &Commit) -> usize {
         let mut added = 0;
         for write in &commit.writes {
-            let entry = OverlayEntry {
-                ts: commit.ts,
-                value: write.value.clone(),
-            };
-            let bytes = entry_bytes(&write.key, &entry);
+            let value = Value::of(write.value.as_ref());
+            let bytes = entry_bytes(&write.key, value.len());
             added += bytes;
             self.bytes += bytes;
-            if let Some(previous) = self.entries.insert(write.key.clone(), entry) {
-                self.bytes -= entry_bytes(&write.key, &previous);
+            if let Some(previous_len) = self.entries.insert(
+                &write.key,
+                Entry {
+                    ts: commit.ts,
+                    value,
+                },
+            ) {
+                self.bytes -= entry_bytes(&write.key, previous_len);
             }
         }
         added
@@ -97,7 +93,7 @@ impl Overlay {
         range: &KeyRange,
         direction: Direction,
         count: usize,
-        mut each: impl FnMut(&Bytes, &OverlayEntry) -> bool,
+        mut each: impl FnMut(&[u8], Entry<'_>) -> bool,
     ) -> bool {
         let mut left = count;
         !self.entries.walk(range, direction, &mut |key, entry| {
@@ -117,31 +113,30 @@ impl Overlay {
     ) -> Bytes {
         let excess = self.bytes.saturating_sub(bytes_max);
         let (mut forgotten, mut bytes) = (Vec::new(), 0);
-        let mut last = hand.clone();
+        let mut last = Vec::new();
         let more = self.read(
             &KeyRange::new(hand, None),
             Direction::Forward,
             visits,
             |key, entry| {
-                last = key.clone();
+                last.clear();
+                last.extend_from_slice(key);
                 if entry.ts <= folded {
-                    bytes += entry_bytes(key, entry);
-                    forgotten.push(key.clone());
+                    bytes += entry_bytes(key, entry.value.len());
+                    forgotten.push(Bytes::copy_from_slice(key));
                 }
                 bytes < excess
             },
         );
         if !forgotten.is_empty() {
-            forgotten
-                .iter()
-                .for_each(|key| drop(self.entries.remove(key)));
+            forgotten.iter().for_each(|key| self.entries.remove(key));
             self.bytes -= bytes;
             self.complete_after = self.complete_after.max(folded);
         }
-        if more { last } else { Bytes::new() }
+        if more { last.into() } else { Bytes::new() }
     }
 }
 
-fn entry_bytes(key: &Bytes, entry: &OverlayEntry) -> usize {
-    ENTRY_OVERHEAD_BYTES + key.len() + entry.value.as_ref().map_or(0, Bytes::len)
+fn entry_bytes(key: &[u8], value_len: usize) -> usize {
+    ENTRY_OVERHEAD_BYTES + key.len() + value_len
 }

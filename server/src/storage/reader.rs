@@ -56,19 +56,21 @@ impl BaseReader {
         mut each: impl FnMut(Bytes, Bytes),
     ) -> Result<bool, StorageError> {
         let mut statement = self.range_statement(range, direction)?;
-        let mut rows = bind_range(&mut statement, range, count)?;
-        let (mut found, mut bytes) = (0, 0);
-        while let Some(row) = rows.next()? {
+        let mut rows = bind_range(&mut statement, range)?;
+        let mut bytes = 0;
+        for _ in 0..count {
+            let Some(row) = rows.next()? else {
+                return Ok(false);
+            };
             let key = row.get_ref(0)?.as_blob()?;
             let value = checked(key, row.get_ref(1)?.as_blob()?)?;
-            found += 1;
             bytes += key.len() + value.len();
             each(Bytes::copy_from_slice(key), value);
             if bytes >= FETCH_BYTES_MAX {
-                return Ok(true);
+                break;
             }
         }
-        Ok(found == count)
+        Ok(true)
     }
 
     fn range_statement(
@@ -78,16 +80,16 @@ impl BaseReader {
     ) -> Result<CachedStatement<'_>, StorageError> {
         let sql = match (direction, &range.end) {
             (Direction::Forward, Some(_)) => {
-                "SELECT key, value FROM entries WHERE key >= ?1 AND key < ?3 ORDER BY key LIMIT ?2"
+                "SELECT key, value FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key"
             }
             (Direction::Forward, None) => {
-                "SELECT key, value FROM entries WHERE key >= ?1 ORDER BY key LIMIT ?2"
+                "SELECT key, value FROM entries WHERE key >= ?1 ORDER BY key"
             }
             (Direction::Reverse, Some(_)) => {
-                "SELECT key, value FROM entries WHERE key >= ?1 AND key < ?3 ORDER BY key DESC LIMIT ?2"
+                "SELECT key, value FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key DESC"
             }
             (Direction::Reverse, None) => {
-                "SELECT key, value FROM entries WHERE key >= ?1 ORDER BY key DESC LIMIT ?2"
+                "SELECT key, value FROM entries WHERE key >= ?1 ORDER BY key DESC"
             }
         };
         Ok(self.connection.prepare_cached(sql)?)
@@ -97,12 +99,10 @@ impl BaseReader {
 fn bind_range<'s>(
     statement: &'s mut CachedStatement<'_>,
     range: &KeyRange,
-    count: usize,
 ) -> Result<Rows<'s>, StorageError> {
-    let limit = i64::try_from(count).unwrap_or(i64::MAX);
     Ok(match &range.end {
-        Some(end) => statement.query((&range.start[..], limit, &end[..]))?,
-        None => statement.query((&range.start[..], limit))?,
+        Some(end) => statement.query((&range.start[..], &end[..]))?,
+        None => statement.query([&range.start[..]])?,
     })
 }
 

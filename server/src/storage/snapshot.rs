@@ -34,7 +34,7 @@ impl Snapshot {
             // at least as new as the base; but it may have forgotten what that base does not hold yet.
             let folded = reader.begin()?;
             let published = shared.published.load_full();
-            if published.overlay.complete_after() <= folded && folded <= published.ts {
+            if fits(&published, folded) {
                 return Ok(Self {
                     shared: Arc::clone(shared),
                     reader: Some(reader),
@@ -62,6 +62,11 @@ impl Snapshot {
         }
         result
     }
+}
+
+/// Whether a base with this fold position and a published state make one consistent state.
+fn fits(published: &Published, folded: Timestamp) -> bool {
+    published.overlay.complete_after() <= folded && folded <= published.ts
 }
 
 impl Drop for Snapshot {
@@ -110,5 +115,44 @@ impl ReadView for Snapshot {
 
     fn next(&self, cursor: &mut Cursor) -> Result<Option<Entry>, StorageError> {
         cursor.advance(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Commit, FoldProgress, Store, StoreOptions, Write};
+    use super::*;
+
+    #[test]
+    fn a_base_older_than_what_was_forgotten_is_not_read_under_that_overlay() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            overlay_bytes_max: 0,
+            ..StoreOptions::default()
+        };
+        let (store, mut appender) = Store::open(dir.path(), options).unwrap();
+        let mut head = store.head();
+        let reader = store.shared.idle_reader().unwrap();
+        let folded = reader.begin().unwrap();
+        assert!(fits(&store.durable(), folded));
+        for ts in 1..=2 {
+            let write = Write {
+                key: Bytes::from("k"),
+                value: Some(Bytes::from("v")),
+            };
+            let commit = Commit {
+                ts: Timestamp(ts),
+                writes: vec![write],
+            };
+            head.apply(&commit);
+            appender.append(&[commit]).unwrap();
+            appender.publish(head.freeze());
+            assert_eq!(fits(&store.durable(), folded), ts == 1);
+            while appender.fold().unwrap() != FoldProgress::Idle {}
+            head.refresh();
+        }
+        reader.end().unwrap();
+        assert!(fits(&store.durable(), reader.begin().unwrap()));
+        assert_eq!(reader.value(b"k").unwrap().unwrap(), "v");
     }
 }

@@ -26,7 +26,7 @@ pub struct Published {
 /// A handle to the open store, cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Store {

@@ -281,6 +281,40 @@ fn a_fold_that_meets_a_full_disk_is_repeated_when_space_returns() {
 }
 
 #[test]
+fn folding_a_few_keys_does_not_walk_a_large_overlay() {
+    let mut rig = Rig::new(StoreOptions {
+        fold_chunk_keys: 2,
+        ..StoreOptions::default()
+    });
+    let keys: Vec<_> = (0..1000).map(|number| format!("{number:04}")).collect();
+    let writes: Vec<_> = keys.iter().map(|key| (key.as_str(), "old")).collect();
+    rig.commit(&writes);
+    rig.fold_all();
+    for key in ["0003", "0997", "0003", "0500", "new"] {
+        rig.commit(&[(key, "new")]);
+    }
+    let steps: Vec<_> = (0..3).map(|_| rig.appender.fold().unwrap()).collect();
+    let end = rig.head.last_ts();
+    assert_eq!(
+        steps,
+        [
+            FoldProgress::Folding,
+            FoldProgress::Folded(end),
+            FoldProgress::Idle
+        ]
+    );
+    let rows = Connection::open(database(&rig.dir)).unwrap();
+    let new: i64 = rows
+        .query_row(
+            "SELECT count(*) FROM entries WHERE substr(value, 1, 3) = CAST('new' AS BLOB)",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(new, 4);
+}
+
+#[test]
 fn commits_without_writes_and_empty_batches_are_harmless() {
     let mut rig = Rig::new(StoreOptions::default());
     rig.appender.append(&[]).unwrap();

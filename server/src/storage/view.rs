@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
 
-use super::{Direction, KeyRange, Overlay, StorageError};
+use super::{Direction, KeyRange, Overlay, StorageError, leaf};
 
 /// A key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub(super) trait Layers {
 /// A point read: the overlay's word is final, deletions included.
 pub(super) fn value(layers: &impl Layers, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
     match layers.overlay().entry(key) {
-        Some(entry) => Ok(entry.value.clone()),
+        Some(entry) => Ok(entry.value.to_bytes()),
         None => layers.base_value(key),
     }
 }
@@ -187,8 +187,8 @@ impl Cursor {
             })
         })?;
         overlay.fill(range, *direction, |rest, count, ahead| {
-            let each = |key: &Bytes, entry: &super::overlay::OverlayEntry| {
-                ahead.push_back((key.clone(), entry.value.clone()));
+            let each = |key: &[u8], entry: leaf::Entry<'_>| {
+                ahead.push_back((Bytes::copy_from_slice(key), entry.value.to_bytes()));
                 true
             };
             Ok(layers.overlay().read(rest, *direction, count, each))

@@ -1,6 +1,6 @@
 //! One connection's part in the live queries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -64,7 +64,7 @@ pub enum Moment {
 pub struct Subscriber {
     live: Arc<LiveQueries>,
     id: u64,
-    queries: usize,
+    ids: BTreeSet<QueryId>,
 }
 
 impl Subscriber {
@@ -78,17 +78,22 @@ impl Subscriber {
             state.subscribers.insert(id, subscriber);
             id
         };
-        Subscriber { live, id, queries: 0 }
+        Subscriber { live, id, ids: BTreeSet::new() }
     }
 
     /// Subscriptions held.
     pub fn len(&self) -> usize {
-        self.queries
+        self.ids.len()
     }
 
     /// Whether there are no subscriptions.
     pub fn is_empty(&self) -> bool {
-        self.queries == 0
+        self.ids.is_empty()
+    }
+
+    /// Whether a query is subscribed to.
+    pub fn contains(&self, query: QueryId) -> bool {
+        self.ids.contains(&query)
     }
 
     /// Whether the deployment has room for another live query.
@@ -98,7 +103,7 @@ impl Subscriber {
 
     /// Adds queries. Those that have to run are run on one snapshot, so that their answers share a timestamp.
     pub fn add(&mut self, queries: Vec<(QueryId, QuerySpec)>) {
-        self.queries += queries.len();
+        self.ids.extend(queries.iter().map(|(query, _)| *query));
         self.change(|state, id, to_run| {
             for (query, spec) in queries {
                 if let Some(subscriber) = state.subscribers.get_mut(&id) {
@@ -111,15 +116,13 @@ impl Subscriber {
 
     /// Ends a subscription; one that is not there is left alone.
     pub fn remove(&mut self, query: QueryId) {
-        let mut removed = false;
+        self.ids.remove(&query);
         self.change(|state, id, _| {
             let watch = state.subscribers.get_mut(&id).and_then(|subscriber| subscriber.watches.remove(&query));
-            removed = watch.is_some();
             if let Some(entry) = watch.and_then(|watch| watch.entry) {
                 state.unwatch(entry, id, query);
             }
         });
-        self.queries -= usize::from(removed);
     }
 
     /// From now on answers are those that `caller` may see. Queries that never looked at an identity stay as they
