@@ -127,4 +127,10 @@ impl LogWriter {
         folded?;
         self.appender.checkpoint_if_due()
     }
+
+    /// To fill the disk below it.
+    #[cfg(test)]
+    pub(super) fn appender(&mut self) -> &mut Appender {
+        &mut self.appender
+    }
 }
