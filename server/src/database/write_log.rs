@@ -96,7 +96,7 @@ impl WriteLog {
         if after < state.complete_after {
             return None;
         }
-        let first = state.entries.partition_point(|entry| entry.ts < after);
+        let first = state.entries.partition_point(|entry| entry.ts <= after);
         Some(state.entries.range(first..).cloned().collect())
     }
 
