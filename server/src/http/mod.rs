@@ -100,8 +100,22 @@ pub struct Http {
 impl Http {
     /// The HTTP side over `parts`. Nothing is listened to before [`Http::serve`].
     pub fn new(parts: HttpParts) -> Arc<Http> {
-        let HttpParts { functions, live, gate, authenticator, connections, dev_issuer, .. } = parts;
-        let HttpParts { site, metrics: mut registry, clock, options, .. } = parts;
+        let HttpParts {
+            functions,
+            live,
+            gate,
+            authenticator,
+            connections,
+            dev_issuer,
+            ..
+        } = parts;
+        let HttpParts {
+            site,
+            metrics: mut registry,
+            clock,
+            options,
+            ..
+        } = parts;
         let metrics = HttpMetrics::register(&mut registry);
         Arc::new(Http {
             functions,
