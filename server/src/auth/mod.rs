@@ -32,7 +32,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use admin::{AdminKeyError, AdminKeys, KeyId, VerifiedAdmin};
+pub use admin::{AdminKeyError, AdminKeys, DeploymentNameError, KeyId, VerifiedAdmin};
 pub use authenticator::{Authenticator, Verified, VerifiedUser, VerifyError};
 pub use authorization::{AuthorizationError, Credentials, parse_authorization};
 pub use caller::{CacheScope, Caller, IdentityAccess, ProvisioningProof, SystemAccess};

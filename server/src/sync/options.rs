@@ -55,7 +55,7 @@ impl Default for SyncOptions {
             held_calls_max: 1_000,
             held_bytes_max: 4 << 20,
             gate_grace: Duration::from_millis(250),
-            first_query_set_grace: Duration::from_millis(100),
+            first_query_set_grace: Duration::from_millis(250),
             ping_after: Duration::from_secs(15),
             probe_after: Duration::from_secs(45),
             silence_max: Duration::from_secs(120),
