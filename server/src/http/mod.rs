@@ -17,6 +17,7 @@ mod metrics;
 mod open_api;
 mod options;
 mod pace;
+mod prepared;
 mod respond;
 mod routes;
 mod serve;
@@ -34,7 +35,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use options::{HttpOptions, open_files_max};
+pub use options::HttpOptions;
 pub use serve::bind;
 pub use site::Asset;
 

@@ -91,7 +91,7 @@ impl HttpOptions {
 }
 
 /// How many files the process may hold open, as far as the system says.
-pub fn open_files_max() -> usize {
+fn open_files_max() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits
         .lines()

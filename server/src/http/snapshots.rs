@@ -12,7 +12,8 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::Http;
 use super::around::Asked;
-use super::calls::{Prepared, prepare, suspended};
+use super::calls::suspended;
+use super::prepared::{Prepared, prepare};
 use super::respond::{self, NoCaller, WireError, Writing, json};
 use crate::auth::Caller;
 use crate::database::LeaseError;
