@@ -135,7 +135,9 @@ function authChanged(own, accepted) {
 }
 
 function showMe(own, user) {
-  if (session !== own || gate.is("refused", "failed")) return;
+  if (session !== own || gate.is("refused")) return;
+  // A refreshed token also brings back a user that was deleted elsewhere.
+  if (user !== null && gate.is("failed")) gate.open();
   if (user === null) {
     gate.interrupted();
     if (me === null) gate.step("user", "failed", "null");
