@@ -1,1 +1,68 @@
-//! (to be written)
+//! Rust types as values, through serde: what a function's arguments, results and documents are in Rust.
+//!
+//! | Rust | value |
+//! | --- | --- |
+//! | `i64`, `u64`, `isize`, `usize` | int64; 128-bit integers are refused |
+//! | `f32`, `f64`, `i8`..`i32`, `u8`..`u32` | float64; an integer is read from a whole number in its range only |
+//! | `bool`, `String`, `char` | boolean, string, string |
+//! | bytes (as `serde_bytes` writes them) | bytes |
+//! | `Vec`, tuples, sets | array |
+//! | structs, maps with string keys | object |
+//! | `Option` | `None` is a field left out of a struct, and null elsewhere; both are read as `None` |
+//! | a newtype struct | what it holds |
+//! | `()` | null; an object without fields is read as `()` too, so that a function may take no arguments |
+//! | enums | a unit variant is its name, any other an object with one field of that name |
+//! | [`Value`], `DocumentId` | themselves, exactly |
+//!
+//! Two of serde's own rules meet the one on `None`: an `Option` field with `deserialize_with` may be left out only if it
+//! also has `default`, and a struct that flattens another is a map, in which a `None` is null.
+
+mod de;
+mod error;
+mod native;
+mod ser;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::value::Value;
+
+pub use error::ConvertError;
+pub(crate) use native::reads_natively;
+
+/// The name under which `Value` hands an encoded wrapper (`{"$integer": ..}`) to a serializer, so that ours can tell it
+/// from a map of the same looks. Formats like JSON write what is inside.
+pub(crate) const WRAPPED_VALUE: &str = "$vestibule::Value";
+
+/// The value that stands for `source`. The limits on values and the rules for names are not applied here.
+///
+/// ```
+/// use vestibule_schema::{Value, object, to_value};
+///
+/// #[derive(serde::Serialize)]
+/// struct Visit { room: &'static str, guests: u32, note: Option<String> }
+///
+/// let visit = Visit { room: "A", guests: 2, note: None };
+/// assert_eq!(to_value(&visit)?, Value::from(object! { "room" => "A", "guests" => 2.0 }));
+/// # Ok::<(), vestibule_schema::ConvertError>(())
+/// ```
+pub fn to_value<T: Serialize + ?Sized>(source: &T) -> Result<Value, ConvertError> {
+    ser::write(source)
+}
+
+/// Reads a `T` out of `value`. The error names the part that did not fit.
+///
+/// ```
+/// use vestibule_schema::{Value, from_value, object};
+///
+/// #[derive(Debug, serde::Deserialize)]
+/// struct Visit { room: String, guests: u32 }
+///
+/// let error = from_value::<Visit>(object! { "room" => "A", "guests" => 2.5 }.into()).unwrap_err();
+/// assert_eq!(error.to_string(), "at `.guests`: expected u32, found the number 2.5");
+/// ```
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ConvertError> {
+    native::reading_natively(|| T::deserialize(de::ValueDeserializer(value)))
+}

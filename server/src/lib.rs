@@ -1,13 +1,27 @@
-//! Vestibule's server: transactions, live queries and the first-login gate over one SQLite file.
+//! Vestibule's server: transactions, live queries and the first-login guarantee over one SQLite file.
+//!
+//! A team's program describes its tables and functions in an [`App`](app::App) and serves it; `prelude` holds what such a
+//! program needs. Inside, each room uses only rooms above it in the list below: requests go down by calls, news of
+//! commits comes up by the write log and by nothing else.
 
-#![warn(clippy::unwrap_used)]
+pub mod clock;
 
 pub mod storage;
+
 pub mod database;
+
 pub mod auth;
+
 pub mod functions;
+
 pub mod subscriptions;
+
 pub mod provisioning;
+
 pub mod sync;
+
 pub mod http;
+
 pub mod app;
+
+pub mod prelude;

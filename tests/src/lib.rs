@@ -1,1 +1,5 @@
-//! Test support.
+//! What the flows share: the chat as a process of its own, and a client that speaks the sync protocol message by
+//! message.
+
+pub mod process;
+pub mod raw;

@@ -1,1 +1,6 @@
-fn main() {}
+//! Runs the chat.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    chat::run().await
+}

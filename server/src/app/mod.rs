@@ -1,1 +1,192 @@
-//! (to be written)
+//! The app room: what a team's program says of itself, and the one place that builds the rooms from the bottom up and
+//! drains them.
+
+mod config;
+mod error;
+mod gauges;
+mod running;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::time::Duration;
+use vestibule_schema::path::FunctionPath;
+use vestibule_schema::table::Schema;
+
+pub use config::Config;
+pub use error::StartError;
+pub use running::Running;
+
+use crate::database::Limits;
+use crate::functions::{ActionCtx, Function, FunctionKind, MutationCtx, QueryCtx, Registry, Result};
+use crate::http::Asset;
+use crate::sync::SyncOptions;
+
+/// A team's program: its tables, its functions, and which of them provisions users.
+///
+/// ```no_run
+/// use vestibule_server::prelude::*;
+///
+/// # async fn run(config: Config) -> std::result::Result<(), StartError> {
+/// App::new(Schema::new())
+///     .query("greetings:hello", |_: &mut QueryCtx, (): ()| Ok("Hello"))
+///     .without_provisioning()
+///     .serve(config)
+///     .await
+/// # }
+/// ```
+pub struct App {
+    schema: Schema,
+    functions: Vec<Function>,
+    provisioning: Provisioning,
+    site: Vec<Asset>,
+    limits: Limits,
+    sync: SyncOptions,
+    gate_deadline: Duration,
+}
+
+enum Provisioning {
+    Unsaid,
+    None,
+    With(String),
+}
+
+/// How long a provisioning run may be retried before the connection is asked to come back later.
+const GATE_DEADLINE: Duration = Duration::from_secs(5);
+
+impl App {
+    /// An app over `schema`.
+    pub fn new(schema: Schema) -> App {
+        App {
+            schema,
+            functions: Vec::new(),
+            provisioning: Provisioning::Unsaid,
+            site: Vec::new(),
+            limits: Limits::default(),
+            sync: SyncOptions::default(),
+            gate_deadline: GATE_DEADLINE,
+        }
+    }
+
+    /// Adds a public query at `path`, as in `messages:list`.
+    pub fn query<A, R>(
+        self,
+        path: &str,
+        body: impl Fn(&mut QueryCtx<'_>, A) -> Result<R> + Send + Sync + 'static,
+    ) -> App
+    where
+        A: DeserializeOwned + 'static,
+        R: Serialize + 'static,
+    {
+        self.function(Function::query(path, body))
+    }
+
+    /// Adds a public mutation.
+    pub fn mutation<A, R>(
+        self,
+        path: &str,
+        body: impl Fn(&mut MutationCtx<'_>, A) -> Result<R> + Send + Sync + 'static,
+    ) -> App
+    where
+        A: DeserializeOwned + 'static,
+        R: Serialize + 'static,
+    {
+        self.function(Function::mutation(path, body))
+    }
+
+    /// Adds a public action.
+    pub fn action<A, R, F>(self, path: &str, body: impl Fn(ActionCtx, A) -> F + Send + Sync + 'static) -> App
+    where
+        A: DeserializeOwned + 'static,
+        R: Serialize + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.function(Function::action(path, body))
+    }
+
+    /// Adds a function: for internal ones, and those with validators of their own.
+    pub fn function(mut self, function: Function) -> App {
+        self.functions.push(function);
+        self
+    }
+
+    /// Names the mutation that makes a user's document when it is missing. No function runs as an identity before this
+    /// one has committed for it. It takes no arguments and must be safe to run again.
+    pub fn provision_with(mut self, path: &str) -> App {
+        self.provisioning = Provisioning::With(path.to_string());
+        self
+    }
+
+    /// Says that identities need no provisioning: functions run as soon as a token is verified.
+    pub fn without_provisioning(mut self) -> App {
+        self.provisioning = Provisioning::None;
+        self
+    }
+
+    /// Serves a static file beside the API.
+    pub fn asset(mut self, path: &str, content_type: &'static str, bytes: impl Into<bytes::Bytes>) -> App {
+        self.site.push(Asset { path: path.to_string(), content_type, bytes: bytes.into() });
+        self
+    }
+
+    /// Other bounds of one execution than the defaults.
+    pub fn limits(mut self, limits: Limits) -> App {
+        self.limits = limits;
+        self
+    }
+
+    /// Other bounds and times of connections than the defaults.
+    pub fn sync_options(mut self, options: SyncOptions) -> App {
+        self.sync = options;
+        self
+    }
+
+    /// Another deadline for provisioning than five seconds.
+    pub fn gate_deadline(mut self, deadline: Duration) -> App {
+        self.gate_deadline = deadline;
+        self
+    }
+
+    /// Starts the server and returns once it is ready.
+    pub async fn start(self, config: Config) -> Result<Running, StartError> {
+        running::start(self, config).await
+    }
+
+    /// Starts the server and runs it until the process is asked to stop, then lets what is under way finish.
+    pub async fn serve(self, config: Config) -> Result<(), StartError> {
+        let running = self.start(config).await?;
+        running.until_asked_to_stop().await
+    }
+
+    /// The provisioning function's path, checked against the functions there are.
+    fn provisioning_function(&self, registry: &Registry) -> Result<Option<FunctionPath>, StartError> {
+        let path = match &self.provisioning {
+            Provisioning::Unsaid => return Err(StartError::ProvisioningUnsaid),
+            Provisioning::None => return Ok(None),
+            Provisioning::With(path) => path,
+        };
+        let problem = |problem| StartError::ProvisioningFunction { path: path.clone(), problem };
+        let parsed: FunctionPath = path.parse().map_err(|_| problem("is not a function path"))?;
+        let function = registry.get(&parsed).ok_or_else(|| problem("is not registered"))?;
+        if function.kind() != FunctionKind::Mutation {
+            return Err(problem("is not a mutation"));
+        }
+        match function.takes_no_arguments() {
+            true => Ok(Some(parsed)),
+            false => Err(problem("needs arguments, and the gate has none to give")),
+        }
+    }
+}
+
+/// Writes the server's log to standard error: as text, or as one JSON object a line. `VESTIBULE_LOG` chooses what, as in
+/// `info` or `vestibule_server::sync=debug`.
+pub fn log_to_stderr(as_json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("VESTIBULE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A program that has set up its own log keeps it.
+    let _ = match as_json {
+        true => log.json().try_init(),
+        false => log.try_init(),
+    };
+}

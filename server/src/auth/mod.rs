@@ -1,1 +1,46 @@
-//! (to be written)
+//! Who is calling: auth tokens become identities, admin keys become admins, and both become a [`Caller`].
+//!
+//! An auth token (a JWT) is read strictly ([`token`]), matched to one configured provider ([`config`]), and verified
+//! with that provider's keys ([`jwks`], [`provider`]); its claims then become the identity that functions see
+//! ([`claims`]). Admin keys are made and checked with the deployment secret alone ([`admin`], [`secret`]). What the
+//! other rooms pass around is a [`Caller`]: it says which identity a function may look at, and cannot be made up.
+//!
+//! Left to others: routes and status codes (`http`), identity versions and expiry on a connection (`sync`), and
+//! whether an identity's user exists (`provisioning`).
+
+mod addresses;
+pub mod admin;
+pub mod authenticator;
+pub mod authorization;
+pub mod caller;
+mod claims;
+pub mod config;
+pub mod dev_issuer;
+pub mod error;
+mod fetch;
+mod inline_keys;
+mod issuer;
+mod jwks;
+mod key_cache;
+mod private_file;
+mod provider;
+pub mod secret;
+mod strict_json;
+mod token;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use admin::{AdminKeyError, AdminKeys, DeploymentNameError, KeyId, VerifiedAdmin};
+pub use authenticator::{Authenticator, Verified, VerifiedUser, VerifyError};
+pub use authorization::{AuthorizationError, Credentials, parse_authorization};
+pub use caller::{CacheScope, Caller, IdentityAccess, ProvisioningProof, SystemAccess};
+pub use config::{AuthConfig, AuthConfigError, CustomJwtAlgorithm, ProviderConfig};
+pub use dev_issuer::{DevIssuer, DevIssuerError, DevRefused, TokenRequest, TokenResponse};
+pub use error::{AuthError, TokenFault};
+pub use fetch::FetchError;
+pub use issuer::IssuerFault;
+pub use provider::{KeysState, ProviderHealth};
+pub use secret::{DeploymentSecret, Secret, SecretFileError};
+pub use token::AUTH_TOKEN_BYTES_MAX;

@@ -1,1 +1,125 @@
-//! (to be written)
+//! Bytes in and out: the listener, every HTTP route, and the WebSocket handshake.
+//!
+//! Entry points: [`Http::serve`] accepts connections, `routes.rs` lists every route, `around.rs` is what happens to
+//! each request before and after its route, and `respond.rs` is where errors of the other rooms become answers. What
+//! is said on a socket after its handshake is the sync room's.
+
+mod around;
+mod body;
+mod budget;
+mod calls;
+mod client_version;
+mod cors;
+mod credentials;
+mod dev;
+mod health;
+mod metrics;
+mod open_api;
+mod options;
+mod pace;
+mod respond;
+mod routes;
+mod serve;
+mod site;
+mod snapshots;
+mod stall;
+#[cfg(test)]
+mod tests;
+mod upgrade;
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use options::{HttpOptions, open_files_max};
+pub use serve::bind;
+pub use site::Asset;
+
+use crate::auth::{Authenticator, DevIssuer};
+use crate::clock::Clock;
+use crate::functions::Functions;
+use crate::provisioning::Gate;
+use crate::subscriptions::LiveQueries;
+use crate::sync::Connections;
+use budget::BodyBudget;
+use health::HealthState;
+use metrics::HttpMetrics;
+use site::Site;
+
+/// What the HTTP room uses.
+pub struct HttpParts {
+    /// Runs functions.
+    pub functions: Arc<Functions>,
+    /// Answers queries, from the shared results where it can.
+    pub live: Arc<LiveQueries>,
+    /// Lets identities in.
+    pub gate: Arc<Gate>,
+    /// Verifies auth tokens and admin keys.
+    pub authenticator: Arc<Authenticator>,
+    /// Takes sockets over after their handshake. It ends them itself when the deployment drains.
+    pub connections: Arc<Connections>,
+    /// Signs in anyone who asks, in development. Its routes exist only with it.
+    pub dev_issuer: Option<DevIssuer>,
+    /// Static files of the app.
+    pub site: Vec<Asset>,
+    /// All metrics of the deployment; the room adds its own and serves the whole at `/metrics`.
+    pub metrics: Registry,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Bounds and settings.
+    pub options: HttpOptions,
+}
+
+/// The HTTP side of a deployment.
+pub struct Http {
+    functions: Arc<Functions>,
+    live: Arc<LiveQueries>,
+    gate: Arc<Gate>,
+    authenticator: Arc<Authenticator>,
+    connections: Arc<Connections>,
+    dev_issuer: Option<DevIssuer>,
+    site: Site,
+    registry: Registry,
+    metrics: HttpMetrics,
+    health: HealthState,
+    clock: Arc<dyn Clock>,
+    options: HttpOptions,
+    /// Function requests that may run at the same time.
+    slots: Arc<Semaphore>,
+    /// Bytes of request bodies held at the same time.
+    budget: BodyBudget,
+    /// Connections, sockets and actions under way. They end before `serve` does.
+    tasks: TaskTracker,
+    /// Ends those that did not end by themselves in time.
+    abort: CancellationToken,
+}
+
+impl Http {
+    /// The HTTP side over `parts`. Nothing is listened to before [`Http::serve`].
+    pub fn new(parts: HttpParts) -> Arc<Http> {
+        let HttpParts { functions, live, gate, authenticator, connections, dev_issuer, .. } = parts;
+        let HttpParts { site, metrics: mut registry, clock, options, .. } = parts;
+        let metrics = HttpMetrics::register(&mut registry);
+        Arc::new(Http {
+            functions,
+            live,
+            gate,
+            authenticator,
+            connections,
+            dev_issuer,
+            site: Site::new(site),
+            registry,
+            metrics,
+            health: HealthState::default(),
+            clock,
+            slots: Arc::new(Semaphore::new(options.requests_max)),
+            budget: BodyBudget::new(options.body_bytes_total_max),
+            options,
+            tasks: TaskTracker::new(),
+            abort: CancellationToken::new(),
+        })
+    }
+}

@@ -1,1 +1,13 @@
-//! (to be written)
+//! The provisioning room: `ensureUser` runs once for an identity before anything else runs as it.
+//!
+//! Whoever holds a verified identity, a connection or an HTTP request, asks [`Gate::admit`] and gets a [`Caller`] with
+//! the proof that the identity's provisioning committed, or the reason why not. What to hold back meanwhile is the
+//! asker's part.
+
+mod gate;
+mod metrics;
+#[cfg(test)]
+mod tests;
+
+pub use gate::{Gate, GateOptions, Unprovisioned};
+pub use metrics::GateMetrics;

@@ -1,1 +1,76 @@
-//! (to be written)
+//! The storage room: an ordered key-value store with snapshots, atomic batches and a commit log, in one SQLite file.
+//!
+//! Keys and values are bytes here; documents and indexes are the database room's. SQL is written in this room only.
+//!
+//! ```text
+//!            apply                    append, publish                  fold
+//!   lane ──▶ Head ── freeze ──▶ Appender ──▶ log rows, Published ──▶ entries table
+//! ```
+//!
+//! A batch of commits is durable once [`Appender::append`] has written it as one row of the `log` table. Its effect on
+//! the `entries` table follows later, in the steps of [`Appender::fold`]. What is not yet folded lives in the
+//! [`Overlay`], an ordered map with cheap snapshots. Every read merges the two, the overlay winning:
+//!
+//! - a [`Snapshot`] is the newest durable state, fixed for as long as it is held;
+//! - the [`Head`] is that state plus what the lane committed since, durable or not.
+//!
+//! The invariant behind both: **an overlay holds every commit after its `complete_after`, and it is only ever merged
+//! with a base whose fold position is at or after that**. A base that already holds newer values is harmless, since the
+//! overlay holds every key that changed after the fold position.
+
+mod appender;
+mod checkpoint;
+mod codec;
+mod error;
+mod fold;
+mod head;
+mod keys;
+mod leaf;
+mod open;
+mod options;
+mod overlay;
+mod packed;
+mod reader;
+mod snapshot;
+mod sqlite;
+mod store;
+mod tree;
+mod view;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
+
+pub use appender::Appender;
+pub use error::{AppendError, StorageError};
+pub use fold::FoldProgress;
+pub use head::Head;
+pub use keys::{Direction, KeyRange, successor};
+pub use options::StoreOptions;
+pub use overlay::Overlay;
+pub use snapshot::Snapshot;
+pub use store::{Published, Store};
+pub use view::{Cursor, Entry, ReadView, Scan};
+
+use bytes::Bytes;
+use vestibule_schema::timestamp::Timestamp;
+
+/// One key set to a value, or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The key.
+    pub key: Bytes,
+    /// The new value; `None` deletes the key. The overlay may keep this `Bytes` alive: give it a buffer of its own, not a
+    /// slice of a large one.
+    pub value: Option<Bytes>,
+}
+
+/// What one transaction wrote, at its place in the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// After the timestamp of every earlier commit.
+    pub ts: Timestamp,
+    /// The writes. A later write of the same key wins.
+    pub writes: Vec<Write>,
+}

@@ -1,1 +1,117 @@
-//! (to be written)
+//! The sync room: one connection's life, from its first message to its close, in Convex's sync protocol.
+//!
+//! A connection is one task. It reads messages in order, keeps what the client has been told (query set, identity and
+//! timestamp), and sends a Transition whenever all its queries are answered at one timestamp. Work that needs an
+//! identity waits behind the gate until the identity is provisioned.
+
+mod connection;
+mod gatekeeper;
+mod inbound;
+mod mailbox;
+mod metrics;
+mod options;
+mod outbound;
+mod respond;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod told;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rand::RngCore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+pub use metrics::SyncMetrics;
+pub use options::SyncOptions;
+
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::functions::Functions;
+use crate::provisioning::Gate;
+use crate::subscriptions::LiveQueries;
+
+/// What a connection's client can take beyond the protocol's first version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientFeatures {
+    /// It puts long Transitions together from chunks.
+    pub transition_chunks: bool,
+}
+
+/// What every connection uses.
+pub struct Connections {
+    functions: Arc<Functions>,
+    live: Arc<LiveQueries>,
+    gate: Arc<Gate>,
+    authenticator: Arc<Authenticator>,
+    clock: Arc<dyn Clock>,
+    options: SyncOptions,
+    metrics: Arc<SyncMetrics>,
+    request_ids: Mutex<Box<dyn RngCore + Send>>,
+    shutdown: CancellationToken,
+    /// Connections and actions under way.
+    tasks: TaskTracker,
+}
+
+/// What [`Connections::new`] is given.
+pub struct ConnectionsParts {
+    pub functions: Arc<Functions>,
+    pub live: Arc<LiveQueries>,
+    pub gate: Arc<Gate>,
+    pub authenticator: Arc<Authenticator>,
+    pub clock: Arc<dyn Clock>,
+    pub options: SyncOptions,
+    pub metrics: Arc<SyncMetrics>,
+    pub rng: Box<dyn RngCore + Send>,
+}
+
+impl Connections {
+    /// No connections yet.
+    pub fn new(parts: ConnectionsParts) -> Arc<Connections> {
+        let ConnectionsParts { functions, live, gate, authenticator, clock, options, metrics, rng } = parts;
+        Arc::new(Connections {
+            functions,
+            live,
+            gate,
+            authenticator,
+            clock,
+            options,
+            metrics,
+            request_ids: Mutex::new(rng),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Whether another connection may be opened.
+    pub fn has_room(&self) -> bool {
+        !self.shutdown.is_cancelled() && self.metrics.connections.get() < self.options.connections_max as i64
+    }
+
+    /// Serves an upgraded socket until it closes.
+    pub async fn serve<S>(self: Arc<Self>, io: S, features: ClientFeatures)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let tracker = self.tasks.clone();
+        let span = tracing::info_span!("connection");
+        let served = tracker.track_future(connection::run(self, io, features)).instrument(span);
+        served.await;
+    }
+
+    /// Asks every connection to finish what it was given, then to close, and waits until all have.
+    pub async fn drain(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// An id for the text of one error: 16 hexadecimal digits.
+    fn request_id(&self) -> String {
+        format!("{:016x}", self.request_ids.lock().next_u64())
+    }
+}

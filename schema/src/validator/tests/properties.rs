@@ -1,0 +1,93 @@
+//! What holds of every validator.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::value::arbitrary::arb_value;
+
+fn arb_validator() -> impl Strategy<Value = Validator> {
+    let leaf = prop_oneof![
+        Just(Validator::Null),
+        Just(Validator::Boolean),
+        Just(Validator::Number),
+        Just(Validator::Bigint),
+        Just(Validator::CommitTs),
+        Just(Validator::String),
+        Just(Validator::Bytes),
+        Just(Validator::Any),
+        "[a-z]{1,4}".prop_map(Validator::id),
+        "[a-z]{0,4}".prop_map(literal),
+        any::<f64>().prop_map(literal),
+        any::<i64>().prop_map(literal),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let field = (inner.clone(), any::<bool>()).prop_map(|(validator, optional)| Field {
+            validator,
+            optional,
+        });
+        prop_oneof![
+            inner.clone().prop_map(Validator::array),
+            prop::collection::btree_map("[a-c][a-c_]{0,2}", field, 0..4)
+                .prop_map(Validator::Object),
+            inner
+                .clone()
+                .prop_map(|values| Validator::record(Validator::String, values)),
+            prop::collection::vec(inner, 0..4).prop_map(Validator::Union),
+        ]
+    })
+}
+
+/// A value that matches, where one exists.
+fn matching(validator: &Validator) -> Option<Value> {
+    Some(match validator {
+        Validator::Null | Validator::Any => Value::Null,
+        Validator::Boolean => Value::from(true),
+        Validator::Number => Value::from(0.5),
+        Validator::Bigint | Validator::CommitTs => Value::from(5_i64),
+        Validator::String => Value::from("text"),
+        Validator::Bytes => Value::Bytes(vec![1]),
+        Validator::Id { .. } => return None,
+        Validator::Literal(value) => value.clone(),
+        Validator::Array(element) => Value::Array(matching(element).into_iter().collect()),
+        Validator::Object(fields) => {
+            let mut object = crate::value::Object::new();
+            for (name, field) in fields {
+                match matching(&field.validator) {
+                    Some(value) => _ = object.insert(name.clone(), value),
+                    None if field.optional => {}
+                    None => return None,
+                }
+            }
+            Value::Object(object)
+        }
+        Validator::Record { values, .. } => {
+            let entry = matching(values).map(|value| ("key".to_owned(), value));
+            Value::Object(entry.into_iter().collect())
+        }
+        Validator::Union(members) => return members.iter().find_map(matching),
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_validator_survives_its_json(validator in arb_validator()) {
+        prop_assert_eq!(Validator::from_json(&validator.to_json()).unwrap(), validator);
+    }
+
+    #[test]
+    fn a_value_made_to_match_matches(validator in arb_validator()) {
+        if let Some(value) = matching(&validator) {
+            prop_assert_eq!(validator.check(&value, &Tables), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_union_accepts_what_any_member_accepts(
+        members in prop::collection::vec(arb_validator(), 0..4), value in arb_value(),
+    ) {
+        let by_member = members.iter().any(|member| member.check(&value, &Tables).is_ok());
+        let plain = Validator::one_of(members.clone());
+        prop_assert_eq!(plain.check(&value, &Tables).is_ok(), by_member);
+        prop_assert_eq!(Validator::Union(members).check(&value, &Tables).is_ok(), by_member);
+    }
+}

@@ -1,0 +1,44 @@
+//! Why a server did not start, in sentences that say what to do.
+
+use std::io;
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+use crate::auth::{AuthConfigError, DeploymentNameError, DevIssuerError, DevRefused, SecretFileError};
+use crate::database::OpenError;
+use crate::functions::RegistryError;
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(
+        "the app does not say how users are provisioned; name the mutation with `provision_with(\"users:ensureUser\")`, \
+         or say `without_provisioning()`"
+    )]
+    ProvisioningUnsaid,
+    #[error("the provisioning function `{path}` {problem}")]
+    ProvisioningFunction { path: String, problem: &'static str },
+    #[error("the address {address} is in use; stop the program that listens there, or choose another with --listen")]
+    AddressInUse { address: SocketAddr },
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot make the data directory {directory}: {source}")]
+    DataDirectory { directory: String, source: io::Error },
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    #[error(transparent)]
+    Functions(#[from] RegistryError),
+    #[error("the auth configuration is not usable: {0}")]
+    Auth(#[from] AuthConfigError),
+    #[error(transparent)]
+    Secret(#[from] SecretFileError),
+    #[error(transparent)]
+    Name(#[from] DeploymentNameError),
+    #[error(transparent)]
+    DevIssuer(#[from] DevIssuerError),
+    #[error(transparent)]
+    DevRefused(#[from] DevRefused),
+    #[error("cannot prepare for signals: {0}")]
+    Signals(#[source] io::Error),
+}

@@ -1,0 +1,36 @@
+//! Figures that are read off the rooms when someone asks for metrics.
+
+use std::sync::Weak;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::database::Database;
+use crate::subscriptions::LiveQueries;
+
+/// Reads gauges off the database and the live queries.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    pub database: Weak<Database>,
+    pub live: Weak<LiveQueries>,
+}
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let (Some(database), Some(live)) = (self.database.upgrade(), self.live.upgrade()) else { return Ok(()) };
+        let census = live.census();
+        let gauges = [
+            ("committer_queued", "Mutations waiting for the lane", database.committer().queued() as i64),
+            ("durable_ts", "Timestamp of the newest durable commit", database.durable_ts().0 as i64),
+            ("live_queries", "Distinct live and cached queries", census.live_queries as i64),
+            ("live_ranges", "Key ranges that live queries read", census.ranges as i64),
+            ("subscribers", "Connections that may subscribe", census.subscribers as i64),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

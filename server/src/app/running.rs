@@ -1,0 +1,286 @@
+//! Building the rooms from the bottom up, and draining them from the top down.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry as Metrics;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use parking_lot::Mutex;
+use semver::Version;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use vestibule_schema::path::FunctionPath;
+
+use super::gauges::Gauges;
+use super::{App, Config, StartError};
+use crate::auth::{AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, dev_issuer};
+use crate::clock::{Clock, SystemClock};
+use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
+use crate::functions::{Functions, Registry};
+use crate::functions::BoxFuture;
+use crate::http::{ClientVersion, Health, Http, HttpOptions, HttpParts, UpgradedIo, WebSockets, bind};
+use crate::provisioning::{Gate, GateMetrics, GateOptions};
+use crate::storage::StoreOptions;
+use crate::subscriptions::{Following, LiveQueries};
+use crate::sync::{ClientFeatures, Connections, ConnectionsParts, SyncMetrics, SyncOptions};
+
+/// A server that is ready.
+pub struct Running {
+    address: SocketAddr,
+    dev: bool,
+    shutdown: CancellationToken,
+    health: watch::Sender<Health>,
+    http: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
+    connections: Arc<Connections>,
+    following: Following,
+    database: Weak<Database>,
+}
+
+/// Audience of the development issuer's tokens.
+const DEV_AUDIENCE: &str = "vestibule-dev";
+/// `EX_IOERR` of sysexits.h: the store cannot say whether a commit survives.
+const EXIT_IOERR: i32 = 74;
+/// How often a part of the answers of old mutations is looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How long a shutdown waits for the store to be let go.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+pub(super) async fn start(app: App, config: Config) -> Result<Running, StartError> {
+    let listener = listen(config.listen)?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+    std::fs::create_dir_all(&config.data).map_err(|source| StartError::DataDirectory {
+        directory: config.data.display().to_string(),
+        source,
+    })?;
+    let providers = config.providers()?;
+    let dev = config.dev || providers.is_empty();
+    let secret = DeploymentSecret::load_or_create(&config.data)?;
+    let (providers, dev_issuer) = match dev {
+        true => with_dev_issuer(&config, address, providers)?,
+        false => (providers, None),
+    };
+    let registry = Registry::new(app.functions.clone())?;
+    let provisioning = app.provisioning_function(&registry)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let database = open_database(&app, &config, &secret, clock.clone())?;
+    let rooms = Rooms::build(&app, &config, dev, RoomsFrom { registry, provisioning, providers, secret, clock, database });
+    let rooms = rooms?;
+    let shutdown = CancellationToken::new();
+    let (health, watched) = watch::channel(Health::Ready);
+    let parts = HttpParts {
+        functions: rooms.functions.clone(),
+        live: rooms.live.clone(),
+        gate: rooms.gate.clone(),
+        authenticator: rooms.authenticator.clone(),
+        web_sockets: Arc::new(Sockets(rooms.connections.clone())),
+        dev_issuer: dev_issuer.map(Arc::new),
+        health: watched,
+        metrics: Arc::new(Mutex::new(rooms.metrics)),
+        site: app.site,
+    };
+    let options = HttpOptions {
+        redact_errors: config.redact.unwrap_or(!dev),
+        allowed_origins: (!config.allowed_origins.is_empty()).then(|| config.allowed_origins.clone()),
+        ..HttpOptions::new(&config.name)
+    };
+    let http = tokio::spawn(Http::new(parts, options).serve(listener, shutdown.clone()));
+    let sweeper = tokio::spawn(sweep(Arc::downgrade(rooms.functions.database())));
+    tracing::info!(%address, dev, data = %config.data.display(), "ready");
+    Ok(Running {
+        address,
+        dev,
+        shutdown,
+        health,
+        http,
+        sweeper,
+        connections: rooms.connections,
+        following: rooms.following,
+        database: Arc::downgrade(rooms.functions.database()),
+    })
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
+        _ => StartError::Listen { address, source },
+    })
+}
+
+/// Adds the development issuer, where that lets in nobody who should stay out. Its tokens are verified as any other
+/// provider's are: by discovery and keys fetched over the network, from this server.
+fn with_dev_issuer(
+    config: &Config,
+    address: SocketAddr,
+    providers: AuthConfig,
+) -> Result<(AuthConfig, Option<DevIssuer>), StartError> {
+    dev_issuer::check_dev_allowed(address, providers.providers())?;
+    let issuer = format!("http://{address}");
+    let dev_issuer = DevIssuer::open(&config.data, &issuer, DEV_AUDIENCE)?;
+    let provider = ProviderConfig::oidc(&issuer, DEV_AUDIENCE)?;
+    Ok((providers.with(provider), Some(dev_issuer)))
+}
+
+fn open_database(
+    app: &App,
+    config: &Config,
+    secret: &DeploymentSecret,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<Database>, StartError> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    let database = Database::open(DatabaseOptions {
+        dir: config.data.clone(),
+        schema: app.schema.clone(),
+        limits: app.limits.clone(),
+        store: StoreOptions::default(),
+        committer: CommitterOptions::default(),
+        reader_threads: threads,
+        secret: *secret.key_for("cursors").expose(),
+        clock,
+        rng: Box::new(StdRng::from_os_rng()),
+        on_unknown: Box::new(end_process),
+    })?;
+    Ok(Arc::new(database))
+}
+
+/// Nothing may be answered any more: whoever waits sends again and meets the record, if there is one.
+fn end_process(unknown: UnknownOutcome) {
+    tracing::error!(error = %unknown, "ending the process; restart it once the disk works");
+    std::process::exit(EXIT_IOERR);
+}
+
+struct RoomsFrom {
+    registry: Registry,
+    provisioning: Option<FunctionPath>,
+    providers: AuthConfig,
+    secret: DeploymentSecret,
+    clock: Arc<dyn Clock>,
+    database: Arc<Database>,
+}
+
+struct Rooms {
+    functions: Arc<Functions>,
+    live: Arc<LiveQueries>,
+    following: Following,
+    gate: Arc<Gate>,
+    authenticator: Arc<Authenticator>,
+    connections: Arc<Connections>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+}
+
+impl Rooms {
+    fn build(app: &App, config: &Config, dev: bool, from: RoomsFrom) -> Result<Rooms, StartError> {
+        let RoomsFrom { registry, provisioning, providers, secret, clock, database } = from;
+        let mut metrics = Metrics::with_prefix("vestibule");
+        let functions = Functions::new(registry, database.clone());
+        let (live, following) = LiveQueries::start(functions.clone());
+        let gauges = Gauges { database: Arc::downgrade(&database), live: Arc::downgrade(&live) };
+        metrics.register_collector(Box::new(gauges));
+        let options = GateOptions { function: provisioning, deadline: app.gate_deadline };
+        let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
+        let gate = Gate::new(functions.clone(), live.clone(), options, clock.clone(), gate_metrics);
+        let admin_keys = AdminKeys::new(&config.name, &secret, Vec::new())?;
+        let authenticator = Arc::new(Authenticator::new(providers, admin_keys, clock.clone()));
+        let connections = Connections::new(ConnectionsParts {
+            functions: functions.clone(),
+            live: live.clone(),
+            gate: gate.clone(),
+            authenticator: authenticator.clone(),
+            clock: clock.clone(),
+            options: SyncOptions { redact: config.redact.unwrap_or(!dev), ..app.sync.clone() },
+            metrics: Arc::new(SyncMetrics::register(&mut metrics)),
+            rng: Box::new(StdRng::from_os_rng()),
+        });
+        Ok(Rooms { functions, live, following, gate, authenticator, connections, metrics, clock })
+    }
+}
+
+/// Hands upgraded sockets to the sync room.
+struct Sockets(Arc<Connections>);
+
+/// JavaScript clients put long Transitions together from this version on; others would give up on a chunk.
+const CHUNKS_SINCE: Version = Version::new(1, 28, 0);
+
+impl WebSockets for Sockets {
+    fn serve(&self, io: UpgradedIo, client: ClientVersion) -> BoxFuture<()> {
+        let is_npm = client.name() == "npm";
+        let transition_chunks = is_npm && client.version().is_some_and(|version| *version >= CHUNKS_SINCE);
+        Box::pin(self.0.clone().serve(io, ClientFeatures { transition_chunks }))
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.has_room()
+    }
+}
+
+async fn sweep(database: Weak<Database>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(database) = database.upgrade() else { return };
+        let _ = database;
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its address for browsers and HTTP clients.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Whether the built-in issuer signs in anyone who asks.
+    pub fn is_dev(&self) -> bool {
+        self.dev
+    }
+
+    /// Runs until SIGINT or SIGTERM, then shuts down. A second signal ends the process at once.
+    pub async fn until_asked_to_stop(self) -> Result<(), StartError> {
+        asked_to_stop().await.map_err(StartError::Signals)?;
+        tracing::info!("asked to stop; letting what is under way finish");
+        tokio::select! {
+            () = self.shut_down() => Ok(()),
+            asked = asked_to_stop() => asked.map_err(StartError::Signals),
+        }
+    }
+
+    /// Takes no more work, lets mutations, actions and requests under way finish, closes every connection so that its
+    /// client connects again later, and lets go of the data directory.
+    pub async fn shut_down(self) {
+        let Running { shutdown, health, http, sweeper, connections, following, database, .. } = self;
+        health.send_replace(Health::Draining);
+        shutdown.cancel();
+        connections.drain().await;
+        // The server's task ends by itself; one that panicked has been logged.
+        let _ = http.await;
+        sweeper.abort();
+        drop((connections, following));
+        let released = async {
+            while database.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_WAIT, released).await.is_err() {
+            tracing::warn!("something still uses the database");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn asked_to_stop() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
+}

@@ -1,0 +1,183 @@
+//! The room's front door: credentials in, verified callers out.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::Value as Json;
+use vestibule_schema::identity::Identity;
+
+use super::admin::{AdminKeyError, AdminKeys, VerifiedAdmin};
+use super::authorization::Credentials;
+use super::claims;
+use super::config::{AuthConfig, ProviderConfig};
+use super::error::AuthError;
+use super::fetch::{FETCH_TIME_MAX, Fetcher};
+use super::provider::{Provider, ProviderHealth};
+use super::token::Token;
+use super::verify;
+use crate::clock::{Clock, UnixNanos};
+
+/// Verifies auth tokens against the configured providers, and admin keys against the deployment's secret.
+pub struct Authenticator {
+    providers: ArcSwap<Vec<Arc<Provider>>>,
+    admin_keys: AdminKeys,
+    fetcher: Arc<Fetcher>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A person whose auth token was verified. Whether their user exists is not known here.
+#[derive(Clone, Debug)]
+pub struct VerifiedUser {
+    /// Their verified claims.
+    pub identity: Arc<Identity>,
+    /// When the token ends: from this moment on nothing runs as them.
+    pub expires_at: UnixNanos,
+}
+
+/// What credentials turned out to be.
+#[derive(Clone, Debug)]
+pub enum Verified {
+    /// There were none.
+    Nobody,
+    /// An auth token of this person.
+    User(VerifiedUser),
+    /// An admin key.
+    Admin(VerifiedAdmin),
+}
+
+/// Why credentials are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    #[error(transparent)]
+    Token(#[from] AuthError),
+    #[error(transparent)]
+    AdminKey(#[from] AdminKeyError),
+}
+
+impl VerifyError {
+    /// The code that clients see.
+    pub fn code(&self) -> &'static str {
+        match self {
+            VerifyError::Token(error) => error.code(),
+            VerifyError::AdminKey(error) => error.code(),
+        }
+    }
+}
+
+impl VerifiedUser {
+    /// Refuses a token that has expired since it was verified.
+    pub fn check_not_expired(&self, now: UnixNanos) -> Result<(), AuthError> {
+        if now < self.expires_at {
+            Ok(())
+        } else {
+            Err(AuthError::Expired)
+        }
+    }
+}
+
+impl Verified {
+    /// The admin, where only one will do.
+    pub fn require_admin(self) -> Result<VerifiedAdmin, AdminKeyError> {
+        match self {
+            Verified::Admin(admin) => Ok(admin),
+            Verified::Nobody | Verified::User(_) => Err(AdminKeyError::NotAdmin),
+        }
+    }
+}
+
+impl Authenticator {
+    /// A front door for these providers and admin keys. Nothing is fetched until a token needs it.
+    pub fn new(config: AuthConfig, admin_keys: AdminKeys, clock: Arc<dyn Clock>) -> Authenticator {
+        Authenticator::with_fetcher(config, admin_keys, clock, Fetcher::new(FETCH_TIME_MAX))
+    }
+
+    pub(super) fn with_fetcher(
+        config: AuthConfig,
+        admin_keys: AdminKeys,
+        clock: Arc<dyn Clock>,
+        fetcher: Fetcher,
+    ) -> Authenticator {
+        let authenticator = Authenticator {
+            providers: ArcSwap::default(),
+            admin_keys,
+            fetcher: Arc::new(fetcher),
+            clock,
+        };
+        authenticator.configure(config);
+        authenticator
+    }
+
+    /// Replaces the providers, as a push does. One that is configured as before keeps its keys.
+    pub fn configure(&self, config: AuthConfig) {
+        let before = self.providers.load();
+        let provider = |config: &ProviderConfig| {
+            let kept = before.iter().find(|provider| provider.config == *config);
+            kept.cloned().unwrap_or_else(|| {
+                let (fetcher, clock) = (self.fetcher.clone(), self.clock.clone());
+                Arc::new(Provider::new(config.clone(), fetcher, clock))
+            })
+        };
+        let providers = config.providers().iter().map(provider).collect();
+        self.providers.store(Arc::new(providers));
+    }
+
+    /// Verifies whatever a request presented.
+    pub async fn verify(&self, credentials: &Credentials) -> Result<Verified, VerifyError> {
+        match credentials {
+            Credentials::Nobody => Ok(Verified::Nobody),
+            Credentials::User(token) => Ok(Verified::User(self.verify_user(token.expose()).await?)),
+            Credentials::Admin(key) => Ok(Verified::Admin(self.verify_admin(key.expose(), None)?)),
+        }
+    }
+
+    /// Verifies an auth token. It may wait for the provider's keys, a few seconds at most; checking a signature is
+    /// quick enough to happen in place.
+    #[tracing::instrument(name = "verify", level = "debug", skip_all)]
+    pub async fn verify_user(&self, token: &str) -> Result<VerifiedUser, AuthError> {
+        let token = Token::parse(token)?;
+        let provider = self.provider_of(&token)?;
+        let checked = verify::verify(&provider, &token, self.clock.now()).await?;
+        let kind = provider.config.kind();
+        let identity = claims::identity(kind, &token.issuer, &checked.subject, &token.claims)
+            .map_err(|fault| AuthError::Rejected { kind, fault })?;
+        Ok(VerifiedUser {
+            identity: Arc::new(identity),
+            expires_at: checked.expires_at,
+        })
+    }
+
+    /// Verifies an admin key. `acting_as` are the attributes of a user to act as, if they are not in the key.
+    pub fn verify_admin(
+        &self,
+        key: &str,
+        acting_as: Option<&Json>,
+    ) -> Result<VerifiedAdmin, AdminKeyError> {
+        self.admin_keys.verify(key, acting_as, self.clock.now())
+    }
+
+    /// The admin keys, to mint, revoke and check again.
+    pub fn admin_keys(&self) -> &AdminKeys {
+        &self.admin_keys
+    }
+
+    /// The state of each provider's keys, in the order of the configuration.
+    pub fn provider_health(&self) -> Vec<ProviderHealth> {
+        let providers = self.providers.load();
+        providers.iter().map(|provider| provider.health()).collect()
+    }
+
+    /// The first provider that a token's issuer and audience match.
+    fn provider_of(&self, token: &Token<'_>) -> Result<Arc<Provider>, AuthError> {
+        let providers = self.providers.load();
+        let is_meant = |provider: &&Arc<Provider>| provider.is_meant_by(token);
+        providers
+            .iter()
+            .find(is_meant)
+            .cloned()
+            .ok_or_else(|| AuthError::NoProvider {
+                issuer: token.issuer.clone(),
+                audience: token.audience.names.clone(),
+                providers: providers.iter().map(|it| it.config.describe()).collect(),
+            })
+    }
+}

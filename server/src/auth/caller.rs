@@ -1,0 +1,299 @@
+//! Who calls a function, as a value that cannot be made up.
+//!
+//! Every run of a function is given a [`Caller`]. The named constructors below are the only way to one, and each says
+//! what must have happened before. A user's identity becomes visible to functions only with a [`ProvisioningProof`],
+//! which is how the first-login guarantee holds wherever a function is started from.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest, Sha256};
+use vestibule_schema::identity::{Identity, IdentityKey};
+use vestibule_schema::timestamp::Timestamp;
+
+/// Who calls a function. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Caller(Role);
+
+#[derive(Clone, Debug)]
+enum Role {
+    Nobody,
+    Provisioned(Arc<Person>, ProvisioningProof),
+    Pending(Arc<Identity>),
+    Admin,
+    AdminActingAs(Arc<Person>),
+    System,
+    Unidentified,
+}
+
+/// An identity that functions may see, with its place in the result cache once someone asked for it.
+struct Person {
+    identity: Arc<Identity>,
+    fingerprint: OnceLock<[u8; 32]>,
+}
+
+/// That an identity's provisioning committed, and when.
+///
+/// Only the provisioning room makes one, through [`ProvisioningProof::issue`]; a test holds the rest of the server to
+/// that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProvisioningProof {
+    committed_at: Timestamp,
+}
+
+/// What a function finds when it asks who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityAccess<'a> {
+    /// The identity, or that there is none.
+    Known(Option<&'a Arc<Identity>>),
+    /// There is one that must not be seen yet: the function is suspended, and runs again when it may.
+    Suspended,
+}
+
+/// Which functions of the system a caller may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemAccess {
+    None,
+    QueriesOnly,
+    All,
+}
+
+/// Whose cached results a caller may share, among those for which the identity was read. Results for which it was not
+/// read are everyone's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CacheScope {
+    /// Results of a caller without an identity.
+    Anonymous,
+    /// Results of an identity with exactly these fields, by a SHA-256 of them.
+    Identity([u8; 32]),
+}
+
+impl ProvisioningProof {
+    /// States that an identity's provisioning committed at `committed_at`, or that the deployment provisions nobody
+    /// ([`Timestamp::ZERO`]). For the provisioning room alone: whoever calls this opens the gate.
+    pub fn issue(committed_at: Timestamp) -> ProvisioningProof {
+        ProvisioningProof { committed_at }
+    }
+
+    /// The commit at or past which everything of this caller must read.
+    pub fn committed_at(self) -> Timestamp {
+        self.committed_at
+    }
+}
+
+impl Caller {
+    /// Without an identity: signed out, or never signed in.
+    pub fn nobody() -> Caller {
+        Caller(Role::Nobody)
+    }
+
+    /// A verified identity whose provisioning committed.
+    pub fn provisioned(identity: Arc<Identity>, proof: ProvisioningProof) -> Caller {
+        Caller(Role::Provisioned(Person::of(identity), proof))
+    }
+
+    /// A verified identity whose provisioning has not committed. A function that looks at it is suspended.
+    pub fn pending(identity: Arc<Identity>) -> Caller {
+        Caller(Role::Pending(identity))
+    }
+
+    /// The holder of a verified admin key. No identity.
+    pub fn admin() -> Caller {
+        Caller(Role::Admin)
+    }
+
+    /// The holder of a verified admin key who looks at the deployment as `identity`.
+    pub fn admin_acting_as(identity: impl Into<Arc<Identity>>) -> Caller {
+        Caller(Role::AdminActingAs(Person::of(identity.into())))
+    }
+
+    /// The server itself: scheduled functions and its own work. No identity.
+    pub fn system() -> Caller {
+        Caller(Role::System)
+    }
+
+    /// Someone whose identity must not be looked at, used to find out whether a query looks at all. A function that
+    /// does is suspended.
+    pub fn unidentified() -> Caller {
+        Caller(Role::Unidentified)
+    }
+
+    /// What a function finds when it asks who calls.
+    pub fn identity(&self) -> IdentityAccess<'_> {
+        match &self.0 {
+            Role::Nobody | Role::Admin | Role::System => IdentityAccess::Known(None),
+            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
+                IdentityAccess::Known(Some(&person.identity))
+            }
+            Role::Pending(_) | Role::Unidentified => IdentityAccess::Suspended,
+        }
+    }
+
+    /// Whose call this is, for the server's own records, such as the one that makes a re-sent mutation harmless. Known
+    /// for a pending identity too, and so never for functions.
+    pub fn identity_key(&self) -> Option<IdentityKey> {
+        match &self.0 {
+            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
+                Some(person.identity.key())
+            }
+            Role::Pending(identity) => Some(identity.key()),
+            Role::Nobody | Role::Admin | Role::System | Role::Unidentified => None,
+        }
+    }
+
+    /// The proof that this caller's provisioning committed, for a provisioned identity.
+    pub fn proof(&self) -> Option<ProvisioningProof> {
+        match &self.0 {
+            Role::Provisioned(_, proof) => Some(*proof),
+            Role::Nobody
+            | Role::Pending(_)
+            | Role::Admin
+            | Role::AdminActingAs(_)
+            | Role::System
+            | Role::Unidentified => None,
+        }
+    }
+
+    /// Whether it may start internal functions from outside.
+    pub fn may_call_internal(&self) -> bool {
+        match self.0 {
+            Role::Admin | Role::AdminActingAs(_) | Role::System => true,
+            Role::Nobody | Role::Provisioned(..) | Role::Pending(_) | Role::Unidentified => false,
+        }
+    }
+
+    /// Which functions of the system it may start.
+    pub fn may_call_system(&self) -> SystemAccess {
+        match self.0 {
+            Role::Admin | Role::System => SystemAccess::All,
+            Role::AdminActingAs(_) => SystemAccess::QueriesOnly,
+            Role::Nobody | Role::Provisioned(..) | Role::Pending(_) | Role::Unidentified => {
+                SystemAccess::None
+            }
+        }
+    }
+
+    /// Whose results it may share when its identity was read; none while reading it suspends.
+    ///
+    /// Functions see the identity and nothing else of a caller, so equal identities share, and so do all who have none.
+    pub fn cache_scope(&self) -> Option<CacheScope> {
+        match &self.0 {
+            Role::Nobody | Role::Admin | Role::System => Some(CacheScope::Anonymous),
+            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
+                Some(CacheScope::Identity(person.fingerprint()))
+            }
+            Role::Pending(_) | Role::Unidentified => None,
+        }
+    }
+}
+
+impl Person {
+    fn of(identity: Arc<Identity>) -> Arc<Person> {
+        Arc::new(Person {
+            identity,
+            fingerprint: OnceLock::new(),
+        })
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        *self
+            .fingerprint
+            .get_or_init(|| Sha256::digest(self.identity.canonical()).into())
+    }
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.identity.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_schema::value::{Object, Value};
+
+    use super::*;
+
+    fn ada() -> Arc<Identity> {
+        Arc::new(Identity::new(
+            "https://issuer.example",
+            "ada",
+            Object::new(),
+        ))
+    }
+
+    fn provisioned(identity: Arc<Identity>) -> Caller {
+        Caller::provisioned(identity, ProvisioningProof::issue(Timestamp(7)))
+    }
+
+    #[test]
+    fn each_caller_has_its_rights() {
+        use SystemAccess::{All, None as Nothing, QueriesOnly};
+        let identity = ada();
+        let known = IdentityAccess::Known(Some(&identity));
+        let none = IdentityAccess::Known(None);
+        let cases = [
+            (Caller::nobody(), none, false, Nothing),
+            (provisioned(ada()), known, false, Nothing),
+            (
+                Caller::pending(ada()),
+                IdentityAccess::Suspended,
+                false,
+                Nothing,
+            ),
+            (Caller::admin(), none, true, All),
+            (Caller::admin_acting_as(ada()), known, true, QueriesOnly),
+            (Caller::system(), none, true, All),
+            (
+                Caller::unidentified(),
+                IdentityAccess::Suspended,
+                false,
+                Nothing,
+            ),
+        ];
+        for (caller, access, internal, system) in cases {
+            assert_eq!(caller.identity(), access, "{caller:?}");
+            assert_eq!(caller.may_call_internal(), internal, "{caller:?}");
+            assert_eq!(caller.may_call_system(), system, "{caller:?}");
+        }
+    }
+
+    #[test]
+    fn only_equal_identities_share_results_that_read_them() {
+        let editor = Object::from([("role".to_owned(), Value::String("editor".to_owned()))]);
+        let editor = Arc::new(Identity::new("https://issuer.example", "ada", editor));
+        let scope = |caller: Caller| caller.cache_scope();
+        assert_eq!(scope(provisioned(ada())), scope(provisioned(ada())));
+        assert_eq!(
+            scope(provisioned(ada())),
+            scope(Caller::admin_acting_as(ada()))
+        );
+        assert_ne!(scope(provisioned(ada())), scope(provisioned(editor)));
+        assert_ne!(scope(provisioned(ada())), scope(Caller::nobody()));
+        assert_eq!(scope(Caller::admin()), Some(CacheScope::Anonymous));
+        assert_eq!(scope(Caller::pending(ada())), None);
+        assert_eq!(scope(Caller::unidentified()), None);
+    }
+
+    #[test]
+    fn a_proof_says_when_and_only_a_provisioned_caller_has_one() {
+        let proof = provisioned(ada()).proof().unwrap();
+        assert_eq!(proof.committed_at(), Timestamp(7));
+        assert!(Caller::pending(ada()).proof().is_none());
+        assert!(Caller::admin_acting_as(ada()).proof().is_none());
+    }
+
+    #[test]
+    fn records_name_a_pending_identity_as_they_will_name_it_later() {
+        let pending = Caller::pending(ada()).identity_key();
+        assert_eq!(pending, Some(ada().key()));
+        assert_eq!(pending, provisioned(ada()).identity_key());
+        assert_eq!(Caller::nobody().identity_key(), None);
+    }
+
+    #[test]
+    fn the_debug_form_names_nobody() {
+        let shown = format!("{:?} {:?}", provisioned(ada()), Caller::pending(ada()));
+        assert!(!shown.contains("ada"), "{shown}");
+    }
+}

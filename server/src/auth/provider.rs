@@ -1,0 +1,148 @@
+//! A configured provider at work: its rules, and the keys it verifies with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::{KeysFrom, ProviderConfig};
+use super::error::AuthError;
+use super::fetch::{FetchError, FetchedKeys, Fetcher};
+use super::jwks::KeySet;
+use super::key_cache::KeyCache;
+use super::token::Token;
+use crate::clock::Clock;
+
+/// One configured provider.
+pub(super) struct Provider {
+    pub config: ProviderConfig,
+    keys: Keys,
+}
+
+enum Keys {
+    Inline(Arc<KeySet>),
+    Remote(Box<KeyCache>),
+}
+
+/// The state of a provider's keys, for health checks and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderHealth {
+    /// The configured issuer.
+    pub issuer: String,
+    pub keys: KeysState,
+    /// How many keys are usable.
+    pub usable_keys: usize,
+    /// Why the last fetch failed; none when it did not.
+    pub failing: Option<FetchError>,
+    /// Tokens that were verified with keys past their age because the provider could not be asked.
+    pub stale_uses: u64,
+    /// Fetches begun since the start.
+    pub fetches: u64,
+}
+
+/// Whether a provider's tokens can be verified now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysState {
+    /// They stand in the configuration.
+    Inline,
+    /// Nothing was fetched yet: no token asked for it, or no fetch succeeded.
+    Unknown,
+    /// Fetched, and within their age.
+    Fresh,
+    /// Past their age by now; they serve on while the provider cannot be asked.
+    Stale {
+        /// Time since they were fetched.
+        age: Duration,
+    },
+}
+
+/// Keys to look for a token's key in.
+pub(super) enum KeysInUse {
+    Inline(Arc<KeySet>),
+    Fetched(Arc<FetchedKeys>),
+}
+
+impl Provider {
+    pub fn new(config: ProviderConfig, fetcher: Arc<Fetcher>, clock: Arc<dyn Clock>) -> Provider {
+        let keys = match &config.keys {
+            KeysFrom::Inline(inline) => Keys::Inline(inline.keys.clone()),
+            KeysFrom::Remote(remote) => {
+                let (issuer, remote) = (config.issuer.clone(), remote.clone());
+                Keys::Remote(Box::new(KeyCache::new(issuer, remote, fetcher, clock)))
+            }
+        };
+        Provider { config, keys }
+    }
+
+    /// Whether `token` says that it is of this provider, and for this deployment.
+    pub fn is_meant_by(&self, token: &Token<'_>) -> bool {
+        let audience_fits = match &self.config.application_id {
+            Some(id) => token.audience.contains(id),
+            None => true,
+        };
+        audience_fits && self.config.issuer.matches(&token.issuer)
+    }
+
+    /// The keys in which a token's key is to be looked for. An unknown key id asks the provider once more, if it was
+    /// not asked just now.
+    pub async fn keys_for(&self, key_id: Option<&str>) -> Result<KeysInUse, AuthError> {
+        let cache = match &self.keys {
+            Keys::Inline(keys) => return Ok(KeysInUse::Inline(keys.clone())),
+            Keys::Remote(cache) => cache,
+        };
+        let unavailable = |reason: FetchError| AuthError::ProviderUnavailable {
+            issuer: self.config.issuer().to_owned(),
+            reason,
+        };
+        let current = cache.current().await.map_err(unavailable)?;
+        if !current.keys.lacks(key_id) {
+            return Ok(KeysInUse::Fetched(current));
+        }
+        let newer = cache.newer_than(&current).await.map_err(unavailable)?;
+        Ok(KeysInUse::Fetched(newer.unwrap_or(current)))
+    }
+
+    pub fn health(&self) -> ProviderHealth {
+        let issuer = self.config.issuer().to_owned();
+        match &self.keys {
+            Keys::Inline(keys) => ProviderHealth {
+                issuer,
+                keys: KeysState::Inline,
+                usable_keys: keys.len(),
+                failing: None,
+                stale_uses: 0,
+                fetches: 0,
+            },
+            Keys::Remote(cache) => {
+                let report = cache.report();
+                ProviderHealth {
+                    issuer,
+                    keys: match report.age {
+                        None => KeysState::Unknown,
+                        Some((_, true)) => KeysState::Fresh,
+                        Some((age, false)) => KeysState::Stale { age },
+                    },
+                    usable_keys: report.keys,
+                    failing: report.failing,
+                    stale_uses: report.stale_uses,
+                    fetches: report.fetches,
+                }
+            }
+        }
+    }
+}
+
+impl KeysInUse {
+    pub fn keys(&self) -> &KeySet {
+        match self {
+            KeysInUse::Inline(keys) => keys,
+            KeysInUse::Fetched(fetched) => &fetched.keys,
+        }
+    }
+
+    /// The issuer as the provider spells it itself, where it says so.
+    pub fn issuer(&self) -> Option<&str> {
+        match self {
+            KeysInUse::Inline(_) => None,
+            KeysInUse::Fetched(fetched) => fetched.issuer.as_deref(),
+        }
+    }
+}

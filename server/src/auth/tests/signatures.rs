@@ -1,0 +1,429 @@
+//! Every way the form, header or signature of a token can be wrong, against both kinds of provider, with the code each
+//! must give.
+
+use aws_lc_rs::signature::{self, UnparsedPublicKey};
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use hmac::{Hmac, Mac};
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use super::keys::{self, ED25519, OTHER_RSA, P256, RSA, TestKey};
+use super::refusals::{MALFORMED, expect, honest_but_rejected, rejected, three_providers};
+use super::tokens::{Draft, KINDS, Kind, message, signed};
+use super::{authenticator, clock, code, inline};
+use crate::auth::jwks::LOW_ORDER_Y;
+
+#[tokio::test]
+async fn an_ed25519_token_is_accepted_by_oidc_alone() {
+    let authenticator = three_providers();
+    for kind in KINDS {
+        let draft = Draft::of(kind).header("alg", "EdDSA").header("kid", "ed");
+        let expected = if kind == Kind::Oidc {
+            "ok"
+        } else {
+            kind.rejection()
+        };
+        assert_eq!(
+            code(&authenticator, &draft.signed(&ED25519)).await,
+            expected,
+            "{kind:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn t1_a_token_without_three_parts_is_malformed() {
+    let authenticator = three_providers();
+    let good = Draft::of(Kind::Oidc).signed(&RSA);
+    let parts: Vec<&str> = good.split('.').collect();
+    for count in [0, 1, 2, 4, 5] {
+        let text: Vec<&str> = parts.iter().cycle().copied().take(count).collect();
+        assert_eq!(
+            code(&authenticator, &text.join(".")).await,
+            MALFORMED,
+            "{count} parts"
+        );
+    }
+    for text in ["", ".", "..", "...", "....", "name|00ff"] {
+        assert_eq!(code(&authenticator, text).await, MALFORMED, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn t2_a_token_has_one_spelling() {
+    let authenticator = three_providers();
+    let good = Draft::of(Kind::Oidc).signed(&RSA);
+    assert_eq!(code(&authenticator, &good).await, "ok");
+    let parts: Vec<&str> = good.split('.').collect();
+    let at = |index: usize, part: String| {
+        let mut parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+        parts[index] = part;
+        parts.join(".")
+    };
+    for (index, part) in parts.iter().enumerate() {
+        for text in [
+            format!("{part}="),
+            format!("{part} "),
+            format!(" {part}"),
+            format!("{part}\n"),
+            format!("{part}\0"),
+            format!("{part}+"),
+            format!("é{part}"),
+        ] {
+            assert_eq!(
+                code(&authenticator, &at(index, text)).await,
+                MALFORMED,
+                "part {index}"
+            );
+        }
+    }
+    // 256 bytes leave four spare bits in the last letter, which must be zero.
+    let (rest, last) = parts[2].split_at(parts[2].len() - 1);
+    let other = char::from(last.as_bytes()[0] + 1);
+    assert_eq!(
+        code(&authenticator, &at(2, format!("{rest}{other}"))).await,
+        MALFORMED
+    );
+}
+
+#[tokio::test]
+async fn t3_header_and_payload_are_objects_with_distinct_keys_and_bounded() {
+    let authenticator = three_providers();
+    let draft = Draft::of(Kind::Oidc);
+    let header = Json::Object(draft.header.clone()).to_string();
+    let claims = Json::Object(draft.claims.clone()).to_string();
+    let twice = |json: &str, key: &str| format!("{{\"{key}\":\"x\",{}", &json[1..]);
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000));
+    let cases = [
+        ("[]".to_owned(), claims.clone()),
+        ("1".to_owned(), claims.clone()),
+        (String::new(), claims.clone()),
+        (twice(&header, "alg"), claims.clone()),
+        (deep.clone(), claims.clone()),
+        (header.clone(), "null".to_owned()),
+        (header.clone(), "\"text\"".to_owned()),
+        (header.clone(), twice(&claims, "sub")),
+        (header.clone(), twice(&claims, "iss")),
+        (header.clone(), deep),
+        (header.clone(), format!("{claims}{claims}")),
+        (header.clone(), claims.replacen("\"ada\"", "\"\\ud800\"", 1)),
+    ];
+    for (header, payload) in cases {
+        let token = signed(&message(header.as_bytes(), payload.as_bytes()), &RSA);
+        assert_eq!(
+            code(&authenticator, &token).await,
+            MALFORMED,
+            "{header} {payload}"
+        );
+    }
+    let long = draft.claim("filler", "x".repeat(16 * 1024)).signed(&RSA);
+    assert_eq!(code(&authenticator, &long).await, MALFORMED);
+}
+
+#[tokio::test]
+async fn t4_a_token_without_a_signature_is_rejected() {
+    for alg in ["none", "None", "nOnE", ""] {
+        rejected(format!("alg {alg:?}"), |kind| {
+            format!("{}.", Draft::of(kind).header("alg", alg).message())
+        })
+        .await;
+    }
+    rejected("an empty signature", |kind| {
+        format!("{}.", Draft::of(kind).message())
+    })
+    .await;
+    honest_but_rejected("no alg", |draft| draft.without_header("alg")).await;
+    for alg in [json!(1), json!(null), json!(["RS256"]), json!({})] {
+        honest_but_rejected("an alg that is no text", |draft| {
+            draft.header("alg", alg.clone())
+        })
+        .await;
+    }
+}
+
+fn hmac_signed(draft: &Draft, key: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(draft.message().as_bytes());
+    draft.with_signature(&mac.finalize().into_bytes())
+}
+
+#[tokio::test]
+async fn t5_a_public_key_is_never_a_shared_secret() {
+    let spellings = |key: &TestKey| -> Vec<Vec<u8>> {
+        let der = key.public_der();
+        let pem = format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            BASE64.encode(&der)
+        );
+        let jwk = key.jwk("good");
+        let field = jwk.get("n").or(jwk.get("x")).unwrap().as_str().unwrap();
+        let number = BASE64URL_NOPAD.decode(field.as_bytes()).unwrap();
+        vec![
+            pem.into_bytes(),
+            der,
+            field.as_bytes().to_vec(),
+            number,
+            jwk.to_string().into_bytes(),
+            json!({"keys": [jwk]}).to_string().into_bytes(),
+        ]
+    };
+    for spelling in 0..6 {
+        rejected(format!("spelling {spelling}"), |kind| {
+            let draft = Draft::of(kind).header("alg", "HS256");
+            hmac_signed(&draft, &spellings(kind.key())[spelling])
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn t6_an_algorithm_that_the_provider_does_not_allow_is_rejected() {
+    for alg in [
+        "RS384", "RS512", "PS256", "ES384", "HS256", "rs256", "RS256 ", "Ed25519",
+    ] {
+        honest_but_rejected(alg, |draft| draft.header("alg", alg)).await;
+    }
+    // Honestly signed with a key that the provider publishes, by an algorithm that is not its own.
+    rejected("the algorithm of another kind", |kind| {
+        let (alg, key): (&str, &TestKey) = match kind {
+            Kind::CustomEs256 => ("RS256", &RSA),
+            Kind::Oidc | Kind::CustomRs256 => ("ES256", &P256),
+        };
+        Draft::of(kind)
+            .header("alg", alg)
+            .header("kid", "other-type")
+            .signed(key)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn t7_a_key_of_another_type_is_rejected() {
+    honest_but_rejected("kid of another type", |draft| {
+        draft.header("kid", "other-type")
+    })
+    .await;
+    honest_but_rejected("kid of another curve", |draft| draft.header("kid", "ed")).await;
+}
+
+#[tokio::test]
+async fn t8_a_shared_secret_in_a_key_set_is_ignored() {
+    rejected("HS256", |kind| {
+        let draft = Draft::of(kind).header("alg", "HS256").header("kid", "oct");
+        hmac_signed(&draft, b"a shared secret of enough length")
+    })
+    .await;
+    honest_but_rejected("its own algorithm", |draft| draft.header("kid", "oct")).await;
+}
+
+#[tokio::test]
+async fn t9_and_t10_keys_that_are_not_fit_for_signatures_are_ignored() {
+    for kid in [
+        "encryption",
+        "operations",
+        "rs512",
+        "short",
+        "even",
+        "off-curve",
+        "empty",
+    ] {
+        honest_but_rejected(kid, |draft| draft.header("kid", kid)).await;
+    }
+}
+
+#[tokio::test]
+async fn t10_a_signature_that_anyone_can_make_for_exponent_one_is_rejected() {
+    rejected("e = 1", |kind| {
+        let draft = Draft::of(kind).header("alg", "RS256").header("kid", "e1");
+        draft.with_signature(&pkcs1_encoded(draft.message().as_bytes()))
+    })
+    .await;
+}
+
+/// What a 2048-bit RSA signature is before the private key is applied, and, for the exponent one, after.
+fn pkcs1_encoded(message: &[u8]) -> Vec<u8> {
+    const SHA256_PREFIX: [u8; 19] = [
+        0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,
+        0x05, 0x00, 0x04, 0x20,
+    ];
+    let digest = Sha256::digest(message);
+    let filler = vec![0xff; 256 - 3 - SHA256_PREFIX.len() - digest.len()];
+    [
+        &[0, 1][..],
+        &filler,
+        &[0],
+        &SHA256_PREFIX,
+        digest.as_slice(),
+    ]
+    .concat()
+}
+
+/// The order of P-256, which no part of a signature may reach.
+const P256_ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
+    0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The same for Ed25519, little-endian.
+const ED25519_ORDER: [u8; 32] = [
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+];
+
+#[tokio::test]
+async fn t11_elliptic_signatures_have_one_form() {
+    let authenticator = three_providers();
+    let draft = Draft::of(Kind::CustomEs256);
+    let good = P256.sign(draft.message().as_bytes());
+    let der = [&[0x30, 68, 2, 32][..], &good[..32], &[2, 32], &good[32..]].concat();
+    let order = [P256_ORDER, P256_ORDER].concat();
+    let halves = [&good[..32], &[0; 32]].concat();
+    let long = [&good[..], &[0]].concat();
+    for signature in [
+        &[0; 64][..],
+        &order,
+        &der,
+        &good[..63],
+        &long,
+        &halves,
+        &[0; 0],
+    ] {
+        let token = draft.with_signature(signature);
+        assert_eq!(
+            code(&authenticator, &token).await,
+            MALFORMED,
+            "{signature:02x?}"
+        );
+    }
+    let draft = Draft::of(Kind::Oidc)
+        .header("alg", "EdDSA")
+        .header("kid", "ed");
+    let good = ED25519.sign(draft.message().as_bytes());
+    let malleated = [&good[..32], &plus_order(&good[32..])].concat();
+    let low_order = [LOW_ORDER_Y[1], [0; 32]].concat();
+    let long = [&good[..], &[0]].concat();
+    for signature in [
+        &[0; 64][..],
+        &malleated,
+        &low_order,
+        &good[..63],
+        &long,
+        &[0; 0],
+    ] {
+        let token = draft.with_signature(signature);
+        assert_eq!(
+            code(&authenticator, &token).await,
+            "Unauthenticated",
+            "{signature:02x?}"
+        );
+    }
+}
+
+/// A scalar of Ed25519 plus the order: the same scalar to a verifier that does not look.
+fn plus_order(scalar: &[u8]) -> Vec<u8> {
+    let mut carry = 0;
+    let sum = scalar.iter().zip(ED25519_ORDER).map(|(left, right)| {
+        let sum = u16::from(*left) + u16::from(right) + carry;
+        carry = sum >> 8;
+        sum as u8
+    });
+    sum.collect()
+}
+
+#[tokio::test]
+async fn t11_a_key_of_low_order_is_ignored() {
+    let authenticator = three_providers();
+    let draft = Draft::of(Kind::Oidc)
+        .header("alg", "EdDSA")
+        .header("kid", "low-order");
+    let raw = UnparsedPublicKey::new(&signature::ED25519, LOW_ORDER_Y[2]);
+    let mut forged = 0;
+    for attempt in 0..64 {
+        let draft = draft.clone().claim("attempt", attempt);
+        for point in LOW_ORDER_Y {
+            let signature = [point, [0; 32]].concat();
+            let token = draft.with_signature(&signature);
+            assert_eq!(code(&authenticator, &token).await, "Unauthenticated");
+            let verifies = raw.verify(draft.message().as_bytes(), &signature);
+            forged += u32::from(verifies.is_ok());
+        }
+    }
+    assert!(forged > 0, "with such a key, signatures need no secret");
+}
+
+#[tokio::test]
+async fn t12_an_extension_that_must_be_understood_is_rejected() {
+    for critical in [json!(["b64"]), json!(["exp"]), json!([]), json!(null)] {
+        honest_but_rejected("crit", |draft| draft.header("crit", critical.clone())).await;
+    }
+}
+
+#[tokio::test]
+async fn t13_keys_in_the_header_are_not_read() {
+    let foreign = keys::OTHER_RSA.jwk("good");
+    for name in ["jku", "x5u", "jwk", "x5c"] {
+        let value = || match name {
+            "jwk" => foreign.clone(),
+            "x5c" => json!([BASE64.encode(&OTHER_RSA.public_der())]),
+            _ => json!("http://127.0.0.1:9/keys"),
+        };
+        expect("ok", name, |draft| draft.header(name, value())).await;
+        rejected(name, |kind| {
+            Draft::of(kind).header(name, value()).signed(&OTHER_RSA)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn t14_a_kid_is_only_a_name() {
+    let kids = [
+        json!("../../../../etc/passwd"),
+        json!("' OR 1=1 --"),
+        json!("http://127.0.0.1:9/keys"),
+        json!("good\0"),
+        json!("x".repeat(10 * 1024)),
+        json!(5),
+        json!(null),
+        json!(["good"]),
+        json!("Good"),
+        json!(""),
+    ];
+    for kid in kids {
+        honest_but_rejected(&kid, |draft| draft.header("kid", kid.clone())).await;
+    }
+}
+
+#[tokio::test]
+async fn t15_exactly_one_key_must_fit() {
+    honest_but_rejected("two keys of one kid", |draft| draft.header("kid", "twice")).await;
+    let two = authenticator(
+        [inline(Kind::Oidc, &[RSA.jwk("a"), OTHER_RSA.jwk("b")])],
+        clock(),
+    );
+    let one = authenticator(
+        [inline(Kind::Oidc, &[RSA.jwk("a"), ED25519.jwk("b")])],
+        clock(),
+    );
+    let token = Draft::of(Kind::Oidc).without_header("kid").signed(&RSA);
+    assert_eq!(code(&two, &token).await, "Unauthenticated");
+    assert_eq!(
+        code(&one, &token).await,
+        "ok",
+        "the other key does not fit the algorithm"
+    );
+    let custom = authenticator([inline(Kind::CustomRs256, &[RSA.jwk("a")])], clock());
+    let token = Draft::of(Kind::CustomRs256)
+        .without_header("kid")
+        .signed(&RSA);
+    assert_eq!(
+        code(&custom, &token).await,
+        MALFORMED,
+        "a customJwt must name its key"
+    );
+}
+
+#[tokio::test]
+async fn t16_an_unknown_kid_is_rejected() {
+    honest_but_rejected("unknown", |draft| draft.header("kid", "unknown")).await;
+}

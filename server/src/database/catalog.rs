@@ -1,0 +1,185 @@
+//! The tables and indexes of a deployment, by name and by number.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vestibule_schema::id::TableNumber;
+use vestibule_schema::key::{decode_key, encode_key};
+use vestibule_schema::object;
+use vestibule_schema::path::FieldPath;
+use vestibule_schema::validator::{TableNames, Validator};
+use vestibule_schema::value::{Object, Value};
+
+use super::keys::IndexId;
+
+/// Name of the automatic index over document ids.
+pub const BY_ID: &str = "by_id";
+/// Name of the automatic index over creation times.
+pub const BY_CREATION_TIME: &str = "by_creation_time";
+
+/// Every table, immutable while transactions use it.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    tables: BTreeMap<String, Arc<TableMeta>>,
+    names: HashMap<TableNumber, String>,
+}
+
+/// One table as transactions see it.
+#[derive(Clone, Debug)]
+pub struct TableMeta {
+    /// Its name.
+    pub name: String,
+    /// Its number in document ids.
+    pub number: TableNumber,
+    /// The index that holds its documents.
+    pub by_id: IndexId,
+    /// The index that a full scan walks.
+    pub by_creation_time: IndexId,
+    /// The declared indexes.
+    pub indexes: Vec<IndexMeta>,
+    /// What its documents must look like.
+    pub document: Validator,
+}
+
+/// One declared index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexMeta {
+    /// Where its entries live.
+    pub id: IndexId,
+    /// Its name.
+    pub name: String,
+    /// The indexed fields; `_creationTime` and the id follow them in every key.
+    pub fields: Vec<FieldPath>,
+    /// Whether two documents may hold the same indexed values.
+    pub unique: bool,
+    /// False while its entries are being built; a start that was cut short builds them again.
+    pub ready: bool,
+}
+
+impl Catalog {
+    /// Adds or replaces a table.
+    pub fn set(&mut self, table: TableMeta) {
+        self.names.insert(table.number, table.name.clone());
+        self.tables.insert(table.name.clone(), Arc::new(table));
+    }
+
+    /// The table named `name`.
+    pub fn table(&self, name: &str) -> Option<&Arc<TableMeta>> {
+        self.tables.get(name)
+    }
+
+    /// The table whose documents have ids with `number`.
+    pub fn table_numbered(&self, number: TableNumber) -> Option<&Arc<TableMeta>> {
+        self.tables.get(self.names.get(&number)?)
+    }
+
+    /// All tables, by name.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableMeta>> {
+        self.tables.values()
+    }
+}
+
+impl TableNames for Catalog {
+    fn table_number(&self, name: &str) -> Option<TableNumber> {
+        self.table(name).map(|table| table.number)
+    }
+
+    fn table_name(&self, number: TableNumber) -> Option<&str> {
+        self.names.get(&number).map(String::as_str)
+    }
+}
+
+impl TableMeta {
+    /// The declared index named `name`.
+    pub fn index(&self, name: &str) -> Option<&IndexMeta> {
+        self.indexes.iter().find(|index| index.name == name)
+    }
+}
+
+/// A table's catalog entry: its key, and its bytes without the validator, which the program brings at each start.
+pub fn encode_entry(table: &TableMeta) -> (Bytes, Bytes) {
+    let indexes = table.indexes.iter().map(|index| {
+        Value::Object(object! {
+            "id" => i64::from(index.id.0),
+            "name" => index.name.as_str(),
+            "fields" => Value::Array(index.fields.iter().map(|field| Value::from(field.to_string())).collect()),
+            "unique" => index.unique,
+            "ready" => index.ready,
+        })
+    });
+    let entry = object! {
+        "name" => table.name.as_str(),
+        "number" => i64::from(table.number.get()),
+        "byId" => i64::from(table.by_id.0),
+        "byCreationTime" => i64::from(table.by_creation_time.0),
+        "indexes" => Value::Array(indexes.collect()),
+    };
+    let mut bytes = Vec::new();
+    encode_key(&mut bytes, Some(&Value::Object(entry)));
+    (entry_key(table.number), bytes.into())
+}
+
+fn entry_key(number: TableNumber) -> Bytes {
+    let mut key = IndexId::CATALOG.0.to_be_bytes().to_vec();
+    key.extend_from_slice(&number.get().to_be_bytes());
+    key.into()
+}
+
+/// Reads back what [`encode_entry`] wrote. The error says which part is missing.
+pub fn decode_entry(bytes: &[u8]) -> Result<TableMeta, String> {
+    let entry = match decode_key(bytes) {
+        Ok((Some(Value::Object(entry)), _)) => entry,
+        Ok(_) => return Err("an entry is not an object".into()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let number = u32_field(&entry, "number")?;
+    let indexes = match entry.get("indexes") {
+        Some(Value::Array(indexes)) => indexes.iter().map(decode_index).collect::<Result<_, _>>()?,
+        _ => return Err("an entry lacks `indexes`".into()),
+    };
+    Ok(TableMeta {
+        name: str_field(&entry, "name")?,
+        number: TableNumber::new(number).ok_or("table number 0")?,
+        by_id: IndexId(u32_field(&entry, "byId")?),
+        by_creation_time: IndexId(u32_field(&entry, "byCreationTime")?),
+        indexes,
+        document: Validator::Any,
+    })
+}
+
+fn decode_index(value: &Value) -> Result<IndexMeta, String> {
+    let Value::Object(index) = value else { return Err("an index is not an object".into()) };
+    let fields = match index.get("fields") {
+        Some(Value::Array(fields)) => fields.iter().map(decode_field).collect::<Result<_, _>>()?,
+        _ => return Err("an index lacks `fields`".into()),
+    };
+    Ok(IndexMeta {
+        id: IndexId(u32_field(index, "id")?),
+        name: str_field(index, "name")?,
+        fields,
+        unique: matches!(index.get("unique"), Some(Value::Boolean(true))),
+        ready: matches!(index.get("ready"), Some(Value::Boolean(true))),
+    })
+}
+
+fn decode_field(value: &Value) -> Result<FieldPath, String> {
+    match value {
+        Value::String(text) => text.parse().map_err(|_| format!("`{text}` is not a field path")),
+        _ => Err("a field is not a string".into()),
+    }
+}
+
+fn u32_field(object: &Object, name: &str) -> Result<u32, String> {
+    match object.get(name) {
+        Some(Value::Int64(number)) => u32::try_from(*number).map_err(|_| format!("`{name}` is out of range")),
+        _ => Err(format!("an entry lacks `{name}`")),
+    }
+}
+
+fn str_field(object: &Object, name: &str) -> Result<String, String> {
+    match object.get(name) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        _ => Err(format!("an entry lacks `{name}`")),
+    }
+}

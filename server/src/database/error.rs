@@ -1,0 +1,166 @@
+//! What can go wrong in the database room.
+//!
+//! Two kinds are kept apart because they have different readers: [`QueryError`] is the function's own doing and may
+//! be caught by it; [`StorageError`] is the server's trouble and ends the execution whatever the function does with it.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use vestibule_schema::convert::ConvertError;
+use vestibule_schema::value::ValueError;
+
+use crate::storage::StorageError;
+
+/// Why a database call failed.
+#[derive(Clone, Debug, Error)]
+pub enum DatabaseError {
+    /// The call was wrong; the function that made it may catch this.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The store is in trouble. Remembered by the transaction: the execution fails even when the function goes on.
+    #[error("the store failed: {0}")]
+    Storage(Arc<StorageError>),
+}
+
+impl From<StorageError> for DatabaseError {
+    fn from(error: StorageError) -> Self {
+        DatabaseError::Storage(Arc::new(error))
+    }
+}
+
+impl From<LimitError> for DatabaseError {
+    fn from(error: LimitError) -> Self {
+        DatabaseError::Query(error.into())
+    }
+}
+
+/// A limit of one execution that was passed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LimitError {
+    #[error("Too many documents read in a single function execution (limit: {0}). {READ_HELP}")]
+    DocumentsRead(usize),
+    #[error("Too many bytes read in a single function execution (limit: {0} bytes). {READ_HELP}")]
+    BytesRead(usize),
+    #[error("Too many reads in a single function execution (limit: {0}). {READ_HELP}")]
+    RangesRead(usize),
+    #[error("Too many writes in a single function execution (limit: {0})")]
+    DocumentsWritten(usize),
+    #[error("Too many bytes written in a single function execution (limit: {0} MiB)")]
+    BytesWritten(usize),
+    #[error("Function execution timed out (maximum duration: {0}ms)")]
+    UserTime(u64),
+}
+
+const READ_HELP: &str = "Consider using smaller limits in your queries, paginating your queries, or using indexed \
+                         queries with a selective index range expressions.";
+
+/// A database call that cannot be answered, in words for the developer who made it.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum QueryError {
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    #[error("Invalid argument `id` for `db.{method}`: Unable to decode ID: {reason}")]
+    UndecodableId { method: &'static str, reason: String },
+    #[error("Invalid argument `id` for `db.{method}`: expected to be an Id<\"{expected}\">, got Id<\"{found}\"> instead.")]
+    IdOfOtherTable { method: &'static str, expected: String, found: String },
+    #[error("Invalid argument `id` for `db.{method}`: Table for ID \"{id}\" not found")]
+    TableOfIdNotFound { method: &'static str, id: String },
+    #[error("{verb} on nonexistent document ID {id}")]
+    NonexistentDocument { verb: &'static str, id: String },
+    #[error("Table `{0}` is not declared in the schema. Add it to the schema before writing to it.")]
+    UnknownTable(String),
+    #[error("Index {table}.{index} not found.")]
+    UnknownIndex { table: String, index: String },
+    #[error("{0}")]
+    IndexRange(String),
+    #[error("{0}")]
+    InvalidDocument(ValueError),
+    #[error("Provided document ID {provided} doesn't match '_id' field {actual}")]
+    IdMismatch { provided: String, actual: String },
+    #[error("Provided creation time {provided} doesn't match '_creationTime' field in {actual}")]
+    CreationTimeMismatch { provided: String, actual: String },
+    #[error("Failed to insert or update a document in table \"{table}\" because it does not match the schema: {reason}")]
+    SchemaMismatch { table: String, reason: String },
+    #[error(
+        "Unique index \"{table}.{index}\" already holds a document with {values}: {existing}. \
+         Update that document, or catch this error where two writers may meet."
+    )]
+    UniqueViolation { table: String, index: String, values: String, existing: String },
+    #[error("unique() query returned more than one result from table {table}:\n [{ids}]")]
+    NotUnique { table: String, ids: String },
+    #[error("{0}")]
+    Filter(String),
+    #[error("{message}")]
+    InvalidCursor { message: &'static str },
+    #[error("{0}")]
+    Pagination(String),
+    #[error("A query cannot write. `db.{0}` needs a mutation.")]
+    ReadOnly(&'static str),
+    #[error("The document in table \"{table}\" does not fit the Rust type that reads it: {source}")]
+    Convert { table: String, source: ConvertError },
+}
+
+impl QueryError {
+    /// True when the store would have to be written for the call to go on, in an execution that only looks.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, QueryError::ReadOnly(_))
+    }
+}
+
+/// Why the database did not open.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("the schema is not valid: {0}")]
+    Schema(#[from] vestibule_schema::table::SchemaError),
+    #[error("the catalog of this database cannot be read: {0}. Restore a backup, or start on an empty data directory.")]
+    Catalog(String),
+    #[error("{}", describe_misfits(.0))]
+    Misfits(Vec<Misfit>),
+    #[error("{}", describe_duplicates(.0))]
+    Duplicates(Vec<Duplicate>),
+    #[error("Number of tables cannot exceed 10000.")]
+    TooManyTables,
+}
+
+/// A stored document that the schema does not allow.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Its table.
+    pub table: String,
+    /// Its id.
+    pub id: String,
+    /// Why it does not fit.
+    pub reason: String,
+}
+
+/// Two stored documents that a unique index would not allow.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// `table.index`.
+    pub index: String,
+    /// The indexed values both hold.
+    pub values: String,
+    /// Both ids.
+    pub ids: [String; 2],
+}
+
+/// How many offending documents an error lists; the rest are counted by fixing these first.
+pub const OFFENDERS_LISTED_MAX: usize = 20;
+
+fn describe_misfits(misfits: &[Misfit]) -> String {
+    let mut text = String::from("stored documents do not match the schema; nothing was changed:");
+    for Misfit { table, id, reason } in misfits {
+        text.push_str(&format!("\nDocument with ID \"{id}\" in table \"{table}\" does not match the schema: {reason}"));
+    }
+    text
+}
+
+fn describe_duplicates(duplicates: &[Duplicate]) -> String {
+    let mut text = String::from("a unique index cannot be built over the stored documents; nothing was changed:");
+    for Duplicate { index, values, ids: [first, second] } in duplicates {
+        text.push_str(&format!("\n\"{index}\" with {values}: {first} and {second}"));
+    }
+    text
+}

@@ -1,0 +1,93 @@
+//! Where things live in the ordered key space of the store.
+//!
+//! Every key starts with the four big-endian bytes of an index id, so an index is one contiguous range. A table's
+//! `by_id` index holds the documents themselves; every other index ends in the document's 16 internal id bytes and
+//! holds nothing else.
+
+use bytes::Bytes;
+use vestibule_schema::id::InternalId;
+use vestibule_schema::key::{encode_key, encode_object};
+use vestibule_schema::path::FieldPath;
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::Object;
+
+use crate::storage::KeyRange;
+
+/// One contiguous part of the key space. Ids below [`IndexId::FIRST_USER`] are the database's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IndexId(pub u32);
+
+impl IndexId {
+    /// The catalog: one entry a table.
+    pub const CATALOG: IndexId = IndexId(0);
+    /// Answers of mutations that clients may send again.
+    pub const SESSION_REQUESTS: IndexId = IndexId(1);
+    /// The first id given to a table's index.
+    pub const FIRST_USER: u32 = 16;
+
+    /// Every key of this index.
+    pub fn range(self) -> KeyRange {
+        KeyRange::prefix(self.0.to_be_bytes().to_vec())
+    }
+
+    /// The index a key belongs to. Keys shorter than an index id belong to none.
+    pub fn of_key(key: &[u8]) -> Option<IndexId> {
+        let head = key.first_chunk::<4>()?;
+        Some(IndexId(u32::from_be_bytes(*head)))
+    }
+}
+
+/// The key of a document in its table's `by_id` index.
+pub fn document_key(by_id: IndexId, id: InternalId) -> Bytes {
+    let mut key = Vec::with_capacity(20);
+    key.extend_from_slice(&by_id.0.to_be_bytes());
+    key.extend_from_slice(&id.0);
+    key.into()
+}
+
+/// The key of a document in an index over `fields`: index id, each field's value, `_creationTime`, internal id.
+pub fn index_key(index: IndexId, fields: &[FieldPath], document: &Object, id: InternalId) -> Bytes {
+    let mut key = index_prefix(index, fields, document);
+    encode_key(&mut key, document.get("_creationTime"));
+    key.extend_from_slice(&id.0);
+    key.into()
+}
+
+/// The part of an index key that a unique index must not hold twice: index id and each field's value.
+pub fn index_prefix(index: IndexId, fields: &[FieldPath], document: &Object) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    key.extend_from_slice(&index.0.to_be_bytes());
+    for field in fields {
+        encode_key(&mut key, field.lookup(document));
+    }
+    key
+}
+
+/// The internal id at the end of an index entry's key; `None` for a key too short to be one.
+pub fn id_of_entry(key: &[u8]) -> Option<InternalId> {
+    key.last_chunk::<16>().map(|id| InternalId(*id))
+}
+
+/// The key of the record that makes a mutation harmless to send again.
+pub fn session_request_key(session: &[u8; 16], request: u32) -> Bytes {
+    let mut key = Vec::with_capacity(24);
+    key.extend_from_slice(&IndexId::SESSION_REQUESTS.0.to_be_bytes());
+    key.extend_from_slice(session);
+    key.extend_from_slice(&request.to_be_bytes());
+    key.into()
+}
+
+/// A commit timestamp as `_creationTime` counts: milliseconds since the epoch, with the part below a millisecond.
+pub fn creation_time(ts: Timestamp) -> f64 {
+    let nanos_per_milli = 1_000_000;
+    (ts.0 / nanos_per_milli) as f64 + (ts.0 % nanos_per_milli) as f64 * 1e-6
+}
+
+/// A document's bytes as stored: the order-keeping encoding of its fields without `_id`, which its key holds.
+pub fn encode_document(fields: &Object) -> Bytes {
+    let mut stored = fields.clone();
+    stored.remove("_id");
+    let mut bytes = Vec::with_capacity(128);
+    encode_object(&mut bytes, &stored);
+    bytes.into()
+}

@@ -1,0 +1,89 @@
+//! Snapshots kept open for a while, so that several requests can read at one timestamp.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+use vestibule_schema::timestamp::Timestamp;
+
+use crate::clock::Clock;
+use crate::storage::{ReadView, Snapshot, StorageError, Store};
+
+/// How long a handed-out timestamp can be read at.
+pub const LEASE_SECONDS: u64 = 30;
+/// Snapshots held at the most. Each pins the store's write-ahead log, so they are few: a lease is shared by everyone
+/// who asks within the same second.
+pub const LEASES_MAX: usize = 40;
+/// A lease younger than this is handed out again instead of a new one, unless something was committed since.
+const SHARED_FOR: Duration = Duration::from_millis(750);
+
+/// Snapshots by their timestamp.
+pub struct SnapshotLeases {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    held: Mutex<BTreeMap<Timestamp, Lease>>,
+}
+
+struct Lease {
+    taken: Duration,
+    snapshot: Arc<Mutex<Snapshot>>,
+}
+
+/// A timestamp that cannot be read at.
+#[derive(Debug, Error)]
+pub enum LeaseError {
+    /// It is ahead of every commit.
+    #[error("the timestamp {0} is ahead of the newest commit")]
+    Future(Timestamp),
+    /// It was never handed out, or too long ago.
+    #[error("the timestamp {0} is out of retention: it can be read for {LEASE_SECONDS} seconds after it was given out")]
+    OutOfRetention(Timestamp),
+    /// Every lease is taken.
+    #[error("too many timestamps are being read at")]
+    Full,
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl SnapshotLeases {
+    /// No leases yet.
+    pub fn new(store: Store, clock: Arc<dyn Clock>) -> SnapshotLeases {
+        SnapshotLeases { store, clock, held: Mutex::default() }
+    }
+
+    /// The newest commit's timestamp, readable for [`LEASE_SECONDS`].
+    pub fn take(&self) -> Result<Timestamp, LeaseError> {
+        let now = self.clock.elapsed();
+        let mut held = self.held.lock();
+        held.retain(|_, lease| now.saturating_sub(lease.taken) < Duration::from_secs(LEASE_SECONDS));
+        if let Some((ts, lease)) = held.last_key_value() {
+            let is_young = now.saturating_sub(lease.taken) < SHARED_FOR;
+            if *ts == self.store.durable_ts() && is_young {
+                return Ok(*ts);
+            }
+        }
+        if held.len() >= LEASES_MAX {
+            return Err(LeaseError::Full);
+        }
+        let snapshot = self.store.snapshot()?;
+        let ts = snapshot.ts();
+        held.insert(ts, Lease { taken: now, snapshot: Arc::new(Mutex::new(snapshot)) });
+        Ok(ts)
+    }
+
+    /// The snapshot at a timestamp that was handed out. Reads of one lease take turns.
+    pub fn find(&self, ts: Timestamp) -> Result<Arc<Mutex<Snapshot>>, LeaseError> {
+        let now = self.clock.elapsed();
+        let held = self.held.lock();
+        match held.get(&ts) {
+            Some(lease) if now.saturating_sub(lease.taken) < Duration::from_secs(LEASE_SECONDS) => {
+                Ok(lease.snapshot.clone())
+            }
+            None if ts > self.store.durable_ts() => Err(LeaseError::Future(ts)),
+            Some(_) | None => Err(LeaseError::OutOfRetention(ts)),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Answers of mutations, kept so that a mutation sent again is answered and does not run again.
+//!
+//! The record is written in the mutation's own transaction, under (session id, request id), and names the identity:
+//! somebody else who learned both ids is told nothing.
+
+use bytes::Bytes;
+use vestibule_schema::key::{decode_key, encode_key};
+use vestibule_schema::object;
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::{Object, Value};
+
+use super::error::DatabaseError;
+use super::keys::{IndexId, session_request_key};
+use super::transaction::Transaction;
+use crate::storage::StorageError;
+
+/// Who sent which request: what makes a mutation recognisable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRequest {
+    /// One client across its reconnects.
+    pub session: [u8; 16],
+    /// The call's number in its session.
+    pub request: u32,
+    /// Whom the call runs as: the identity key, empty for nobody.
+    pub identity: String,
+}
+
+/// What a mutation answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedAnswer {
+    /// Its commit.
+    pub ts: Timestamp,
+    /// What it returned.
+    pub value: Value,
+    /// What it logged.
+    pub log_lines: Vec<String>,
+}
+
+/// What the records say of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recorded {
+    /// It has not committed.
+    Nothing,
+    /// It committed with this answer.
+    Answer(RecordedAnswer),
+    /// The ids belong to a request of somebody else.
+    OtherIdentity,
+}
+
+/// How long answers are kept.
+pub const RETENTION_DAYS: u64 = 14;
+const NANOS_PER_DAY: u64 = 86_400_000_000_000;
+
+impl SessionRequest {
+    fn key(&self) -> Bytes {
+        session_request_key(&self.session, self.request)
+    }
+
+    /// Looks for the answer of an earlier run.
+    pub fn find(&self, tx: &mut Transaction<'_>) -> Result<Recorded, DatabaseError> {
+        let key = self.key();
+        let Some(bytes) = tx.read_system(&key)? else { return Ok(Recorded::Nothing) };
+        let (identity, answer) = decode(&bytes)
+            .ok_or_else(|| StorageError::misplaced(&key, "the record of an answered mutation cannot be decoded"))?;
+        Ok(match identity == self.identity {
+            true => Recorded::Answer(answer),
+            false => Recorded::OtherIdentity,
+        })
+    }
+
+    /// Keeps the answer, in the mutation's own transaction.
+    pub fn record(&self, tx: &mut Transaction<'_>, answer: &RecordedAnswer) {
+        tx.write_system(self.key(), Some(encode(&self.identity, answer)));
+    }
+}
+
+fn encode(identity: &str, answer: &RecordedAnswer) -> Bytes {
+    let log_lines = answer.log_lines.iter().map(|line| Value::from(line.as_str())).collect();
+    let record = object! {
+        "ts" => answer.ts.0 as i64,
+        "identity" => identity,
+        "value" => answer.value.clone(),
+        "logLines" => Value::Array(log_lines),
+    };
+    let mut bytes = Vec::with_capacity(128);
+    encode_key(&mut bytes, Some(&Value::Object(record)));
+    bytes.into()
+}
+
+fn decode(bytes: &[u8]) -> Option<(String, RecordedAnswer)> {
+    let Ok((Some(Value::Object(mut record)), _)) = decode_key(bytes) else { return None };
+    let ts = recorded_ts(&record)?;
+    let Some(Value::String(identity)) = record.remove("identity") else { return None };
+    let Some(Value::Array(lines)) = record.remove("logLines") else { return None };
+    let log_lines = lines.into_iter().filter_map(|line| line.as_str().map(str::to_string)).collect();
+    Some((identity, RecordedAnswer { ts, value: record.remove("value")?, log_lines }))
+}
+
+fn recorded_ts(record: &Object) -> Option<Timestamp> {
+    match record.get("ts") {
+        Some(Value::Int64(ts)) => Some(Timestamp(*ts as u64)),
+        _ => None,
+    }
+}
+
+/// Forgets answers older than [`RETENTION_DAYS`] among the next `scan_max` records behind `after`. Returns where to go on,
+/// `None` at the end.
+pub fn forget_old(
+    tx: &mut Transaction<'_>,
+    now: Timestamp,
+    after: Option<Bytes>,
+    scan_max: usize,
+) -> Result<Option<Bytes>, DatabaseError> {
+    let oldest = now.0.saturating_sub(RETENTION_DAYS * NANOS_PER_DAY);
+    let mut range = IndexId::SESSION_REQUESTS.range();
+    if let Some(after) = after {
+        range.start = crate::storage::successor(&after);
+    }
+    let records = tx.scan_system(range, scan_max)?;
+    let last = records.last().map(|(key, _)| key.clone());
+    let is_end = records.len() < scan_max;
+    for (key, bytes) in records {
+        let is_old = decode(&bytes).is_none_or(|(_, answer)| answer.ts.0 < oldest);
+        if is_old {
+            tx.write_system(key, None);
+        }
+    }
+    Ok(last.filter(|_| !is_end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_survives_its_encoding() {
+        let answer = RecordedAnswer {
+            ts: Timestamp(1_760_000_000_000_000_100),
+            value: Value::Array(vec![Value::Int64(4), Value::Null]),
+            log_lines: vec!["[LOG] hello".into()],
+        };
+        assert_eq!(decode(&encode("issuer|subject", &answer)), Some(("issuer|subject".into(), answer)));
+        assert_eq!(decode(b"\x03"), None);
+    }
+}

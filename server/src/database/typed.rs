@@ -1,0 +1,390 @@
+//! The database as functions written in Rust meet it: tables as types, documents by serde.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use serde::Serialize;
+use vestibule_schema::convert::{from_value, to_value};
+use vestibule_schema::id::DocumentId;
+use vestibule_schema::table::{Index, Table};
+use vestibule_schema::value::{Object, Value};
+
+use super::error::{DatabaseError, QueryError};
+use super::filter::Expression;
+use super::pagination::{PaginationOptions, RawPage};
+use super::query::{Bound, BoundKind, Operator, Order, Query, Source};
+use super::transaction::{RawDocument, Transaction};
+
+/// A document of table `T`: its fields, with `id` and `creation_time` beside them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Document<T: Table> {
+    /// Its id.
+    #[serde(rename = "_id")]
+    pub id: DocumentId<T>,
+    /// When it was inserted: milliseconds since the Unix epoch, with a fraction.
+    #[serde(rename = "_creationTime")]
+    pub creation_time: f64,
+    /// Its own fields.
+    #[serde(flatten)]
+    pub value: T,
+}
+
+impl<T: Table> Deref for Document<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Table> Document<T> {
+    fn from_raw(raw: RawDocument) -> Result<Self, DatabaseError> {
+        let RawDocument { id, mut fields } = raw;
+        fields.remove("_id");
+        let creation_time = match fields.remove("_creationTime") {
+            Some(Value::Float64(time)) => time,
+            _ => 0.0,
+        };
+        let value = from_value(Value::Object(fields)).map_err(|source| convert_error::<T>(source))?;
+        Ok(Document { id: DocumentId::new(id.table(), id.internal()), creation_time, value })
+    }
+}
+
+fn convert_error<T: Table>(source: vestibule_schema::convert::ConvertError) -> QueryError {
+    QueryError::Convert { table: T::NAME.to_string(), source }
+}
+
+/// A page of a paginated query, as official clients expect it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<D> {
+    /// The documents.
+    pub page: Vec<D>,
+    /// Whether the page ends where the query does.
+    pub is_done: bool,
+    /// Where the next page starts.
+    pub continue_cursor: String,
+    /// Where a client may split the page.
+    pub split_cursor: Nullable<String>,
+    /// Whether it should or must.
+    pub page_status: Nullable<&'static str>,
+}
+
+/// A field that is null, rather than missing, when there is nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nullable<T>(pub Option<T>);
+
+impl<T: Serialize> Serialize for Nullable<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_unit(),
+        }
+    }
+}
+
+impl<D> Page<D> {
+    /// The same page with each document turned into something else.
+    pub fn map<E>(self, map: impl FnMut(D) -> E) -> Page<E> {
+        Page {
+            page: self.page.into_iter().map(map).collect(),
+            is_done: self.is_done,
+            continue_cursor: self.continue_cursor,
+            split_cursor: self.split_cursor,
+            page_status: self.page_status,
+        }
+    }
+
+    /// As [`Page::map`], stopping at the first error.
+    pub fn try_map<E, X>(self, map: impl FnMut(D) -> Result<E, X>) -> Result<Page<E>, X> {
+        let Page { page, is_done, continue_cursor, split_cursor, page_status } = self;
+        let page = page.into_iter().map(map).collect::<Result<_, _>>()?;
+        Ok(Page { page, is_done, continue_cursor, split_cursor, page_status })
+    }
+}
+
+/// Changes to some fields of a document.
+#[derive(Clone, Debug, Default)]
+pub struct Patch(BTreeMap<String, Option<Value>>);
+
+impl Patch {
+    /// Sets a field.
+    pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(field.to_string(), Some(value.into()));
+        self
+    }
+
+    /// Removes a field.
+    pub fn unset(mut self, field: &str) -> Self {
+        self.0.insert(field.to_string(), None);
+        self
+    }
+}
+
+impl From<Object> for Patch {
+    fn from(fields: Object) -> Self {
+        Patch(fields.into_iter().map(|(name, value)| (name, Some(value))).collect())
+    }
+}
+
+/// Where the paginated read of an execution starts from, and what it leaves for the next one.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    /// The end of the page when the same query ran before.
+    pub previous: Option<String>,
+    /// The end of the page now.
+    pub next: Option<String>,
+    /// A paginated read has run.
+    pub used: bool,
+}
+
+/// Reads documents.
+pub struct DatabaseReader<'t, 'v> {
+    tx: &'t mut Transaction<'v>,
+    journal: &'t mut Journal,
+}
+
+impl<'t, 'v> DatabaseReader<'t, 'v> {
+    /// A reader over a transaction.
+    pub fn new(tx: &'t mut Transaction<'v>, journal: &'t mut Journal) -> Self {
+        DatabaseReader { tx, journal }
+    }
+
+    /// The document with this id, `None` when there is none.
+    pub fn get<T: Table>(&mut self, id: DocumentId<T>) -> Result<Option<Document<T>>, DatabaseError> {
+        check_table::<T>(self.tx, id, "get")?;
+        self.tx.get(id.untyped())?.map(Document::from_raw).transpose()
+    }
+
+    /// A query over `T`'s table.
+    pub fn query<T: Table>(self) -> TableQuery<'t, 'v, T> {
+        TableQuery { tx: self.tx, journal: self.journal, query: Ok(Query::table(T::NAME)), table: PhantomData }
+    }
+
+    /// The transaction itself, for what the typed calls do not cover.
+    pub fn transaction(self) -> &'t mut Transaction<'v> {
+        self.tx
+    }
+}
+
+/// Reads and writes documents.
+pub struct DatabaseWriter<'t, 'v> {
+    reader: DatabaseReader<'t, 'v>,
+}
+
+impl<'t, 'v> DatabaseWriter<'t, 'v> {
+    /// A writer over a transaction.
+    pub fn new(tx: &'t mut Transaction<'v>, journal: &'t mut Journal) -> Self {
+        DatabaseWriter { reader: DatabaseReader::new(tx, journal) }
+    }
+
+    /// As [`DatabaseReader::get`].
+    pub fn get<T: Table>(&mut self, id: DocumentId<T>) -> Result<Option<Document<T>>, DatabaseError> {
+        self.reader.get(id)
+    }
+
+    /// As [`DatabaseReader::query`].
+    pub fn query<T: Table>(self) -> TableQuery<'t, 'v, T> {
+        self.reader.query()
+    }
+
+    /// As [`DatabaseReader::transaction`].
+    pub fn transaction(self) -> &'t mut Transaction<'v> {
+        self.reader.tx
+    }
+
+    /// Adds a document and returns its id.
+    pub fn insert<T: Table>(&mut self, document: T) -> Result<DocumentId<T>, DatabaseError> {
+        let id = self.reader.tx.insert(T::NAME, fields_of(&document)?)?;
+        Ok(DocumentId::new(id.table(), id.internal()))
+    }
+
+    /// Changes some fields, top level only. A result equal to the old document writes nothing.
+    pub fn patch<T: Table>(&mut self, id: DocumentId<T>, patch: impl Into<Patch>) -> Result<(), DatabaseError> {
+        check_table::<T>(self.reader.tx, id, "patch")?;
+        self.reader.tx.patch(id.untyped(), patch.into().0)
+    }
+
+    /// Replaces every field. A result equal to the old document writes nothing.
+    pub fn replace<T: Table>(&mut self, id: DocumentId<T>, document: T) -> Result<(), DatabaseError> {
+        check_table::<T>(self.reader.tx, id, "replace")?;
+        self.reader.tx.replace(id.untyped(), fields_of(&document)?)
+    }
+
+    /// Removes a document.
+    pub fn delete<T: Table>(&mut self, id: DocumentId<T>) -> Result<(), DatabaseError> {
+        check_table::<T>(self.reader.tx, id, "delete")?;
+        self.reader.tx.delete(id.untyped())
+    }
+}
+
+fn fields_of<T: Table>(document: &T) -> Result<Object, DatabaseError> {
+    match to_value(document).map_err(convert_error::<T>)? {
+        Value::Object(fields) => Ok(fields),
+        other => {
+            let reason = format!("a document must be an Object, and `{}` makes {other}", std::any::type_name::<T>());
+            Err(QueryError::SchemaMismatch { table: T::NAME.to_string(), reason }.into())
+        }
+    }
+}
+
+/// An id that a client sent may be of another table than its type says.
+fn check_table<T: Table>(
+    tx: &Transaction<'_>,
+    id: DocumentId<T>,
+    method: &'static str,
+) -> Result<(), DatabaseError> {
+    match tx.catalog().table_numbered(id.table()) {
+        Some(table) if table.name != T::NAME => {
+            let (expected, found) = (T::NAME.to_string(), table.name.clone());
+            Err(QueryError::IdOfOtherTable { method, expected, found }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A query over one table, before it runs.
+pub struct TableQuery<'t, 'v, T> {
+    tx: &'t mut Transaction<'v>,
+    journal: &'t mut Journal,
+    query: Result<Query, QueryError>,
+    table: PhantomData<fn() -> T>,
+}
+
+impl<T: Table> TableQuery<'_, '_, T> {
+    /// Reads only documents whose first field of `index` equals `value`.
+    pub fn index(self, index: Index<T>, value: impl Serialize) -> Self {
+        let first = index.fields()[0];
+        self.index_range(index, |range| range.eq(first, value))
+    }
+
+    /// Reads a range of `index`: equalities on its first fields, then at most one lower and one upper bound on the next.
+    pub fn index_range(mut self, index: Index<T>, range: impl FnOnce(IndexRange) -> IndexRange) -> Self {
+        let range = range(IndexRange { bounds: Ok(Vec::new()) });
+        if let Ok(query) = &mut self.query {
+            match range.bounds {
+                Ok(bounds) => query.source = Source::IndexRange { index: index.name().to_string(), bounds },
+                Err(error) => self.query = Err(error),
+            }
+        }
+        self
+    }
+
+    /// Ascending by default.
+    pub fn order(mut self, order: Order) -> Self {
+        if let Ok(query) = &mut self.query {
+            query.order = order;
+        }
+        self
+    }
+
+    /// Keeps only documents that `expression` accepts. Every scanned document is read all the same; an index is
+    /// better where there is one.
+    pub fn filter(mut self, expression: Expression) -> Self {
+        if let Ok(query) = &mut self.query {
+            query.operators.push(Operator::Filter(expression));
+        }
+        self
+    }
+
+    /// Every document.
+    pub fn collect(self) -> Result<Vec<Document<T>>, DatabaseError> {
+        self.tx.collect(&self.query?)?.into_iter().map(Document::from_raw).collect()
+    }
+
+    /// At most `n` documents.
+    pub fn take(self, n: usize) -> Result<Vec<Document<T>>, DatabaseError> {
+        self.tx.take(&self.query?, n)?.into_iter().map(Document::from_raw).collect()
+    }
+
+    /// The first document.
+    pub fn first(self) -> Result<Option<Document<T>>, DatabaseError> {
+        self.tx.take(&self.query?, 1)?.pop().map(Document::from_raw).transpose()
+    }
+
+    /// The only document; an error that names them when there are several.
+    pub fn unique(self) -> Result<Option<Document<T>>, DatabaseError> {
+        self.tx.unique(&self.query?)?.map(Document::from_raw).transpose()
+    }
+
+    /// How many documents there are; reads them all.
+    pub fn count(self) -> Result<usize, DatabaseError> {
+        let mut count = 0;
+        self.tx.scan(&self.query?, |_| {
+            count += 1;
+            std::ops::ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
+    /// One page. A function may read one page in an execution; its borders then stay where they are when the
+    /// query runs again for a subscriber.
+    pub fn paginate(self, options: &PaginationOptions) -> Result<Page<Document<T>>, DatabaseError> {
+        if std::mem::replace(&mut self.journal.used, true) {
+            return Err(QueryError::Pagination(MULTIPLE_PAGINATED.to_string()).into());
+        }
+        let previous = self.journal.previous.as_deref();
+        let page = super::pagination::paginate(self.tx, &self.query?, options, previous)?;
+        self.journal.next = Some(page.continue_cursor.clone());
+        let RawPage { page, is_done, continue_cursor, split_cursor, page_status } = page;
+        Ok(Page {
+            page: page.into_iter().map(Document::from_raw).collect::<Result<_, _>>()?,
+            is_done,
+            continue_cursor,
+            split_cursor: Nullable(split_cursor),
+            page_status: Nullable(page_status.map(|status| status.as_str())),
+        })
+    }
+}
+
+const MULTIPLE_PAGINATED: &str = "This query or mutation function ran multiple paginated queries. Only a single \
+                                  paginated query is supported in each function.";
+
+/// Bounds of an index range.
+pub struct IndexRange {
+    bounds: Result<Vec<Bound>, QueryError>,
+}
+
+impl IndexRange {
+    /// The field equals `value`.
+    pub fn eq(self, field: &str, value: impl Serialize) -> Self {
+        self.bound(BoundKind::Eq, field, value)
+    }
+
+    /// The field comes after `value` in the total order of values.
+    pub fn gt(self, field: &str, value: impl Serialize) -> Self {
+        self.bound(BoundKind::Gt, field, value)
+    }
+
+    /// The field is `value` or comes after it.
+    pub fn gte(self, field: &str, value: impl Serialize) -> Self {
+        self.bound(BoundKind::Gte, field, value)
+    }
+
+    /// The field comes before `value`; so does a missing field.
+    pub fn lt(self, field: &str, value: impl Serialize) -> Self {
+        self.bound(BoundKind::Lt, field, value)
+    }
+
+    /// The field is `value` or comes before it; so does a missing field.
+    pub fn lte(self, field: &str, value: impl Serialize) -> Self {
+        self.bound(BoundKind::Lte, field, value)
+    }
+
+    fn bound(mut self, kind: BoundKind, field: &str, value: impl Serialize) -> Self {
+        let bound = field
+            .parse()
+            .map_err(|_| QueryError::IndexRange(format!("`{field}` is not a field path")))
+            .and_then(|field| match to_value(&value) {
+                Ok(value) => Ok(Bound { kind, field, value: Some(value) }),
+                Err(error) => Err(QueryError::IndexRange(format!("the value compared with \"{field}\": {error}"))),
+            });
+        match (&mut self.bounds, bound) {
+            (Ok(bounds), Ok(bound)) => bounds.push(bound),
+            (Ok(_), Err(error)) => self.bounds = Err(error),
+            (Err(_), _) => {}
+        }
+        self
+    }
+}

@@ -1,0 +1,131 @@
+//! The write log: recent commits in order, as the keys they touched. News of commits reaches the rooms below through
+//! it and through nothing else.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::read_set::ReadSet;
+
+/// One commit's part of the write log.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    /// The commit.
+    pub ts: Timestamp,
+    /// Every index key, old or new, of every document it wrote.
+    pub touched: Arc<[Bytes]>,
+}
+
+/// Recent commits, newest last, bounded in touched keys.
+pub struct WriteLog {
+    state: Mutex<State>,
+    newest: watch::Sender<Timestamp>,
+}
+
+struct State {
+    entries: VecDeque<LogEntry>,
+    /// Keys in `entries`.
+    keys: usize,
+    /// Every commit after this one is in `entries`.
+    complete_after: Timestamp,
+}
+
+/// Touched keys kept: some tens of MiB, seconds of commits at full speed.
+const KEYS_MAX: usize = 1 << 19;
+
+/// What the write log says of a read set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// No commit after the given one touched it.
+    Fresh,
+    /// The first commit that touched it.
+    StaleSince(Timestamp),
+}
+
+impl WriteLog {
+    /// An empty log that starts behind `ts`, the newest durable commit.
+    pub fn new(ts: Timestamp) -> WriteLog {
+        let state = State { entries: VecDeque::new(), keys: 0, complete_after: ts };
+        WriteLog { state: Mutex::new(state), newest: watch::Sender::new(ts) }
+    }
+
+    /// Appends commits that have become durable, in order, and wakes who waits for news.
+    pub(super) fn publish(&self, entries: Vec<LogEntry>, newest: Timestamp) {
+        let mut state = self.state.lock();
+        for entry in entries {
+            state.keys += entry.touched.len();
+            state.entries.push_back(entry);
+        }
+        while state.keys > KEYS_MAX {
+            let Some(oldest) = state.entries.pop_front() else { break };
+            state.keys -= oldest.touched.len();
+            state.complete_after = oldest.ts;
+        }
+        drop(state);
+        self.newest.send_replace(newest);
+    }
+
+    /// The newest durable timestamp, to await changes of.
+    pub fn subscribe(&self) -> watch::Receiver<Timestamp> {
+        self.newest.subscribe()
+    }
+
+    /// The commits after `after`, oldest first; `None` when the log no longer reaches back that far.
+    pub fn since(&self, after: Timestamp) -> Option<Vec<LogEntry>> {
+        let state = self.state.lock();
+        if after < state.complete_after {
+            return None;
+        }
+        let first = state.entries.partition_point(|entry| entry.ts <= after);
+        Some(state.entries.range(first..).cloned().collect())
+    }
+
+    /// Whether a commit after `after` touched `reads`. A log that does not reach back calls it stale.
+    pub fn freshness(&self, reads: &ReadSet, after: Timestamp) -> Freshness {
+        match self.since(after) {
+            None => Freshness::StaleSince(Timestamp(after.0 + 1)),
+            Some(entries) => {
+                let stale = entries.iter().find(|entry| entry.touched.iter().any(|key| reads.contains(key)));
+                stale.map_or(Freshness::Fresh, |entry| Freshness::StaleSince(entry.ts))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::KeyRange;
+
+    fn entry(ts: u64, key: &'static str) -> LogEntry {
+        LogEntry { ts: Timestamp(ts), touched: Arc::from([Bytes::from(key)]) }
+    }
+
+    #[test]
+    fn a_read_set_is_stale_from_the_first_commit_that_touched_it() {
+        let log = WriteLog::new(Timestamp(10));
+        log.publish(vec![entry(11, "a"), entry(12, "b"), entry(13, "b")], Timestamp(13));
+        let mut reads = ReadSet::default();
+        reads.record(KeyRange::point(Bytes::from("b")), 10).unwrap();
+        assert_eq!(log.freshness(&reads, Timestamp(10)), Freshness::StaleSince(Timestamp(12)));
+        assert_eq!(log.freshness(&reads, Timestamp(12)), Freshness::StaleSince(Timestamp(13)));
+        assert_eq!(log.freshness(&reads, Timestamp(13)), Freshness::Fresh);
+        assert_eq!(*log.subscribe().borrow(), Timestamp(13));
+    }
+
+    #[test]
+    fn what_the_log_has_forgotten_counts_as_stale() {
+        let log = WriteLog::new(Timestamp(0));
+        let touched: Arc<[Bytes]> = vec![Bytes::from("k"); KEYS_MAX / 2 + 1].into();
+        for ts in 1..=3 {
+            log.publish(vec![LogEntry { ts: Timestamp(ts), touched: touched.clone() }], Timestamp(ts));
+        }
+        assert!(log.since(Timestamp(0)).is_none());
+        assert_eq!(log.freshness(&ReadSet::default(), Timestamp(0)), Freshness::StaleSince(Timestamp(1)));
+        assert_eq!(log.since(Timestamp(2)).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,123 @@
+//! What actions are given: the other functions, each call its own transaction, and the outside world.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::panic::AssertUnwindSafe;
+use vestibule_schema::convert::{from_value, to_value};
+use vestibule_schema::identity::Identity;
+use vestibule_schema::value::Value;
+
+use super::console::Console;
+use super::error::{Error, Result, SystemError};
+use super::function::{Body, FunctionKind};
+use super::runner::{Call, FunctionOutcome, QueryOutcome, outcome_of, panic_text};
+use super::{Functions, Origin};
+use crate::auth::{Caller, IdentityAccess};
+
+/// What an action is given. It holds no transaction: each call it makes is one of its own.
+#[derive(Clone)]
+pub struct ActionCtx {
+    functions: Arc<Functions>,
+    caller: Caller,
+    console: Arc<Mutex<Console>>,
+}
+
+/// One execution of an action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionRun {
+    /// How it ended.
+    pub outcome: FunctionOutcome,
+    /// What it logged.
+    pub log_lines: Vec<String>,
+}
+
+impl ActionCtx {
+    /// The verified identity of the caller, `None` when nobody is signed in.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        match self.caller.identity() {
+            IdentityAccess::Known(identity) => identity.cloned(),
+            // Actions start behind the gate, so a suspended identity never gets here.
+            IdentityAccess::Suspended => None,
+        }
+    }
+
+    /// Runs a query at the newest commit.
+    pub async fn run_query<R: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> Result<R> {
+        let run = self.functions.query(self.call(path, args)?, None).await.map_err(trouble)?;
+        match run.outcome {
+            QueryOutcome::Done(outcome) => unwrap(outcome),
+            QueryOutcome::Suspended => Err(Error::plain("the caller's identity is not provisioned yet")),
+        }
+    }
+
+    /// Runs a mutation and waits until it is durable.
+    pub async fn run_mutation<R: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> Result<R> {
+        unwrap(self.functions.mutate(self.call(path, args)?).await.map_err(trouble)?.outcome)
+    }
+
+    /// Runs another action.
+    pub async fn run_action<R: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> Result<R> {
+        let call = self.call(path, args)?;
+        // In a box because an action may call itself.
+        let run: super::BoxFuture<_> = {
+            let functions = self.functions.clone();
+            Box::pin(async move { functions.act(call).await })
+        };
+        unwrap(run.await.map_err(trouble)?.outcome)
+    }
+
+    /// Logs a line, as the consoles of queries and mutations do.
+    pub fn console(&self, log: impl FnOnce(&mut Console)) {
+        log(&mut self.console.lock());
+    }
+
+    fn call(&self, path: &str, args: impl Serialize) -> Result<Call> {
+        let path = path.parse().map_err(|_| Error::new(format!("`{path}` is not a function path")))?;
+        let args = match to_value(&args)? {
+            Value::Null => Value::Object(Default::default()),
+            args => args,
+        };
+        Ok(Call { path, args, caller: self.caller.clone(), origin: Origin::Function })
+    }
+}
+
+fn trouble(error: SystemError) -> Error {
+    Error::new(error)
+}
+
+fn unwrap<R: DeserializeOwned>(outcome: FunctionOutcome) -> Result<R> {
+    match outcome {
+        FunctionOutcome::Returned(value) => Ok(from_value(value)?),
+        FunctionOutcome::Threw(thrown) => Err(Error::from_thrown(thrown)),
+    }
+}
+
+/// Runs an action to its end.
+pub(super) async fn run_action(functions: Arc<Functions>, call: Call) -> ActionRun {
+    let console = Arc::new(Mutex::new(Console::default()));
+    let ctx = ActionCtx { functions: functions.clone(), caller: call.caller.clone(), console: console.clone() };
+    let result = start(&functions, ctx, &call).await;
+    let log_lines = std::mem::take(&mut *console.lock()).into_lines();
+    ActionRun { outcome: outcome_of(result), log_lines }
+}
+
+async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Value> {
+    let function = functions.registry.find(FunctionKind::Action, call)?.clone();
+    let environment = functions.database.environment();
+    let bytes_max = environment.limits.args_bytes_max;
+    function.check_args(&call.args, &environment.catalog, bytes_max)?;
+    let Body::Action(body) = &function.body else { unreachable!("the registry was asked for an action") };
+    // The body's first step runs outside its future, so both are guarded.
+    let running = AssertUnwindSafe(async { body(ctx, call.args.clone()).await });
+    let result = running.catch_unwind().await.unwrap_or_else(|panic| {
+        let what = panic_text(&*panic);
+        tracing::error!(path = %function.path, panic = what, "an action panicked");
+        Err(Error::panicked(&function.path, what))
+    })?;
+    function.check_result(&result, &environment.catalog, bytes_max)?;
+    Ok(result)
+}

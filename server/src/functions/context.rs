@@ -1,0 +1,107 @@
+//! What queries and mutations are given: the database, the caller's identity and a console.
+
+use std::sync::Arc;
+
+use vestibule_schema::identity::Identity;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::console::Console;
+use super::error::{Error, Result};
+use crate::auth::{Caller, IdentityAccess};
+use crate::database::{DatabaseReader, DatabaseWriter, Journal, Transaction};
+
+/// What the runner learns from an execution beside its result.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    /// The function looked at the caller's identity, so its result is that identity's own.
+    pub identity: bool,
+    /// It looked while the identity must not be seen yet.
+    pub suspended: bool,
+}
+
+/// The parts that queries and mutations share.
+pub(super) struct Execution<'v> {
+    pub tx: Transaction<'v>,
+    pub caller: Caller,
+    pub console: Console,
+    pub journal: Journal,
+    pub observed: Observed,
+}
+
+impl<'v> Execution<'v> {
+    pub fn new(tx: Transaction<'v>, caller: Caller, journal: Option<String>) -> Self {
+        Execution {
+            tx,
+            caller,
+            console: Console::default(),
+            journal: Journal { previous: journal, ..Journal::default() },
+            observed: Observed::default(),
+        }
+    }
+
+    fn identity(&mut self) -> Result<Option<Arc<Identity>>> {
+        self.observed.identity = true;
+        match self.caller.identity() {
+            IdentityAccess::Known(identity) => Ok(identity.cloned()),
+            IdentityAccess::Suspended => {
+                self.observed.suspended = true;
+                Err(Error::plain("the caller's identity is not provisioned yet"))
+            }
+        }
+    }
+}
+
+/// What a query is given.
+pub struct QueryCtx<'v> {
+    pub(super) execution: Execution<'v>,
+}
+
+impl<'v> QueryCtx<'v> {
+    /// Reads documents.
+    pub fn db(&mut self) -> DatabaseReader<'_, 'v> {
+        DatabaseReader::new(&mut self.execution.tx, &mut self.execution.journal)
+    }
+
+    /// The verified identity of the caller, `None` when nobody is signed in. Results of a query that asks are kept
+    /// apart by identity; results of one that does not are shared by everybody.
+    pub fn identity(&mut self) -> Result<Option<Arc<Identity>>> {
+        self.execution.identity()
+    }
+
+    /// Logs to the client's console in development.
+    pub fn console(&mut self) -> &mut Console {
+        &mut self.execution.console
+    }
+
+    /// The commit that this query sees.
+    pub fn snapshot_ts(&self) -> Timestamp {
+        self.execution.tx.snapshot_ts()
+    }
+}
+
+/// What a mutation is given.
+pub struct MutationCtx<'v> {
+    pub(super) execution: Execution<'v>,
+}
+
+impl<'v> MutationCtx<'v> {
+    /// Reads and writes documents.
+    pub fn db(&mut self) -> DatabaseWriter<'_, 'v> {
+        DatabaseWriter::new(&mut self.execution.tx, &mut self.execution.journal)
+    }
+
+    /// The verified identity of the caller, `None` when nobody is signed in.
+    pub fn identity(&mut self) -> Result<Option<Arc<Identity>>> {
+        self.execution.identity()
+    }
+
+    /// Logs to the client's console in development.
+    pub fn console(&mut self) -> &mut Console {
+        &mut self.execution.console
+    }
+
+    /// The timestamp that the commit will carry.
+    pub fn commit_ts(&self) -> Timestamp {
+        self.execution.tx.commit_ts().unwrap_or(self.execution.tx.snapshot_ts())
+    }
+}

@@ -1,0 +1,137 @@
+//! What a function may fail with, and what its callers learn of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use thiserror::Error as ThisError;
+use vestibule_schema::convert::to_value;
+use vestibule_schema::object;
+use vestibule_schema::value::Value;
+
+use crate::database::{DatabaseError, QueryError, ReadersError};
+use crate::storage::StorageError;
+
+/// What functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error thrown by a function.
+///
+/// Every standard error converts into it with `?` and is told to clients as text in development, and hidden in
+/// production. An [application error](Error::application) carries data that clients always receive.
+pub struct Error {
+    thrown: Thrown,
+}
+
+impl Error {
+    /// An error with data for the client: what other Convex servers call a `ConvexError`. `data` that is not a value
+    /// becomes an ordinary error that says so.
+    pub fn application(data: impl Serialize) -> Error {
+        match to_value(&data) {
+            Ok(data) => Error { thrown: Thrown::application(data) },
+            Err(error) => Error::new(format!("ConvexError with invalid data: {error}")),
+        }
+    }
+
+    /// An ordinary error: its text is for developers.
+    pub fn new(message: impl fmt::Display) -> Error {
+        Error { thrown: Thrown { message: format!("Uncaught Error: {message}"), data: None, is_fault: false } }
+    }
+
+    /// An error of Vestibule's own, whose text is told as it is.
+    pub(crate) fn plain(message: impl fmt::Display) -> Error {
+        Error { thrown: Thrown { message: message.to_string(), data: None, is_fault: false } }
+    }
+
+    /// The error of a function that panicked.
+    pub(crate) fn panicked(path: &impl fmt::Display, panic: &str) -> Error {
+        let message = format!("Uncaught Error: {path} panicked: {panic}");
+        Error { thrown: Thrown { message, data: None, is_fault: true } }
+    }
+
+    /// The data of an application error.
+    pub fn data(&self) -> Option<&Value> {
+        self.thrown.data.as_ref()
+    }
+
+    pub(crate) fn into_thrown(self) -> Thrown {
+        self.thrown
+    }
+
+    pub(crate) fn from_thrown(thrown: Thrown) -> Error {
+        Error { thrown }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.thrown.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.thrown.message)
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        let any: &dyn std::any::Any = &error;
+        if let Some(DatabaseError::Query(QueryError::InvalidCursor { message })) = any.downcast_ref() {
+            // Clients start a pagination again when they see this data, also where the text is redacted.
+            let data = object! { "isConvexSystemError" => true, "paginationError" => "InvalidCursor" };
+            return Error { thrown: Thrown { message: message.to_string(), data: Some(Value::Object(data)), is_fault: false } };
+        }
+        Error::new(error)
+    }
+}
+
+/// What a function threw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thrown {
+    /// The whole text, for developers and the server's log.
+    pub message: String,
+    /// The data of an application error, for clients.
+    pub data: Option<Value>,
+    /// The function broke rather than said no: it panicked.
+    pub is_fault: bool,
+}
+
+impl Thrown {
+    fn application(data: Value) -> Thrown {
+        let shown = match &data {
+            Value::String(text) => text.clone(),
+            other => other.to_json().to_string(),
+        };
+        Thrown { message: format!("Uncaught ConvexError: {shown}"), data: Some(data), is_fault: false }
+    }
+
+    /// The text a client receives: the request id alone where `redacted`, the whole story in development.
+    pub fn client_message(&self, request_id: &str, redacted: bool) -> String {
+        match redacted {
+            true => format!("[Request ID: {request_id}] Server Error"),
+            false => format!("[Request ID: {request_id}] Server Error\n{}\n", self.message),
+        }
+    }
+}
+
+/// The server could not run a function, or cannot say how it ended. Never the function's own doing.
+#[derive(Clone, Debug, ThisError)]
+pub enum SystemError {
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Storage(Arc<StorageError>),
+    /// A mutation left no trace because its batch was not committed.
+    #[error("{0}")]
+    NotCommitted(#[from] crate::database::CommitError),
+    /// The mutation queue is full.
+    #[error("too many mutations are waiting to run")]
+    CommitterFull,
+    /// The query queue is full, or the server is ending.
+    #[error(transparent)]
+    Readers(#[from] ReadersError),
+    /// The server is ending.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}

@@ -1,0 +1,155 @@
+//! Every function of a deployment, by path.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use thiserror::Error as ThisError;
+use vestibule_schema::id::TableNumber;
+use vestibule_schema::path::FunctionPath;
+use vestibule_schema::validator::{TableNames, Validator};
+use vestibule_schema::value::{Value, check_value};
+
+use super::error::{Error, Result};
+use super::function::{Body, Function, FunctionKind, Visibility};
+use super::runner::{Call, Origin};
+
+/// The functions, immutable while the server runs.
+#[derive(Default)]
+pub struct Registry {
+    functions: HashMap<FunctionPath, Arc<Registered>>,
+}
+
+/// A function with everything about it checked.
+pub struct Registered {
+    /// Its path.
+    pub path: FunctionPath,
+    /// Who may call it.
+    pub visibility: Visibility,
+    /// What its arguments must be.
+    pub args: Validator,
+    /// What its result must be, when that is declared.
+    pub returns: Option<Validator>,
+    pub(super) body: Body,
+}
+
+/// A function that cannot be registered.
+#[derive(Debug, ThisError)]
+pub enum RegistryError {
+    #[error("`{0}` is not a function path; write `module:function`, as in `messages:list`")]
+    Path(String),
+    #[error("the function `{0}` is registered twice")]
+    Twice(String),
+    #[error("the arguments of `{path}`: {reason}")]
+    Args { path: String, reason: String },
+}
+
+impl Registry {
+    /// A registry of `functions`.
+    pub fn new(functions: Vec<Function>) -> std::result::Result<Registry, RegistryError> {
+        let mut registry = Registry::default();
+        for function in functions {
+            let path: FunctionPath = function.path.parse().map_err(|_| RegistryError::Path(function.path.clone()))?;
+            let args =
+                function.args.map_err(|reason| RegistryError::Args { path: function.path.clone(), reason })?;
+            let Function { visibility, returns, body, .. } = function;
+            let registered = Arc::new(Registered { path: path.clone(), visibility, args, returns, body });
+            if registry.functions.insert(path, registered).is_some() {
+                return Err(RegistryError::Twice(function.path));
+            }
+        }
+        Ok(registry)
+    }
+
+    /// The function at `path`, whoever calls it.
+    pub fn get(&self, path: &FunctionPath) -> Option<&Arc<Registered>> {
+        self.functions.get(path)
+    }
+
+    /// The function that `call` names, when it is of `kind`.
+    pub fn find(&self, kind: FunctionKind, call: &Call) -> Result<&Arc<Registered>> {
+        let function = self.find_any(call)?;
+        if function.kind() != kind {
+            let (path, wanted, actual) = (&call.path, kind.name(), function.kind().name());
+            return Err(Error::plain(format!("Trying to execute {path} as {wanted}, but it is defined as {actual}.")));
+        }
+        Ok(function)
+    }
+
+    /// The function that `call` names, of whatever kind. Functions that do not exist and functions that the caller
+    /// may not call are refused in the same words.
+    pub fn find_any(&self, call: &Call) -> Result<&Arc<Registered>> {
+        let may_call_internal = call.origin == Origin::Function || call.caller.may_call_internal();
+        self.functions
+            .get(&call.path)
+            .filter(|function| function.visibility == Visibility::Public || may_call_internal)
+            .ok_or_else(|| Error::plain(format!("Could not find public function for '{}'.", call.path)))
+    }
+}
+
+impl Registered {
+    /// Its kind.
+    pub fn kind(&self) -> FunctionKind {
+        match self.body {
+            Body::Query(_) => FunctionKind::Query,
+            Body::Mutation(_) => FunctionKind::Mutation,
+            Body::Action(_) => FunctionKind::Action,
+        }
+    }
+
+    /// Whether it can be called with no arguments at all.
+    pub fn takes_no_arguments(&self) -> bool {
+        let nothing = Value::Object(Default::default());
+        self.args.check(&nothing, &NoTables).is_ok()
+    }
+
+    /// Checks what a client or another function passes.
+    pub(super) fn check_args(&self, args: &Value, tables: &dyn TableNames, bytes_max: usize) -> Result<()> {
+        let size = args.size();
+        if size > bytes_max {
+            let (actual, limit) = (mebibytes(size), mebibytes(bytes_max));
+            let path = &self.path;
+            return Err(Error::plain(format!(
+                "Arguments for {path} are too large (actual: {actual} MiB, limit: {limit} MiB)"
+            )));
+        }
+        check_value(args).map_err(|error| Error::plain(format!("Invalid arguments for {}: {error}", self.path)))?;
+        self.args.check(args, tables).map_err(|error| Error::plain(format!("ArgumentValidationError: {error}")))
+    }
+
+    /// Checks what the function returned.
+    pub(super) fn check_result(&self, value: &Value, tables: &dyn TableNames, bytes_max: usize) -> Result<()> {
+        let path = &self.path;
+        check_value(value)
+            .map_err(|error| Error::plain(format!("Function {path} return value invalid: {error}")))?;
+        let size = value.size();
+        if size > bytes_max {
+            let (actual, limit) = (mebibytes(size), mebibytes(bytes_max));
+            return Err(Error::plain(format!(
+                "Function {path} return value is too large (actual: {actual} MiB, limit: {limit} MiB)"
+            )));
+        }
+        match &self.returns {
+            Some(returns) => returns
+                .check(value, tables)
+                .map_err(|error| Error::plain(format!("ReturnsValidationError: {error}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn mebibytes(bytes: usize) -> usize {
+    bytes.div_ceil(1 << 20)
+}
+
+/// An empty object holds no ids, so no table is ever looked up.
+struct NoTables;
+
+impl TableNames for NoTables {
+    fn table_number(&self, _: &str) -> Option<TableNumber> {
+        None
+    }
+
+    fn table_name(&self, _: TableNumber) -> Option<&str> {
+        None
+    }
+}

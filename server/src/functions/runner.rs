@@ -1,0 +1,283 @@
+//! Runs functions: looks them up, checks arguments and results, catches panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use vestibule_schema::path::FunctionPath;
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::Value;
+
+use super::context::{Execution, MutationCtx, QueryCtx};
+use super::error::{Error, Result, SystemError, Thrown};
+use super::function::{Body, FunctionKind};
+use super::Functions;
+use super::registry::{Registered, Registry};
+use crate::auth::Caller;
+use crate::database::{
+    CommitError, Committed, Environment, Mutation, ReadSet, Recorded, RecordedAnswer, SessionRequest, Transaction,
+    Verdict,
+};
+use crate::storage::ReadView;
+
+/// A call: what to run, with what, as whom.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The function.
+    pub path: FunctionPath,
+    /// Its arguments.
+    pub args: Value,
+    /// Whom it runs as.
+    pub caller: Caller,
+    /// Where the call comes from.
+    pub origin: Origin,
+}
+
+/// Where a call comes from: functions may call internal functions, clients may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client, over whatever transport.
+    Client,
+    /// Another function, or the server itself.
+    Function,
+}
+
+/// How a function ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FunctionOutcome {
+    /// It returned a value.
+    Returned(Value),
+    /// It threw, or could not be called as asked.
+    Threw(Thrown),
+}
+
+/// How a query ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryOutcome {
+    /// It ran to its end.
+    Done(FunctionOutcome),
+    /// It asked for an identity that must not be seen yet.
+    Suspended,
+}
+
+/// One execution of a query.
+#[derive(Clone, Debug)]
+pub struct QueryRun {
+    /// How it ended.
+    pub outcome: QueryOutcome,
+    /// What it logged.
+    pub log_lines: Vec<String>,
+    /// What it read.
+    pub reads: ReadSet,
+    /// Whether it looked at the caller's identity.
+    pub observed_identity: bool,
+    /// Where its paginated read ended.
+    pub journal: Option<String>,
+    /// The commit it saw.
+    pub ts: Timestamp,
+}
+
+/// One execution of a mutation whose outcome is certain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MutationRun {
+    /// How it ended. Only a returned value was committed.
+    pub outcome: FunctionOutcome,
+    /// What it logged.
+    pub log_lines: Vec<String>,
+    /// Its commit; of a mutation that was sent again, that of its first run.
+    pub ts: Timestamp,
+}
+
+/// Runs a query on `view`. An error is the server's trouble, never the function's.
+pub fn run_query(
+    registry: &Registry,
+    environment: &Environment,
+    view: &dyn ReadView,
+    call: &Call,
+    journal: Option<String>,
+) -> std::result::Result<QueryRun, SystemError> {
+    let tx = Transaction::read_only(view, environment);
+    let ts = tx.snapshot_ts();
+    let mut ctx = QueryCtx { execution: Execution::new(tx, call.caller.clone(), journal) };
+    let result = registry.find(FunctionKind::Query, call).and_then(|function| {
+        let Body::Query(body) = &function.body else { unreachable!("the registry was asked for a query") };
+        checked(function, environment, &call.args, || body(&mut ctx, call.args.clone()))
+    });
+    let mut execution = ctx.execution;
+    if let Some(failure) = execution.tx.storage_failure() {
+        return Err(SystemError::Storage(failure.clone()));
+    }
+    let outcome = match execution.observed.suspended {
+        true => QueryOutcome::Suspended,
+        false => QueryOutcome::Done(outcome_of(result)),
+    };
+    Ok(QueryRun {
+        outcome,
+        log_lines: execution.console.into_lines(),
+        reads: execution.tx.take_reads(),
+        observed_identity: execution.observed.identity,
+        journal: execution.journal.next,
+        ts,
+    })
+}
+
+/// Runs a mutation's body on a snapshot where it cannot write. `None` when it would have to.
+pub fn run_mutation_without_writing(
+    registry: &Registry,
+    environment: &Environment,
+    view: &dyn ReadView,
+    call: &Call,
+) -> std::result::Result<Option<QueryRun>, SystemError> {
+    let tx = Transaction::read_only(view, environment);
+    let ts = tx.snapshot_ts();
+    let MutationBodyRun { result, mut tx, log_lines, observed_identity } =
+        run_mutation_body(registry, environment, tx, call);
+    if let Some(failure) = tx.storage_failure() {
+        return Err(SystemError::Storage(failure.clone()));
+    }
+    if tx.refused_a_write() {
+        return Ok(None);
+    }
+    let outcome = QueryOutcome::Done(outcome_of(result));
+    Ok(Some(QueryRun { outcome, log_lines, reads: tx.take_reads(), observed_identity, journal: None, ts }))
+}
+
+struct MutationBodyRun<'v> {
+    result: Result<Value>,
+    tx: Transaction<'v>,
+    log_lines: Vec<String>,
+    observed_identity: bool,
+}
+
+fn run_mutation_body<'v>(
+    registry: &Registry,
+    environment: &Environment,
+    tx: Transaction<'v>,
+    call: &Call,
+) -> MutationBodyRun<'v> {
+    let mut ctx = MutationCtx { execution: Execution::new(tx, call.caller.clone(), None) };
+    let result = registry.find(FunctionKind::Mutation, call).and_then(|function| {
+        let Body::Mutation(body) = &function.body else { unreachable!("the registry was asked for a mutation") };
+        checked(function, environment, &call.args, || body(&mut ctx, call.args.clone()))
+    });
+    let Execution { tx, console, observed, .. } = ctx.execution;
+    MutationBodyRun { result, tx, log_lines: console.into_lines(), observed_identity: observed.identity }
+}
+
+/// Checks arguments, runs `body`, checks the result. A panic becomes an error of this call alone.
+fn checked(
+    function: &Registered,
+    environment: &Environment,
+    args: &Value,
+    body: impl FnOnce() -> Result<Value>,
+) -> Result<Value> {
+    let bytes_max = environment.limits.args_bytes_max;
+    function.check_args(args, &environment.catalog, bytes_max)?;
+    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let what = panic_text(&*panic);
+        tracing::error!(path = %function.path, panic = what, "a function panicked");
+        Err(Error::panicked(&function.path, what))
+    })?;
+    function.check_result(&result, &environment.catalog, bytes_max)?;
+    Ok(result)
+}
+
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+pub(super) fn outcome_of(result: Result<Value>) -> FunctionOutcome {
+    match result {
+        Ok(value) => FunctionOutcome::Returned(value),
+        Err(error) => FunctionOutcome::Threw(error.into_thrown()),
+    }
+}
+
+/// What a mutation's caller is told, once its outcome is certain.
+pub type OnFinish = Box<dyn FnOnce(std::result::Result<MutationRun, SystemError>) + Send>;
+
+/// A mutation on its way through the committer.
+pub(super) struct QueuedMutation {
+    functions: Arc<Functions>,
+    call: Call,
+    /// Makes it harmless to send again; `None` for calls that nobody sends twice.
+    session_request: Option<SessionRequest>,
+    ran: Option<std::result::Result<MutationRun, SystemError>>,
+    on_finish: OnFinish,
+}
+
+impl QueuedMutation {
+    pub fn new(
+        functions: Arc<Functions>,
+        call: Call,
+        session_request: Option<SessionRequest>,
+        on_finish: OnFinish,
+    ) -> QueuedMutation {
+        QueuedMutation { functions, call, session_request, ran: None, on_finish }
+    }
+
+    /// The answer of an earlier run, when there was one.
+    fn recall(&self, tx: &mut Transaction<'_>) -> Option<std::result::Result<MutationRun, SystemError>> {
+        let recorded = match self.session_request.as_ref()?.find(tx) {
+            Ok(recorded) => recorded,
+            Err(error) => return Some(Err(storage_trouble(error))),
+        };
+        match recorded {
+            Recorded::Nothing => None,
+            Recorded::Answer(RecordedAnswer { ts, value, log_lines }) => {
+                Some(Ok(MutationRun { outcome: FunctionOutcome::Returned(value), log_lines, ts }))
+            }
+            Recorded::OtherIdentity => {
+                let error = Error::plain("This request was already made in this session by another identity.");
+                let outcome = FunctionOutcome::Threw(error.into_thrown());
+                Some(Ok(MutationRun { outcome, log_lines: Vec::new(), ts: tx.snapshot_ts() }))
+            }
+        }
+    }
+}
+
+fn storage_trouble(error: crate::database::DatabaseError) -> SystemError {
+    match error {
+        crate::database::DatabaseError::Storage(error) => SystemError::Storage(error),
+        crate::database::DatabaseError::Query(error) => {
+            unreachable!("bookkeeping is not charged to the function and cannot be refused: {error}")
+        }
+    }
+}
+
+impl Mutation for QueuedMutation {
+    fn run<'v>(&mut self, mut tx: Transaction<'v>) -> (Transaction<'v>, Verdict) {
+        if let Some(recalled) = self.recall(&mut tx) {
+            self.ran = Some(recalled);
+            return (tx, Verdict::Abort);
+        }
+        let ts = tx.commit_ts().unwrap_or(tx.snapshot_ts());
+        let MutationBodyRun { result, mut tx, log_lines, .. } =
+            run_mutation_body(&self.functions.registry, self.functions.database.environment(), tx, &self.call);
+        if let Some(failure) = tx.storage_failure() {
+            self.ran = Some(Err(SystemError::Storage(failure.clone())));
+            return (tx, Verdict::Abort);
+        }
+        let outcome = outcome_of(result);
+        let verdict = match &outcome {
+            FunctionOutcome::Threw(_) => Verdict::Abort,
+            FunctionOutcome::Returned(value) => {
+                if let Some(request) = &self.session_request {
+                    let answer = RecordedAnswer { ts, value: value.clone(), log_lines: log_lines.clone() };
+                    request.record(&mut tx, &answer);
+                }
+                Verdict::Commit
+            }
+        };
+        self.ran = Some(Ok(MutationRun { outcome, log_lines, ts }));
+        (tx, verdict)
+    }
+
+    fn finish(self: Box<Self>, outcome: std::result::Result<Committed, CommitError>) {
+        let ran = self.ran.unwrap_or(Err(SystemError::ShuttingDown));
+        (self.on_finish)(match outcome {
+            Ok(_) => ran,
+            Err(error) => Err(error.into()),
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! What happens around every request: its id, its client's age, its time, its panics, its counters.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use super::Http;
+use super::client_version::ClientVersion;
+use super::cors::Cors;
+use super::respond::WireError;
+
+const REQUEST_ID_HEADER: &str = "convex-request-id";
+/// Longest request id that a client may choose, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+/// The label of requests that no route takes.
+const NO_ROUTE: &str = "none";
+
+/// What is known about a request before its route sees it.
+#[derive(Clone)]
+pub(super) struct Asked {
+    /// Names this request in errors and logs.
+    pub request_id: Arc<str>,
+    /// Who sent it.
+    pub client: ClientVersion,
+}
+
+/// Runs one request.
+pub(super) async fn around(State(http): State<Arc<Http>>, request: Request, next: Next) -> Response {
+    let clock = &http.clock;
+    let (began, _in_flight) = (clock.elapsed(), http.metrics.request_began());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let cors = Cors::of(&http.options, request.method(), request.headers());
+    let mut response = match cors.is_preflight() {
+        true => StatusCode::OK.into_response(),
+        false => answer(&http, route, request, next).await,
+    };
+    cors.mark(response.headers_mut());
+    http.metrics.request_ended(route, response.status().as_u16(), clock.elapsed().saturating_sub(began));
+    response
+}
+
+/// Runs a request that is no preflight.
+async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> Response {
+    let asked = match asked(request.headers()) {
+        Ok(asked) => asked,
+        Err(error) => return error.into_response(),
+    };
+    let client = asked.client.clone();
+    let span = tracing::debug_span!("request", method = %request.method(), route, request_id = %asked.request_id);
+    request.extensions_mut().insert(asked);
+    let running = async {
+        match client.check_supported() {
+            Ok(()) => guarded(http, request, next).await,
+            Err(error) => error.into_response(),
+        }
+    };
+    let mut response = running.instrument(span).await;
+    client.mark(response.headers_mut());
+    response
+}
+
+/// Runs the route, within its time. A panic ends this request alone.
+async fn guarded(http: &Http, request: Request, next: Next) -> Response {
+    let running = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(http.options.request_timeout, running).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            // The panic hook has said where.
+            tracing::error!("a request panicked");
+            http.metrics.panicked();
+            WireError::internal().into_response()
+        }
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
+
+fn asked(headers: &HeaderMap) -> Result<Asked, WireError> {
+    Ok(Asked { request_id: request_id(headers)?, client: ClientVersion::of(headers)? })
+}
+
+/// The id that the client chose, or one of 8 random bytes.
+fn request_id(headers: &HeaderMap) -> Result<Arc<str>, WireError> {
+    let Some(header) = headers.get(REQUEST_ID_HEADER) else {
+        return Ok(HEXLOWER.encode(&rand::random::<[u8; 8]>()).into());
+    };
+    let is_fine = |text: &&str| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    header.to_str().ok().filter(is_fine).map(Arc::from).ok_or_else(|| {
+        let message = format!(
+            "A request id is made of 1 to {REQUEST_ID_BYTES_MAX} letters, digits, hyphens and underscores."
+        );
+        WireError::bad_request("InvalidRequestId", message)
+    })
+}
+
+/// Takes doubled slashes from the front of the path: clients join an address that ends in one with a path that begins
+/// with one.
+pub(super) async fn single_leading_slash(mut request: Request) -> Request {
+    if request.uri().path().starts_with("//") {
+        let path = format!("/{}", request.uri().path().trim_start_matches('/'));
+        let path_and_query = match request.uri().query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        // What was a valid path stays one without its first slashes.
+        if let Ok(uri) = path_and_query.parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}

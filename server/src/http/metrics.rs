@@ -1,0 +1,90 @@
+//! What the HTTP room counts.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    route: String,
+    status: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+/// The room's counters. Routes are labelled by their pattern, so their number is bounded.
+pub(super) struct HttpMetrics {
+    requests: Family<Ended, Counter>,
+    durations: Family<Route, Histogram>,
+    in_flight: Gauge,
+    connections: Gauge,
+    refused_connections: Counter,
+    panics: Counter,
+}
+
+/// Counts something while it exists.
+pub(super) struct Counted(Gauge);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl HttpMetrics {
+    /// Counters, registered under `http_*`.
+    pub fn register(registry: &mut Registry) -> HttpMetrics {
+        let metrics = HttpMetrics {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_1, 2.0, 20))),
+            in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            refused_connections: Counter::default(),
+            panics: Counter::default(),
+        };
+        let http = registry.sub_registry_with_prefix("http");
+        http.register("requests", "Requests answered, by route and status", metrics.requests.clone());
+        http.register("request_seconds", "Time from a request's header to its answer", metrics.durations.clone());
+        http.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
+        http.register("connections", "Open connections, sockets included", metrics.connections.clone());
+        let refused = metrics.refused_connections.clone();
+        http.register("refused_connections", "Connections refused because too many are open", refused);
+        http.register("panics", "Requests that ended in a panic", metrics.panics.clone());
+        metrics
+    }
+
+    pub fn request_began(&self) -> Counted {
+        count(&self.in_flight)
+    }
+
+    pub fn request_ended(&self, route: &str, status: u16, time: Duration) {
+        let route = route.to_string();
+        self.durations.get_or_create(&Route { route: route.clone() }).observe(time.as_secs_f64());
+        self.requests.get_or_create(&Ended { route, status: status.into() }).inc();
+    }
+
+    pub fn connected(&self) -> Counted {
+        count(&self.connections)
+    }
+
+    pub fn refused_connection(&self) {
+        self.refused_connections.inc();
+    }
+
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+}
+
+fn count(gauge: &Gauge) -> Counted {
+    gauge.inc();
+    Counted(gauge.clone())
+}

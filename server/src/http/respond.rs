@@ -1,0 +1,296 @@
+//! Where what goes wrong inside becomes what is said outside. The inside is logged, the outside is sent.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use vestibule_schema::value::Value;
+use vestibule_schema::{JsonFormat, object};
+
+use crate::auth::{AdminKeyError, AuthError, AuthorizationError, DevIssuerError, DevRefused, VerifyError};
+use crate::database::{CommitError, LeaseError, ReadersError};
+use crate::functions::{FunctionOutcome, SystemError, Thrown};
+use crate::provisioning::Unprovisioned;
+
+/// A request that is refused as a whole: `{"code": …, "message": …}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WireError {
+    pub status: StatusCode,
+    /// What programs go by.
+    pub code: &'static str,
+    /// What people read.
+    pub message: String,
+}
+
+/// Why credentials give no caller.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum NoCaller {
+    /// The request is refused.
+    Refused(WireError),
+    /// The app refused the identity. A function call is answered as if its function had thrown this, so that clients
+    /// find the data where they look for it.
+    NotProvisioned(Thrown),
+}
+
+impl WireError {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> WireError {
+        WireError { status, code, message: message.into() }
+    }
+
+    pub fn bad_request(code: &'static str, message: impl Into<String>) -> WireError {
+        WireError::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// A body that is not what the route reads.
+    pub fn bad_body(message: impl Into<String>) -> WireError {
+        WireError::bad_request("BadJsonBody", message)
+    }
+
+    pub fn not_found() -> WireError {
+        WireError::new(StatusCode::NOT_FOUND, "NotFound", "There is nothing at this address.")
+    }
+
+    pub fn method_not_allowed() -> WireError {
+        let message = "This address is not asked with this method.";
+        WireError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+    }
+
+    /// More is asked of the server at once than it takes.
+    pub fn too_many_requests() -> WireError {
+        let message = "Too many requests are running: try again in a moment.";
+        WireError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyConcurrentRequests", message)
+    }
+
+    /// A bug of ours. What is wrong has been logged.
+    pub fn internal() -> WireError {
+        let message = "Your request couldn't be completed. Try again later.";
+        WireError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
+    }
+
+    fn unavailable(code: &'static str, message: impl Into<String>) -> WireError {
+        WireError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+    }
+
+    fn overloaded() -> WireError {
+        WireError::unavailable("TooManyConcurrentRequests", "The server is overloaded: try again in a moment.")
+    }
+
+    fn shutting_down() -> WireError {
+        WireError::unavailable("ShuttingDown", "The server is shutting down: try again in a moment.")
+    }
+
+    /// No room for one more socket.
+    pub fn too_many_connections() -> WireError {
+        WireError::unavailable("TooManyConnections", "There is no room for another connection: try again in a moment.")
+    }
+}
+
+impl IntoResponse for WireError {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({ "code": self.code, "message": self.message });
+        json(self.status, body.to_string())
+    }
+}
+
+/// An answer in JSON.
+pub(super) fn json(status: StatusCode, body: String) -> Response {
+    with_type(status, "application/json", Body::from(body))
+}
+
+/// An answer in plain text.
+pub(super) fn text(body: impl Into<Body>) -> Response {
+    with_type(StatusCode::OK, "text/plain; charset=utf-8", body.into())
+}
+
+pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// What the server could not do for a function call.
+pub(super) fn system(error: &SystemError) -> WireError {
+    match error {
+        SystemError::Storage(error) => {
+            tracing::error!(%error, "the store failed under a request");
+            WireError::internal()
+        }
+        SystemError::NotCommitted(CommitError::NotCommitted(error)) => {
+            tracing::error!(%error, "a mutation was not committed");
+            WireError::unavailable("NotCommitted", "The mutation was not committed and has no effect.")
+        }
+        SystemError::CommitterFull => {
+            tracing::warn!("a mutation was refused: the queue is full");
+            WireError::overloaded()
+        }
+        SystemError::Readers(ReadersError::QueueFull) => {
+            tracing::warn!("a query was refused: the queue is full");
+            WireError::overloaded()
+        }
+        SystemError::NotCommitted(CommitError::ShuttingDown)
+        | SystemError::Readers(ReadersError::Closed)
+        | SystemError::ShuttingDown => WireError::shutting_down(),
+    }
+}
+
+/// An `Authorization` header that cannot be read.
+pub(super) fn authorization(error: AuthorizationError) -> WireError {
+    WireError::bad_request(error.code(), error.to_string())
+}
+
+/// Credentials that prove nothing.
+pub(super) fn credentials(error: &VerifyError, redact: bool) -> WireError {
+    match error {
+        VerifyError::Token(error) => token(error, redact),
+        VerifyError::AdminKey(error) => admin_key(error),
+    }
+}
+
+pub(super) fn token(error: &AuthError, redact: bool) -> WireError {
+    let status = match error {
+        AuthError::Malformed(_) | AuthError::NoProvider { .. } | AuthError::Rejected { .. } | AuthError::Expired => {
+            tracing::debug!(code = error.code(), "an auth token was refused");
+            StatusCode::UNAUTHORIZED
+        }
+        AuthError::ProviderUnavailable { .. } => {
+            tracing::warn!(%error, "an auth token could not be checked");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    let message = if redact { error.redacted_message() } else { error.message() };
+    WireError::new(status, error.code(), message)
+}
+
+pub(super) fn admin_key(error: &AdminKeyError) -> WireError {
+    let status = match error {
+        AdminKeyError::Invalid | AdminKeyError::Expired | AdminKeyError::Revoked => StatusCode::UNAUTHORIZED,
+        AdminKeyError::ActingAs { .. } => StatusCode::BAD_REQUEST,
+        AdminKeyError::NotAdmin => StatusCode::FORBIDDEN,
+    };
+    tracing::debug!(code = error.code(), "an admin key was refused");
+    WireError::new(status, error.code(), error.to_string())
+}
+
+/// An identity that was not let in. The gate has logged it.
+pub(super) fn unprovisioned(error: Unprovisioned) -> NoCaller {
+    match error {
+        Unprovisioned::Refused(thrown) => NoCaller::NotProvisioned(not_provisioned(thrown)),
+        Unprovisioned::Failed { .. } => {
+            let message = "The user could not be provisioned: try again in a moment.";
+            NoCaller::Refused(WireError::unavailable("ProvisioningFailed", message))
+        }
+    }
+}
+
+/// What a call is answered whose identity the provisioning function refused: an application error that holds the data
+/// of that function's own.
+fn not_provisioned(thrown: Thrown) -> Thrown {
+    let message = "The call did not run: the user was not provisioned (refused).".to_string();
+    let data = object! {
+        "code" => "NotProvisioned",
+        "reason" => "refused",
+        "data" => thrown.data.unwrap_or(Value::Null),
+    };
+    Thrown { message, data: Some(Value::Object(data)), is_fault: false }
+}
+
+/// A timestamp that cannot be read at.
+pub(super) fn lease(error: &LeaseError) -> WireError {
+    match error {
+        LeaseError::Future(_) => {
+            tracing::debug!(%error, "a query was refused");
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            WireError::new(status, "InternalServerError", error.to_string())
+        }
+        LeaseError::OutOfRetention(_) => WireError::unavailable("OutOfRetention", error.to_string()),
+        LeaseError::Full => {
+            tracing::warn!(%error, "a timestamp was refused");
+            WireError::overloaded()
+        }
+        LeaseError::Storage(error) => {
+            tracing::error!(%error, "the store failed under a request");
+            WireError::internal()
+        }
+    }
+}
+
+/// A query at a timestamp from before the identity's provisioning: its user may be missing there.
+pub(super) fn before_provisioning() -> WireError {
+    let message = "The timestamp is older than the caller's provisioning: ask for a new one.";
+    WireError::unavailable("OutOfRetention", message)
+}
+
+/// A development token that is not made.
+pub(super) fn dev_token(error: &DevIssuerError) -> WireError {
+    match error {
+        DevIssuerError::Field { .. } | DevIssuerError::Lifetime => {
+            WireError::bad_request("BadTokenRequest", error.to_string())
+        }
+        DevIssuerError::KeyFile(_) | DevIssuerError::Key(_) => {
+            tracing::error!(%error, "the development issuer failed");
+            WireError::internal()
+        }
+    }
+}
+
+/// A page that must not get development tokens.
+pub(super) fn dev_refused(error: &DevRefused) -> WireError {
+    WireError::new(StatusCode::FORBIDDEN, "DevIssuerRefused", error.to_string())
+}
+
+/// How the outcome of a function is written.
+#[derive(Clone, Copy)]
+pub(super) struct Writing<'a> {
+    pub format: JsonFormat,
+    pub request_id: &'a str,
+    pub redact: bool,
+}
+
+impl Writing<'_> {
+    /// Appends the outcome of a function as clients read it.
+    pub fn write(&self, outcome: &FunctionOutcome, log_lines: &[String], out: &mut String) {
+        match outcome {
+            FunctionOutcome::Returned(value) => {
+                out.push_str(r#"{"status":"success","value":"#);
+                self.write_value(value, out);
+            }
+            FunctionOutcome::Threw(thrown) => {
+                out.push_str(r#"{"status":"error","errorMessage":"#);
+                write_text(&thrown.client_message(self.request_id, self.redact), out);
+                if let Some(data) = &thrown.data {
+                    out.push_str(r#","errorData":"#);
+                    self.write_value(data, out);
+                }
+            }
+        }
+        if !self.redact && !log_lines.is_empty() {
+            out.push_str(r#","logLines":["#);
+            for (position, line) in log_lines.iter().enumerate() {
+                if position > 0 {
+                    out.push(',');
+                }
+                write_text(line, out);
+            }
+            out.push(']');
+        }
+        out.push('}');
+    }
+
+    /// The whole answer of a route that runs one function.
+    pub fn answer(&self, outcome: &FunctionOutcome, log_lines: &[String]) -> Response {
+        let mut body = String::new();
+        self.write(outcome, log_lines, &mut body);
+        json(StatusCode::OK, body)
+    }
+
+    fn write_value(&self, value: &Value, out: &mut String) {
+        match self.format {
+            JsonFormat::Encoded => value.write_json(out),
+            JsonFormat::Clean | JsonFormat::Export => out.push_str(&value.to_format(self.format).to_string()),
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
+}

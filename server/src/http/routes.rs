@@ -1,0 +1,115 @@
+//! Every route on one page.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn_with_state, map_request};
+use axum::routing::{MethodRouter, get, post};
+
+use super::around::{around, single_leading_slash};
+use super::respond::WireError;
+use super::{Http, calls, dev, health, open_api, site, snapshots, upgrade};
+use crate::auth::dev_issuer::DEV_JWKS_PATH;
+
+/// A route, and what a reader of the API is told about it.
+pub(super) struct Route {
+    /// In lower case, as the API's description spells it.
+    pub method: &'static str,
+    pub path: &'static str,
+    pub role: Role,
+    pub takes: Takes,
+    pub summary: &'static str,
+    handler: fn() -> MethodRouter<Arc<Http>>,
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Anybody; credentials are not looked at.
+    Anyone,
+    /// Anybody; credentials say whom the function runs as.
+    Caller,
+    /// The holder of an admin key.
+    Admin,
+    /// Programs and pages of this machine, in development.
+    ThisMachine,
+}
+
+/// What is asked and answered, for the description of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// A function's path and arguments; its outcome.
+    Call,
+    /// The same in the address.
+    CallInAddress,
+    /// Arguments; the outcome of the function in the address.
+    Run,
+    /// A function's path, arguments and a timestamp; its outcome.
+    CallAt,
+    /// Several calls; their outcomes.
+    Batch,
+    /// Nothing; a timestamp.
+    Timestamp,
+    /// Something the description does not cover.
+    Other,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:expr, $role:ident, $takes:ident, $handler:path, $summary:literal;)*) => {
+        &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            role: Role::$role,
+            takes: Takes::$takes,
+            summary: $summary,
+            handler: || $method($handler),
+        }),*]
+    };
+}
+
+/// The routes.
+#[rustfmt::skip]
+pub(super) const ROUTES: &[Route] = routes![
+    // Functions
+    post "/api/query",                        Caller,      Call,          calls::query,            "Run a query at the newest commit.";
+    get  "/api/query",                        Caller,      CallInAddress, calls::query_by_address, "Run a query at the newest commit.";
+    post "/api/mutation",                     Caller,      Call,          calls::mutation,         "Run a mutation.";
+    post "/api/action",                       Caller,      Call,          calls::action,           "Run an action.";
+    post "/api/run/{*path}",                  Caller,      Run,           calls::run,              "Run the function at module/…/name, whatever its kind.";
+    post "/api/function",                     Admin,       Call,          calls::function,         "Run a function, internal ones included, whatever its kind.";
+    post "/api/query_ts",                     Anyone,      Timestamp,     snapshots::query_ts,     "The newest commit's timestamp, readable for 30 seconds.";
+    post "/api/query_at_ts",                  Caller,      CallAt,        snapshots::query_at_ts,  "Run a query at a timestamp that query_ts gave.";
+    post "/api/query_batch",                  Caller,      Batch,         snapshots::query_batch,  "Run several queries at one commit.";
+    // Sockets
+    get  "/api/sync",                         Anyone,      Other,         upgrade::sync,           "Open a WebSocket; the client says its version in a header.";
+    get  "/api/{version}/sync",               Anyone,      Other,         upgrade::versioned_sync, "Open a WebSocket; the client says its version in the address.";
+    // The deployment
+    get  "/",                                 Anyone,      Other,         site::start_page,        "The site, or a line that says that the server runs.";
+    get  "/version",                          Anyone,      Other,         health::version,         "The server's version.";
+    get  "/instance_version",                 Anyone,      Other,         health::version,         "The server's version.";
+    get  "/instance_name",                    Anyone,      Other,         health::instance_name,   "The deployment's name.";
+    get  "/healthz",                          Anyone,      Other,         health::healthz,         "Whether the deployment works.";
+    get  "/metrics",                          Anyone,      Other,         health::metrics,         "Metrics as OpenMetrics text.";
+    post "/echo",                             Anyone,      Other,         health::echo,            "The body, as it came.";
+    get  "/api/public_openapi.json",          Anyone,      Other,         open_api::public,        "This description.";
+    get  "/api/check_admin_key",              Admin,       Other,         health::check_admin_key, "Whether an admin key is good.";
+    post "/api/debug_event",                  Anyone,      Other,         health::debug_event,     "Telemetry of clients, taken and forgotten.";
+    // The development issuer
+    post "/dev/token",                        ThisMachine, Other,         dev::token,              "A token for whoever is asked for.";
+    get  "/.well-known/openid-configuration", Anyone,      Other,         dev::discovery,          "The development issuer's description.";
+    get  DEV_JWKS_PATH,                       Anyone,      Other,         dev::keys,               "The development issuer's keys.";
+];
+
+/// The routes at work, with what is around them.
+pub(super) fn router(http: Arc<Http>) -> Router {
+    let unrouted: Router<Arc<Http>> = Router::new();
+    let routes = ROUTES
+        .iter()
+        .fold(unrouted, |router, route| router.route(route.path, (route.handler)()))
+        .fallback(site::file)
+        .method_not_allowed_fallback(async || WireError::method_not_allowed())
+        .layer(from_fn_with_state(http.clone(), around))
+        .with_state(http);
+    // Paths are put in order before they are matched.
+    Router::new().fallback_service(routes).layer(map_request(single_leading_slash))
+}

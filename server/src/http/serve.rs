@@ -1,0 +1,174 @@
+//! The listener and the life of a connection.
+//!
+//! A connection's task ends with its peer, with a header that does not arrive in time, with a write that nobody takes,
+//! or with the server. The server waits for what is under way, for a bounded time, and drops the rest.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::metrics::Counted;
+use super::pace::Pace;
+use super::routes;
+use super::stall::StallGuard;
+use super::{Http, HttpOptions};
+
+/// Bytes that the system holds of what is written to one connection: what a peer does not take must not pile up
+/// outside of every bound.
+pub const SEND_BUFFER_BYTES: u32 = 64 << 10;
+/// Connections that the system may hold before they are accepted.
+const BACKLOG: u32 = 1_024;
+/// Bytes read ahead on a connection. A header that does not end within them is too long.
+const READ_BUFFER_BYTES: usize = 64 << 10;
+/// How long accepting rests when the system refuses, for want of files as a rule.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// The answer on a connection too many, which is closed without being read.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/json\r\n\
+    connection: close\r\n\
+    content-length: 80\r\n\
+    \r\n\
+    {\"code\":\"TooManyConnections\",\"message\":\"There is no room for another connection\"}";
+
+/// A connection that counts as open. Whoever holds one keeps it counted.
+#[derive(Clone)]
+pub(super) struct OpenConnection {
+    _held: Arc<(OwnedSemaphorePermit, Counted)>,
+}
+
+/// Listens on `address`, with the buffers that the bounds of a connection assume.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl Http {
+    /// Accepts connections until `shutdown`. Then the listener closes, idle connections are closed, and requests and
+    /// sockets under way have [`HttpOptions::drain_timeout`] to end; what is left is dropped. Called once.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+        let router = routes::router(self.clone());
+        let room = Arc::new(Semaphore::new(self.options.connections_max.min(Semaphore::MAX_PERMITS)));
+        let mut pace = Pace::new(self.options.connects_per_second_max);
+        let accepting = async {
+            loop {
+                pace.turn().await;
+                match listener.accept().await {
+                    Ok((stream, _)) => self.accept(stream, &room, &router, &shutdown),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_REST).await;
+                    }
+                }
+            }
+        };
+        let Option::<()>::None = shutdown.run_until_cancelled(accepting).await else { return };
+        drop(listener);
+        self.health.drain();
+        self.drain().await;
+    }
+
+    /// Waits for the tasks under way, and ends those that take too long.
+    async fn drain(&self) {
+        self.tasks.close();
+        if tokio::time::timeout(self.options.drain_timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "requests and sockets still under way are dropped");
+            self.abort.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    fn accept(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        room: &Arc<Semaphore>,
+        router: &Router,
+        shutdown: &CancellationToken,
+    ) {
+        let Ok(permit) = room.clone().try_acquire_owned() else {
+            self.metrics.refused_connection();
+            return refuse(stream);
+        };
+        let connection = OpenConnection { _held: Arc::new((permit, self.metrics.connected())) };
+        let serving = serve_connection(self.options.clone(), stream, connection, router.clone(), shutdown.clone());
+        let serving = self.abort.clone().run_until_cancelled_owned(serving);
+        self.tasks.spawn(serving.instrument(tracing::debug_span!("http_connection")));
+    }
+}
+
+async fn serve_connection(
+    options: HttpOptions,
+    stream: TcpStream,
+    connection: OpenConnection,
+    router: Router,
+    shutdown: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended as it began");
+        return;
+    }
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(connection.clone());
+        routes.call(request)
+    });
+    let io = TokioIo::new(StallGuard::new(stream, options.stall_timeout));
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_headers(options.header_lines_max)
+        .max_header_size(options.header_bytes_max)
+        .max_buf_size(READ_BUFFER_BYTES.max(options.header_bytes_max))
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// Tells a connection that there is no room, if it listens, and closes it.
+fn refuse(stream: TcpStream) {
+    // The stream does not block, and a new one takes so few bytes at once. If not, it is closed without a word.
+    let told = stream.into_std().and_then(|mut stream| stream.write_all(NO_ROOM));
+    if let Err(error) = told {
+        tracing::debug!(%error, "a refused connection did not hear why");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(NO_ROOM).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+    }
+}

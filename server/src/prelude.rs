@@ -1,0 +1,12 @@
+//! What a program that defines functions uses.
+
+pub use vestibule_schema::id::DocumentId;
+pub use vestibule_schema::identity::Identity;
+pub use vestibule_schema::object;
+pub use vestibule_schema::table::{Index, Schema, Table};
+pub use vestibule_schema::validator::Validator;
+pub use vestibule_schema::value::{Object, Value};
+
+pub use crate::app::{App, Config, StartError, log_to_stderr};
+pub use crate::database::{Comparison, Document, Expression, Order, Page, PaginationOptions, Patch};
+pub use crate::functions::{ActionCtx, Error, Function, MutationCtx, QueryCtx, Result};

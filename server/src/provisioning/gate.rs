@@ -1,0 +1,220 @@
+//! One run of the provisioning function per identity, however many ask.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::Instrument;
+use vestibule_schema::identity::{Identity, IdentityKey};
+use vestibule_schema::path::FunctionPath;
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::{Object, Value};
+
+use super::metrics::{GateMetrics, Outcome};
+use crate::auth::{Caller, ProvisioningProof};
+use crate::clock::Clock;
+use crate::functions::{Call, FunctionOutcome, Functions, Origin, SystemError, Thrown};
+use crate::subscriptions::LiveQueries;
+
+/// How the gate behaves.
+#[derive(Clone, Debug)]
+pub struct GateOptions {
+    /// The provisioning function; `None` for a deployment that said it has none.
+    pub function: Option<FunctionPath>,
+    /// How long a run may be retried before it counts as failed.
+    pub deadline: Duration,
+}
+
+/// Why an identity was not let in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unprovisioned {
+    /// The provisioning function threw: the app said no, and trying again with the same token will not help.
+    Refused(Thrown),
+    /// Storage, a time limit or overload got in the way; trying again may help.
+    Failed {
+        /// What got in the way, for the server's log.
+        reason: String,
+    },
+}
+
+/// Lets identities in after their provisioning has committed.
+pub struct Gate {
+    functions: Arc<Functions>,
+    live: Arc<LiveQueries>,
+    options: GateOptions,
+    clock: Arc<dyn Clock>,
+    flights: Mutex<HashMap<IdentityKey, Flight>>,
+    metrics: Arc<GateMetrics>,
+}
+
+/// A run under way.
+struct Flight {
+    /// The identity it runs for, every claim included.
+    identity: Arc<Identity>,
+    landed: watch::Receiver<Option<Landing>>,
+}
+
+/// How a run ended: the timestamp at or past which everything of the identity must read.
+type Landing = Result<Timestamp, Unprovisioned>;
+
+const RETRY_FIRST: Duration = Duration::from_millis(25);
+
+impl Gate {
+    /// A gate in front of `functions`.
+    pub fn new(
+        functions: Arc<Functions>,
+        live: Arc<LiveQueries>,
+        options: GateOptions,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<GateMetrics>,
+    ) -> Arc<Gate> {
+        Arc::new(Gate { functions, live, options, clock, flights: Mutex::default(), metrics })
+    }
+
+    /// Whether identities are let in without a run.
+    pub fn is_open(&self) -> bool {
+        self.options.function.is_none()
+    }
+
+    /// The gate's counters.
+    pub fn metrics(&self) -> &GateMetrics {
+        &self.metrics
+    }
+
+    /// Waits until `identity` is provisioned. A run that was started goes on when the asker leaves.
+    pub async fn admit(self: &Arc<Self>, identity: &Arc<Identity>) -> Result<Caller, Unprovisioned> {
+        let Some(function) = &self.options.function else {
+            return Ok(provisioned(identity, Timestamp::ZERO));
+        };
+        let asked = self.clock.elapsed();
+        let landing = loop {
+            let (flown_for, landed) = self.board(identity, function);
+            let landing = land(landed).await;
+            // A run that was under way may have seen other claims of the same person: then this one's turn is next.
+            if *flown_for == **identity {
+                break landing;
+            }
+        };
+        self.metrics.waited(self.clock.elapsed().saturating_sub(asked));
+        landing.map(|ts| provisioned(identity, ts))
+    }
+
+    /// Joins the run under way for this person, or starts one.
+    fn board(
+        self: &Arc<Self>,
+        identity: &Arc<Identity>,
+        function: &FunctionPath,
+    ) -> (Arc<Identity>, watch::Receiver<Option<Landing>>) {
+        let mut flights = self.flights.lock();
+        if let Some(flight) = flights.get(&identity.key()) {
+            self.metrics.joined();
+            return (flight.identity.clone(), flight.landed.clone());
+        }
+        let (land, landed) = watch::channel(None);
+        flights.insert(identity.key(), Flight { identity: identity.clone(), landed: landed.clone() });
+        drop(flights);
+        let (gate, person, function) = (self.clone(), identity.clone(), function.clone());
+        let span = tracing::info_span!("provision", identity = ?identity.key());
+        tokio::spawn(
+            async move {
+                // Ends the flight also when the run panics: waiters then see the channel close.
+                let _ended = EndFlight { gate: &gate, key: person.key() };
+                let landing = gate.fly(&person, &function).await;
+                gate.report(&landing);
+                gate.flights.lock().remove(&person.key());
+                land.send_replace(Some(landing));
+            }
+            .instrument(span),
+        );
+        (identity.clone(), landed)
+    }
+
+    /// Runs the provisioning function to an outcome.
+    async fn fly(&self, identity: &Arc<Identity>, function: &FunctionPath) -> Landing {
+        let call = Call {
+            path: function.clone(),
+            args: Value::Object(Object::new()),
+            // The one run that sees an identity before its provisioning has committed is the provisioning itself.
+            caller: provisioned(identity, Timestamp::ZERO),
+            origin: Origin::Function,
+        };
+        let started = self.clock.elapsed();
+        let mut pause = RETRY_FIRST;
+        loop {
+            let reason = match self.run_once(&call).await {
+                Ok(landing) => return landing,
+                Err(error) => error.to_string(),
+            };
+            if self.clock.elapsed().saturating_sub(started) + pause > self.options.deadline {
+                return Err(Unprovisioned::Failed { reason });
+            }
+            tracing::warn!(reason, "provisioning failed; trying again");
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// First where it cannot write: a known user costs no commit. Then, when it has to write, on the lane.
+    async fn run_once(&self, call: &Call) -> Result<Landing, SystemError> {
+        if let Some((result, ts)) = self.live.mutate_without_writing(call.clone()).await? {
+            if let Some(outcome) = result.done() {
+                return Ok(landing(outcome, ts));
+            }
+        }
+        let run = self.functions.mutate(call.clone()).await?;
+        Ok(landing(&run.outcome, run.ts))
+    }
+
+    fn report(&self, landing: &Landing) {
+        match landing {
+            Ok(ts) => {
+                self.metrics.ended(Outcome::Provisioned);
+                tracing::debug!(ts = ts.0, "provisioned");
+            }
+            Err(Unprovisioned::Refused(thrown)) => {
+                self.metrics.ended(Outcome::Refused);
+                tracing::warn!(has_data = thrown.data.is_some(), "the provisioning function refused an identity");
+            }
+            Err(Unprovisioned::Failed { reason }) => {
+                self.metrics.ended(Outcome::Failed);
+                tracing::error!(reason, "provisioning failed");
+            }
+        }
+    }
+}
+
+struct EndFlight<'g> {
+    gate: &'g Gate,
+    key: IdentityKey,
+}
+
+impl Drop for EndFlight<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.gate.flights.lock().remove(&self.key);
+        }
+    }
+}
+
+async fn land(mut landed: watch::Receiver<Option<Landing>>) -> Landing {
+    match landed.wait_for(Option::is_some).await {
+        Ok(landing) => landing.clone().expect("waited for an outcome"),
+        Err(_) => Err(Unprovisioned::Failed { reason: "the provisioning run ended without an outcome".into() }),
+    }
+}
+
+fn provisioned(identity: &Arc<Identity>, committed_at: Timestamp) -> Caller {
+    Caller::provisioned(identity.clone(), ProvisioningProof::issue(committed_at))
+}
+
+fn landing(outcome: &FunctionOutcome, ts: Timestamp) -> Landing {
+    match outcome {
+        FunctionOutcome::Returned(_) => Ok(ts),
+        FunctionOutcome::Threw(thrown) if thrown.is_fault => {
+            Err(Unprovisioned::Failed { reason: thrown.message.clone() })
+        }
+        FunctionOutcome::Threw(thrown) => Err(Unprovisioned::Refused(thrown.clone())),
+    }
+}

@@ -1,0 +1,220 @@
+//! The appender: the one writer of the file. It appends batches and, in between, folds and checkpoints.
+//!
+//! Why folding may commit without a sync (`synchronous=NORMAL`) and an append's own sync still suffices: both write to
+//! the same write-ahead log, in order. A sync covers the whole file, so an appended batch is synced together with every
+//! fold before it, and recovery, which takes the log up to the first frame that does not fit, reaches it. A fold that
+//! comes after the last append may be lost with the power; it moved the fold position in the same stretch of the log,
+//! so it is lost whole or in steps, and is repeated. A checkpoint syncs the log before it copies pages, and the database
+//! file before it lets the log start anew; a log that starts anew syncs its new header first. All three hold under
+//! NORMAL as under FULL. They rest on each sync succeeding: so after a failed one, by whatever work, the appender stops.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::fold::Folding;
+use super::sqlite::{self, Synchronous};
+use super::store::Shared;
+use super::{AppendError, Commit, Published, StorageError, codec};
+
+/// The one writer. Owned by one thread; its calls block on the disk.
+pub struct Appender {
+    /// `None` after an error: a connection that met one is not used again, the next work opens another.
+    connection: Option<Connection>,
+    /// Set once the outcome of a write is unknown. Nothing is written any more.
+    stopped: bool,
+    /// The last commit in the log.
+    appended: Timestamp,
+    row: Vec<u8>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) folding: Folding,
+    /// How long the write-ahead log was, in pages, when it was last checkpointed.
+    pub(super) pages_at_checkpoint: u64,
+    #[cfg(test)]
+    pub(super) pages_max: Option<u32>,
+}
+
+impl Appender {
+    pub(super) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
+        Self {
+            connection: Some(connection),
+            stopped: false,
+            appended: shared.published.load().ts,
+            row: Vec::new(),
+            shared,
+            folding: Folding::after_open(),
+            pages_at_checkpoint: 0,
+            #[cfg(test)]
+            pages_max: None,
+        }
+    }
+
+    /// Makes a batch of commits durable: one row, one transaction, one sync. The caller publishes the state after it
+    /// next. Blocks on the disk.
+    ///
+    /// # Panics
+    /// If the commits are not in the order of their timestamps, after every commit appended before.
+    pub fn append(&mut self, commits: &[Commit]) -> Result<(), AppendError> {
+        let Some(last) = commits.last() else {
+            return Ok(());
+        };
+        let mut previous = self.appended;
+        for commit in commits {
+            assert!(
+                commit.ts > previous,
+                "commits are appended in the order of their timestamps"
+            );
+            previous = commit.ts;
+        }
+        let mut row = std::mem::take(&mut self.row);
+        codec::encode_log_row(self.appended, commits, &mut row);
+        let result = self.transaction(Synchronous::Full, |connection| {
+            let mut insert =
+                connection.prepare_cached("INSERT INTO log (last_ts, body) VALUES (?1, ?2)")?;
+            insert.execute((sql_ts(last.ts), &row[..]))?;
+            Ok(())
+        });
+        let row_bytes = row.len();
+        self.keep_row_buffer(row);
+        result.map_err(|failure| self.append_error(failure))?;
+        self.appended = last.ts;
+        self.folding.note_appended(commits, row_bytes);
+        Ok(())
+    }
+
+    /// Makes a state the newest durable one, for snapshots taken from now on.
+    ///
+    /// # Panics
+    /// If its last commit is not the last one appended.
+    pub fn publish(&mut self, published: Published) {
+        assert_eq!(
+            published.ts, self.appended,
+            "the state published is the one just appended"
+        );
+        self.shared.published.store(Arc::new(published));
+    }
+
+    /// The last commit appended.
+    pub fn appended(&self) -> Timestamp {
+        self.appended
+    }
+
+    fn append_error(&mut self, failure: Failure) -> AppendError {
+        let Failure { cause, at_commit } = failure;
+        if cause.must_end_process() || (at_commit && !cause.is_failed_write()) {
+            self.stopped = true;
+            AppendError::Unknown(cause)
+        } else {
+            AppendError::NotCommitted(cause)
+        }
+    }
+
+    /// One huge batch does not make every later one pay for its buffer.
+    fn keep_row_buffer(&mut self, mut row: Vec<u8>) {
+        const KEPT_BYTES_MAX: usize = 4 << 20;
+        row.clear();
+        row.shrink_to(KEPT_BYTES_MAX);
+        self.row = row;
+    }
+
+    pub(super) fn transaction<T>(
+        &mut self,
+        level: Synchronous,
+        work: impl FnOnce(&Connection) -> Result<T, StorageError>,
+    ) -> Result<T, Failure> {
+        let before = |cause| Failure {
+            cause,
+            at_commit: false,
+        };
+        self.work(
+            |connection| {
+                sqlite::set_synchronous(connection, level).map_err(before)?;
+                let run = |sql| {
+                    connection
+                        .prepare_cached(sql)?
+                        .execute([])
+                        .map_err(StorageError::from)
+                };
+                run("BEGIN IMMEDIATE").map_err(before)?;
+                let done = work(connection).map_err(before)?;
+                run("COMMIT").map_err(|cause| Failure {
+                    cause,
+                    at_commit: true,
+                })?;
+                Ok(done)
+            },
+            before,
+        )
+    }
+
+    /// Runs work on the write connection. After an error the connection is dropped, which rolls back what it left open;
+    /// after a failed sync the appender stops.
+    pub(super) fn work<T, E: AsRef<StorageError>>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+        refuse: impl FnOnce(StorageError) -> E,
+    ) -> Result<T, E> {
+        if self.stopped {
+            return Err(refuse(StorageError::Stopped));
+        }
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match self.reconnect() {
+                Ok(connection) => connection,
+                Err(error) => return Err(refuse(error)),
+            },
+        };
+        let result = work(&connection);
+        match &result {
+            Ok(_) => self.connection = Some(connection),
+            Err(error) => self.stopped = error.as_ref().must_end_process(),
+        }
+        result
+    }
+
+    fn reconnect(&self) -> Result<Connection, StorageError> {
+        let connection = sqlite::open_writer(&self.shared.files, &self.shared.options)?;
+        #[cfg(test)]
+        self.limit_pages(&connection)?;
+        Ok(connection)
+    }
+
+    /// Makes the disk full, or gives the space back.
+    #[cfg(test)]
+    pub(super) fn set_pages_max(&mut self, pages_max: Option<u32>) {
+        self.pages_max = pages_max;
+        self.connection = None;
+    }
+
+    #[cfg(test)]
+    fn limit_pages(&self, connection: &Connection) -> Result<(), StorageError> {
+        if let Some(pages) = self.pages_max {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a transaction failed, and whether the failure came from its COMMIT.
+pub(super) struct Failure {
+    pub cause: StorageError,
+    pub at_commit: bool,
+}
+
+impl AsRef<StorageError> for Failure {
+    fn as_ref(&self) -> &StorageError {
+        &self.cause
+    }
+}
+
+impl AsRef<Self> for StorageError {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+/// A timestamp as SQLite holds it.
+pub(super) fn sql_ts(ts: Timestamp) -> i64 {
+    i64::try_from(ts.0).expect("timestamps are at most i64::MAX")
+}

@@ -1,0 +1,301 @@
+//! Folding: moving what the log holds into the entries table, many batches at once, coalesced and in key order.
+//!
+//! A round brings the fold position to the state that was newest durable when the round began. Its source is that
+//! state's overlay, which already holds one newest value per key in key order. It goes in steps, each a short
+//! transaction of a bounded number of keys; the last one moves the fold position and deletes folded log rows. Until
+//! then the base holds some values newer than its fold position, which no reader sees: every overlay holds those keys.
+//! A crash between steps leaves a fold position that repeats them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::appender::sql_ts;
+use super::sqlite::{Meta, Synchronous};
+use super::{Appender, Commit, Direction, KeyRange, Overlay, StorageError, codec};
+
+/// What a step of folding did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoldProgress {
+    /// There was nothing to fold.
+    Idle,
+    /// Some keys are written, or some folded log rows deleted; there is more to do.
+    Folding,
+    /// The fold position moved to this timestamp.
+    Folded(Timestamp),
+}
+
+/// Up to this many appended keys are remembered, so that after a few writes folding need not walk the whole overlay.
+const LISTED_KEYS_MAX: usize = 4096;
+/// How many overlay entries a step may look at for each key it may write.
+const VISITS_PER_KEY: usize = 16;
+/// How many bytes of folded log rows a step deletes; one row in any case.
+const LOG_BYTES_PER_STEP: usize = 2 << 20;
+/// What a row counts beyond its body, so that a step also bounds the number of small rows.
+const LOG_ROW_OVERHEAD_BYTES: usize = 1 << 10;
+
+/// Where folding stands.
+pub(super) struct Folding {
+    round: Option<Round>,
+    /// Keys appended since the last round began; `None` if there were too many to remember.
+    appended_keys: Option<Vec<Bytes>>,
+    /// Bytes of log rows appended since the last round began.
+    appended_bytes: usize,
+    leftover_rows: bool,
+}
+
+impl Folding {
+    pub fn after_open() -> Self {
+        Self {
+            round: None,
+            appended_keys: None,
+            appended_bytes: 0,
+            leftover_rows: true,
+        }
+    }
+
+    pub fn note_appended(&mut self, commits: &[Commit], row_bytes: usize) {
+        self.appended_bytes += row_bytes;
+        let Some(keys) = &mut self.appended_keys else {
+            return;
+        };
+        let added: usize = commits.iter().map(|commit| commit.writes.len()).sum();
+        if keys.len() + added > LISTED_KEYS_MAX {
+            self.appended_keys = None;
+        } else {
+            keys.extend(
+                commits
+                    .iter()
+                    .flat_map(|commit| &commit.writes)
+                    .map(|write| write.key.clone()),
+            );
+        }
+    }
+}
+
+/// One round of folding.
+struct Round {
+    target: Timestamp,
+    /// The fold position it started from: the overlay's older entries are in the base already.
+    folded: Timestamp,
+    overlay: Overlay,
+    rest: Rest,
+}
+
+/// The keys a round has not written yet.
+#[derive(Clone)]
+enum Rest {
+    /// The sorted keys from this place on.
+    Listed { keys: Arc<[Bytes]>, from: usize },
+    /// Everything in the overlay in this range.
+    Overlay(KeyRange),
+}
+
+/// What one step writes.
+struct Step {
+    writes: Vec<(Bytes, Option<Bytes>)>,
+    /// What is left after it; `None` if the round is done.
+    rest: Option<Rest>,
+}
+
+impl Round {
+    fn step(&self, keys_max: usize) -> Step {
+        match &self.rest {
+            Rest::Listed { keys, from } => self.listed_step(keys, *from, keys_max),
+            Rest::Overlay(range) => self.overlay_step(range, keys_max),
+        }
+    }
+
+    fn listed_step(&self, keys: &Arc<[Bytes]>, from: usize, keys_max: usize) -> Step {
+        let to = keys.len().min(from + keys_max);
+        let mut writes = Vec::with_capacity(to - from);
+        for key in &keys[from..to] {
+            if let Some(entry) = self
+                .overlay
+                .entry(key)
+                .filter(|entry| entry.ts > self.folded)
+            {
+                writes.push((key.clone(), entry.value.to_bytes()));
+            }
+        }
+        let rest = (to < keys.len()).then(|| Rest::Listed {
+            keys: Arc::clone(keys),
+            from: to,
+        });
+        Step { writes, rest }
+    }
+
+    fn overlay_step(&self, range: &KeyRange, keys_max: usize) -> Step {
+        let mut writes = Vec::new();
+        let mut seen = Vec::new();
+        let visits = keys_max * VISITS_PER_KEY;
+        let more = self
+            .overlay
+            .read(range, Direction::Forward, visits, |key, entry| {
+                if entry.ts > self.folded {
+                    writes.push((Bytes::copy_from_slice(key), entry.value.to_bytes()));
+                }
+                seen.clear();
+                seen.extend_from_slice(key);
+                writes.len() < keys_max
+            });
+        let rest =
+            more.then(|| Rest::Overlay(range.beyond(&Bytes::from(seen), Direction::Forward)));
+        Step { writes, rest }
+    }
+}
+
+impl Appender {
+    /// Folds a bounded step. Call it between appends: steps of one round end in [`FoldProgress::Folded`]. The more that
+    /// was appended since the last round, the fewer times each key and page is written, so a busy caller waits for
+    /// [`unfolded_log_bytes`](Self::unfolded_log_bytes) to grow. A step that fails is repeated by the next call.
+    pub fn fold(&mut self) -> Result<FoldProgress, StorageError> {
+        if self.folding.round.is_none() {
+            self.folding.round = self.begin_round();
+        }
+        let Some(round) = self.folding.round.take() else {
+            return self.delete_leftover_rows();
+        };
+        let step = round.step(self.shared.options.fold_chunk_keys.max(1));
+        let finished = step.rest.is_none().then_some(round.target);
+        let written = self.transaction(Synchronous::Normal, |connection| {
+            write_step(connection, &step.writes, finished)
+        });
+        match (written, step.rest) {
+            (Err(failure), _) => {
+                self.folding.round = Some(round);
+                Err(failure.cause)
+            }
+            (Ok(_), Some(rest)) => {
+                self.folding.round = Some(Round { rest, ..round });
+                Ok(FoldProgress::Folding)
+            }
+            (Ok(leftover_rows), None) => {
+                self.folding.leftover_rows = leftover_rows;
+                self.shared.folded.store(round.target.0, Ordering::Release);
+                Ok(FoldProgress::Folded(round.target))
+            }
+        }
+    }
+
+    /// Bytes of log rows that no round of folding has begun on, to decide when the next is worth its while.
+    pub fn unfolded_log_bytes(&self) -> usize {
+        self.folding.appended_bytes
+    }
+
+    fn begin_round(&mut self) -> Option<Round> {
+        let published = self.shared.published.load_full();
+        let folded = self.shared.folded();
+        if published.ts == folded {
+            return None;
+        }
+        let mut rest = Rest::Overlay(KeyRange::all());
+        if published.ts == self.appended() {
+            self.folding.appended_bytes = 0;
+            if let Some(keys) = self.folding.appended_keys.replace(Vec::new()) {
+                rest = Rest::of(keys, &published.overlay);
+            }
+        }
+        Some(Round {
+            target: published.ts,
+            folded,
+            overlay: published.overlay.clone(),
+            rest,
+        })
+    }
+
+    fn delete_leftover_rows(&mut self) -> Result<FoldProgress, StorageError> {
+        if !self.folding.leftover_rows {
+            return Ok(FoldProgress::Idle);
+        }
+        let folded = self.shared.folded();
+        let more = self.transaction(Synchronous::Normal, |connection| {
+            delete_rows(connection, folded)
+        });
+        self.folding.leftover_rows = more.map_err(|failure| failure.cause)?;
+        Ok(if self.folding.leftover_rows {
+            FoldProgress::Folding
+        } else {
+            FoldProgress::Idle
+        })
+    }
+}
+
+impl Rest {
+    /// The cheaper way to find what is new: a few keys among many entries, or all entries.
+    fn of(mut keys: Vec<Bytes>, overlay: &Overlay) -> Self {
+        if keys.len().saturating_mul(VISITS_PER_KEY) > overlay.len() {
+            return Self::Overlay(KeyRange::all());
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Self::Listed {
+            keys: keys.into(),
+            from: 0,
+        }
+    }
+}
+
+/// Writes a step's keys; with `finished`, also moves the fold position there and deletes log rows. Returns whether
+/// folded rows are left.
+fn write_step(
+    connection: &Connection,
+    writes: &[(Bytes, Option<Bytes>)],
+    finished: Option<Timestamp>,
+) -> Result<bool, StorageError> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO entries (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )?;
+    let mut delete = connection.prepare_cached("DELETE FROM entries WHERE key = ?1")?;
+    let mut sealed = Vec::new();
+    for (key, value) in writes {
+        match value {
+            Some(value) => {
+                codec::seal(key, value, &mut sealed);
+                upsert.execute((&key[..], &sealed[..]))?;
+            }
+            None => {
+                delete.execute([&key[..]])?;
+            }
+        }
+    }
+    match finished {
+        None => Ok(false),
+        Some(folded) => {
+            Meta::Folded.write(connection, &folded.0.to_le_bytes())?;
+            delete_rows(connection, folded)
+        }
+    }
+}
+
+/// Deletes some folded rows of the log; whether there are more.
+fn delete_rows(connection: &Connection, folded: Timestamp) -> Result<bool, StorageError> {
+    // The length of a body is known without reading it; deleting the row reads all its pages.
+    let mut oldest = connection.prepare_cached(
+        "SELECT last_ts, length(body) FROM log WHERE last_ts <= ?1 ORDER BY last_ts",
+    )?;
+    let mut rows = oldest.query([sql_ts(folded)])?;
+    let (mut last, mut bytes, mut more) = (None, 0, false);
+    while let Some(row) = rows.next()? {
+        if bytes >= LOG_BYTES_PER_STEP {
+            more = true;
+            break;
+        }
+        let (row_ts, row_bytes): (i64, usize) = (
+            row.get(0)?,
+            usize::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
+        );
+        last = Some(row_ts);
+        bytes += row_bytes + LOG_ROW_OVERHEAD_BYTES;
+    }
+    drop(rows);
+    if let Some(last) = last {
+        connection
+            .prepare_cached("DELETE FROM log WHERE last_ts <= ?1")?
+            .execute([last])?;
+    }
+    Ok(more)
+}

@@ -1,0 +1,229 @@
+//! Opening a data directory: the lock, whose file it is, recovery, and the tail of the log.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rusqlite::{Connection, ffi};
+use vestibule_schema::timestamp::Timestamp;
+
+use super::error::extended_code;
+use super::head::HeadBase;
+use super::sqlite::{self, APPLICATION_ID, FORMAT_VERSION, Files, Meta, TABLES};
+use super::store::Shared;
+use super::{Overlay, Published, StorageError, StoreOptions, codec};
+
+pub(super) fn open(
+    dir: &Path,
+    options: StoreOptions,
+) -> Result<(Shared, Connection), StorageError> {
+    check_sqlite_version()?;
+    let files = directory(dir)?;
+    let lock = lock(&files)?;
+    refuse_log_without_database(&files)?;
+    let connection = connect(&files)?;
+    let kind = identify(&connection, &files)?;
+    sqlite::configure_writer(&connection, &options)?;
+    if kind == FileKind::Fresh {
+        create(&connection)?;
+    }
+    // Whatever a crash left in the write-ahead log goes to the database file and is synced, so that nothing after this
+    // rests on pages that only the system's cache holds.
+    checkpoint(&connection, &files)?;
+    let folded = Timestamp(u64::from_le_bytes(Meta::Folded.read(&connection)?));
+    let published = replay(&connection, folded)?;
+    let epoch = raise_epoch(&connection)?;
+    let shared = Shared {
+        published: ArcSwap::from_pointee(published),
+        folded: AtomicU64::new(folded.0),
+        head_base: Mutex::new(HeadBase::default()),
+        idle_readers: Mutex::new(Vec::new()),
+        deployment: uuid::Uuid::from_bytes(Meta::Deployment.read(&connection)?),
+        epoch,
+        files,
+        options,
+        _lock: lock,
+    };
+    Ok((shared, connection))
+}
+
+/// Older ones can lose a commit when a checkpoint races with a write.
+fn check_sqlite_version() -> Result<(), StorageError> {
+    const OLDEST: i32 = 3_051_003;
+    const OLDEST_TEXT: &str = "3.51.3";
+    if rusqlite::version_number() < OLDEST {
+        return Err(StorageError::OldSqlite {
+            found: rusqlite::version().into(),
+            needed: OLDEST_TEXT,
+        });
+    }
+    Ok(())
+}
+
+fn directory(dir: &Path) -> Result<Files, StorageError> {
+    let unwritable = |source| StorageError::Unwritable {
+        dir: dir.into(),
+        source,
+    };
+    fs::create_dir_all(dir).map_err(unwritable)?;
+    // Absolute, so that SQLite takes no part of it for a URI.
+    Ok(Files::new(dir.canonicalize().map_err(unwritable)?))
+}
+
+fn lock(files: &Files) -> Result<File, StorageError> {
+    let unwritable = |source| StorageError::Unwritable {
+        dir: files.dir.clone(),
+        source,
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&files.lock)
+        .map_err(unwritable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse {
+            dir: files.dir.clone(),
+        }),
+        Err(TryLockError::Error(source)) => Err(unwritable(source)),
+    }
+}
+
+/// SQLite would delete the log of a database that is gone, and with it commits.
+fn refuse_log_without_database(files: &Files) -> Result<(), StorageError> {
+    let bytes = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if bytes(&files.database) == 0 && bytes(&files.wal) > 0 {
+        return Err(StorageError::damaged(
+            "there is a write-ahead log, but the database file is missing or empty",
+        ));
+    }
+    Ok(())
+}
+
+fn connect(files: &Files) -> Result<Connection, StorageError> {
+    sqlite::open_or_create(files).map_err(|error| refused(error, files))
+}
+
+/// Says of a file that cannot be opened or written what the caller can act on.
+fn refused(error: StorageError, files: &Files) -> StorageError {
+    match error {
+        StorageError::Sqlite(cause)
+            if extended_code(&cause).is_some_and(|code| {
+                matches!(code & 0xff, ffi::SQLITE_CANTOPEN | ffi::SQLITE_READONLY)
+            }) =>
+        {
+            StorageError::Unwritable {
+                dir: files.dir.clone(),
+                source: io::Error::other(cause),
+            }
+        }
+        other => other,
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum FileKind {
+    Fresh,
+    Ours,
+}
+
+/// Whose file it is, before anything in it is changed.
+fn identify(connection: &Connection, files: &Files) -> Result<FileKind, StorageError> {
+    let path = || files.database.clone();
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let application = match number("PRAGMA application_id") {
+        Err(error)
+            if extended_code(&error).is_some_and(|code| code & 0xff == ffi::SQLITE_NOTADB) =>
+        {
+            return Err(StorageError::NotADatabase { path: path() });
+        }
+        other => other.map_err(|error| refused(error.into(), files))?,
+    };
+    let format = number("PRAGMA user_version")?;
+    match (application, format) {
+        (APPLICATION_ID, FORMAT_VERSION) => Ok(FileKind::Ours),
+        (APPLICATION_ID, found) if found > FORMAT_VERSION => Err(StorageError::NewerFormat {
+            path: path(),
+            found,
+            supported: FORMAT_VERSION,
+        }),
+        (APPLICATION_ID, found) => Err(StorageError::damaged(format!(
+            "format {found} never existed"
+        ))),
+        (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(FileKind::Fresh),
+        _ => Err(StorageError::Foreign { path: path() }),
+    }
+}
+
+/// One transaction, so that a crash leaves a fresh file or ours.
+fn create(connection: &Connection) -> Result<(), StorageError> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    connection.execute_batch(TABLES)?;
+    Meta::Folded.write(connection, &0u64.to_le_bytes())?;
+    Meta::Epoch.write(connection, &0u64.to_le_bytes())?;
+    Meta::Deployment.write(connection, uuid::Uuid::new_v4().as_bytes())?;
+    connection.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}; COMMIT"
+    ))?;
+    Ok(())
+}
+
+fn checkpoint(connection: &Connection, files: &Files) -> Result<(), StorageError> {
+    let busy: bool =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy {
+        // Not a Vestibule, which would hold the lock: some tool has a transaction open.
+        return Err(StorageError::InUse {
+            dir: files.dir.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn raise_epoch(connection: &Connection) -> Result<u64, StorageError> {
+    let epoch = u64::from_le_bytes(Meta::Epoch.read(connection)?) + 1;
+    Meta::Epoch.write(connection, &epoch.to_le_bytes())?;
+    Ok(epoch)
+}
+
+/// Rebuilds the overlay from the rows after the fold position, each checked by itself and for its place. Rows up to the
+/// fold position are left over from folding. The newest timestamp never goes back: it is the log's last, or the fold
+/// position once every row is folded.
+fn replay(connection: &Connection, folded: Timestamp) -> Result<Published, StorageError> {
+    let mut overlay = Overlay::new(folded);
+    let mut ts = folded;
+    let mut statement =
+        connection.prepare("SELECT last_ts, body FROM log WHERE last_ts > ?1 ORDER BY last_ts")?;
+    let after = i64::try_from(folded.0)
+        .map_err(|_| StorageError::damaged("the fold position is out of range"))?;
+    let mut rows = statement.query([after])?;
+    while let Some(row) = rows.next()? {
+        let stored_ts: i64 = row.get(0)?;
+        let corrupted = |what| StorageError::CorruptedLog {
+            ts: stored_ts,
+            what,
+        };
+        let last =
+            Timestamp(u64::try_from(stored_ts).map_err(|_| corrupted("a timestamp is negative"))?);
+        let decoded = codec::decode_log_row(last, row.get_ref(1)?.as_blob()?)
+            .ok_or_else(|| corrupted("a row does not match its checksum"))?;
+        if decoded.previous != ts {
+            return Err(corrupted("the row before it is missing"));
+        }
+        for commit in &decoded.commits {
+            if commit.ts <= ts {
+                return Err(corrupted("its commits are out of order"));
+            }
+            overlay.apply(commit);
+            ts = commit.ts;
+        }
+        if ts != last {
+            return Err(corrupted("its last commit is another"));
+        }
+    }
+    Ok(Published { ts, overlay })
+}

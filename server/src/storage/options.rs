@@ -1,0 +1,44 @@
+//! The sizes and thresholds of a store.
+
+use std::time::Duration;
+
+/// Settings of a store. The defaults suit a small machine.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// How many bytes the head's overlay may hold, counted with a fixed overhead per entry. Above it,
+    /// [`Head::refresh`](super::Head::refresh) forgets folded entries; what is not folded is never forgotten, so the
+    /// lane must slow down as [`Head::unfolded_bytes`](super::Head::unfolded_bytes) nears this.
+    pub overlay_bytes_max: usize,
+    /// How many keys one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next append waits.
+    pub fold_chunk_keys: usize,
+    /// Bytes of unmoved write-ahead log from which a checkpoint runs that disturbs nobody.
+    pub checkpoint_wal_bytes: u64,
+    /// Bytes of write-ahead log from which a checkpoint also waits for readers, so that the file starts anew.
+    pub truncate_wal_bytes: u64,
+    /// How long such a checkpoint waits for readers, and with it the next append, at most twice in a row.
+    pub truncate_wait: Duration,
+    /// How much of the database file each read connection maps into memory. SQLite caps this at 2 GiB.
+    pub mmap_bytes: u64,
+    /// Page cache of each read connection, in bytes. Mapped pages do not need it.
+    pub reader_cache_bytes: usize,
+    /// Page cache of the write connection, in bytes.
+    pub writer_cache_bytes: usize,
+    /// How many idle read connections are kept for the next snapshot.
+    pub idle_readers_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            overlay_bytes_max: 64 << 20,
+            fold_chunk_keys: 512,
+            checkpoint_wal_bytes: 16 << 20,
+            truncate_wal_bytes: 64 << 20,
+            truncate_wait: Duration::from_millis(100),
+            mmap_bytes: 2 << 30,
+            reader_cache_bytes: 2 << 20,
+            writer_cache_bytes: 32 << 20,
+            idle_readers_max: 16,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A snapshot: the newest durable state at the moment it was taken, for as long as it is held.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::reader::BaseReader;
+use super::store::Shared;
+use super::view::{self, Cursor, Entry, Layers, ReadView, Stamp};
+use super::{Direction, KeyRange, Overlay, Published, StorageError};
+
+/// A durable state, fixed. It holds a read connection and its transaction, which keeps the write-ahead log from starting
+/// anew, so hold it for a bounded time. Dropping it gives the connection back. One thread at a time.
+pub struct Snapshot {
+    shared: Arc<Shared>,
+    /// Taken by drop only.
+    reader: Option<BaseReader>,
+    published: Arc<Published>,
+    stamp: Stamp,
+    /// A connection that met an error is not used for another snapshot.
+    failed: Cell<bool>,
+}
+
+/// How often a read transaction is begun anew because the overlay published meanwhile no longer reaches down to it.
+const ATTEMPTS_MAX: usize = 100;
+
+impl Snapshot {
+    pub(super) fn take(shared: &Arc<Shared>) -> Result<Self, StorageError> {
+        let reader = shared.idle_reader()?;
+        for _ in 0..ATTEMPTS_MAX {
+            // The order matters. Only published commits are folded, so an overlay loaded after the transaction began is
+            // at least as new as the base; but it may have forgotten what that base does not hold yet.
+            let folded = reader.begin()?;
+            let published = shared.published.load_full();
+            if fits(&published, folded) {
+                return Ok(Self {
+                    shared: Arc::clone(shared),
+                    reader: Some(reader),
+                    published,
+                    stamp: Stamp::fresh(),
+                    failed: Cell::new(false),
+                });
+            }
+            reader.end()?;
+        }
+        Err(StorageError::SnapshotContended)
+    }
+
+    fn base<T>(
+        &self,
+        read: impl FnOnce(&BaseReader) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let reader = self
+            .reader
+            .as_ref()
+            .expect("the reader leaves only on drop");
+        let result = read(reader);
+        if result.is_err() {
+            self.failed.set(true);
+        }
+        result
+    }
+}
+
+/// Whether a base with this fold position and a published state make one consistent state.
+fn fits(published: &Published, folded: Timestamp) -> bool {
+    published.overlay.complete_after() <= folded && folded <= published.ts
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take()
+            && !self.failed.get()
+            && reader.end().is_ok()
+        {
+            self.shared.keep_idle(reader);
+        }
+    }
+}
+
+impl Layers for Snapshot {
+    fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    fn overlay(&self) -> &Overlay {
+        &self.published.overlay
+    }
+
+    fn base_value(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.base(|reader| reader.value(key))
+    }
+
+    fn base_read(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        count: usize,
+        each: &mut dyn FnMut(Bytes, Bytes),
+    ) -> Result<bool, StorageError> {
+        self.base(|reader| reader.read(range, direction, count, each))
+    }
+}
+
+impl ReadView for Snapshot {
+    fn ts(&self) -> Timestamp {
+        self.published.ts
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        view::value(self, key)
+    }
+
+    fn next(&self, cursor: &mut Cursor) -> Result<Option<Entry>, StorageError> {
+        cursor.advance(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Commit, FoldProgress, Store, StoreOptions, Write};
+    use super::*;
+
+    #[test]
+    fn a_base_older_than_what_was_forgotten_is_not_read_under_that_overlay() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            overlay_bytes_max: 0,
+            ..StoreOptions::default()
+        };
+        let (store, mut appender) = Store::open(dir.path(), options).unwrap();
+        let mut head = store.head();
+        let reader = store.shared.idle_reader().unwrap();
+        let folded = reader.begin().unwrap();
+        assert!(fits(&store.durable(), folded));
+        for ts in 1..=2 {
+            let write = Write {
+                key: Bytes::from("k"),
+                value: Some(Bytes::from("v")),
+            };
+            let commit = Commit {
+                ts: Timestamp(ts),
+                writes: vec![write],
+            };
+            head.apply(&commit);
+            appender.append(&[commit]).unwrap();
+            appender.publish(head.freeze());
+            assert_eq!(fits(&store.durable(), folded), ts == 1);
+            while appender.fold().unwrap() != FoldProgress::Idle {}
+            head.refresh();
+        }
+        reader.end().unwrap();
+        assert!(fits(&store.durable(), reader.begin().unwrap()));
+        assert_eq!(reader.value(b"k").unwrap().unwrap(), "v");
+    }
+}

@@ -1,0 +1,110 @@
+//! The store: what is shared between the lane, the appender and the readers.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::head::HeadBase;
+use super::reader::BaseReader;
+use super::sqlite::Files;
+use super::{Appender, Head, Overlay, Snapshot, StorageError, StoreOptions, open};
+
+/// A state whose last commit is durable.
+#[derive(Clone)]
+pub struct Published {
+    /// Its last commit.
+    pub ts: Timestamp,
+    /// Every commit up to `ts` that the base may lack.
+    pub overlay: Overlay,
+}
+
+/// A handle to the open store, cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Store {
+    /// Opens or creates the store in a directory, for this process alone: recovers what a crash left, checks the tail
+    /// of the commit log and returns with everything that was durable. The appender belongs to one thread.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<(Self, Appender), StorageError> {
+        let (shared, connection) = open::open(dir, options)?;
+        let shared = Arc::new(shared);
+        Ok((
+            Self {
+                shared: Arc::clone(&shared),
+            },
+            Appender::new(shared, connection),
+        ))
+    }
+
+    /// The newest durable state.
+    pub fn durable(&self) -> Arc<Published> {
+        self.shared.published.load_full()
+    }
+
+    /// The last durable commit.
+    pub fn durable_ts(&self) -> Timestamp {
+        self.shared.published.load().ts
+    }
+
+    /// A view of the newest durable state, for as long as it is held.
+    pub fn snapshot(&self) -> Result<Snapshot, StorageError> {
+        Snapshot::take(&self.shared)
+    }
+
+    /// The head, at the newest durable state. For the one thread that commits.
+    pub fn head(&self) -> Head {
+        Head::new(&self.shared)
+    }
+
+    /// Names this deployment, the same over every open of the same file.
+    pub fn deployment_id(&self) -> uuid::Uuid {
+        self.shared.deployment
+    }
+
+    /// Raised by each open: tells this process's work from an earlier one's.
+    pub fn epoch(&self) -> u64 {
+        self.shared.epoch
+    }
+}
+
+pub(super) struct Shared {
+    pub published: ArcSwap<Published>,
+    pub folded: AtomicU64,
+    pub head_base: Mutex<HeadBase>,
+    pub idle_readers: Mutex<Vec<BaseReader>>,
+    pub files: Files,
+    pub options: StoreOptions,
+    pub deployment: uuid::Uuid,
+    pub epoch: u64,
+    /// Last, so that every connection is closed before another process may open the file.
+    pub _lock: File,
+}
+
+impl Shared {
+    /// A fold position that every read transaction begun from now on sees.
+    pub fn folded(&self) -> Timestamp {
+        Timestamp(self.folded.load(Ordering::Acquire))
+    }
+
+    pub fn idle_reader(&self) -> Result<BaseReader, StorageError> {
+        let idle = self.idle_readers.lock().pop();
+        match idle {
+            Some(reader) => Ok(reader),
+            None => BaseReader::open(&self.files, &self.options),
+        }
+    }
+
+    pub fn keep_idle(&self, reader: BaseReader) {
+        let mut idle = self.idle_readers.lock();
+        if idle.len() < self.options.idle_readers_max {
+            idle.push(reader);
+        }
+    }
+}

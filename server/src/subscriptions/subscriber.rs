@@ -1,0 +1,165 @@
+//! One connection's part in the live queries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use vestibule_schema::path::FunctionPath;
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::Value;
+use vestibule_schema::wire::QueryId;
+
+use super::LiveQueries;
+use super::entry::QueryResult;
+use super::state::{SubscriberState, ToRun};
+use crate::auth::Caller;
+use crate::functions::{Call, Origin, SystemError};
+
+/// What a client subscribes to.
+#[derive(Clone, Debug)]
+pub struct QuerySpec {
+    pub(super) path: FunctionPath,
+    pub(super) args: Arc<Value>,
+    pub(super) args_text: Arc<str>,
+    pub(super) journal: Option<Arc<str>>,
+}
+
+impl QuerySpec {
+    /// A query with its arguments; `journal` is what an earlier result of it carried.
+    pub fn new(path: FunctionPath, args: Value, journal: Option<Arc<str>>) -> QuerySpec {
+        let mut text = String::new();
+        args.write_json(&mut text);
+        QuerySpec { path, args: Arc::new(args), args_text: text.into(), journal }
+    }
+
+    pub(super) fn call(&self) -> Call {
+        Call {
+            path: self.path.clone(),
+            args: (*self.args).clone(),
+            caller: Caller::unidentified(),
+            origin: Origin::Client,
+        }
+    }
+}
+
+pub(super) struct Watch {
+    pub spec: QuerySpec,
+    pub entry: Option<u64>,
+    /// What the client has.
+    pub sent: Option<Arc<QueryResult>>,
+}
+
+/// The answers of a subscriber's queries at one timestamp.
+#[derive(Debug)]
+pub enum Moment {
+    /// Every query is answered as of `ts`; `changed` holds the answers that the client does not have yet.
+    At { ts: Timestamp, changed: Vec<(QueryId, Arc<QueryResult>)> },
+    /// Some answer is still being computed: the subscriber is woken when it may be there.
+    NotYet,
+    /// The server cannot answer one of the queries.
+    Failed(SystemError),
+}
+
+/// A connection's subscriptions. Dropping it ends them all.
+pub struct Subscriber {
+    live: Arc<LiveQueries>,
+    id: u64,
+    ids: BTreeSet<QueryId>,
+}
+
+impl Subscriber {
+    /// A subscriber without queries. `wake` is notified when [`Subscriber::assemble`] may have something new.
+    pub fn new(live: Arc<LiveQueries>, caller: Caller, wake: Arc<Notify>) -> Subscriber {
+        let id = {
+            let mut state = live.state.lock();
+            let id = state.next_id();
+            let subscriber =
+                SubscriberState { caller, watches: BTreeMap::new(), wake, waits_for: None, misses: 0 };
+            state.subscribers.insert(id, subscriber);
+            id
+        };
+        Subscriber { live, id, ids: BTreeSet::new() }
+    }
+
+    /// Subscriptions held.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no subscriptions.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Whether a query is subscribed to.
+    pub fn contains(&self, query: QueryId) -> bool {
+        self.ids.contains(&query)
+    }
+
+    /// Whether the deployment has room for another live query.
+    pub fn has_room(&self) -> bool {
+        self.live.has_room()
+    }
+
+    /// Adds queries. Those that have to run are run on one snapshot, so that their answers share a timestamp.
+    pub fn add(&mut self, queries: Vec<(QueryId, QuerySpec)>) {
+        self.ids.extend(queries.iter().map(|(query, _)| *query));
+        self.change(|state, id, to_run| {
+            for (query, spec) in queries {
+                if let Some(subscriber) = state.subscribers.get_mut(&id) {
+                    subscriber.watches.insert(query, Watch { spec, entry: None, sent: None });
+                }
+                state.resolve(id, query, to_run);
+            }
+        });
+    }
+
+    /// Ends a subscription; one that is not there is left alone.
+    pub fn remove(&mut self, query: QueryId) {
+        self.ids.remove(&query);
+        self.change(|state, id, _| {
+            let watch = state.subscribers.get_mut(&id).and_then(|subscriber| subscriber.watches.remove(&query));
+            if let Some(entry) = watch.and_then(|watch| watch.entry) {
+                state.unwatch(entry, id, query);
+            }
+        });
+    }
+
+    /// From now on answers are those that `caller` may see. Queries that never looked at an identity stay as they
+    /// are; while `caller` is pending, the others keep what the client has.
+    pub fn set_caller(&mut self, caller: Caller) {
+        self.change(|state, id, to_run| {
+            let Some(subscriber) = state.subscribers.get_mut(&id) else { return };
+            subscriber.caller = caller;
+            let queries: Vec<QueryId> = subscriber.watches.keys().copied().collect();
+            for query in queries {
+                state.resolve(id, query, to_run);
+            }
+        });
+    }
+
+    /// The answers at the newest moment, not before `at_least`, at which all are known.
+    pub fn assemble(&mut self, at_least: Timestamp) -> Moment {
+        let mut moment = Moment::NotYet;
+        self.change(|state, id, to_run| moment = state.assemble(id, at_least, to_run));
+        moment
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut super::state::State, u64, &mut ToRun)) {
+        let mut to_run = ToRun::new();
+        change(&mut self.live.state.lock(), self.id, &mut to_run);
+        self.live.run_together(to_run);
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let mut state = self.live.state.lock();
+        let Some(subscriber) = state.subscribers.remove(&self.id) else { return };
+        for (query, watch) in subscriber.watches {
+            if let Some(entry) = watch.entry {
+                state.unwatch(entry, self.id, query);
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Whom a connection speaks for: verifying what it presents, waiting for the gate, and what waits meanwhile.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use vestibule_schema::provisioning::{Admission, Effect, Event, Rejection, State, step};
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::Value;
+use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential};
+
+use super::connection::{Connection, End};
+use super::respond::{gate_queue_full, not_provisioned, refusal_text};
+use super::socket::Close;
+use crate::auth::{self, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
+use crate::provisioning::Unprovisioned;
+
+/// The gate's answer for an identity version.
+pub(super) struct Admitted {
+    version: u32,
+    outcome: Result<Caller, Unprovisioned>,
+}
+
+/// A call that waits behind the gate.
+pub(super) struct Held {
+    pub call: Call,
+    pub is_mutation: bool,
+    pub bytes: usize,
+}
+
+/// The identity of one connection.
+pub(super) struct Gatekeeper {
+    state: State,
+    /// Whom calls run as while the gate is not closed.
+    caller: Caller,
+    credential: Presented,
+    admission: Option<Pin<Box<dyn Future<Output = Admitted> + Send>>>,
+    /// When the Authenticate came that is waited for.
+    waiting_since: Option<Duration>,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    /// Authenticates accepted.
+    received: u32,
+}
+
+enum Presented {
+    Nobody,
+    User(VerifiedUser),
+    Admin { admin: VerifiedAdmin, checked_at: Duration },
+}
+
+impl Gatekeeper {
+    pub fn new() -> Gatekeeper {
+        Gatekeeper {
+            state: State::default(),
+            caller: Caller::nobody(),
+            credential: Presented::Nobody,
+            admission: None,
+            waiting_since: None,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            received: 0,
+        }
+    }
+
+    /// The gate's answer, when one is awaited; otherwise this never ends. Cancel-safe.
+    pub async fn admission(&mut self) -> Admitted {
+        match &mut self.admission {
+            Some(admission) => {
+                let admitted = admission.await;
+                self.admission = None;
+                admitted
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// When the identity began to wait, while it waits.
+    pub fn waiting_since(&self) -> Option<Duration> {
+        self.waiting_since
+    }
+
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.credential, Presented::Nobody)
+    }
+
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn apply(&mut self, event: Event) -> Vec<Effect> {
+        let (state, effects) = step(std::mem::take(&mut self.state), event);
+        self.state = state;
+        effects
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.held_bytes += held.bytes;
+        self.held.push_back(held);
+    }
+
+    fn release(&mut self) -> VecDeque<Held> {
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Presents an identity. What it opens is told by a later Transition.
+    pub(super) async fn authenticate(&mut self, message: Authenticate) -> Result<(), End> {
+        if message.base_version != self.gatekeeper.received {
+            tracing::warn!(base = message.base_version, expected = self.gatekeeper.received, "Authenticate out of step");
+            return Err(Close::internal().into());
+        }
+        let rooms = self.rooms.clone();
+        let rejected = |error: VerifyError| verification_failed(&error, message.base_version, rooms.options.redact);
+        match &message.credential {
+            Credential::None => self.sign_out().await,
+            Credential::User(token) => {
+                let user = rooms.authenticator.verify_user(token).await.map_err(|error| rejected(error.into()))?;
+                self.sign_in(user).await
+            }
+            Credential::Admin { key, acting_as } => {
+                let verified = rooms.authenticator.verify_admin(key, acting_as.as_ref());
+                let admin = verified.map_err(|error| rejected(error.into()))?;
+                self.become_admin(admin).await
+            }
+        }
+    }
+
+    async fn sign_out(&mut self) -> Result<(), End> {
+        self.gatekeeper.received += 1;
+        self.gatekeeper.credential = Presented::Nobody;
+        let version = self.gatekeeper.received;
+        self.do_effects(Event::SignedOut { version }).await?;
+        self.switch(Caller::nobody(), Timestamp::ZERO);
+        Ok(())
+    }
+
+    async fn become_admin(&mut self, admin: VerifiedAdmin) -> Result<(), End> {
+        self.gatekeeper.received += 1;
+        let version = self.gatekeeper.received;
+        self.do_effects(Event::SignedOut { version }).await?;
+        let caller = admin.caller();
+        tracing::info!(acting = admin.acting_as().is_some(), "an admin passed by the gate");
+        self.gatekeeper.credential = Presented::Admin { admin, checked_at: self.rooms.clock.elapsed() };
+        self.switch(caller, Timestamp::ZERO);
+        Ok(())
+    }
+
+    async fn sign_in(&mut self, user: VerifiedUser) -> Result<(), End> {
+        self.gatekeeper.received += 1;
+        let version = self.gatekeeper.received;
+        let key = user.identity.key();
+        let is_refresh = self.gatekeeper.state.key() == Some(&key)
+            && matches!(self.gatekeeper.state.admission(), Admission::Run { .. });
+        if !is_refresh {
+            // Queries that look at the identity keep what the client has until the gate opens.
+            self.gatekeeper.caller = Caller::pending(user.identity.clone());
+            self.subscriber.set_caller(self.gatekeeper.caller.clone());
+        }
+        self.gatekeeper.credential = Presented::User(user);
+        self.do_effects(Event::IdentityVerified { version, key }).await
+    }
+
+    /// The gate has answered.
+    pub(super) async fn admitted(&mut self, admitted: Admitted) -> Result<(), End> {
+        let Admitted { version, outcome } = admitted;
+        match outcome {
+            Ok(caller) => {
+                let ts = caller.proof().map_or(Timestamp::ZERO, |proof| proof.committed_at());
+                if let Presented::User(user) = &self.gatekeeper.credential {
+                    // The commit stands; the gate waits for a fresh token.
+                    let base = self.gatekeeper.received.saturating_sub(1);
+                    user.check_not_expired(self.rooms.clock.now())
+                        .map_err(|error| verification_failed(&error.into(), base, self.rooms.options.redact))?;
+                }
+                self.gatekeeper.caller = caller;
+                self.do_effects(Event::Committed { version, ts }).await
+            }
+            Err(refused @ Unprovisioned::Refused(_)) => {
+                let data = match &refused {
+                    Unprovisioned::Refused(thrown) => thrown.data.clone(),
+                    Unprovisioned::Failed { .. } => None,
+                };
+                self.gatekeeper.apply(Event::Refused { version });
+                self.reject_held("refused", data).await?;
+                Err(End::AuthError(AuthError {
+                    error: refusal_text(&refused, self.rooms.options.redact),
+                    base_version: self.gatekeeper.received.saturating_sub(1),
+                    auth_update_attempted: true,
+                }))
+            }
+            // Nothing is answered: the client connects again, still signed in, and sends what it has again.
+            Err(Unprovisioned::Failed { .. }) => Err(Close::try_again("ProvisioningFailed").into()),
+        }
+    }
+
+    async fn do_effects(&mut self, event: Event) -> Result<(), End> {
+        for effect in self.gatekeeper.apply(event) {
+            match effect {
+                Effect::RejectHeld { rejection } => {
+                    self.gatekeeper.admission = None;
+                    self.gatekeeper.waiting_since = None;
+                    self.reject_held(rejection_reason(rejection), None).await?;
+                }
+                Effect::Run { version, .. } => self.ask_the_gate(version),
+                Effect::Open { at, .. } => self.open(at).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_the_gate(&mut self, version: u32) {
+        let Presented::User(user) = &self.gatekeeper.credential else { return };
+        let (gate, identity) = (self.rooms.gate.clone(), user.identity.clone());
+        self.gatekeeper.admission = Some(Box::pin(async move {
+            let outcome = gate.admit(&identity).await;
+            Admitted { version, outcome }
+        }));
+        self.gatekeeper.waiting_since = Some(self.rooms.clock.elapsed());
+    }
+
+    async fn open(&mut self, at: Timestamp) -> Result<(), End> {
+        let caller = self.gatekeeper.caller.clone();
+        self.switch(caller, at);
+        for held in self.gatekeeper.release() {
+            self.start(held).await?;
+        }
+        Ok(())
+    }
+
+    /// From now on everything is as `caller`, reading at `at` or later. The next Transition says so.
+    fn switch(&mut self, caller: Caller, at: Timestamp) {
+        self.gatekeeper.caller = caller.clone();
+        self.gatekeeper.admission = None;
+        self.gatekeeper.waiting_since = None;
+        self.subscriber.set_caller(caller);
+        self.told.identity = self.gatekeeper.received;
+        self.told.floor = self.told.floor.max(at);
+    }
+
+    async fn reject_held(&mut self, reason: &str, data: Option<Value>) -> Result<(), End> {
+        let thrown = not_provisioned(reason, data);
+        for held in self.gatekeeper.release() {
+            let (is_mutation, request) = (held.is_mutation, held.call.request_id);
+            self.reject_call(is_mutation, request, &thrown).await?;
+        }
+        self.socket.flush().await?;
+        Ok(())
+    }
+
+    /// Starts a call, or lets it wait behind the gate.
+    pub(super) async fn admit_call(&mut self, held: Held) -> Result<(), End> {
+        if !matches!(self.gatekeeper.state.admission(), Admission::Hold) {
+            return self.start(held).await;
+        }
+        let options = &self.rooms.options;
+        let is_full = self.gatekeeper.held.len() >= options.held_calls_max
+            || self.gatekeeper.held_bytes + held.bytes > options.held_bytes_max;
+        if is_full {
+            return self.reject_call(held.is_mutation, held.call.request_id, &gate_queue_full()).await;
+        }
+        self.gatekeeper.hold(held);
+        Ok(())
+    }
+
+    /// Checks, before anything is done for it, that the identity still stands.
+    pub(super) fn check_identity(&mut self) -> Result<(), End> {
+        let rooms = &self.rooms;
+        let (base_version, redact) = (self.told.version.identity, rooms.options.redact);
+        match &mut self.gatekeeper.credential {
+            Presented::Nobody => Ok(()),
+            // A pending identity is checked when its gate opens.
+            Presented::User(_) if self.gatekeeper.waiting_since.is_some() => Ok(()),
+            Presented::User(user) => user.check_not_expired(rooms.clock.now()).map_err(|error| {
+                End::AuthError(AuthError { error: text(&error, redact), base_version, auth_update_attempted: false })
+            }),
+            Presented::Admin { admin, checked_at } => {
+                let now = rooms.clock.elapsed();
+                if now.saturating_sub(*checked_at) < rooms.options.admin_recheck_after {
+                    return Ok(());
+                }
+                *checked_at = now;
+                let checked = rooms.authenticator.admin_keys().check_still_valid(admin, rooms.clock.now());
+                checked.map_err(|error| verification_failed(&error.into(), base_version, redact))
+            }
+        }
+    }
+
+    /// Until when nothing partial is sent, so that an ordinary login is answered whole.
+    pub(super) fn held_back_until(&self) -> Option<Duration> {
+        let options = &self.rooms.options;
+        let now = self.rooms.clock.elapsed();
+        let gate = self.gatekeeper.waiting_since().map(|since| since + options.gate_grace);
+        gate.into_iter().chain(self.first_query_set_by).filter(|until| *until > now).max()
+    }
+}
+
+fn rejection_reason(rejection: Rejection) -> &'static str {
+    match rejection {
+        Rejection::Refused => "refused",
+        Rejection::Failed => "failed",
+        Rejection::SignedOut => "signed_out",
+        Rejection::IdentityChanged => "identity_changed",
+    }
+}
+
+fn text(error: &auth::AuthError, redact: bool) -> String {
+    if redact { error.redacted_message() } else { error.message() }
+}
+
+/// A refused credential signs the client out; a provider that cannot be asked does not.
+fn verification_failed(error: &VerifyError, base_version: u32, redact: bool) -> End {
+    tracing::warn!(code = error.code(), "an identity was not accepted");
+    let error = match error {
+        VerifyError::Token(auth::AuthError::ProviderUnavailable { .. }) => {
+            return Close::try_again("AuthProviderDiscoveryFailed").into();
+        }
+        VerifyError::Token(error) => text(error, redact),
+        VerifyError::AdminKey(error) => error.to_string(),
+    };
+    End::AuthError(AuthError { error, base_version, auth_update_attempted: true })
+}

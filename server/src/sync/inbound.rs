@@ -1,0 +1,205 @@
+//! What clients ask for, one message at a time.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use vestibule_schema::path::FunctionPath;
+use vestibule_schema::value::{Object, Value};
+use vestibule_schema::wire::{
+    AddQuery, Args, Call, ClientMessage, Connect, ModifyQuerySet, PathText, QueryId, QuerySetModification, RequestId,
+};
+
+use super::connection::{Connection, End};
+use super::gatekeeper::Held;
+use super::mailbox::Completion;
+use super::respond::plain;
+use super::socket::Close;
+use crate::database::SessionRequest;
+use crate::functions::{self, Origin, Thrown};
+use crate::subscriptions::QuerySpec;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Handles one message: an arm a kind.
+    pub(super) async fn handle(&mut self, text: &str) -> Result<(), End> {
+        self.rooms.metrics.received.inc();
+        if self.gatekeeper.is_anonymous() && text.len() > self.rooms.options.frame_bytes_max_anonymous {
+            return Err(Close::with(1009, "MessageTooLong").into());
+        }
+        let message = ClientMessage::parse(text)
+            .map_err(|error| End::Fatal(format!("WSMessageInvalidJson: the message cannot be read: {error}")))?;
+        match message {
+            ClientMessage::Connect(connect) => self.connect(connect),
+            ClientMessage::Authenticate(authenticate) => self.authenticate(authenticate).await,
+            ClientMessage::ModifyQuerySet(modify) => self.modify_query_set(modify),
+            ClientMessage::Mutation(call) => self.call(call, true, text.len()).await,
+            ClientMessage::Action(call) => self.call(call, false, text.len()).await,
+            ClientMessage::Event(event) => {
+                tracing::debug!(kind = event.event_type, "telemetry");
+                Ok(())
+            }
+        }
+    }
+
+    fn connect(&mut self, connect: Connect) -> Result<(), End> {
+        let newest = self.rooms.functions.database().durable_ts();
+        if connect.max_observed_timestamp.is_some_and(|observed| observed > newest) {
+            tracing::error!("a client has seen a newer state than this server holds");
+            return Err(Close::internal().into());
+        }
+        self.session = Some(connect.session_id);
+        let now_ms = i64::try_from(self.rooms.clock.now().0 / 1_000_000).unwrap_or(i64::MAX);
+        self.clock_skew = connect.client_ts.map(|client| client.saturating_sub(now_ms));
+        Ok(())
+    }
+
+    fn modify_query_set(&mut self, message: ModifyQuerySet) -> Result<(), End> {
+        let ModifyQuerySet { base_version, new_version, modifications } = message;
+        if base_version != self.told.query_set || new_version <= base_version {
+            let expected = self.told.query_set;
+            return Err(End::Fatal(format!(
+                "BaseVersionMismatch: the query set is at version {expected}, not {base_version}"
+            )));
+        }
+        self.told.query_set = new_version;
+        self.first_query_set_by = None;
+        let mut added = Vec::new();
+        for modification in modifications {
+            match modification {
+                QuerySetModification::Add(add) => self.add_query(add, &mut added)?,
+                QuerySetModification::Remove { query_id } => self.remove_query(query_id, &mut added),
+            }
+        }
+        self.subscriber.add(added);
+        Ok(())
+    }
+
+    fn add_query(&mut self, add: AddQuery, added: &mut Vec<(QueryId, QuerySpec)>) -> Result<(), End> {
+        let query_id = add.query_id;
+        let is_known = self.subscriber.contains(query_id)
+            || self.told.impossible_ids.contains(&query_id)
+            || added.iter().any(|(other, _)| *other == query_id);
+        if is_known {
+            return Err(End::Fatal(format!("The query id {} is already in the query set.", query_id.0)));
+        }
+        self.told.removed.retain(|removed| *removed != query_id);
+        let has_room = self.subscriber.len() + added.len() < self.rooms.options.subscriptions_max
+            && self.subscriber.has_room();
+        let spec = match (has_room, target(&add.path, &add.args, add.component_path.as_deref())) {
+            (false, _) => Err(TOO_MANY_SUBSCRIPTIONS.to_string()),
+            (true, target) => target,
+        };
+        match spec {
+            Ok((path, args)) => {
+                let journal = add.journal.and_then(|journal| journal.0);
+                added.push((query_id, QuerySpec::new(path, args, journal)));
+            }
+            Err(reason) => {
+                let outcome = self.respond.impossible_query(&reason, &self.rooms.request_id());
+                self.told.impossible_ids.insert(query_id);
+                self.told.impossible.insert(query_id, outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_query(&mut self, query_id: QueryId, added: &mut Vec<(QueryId, QuerySpec)>) {
+        added.retain(|(other, _)| *other != query_id);
+        self.told.impossible.remove(&query_id);
+        self.told.impossible_ids.remove(&query_id);
+        self.subscriber.remove(query_id);
+        self.told.removed.push(query_id);
+    }
+
+    async fn call(&mut self, call: Call, is_mutation: bool, bytes: usize) -> Result<(), End> {
+        let options = &self.rooms.options;
+        if is_mutation && self.mutations_pending >= options.mutations_pending_max {
+            return Err(Close::try_again("TooManyConcurrentMutations").into());
+        }
+        if !is_mutation && self.actions_pending >= options.actions_pending_max {
+            return Err(Close::try_again("TooManyInflightActionsForSingleClient").into());
+        }
+        self.check_identity()?;
+        self.admit_call(Held { call, is_mutation, bytes }).await
+    }
+
+    /// Starts a call as whom the connection speaks for now.
+    pub(super) async fn start(&mut self, held: Held) -> Result<(), End> {
+        let Held { call: Call { request_id, path, args, component_path }, is_mutation, .. } = held;
+        let (path, args) = match target(&path, &args, component_path.as_deref()) {
+            Ok(target) => target,
+            Err(reason) => return self.reject_call(is_mutation, request_id, &plain(&reason)).await,
+        };
+        let call = functions::Call { path, args, caller: self.gatekeeper.caller().clone(), origin: Origin::Client };
+        match is_mutation {
+            true => self.start_mutation(request_id, call),
+            false => {
+                self.start_action(request_id, call);
+                Ok(())
+            }
+        }
+    }
+
+    fn start_mutation(&mut self, request_id: RequestId, call: functions::Call) -> Result<(), End> {
+        let session_request = self.session.map(|session| SessionRequest {
+            session: session.0,
+            request: request_id.0,
+            identity: call.caller.identity_key().map_or_else(String::new, |key| key.as_str().to_string()),
+        });
+        let mailbox = self.mailbox.clone();
+        let on_finish = Box::new(move |run| mailbox.deliver(Completion::Mutation(request_id, run)));
+        let submitted = self.rooms.functions.submit_mutation(call, session_request, on_finish);
+        submitted.map_err(|error| self.respond.system_trouble(&error))?;
+        self.mutations_pending += 1;
+        Ok(())
+    }
+
+    /// An action goes on when its connection closes; its result is then nobody's.
+    fn start_action(&mut self, request_id: RequestId, call: functions::Call) {
+        self.actions_pending += 1;
+        let (functions, mailbox) = (self.rooms.functions.clone(), self.mailbox.clone());
+        self.rooms.tasks.spawn(async move {
+            let run = functions.act(call).await;
+            mailbox.deliver(Completion::Action(request_id, run));
+        });
+    }
+
+    /// Answers a call that is not run.
+    pub(super) async fn reject_call(
+        &mut self,
+        is_mutation: bool,
+        request_id: RequestId,
+        thrown: &Thrown,
+    ) -> Result<(), End> {
+        let message = self.respond.rejected_call(is_mutation, request_id, self.session, thrown);
+        self.say(message.to_json()).await?;
+        if is_mutation {
+            self.told.owe(self.told.version.ts);
+        }
+        Ok(())
+    }
+}
+
+const TOO_MANY_SUBSCRIPTIONS: &str = "TooManySubscriptions: this connection, or this server, watches as many queries \
+                                      as it may. Remove some first.";
+
+/// What a message names to be run, or why it cannot be.
+fn target(path: &PathText, args: &Args, component: Option<&str>) -> Result<(FunctionPath, Value), String> {
+    let path = match path {
+        PathText::Valid(path) => path.clone(),
+        PathText::Invalid(text) => return Err(format!("Could not find public function for '{text}'.")),
+    };
+    if component.is_some_and(|component| !component.is_empty()) {
+        return Err(format!("Could not find public function for '{path}'."));
+    }
+    let args = match args {
+        Args::Invalid(reason) => return Err(format!("Invalid arguments for {path}: {reason}")),
+        Args::Ok(args) => args,
+    };
+    match &args[..] {
+        [] => Ok((path, Value::Object(Object::new()))),
+        [Value::Object(object)] => Ok((path, Value::Object(object.clone()))),
+        [other] => Err(format!("Expected to receive an object as the function's argument. Instead received: {other}")),
+        many => Err(format!(
+            "Expected to receive a single object as the function's argument. Instead received {} arguments.",
+            many.len()
+        )),
+    }
+}

@@ -1,0 +1,72 @@
+//! Bounds of a connection.
+
+use std::time::Duration;
+
+/// Bounds and times of every connection.
+#[derive(Clone, Debug)]
+pub struct SyncOptions {
+    /// Hide error texts and log lines from clients, as production does.
+    pub redact: bool,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Bytes of one message from a client that has presented no identity.
+    pub frame_bytes_max_anonymous: usize,
+    /// Bytes of one message.
+    pub frame_bytes_max: usize,
+    /// Queries one connection may watch.
+    pub subscriptions_max: usize,
+    /// Mutations of one connection that may wait for their outcome.
+    pub mutations_pending_max: usize,
+    /// Actions of one connection that may run.
+    pub actions_pending_max: usize,
+    /// Calls that may wait behind a closed gate.
+    pub held_calls_max: usize,
+    /// Bytes of the messages that wait behind a closed gate.
+    pub held_bytes_max: usize,
+    /// How long nothing partial is sent while an identity is being provisioned, so that an ordinary login is
+    /// answered whole.
+    pub gate_grace: Duration,
+    /// How long a connection waits for its client's first query set before it sends a Transition without.
+    pub first_query_set_grace: Duration,
+    /// A Ping is sent when nothing else was for this long. Clients give up at 60 s and 30 s.
+    pub ping_after: Duration,
+    /// A client of which nothing was heard for this long is asked for a sign of life …
+    pub probe_after: Duration,
+    /// … and dropped after this long.
+    pub silence_max: Duration,
+    /// A client that takes nothing for this long is dropped.
+    pub stall_max: Duration,
+    /// How long a closing connection waits for the outcome of its mutations.
+    pub drain_max: Duration,
+    /// How often an admin's key is checked again.
+    pub admin_recheck_after: Duration,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        SyncOptions {
+            redact: true,
+            connections_max: 65_536,
+            frame_bytes_max_anonymous: 1 << 20,
+            frame_bytes_max: 17 << 20,
+            subscriptions_max: 1_000,
+            mutations_pending_max: 1_000,
+            actions_pending_max: 1_000,
+            held_calls_max: 1_000,
+            held_bytes_max: 4 << 20,
+            gate_grace: Duration::from_millis(250),
+            first_query_set_grace: Duration::from_millis(250),
+            ping_after: Duration::from_secs(15),
+            probe_after: Duration::from_secs(45),
+            silence_max: Duration::from_secs(120),
+            stall_max: Duration::from_secs(120),
+            drain_max: Duration::from_secs(5),
+            admin_recheck_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Transitions longer than this are sent in chunks to clients that can put them together.
+pub const CHUNK_BYTES_MAX: usize = 5_000_000;
+/// Longer messages are cut into WebSocket frames of this size: clients take 16 MiB a frame and 64 MiB a message.
+pub const FRAGMENT_BYTES_MAX: usize = 8 << 20;

@@ -1,0 +1,189 @@
+//! The one place where what happened inside becomes what a sync client is told. It logs the inside and sends the outside.
+
+use sha2::{Digest, Sha256};
+use vestibule_schema::object;
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::Value;
+use vestibule_schema::wire::{
+    ActionResponse, CallFailure, Journal, MutationResponse, OutcomeJson, RequestId, ServerMessage, SessionId,
+};
+
+use super::socket::Close;
+use crate::functions::{ActionRun, FunctionOutcome, MutationRun, SystemError, Thrown};
+use crate::provisioning::Unprovisioned;
+use crate::subscriptions::QueryResult;
+
+/// How much a client is told.
+#[derive(Clone, Copy)]
+pub(super) struct Respond {
+    pub redact: bool,
+}
+
+impl Respond {
+    /// A query's result as the fragment of a message.
+    pub fn query(self, result: &QueryResult, request_id: impl FnOnce() -> String) -> &OutcomeJson {
+        result.json.get_or_init(|| {
+            let journal = Journal(result.journal.clone());
+            match result.done() {
+                Some(FunctionOutcome::Returned(value)) => {
+                    OutcomeJson::updated(value, self.log_lines(&result.log_lines), &journal)
+                }
+                Some(FunctionOutcome::Threw(thrown)) => {
+                    let message = thrown.client_message(&request_id(), self.redact);
+                    OutcomeJson::failed(&message, thrown.data.as_ref(), self.log_lines(&result.log_lines), &journal)
+                }
+                None => unreachable!("suspended results are left out of Transitions"),
+            }
+        })
+    }
+
+    /// The result of a query that cannot be run at all.
+    pub fn impossible_query(self, reason: &str, request_id: &str) -> OutcomeJson {
+        let thrown = plain(reason);
+        let message = thrown.client_message(request_id, self.redact);
+        OutcomeJson::failed(&message, None, &[], &Journal(None))
+    }
+
+    /// A mutation whose outcome is certain. `None` when the server cannot say more than "try again".
+    pub fn mutation(
+        self,
+        request: RequestId,
+        session: Option<SessionId>,
+        run: Result<MutationRun, SystemError>,
+    ) -> Result<(ServerMessage, Option<Timestamp>), Close> {
+        let (outcome, log_lines, ts) = match run {
+            Ok(MutationRun { outcome, log_lines, ts }) => (outcome, log_lines, ts),
+            Err(SystemError::NotCommitted(error)) => {
+                tracing::warn!(%error, "a mutation was not committed");
+                let data = object! { "code" => "NotCommitted", "reason" => "the server could not store the write" };
+                let failure = self.failure(&with_data("The write was not committed.", data), request, session);
+                let outcome = Err(failure);
+                let response = MutationResponse { request_id: request, outcome, log_lines: Vec::new() };
+                return Ok((ServerMessage::MutationResponse(response), None));
+            }
+            Err(error) => return Err(self.system_trouble(&error)),
+        };
+        let log_lines = self.log_lines(&log_lines).to_vec();
+        let outcome = match outcome {
+            FunctionOutcome::Returned(value) => Ok((value, ts)),
+            FunctionOutcome::Threw(thrown) => Err(self.failure(&thrown, request, session)),
+        };
+        let ts = outcome.is_ok().then_some(ts);
+        Ok((ServerMessage::MutationResponse(MutationResponse { request_id: request, outcome, log_lines }), ts))
+    }
+
+    /// An action that has ended.
+    pub fn action(
+        self,
+        request: RequestId,
+        session: Option<SessionId>,
+        run: Result<ActionRun, SystemError>,
+    ) -> Result<ServerMessage, Close> {
+        let ActionRun { outcome, log_lines } = run.map_err(|error| self.system_trouble(&error))?;
+        let log_lines = self.log_lines(&log_lines).to_vec();
+        let outcome = match outcome {
+            FunctionOutcome::Returned(value) => Ok(value),
+            FunctionOutcome::Threw(thrown) => Err(self.failure(&thrown, request, session)),
+        };
+        Ok(ServerMessage::ActionResponse(ActionResponse { request_id: request, outcome, log_lines }))
+    }
+
+    /// A call that was not run.
+    pub fn rejected_call(
+        self,
+        is_mutation: bool,
+        request: RequestId,
+        session: Option<SessionId>,
+        thrown: &Thrown,
+    ) -> ServerMessage {
+        let failure = self.failure(thrown, request, session);
+        match is_mutation {
+            true => ServerMessage::MutationResponse(MutationResponse {
+                request_id: request,
+                outcome: Err(failure),
+                log_lines: Vec::new(),
+            }),
+            false => ServerMessage::ActionResponse(ActionResponse {
+                request_id: request,
+                outcome: Err(failure),
+                log_lines: Vec::new(),
+            }),
+        }
+    }
+
+    /// How a connection closes over the server's trouble: so that the client connects again, with backoff.
+    pub fn system_trouble(self, error: &SystemError) -> Close {
+        match error {
+            SystemError::Storage(_) => {
+                tracing::error!(%error, "closing a connection");
+                Close::internal()
+            }
+            SystemError::NotCommitted(_) | SystemError::ShuttingDown => Close::try_again("ServerShuttingDown"),
+            SystemError::CommitterFull => Close::try_again("CommitterFullError"),
+            SystemError::Readers(_) => Close::try_again("TooManyConcurrentRequests"),
+        }
+    }
+
+    fn log_lines(self, lines: &[String]) -> &[String] {
+        if self.redact { &[] } else { lines }
+    }
+
+    fn failure(self, thrown: &Thrown, request: RequestId, session: Option<SessionId>) -> CallFailure {
+        let message = thrown.client_message(&request_id(session, request), self.redact);
+        CallFailure { message, data: thrown.data.clone() }
+    }
+}
+
+/// A call's request id in error texts: the same for every attempt at the same call.
+fn request_id(session: Option<SessionId>, request: RequestId) -> String {
+    let session = session.map_or_else(String::new, |session| session.to_string());
+    let hash = Sha256::digest(format!("{session}|{}", request.0));
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An error without data.
+pub(super) fn plain(message: &str) -> Thrown {
+    Thrown { message: message.to_string(), data: None, is_fault: false }
+}
+
+fn with_data(message: &str, data: vestibule_schema::value::Object) -> Thrown {
+    Thrown { message: message.to_string(), data: Some(Value::Object(data)), is_fault: false }
+}
+
+/// A call that overflowed what may wait behind a gate.
+pub(super) fn gate_queue_full() -> Thrown {
+    with_data(
+        "Too many calls are waiting for the user to be provisioned.",
+        object! { "code" => "GateQueueFull" },
+    )
+}
+
+/// A call that will never run because its identity was not let in, or is no longer the connection's.
+pub(super) fn not_provisioned(reason: &str, data: Option<Value>) -> Thrown {
+    with_data(
+        &format!("The call did not run: the user was not provisioned ({reason})."),
+        object! { "code" => "NotProvisioned", "reason" => reason, "data" => data.unwrap_or(Value::Null) },
+    )
+}
+
+/// What a refused user's client is told.
+pub(super) fn refusal_text(refused: &Unprovisioned, redact: bool) -> String {
+    match refused {
+        Unprovisioned::Refused(thrown) if !redact => {
+            format!("The provisioning function refused this user: {}", thrown.message)
+        }
+        Unprovisioned::Refused(_) => "The provisioning function refused this user.".to_string(),
+        Unprovisioned::Failed { .. } => "The user could not be provisioned.".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calls_request_id_is_the_hash_of_its_session_and_number() {
+        let session = "3f2b1c9e-5d4a-4c3b-8a7f-0123456789ab".parse().unwrap();
+        assert_eq!(request_id(Some(session), RequestId(7)), "2ce0264e564a3150");
+    }
+}

@@ -1,0 +1,176 @@
+//! The WebSocket under a connection: text in, text out, and how it ends.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
+
+use super::options::FRAGMENT_BYTES_MAX;
+
+/// How the server ends a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Close {
+    /// `None` closes without a status, as after an AuthError.
+    code: Option<u16>,
+    reason: Cow<'static, str>,
+}
+
+impl Close {
+    pub fn without_code() -> Close {
+        Close { code: None, reason: "".into() }
+    }
+
+    /// The client connects again, after a pause that its kind of reason calls for.
+    pub fn try_again(reason: &'static str) -> Close {
+        Close { code: Some(1013), reason: reason.into() }
+    }
+
+    pub fn internal() -> Close {
+        Close { code: Some(1011), reason: "InternalServerError".into() }
+    }
+
+    pub fn going_away() -> Close {
+        Close { code: Some(1001), reason: "ServerShuttingDown".into() }
+    }
+
+    pub fn with(code: u16, reason: &'static str) -> Close {
+        Close { code: Some(code), reason: reason.into() }
+    }
+}
+
+/// What came in.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Text(Utf8Bytes),
+    /// A sign of life and nothing more.
+    Alive,
+    /// The client has gone.
+    Gone,
+    /// It broke the rules of WebSockets.
+    Broken(Close),
+}
+
+/// Sending failed or took too long: the client is gone.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+pub(super) struct Socket<S> {
+    stream: WebSocketStream<S>,
+    stall_max: Duration,
+    /// Something waits to be flushed.
+    is_dirty: bool,
+}
+
+/// The read buffer: messages are small, and idle connections are many.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Written messages gather up to this size before they are handed to the system without a flush.
+const WRITE_BUFFER_BYTES: usize = 16 << 10;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub async fn new(io: S, frame_bytes_max: usize, stall_max: Duration) -> Socket<S> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_message_size(Some(frame_bytes_max))
+            .max_frame_size(Some(frame_bytes_max));
+        let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+        Socket { stream, stall_max, is_dirty: false }
+    }
+
+    /// The next message. Cancel-safe.
+    pub async fn receive(&mut self) -> Incoming {
+        match self.stream.next().await {
+            Some(Ok(message)) => incoming(message),
+            Some(Err(error)) => broken(error),
+            None => Incoming::Gone,
+        }
+    }
+
+    /// The next message if it is there already.
+    pub fn receive_now(&mut self) -> Option<Incoming> {
+        self.receive().now_or_never()
+    }
+
+    /// Queues a message; [`Socket::flush`] sends what is queued.
+    pub async fn feed(&mut self, text: String) -> Result<(), Gone> {
+        self.is_dirty = true;
+        if text.len() <= FRAGMENT_BYTES_MAX {
+            return self.feed_message(Message::text(text)).await;
+        }
+        let bytes = Bytes::from(text);
+        let fragments = bytes.len().div_ceil(FRAGMENT_BYTES_MAX);
+        for at in 0..fragments {
+            let start = at * FRAGMENT_BYTES_MAX;
+            let end = bytes.len().min(start + FRAGMENT_BYTES_MAX);
+            let opcode = OpCode::Data(if at == 0 { Data::Text } else { Data::Continue });
+            let frame = Frame::message(bytes.slice(start..end), opcode, at + 1 == fragments);
+            self.feed_message(Message::Frame(frame)).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the client for a sign of life.
+    pub async fn probe(&mut self) -> Result<(), Gone> {
+        self.is_dirty = true;
+        self.feed_message(Message::Ping(Bytes::new())).await
+    }
+
+    async fn feed_message(&mut self, message: Message) -> Result<(), Gone> {
+        let fed = tokio::time::timeout(self.stall_max, self.stream.feed(message)).await;
+        fed.map_err(|_| Gone)?.map_err(|_| Gone)
+    }
+
+    /// Sends what is queued, all at once.
+    pub async fn flush(&mut self) -> Result<(), Gone> {
+        if !std::mem::take(&mut self.is_dirty) {
+            return Ok(());
+        }
+        let flushed = tokio::time::timeout(self.stall_max, self.stream.flush()).await;
+        flushed.map_err(|_| Gone)?.map_err(|_| Gone)
+    }
+
+    /// Closes, and waits a moment for the client to agree, so that nothing sent before is lost on the way.
+    pub async fn close(mut self, close: Close) {
+        let frame = close.code.map(|code| CloseFrame {
+            code: CloseCode::from(code),
+            reason: Utf8Bytes::from(close.reason.into_owned()),
+        });
+        let goodbye = async {
+            if self.stream.close(frame).await.is_ok() {
+                while let Some(Ok(_)) = self.stream.next().await {}
+            }
+        };
+        // A client that does not answer is left: dropping the stream closes the socket.
+        let _ = tokio::time::timeout(CLOSE_WAIT, goodbye).await;
+    }
+}
+
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+fn incoming(message: Message) -> Incoming {
+    match message {
+        Message::Text(text) => Incoming::Text(text),
+        Message::Binary(_) => Incoming::Broken(Close::with(1003, "BinaryNotSupported")),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Incoming::Alive,
+        Message::Close(_) => Incoming::Gone,
+    }
+}
+
+fn broken(error: tungstenite::Error) -> Incoming {
+    match error {
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Incoming::Broken(Close::with(1009, "MessageTooLong"))
+        }
+        tungstenite::Error::Utf8(_) => Incoming::Broken(Close::with(1007, "InvalidUtf8")),
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Gone,
+        tungstenite::Error::Protocol(_) => Incoming::Broken(Close::with(1002, "ProtocolError")),
+        _ => Incoming::Gone,
+    }
+}

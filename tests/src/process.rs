@@ -1,0 +1,134 @@
+//! The chat as a process, which a test may stop, kill and start again on the same data.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail};
+use serde_json::{Value as Json, json};
+
+/// A running chat. Dropping it kills it.
+pub struct Chat {
+    child: Child,
+    url: String,
+}
+
+/// How a chat is started.
+pub struct ChatOptions {
+    program: PathBuf,
+    data: PathBuf,
+    variables: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl ChatOptions {
+    /// The chat `program` in development mode on a free port of this machine.
+    pub fn new(program: impl Into<PathBuf>, data: &Path) -> ChatOptions {
+        ChatOptions {
+            program: program.into(),
+            data: data.to_path_buf(),
+            variables: vec![("VESTIBULE_LOG".into(), "warn".into())],
+            arguments: vec!["--listen".into(), "127.0.0.1:0".into()],
+        }
+    }
+
+    /// Sets an environment variable.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// The command line, instead of the one that listens on a free port.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).arg("--data").arg(&self.data);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn start(&self) -> anyhow::Result<Chat> {
+        let mut child = self.command().spawn().context("the chat does not start")?;
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        while let Some(line) = lines.next().transpose()? {
+            if let Some(at) = line.find("http://") {
+                let url = line[at..].trim().to_string();
+                // Keeps reading, so that the chat never meets a closed pipe.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(Chat { child, url });
+            }
+        }
+        bail!("the chat ended before it was ready: {:?}", child.wait()?)
+    }
+
+    /// Runs it to its end, which must come by itself, and returns its exit code and what it said on stderr.
+    pub fn run_to_end(&self) -> anyhow::Result<(Option<i32>, String)> {
+        let output = self.command().stderr(Stdio::piped()).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+}
+
+impl Chat {
+    /// Its address for HTTP clients.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its address for WebSockets.
+    pub fn sync_url(&self) -> String {
+        format!("{}/api/sync", self.url.replacen("http", "ws", 1))
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub fn stop(mut self) -> anyhow::Result<Option<i32>> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        Ok(self.child.wait()?.code())
+    }
+
+    /// A token of the development issuer.
+    pub async fn token(&self, subject: &str) -> anyhow::Result<String> {
+        let request = json!({ "subject": subject, "name": subject });
+        let response = reqwest::Client::new().post(format!("{}/dev/token", self.url)).json(&request).send().await?;
+        let answer: Json = response.error_for_status()?.json().await?;
+        Ok(answer["token"].as_str().context("no token in the answer")?.to_string())
+    }
+
+    /// Runs a query over HTTP.
+    pub async fn query(&self, path: &str, args: Json) -> anyhow::Result<Json> {
+        self.call("query", path, args, None).await
+    }
+
+    /// Calls a function over HTTP, as whom `token` says.
+    pub async fn call(&self, kind: &str, path: &str, args: Json, token: Option<&str>) -> anyhow::Result<Json> {
+        let body = json!({ "path": path, "args": args, "format": "json" });
+        let mut request = reqwest::Client::new().post(format!("{}/api/{kind}", self.url)).json(&body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer: Json = request.send().await?.error_for_status()?.json().await?;
+        match answer["status"].as_str() {
+            Some("success") => Ok(answer["value"].clone()),
+            _ => bail!("{path} failed: {answer}"),
+        }
+    }
+}
+
+impl Drop for Chat {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,58 @@
+//! A client that says only what a test tells it to.
+
+use anyhow::bail;
+use vestibule_client::Connection;
+use vestibule_schema::value::{Object, Value};
+use vestibule_schema::wire::{
+    Args, Authenticate, Call, ClientMessage, Connect, Credential, MutationResponse, PathText, RequestId, ServerMessage,
+    SessionId,
+};
+
+/// One connection of a session.
+pub struct RawClient {
+    connection: Connection,
+}
+
+impl RawClient {
+    /// Connects and says Connect for `session`.
+    pub async fn connect(sync_url: &str, session_id: SessionId) -> anyhow::Result<RawClient> {
+        let connect = Connect {
+            session_id,
+            connection_count: 0,
+            last_close_reason: None,
+            max_observed_timestamp: None,
+            client_ts: None,
+        };
+        let mut connection = Connection::open(sync_url).await?;
+        connection.send(&ClientMessage::Connect(connect)).await?;
+        Ok(RawClient { connection })
+    }
+
+    /// Presents a user's token as the connection's first identity.
+    pub async fn authenticate(&mut self, token: &str) -> anyhow::Result<()> {
+        let authenticate = Authenticate { base_version: 0, credential: Credential::User(token.to_string()) };
+        Ok(self.connection.send(&ClientMessage::Authenticate(authenticate)).await?)
+    }
+
+    /// Calls a mutation.
+    pub async fn mutate(&mut self, request: u32, path: &str, args: Object) -> anyhow::Result<()> {
+        let call = Call {
+            request_id: RequestId(request),
+            path: PathText::new(path),
+            args: Args::Ok(vec![Value::Object(args)]),
+            component_path: None,
+        };
+        Ok(self.connection.send(&ClientMessage::Mutation(call)).await?)
+    }
+
+    /// The next answer to a mutation; Transitions and Pings are passed over.
+    pub async fn response(&mut self) -> anyhow::Result<MutationResponse> {
+        loop {
+            match self.connection.next().await? {
+                ServerMessage::MutationResponse(response) => return Ok(response),
+                ServerMessage::Transition(_) | ServerMessage::Ping => {}
+                other => bail!("the server said {other:?}"),
+            }
+        }
+    }
+}

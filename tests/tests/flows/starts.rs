@@ -1,0 +1,76 @@
+//! Starts that must be refused, each with a sentence that says what is wrong and what to do.
+
+use super::chat;
+
+fn refused(data: &std::path::Path, arguments: &[&str]) -> String {
+    let (code, said) = chat(data).arguments(arguments).run_to_end().unwrap();
+    assert_ne!(code, Some(0), "it started: {said}");
+    said
+}
+
+const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+#[test]
+fn a_busy_port_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refused(data.path(), &["--listen", &address]);
+    assert!(said.contains(&address) && said.contains("is in use"), "{said}");
+}
+
+#[test]
+fn a_data_directory_in_use_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let first = chat(data.path()).start().unwrap();
+    let said = refused(data.path(), &ANY_PORT);
+    assert!(said.contains("in use by another process"), "{said}");
+    assert_eq!(first.stop().unwrap(), Some(0));
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_refused() {
+    let data = tempfile::NamedTempFile::new().unwrap();
+    let said = refused(data.path(), &ANY_PORT);
+    assert!(said.contains("data directory"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("vestibule.sqlite3"), [b'x'; 8192]).unwrap();
+    let said = refused(data.path(), &ANY_PORT);
+    assert!(said.contains("is not a Vestibule database"), "{said}");
+}
+
+#[test]
+fn development_mode_is_refused_on_a_public_address_and_beside_a_production_issuer() {
+    let data = tempfile::tempdir().unwrap();
+    let said = refused(data.path(), &["--listen", "0.0.0.0:0", "--dev"]);
+    assert!(said.contains("loopback"), "{said}");
+    let production = ["--issuer", "https://your-app.clerk.accounts.dev", "--audience", "convex"];
+    let said = refused(data.path(), &[&ANY_PORT[..], &["--dev"], &production].concat());
+    assert!(said.contains("remove one of the two"), "{said}");
+}
+
+#[test]
+fn a_public_address_without_an_issuer_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let said = refused(data.path(), &["--listen", "0.0.0.0:0"]);
+    assert!(said.contains("loopback"), "{said}");
+}
+
+#[test]
+fn an_issuer_that_cannot_be_one_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let said = refused(data.path(), &[&ANY_PORT[..], &["--issuer", "not a domain", "--audience", "convex"]].concat());
+    assert!(said.contains("auth configuration"), "{said}");
+}
+
+#[test]
+fn a_server_that_is_asked_to_stop_ends_well_and_starts_again() {
+    let data = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        assert_eq!(chat(data.path()).start().unwrap().stop().unwrap(), Some(0));
+    }
+}
