@@ -106,8 +106,9 @@ function firstToken(own) {
     client.mutation("users:ensureUser", {}).catch((error) => {
       if (session !== own) return;
       const data = dataOf(error);
-      if (data?.code === "NotProvisioned") gate.refused(data);
-      else showError(error);
+      if (data?.code !== "NotProvisioned") return showError(error);
+      gate.refused(data);
+      showWho();
     });
     gate.showHeld();
   });
@@ -134,7 +135,9 @@ function authChanged(own, accepted) {
 }
 
 function showMe(own, user) {
-  if (session !== own || gate.is("refused", "failed")) return;
+  if (session !== own || gate.is("refused")) return;
+  // A refreshed token also brings back a user that was deleted elsewhere.
+  if (user !== null && gate.is("failed")) gate.open();
   if (user === null) {
     gate.interrupted();
     if (me === null) gate.step("user", "failed", "null");
@@ -167,9 +170,10 @@ function showWho() {
   byId("me-subject").textContent = session ? [session.who.subject, session.who.email].filter(Boolean).join(" · ") : "";
   paintAvatar(byId("me-avatar"), me?._id ?? session?.who.subject ?? "", name);
   byId("short-live").checked = session?.who.short ?? false;
-  for (const id of ["draft", "send", "new-name", "delete-me"]) byId(id).disabled = !provisioned;
-  byId("rename").querySelector("button").disabled = !provisioned;
-  byId("draft").placeholder = provisioned ? "Write a message" : session ? "Waiting for the gate" : "Sign in to write";
+  for (const id of ["draft", "send"]) byId(id).disabled = !provisioned;
+  for (const id of ["rename", "delete-me"]) byId(id).hidden = !provisioned;
+  const waiting = gate.is("refused", "failed") ? "No user to write as" : "Waiting for the gate";
+  byId("draft").placeholder = provisioned ? "Write a message" : session ? waiting : "Sign in to write";
   showMessagesOf(provisioned ? me : null);
   document.title = session ? `${name} · Vestibule chat` : "Vestibule chat";
 }
