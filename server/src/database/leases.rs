@@ -13,9 +13,9 @@ use crate::storage::{ReadView, Snapshot, StorageError, Store};
 
 /// How long a handed-out timestamp can be read at.
 pub const LEASE_SECONDS: u64 = 30;
-/// Snapshots held at the most. Each pins the store's write-ahead log, so they are few: a lease is shared by everyone
-/// who asks within the same second.
-pub const LEASES_MAX: usize = 40;
+/// Snapshots held at the most; the oldest gives way to the next. Each pins the store's write-ahead log, so they are
+/// few: a lease is shared by everyone who asks before the next commit.
+pub const LEASES_MAX: usize = 64;
 /// A lease younger than this is handed out again instead of a new one, unless something was committed since.
 const SHARED_FOR: Duration = Duration::from_millis(750);
 
@@ -40,9 +40,6 @@ pub enum LeaseError {
     /// It was never handed out, or too long ago.
     #[error("the timestamp {0} is out of retention: it can be read for {LEASE_SECONDS} seconds after it was given out")]
     OutOfRetention(Timestamp),
-    /// Every lease is taken.
-    #[error("too many timestamps are being read at")]
-    Full,
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -65,8 +62,8 @@ impl SnapshotLeases {
                 return Ok(*ts);
             }
         }
-        if held.len() >= LEASES_MAX {
-            return Err(LeaseError::Full);
+        while held.len() >= LEASES_MAX {
+            held.pop_first();
         }
         let snapshot = self.store.snapshot()?;
         let ts = snapshot.ts();

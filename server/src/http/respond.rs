@@ -250,10 +250,6 @@ pub(super) fn lease(error: &LeaseError) -> WireError {
         LeaseError::OutOfRetention(_) => {
             WireError::unavailable("OutOfRetention", error.to_string())
         }
-        LeaseError::Full => {
-            tracing::warn!(%error, "a timestamp was refused");
-            WireError::overloaded()
-        }
         LeaseError::Storage(error) => {
             tracing::error!(%error, "the store failed under a request");
             WireError::internal()

@@ -15,7 +15,7 @@ use super::around::Asked;
 use super::calls::suspended;
 use super::prepared::{Prepared, prepare};
 use super::respond::{self, NoCaller, WireError, Writing, json};
-use crate::auth::Caller;
+use crate::auth::{Caller, IdentityAccess};
 use crate::database::LeaseError;
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError};
 
@@ -92,23 +92,8 @@ pub(super) async fn query_at_ts(
         }
         Err(NoCaller::Refused(error)) => return Err(error),
     };
-    let is_provisioned_by_then = caller
-        .proof()
-        .is_none_or(|proof| proof.committed_at() <= ts);
-    let run = http
-        .query_at(
-            ts,
-            Call {
-                path,
-                args,
-                caller,
-                origin: Origin::Client,
-            },
-        )
-        .await?;
-    if run.observed_identity && !is_provisioned_by_then {
-        return Err(respond::before_provisioning());
-    }
+    let call = Call { path, args, caller, origin: Origin::Client };
+    let run = http.query_at(ts, call).await?.ok_or_else(respond::before_provisioning)?;
     answer(&run, writing)
 }
 
@@ -153,17 +138,25 @@ pub(super) async fn query_batch(
 type BatchAnswer = (JsonFormat, FunctionOutcome, Vec<String>);
 
 impl Http {
-    async fn query_at(&self, ts: Timestamp, call: Call) -> Result<QueryRun, WireError> {
-        let functions = self.functions.clone();
+    /// Runs a query at an older timestamp. `None` when it looked at an identity that was not provisioned by then.
+    async fn query_at(&self, ts: Timestamp, call: Call) -> Result<Option<QueryRun>, WireError> {
+        let (functions, gate) = (self.functions.clone(), self.gate.clone());
         let reading = move |_: &_| {
             let snapshot = functions.database().leases().find(ts)?;
             let snapshot = snapshot.lock();
-            Ok(functions.query_on(&*snapshot, &call, None))
+            let run = functions.query_on(&*snapshot, &call, None);
+            let was_provisioned = match (&run, call.caller.proof(), call.caller.identity()) {
+                (Ok(run), Some(proof), IdentityAccess::Known(Some(identity)))
+                    if run.observed_identity && proof.committed_at() > ts =>
+                {
+                    gate.was_provisioned_on(&*snapshot, identity)
+                }
+                _ => Ok(true),
+            };
+            Ok(run.and_then(|run| Ok(was_provisioned?.then_some(run))))
         };
         let run = self.functions.database().readers().run(reading).await;
-        let run = run
-            .map_err(|error| self.failed(error.into()))?
-            .map_err(|error: LeaseError| respond::lease(&error))?;
+        let run = run.map_err(|error| self.failed(error.into()))?.map_err(|error: LeaseError| respond::lease(&error))?;
         run.map_err(|error| self.failed(error))
     }
 
