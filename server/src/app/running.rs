@@ -199,7 +199,8 @@ async fn sweep(database: Weak<Database>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(database) = database.upgrade() else { return };
-        let _ = database;
+        database.sweep_session_requests();
+        database.leases().drop_expired();
     }
 }
 
