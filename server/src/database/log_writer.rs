@@ -127,4 +127,9 @@ impl LogWriter {
         folded?;
         self.appender.checkpoint_if_due()
     }
+
+    /// Leaves everything in the database file.
+    pub fn close(self) -> Result<(), StorageError> {
+        self.appender.close()
+    }
 }

@@ -16,7 +16,7 @@ use super::Http;
 use super::around::Asked;
 use super::body::ReadBody;
 use super::prepared::{Prepared, bad_identifier, prepare, read_args, read_format, read_path};
-use super::respond::{NoCaller, WireError, Writing};
+use super::respond::{self, NoCaller, WireError, Writing};
 use crate::auth::Verified;
 use crate::functions::{Call, FunctionKind, FunctionOutcome, Origin, SystemError};
 use crate::subscriptions::QueryResult;
@@ -248,7 +248,7 @@ impl Http {
                     .live
                     .query(call)
                     .await
-                    .map_err(|error| self.failed(error))?;
+                    .map_err(|error| respond::system(&error))?;
                 Ok(writing.answer(finished(&result)?, &result.log_lines))
             }
             FunctionKind::Mutation => {
@@ -256,7 +256,7 @@ impl Http {
                     .functions
                     .mutate(call)
                     .await
-                    .map_err(|error| self.failed(error))?;
+                    .map_err(|error| respond::system(&error))?;
                 Ok(writing.answer(&run.outcome, &run.log_lines))
             }
             FunctionKind::Action => self.act(call, slot, writing).await,
@@ -278,8 +278,8 @@ impl Http {
             .in_current_span();
         match self.tasks.spawn(acting).await {
             Ok(Some(Ok(run))) => Ok(writing.answer(&run.outcome, &run.log_lines)),
-            Ok(Some(Err(error))) => Err(self.failed(error)),
-            Ok(None) => Err(self.failed(SystemError::ShuttingDown)),
+            Ok(Some(Err(error))) => Err(respond::system(&error)),
+            Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
             Err(error) => {
                 tracing::error!(%error, "the task of an action failed");
                 Err(WireError::internal())

@@ -11,9 +11,8 @@ use prometheus_client::encoding::text::encode;
 use serde_json::json as object;
 
 use super::Http;
-use super::respond::{self, WireError, json, text, with_type};
+use super::respond::{WireError, json, text, with_type};
 use crate::auth::KeysState;
-use crate::functions::SystemError;
 
 /// The type of the metrics' text form.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -22,17 +21,11 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Default)]
 pub(super) struct HealthState {
     is_draining: AtomicBool,
-    /// A request met stored data that is damaged: someone must act, and nothing here makes that undone.
-    is_damaged: AtomicBool,
 }
 
 impl HealthState {
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
-    }
-
-    pub fn report_damage(&self) {
-        self.is_damaged.store(true, Ordering::Relaxed);
     }
 }
 
@@ -44,33 +37,19 @@ pub(super) async fn healthz(State(http): State<Arc<Http>>) -> Response {
             object!({ "status": status, "reason": reason }).to_string(),
         )
     };
-    let HealthState {
-        is_draining,
-        is_damaged,
-    } = &http.health;
-    if is_damaged.load(Ordering::Relaxed) {
+    if http.functions.database().is_damaged() {
         return unfit(
             "damaged",
             "Stored data is damaged; the server's log says where. Restore a backup.",
         );
     }
-    if is_draining.load(Ordering::Relaxed) {
+    if http.health.is_draining.load(Ordering::Relaxed) {
         return unfit("draining", "The server is shutting down.");
     }
     json(StatusCode::OK, http.ready().to_string())
 }
 
 impl Http {
-    /// What the server could not do for a function call. Damage is remembered.
-    pub(super) fn failed(&self, error: SystemError) -> WireError {
-        if let SystemError::Storage(error) = &error
-            && error.is_corruption()
-        {
-            self.health.report_damage();
-        }
-        respond::system(&error)
-    }
-
     /// That all is well, with what may soon not be.
     fn ready(&self) -> serde_json::Value {
         let health = self.authenticator.provider_health();

@@ -59,7 +59,7 @@ pub(super) async fn query_ts(State(http): State<Arc<Http>>) -> Result<Response, 
         .run(move |_| database.leases().take())
         .await;
     let ts = taken
-        .map_err(|error| http.failed(error.into()))?
+        .map_err(|error| respond::system(&error.into()))?
         .map_err(|error| respond::lease(&error))?;
     Ok(json(
         StatusCode::OK,
@@ -156,8 +156,8 @@ impl Http {
             Ok(run.and_then(|run| Ok(was_provisioned?.then_some(run))))
         };
         let run = self.functions.database().readers().run(reading).await;
-        let run = run.map_err(|error| self.failed(error.into()))?.map_err(|error: LeaseError| respond::lease(&error))?;
-        run.map_err(|error| self.failed(error))
+        let run = run.map_err(|error| respond::system(&error.into()))?.map_err(|error: LeaseError| respond::lease(&error))?;
+        run.map_err(|error| respond::system(&error))
     }
 
     /// Runs queries one after another on one snapshot.
@@ -187,7 +187,7 @@ impl Http {
             QueryOutcome::Suspended => Err(suspended()),
         };
         runs.await
-            .map_err(|error| self.failed(error))?
+            .map_err(|error| respond::system(&error))?
             .into_iter()
             .map(answer)
             .collect()

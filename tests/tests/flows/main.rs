@@ -1,6 +1,7 @@
 //! Flows over a real server on a real file.
 
 mod convex_crate;
+mod damage;
 mod first_logins;
 mod kills;
 mod node;
