@@ -21,7 +21,7 @@ struct Arguments {
 /// Runs the chat as the command line says, until it is asked to stop.
 pub async fn run() -> anyhow::Result<()> {
     let Arguments { config, invite_domain } = Arguments::parse();
-    log_to_stderr(false);
+    log_to_stderr(config.log_format);
     let running = app(invite_domain).start(config).await?;
     println!("The chat is at {}", running.url());
     if running.is_dev() {

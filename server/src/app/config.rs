@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
 
 use crate::auth::{AuthConfig, AuthConfigError, ProviderConfig};
 
@@ -20,7 +21,7 @@ pub struct Config {
 
     /// Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. The default
     /// when no issuer is given.
-    #[arg(long, env = "VESTIBULE_DEV")]
+    #[arg(long, env = "VESTIBULE_DEV", value_parser = BoolishValueParser::new())]
     pub dev: bool,
 
     /// Issuer of auth tokens: an OpenID Connect provider, as https://your-app.clerk.accounts.dev.
@@ -43,9 +44,24 @@ pub struct Config {
     #[arg(long = "allowed-origin", env = "VESTIBULE_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub allowed_origins: Vec<String>,
 
+    /// How the log on standard error is written. What is logged is chosen by VESTIBULE_LOG, as in `info` or
+    /// `vestibule_server::sync=debug`.
+    #[arg(long, env = "VESTIBULE_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+
     /// Hide error texts and log lines from clients. The default unless in development mode.
-    #[arg(long, env = "VESTIBULE_REDACT")]
+    #[arg(long, env = "VESTIBULE_REDACT", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub redact: Option<bool>,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
 }
 
 impl Config {
@@ -60,6 +76,7 @@ impl Config {
             auth_config: None,
             name: "vestibule".into(),
             allowed_origins: Vec::new(),
+            log_format: LogFormat::Text,
             redact: None,
         }
     }

@@ -9,11 +9,12 @@ mod running;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
+use std::io::IsTerminal;
 use std::time::Duration;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::table::Schema;
 
-pub use config::Config;
+pub use config::{Config, LogFormat};
 pub use error::StartError;
 pub use running::Running;
 
@@ -178,15 +179,16 @@ impl App {
     }
 }
 
-/// Writes the server's log to standard error: as text, or as one JSON object a line. `VESTIBULE_LOG` chooses what, as in
-/// `info` or `vestibule_server::sync=debug`.
-pub fn log_to_stderr(as_json: bool) {
+/// Writes the server's log to standard error. `VESTIBULE_LOG` chooses what, as in `info` or
+/// `vestibule_server::sync=debug`.
+pub fn log_to_stderr(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VESTIBULE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
     // A program that has set up its own log keeps it.
-    let _ = match as_json {
-        true => log.json().try_init(),
-        false => log.try_init(),
+    let _ = match format {
+        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => log.try_init(),
     };
 }

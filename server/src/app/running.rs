@@ -8,10 +8,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry as Metrics;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use parking_lot::Mutex;
-use semver::Version;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vestibule_schema::path::FunctionPath;
@@ -22,19 +19,17 @@ use crate::auth::{AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIss
 use crate::clock::{Clock, SystemClock};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::functions::{Functions, Registry};
-use crate::functions::BoxFuture;
-use crate::http::{ClientVersion, Health, Http, HttpOptions, HttpParts, UpgradedIo, WebSockets, bind};
+use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::provisioning::{Gate, GateMetrics, GateOptions};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
-use crate::sync::{ClientFeatures, Connections, ConnectionsParts, SyncMetrics, SyncOptions};
+use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
 
 /// A server that is ready.
 pub struct Running {
     address: SocketAddr,
     dev: bool,
     shutdown: CancellationToken,
-    health: watch::Sender<Health>,
     http: JoinHandle<()>,
     sweeper: JoinHandle<()>,
     connections: Arc<Connections>,
@@ -72,31 +67,30 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     let rooms = Rooms::build(&app, &config, dev, RoomsFrom { registry, provisioning, providers, secret, clock, database });
     let rooms = rooms?;
     let shutdown = CancellationToken::new();
-    let (health, watched) = watch::channel(Health::Ready);
-    let parts = HttpParts {
+    let http = Http::new(HttpParts {
         functions: rooms.functions.clone(),
         live: rooms.live.clone(),
         gate: rooms.gate.clone(),
         authenticator: rooms.authenticator.clone(),
-        web_sockets: Arc::new(Sockets(rooms.connections.clone())),
-        dev_issuer: dev_issuer.map(Arc::new),
-        health: watched,
-        metrics: Arc::new(Mutex::new(rooms.metrics)),
+        connections: rooms.connections.clone(),
+        dev_issuer,
         site: app.site,
-    };
-    let options = HttpOptions {
-        redact_errors: config.redact.unwrap_or(!dev),
-        allowed_origins: (!config.allowed_origins.is_empty()).then(|| config.allowed_origins.clone()),
-        ..HttpOptions::new(&config.name)
-    };
-    let http = tokio::spawn(Http::new(parts, options).serve(listener, shutdown.clone()));
+        metrics: rooms.metrics,
+        clock: rooms.clock.clone(),
+        options: HttpOptions {
+            deployment_name: config.name.clone(),
+            redact_errors: config.redact.unwrap_or(!dev),
+            allowed_origins: (!config.allowed_origins.is_empty()).then(|| config.allowed_origins.clone()),
+            ..HttpOptions::default()
+        },
+    });
+    let http = tokio::spawn(http.serve(listener, shutdown.clone()));
     let sweeper = tokio::spawn(sweep(Arc::downgrade(rooms.functions.database())));
     tracing::info!(%address, dev, data = %config.data.display(), "ready");
     Ok(Running {
         address,
         dev,
         shutdown,
-        health,
         http,
         sweeper,
         connections: rooms.connections,
@@ -201,29 +195,12 @@ impl Rooms {
     }
 }
 
-/// Hands upgraded sockets to the sync room.
-struct Sockets(Arc<Connections>);
-
-/// JavaScript clients put long Transitions together from this version on; others would give up on a chunk.
-const CHUNKS_SINCE: Version = Version::new(1, 28, 0);
-
-impl WebSockets for Sockets {
-    fn serve(&self, io: UpgradedIo, client: ClientVersion) -> BoxFuture<()> {
-        let is_npm = client.name() == "npm";
-        let transition_chunks = is_npm && client.version().is_some_and(|version| *version >= CHUNKS_SINCE);
-        Box::pin(self.0.clone().serve(io, ClientFeatures { transition_chunks }))
-    }
-
-    fn has_room(&self) -> bool {
-        self.0.has_room()
-    }
-}
-
 async fn sweep(database: Weak<Database>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(database) = database.upgrade() else { return };
-        let _ = database;
+        database.sweep_session_requests();
+        database.leases().drop_expired();
     }
 }
 
@@ -256,8 +233,7 @@ impl Running {
     /// Takes no more work, lets mutations, actions and requests under way finish, closes every connection so that its
     /// client connects again later, and lets go of the data directory.
     pub async fn shut_down(self) {
-        let Running { shutdown, health, http, sweeper, connections, following, database, .. } = self;
-        health.send_replace(Health::Draining);
+        let Running { shutdown, http, sweeper, connections, following, database, .. } = self;
         shutdown.cancel();
         connections.drain().await;
         // The server's task ends by itself; one that panicked has been logged.

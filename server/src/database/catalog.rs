@@ -1,6 +1,6 @@
 //! The tables and indexes of a deployment, by name and by number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ pub const BY_CREATION_TIME: &str = "by_creation_time";
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     tables: BTreeMap<String, Arc<TableMeta>>,
-    names: HashMap<TableNumber, String>,
+    by_number: BTreeMap<TableNumber, Arc<TableMeta>>,
 }
 
 /// One table as transactions see it.
@@ -38,7 +38,7 @@ pub struct TableMeta {
     pub by_creation_time: IndexId,
     /// The declared indexes.
     pub indexes: Vec<IndexMeta>,
-    /// What its documents must look like.
+    /// What its documents look like: all that are stored, and all that will be.
     pub document: Validator,
 }
 
@@ -60,8 +60,9 @@ pub struct IndexMeta {
 impl Catalog {
     /// Adds or replaces a table.
     pub fn set(&mut self, table: TableMeta) {
-        self.names.insert(table.number, table.name.clone());
-        self.tables.insert(table.name.clone(), Arc::new(table));
+        let table = Arc::new(table);
+        self.by_number.insert(table.number, table.clone());
+        self.tables.insert(table.name.clone(), table);
     }
 
     /// The table named `name`.
@@ -71,7 +72,7 @@ impl Catalog {
 
     /// The table whose documents have ids with `number`.
     pub fn table_numbered(&self, number: TableNumber) -> Option<&Arc<TableMeta>> {
-        self.tables.get(self.names.get(&number)?)
+        self.by_number.get(&number)
     }
 
     /// All tables, by name.
@@ -86,7 +87,7 @@ impl TableNames for Catalog {
     }
 
     fn table_name(&self, number: TableNumber) -> Option<&str> {
-        self.names.get(&number).map(String::as_str)
+        self.table_numbered(number).map(|table| table.name.as_str())
     }
 }
 
@@ -97,7 +98,7 @@ impl TableMeta {
     }
 }
 
-/// A table's catalog entry: its key, and its bytes without the validator, which the program brings at each start.
+/// A table's catalog entry: its key and its bytes.
 pub fn encode_entry(table: &TableMeta) -> (Bytes, Bytes) {
     let indexes = table.indexes.iter().map(|index| {
         Value::Object(object! {
@@ -114,6 +115,7 @@ pub fn encode_entry(table: &TableMeta) -> (Bytes, Bytes) {
         "byId" => i64::from(table.by_id.0),
         "byCreationTime" => i64::from(table.by_creation_time.0),
         "indexes" => Value::Array(indexes.collect()),
+        "document" => table.document.to_json().to_string(),
     };
     let mut bytes = Vec::new();
     encode_key(&mut bytes, Some(&Value::Object(entry)));
@@ -135,7 +137,9 @@ pub fn decode_entry(bytes: &[u8]) -> Result<TableMeta, String> {
     };
     let number = u32_field(&entry, "number")?;
     let indexes = match entry.get("indexes") {
-        Some(Value::Array(indexes)) => indexes.iter().map(decode_index).collect::<Result<_, _>>()?,
+        Some(Value::Array(indexes)) => {
+            indexes.iter().map(decode_index).collect::<Result<_, _>>()?
+        }
         _ => return Err("an entry lacks `indexes`".into()),
     };
     Ok(TableMeta {
@@ -144,12 +148,21 @@ pub fn decode_entry(bytes: &[u8]) -> Result<TableMeta, String> {
         by_id: IndexId(u32_field(&entry, "byId")?),
         by_creation_time: IndexId(u32_field(&entry, "byCreationTime")?),
         indexes,
-        document: Validator::Any,
+        document: decode_validator(&str_field(&entry, "document")?),
     })
 }
 
+/// A validator that cannot be read back counts as none: the documents are then checked again.
+fn decode_validator(text: &str) -> Validator {
+    let json = serde_json::from_str(text).ok();
+    let validator = json.and_then(|json| Validator::from_json(&json).ok());
+    validator.unwrap_or(Validator::Any)
+}
+
 fn decode_index(value: &Value) -> Result<IndexMeta, String> {
-    let Value::Object(index) = value else { return Err("an index is not an object".into()) };
+    let Value::Object(index) = value else {
+        return Err("an index is not an object".into());
+    };
     let fields = match index.get("fields") {
         Some(Value::Array(fields)) => fields.iter().map(decode_field).collect::<Result<_, _>>()?,
         _ => return Err("an index lacks `fields`".into()),
@@ -165,14 +178,18 @@ fn decode_index(value: &Value) -> Result<IndexMeta, String> {
 
 fn decode_field(value: &Value) -> Result<FieldPath, String> {
     match value {
-        Value::String(text) => text.parse().map_err(|_| format!("`{text}` is not a field path")),
+        Value::String(text) => text
+            .parse()
+            .map_err(|_| format!("`{text}` is not a field path")),
         _ => Err("a field is not a string".into()),
     }
 }
 
 fn u32_field(object: &Object, name: &str) -> Result<u32, String> {
     match object.get(name) {
-        Some(Value::Int64(number)) => u32::try_from(*number).map_err(|_| format!("`{name}` is out of range")),
+        Some(Value::Int64(number)) => {
+            u32::try_from(*number).map_err(|_| format!("`{name}` is out of range"))
+        }
         _ => Err(format!("an entry lacks `{name}`")),
     }
 }

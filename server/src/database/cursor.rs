@@ -6,6 +6,7 @@ use aws_lc_rs::hkdf;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
+use vestibule_schema::path::FieldPath;
 
 use super::error::QueryError;
 use super::query::{Operator, Query, Source};
@@ -13,7 +14,7 @@ use super::query::{Operator, Query, Source};
 /// A position in a query's scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// Strictly behind this index key, in scan direction.
+    /// Strictly behind this index key, in scan direction. The key goes without its index id.
     After(Bytes),
     /// Behind everything.
     End,
@@ -25,8 +26,8 @@ pub struct CursorSeal {
     key: LessSafeKey,
 }
 
-/// Cursor texts longer than this are refused before they are looked at.
-const CURSOR_BYTES_MAX: usize = 64 << 10;
+/// Cursor texts longer than this are refused before they are looked at: above any that a document's key can make.
+const CURSOR_BYTES_MAX: usize = 16 << 20;
 const TAG_AFTER: u8 = 1;
 const TAG_END: u8 = 2;
 /// The cipher stays safe under a repeated nonce: equal plaintexts give equal texts, which is what is wanted here.
@@ -42,7 +43,9 @@ impl CursorSeal {
         let pseudorandom = salt.extract(deployment_secret);
         let okm = pseudorandom.expand(&[b"aes-256-gcm-siv"], &AES_256_GCM_SIV);
         let key = UnboundKey::from(okm.expect("one key's length can always be expanded"));
-        CursorSeal { key: LessSafeKey::new(key) }
+        CursorSeal {
+            key: LessSafeKey::new(key),
+        }
     }
 
     pub(super) fn seal(&self, fingerprint: Fingerprint, position: &Position) -> String {
@@ -56,21 +59,35 @@ impl CursorSeal {
             Position::End => plain.push(TAG_END),
         }
         self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(NONCE), Aad::empty(), &mut plain)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(NONCE),
+                Aad::empty(),
+                &mut plain,
+            )
             .expect("a position is far below the cipher's length limit");
         BASE64URL_NOPAD.encode(&plain)
     }
 
-    pub(super) fn open(&self, fingerprint: Fingerprint, text: &str) -> Result<Position, QueryError> {
-        let plain = self.decrypt(text).ok_or(QueryError::InvalidCursor { message: UNREADABLE })?;
-        let (found, position) = plain.split_at_checked(8).ok_or(QueryError::InvalidCursor { message: UNREADABLE })?;
+    pub(super) fn open(
+        &self,
+        fingerprint: Fingerprint,
+        text: &str,
+    ) -> Result<Position, QueryError> {
+        let plain = self.decrypt(text).ok_or(QueryError::InvalidCursor {
+            message: UNREADABLE,
+        })?;
+        let (found, position) = plain.split_at_checked(8).ok_or(QueryError::InvalidCursor {
+            message: UNREADABLE,
+        })?;
         if found != fingerprint {
             return Err(QueryError::InvalidCursor { message: FOREIGN });
         }
         match position.split_first() {
             Some((&TAG_AFTER, key)) => Ok(Position::After(Bytes::copy_from_slice(key))),
             Some((&TAG_END, [])) => Ok(Position::End),
-            _ => Err(QueryError::InvalidCursor { message: UNREADABLE }),
+            _ => Err(QueryError::InvalidCursor {
+                message: UNREADABLE,
+            }),
         }
     }
 
@@ -80,7 +97,11 @@ impl CursorSeal {
         }
         let mut sealed = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         let nonce = Nonce::assume_unique_for_key(NONCE);
-        let length = self.key.open_in_place(nonce, Aad::empty(), &mut sealed).ok()?.len();
+        let length = self
+            .key
+            .open_in_place(nonce, Aad::empty(), &mut sealed)
+            .ok()?
+            .len();
         sealed.truncate(length);
         Some(sealed)
     }
@@ -90,9 +111,13 @@ const UNREADABLE: &str = "InvalidCursor: Failed to parse cursor. Start again fro
 const FOREIGN: &str = "InvalidCursor: Tried to run a query starting from a cursor, but it looks like this cursor is \
                        from a different query. Start again from the first page.";
 
-/// A hash over everything that decides which documents a query gives, and in which order.
-pub(super) fn fingerprint(query: &Query) -> Fingerprint {
+/// A hash over everything that decides which documents a query gives, and in which order; `fields` are those of the
+/// index it scans.
+pub(super) fn fingerprint(query: &Query, fields: &[FieldPath]) -> Fingerprint {
     let mut hash = Sha256::new();
+    for field in fields {
+        hash.update(format!("{field}\0"));
+    }
     hash.update(query.table.as_bytes());
     hash.update([0, query.order as u8]);
     match &query.source {
@@ -100,7 +125,10 @@ pub(super) fn fingerprint(query: &Query) -> Fingerprint {
         Source::IndexRange { index, bounds } => {
             hash.update(index.as_bytes());
             for bound in bounds {
-                hash.update(format!("\0{:?} {} {:?}", bound.kind, bound.field, bound.value));
+                hash.update(format!(
+                    "\0{:?} {} {:?}",
+                    bound.kind, bound.field, bound.value
+                ));
             }
         }
     }
@@ -110,7 +138,10 @@ pub(super) fn fingerprint(query: &Query) -> Fingerprint {
             Operator::Limit(n) => hash.update(format!("\0{n}")),
         }
     }
-    *hash.finalize().first_chunk().expect("a SHA-256 has more than eight bytes")
+    *hash
+        .finalize()
+        .first_chunk()
+        .expect("a SHA-256 has more than eight bytes")
 }
 
 #[cfg(test)]
@@ -136,7 +167,11 @@ mod tests {
         for at in 0..text.len() {
             let mut altered = text.clone().into_bytes();
             altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
-            assert!(seal.open([1; 8], std::str::from_utf8(&altered).unwrap()).is_err(), "at {at}");
+            assert!(
+                seal.open([1; 8], std::str::from_utf8(&altered).unwrap())
+                    .is_err(),
+                "at {at}"
+            );
         }
         assert!(seal.open([1; 8], "").is_err());
     }

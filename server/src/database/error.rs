@@ -4,6 +4,7 @@
 //! be caught by it; [`StorageError`] is the server's trouble and ends the execution whatever the function does with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use vestibule_schema::convert::ConvertError;
@@ -47,8 +48,22 @@ pub enum LimitError {
     DocumentsWritten(usize),
     #[error("Too many bytes written in a single function execution (limit: {0} MiB)")]
     BytesWritten(usize),
-    #[error("Function execution timed out (maximum duration: {0}ms)")]
-    UserTime(u64),
+    #[error("Function execution timed out (maximum duration: {0:?})")]
+    UserTime(Duration),
+}
+
+impl LimitError {
+    /// Whether it bounds what is read, so that reading less would pass it.
+    pub fn is_on_reads(&self) -> bool {
+        match self {
+            LimitError::DocumentsRead(_) | LimitError::BytesRead(_) | LimitError::RangesRead(_) => {
+                true
+            }
+            LimitError::DocumentsWritten(_)
+            | LimitError::BytesWritten(_)
+            | LimitError::UserTime(_) => false,
+        }
+    }
 }
 
 const READ_HELP: &str = "Consider using smaller limits in your queries, paginating your queries, or using indexed \
@@ -59,33 +74,48 @@ const READ_HELP: &str = "Consider using smaller limits in your queries, paginati
 pub enum QueryError {
     #[error(transparent)]
     Limit(#[from] LimitError),
-    #[error("Invalid argument `id` for `db.{method}`: Unable to decode ID: {reason}")]
-    UndecodableId { method: &'static str, reason: String },
-    #[error("Invalid argument `id` for `db.{method}`: expected to be an Id<\"{expected}\">, got Id<\"{found}\"> instead.")]
-    IdOfOtherTable { method: &'static str, expected: String, found: String },
+    #[error(
+        "Invalid argument `id` for `db.{method}`: expected to be an Id<\"{expected}\">, got Id<\"{found}\"> instead."
+    )]
+    IdOfOtherTable {
+        method: &'static str,
+        expected: String,
+        found: String,
+    },
     #[error("Invalid argument `id` for `db.{method}`: Table for ID \"{id}\" not found")]
     TableOfIdNotFound { method: &'static str, id: String },
     #[error("{verb} on nonexistent document ID {id}")]
     NonexistentDocument { verb: &'static str, id: String },
-    #[error("Table `{0}` is not declared in the schema. Add it to the schema before writing to it.")]
+    #[error(
+        "Table `{0}` is not declared in the schema. Add it to the schema before writing to it."
+    )]
     UnknownTable(String),
     #[error("Index {table}.{index} not found.")]
     UnknownIndex { table: String, index: String },
+    #[error("Query has too many operators: {0}")]
+    TooManyOperators(usize),
     #[error("{0}")]
     IndexRange(String),
     #[error("{0}")]
     InvalidDocument(ValueError),
-    #[error("Provided document ID {provided} doesn't match '_id' field {actual}")]
-    IdMismatch { provided: String, actual: String },
-    #[error("Provided creation time {provided} doesn't match '_creationTime' field in {actual}")]
-    CreationTimeMismatch { provided: String, actual: String },
-    #[error("Failed to insert or update a document in table \"{table}\" because it does not match the schema: {reason}")]
+    #[error("Provided document ID {stored} doesn't match '_id' field {provided}")]
+    IdMismatch { stored: String, provided: String },
+    #[error("Provided creation time {stored} doesn't match '_creationTime' field in {provided}")]
+    CreationTimeMismatch { stored: String, provided: String },
+    #[error(
+        "Failed to insert or update a document in table \"{table}\" because it does not match the schema: {reason}"
+    )]
     SchemaMismatch { table: String, reason: String },
     #[error(
         "Unique index \"{table}.{index}\" already holds a document with {values}: {existing}. \
          Update that document, or catch this error where two writers may meet."
     )]
-    UniqueViolation { table: String, index: String, values: String, existing: String },
+    UniqueViolation {
+        table: String,
+        index: String,
+        values: String,
+        existing: String,
+    },
     #[error("unique() query returned more than one result from table {table}:\n [{ids}]")]
     NotUnique { table: String, ids: String },
     #[error("{0}")]
@@ -100,13 +130,6 @@ pub enum QueryError {
     Convert { table: String, source: ConvertError },
 }
 
-impl QueryError {
-    /// True when the store would have to be written for the call to go on, in an execution that only looks.
-    pub fn is_read_only(&self) -> bool {
-        matches!(self, QueryError::ReadOnly(_))
-    }
-}
-
 /// Why the database did not open.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -114,7 +137,9 @@ pub enum OpenError {
     Storage(#[from] StorageError),
     #[error("the schema is not valid: {0}")]
     Schema(#[from] vestibule_schema::table::SchemaError),
-    #[error("the catalog of this database cannot be read: {0}. Restore a backup, or start on an empty data directory.")]
+    #[error(
+        "the catalog of this database cannot be read: {0}. Restore a backup, or start on an empty data directory."
+    )]
     Catalog(String),
     #[error("{}", describe_misfits(.0))]
     Misfits(Vec<Misfit>),
@@ -152,15 +177,26 @@ pub const OFFENDERS_LISTED_MAX: usize = 20;
 fn describe_misfits(misfits: &[Misfit]) -> String {
     let mut text = String::from("stored documents do not match the schema; nothing was changed:");
     for Misfit { table, id, reason } in misfits {
-        text.push_str(&format!("\nDocument with ID \"{id}\" in table \"{table}\" does not match the schema: {reason}"));
+        text.push_str(&format!(
+            "\nDocument with ID \"{id}\" in table \"{table}\" does not match the schema: {reason}"
+        ));
     }
     text
 }
 
 fn describe_duplicates(duplicates: &[Duplicate]) -> String {
-    let mut text = String::from("a unique index cannot be built over the stored documents; nothing was changed:");
-    for Duplicate { index, values, ids: [first, second] } in duplicates {
-        text.push_str(&format!("\n\"{index}\" with {values}: {first} and {second}"));
+    let mut text = String::from(
+        "a unique index cannot be built over the stored documents; nothing was changed:",
+    );
+    for Duplicate {
+        index,
+        values,
+        ids: [first, second],
+    } in duplicates
+    {
+        text.push_str(&format!(
+            "\n\"{index}\" with {values}: {first} and {second}"
+        ));
     }
     text
 }

@@ -117,14 +117,19 @@ impl Arithmetic {
     fn apply(self, left: Option<Value>, right: Option<Value>) -> Result<Value, QueryError> {
         match (&left, &right) {
             (Some(Value::Int64(a)), Some(Value::Int64(b))) => self.integers(*a, *b),
-            (Some(Value::Float64(a)), Some(Value::Float64(b))) => Ok(Value::Float64(self.floats(*a, *b))),
+            (Some(Value::Float64(a)), Some(Value::Float64(b))) => {
+                Ok(Value::Float64(self.floats(*a, *b)))
+            }
             _ => Err(self.refuse(&left, &right)),
         }
     }
 
     fn integers(self, a: i64, b: i64) -> Result<Value, QueryError> {
         if b == 0 && matches!(self, Arithmetic::Divide | Arithmetic::Modulo) {
-            return Err(QueryError::Filter(format!("Cannot {} {a} by zero", self.verb())));
+            return Err(QueryError::Filter(format!(
+                "Cannot {} {a} by zero",
+                self.verb()
+            )));
         }
         let result = match self {
             Arithmetic::Add => a.checked_add(b),
@@ -135,7 +140,9 @@ impl Arithmetic {
         };
         result.map(Value::Int64).ok_or_else(|| {
             let verb = self.verb();
-            QueryError::Filter(format!("Cannot {verb} {a} and {b}: the result is out of range for Int64"))
+            QueryError::Filter(format!(
+                "Cannot {verb} {a} and {b}: the result is out of range for Int64"
+            ))
         })
     }
 
@@ -150,24 +157,37 @@ impl Arithmetic {
     }
 
     fn refuse(self, left: &Option<Value>, right: &Option<Value>) -> QueryError {
-        QueryError::Filter(format!("Cannot {} {} and {}", self.verb(), describe(left), describe(right)))
+        QueryError::Filter(format!(
+            "Cannot {} {} and {}",
+            self.verb(),
+            describe(left),
+            describe(right)
+        ))
     }
 }
 
 fn negate(operand: Option<Value>) -> Result<Value, QueryError> {
     match operand {
         Some(Value::Int64(number)) => number.checked_neg().map(Value::Int64).ok_or_else(|| {
-            QueryError::Filter(format!("Cannot negate {number}: the result is out of range for Int64"))
+            QueryError::Filter(format!(
+                "Cannot negate {number}: the result is out of range for Int64"
+            ))
         }),
         Some(Value::Float64(number)) => Ok(Value::Float64(-number)),
-        other => Err(QueryError::Filter(format!("Cannot negate {}", describe(&other)))),
+        other => Err(QueryError::Filter(format!(
+            "Cannot negate {}",
+            describe(&other)
+        ))),
     }
 }
 
 fn boolean(value: Option<Value>) -> Result<bool, QueryError> {
     match value {
         Some(Value::Boolean(boolean)) => Ok(boolean),
-        other => Err(QueryError::Filter(format!("Cannot use value {} as a Boolean", describe(&other)))),
+        other => Err(QueryError::Filter(format!(
+            "Cannot use value {} as a Boolean",
+            describe(&other)
+        ))),
     }
 }
 
@@ -191,7 +211,12 @@ mod tests {
     #[test]
     fn a_missing_field_is_below_every_number() {
         let below = Expression::compare(Comparison::Less, field("n"), Expression::literal(5.0));
-        for document in [object! {}, object! {"n" => Value::Null}, object! {"n" => 9i64}, object! {"n" => 4.0}] {
+        for document in [
+            object! {},
+            object! {"n" => Value::Null},
+            object! {"n" => 9i64},
+            object! {"n" => 4.0},
+        ] {
             assert!(below.accepts(&document).unwrap(), "{document:?}");
         }
         assert!(!below.accepts(&object! {"n" => 5.0}).unwrap());
@@ -207,18 +232,36 @@ mod tests {
     #[test]
     fn wrong_operands_are_named() {
         let cases = [
-            (Expression::literal(3.0), "Cannot use value 3.0 (type Float64) as a Boolean"),
-            (field("x"), "Cannot use value undefined (type undefined) as a Boolean"),
-            (Expression::Negate(Box::new(Expression::literal("x"))), "Cannot negate \"x\" (type String)"),
-            (arithmetic(Arithmetic::Add, 1i64, 2.0), "Cannot add 1 (type Int64) and 2.0 (type Float64)"),
-            (arithmetic(Arithmetic::Divide, 1i64, 0i64), "Cannot divide 1 by zero"),
+            (
+                Expression::literal(3.0),
+                "Cannot use value 3.0 (type Float64) as a Boolean",
+            ),
+            (
+                field("x"),
+                "Cannot use value undefined (type undefined) as a Boolean",
+            ),
+            (
+                Expression::Negate(Box::new(Expression::literal("x"))),
+                "Cannot negate \"x\" (type String)",
+            ),
+            (
+                arithmetic(Arithmetic::Add, 1i64, 2.0),
+                "Cannot add 1 (type Int64) and 2.0 (type Float64)",
+            ),
+            (
+                arithmetic(Arithmetic::Divide, 1i64, 0i64),
+                "Cannot divide 1 by zero",
+            ),
             (
                 arithmetic(Arithmetic::Add, i64::MAX, 1i64),
                 "Cannot add 9223372036854775807 and 1: the result is out of range for Int64",
             ),
         ];
         for (expression, text) in cases {
-            assert_eq!(expression.accepts(&object! {}).unwrap_err().to_string(), text);
+            assert_eq!(
+                expression.accepts(&object! {}).unwrap_err().to_string(),
+                text
+            );
         }
     }
 
@@ -227,13 +270,29 @@ mod tests {
         let wrong = Expression::literal(3.0);
         let yes = || Expression::literal(true);
         let no = || Expression::literal(false);
-        assert!(!Expression::And(vec![no(), wrong.clone()]).accepts(&object! {}).unwrap());
-        assert!(Expression::Or(vec![yes(), wrong]).accepts(&object! {}).unwrap());
+        assert!(
+            !Expression::And(vec![no(), wrong.clone()])
+                .accepts(&object! {})
+                .unwrap()
+        );
+        assert!(
+            Expression::Or(vec![yes(), wrong])
+                .accepts(&object! {})
+                .unwrap()
+        );
         assert!(Expression::And(vec![]).accepts(&object! {}).unwrap());
         assert!(!Expression::Or(vec![]).accepts(&object! {}).unwrap());
     }
 
-    fn arithmetic(operator: Arithmetic, left: impl Into<Value>, right: impl Into<Value>) -> Expression {
-        Expression::Arithmetic(operator, Box::new(Expression::literal(left)), Box::new(Expression::literal(right)))
+    fn arithmetic(
+        operator: Arithmetic,
+        left: impl Into<Value>,
+        right: impl Into<Value>,
+    ) -> Expression {
+        Expression::Arithmetic(
+            operator,
+            Box::new(Expression::literal(left)),
+            Box::new(Expression::literal(right)),
+        )
     }
 }

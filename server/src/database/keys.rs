@@ -22,18 +22,21 @@ impl IndexId {
     pub const CATALOG: IndexId = IndexId(0);
     /// Answers of mutations that clients may send again.
     pub const SESSION_REQUESTS: IndexId = IndexId(1);
+    /// One entry that shows that something was committed.
+    pub const FIRST_COMMIT: IndexId = IndexId(2);
     /// The first id given to a table's index.
     pub const FIRST_USER: u32 = 16;
+    /// Bytes it takes in front of every key.
+    pub const BYTES: usize = size_of::<u32>();
 
     /// Every key of this index.
     pub fn range(self) -> KeyRange {
         KeyRange::prefix(self.0.to_be_bytes().to_vec())
     }
 
-    /// The index a key belongs to. Keys shorter than an index id belong to none.
-    pub fn of_key(key: &[u8]) -> Option<IndexId> {
-        let head = key.first_chunk::<4>()?;
-        Some(IndexId(u32::from_be_bytes(*head)))
+    /// The key of this index that ends in `rest`.
+    pub fn key(self, rest: &[u8]) -> Bytes {
+        [&self.0.to_be_bytes(), rest].concat().into()
     }
 }
 
@@ -84,10 +87,9 @@ pub fn creation_time(ts: Timestamp) -> f64 {
 }
 
 /// A document's bytes as stored: the order-keeping encoding of its fields without `_id`, which its key holds.
-pub fn encode_document(fields: &Object) -> Bytes {
-    let mut stored = fields.clone();
-    stored.remove("_id");
+pub fn encode_document(mut fields: Object) -> Bytes {
+    fields.remove("_id");
     let mut bytes = Vec::with_capacity(128);
-    encode_object(&mut bytes, &stored);
+    encode_object(&mut bytes, &fields);
     bytes.into()
 }

@@ -13,10 +13,10 @@ use crate::storage::{ReadView, Snapshot, StorageError, Store};
 
 /// How long a handed-out timestamp can be read at.
 pub const LEASE_SECONDS: u64 = 30;
-/// Snapshots held at the most. Each pins the store's write-ahead log, so they are few: a lease is shared by everyone
-/// who asks within the same second.
-pub const LEASES_MAX: usize = 40;
-/// A lease younger than this is handed out again instead of a new one, unless something was committed since.
+/// Snapshots held at the most; the oldest gives way to the next. Each pins the store's write-ahead log, so they are few.
+pub const LEASES_MAX: usize = 64;
+/// A lease younger than this is handed out again instead of a new one. Never after a further commit: whoever asks may
+/// know of it.
 const SHARED_FOR: Duration = Duration::from_millis(750);
 
 /// Snapshots by their timestamp.
@@ -27,8 +27,19 @@ pub struct SnapshotLeases {
 }
 
 struct Lease {
+    ts: Timestamp,
     taken: Duration,
     snapshot: Arc<Mutex<Snapshot>>,
+}
+
+impl Lease {
+    fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.taken)
+    }
+
+    fn is_expired(&self, now: Duration) -> bool {
+        self.age(now) >= Duration::from_secs(LEASE_SECONDS)
+    }
 }
 
 /// A timestamp that cannot be read at.
@@ -38,11 +49,10 @@ pub enum LeaseError {
     #[error("the timestamp {0} is ahead of the newest commit")]
     Future(Timestamp),
     /// It was never handed out, or too long ago.
-    #[error("the timestamp {0} is out of retention: it can be read for {LEASE_SECONDS} seconds after it was given out")]
+    #[error(
+        "the timestamp {0} is out of retention: it can be read for {LEASE_SECONDS} seconds after it was given out"
+    )]
     OutOfRetention(Timestamp),
-    /// Every lease is taken.
-    #[error("too many timestamps are being read at")]
-    Full,
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -51,27 +61,45 @@ pub enum LeaseError {
 impl SnapshotLeases {
     /// No leases yet.
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> SnapshotLeases {
-        SnapshotLeases { store, clock, held: Mutex::default() }
+        SnapshotLeases {
+            store,
+            clock,
+            held: Mutex::default(),
+        }
     }
 
     /// The newest commit's timestamp, readable for [`LEASE_SECONDS`].
     pub fn take(&self) -> Result<Timestamp, LeaseError> {
-        let now = self.clock.elapsed();
+        self.drop_expired();
+        let taken = self.clock.elapsed();
         let mut held = self.held.lock();
-        held.retain(|_, lease| now.saturating_sub(lease.taken) < Duration::from_secs(LEASE_SECONDS));
-        if let Some((ts, lease)) = held.last_key_value() {
-            let is_young = now.saturating_sub(lease.taken) < SHARED_FOR;
-            if *ts == self.store.durable_ts() && is_young {
-                return Ok(*ts);
-            }
-        }
-        if held.len() >= LEASES_MAX {
-            return Err(LeaseError::Full);
+        if let Some(lease) = held.get(&self.store.durable_ts())
+            && lease.age(taken) < SHARED_FOR
+        {
+            return Ok(lease.ts);
         }
         let snapshot = self.store.snapshot()?;
         let ts = snapshot.ts();
-        held.insert(ts, Lease { taken: now, snapshot: Arc::new(Mutex::new(snapshot)) });
+        while held.len() >= LEASES_MAX && !held.contains_key(&ts) {
+            held.pop_first();
+        }
+        let snapshot = Arc::new(Mutex::new(snapshot));
+        held.insert(
+            ts,
+            Lease {
+                ts,
+                taken,
+                snapshot,
+            },
+        );
         Ok(ts)
+    }
+
+    /// Lets go of the snapshots whose time is over. Taking a lease does this too; call it now and then, for the time
+    /// when nobody takes any.
+    pub fn drop_expired(&self) {
+        let now = self.clock.elapsed();
+        self.held.lock().retain(|_, lease| !lease.is_expired(now));
     }
 
     /// The snapshot at a timestamp that was handed out. Reads of one lease take turns.
@@ -79,9 +107,7 @@ impl SnapshotLeases {
         let now = self.clock.elapsed();
         let held = self.held.lock();
         match held.get(&ts) {
-            Some(lease) if now.saturating_sub(lease.taken) < Duration::from_secs(LEASE_SECONDS) => {
-                Ok(lease.snapshot.clone())
-            }
+            Some(lease) if !lease.is_expired(now) => Ok(lease.snapshot.clone()),
             None if ts > self.store.durable_ts() => Err(LeaseError::Future(ts)),
             Some(_) | None => Err(LeaseError::OutOfRetention(ts)),
         }

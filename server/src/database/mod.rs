@@ -7,12 +7,15 @@ mod cursor;
 mod error;
 mod filter;
 mod keys;
+mod lane;
 mod leases;
 mod limits;
+mod log_writer;
 mod pagination;
 mod query;
 mod read_set;
 mod readers;
+mod scan;
 mod session_requests;
 mod setup;
 #[cfg(test)]
@@ -20,34 +23,42 @@ mod tests;
 mod transaction;
 mod typed;
 mod write_log;
+mod writing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
 use rand::RngCore;
 use vestibule_schema::table::Schema;
 use vestibule_schema::timestamp::Timestamp;
 
 pub use catalog::Catalog;
 pub use committer::{
-    Batch, CommitError, Committed, Committer, CommitterOptions, Lane, LogWriter, Mutation, SubmitError, UnknownOutcome,
-    Verdict,
+    CommitError, Committed, Committer, CommitterOptions, Mutation, SubmitError, Verdict,
 };
 pub use cursor::CursorSeal;
 pub use error::{DatabaseError, LimitError, OpenError, QueryError};
 pub use filter::{Arithmetic, Comparison, Expression};
+pub use lane::{Batch, Lane};
 pub use leases::{LeaseError, SnapshotLeases};
 pub use limits::{Limits, Usage};
+pub use log_writer::{LogWriter, UnknownOutcome};
 pub use pagination::{PageStatus, PaginationOptions, RawPage};
 pub use query::{Bound, BoundKind, Operator, Order, Query, Source};
 pub use read_set::ReadSet;
 pub use readers::{Readers, ReadersError};
-pub use session_requests::{Recorded, RecordedAnswer, SessionRequest, forget_old};
+pub use session_requests::{Recorded, RecordedAnswer, SessionRequest};
 pub use transaction::{Environment, RawDocument, Transaction, WriteContext};
-pub use typed::{DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, Patch, TableQuery};
+pub use typed::{
+    DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, Patch,
+    TableQuery,
+};
 pub use write_log::{Freshness, LogEntry, WriteLog};
 
+use self::session_requests::Sweep;
 use crate::clock::Clock;
 use crate::storage::{Store, StoreOptions};
 
@@ -84,25 +95,47 @@ pub struct Database {
     store: Store,
     environment: Arc<Environment>,
     write_log: Arc<WriteLog>,
-    clock: Arc<dyn Clock>,
+    /// Where the next sweep of session requests goes on.
+    sweep_place: Arc<Mutex<Option<Bytes>>>,
 }
 
 impl Database {
     /// Opens the data directory, brings it in line with the schema and starts the committer and the readers.
     pub fn open(options: DatabaseOptions) -> Result<Database, OpenError> {
-        let DatabaseOptions { dir, schema, limits, clock, rng, on_unknown, .. } = options;
-        let (store, mut appender) = Store::open(&dir, options.store)?;
-        let catalog = setup::set_up(&store, &mut appender, &*clock, &schema)?;
-        let environment = Arc::new(Environment { catalog, limits, seal: CursorSeal::new(&options.secret) });
+        let clock = options.clock;
+        let (store, mut appender) = Store::open(&options.dir, options.store)?;
+        let catalog = setup::set_up(&store, &mut appender, &*clock, &options.schema)?;
+        let environment = Arc::new(Environment {
+            catalog,
+            limits: options.limits,
+            seal: CursorSeal::new(&options.secret),
+            clock: clock.clone(),
+        });
         let write_log = Arc::new(WriteLog::new(store.durable_ts()));
         let rollbacks = Arc::new(AtomicU64::new(0));
-        let lane = Lane::new(&store, environment.clone(), clock.clone(), rng, rollbacks.clone());
-        let writer = LogWriter::new(appender, write_log.clone(), rollbacks);
-        let committer = Committer::start(lane, writer, options.committer, on_unknown)
+        let lane = Lane::new(&store, environment.clone(), options.rng, rollbacks.clone())?;
+        let unfolded_bytes_max = options.committer.unfolded_bytes_max;
+        let writer = LogWriter::new(appender, write_log.clone(), rollbacks, unfolded_bytes_max);
+        let committer = Committer::start(lane, writer, options.committer, options.on_unknown)
             .map_err(crate::storage::StorageError::Thread)?;
-        let readers = Readers::start(&store, options.reader_threads)?;
-        let leases = SnapshotLeases::new(store.clone(), clock.clone());
-        Ok(Database { committer, readers, leases, store, environment, write_log, clock })
+        Ok(Database {
+            committer,
+            readers: Readers::start(&store, options.reader_threads)?,
+            leases: SnapshotLeases::new(store.clone(), clock),
+            store,
+            environment,
+            write_log,
+            sweep_place: Arc::default(),
+        })
+    }
+
+    /// Queues a look at the next few records of answered mutations, to forget those that are too old to be asked for
+    /// again. Call it now and then; when the queue is full it does nothing.
+    pub fn sweep_session_requests(&self) {
+        let sweep = Sweep::new(&self.sweep_place);
+        if self.committer.submit(Box::new(sweep)).is_err() {
+            tracing::debug!("no room for a sweep of session requests");
+        }
     }
 
     /// What all executions share.
@@ -137,6 +170,6 @@ impl Database {
 
     /// Where the time comes from.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+        &self.environment.clock
     }
 }

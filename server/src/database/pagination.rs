@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::cursor::{CursorSeal, Fingerprint, Position, fingerprint};
 use super::error::{DatabaseError, QueryError};
-use super::limits::{Limits, Usage};
+use super::keys::IndexId;
+use super::limits::Limits;
 use super::query::{Operator, Query, Scan, compile};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Direction, KeyRange, successor};
@@ -78,14 +79,30 @@ pub fn paginate(
     options: &PaginationOptions,
     journal: Option<&str>,
 ) -> Result<RawPage, DatabaseError> {
-    let seal = tx.seal();
-    let bounds = PageBounds::read(seal, fingerprint(query), options, journal, tx.limits())?;
-    let mut page = PageReader { bounds: &bounds, query, documents: Vec::new(), scanned: Vec::new(), bytes: 0, cut: false };
-    let exhausted = match compile(query, tx.catalog())? {
+    if query
+        .operators
+        .iter()
+        .any(|operator| matches!(operator, Operator::Limit(_)))
+    {
+        return Err(refuse("A query with a limit cannot be paginated.".to_string()).into());
+    }
+    let scan = compile(query, tx.catalog())?;
+    let fields = scan.as_ref().map_or(&[][..], |scan| scan.fields);
+    let fingerprint = fingerprint(query, fields);
+    let bounds = PageBounds::read(tx.seal(), fingerprint, options, journal, tx.limits())?;
+    let mut page = PageReader {
+        bounds: &bounds,
+        query,
+        documents: Vec::new(),
+        scanned: Vec::new(),
+        bytes: 0,
+        is_cut: false,
+    };
+    let is_exhausted = match scan {
         Some(scan) => page.fill(tx, &scan)?,
         None => true,
     };
-    Ok(page.finish(seal, exhausted))
+    Ok(page.finish(tx.seal(), is_exhausted))
 }
 
 struct PageBounds {
@@ -110,35 +127,47 @@ impl PageBounds {
             fingerprint,
             items: items(options.num_items, limits.documents_read_max)?,
             start: options.cursor.as_deref().map(open).transpose()?,
-            end: options.end_cursor.as_deref().or(journal).map(open).transpose()?,
+            end: options
+                .end_cursor
+                .as_deref()
+                .or(journal)
+                .map(open)
+                .transpose()?,
             rows_max: maximum(options.maximum_rows_read, limits.documents_read_max)?,
             bytes_max: maximum(options.maximum_bytes_read, limits.bytes_read_max)?,
         })
     }
 
     /// The part of the scan between the page's borders; `None` when there is nothing to read.
-    fn range(&self, scan: &Scan) -> Option<KeyRange> {
+    fn range(&self, scan: &Scan<'_>) -> Option<KeyRange> {
         let mut range = scan.range.clone();
         match &self.start {
             Some(Position::End) => return None,
-            Some(Position::After(key)) => behind(&mut range, scan.direction, key),
+            Some(Position::After(key)) => behind(&mut range, scan.direction, scan.index.key(key)),
             None => {}
         }
         if let Some(Position::After(key)) = &self.end {
-            up_to(&mut range, scan.direction, key);
+            up_to(&mut range, scan.direction, scan.index.key(key));
         }
         (!range.is_empty()).then_some(range)
     }
 }
 
+fn refuse(text: String) -> QueryError {
+    QueryError::Pagination(text)
+}
+
 fn items(requested: f64, max: usize) -> Result<usize, QueryError> {
-    let refuse = |text: String| Err(QueryError::Pagination(text));
     if requested.is_nan() || requested < 0.0 || requested.fract() != 0.0 {
-        return refuse(format!("`options.numItems` must be a positive number. Received `{requested}`."));
+        return Err(refuse(format!(
+            "`options.numItems` must be a positive number. Received `{requested}`."
+        )));
     }
     match requested as usize {
-        0 => refuse("Must request at least 1 document while paginating".to_string()),
-        items if items > max => refuse(format!("Requested too many items: {items}")),
+        0 => Err(refuse(
+            "Must request at least 1 document while paginating".to_string(),
+        )),
+        items if items > max => Err(refuse(format!("Requested too many items: {items}"))),
         items => Ok(items),
     }
 }
@@ -147,26 +176,37 @@ fn maximum(requested: Option<f64>, limit: usize) -> Result<usize, QueryError> {
     match requested {
         None => Ok(limit),
         Some(requested) if requested >= 1.0 => Ok((requested as usize).min(limit)),
-        Some(_) => Err(QueryError::Pagination("maximumRowsRead and maximumBytesRead must be greater than 0".into())),
+        Some(_) => {
+            let text = "maximumRowsRead and maximumBytesRead must be greater than 0";
+            Err(refuse(text.to_string()))
+        }
     }
 }
 
-fn behind(range: &mut KeyRange, direction: Direction, key: &Bytes) {
+fn behind(range: &mut KeyRange, direction: Direction, key: Bytes) {
     match direction {
-        Direction::Forward => range.start = successor(key).max(range.start.clone()),
-        Direction::Reverse => range.end = Some(earlier(range.end.take(), key.clone())),
+        Direction::Forward => raise_start(range, successor(&key)),
+        Direction::Reverse => lower_end(range, key),
     }
 }
 
-fn up_to(range: &mut KeyRange, direction: Direction, key: &Bytes) {
+fn up_to(range: &mut KeyRange, direction: Direction, key: Bytes) {
     match direction {
-        Direction::Forward => range.end = Some(earlier(range.end.take(), successor(key))),
-        Direction::Reverse => range.start = key.clone().max(range.start.clone()),
+        Direction::Forward => lower_end(range, successor(&key)),
+        Direction::Reverse => raise_start(range, key),
     }
 }
 
-fn earlier(end: Option<Bytes>, other: Bytes) -> Bytes {
-    end.map_or(other.clone(), |end| end.min(other))
+fn raise_start(range: &mut KeyRange, start: Bytes) {
+    if range.start < start {
+        range.start = start;
+    }
+}
+
+fn lower_end(range: &mut KeyRange, end: Bytes) {
+    if range.end.as_ref().is_none_or(|old| *old > end) {
+        range.end = Some(end);
+    }
 }
 
 struct PageReader<'p> {
@@ -178,81 +218,88 @@ struct PageReader<'p> {
     /// Bytes of the scanned documents.
     bytes: usize,
     /// A limit ended the page before its end.
-    cut: bool,
+    is_cut: bool,
 }
 
 impl PageReader<'_> {
-    /// Reads the documents; true when everything up to the end of the query or of the page was read.
-    fn fill(&mut self, tx: &mut Transaction<'_>, scan: &Scan) -> Result<bool, DatabaseError> {
-        let Some(range) = self.bounds.range(scan) else { return Ok(true) };
-        let before = tx.usage();
-        let outcome = tx.scan_range(scan, range, |usage, key, document| self.take(&before, usage, key, document));
+    /// Reads the documents; whether everything up to the end of the query or of the page was read.
+    fn fill(&mut self, tx: &mut Transaction<'_>, scan: &Scan<'_>) -> Result<bool, DatabaseError> {
+        let Some(range) = self.bounds.range(scan) else {
+            return Ok(true);
+        };
+        let bytes_before = tx.usage().bytes_read;
+        let outcome = tx.scan_range(scan, range, |usage, key, document| {
+            self.bytes = usage.bytes_read - bytes_before;
+            Ok(self.take(key, document)?)
+        });
         match outcome {
-            Ok(walked) => Ok(walked.exhausted),
             // The execution's own limit ends the page early, as long as there is something to give.
-            Err(DatabaseError::Query(QueryError::Limit(_))) if !self.scanned.is_empty() => {
-                self.cut = true;
+            Err(DatabaseError::Query(QueryError::Limit(limit)))
+                if limit.is_on_reads() && !self.scanned.is_empty() =>
+            {
+                self.is_cut = true;
                 Ok(false)
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
-    fn take(
-        &mut self,
-        before: &Usage,
-        usage: &Usage,
-        key: &Bytes,
-        document: RawDocument,
-    ) -> Result<ControlFlow<()>, DatabaseError> {
+    fn take(&mut self, key: &Bytes, document: RawDocument) -> Result<ControlFlow<()>, QueryError> {
         self.scanned.push(key.clone());
-        self.bytes = usage.bytes_read - before.bytes_read;
-        let passes = self.query.operators.iter().try_fold(true, |passes, operator| match operator {
-            Operator::Filter(expression) => Ok(passes && expression.accepts(&document.fields)?),
-            Operator::Limit(_) => {
-                Err(QueryError::Pagination("A query with a limit cannot be paginated.".to_string()))
+        let mut passes = true;
+        for operator in &self.query.operators {
+            if let Operator::Filter(expression) = operator {
+                passes = passes && expression.accepts(&document.fields)?;
             }
-        })?;
+        }
         if passes {
             self.documents.push(document);
         }
         if self.bounds.end.is_some() {
             return Ok(ControlFlow::Continue(()));
         }
-        let rows = usage.documents_read - before.documents_read;
-        self.cut = self.documents.len() < self.bounds.items
-            && (rows >= self.bounds.rows_max || self.bytes >= self.bounds.bytes_max);
-        Ok(match self.cut || self.documents.len() >= self.bounds.items {
+        let is_full = self.documents.len() >= self.bounds.items;
+        let is_at_limit =
+            self.scanned.len() >= self.bounds.rows_max || self.bytes >= self.bounds.bytes_max;
+        self.is_cut = is_at_limit && !is_full;
+        Ok(match is_full || is_at_limit {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         })
     }
 
-    fn finish(self, seal: &CursorSeal, exhausted: bool) -> RawPage {
+    fn finish(self, seal: &CursorSeal, is_exhausted: bool) -> RawPage {
         let end = match (&self.bounds.end, self.scanned.last()) {
             (Some(end), _) => end.clone(),
-            (None, Some(last)) if !exhausted => Position::After(last.clone()),
+            (None, Some(last)) if !is_exhausted => after(last),
             (None, _) => Position::End,
         };
-        let middle = self.scanned.get(self.scanned.len() / 2).filter(|_| self.scanned.len() > 2);
+        let middle = self.scanned.get(self.scanned.len() / 2);
+        let middle = middle.filter(|_| self.scanned.len() > 2);
         let seal_position = |position: &Position| seal.seal(self.bounds.fingerprint, position);
         RawPage {
             is_done: end == Position::End,
             continue_cursor: seal_position(&end),
-            split_cursor: middle.map(|key| seal_position(&Position::After(key.clone()))),
+            split_cursor: middle.map(|key| seal_position(&after(key))),
             page_status: self.status(),
             page: self.documents,
         }
     }
 
     fn status(&self) -> Option<PageStatus> {
-        let is_long = self.scanned.len() > self.bounds.rows_max / 4 * 3
-            || self.bytes > self.bounds.bytes_max / 4 * 3
+        let nears = |used: usize, max: usize| used * 4 > max * 3;
+        let is_long = nears(self.scanned.len(), self.bounds.rows_max)
+            || nears(self.bytes, self.bounds.bytes_max)
             || self.documents.len() > PAGE_DOCUMENTS_RECOMMENDED_MAX;
-        match (self.cut, is_long) {
+        match (self.is_cut, is_long) {
             (true, _) => Some(PageStatus::SplitRequired),
             (false, true) => Some(PageStatus::SplitRecommended),
             (false, false) => None,
         }
     }
+}
+
+/// A position in an index outlives the index's rebuilding under another id.
+fn after(key: &Bytes) -> Position {
+    Position::After(key.slice(IndexId::BYTES..))
 }

@@ -1,8 +1,7 @@
 //! Queries over one table, and how their range compiles to a key range.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use vestibule_schema::id::DocumentId;
 use vestibule_schema::key::encode_key;
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::value::Value;
@@ -88,14 +87,23 @@ pub const OPERATORS_MAX: usize = 256;
 impl Query {
     /// The whole table in ascending creation time.
     pub fn table(table: impl Into<String>) -> Query {
-        Query { table: table.into(), source: Source::FullTableScan, order: Order::Asc, operators: Vec::new() }
+        Query {
+            table: table.into(),
+            source: Source::FullTableScan,
+            order: Order::Asc,
+            operators: Vec::new(),
+        }
     }
 }
 
 /// A query whose names have been looked up.
-pub(super) struct Scan {
+pub(super) struct Scan<'c> {
     /// The table that the documents are of.
-    pub table: Arc<TableMeta>,
+    pub table: &'c TableMeta,
+    /// What is scanned.
+    pub index: IndexId,
+    /// The fields of its keys before `_creationTime`.
+    pub fields: &'c [FieldPath],
     /// Whether the scanned keys are the documents' own.
     pub is_by_id: bool,
     /// The keys to scan.
@@ -104,63 +112,90 @@ pub(super) struct Scan {
 }
 
 /// Resolves a query. `None` when its table does not exist, which a full scan answers with nothing.
-pub(super) fn compile(query: &Query, catalog: &Catalog) -> Result<Option<Scan>, QueryError> {
+pub(super) fn compile<'c>(
+    query: &Query,
+    catalog: &'c Catalog,
+) -> Result<Option<Scan<'c>>, QueryError> {
     if query.operators.len() > OPERATORS_MAX {
-        return Err(QueryError::IndexRange(format!("Query has too many operators: {}", query.operators.len())));
+        return Err(QueryError::TooManyOperators(query.operators.len()));
     }
     let table = catalog.table(&query.table);
-    let direction = query.order.direction();
-    match (&query.source, table) {
-        (Source::FullTableScan, None) => Ok(None),
+    let (keys, range) = match (&query.source, table) {
+        (Source::FullTableScan, None) => return Ok(None),
         (Source::FullTableScan, Some(table)) => {
-            let range = table.by_creation_time.range();
-            Ok(Some(Scan { table: table.clone(), is_by_id: false, range, direction }))
+            let keys = IndexKeys::find(table, BY_CREATION_TIME)?;
+            let range = keys.id.range();
+            (keys, range)
         }
         (Source::IndexRange { index, .. }, None) => {
-            Err(QueryError::UnknownIndex { table: query.table.clone(), index: index.clone() })
+            return Err(QueryError::UnknownIndex {
+                table: query.table.clone(),
+                index: index.clone(),
+            });
         }
         (Source::IndexRange { index, bounds }, Some(table)) => {
-            let index = IndexKeys::find(table, index)?;
-            let range = index.range(bounds)?;
-            Ok(Some(Scan { table: table.clone(), is_by_id: index.id == table.by_id, range, direction }))
+            let keys = IndexKeys::find(table, index)?;
+            let range = keys.range(bounds)?;
+            (keys, range)
         }
-    }
+    };
+    Ok(Some(Scan {
+        table: keys.table,
+        index: keys.id,
+        fields: keys.fields,
+        is_by_id: keys.id == keys.table.by_id,
+        range,
+        direction: query.order.direction(),
+    }))
 }
 
-/// The parts of an index's keys, in order, by the names a range may use.
-struct IndexKeys {
-    label: String,
+/// The parts of an index's keys, in order: declared fields, then what every key of the kind ends in.
+struct IndexKeys<'c> {
+    table: &'c TableMeta,
+    name: &'c str,
     id: IndexId,
-    /// Field names up to and including `_id`.
-    fields: Vec<String>,
+    fields: &'c [FieldPath],
+    tail: &'static [&'static str],
 }
 
-impl IndexKeys {
-    fn find(table: &TableMeta, name: &str) -> Result<IndexKeys, QueryError> {
-        let label = format!("{}.{name}", table.name);
-        let keys = |id, fields: Vec<String>| Ok(IndexKeys { label: label.clone(), id, fields });
-        match name {
-            BY_ID => return keys(table.by_id, vec!["_id".into()]),
-            BY_CREATION_TIME => return keys(table.by_creation_time, vec!["_creationTime".into(), "_id".into()]),
-            _ => {}
-        }
-        let Some(index) = table.index(name) else {
-            return Err(QueryError::UnknownIndex { table: table.name.clone(), index: name.to_string() });
+impl<'c> IndexKeys<'c> {
+    fn find(table: &'c TableMeta, name: &str) -> Result<Self, QueryError> {
+        let keys = |name, id, fields, tail| {
+            Ok(IndexKeys {
+                table,
+                name,
+                id,
+                fields,
+                tail,
+            })
         };
-        let mut fields: Vec<String> = index.fields.iter().map(|field| field.to_string()).collect();
-        fields.extend(["_creationTime".to_string(), "_id".to_string()]);
-        keys(index.id, fields)
+        const TAIL: &[&str] = &["_creationTime", "_id"];
+        match name {
+            BY_ID => keys(BY_ID, table.by_id, &[], &["_id"]),
+            BY_CREATION_TIME => keys(BY_CREATION_TIME, table.by_creation_time, &[], TAIL),
+            _ => match table.index(name) {
+                Some(index) => keys(&index.name, index.id, &index.fields, TAIL),
+                None => Err(QueryError::UnknownIndex {
+                    table: table.name.clone(),
+                    index: name.to_string(),
+                }),
+            },
+        }
     }
 
     /// Equalities on a prefix of the fields, then at most one lower and one upper bound on the next field.
     fn range(&self, bounds: &[Bound]) -> Result<KeyRange, QueryError> {
-        let Sorted { equalities, lower, upper } = self.sort(bounds)?;
+        let Sorted {
+            equalities,
+            lower,
+            upper,
+        } = self.sort(bounds)?;
         let mut prefix = self.id.0.to_be_bytes().to_vec();
-        for bound in &equalities {
+        for (_, bound) in &equalities {
             self.push_component(&mut prefix, bound)?;
         }
         let mut range = KeyRange::prefix(prefix.clone());
-        if let Some(bound) = lower {
+        if let Some((_, bound)) = lower {
             let mut key = prefix.clone();
             self.push_component(&mut key, bound)?;
             range.start = match bound.kind {
@@ -168,7 +203,7 @@ impl IndexKeys {
                 _ => key.into(),
             };
         }
-        if let Some(bound) = upper {
+        if let Some((_, bound)) = upper {
             let mut key = prefix;
             self.push_component(&mut key, bound)?;
             range.end = Some(match bound.kind {
@@ -182,99 +217,135 @@ impl IndexKeys {
     fn sort<'b>(&self, bounds: &'b [Bound]) -> Result<Sorted<'b>, QueryError> {
         let mut sorted = Sorted::default();
         for bound in bounds {
-            self.position(&bound.field)?;
+            let placed = (self.position(&bound.field)?, bound);
             match bound.kind {
                 BoundKind::Eq => {
-                    if sorted.equalities.iter().any(|other| other.field == bound.field) {
-                        return Err(already("equality", bound, "=="));
+                    if sorted.equalities.iter().any(|(at, _)| *at == placed.0) {
+                        return Err(already("equality", bound));
                     }
-                    sorted.equalities.push(bound);
+                    sorted.equalities.push(placed);
                 }
-                BoundKind::Gt | BoundKind::Gte => set_once(&mut sorted.lower, bound, "lower")?,
-                BoundKind::Lt | BoundKind::Lte => set_once(&mut sorted.upper, bound, "upper")?,
+                BoundKind::Gt | BoundKind::Gte => set_once(&mut sorted.lower, placed, "lower")?,
+                BoundKind::Lt | BoundKind::Lte => set_once(&mut sorted.upper, placed, "upper")?,
             }
         }
-        if let (Some(lower), Some(upper)) = (sorted.lower, sorted.upper) {
-            if lower.field != upper.field {
-                return Err(QueryError::IndexRange(format!(
-                    "Upper and lower bounds in `range` can only be applied to a single index field. This query \
-                     against index {} attempted to set a lower bound on \"{}\" and an upper bound on \"{}\". {HELP}",
-                    self.label, lower.field, upper.field
-                )));
-            }
+        if let (Some((lower_at, lower)), Some((upper_at, upper))) = (sorted.lower, sorted.upper)
+            && lower_at != upper_at
+        {
+            return Err(QueryError::IndexRange(format!(
+                "Upper and lower bounds in `range` can only be applied to a single index field. This query \
+                 against index {} attempted to set a lower bound on \"{}\" and an upper bound on \"{}\". {HELP}",
+                self.label(),
+                lower.field,
+                upper.field
+            )));
         }
-        sorted.equalities.sort_by_key(|bound| self.position(&bound.field).unwrap_or(usize::MAX));
+        sorted.equalities.sort_by_key(|(at, _)| *at);
         self.require_prefix(&sorted)?;
         Ok(sorted)
     }
 
     fn position(&self, field: &FieldPath) -> Result<usize, QueryError> {
-        let name = field.to_string();
-        self.fields.iter().position(|indexed| *indexed == name).ok_or_else(|| {
-            let fields: Vec<&String> = self.fields.iter().filter(|field| *field != "_id").collect();
+        let declared = self.fields.iter().position(|indexed| indexed == field);
+        let found = declared.or_else(|| match field.fields() {
+            [name] => {
+                let at = self.tail.iter().position(|ends_in| ends_in == name)?;
+                Some(self.fields.len() + at)
+            }
+            _ => None,
+        });
+        found.ok_or_else(|| {
             QueryError::IndexRange(format!(
-                "The index range included a comparison with \"{name}\", but {} with fields {fields:?} doesn't index \
+                "The index range included a comparison with \"{field}\", but {} with fields {:?} doesn't index \
                  this field. {HELP}",
-                self.label
+                self.label(),
+                self.named_fields()
             ))
         })
     }
 
     fn require_prefix(&self, sorted: &Sorted<'_>) -> Result<(), QueryError> {
         let inequality = sorted.lower.or(sorted.upper);
-        let used: Vec<String> =
-            sorted.equalities.iter().copied().chain(inequality).map(|bound| bound.field.to_string()).collect();
-        match used.iter().zip(&self.fields).find(|(used, indexed)| used != indexed) {
-            None => Ok(()),
-            Some((wrong, _)) => Err(QueryError::IndexRange(format!(
-                "Tried to query index {} but the query didn't use the index fields in order.\nIndex fields: {:?}\n\
-                 Query fields: {used:?}\nFirst incorrect field: {wrong:?}\n{HELP}",
-                self.label, self.fields
-            ))),
-        }
+        let used = sorted.equalities.iter().copied().chain(inequality);
+        let mut wrong = used.clone().enumerate().filter(|(at, used)| *at != used.0);
+        let Some((_, (_, wrong))) = wrong.next() else {
+            return Ok(());
+        };
+        let used: Vec<String> = used.map(|(_, bound)| bound.field.to_string()).collect();
+        Err(QueryError::IndexRange(format!(
+            "Tried to query index {} but the query didn't use the index fields in order.\n\
+             Index fields: {:?}\nQuery fields: {used:?}\nFirst incorrect field: {:?}\n{HELP}",
+            self.label(),
+            self.named_fields(),
+            wrong.field.to_string()
+        )))
     }
 
     /// Appends a bound's value as it stands in keys: an `_id` as its raw bytes, everything else encoded.
     fn push_component(&self, key: &mut Vec<u8>, bound: &Bound) -> Result<(), QueryError> {
-        if bound.field.to_string() != "_id" {
+        if bound.field.fields() != ["_id"] {
             encode_key(key, bound.value.as_ref());
             return Ok(());
         }
-        let id = bound.value.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let id: vestibule_schema::id::DocumentId = id.ok_or_else(|| {
-            QueryError::IndexRange(format!("The index range of {} compares `_id` with a value that is not an id.", self.label))
+        let text = bound.value.as_ref().and_then(Value::as_str);
+        let id: Option<DocumentId> = text.and_then(|text| text.parse().ok());
+        let id = id.filter(|id| id.table() == self.table.number);
+        let id = id.ok_or_else(|| {
+            QueryError::IndexRange(format!(
+                "The index range of {} compares `_id` with a value that is not an id of its table.",
+                self.label()
+            ))
         })?;
         key.extend_from_slice(&id.internal().0);
         Ok(())
+    }
+
+    fn label(&self) -> String {
+        format!("{}.{}", self.table.name, self.name)
+    }
+
+    /// The fields as error texts list them.
+    fn named_fields(&self) -> Vec<String> {
+        let declared = self.fields.iter().map(FieldPath::to_string);
+        let tail = self.tail.iter().map(|name| name.to_string());
+        let hidden = |name: &String| name == "_id" && self.tail.len() > 1;
+        declared.chain(tail).filter(|name| !hidden(name)).collect()
     }
 }
 
 const HELP: &str = "For more information see https://docs.convex.dev/using/indexes.";
 
+/// A bound and the position of its field in the index.
+type Placed<'b> = (usize, &'b Bound);
+
 #[derive(Default)]
 struct Sorted<'b> {
-    equalities: Vec<&'b Bound>,
-    lower: Option<&'b Bound>,
-    upper: Option<&'b Bound>,
+    equalities: Vec<Placed<'b>>,
+    lower: Option<Placed<'b>>,
+    upper: Option<Placed<'b>>,
 }
 
-fn set_once<'b>(slot: &mut Option<&'b Bound>, bound: &'b Bound, word: &str) -> Result<(), QueryError> {
-    if slot.is_some() {
-        let sign = match bound.kind {
-            BoundKind::Eq => "==",
-            BoundKind::Gt => ">",
-            BoundKind::Gte => ">=",
-            BoundKind::Lt => "<",
-            BoundKind::Lte => "<=",
-        };
-        return Err(already(word, bound, sign));
+fn set_once<'b>(
+    slot: &mut Option<Placed<'b>>,
+    placed: Placed<'b>,
+    word: &str,
+) -> Result<(), QueryError> {
+    match slot.replace(placed) {
+        Some(_) => Err(already(word, placed.1)),
+        None => Ok(()),
     }
-    *slot = Some(bound);
-    Ok(())
 }
 
-fn already(word: &str, bound: &Bound, sign: &str) -> QueryError {
-    let value = bound.value.as_ref().map_or("undefined".to_string(), Value::to_string);
+fn already(word: &str, bound: &Bound) -> QueryError {
+    let sign = match bound.kind {
+        BoundKind::Eq => "==",
+        BoundKind::Gt => ">",
+        BoundKind::Gte => ">=",
+        BoundKind::Lt => "<",
+        BoundKind::Lte => "<=",
+    };
+    let value = bound.value.as_ref();
+    let value = value.map_or("undefined".to_string(), Value::to_string);
     QueryError::IndexRange(format!(
         "Already defined {word} bound in index range. Can't add \"{}\" {sign} {value}.",
         bound.field
@@ -283,5 +354,7 @@ fn already(word: &str, bound: &Bound, sign: &str) -> QueryError {
 
 /// The first key behind every key that starts with `prefix`.
 fn after_prefix(prefix: &[u8]) -> Bytes {
-    KeyRange::prefix(prefix.to_vec()).end.expect("an index id below u32::MAX precedes every key, so a successor exists")
+    KeyRange::prefix(prefix.to_vec())
+        .end
+        .expect("an index id below u32::MAX precedes every key, so a successor exists")
 }

@@ -1,5 +1,8 @@
 //! What an execution read, as key ranges: the one thing that decides what a commit makes stale.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use bytes::Bytes;
 
 use super::error::LimitError;
@@ -8,48 +11,47 @@ use crate::storage::KeyRange;
 /// The key ranges an execution read.
 #[derive(Clone, Debug, Default)]
 pub struct ReadSet {
-    ranges: Vec<KeyRange>,
-    /// Merging waits until this many ranges have gathered, so that recording stays a push.
-    merge_at: usize,
+    /// Start to end, `None` being no end. No two overlap or touch.
+    ranges: BTreeMap<Bytes, Option<Bytes>>,
 }
 
-const MERGE_AT_FIRST: usize = 64;
-
 impl ReadSet {
-    /// Notes that `range` was read, empty or not. Fails when more than `ranges_max` distinct ranges are held.
+    /// Notes that `range` was read. Fails when more than `ranges_max` distinct ranges are held.
     pub fn record(&mut self, range: KeyRange, ranges_max: usize) -> Result<(), LimitError> {
-        self.ranges.push(range);
-        if self.ranges.len() > self.merge_at.max(MERGE_AT_FIRST) {
-            self.merge();
-            self.merge_at = self.ranges.len() * 2;
-            if self.ranges.len() > ranges_max {
-                return Err(LimitError::RangesRead(ranges_max));
-            }
+        if range.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let KeyRange { mut start, mut end } = range;
+        if let Some((before, until)) = self.ranges.range::<Bytes, _>(..=&start).next_back()
+            && reaches(until, &start)
+        {
+            start = before.clone();
+        }
+        while let Some((next, until)) = self.ranges.range::<Bytes, _>(&start..).next()
+            && reaches(&end, next)
+        {
+            end = later(end, until.clone());
+            let swallowed = next.clone();
+            self.ranges.remove(&swallowed);
+        }
+        self.ranges.insert(start, end);
+        match self.ranges.len() > ranges_max {
+            true => Err(LimitError::RangesRead(ranges_max)),
+            false => Ok(()),
+        }
     }
 
     /// The distinct ranges in ascending order.
-    pub fn into_ranges(mut self) -> Vec<KeyRange> {
-        self.merge();
-        self.ranges
+    pub fn into_ranges(self) -> Vec<KeyRange> {
+        let ranges = self.ranges.into_iter();
+        ranges.map(|(start, end)| KeyRange { start, end }).collect()
     }
 
     /// Whether a commit that touched `key` changes anything this execution read.
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.ranges.iter().any(|range| range.contains(key))
-    }
-
-    fn merge(&mut self) {
-        self.ranges.sort_by(|a, b| a.start.cmp(&b.start));
-        let mut merged: Vec<KeyRange> = Vec::with_capacity(self.ranges.len());
-        for range in self.ranges.drain(..) {
-            match merged.last_mut() {
-                Some(last) if reaches(&last.end, &range.start) => last.end = later(last.end.take(), range.end),
-                _ => merged.push(range),
-            }
-        }
-        self.ranges = merged;
+        let before = (Bound::Unbounded, Bound::Included(key));
+        let last = self.ranges.range::<[u8], _>(before).next_back();
+        last.is_some_and(|(_, end)| end.as_ref().is_none_or(|end| key < end))
     }
 }
 
@@ -66,10 +68,16 @@ fn later(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn range(start: &'static str, end: &'static str) -> KeyRange {
-        KeyRange { start: Bytes::from(start), end: Some(Bytes::from(end)) }
+        KeyRange {
+            start: Bytes::from(start),
+            end: Some(Bytes::from(end)),
+        }
     }
 
     #[test]
@@ -78,21 +86,48 @@ mod tests {
         for (start, end) in [("m", "p"), ("a", "c"), ("c", "d"), ("b", "bb"), ("x", "z")] {
             reads.record(range(start, end), 10).unwrap();
         }
-        assert_eq!(reads.into_ranges(), vec![range("a", "d"), range("m", "p"), range("x", "z")]);
+        assert_eq!(
+            reads.into_ranges(),
+            vec![range("a", "d"), range("m", "p"), range("x", "z")]
+        );
     }
 
     #[test]
     fn repeated_reads_do_not_count_towards_the_limit_but_distinct_ones_do() {
         let mut reads = ReadSet::default();
-        for _ in 0..10_000 {
-            reads.record(range("a", "b"), 100).unwrap();
+        for _ in 0..10 {
+            for (start, end) in [("a", "b"), ("c", "d"), ("e", "f")] {
+                reads.record(range(start, end), 3).unwrap();
+            }
         }
-        let mut reads = ReadSet::default();
-        let outcome = (0..100_000u32).try_for_each(|n| {
-            let start = Bytes::copy_from_slice(&(n * 2).to_be_bytes());
-            let end = Bytes::copy_from_slice(&(n * 2 + 1).to_be_bytes());
-            reads.record(KeyRange { start, end: Some(end) }, 100)
-        });
-        assert_eq!(outcome, Err(LimitError::RangesRead(100)));
+        assert_eq!(
+            reads.record(range("g", "h"), 3),
+            Err(LimitError::RangesRead(3))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_read_set_holds_the_keys_of_its_ranges_and_no_others(
+            ranges in vec((0..40u8, 0..41u8), 0..12),
+        ) {
+            let key = |at: u8| Bytes::copy_from_slice(&[at]);
+            let ranges = ranges.into_iter().map(|(start, end)| KeyRange {
+                start: key(start),
+                end: (end < 40).then(|| key(end)),
+            });
+            let ranges: Vec<_> = ranges.collect();
+            let mut reads = ReadSet::default();
+            for range in &ranges {
+                reads.record(range.clone(), usize::MAX).unwrap();
+            }
+            for at in 0..=40 {
+                let expected = ranges.iter().any(|range| range.contains(&[at]));
+                prop_assert_eq!(reads.contains(&[at]), expected, "at {}", at);
+            }
+            for pair in reads.into_ranges().windows(2) {
+                prop_assert!(pair[0].end.as_ref().unwrap() < &pair[1].start);
+            }
+        }
     }
 }

@@ -35,7 +35,10 @@ impl Readers {
     /// Starts `threads` readers.
     pub fn start(store: &Store, threads: usize) -> Result<Readers, StorageError> {
         let (queue, jobs) = bounded::<Job>(READ_QUEUE_MAX);
-        let mut readers = Readers { queue: Some(queue), threads: Vec::new() };
+        let mut readers = Readers {
+            queue: Some(queue),
+            threads: Vec::new(),
+        };
         for number in 0..threads.max(1) {
             let store = store.clone();
             let jobs = jobs.clone();
@@ -52,7 +55,10 @@ impl Readers {
 
     /// Queues a job; it answers by whatever means it brings along.
     pub fn submit(&self, job: impl FnOnce(&Store) + Send + 'static) -> Result<(), ReadersError> {
-        let queue = self.queue.as_ref().expect("the queue lives as long as the readers");
+        let queue = self
+            .queue
+            .as_ref()
+            .expect("the queue lives as long as the readers");
         queue.try_send(Box::new(job)).map_err(|error| match error {
             TrySendError::Full(_) => ReadersError::QueueFull,
             TrySendError::Disconnected(_) => ReadersError::Closed,

@@ -3,16 +3,20 @@
 //! The record is written in the mutation's own transaction, under (session id, request id), and names the identity:
 //! somebody else who learned both ids is told nothing.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use parking_lot::Mutex;
 use vestibule_schema::key::{decode_key, encode_key};
 use vestibule_schema::object;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
+use super::committer::{CommitError, Committed, Mutation, Verdict};
 use super::error::DatabaseError;
 use super::keys::{IndexId, session_request_key};
 use super::transaction::Transaction;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, successor};
 
 /// Who sent which request: what makes a mutation recognisable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +63,12 @@ impl SessionRequest {
     /// Looks for the answer of an earlier run.
     pub fn find(&self, tx: &mut Transaction<'_>) -> Result<Recorded, DatabaseError> {
         let key = self.key();
-        let Some(bytes) = tx.read_system(&key)? else { return Ok(Recorded::Nothing) };
-        let (identity, answer) = decode(&bytes)
-            .ok_or_else(|| StorageError::misplaced(&key, "the record of an answered mutation cannot be decoded"))?;
+        let Some(bytes) = tx.read_system(&key)? else {
+            return Ok(Recorded::Nothing);
+        };
+        let (identity, answer) = decode(&bytes).ok_or_else(|| {
+            StorageError::misplaced(&key, "the record of an answered mutation cannot be decoded")
+        })?;
         Ok(match identity == self.identity {
             true => Recorded::Answer(answer),
             false => Recorded::OtherIdentity,
@@ -75,7 +82,11 @@ impl SessionRequest {
 }
 
 fn encode(identity: &str, answer: &RecordedAnswer) -> Bytes {
-    let log_lines = answer.log_lines.iter().map(|line| Value::from(line.as_str())).collect();
+    let log_lines = answer
+        .log_lines
+        .iter()
+        .map(|line| Value::from(line.as_str()))
+        .collect();
     let record = object! {
         "ts" => answer.ts.0 as i64,
         "identity" => identity,
@@ -88,12 +99,28 @@ fn encode(identity: &str, answer: &RecordedAnswer) -> Bytes {
 }
 
 fn decode(bytes: &[u8]) -> Option<(String, RecordedAnswer)> {
-    let Ok((Some(Value::Object(mut record)), _)) = decode_key(bytes) else { return None };
+    let Ok((Some(Value::Object(mut record)), _)) = decode_key(bytes) else {
+        return None;
+    };
     let ts = recorded_ts(&record)?;
-    let Some(Value::String(identity)) = record.remove("identity") else { return None };
-    let Some(Value::Array(lines)) = record.remove("logLines") else { return None };
-    let log_lines = lines.into_iter().filter_map(|line| line.as_str().map(str::to_string)).collect();
-    Some((identity, RecordedAnswer { ts, value: record.remove("value")?, log_lines }))
+    let Some(Value::String(identity)) = record.remove("identity") else {
+        return None;
+    };
+    let Some(Value::Array(lines)) = record.remove("logLines") else {
+        return None;
+    };
+    let log_lines = lines
+        .into_iter()
+        .filter_map(|line| line.as_str().map(str::to_string))
+        .collect();
+    Some((
+        identity,
+        RecordedAnswer {
+            ts,
+            value: record.remove("value")?,
+            log_lines,
+        },
+    ))
 }
 
 fn recorded_ts(record: &Object) -> Option<Timestamp> {
@@ -103,27 +130,67 @@ fn recorded_ts(record: &Object) -> Option<Timestamp> {
     }
 }
 
-/// Forgets answers older than [`RETENTION_DAYS`] among the next `scan_max` records behind `after`. Returns where to go on,
-/// `None` at the end.
-pub fn forget_old(
+/// Records that one sweep looks at.
+pub const SWEEP_RECORDS_MAX: usize = 1_000;
+
+/// Forgets old answers among the next [`SWEEP_RECORDS_MAX`] records, as a mutation like any other.
+pub(super) struct Sweep {
+    /// The last record that earlier sweeps looked at; `None` at the beginning.
+    place: Arc<Mutex<Option<Bytes>>>,
+    next_place: Option<Bytes>,
+}
+
+impl Sweep {
+    pub fn new(place: &Arc<Mutex<Option<Bytes>>>) -> Sweep {
+        Sweep {
+            place: place.clone(),
+            next_place: None,
+        }
+    }
+}
+
+impl Mutation for Sweep {
+    fn run<'v>(&mut self, mut tx: Transaction<'v>) -> (Transaction<'v>, Verdict) {
+        let place = self.place.lock().clone();
+        let verdict = match forget_old(&mut tx, place, SWEEP_RECORDS_MAX) {
+            Ok(next_place) => {
+                self.next_place = next_place;
+                Verdict::Commit
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old answers could not be looked for");
+                Verdict::Abort
+            }
+        };
+        (tx, verdict)
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) {
+        if outcome.is_ok() {
+            *self.place.lock() = self.next_place;
+        }
+    }
+}
+
+/// Forgets answers older than [`RETENTION_DAYS`] among the next `scan_max` records behind `after`. Returns where to go
+/// on, `None` at the end.
+fn forget_old(
     tx: &mut Transaction<'_>,
-    now: Timestamp,
     after: Option<Bytes>,
     scan_max: usize,
 ) -> Result<Option<Bytes>, DatabaseError> {
+    let now = tx.commit_ts().unwrap_or(tx.snapshot_ts());
     let oldest = now.0.saturating_sub(RETENTION_DAYS * NANOS_PER_DAY);
     let mut range = IndexId::SESSION_REQUESTS.range();
     if let Some(after) = after {
-        range.start = crate::storage::successor(&after);
+        range.start = successor(&after);
     }
-    let records = tx.scan_system(range, scan_max)?;
-    let last = records.last().map(|(key, _)| key.clone());
+    let mut records = tx.scan_system(range, scan_max)?;
     let is_end = records.len() < scan_max;
-    for (key, bytes) in records {
-        let is_old = decode(&bytes).is_none_or(|(_, answer)| answer.ts.0 < oldest);
-        if is_old {
-            tx.write_system(key, None);
-        }
+    let last = records.last().map(|(key, _)| key.clone());
+    records.retain(|(_, bytes)| decode(bytes).is_none_or(|(_, answer)| answer.ts.0 < oldest));
+    for (key, _) in records {
+        tx.write_system(key, None);
     }
     Ok(last.filter(|_| !is_end))
 }
@@ -139,7 +206,10 @@ mod tests {
             value: Value::Array(vec![Value::Int64(4), Value::Null]),
             log_lines: vec!["[LOG] hello".into()],
         };
-        assert_eq!(decode(&encode("issuer|subject", &answer)), Some(("issuer|subject".into(), answer)));
+        assert_eq!(
+            decode(&encode("issuer|subject", &answer)),
+            Some(("issuer|subject".into(), answer))
+        );
         assert_eq!(decode(b"\x03"), None);
     }
 }

@@ -5,7 +5,6 @@
 //! catalog says which indexes are complete, so a start that was killed builds the incomplete ones again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, InternalId, TableNumber};
@@ -19,75 +18,100 @@ use vestibule_schema::value::{Object, Value};
 use super::catalog::{Catalog, IndexMeta, TableMeta, decode_entry, encode_entry};
 use super::error::{Duplicate, Misfit, OFFENDERS_LISTED_MAX, OpenError};
 use super::keys::{IndexId, document_key, id_of_entry, index_key, index_prefix};
-use super::transaction::{describe_fields, user_fields};
+use super::writing::{describe_fields, user_fields};
 use crate::clock::Clock;
 use crate::storage::{
-    AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, ReadView, StorageError, Store, Write,
-    successor,
+    AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, ReadView,
+    StorageError, Store, Write, successor,
 };
 
-/// User tables count up from here, as in every Convex deployment.
-const FIRST_TABLE_NUMBER: u32 = 10_001;
 const TABLES_MAX: usize = 10_000;
 /// Writes of one commit while an index is built or removed.
-const BUILD_WRITES_MAX: usize = 2_000;
+pub(super) const BUILD_WRITES_MAX: usize = 2_000;
 
 /// Makes the store fit `schema` and returns the catalog that transactions use.
-pub fn set_up(store: &Store, appender: &mut Appender, clock: &dyn Clock, schema: &Schema) -> Result<Catalog, OpenError> {
+pub fn set_up(
+    store: &Store,
+    appender: &mut Appender,
+    clock: &dyn Clock,
+    schema: &Schema,
+) -> Result<Catalog, OpenError> {
     schema.validate()?;
-    let mut setup = SetUp { head: store.head(), appender, clock };
-    let mut tables = setup.load_tables()?;
-    assign_validators(&mut tables, schema);
-    let new_tables = declare_new_tables(&mut tables, schema)?;
-    setup.check_documents(&tables)?;
+    let mut setup = SetUp {
+        head: store.head(),
+        appender,
+        clock,
+    };
+    let stored = setup.load_tables()?;
+    let mut tables = with_declarations(&stored, schema)?;
+    let is_changed = |table: &&TableMeta| match stored.get(&table.name) {
+        Some(stored) => stored.document != table.document,
+        None => true,
+    };
+    let changed: Vec<TableMeta> = tables.values().filter(is_changed).cloned().collect();
+    setup.check_documents(&changed, &tables)?;
     setup.check_unique(&tables, schema)?;
-    for table in new_tables {
-        setup.store_entry(&tables[&table])?;
+    for table in &changed {
+        setup.store_entry(table)?;
     }
-    for definition in schema.tables() {
-        setup.bring_indexes_in_line(&mut tables, definition)?;
+    let names: Vec<String> = tables.keys().cloned().collect();
+    for name in names {
+        setup.bring_indexes_in_line(&mut tables, &name, schema.table_named(&name))?;
     }
     setup.leave_a_first_commit()?;
-    let mut catalog = Catalog::default();
-    for table in tables.into_values() {
-        catalog.set(table);
-    }
-    Ok(catalog)
+    Ok(catalog_of(&tables))
 }
 
 type Tables = BTreeMap<String, TableMeta>;
 
-/// Only declared tables have a validator; the others keep what they hold.
-fn assign_validators(tables: &mut Tables, schema: &Schema) {
+fn catalog_of(tables: &Tables) -> Catalog {
+    let mut catalog = Catalog::default();
+    for table in tables.values() {
+        catalog.set(table.clone());
+    }
+    catalog
+}
+
+/// The tables as they will be, but for their declared indexes: those of the schema with its validators, and those it
+/// does not name, which keep what they hold and are free of rules.
+fn with_declarations(stored: &Tables, schema: &Schema) -> Result<Tables, OpenError> {
+    let mut tables = stored.clone();
+    for table in tables.values_mut() {
+        table.document = Validator::Any;
+    }
     for definition in schema.tables() {
-        if let Some(table) = tables.get_mut(&definition.name) {
+        if !tables.contains_key(&definition.name) {
+            tables.insert(
+                definition.name.clone(),
+                new_table(&tables, &definition.name),
+            );
+        }
+        let table = tables.get_mut(&definition.name);
+        let table = table.expect("it was there or has just been added");
+        if schema.checks_documents() {
             table.document = definition.document.clone();
         }
     }
-}
-
-fn declare_new_tables(tables: &mut Tables, schema: &Schema) -> Result<Vec<String>, OpenError> {
-    let mut new = Vec::new();
-    for definition in schema.tables() {
-        if tables.contains_key(&definition.name) {
-            continue;
-        }
-        let number = tables.values().map(|table| table.number.get() + 1).max().unwrap_or(FIRST_TABLE_NUMBER);
-        let first_index = next_index_id(tables);
-        let table = TableMeta {
-            name: definition.name.clone(),
-            number: TableNumber::new(number).expect("table numbers count up from 10001"),
-            by_id: first_index,
-            by_creation_time: IndexId(first_index.0 + 1),
-            indexes: Vec::new(),
-            document: definition.document.clone(),
-        };
-        tables.insert(definition.name.clone(), table);
-        new.push(definition.name.clone());
-    }
     match tables.len() > TABLES_MAX {
         true => Err(OpenError::TooManyTables),
-        false => Ok(new),
+        false => Ok(tables),
+    }
+}
+
+fn new_table(tables: &Tables, name: &str) -> TableMeta {
+    let last = tables.values().map(|table| table.number).max();
+    let number = match last {
+        Some(last) => TableNumber::new(last.get() + 1).expect("table numbers count up from 10001"),
+        None => TableNumber::FIRST_USER,
+    };
+    let first_index = next_index_id(tables);
+    TableMeta {
+        name: name.to_string(),
+        number,
+        by_id: first_index,
+        by_creation_time: IndexId(first_index.0 + 1),
+        indexes: Vec::new(),
+        document: Validator::Any,
     }
 }
 
@@ -145,18 +169,21 @@ impl SetUp<'_> {
         })
     }
 
-    fn check_documents(&mut self, tables: &Tables) -> Result<(), OpenError> {
-        let mut names = Catalog::default();
-        for table in tables.values() {
-            names.set(table.clone());
-        }
+    /// Looks for documents that their table's validator does not allow. A validator that was enforced since the last
+    /// start needs no look, so an unchanged schema costs nothing.
+    fn check_documents(&mut self, changed: &[TableMeta], tables: &Tables) -> Result<(), OpenError> {
+        let names = catalog_of(tables);
         let mut misfits = Vec::new();
-        for table in tables.values().filter(|table| table.document != Validator::Any) {
+        for table in changed {
+            if table.document == Validator::Any {
+                continue;
+            }
             self.each_document(table, |id, fields| {
                 if misfits.len() >= OFFENDERS_LISTED_MAX {
                     return Ok(());
                 }
-                if let Err(error) = table.document.check(&Value::Object(user_fields(&fields)), &names) {
+                let fields = Value::Object(user_fields(fields));
+                if let Err(error) = table.document.check(&fields, &names) {
                     misfits.push(Misfit {
                         table: table.name.clone(),
                         id: DocumentId::<()>::new(table.number, id).to_string(),
@@ -179,7 +206,10 @@ impl SetUp<'_> {
         for definition in schema.tables() {
             let table = &tables[&definition.name];
             for index in definition.indexes.iter().filter(|index| index.unique) {
-                if table.index(&index.name).is_some_and(|existing| is_same(existing, index) && existing.ready) {
+                if table
+                    .index(&index.name)
+                    .is_some_and(|existing| is_same(existing, index) && existing.ready)
+                {
                     continue;
                 }
                 self.find_duplicates(table, index, &mut duplicates)?;
@@ -199,41 +229,67 @@ impl SetUp<'_> {
     ) -> Result<(), OpenError> {
         let mut holders: BTreeMap<Vec<u8>, InternalId> = BTreeMap::new();
         self.each_document(table, |id, fields| {
-            if index.fields.iter().any(|field| field.lookup(&fields).is_none()) {
+            if index
+                .fields
+                .iter()
+                .any(|field| field.lookup(&fields).is_none())
+            {
                 return Ok(());
             }
             let values = index_prefix(IndexId::CATALOG, &index.fields, &fields);
             if let Some(first) = holders.insert(values, id) {
                 if duplicates.len() < OFFENDERS_LISTED_MAX {
-                    let ids = [first, id].map(|id| DocumentId::<()>::new(table.number, id).to_string());
+                    let ids =
+                        [first, id].map(|id| DocumentId::<()>::new(table.number, id).to_string());
                     let values = describe_fields(&index.fields, &fields);
-                    duplicates.push(Duplicate { index: format!("{}.{}", table.name, index.name), values, ids });
+                    duplicates.push(Duplicate {
+                        index: format!("{}.{}", table.name, index.name),
+                        values,
+                        ids,
+                    });
                 }
             }
             Ok(())
         })
     }
 
-    /// Removes indexes that are no longer declared or were left half-built, and builds those that are missing.
-    fn bring_indexes_in_line(&mut self, tables: &mut Tables, definition: &TableDefinition) -> Result<(), OpenError> {
-        let table = &tables[&definition.name];
-        let keep = |index: &IndexMeta| index.ready && definition.indexes.iter().any(|wanted| is_same(index, wanted));
-        let (kept, removed): (Vec<_>, Vec<_>) = table.indexes.iter().cloned().partition(keep);
-        for index in &removed {
-            self.clear(index.id)?;
-        }
+    /// Removes indexes that are no longer declared or were left half-built, and builds those that are missing. A table
+    /// that is not declared keeps its indexes.
+    fn bring_indexes_in_line(
+        &mut self,
+        tables: &mut Tables,
+        table: &str,
+        definition: Option<&TableDefinition>,
+    ) -> Result<(), OpenError> {
+        let is_wanted = |index: &IndexMeta| {
+            definition.is_none_or(|table| table.indexes.iter().any(|wanted| is_same(index, wanted)))
+        };
+        let indexes = tables[table].indexes.iter().cloned();
+        let (kept, mut removed): (Vec<_>, Vec<_>) =
+            indexes.partition(|index| index.ready && is_wanted(index));
         if !removed.is_empty() {
-            self.set_indexes(tables, &definition.name, kept)?;
+            // Until its entries are gone it must not pass for complete, whatever the next start declares.
+            removed.iter_mut().for_each(|index| index.ready = false);
+            self.set_indexes(tables, table, [&kept[..], &removed].concat())?;
+            for index in &removed {
+                self.clear(index.id)?;
+            }
+            self.set_indexes(tables, table, kept)?;
         }
-        for wanted in &definition.indexes {
-            if tables[&definition.name].index(&wanted.name).is_none() {
-                self.build(tables, &definition.name, wanted)?;
+        for wanted in definition.map_or(&[][..], |table| &table.indexes) {
+            if tables[table].index(&wanted.name).is_none() {
+                self.build(tables, table, wanted)?;
             }
         }
         Ok(())
     }
 
-    fn build(&mut self, tables: &mut Tables, table: &str, wanted: &IndexDefinition) -> Result<(), OpenError> {
+    fn build(
+        &mut self,
+        tables: &mut Tables,
+        table: &str,
+        wanted: &IndexDefinition,
+    ) -> Result<(), OpenError> {
         let mut index = IndexMeta {
             id: next_index_id(tables),
             name: wanted.name.clone(),
@@ -251,18 +307,31 @@ impl SetUp<'_> {
         Ok(())
     }
 
-    fn fill(&mut self, table: &TableMeta, index: IndexId, fields: &[FieldPath]) -> Result<usize, OpenError> {
+    fn fill(
+        &mut self,
+        table: &TableMeta,
+        index: IndexId,
+        fields: &[FieldPath],
+    ) -> Result<usize, OpenError> {
         let mut after = table.by_id.range();
         let mut entries = 0;
         loop {
             let mut writes = Vec::new();
             let mut cursor = Cursor::new(after.clone(), Direction::Forward);
             while writes.len() < BUILD_WRITES_MAX {
-                let Some(Entry { key, value }) = self.head.next(&mut cursor)? else { break };
-                let damaged = || StorageError::misplaced(&key, "a stored document cannot be decoded");
+                let Some(Entry { key, value }) = self.head.next(&mut cursor)? else {
+                    break;
+                };
+                let damaged =
+                    || StorageError::misplaced(&key, "a stored document cannot be decoded");
                 let id = id_of_entry(&key).ok_or_else(damaged)?;
-                let Ok((Some(Value::Object(document)), _)) = decode_key(&value) else { return Err(damaged().into()) };
-                writes.push(Write { key: index_key(index, fields, &document, id), value: Some(Bytes::new()) });
+                let Ok((Some(Value::Object(document)), _)) = decode_key(&value) else {
+                    return Err(damaged().into());
+                };
+                writes.push(Write {
+                    key: index_key(index, fields, &document, id),
+                    value: Some(Bytes::new()),
+                });
                 after.start = successor(&document_key(table.by_id, id));
             }
             if writes.is_empty() {
@@ -275,35 +344,52 @@ impl SetUp<'_> {
 
     /// Deletes every entry of an index.
     fn clear(&mut self, index: IndexId) -> Result<(), OpenError> {
+        let mut left = index.range();
         loop {
             let mut writes = Vec::new();
-            let mut cursor = Cursor::new(index.range(), Direction::Forward);
+            let mut cursor = Cursor::new(left.clone(), Direction::Forward);
             while writes.len() < BUILD_WRITES_MAX {
-                let Some(Entry { key, .. }) = self.head.next(&mut cursor)? else { break };
+                let Some(Entry { key, .. }) = self.head.next(&mut cursor)? else {
+                    break;
+                };
                 writes.push(Write { key, value: None });
             }
-            if writes.is_empty() {
+            let Some(last) = writes.last() else {
                 return Ok(());
-            }
+            };
+            left.start = successor(&last.key);
             self.commit(writes)?;
         }
     }
 
-    fn set_indexes(&mut self, tables: &mut Tables, table: &str, indexes: Vec<IndexMeta>) -> Result<(), OpenError> {
-        let table = tables.get_mut(table).expect("every declared table was added to the map");
+    fn set_indexes(
+        &mut self,
+        tables: &mut Tables,
+        table: &str,
+        indexes: Vec<IndexMeta>,
+    ) -> Result<(), OpenError> {
+        let table = tables
+            .get_mut(table)
+            .expect("every declared table was added to the map");
         table.indexes = indexes;
         self.store_entry(table)
     }
 
     fn store_entry(&mut self, table: &TableMeta) -> Result<(), OpenError> {
         let (key, value) = encode_entry(table);
-        self.commit(vec![Write { key, value: Some(value) }])
+        self.commit(vec![Write {
+            key,
+            value: Some(value),
+        }])
     }
 
     /// Clients are told the newest commit's timestamp, which must never be zero.
     fn leave_a_first_commit(&mut self) -> Result<(), OpenError> {
         match self.head.last_ts() {
-            Timestamp(0) => self.commit(vec![Write { key: started_key(), value: Some(Bytes::new()) }]),
+            Timestamp(0) => self.commit(vec![Write {
+                key: IndexId::FIRST_COMMIT.key(&[]),
+                value: Some(Bytes::new()),
+            }]),
             _ => Ok(()),
         }
     }
@@ -312,9 +398,11 @@ impl SetUp<'_> {
         let ts = Timestamp(self.clock.now().0.max(self.head.last_ts().0 + 1));
         let commit = Commit { ts, writes };
         self.head.apply(&commit);
-        self.appender.append(&[commit]).map_err(|error| match error {
-            AppendError::NotCommitted(cause) | AppendError::Unknown(cause) => cause,
-        })?;
+        self.appender
+            .append(&[commit])
+            .map_err(|error| match error {
+                AppendError::NotCommitted(cause) | AppendError::Unknown(cause) => cause,
+            })?;
         self.appender.publish(self.head.freeze());
         while self.head.unfolded_bytes() > UNFOLDED_BYTES_MAX {
             self.appender.fold()?;
@@ -327,11 +415,8 @@ impl SetUp<'_> {
 /// Bytes an index build lets wait before it folds.
 const UNFOLDED_BYTES_MAX: usize = 64 << 20;
 
-/// A catalog key that no table has: table numbers start at one.
-fn started_key() -> Bytes {
-    [IndexId::CATALOG.0.to_be_bytes(), [0; 4]].concat().into()
-}
-
 fn is_same(existing: &IndexMeta, wanted: &IndexDefinition) -> bool {
-    existing.name == wanted.name && existing.fields == wanted.fields && existing.unique == wanted.unique
+    existing.name == wanted.name
+        && existing.fields == wanted.fields
+        && existing.unique == wanted.unique
 }

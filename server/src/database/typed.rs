@@ -46,13 +46,21 @@ impl<T: Table> Document<T> {
             Some(Value::Float64(time)) => time,
             _ => 0.0,
         };
-        let value = from_value(Value::Object(fields)).map_err(|source| convert_error::<T>(source))?;
-        Ok(Document { id: DocumentId::new(id.table(), id.internal()), creation_time, value })
+        let value =
+            from_value(Value::Object(fields)).map_err(|source| convert_error::<T>(source))?;
+        Ok(Document {
+            id: DocumentId::new(id.table(), id.internal()),
+            creation_time,
+            value,
+        })
     }
 }
 
 fn convert_error<T: Table>(source: vestibule_schema::convert::ConvertError) -> QueryError {
-    QueryError::Convert { table: T::NAME.to_string(), source }
+    QueryError::Convert {
+        table: T::NAME.to_string(),
+        source,
+    }
 }
 
 /// A page of a paginated query, as official clients expect it.
@@ -98,9 +106,21 @@ impl<D> Page<D> {
 
     /// As [`Page::map`], stopping at the first error.
     pub fn try_map<E, X>(self, map: impl FnMut(D) -> Result<E, X>) -> Result<Page<E>, X> {
-        let Page { page, is_done, continue_cursor, split_cursor, page_status } = self;
+        let Page {
+            page,
+            is_done,
+            continue_cursor,
+            split_cursor,
+            page_status,
+        } = self;
         let page = page.into_iter().map(map).collect::<Result<_, _>>()?;
-        Ok(Page { page, is_done, continue_cursor, split_cursor, page_status })
+        Ok(Page {
+            page,
+            is_done,
+            continue_cursor,
+            split_cursor,
+            page_status,
+        })
     }
 }
 
@@ -124,7 +144,12 @@ impl Patch {
 
 impl From<Object> for Patch {
     fn from(fields: Object) -> Self {
-        Patch(fields.into_iter().map(|(name, value)| (name, Some(value))).collect())
+        Patch(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name, Some(value)))
+                .collect(),
+        )
     }
 }
 
@@ -152,14 +177,25 @@ impl<'t, 'v> DatabaseReader<'t, 'v> {
     }
 
     /// The document with this id, `None` when there is none.
-    pub fn get<T: Table>(&mut self, id: DocumentId<T>) -> Result<Option<Document<T>>, DatabaseError> {
+    pub fn get<T: Table>(
+        &mut self,
+        id: DocumentId<T>,
+    ) -> Result<Option<Document<T>>, DatabaseError> {
         check_table::<T>(self.tx, id, "get")?;
-        self.tx.get(id.untyped())?.map(Document::from_raw).transpose()
+        self.tx
+            .get(id.untyped())?
+            .map(Document::from_raw)
+            .transpose()
     }
 
     /// A query over `T`'s table.
     pub fn query<T: Table>(self) -> TableQuery<'t, 'v, T> {
-        TableQuery { tx: self.tx, journal: self.journal, query: Ok(Query::table(T::NAME)), table: PhantomData }
+        TableQuery {
+            tx: self.tx,
+            journal: self.journal,
+            query: Ok(Query::table(T::NAME)),
+            table: PhantomData,
+        }
     }
 
     /// The transaction itself, for what the typed calls do not cover.
@@ -176,11 +212,16 @@ pub struct DatabaseWriter<'t, 'v> {
 impl<'t, 'v> DatabaseWriter<'t, 'v> {
     /// A writer over a transaction.
     pub fn new(tx: &'t mut Transaction<'v>, journal: &'t mut Journal) -> Self {
-        DatabaseWriter { reader: DatabaseReader::new(tx, journal) }
+        DatabaseWriter {
+            reader: DatabaseReader::new(tx, journal),
+        }
     }
 
     /// As [`DatabaseReader::get`].
-    pub fn get<T: Table>(&mut self, id: DocumentId<T>) -> Result<Option<Document<T>>, DatabaseError> {
+    pub fn get<T: Table>(
+        &mut self,
+        id: DocumentId<T>,
+    ) -> Result<Option<Document<T>>, DatabaseError> {
         self.reader.get(id)
     }
 
@@ -201,13 +242,21 @@ impl<'t, 'v> DatabaseWriter<'t, 'v> {
     }
 
     /// Changes some fields, top level only. A result equal to the old document writes nothing.
-    pub fn patch<T: Table>(&mut self, id: DocumentId<T>, patch: impl Into<Patch>) -> Result<(), DatabaseError> {
+    pub fn patch<T: Table>(
+        &mut self,
+        id: DocumentId<T>,
+        patch: impl Into<Patch>,
+    ) -> Result<(), DatabaseError> {
         check_table::<T>(self.reader.tx, id, "patch")?;
         self.reader.tx.patch(id.untyped(), patch.into().0)
     }
 
     /// Replaces every field. A result equal to the old document writes nothing.
-    pub fn replace<T: Table>(&mut self, id: DocumentId<T>, document: T) -> Result<(), DatabaseError> {
+    pub fn replace<T: Table>(
+        &mut self,
+        id: DocumentId<T>,
+        document: T,
+    ) -> Result<(), DatabaseError> {
         check_table::<T>(self.reader.tx, id, "replace")?;
         self.reader.tx.replace(id.untyped(), fields_of(&document)?)
     }
@@ -223,8 +272,15 @@ fn fields_of<T: Table>(document: &T) -> Result<Object, DatabaseError> {
     match to_value(document).map_err(convert_error::<T>)? {
         Value::Object(fields) => Ok(fields),
         other => {
-            let reason = format!("a document must be an Object, and `{}` makes {other}", std::any::type_name::<T>());
-            Err(QueryError::SchemaMismatch { table: T::NAME.to_string(), reason }.into())
+            let reason = format!(
+                "a document must be an Object, and `{}` makes {other}",
+                std::any::type_name::<T>()
+            );
+            Err(QueryError::SchemaMismatch {
+                table: T::NAME.to_string(),
+                reason,
+            }
+            .into())
         }
     }
 }
@@ -238,7 +294,12 @@ fn check_table<T: Table>(
     match tx.catalog().table_numbered(id.table()) {
         Some(table) if table.name != T::NAME => {
             let (expected, found) = (T::NAME.to_string(), table.name.clone());
-            Err(QueryError::IdOfOtherTable { method, expected, found }.into())
+            Err(QueryError::IdOfOtherTable {
+                method,
+                expected,
+                found,
+            }
+            .into())
         }
         _ => Ok(()),
     }
@@ -260,11 +321,22 @@ impl<T: Table> TableQuery<'_, '_, T> {
     }
 
     /// Reads a range of `index`: equalities on its first fields, then at most one lower and one upper bound on the next.
-    pub fn index_range(mut self, index: Index<T>, range: impl FnOnce(IndexRange) -> IndexRange) -> Self {
-        let range = range(IndexRange { bounds: Ok(Vec::new()) });
+    pub fn index_range(
+        mut self,
+        index: Index<T>,
+        range: impl FnOnce(IndexRange) -> IndexRange,
+    ) -> Self {
+        let range = range(IndexRange {
+            bounds: Ok(Vec::new()),
+        });
         if let Ok(query) = &mut self.query {
             match range.bounds {
-                Ok(bounds) => query.source = Source::IndexRange { index: index.name().to_string(), bounds },
+                Ok(bounds) => {
+                    query.source = Source::IndexRange {
+                        index: index.name().to_string(),
+                        bounds,
+                    }
+                }
                 Err(error) => self.query = Err(error),
             }
         }
@@ -290,22 +362,37 @@ impl<T: Table> TableQuery<'_, '_, T> {
 
     /// Every document.
     pub fn collect(self) -> Result<Vec<Document<T>>, DatabaseError> {
-        self.tx.collect(&self.query?)?.into_iter().map(Document::from_raw).collect()
+        self.tx
+            .collect(&self.query?)?
+            .into_iter()
+            .map(Document::from_raw)
+            .collect()
     }
 
     /// At most `n` documents.
     pub fn take(self, n: usize) -> Result<Vec<Document<T>>, DatabaseError> {
-        self.tx.take(&self.query?, n)?.into_iter().map(Document::from_raw).collect()
+        self.tx
+            .take(&self.query?, n)?
+            .into_iter()
+            .map(Document::from_raw)
+            .collect()
     }
 
     /// The first document.
     pub fn first(self) -> Result<Option<Document<T>>, DatabaseError> {
-        self.tx.take(&self.query?, 1)?.pop().map(Document::from_raw).transpose()
+        self.tx
+            .take(&self.query?, 1)?
+            .pop()
+            .map(Document::from_raw)
+            .transpose()
     }
 
     /// The only document; an error that names them when there are several.
     pub fn unique(self) -> Result<Option<Document<T>>, DatabaseError> {
-        self.tx.unique(&self.query?)?.map(Document::from_raw).transpose()
+        self.tx
+            .unique(&self.query?)?
+            .map(Document::from_raw)
+            .transpose()
     }
 
     /// How many documents there are; reads them all.
@@ -327,9 +414,18 @@ impl<T: Table> TableQuery<'_, '_, T> {
         let previous = self.journal.previous.as_deref();
         let page = super::pagination::paginate(self.tx, &self.query?, options, previous)?;
         self.journal.next = Some(page.continue_cursor.clone());
-        let RawPage { page, is_done, continue_cursor, split_cursor, page_status } = page;
+        let RawPage {
+            page,
+            is_done,
+            continue_cursor,
+            split_cursor,
+            page_status,
+        } = page;
         Ok(Page {
-            page: page.into_iter().map(Document::from_raw).collect::<Result<_, _>>()?,
+            page: page
+                .into_iter()
+                .map(Document::from_raw)
+                .collect::<Result<_, _>>()?,
             is_done,
             continue_cursor,
             split_cursor: Nullable(split_cursor),
@@ -377,8 +473,14 @@ impl IndexRange {
             .parse()
             .map_err(|_| QueryError::IndexRange(format!("`{field}` is not a field path")))
             .and_then(|field| match to_value(&value) {
-                Ok(value) => Ok(Bound { kind, field, value: Some(value) }),
-                Err(error) => Err(QueryError::IndexRange(format!("the value compared with \"{field}\": {error}"))),
+                Ok(value) => Ok(Bound {
+                    kind,
+                    field,
+                    value: Some(value),
+                }),
+                Err(error) => Err(QueryError::IndexRange(format!(
+                    "the value compared with \"{field}\": {error}"
+                ))),
             });
         match (&mut self.bounds, bound) {
             (Ok(bounds), Ok(bound)) => bounds.push(bound),

@@ -20,7 +20,7 @@ pub struct LogEntry {
     pub touched: Arc<[Bytes]>,
 }
 
-/// Recent commits, newest last, bounded in touched keys.
+/// Recent commits, newest last, bounded in entries and touched keys.
 pub struct WriteLog {
     state: Mutex<State>,
     newest: watch::Sender<Timestamp>,
@@ -28,14 +28,21 @@ pub struct WriteLog {
 
 struct State {
     entries: VecDeque<LogEntry>,
-    /// Keys in `entries`.
-    keys: usize,
+    /// What `entries` weigh, as [`LogEntry::weight`] counts.
+    weight: usize,
     /// Every commit after this one is in `entries`.
     complete_after: Timestamp,
 }
 
-/// Touched keys kept: some tens of MiB, seconds of commits at full speed.
-const KEYS_MAX: usize = 1 << 19;
+/// Entries and touched keys kept: some tens of MiB, seconds of commits at full speed.
+const WEIGHT_MAX: usize = 1 << 19;
+
+impl LogEntry {
+    /// A commit that touched nothing takes room as well.
+    fn weight(&self) -> usize {
+        1 + self.touched.len()
+    }
+}
 
 /// What the write log says of a read set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,20 +56,29 @@ pub enum Freshness {
 impl WriteLog {
     /// An empty log that starts behind `ts`, the newest durable commit.
     pub fn new(ts: Timestamp) -> WriteLog {
-        let state = State { entries: VecDeque::new(), keys: 0, complete_after: ts };
-        WriteLog { state: Mutex::new(state), newest: watch::Sender::new(ts) }
+        let state = State {
+            entries: VecDeque::new(),
+            weight: 0,
+            complete_after: ts,
+        };
+        WriteLog {
+            state: Mutex::new(state),
+            newest: watch::Sender::new(ts),
+        }
     }
 
     /// Appends commits that have become durable, in order, and wakes who waits for news.
     pub(super) fn publish(&self, entries: Vec<LogEntry>, newest: Timestamp) {
         let mut state = self.state.lock();
         for entry in entries {
-            state.keys += entry.touched.len();
+            state.weight += entry.weight();
             state.entries.push_back(entry);
         }
-        while state.keys > KEYS_MAX {
-            let Some(oldest) = state.entries.pop_front() else { break };
-            state.keys -= oldest.touched.len();
+        while state.weight > WEIGHT_MAX {
+            let Some(oldest) = state.entries.pop_front() else {
+                break;
+            };
+            state.weight -= oldest.weight();
             state.complete_after = oldest.ts;
         }
         drop(state);
@@ -89,7 +105,9 @@ impl WriteLog {
         match self.since(after) {
             None => Freshness::StaleSince(Timestamp(after.0 + 1)),
             Some(entries) => {
-                let stale = entries.iter().find(|entry| entry.touched.iter().any(|key| reads.contains(key)));
+                let stale = entries
+                    .iter()
+                    .find(|entry| entry.touched.iter().any(|key| reads.contains(key)));
                 stale.map_or(Freshness::Fresh, |entry| Freshness::StaleSince(entry.ts))
             }
         }
@@ -102,17 +120,29 @@ mod tests {
     use crate::storage::KeyRange;
 
     fn entry(ts: u64, key: &'static str) -> LogEntry {
-        LogEntry { ts: Timestamp(ts), touched: Arc::from([Bytes::from(key)]) }
+        LogEntry {
+            ts: Timestamp(ts),
+            touched: Arc::from([Bytes::from(key)]),
+        }
     }
 
     #[test]
     fn a_read_set_is_stale_from_the_first_commit_that_touched_it() {
         let log = WriteLog::new(Timestamp(10));
-        log.publish(vec![entry(11, "a"), entry(12, "b"), entry(13, "b")], Timestamp(13));
+        log.publish(
+            vec![entry(11, "a"), entry(12, "b"), entry(13, "b")],
+            Timestamp(13),
+        );
         let mut reads = ReadSet::default();
-        reads.record(KeyRange::point(Bytes::from("b")), 10).unwrap();
-        assert_eq!(log.freshness(&reads, Timestamp(10)), Freshness::StaleSince(Timestamp(12)));
-        assert_eq!(log.freshness(&reads, Timestamp(12)), Freshness::StaleSince(Timestamp(13)));
+        reads.record(KeyRange::point("b"), 10).unwrap();
+        assert_eq!(
+            log.freshness(&reads, Timestamp(10)),
+            Freshness::StaleSince(Timestamp(12))
+        );
+        assert_eq!(
+            log.freshness(&reads, Timestamp(12)),
+            Freshness::StaleSince(Timestamp(13))
+        );
         assert_eq!(log.freshness(&reads, Timestamp(13)), Freshness::Fresh);
         assert_eq!(*log.subscribe().borrow(), Timestamp(13));
     }
@@ -120,12 +150,21 @@ mod tests {
     #[test]
     fn what_the_log_has_forgotten_counts_as_stale() {
         let log = WriteLog::new(Timestamp(0));
-        let touched: Arc<[Bytes]> = vec![Bytes::from("k"); KEYS_MAX / 2 + 1].into();
+        let touched: Arc<[Bytes]> = vec![Bytes::from("k"); WEIGHT_MAX / 2 + 1].into();
         for ts in 1..=3 {
-            log.publish(vec![LogEntry { ts: Timestamp(ts), touched: touched.clone() }], Timestamp(ts));
+            log.publish(
+                vec![LogEntry {
+                    ts: Timestamp(ts),
+                    touched: touched.clone(),
+                }],
+                Timestamp(ts),
+            );
         }
         assert!(log.since(Timestamp(0)).is_none());
-        assert_eq!(log.freshness(&ReadSet::default(), Timestamp(0)), Freshness::StaleSince(Timestamp(1)));
+        assert_eq!(
+            log.freshness(&ReadSet::default(), Timestamp(0)),
+            Freshness::StaleSince(Timestamp(1))
+        );
         assert_eq!(log.since(Timestamp(2)).unwrap().len(), 1);
     }
 }

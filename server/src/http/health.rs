@@ -39,11 +39,20 @@ impl HealthState {
 /// `GET /healthz`
 pub(super) async fn healthz(State(http): State<Arc<Http>>) -> Response {
     let unfit = |status, reason| {
-        json(StatusCode::SERVICE_UNAVAILABLE, object!({ "status": status, "reason": reason }).to_string())
+        json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            object!({ "status": status, "reason": reason }).to_string(),
+        )
     };
-    let HealthState { is_draining, is_damaged } = &http.health;
+    let HealthState {
+        is_draining,
+        is_damaged,
+    } = &http.health;
     if is_damaged.load(Ordering::Relaxed) {
-        return unfit("damaged", "Stored data is damaged; the server's log says where. Restore a backup.");
+        return unfit(
+            "damaged",
+            "Stored data is damaged; the server's log says where. Restore a backup.",
+        );
     }
     if is_draining.load(Ordering::Relaxed) {
         return unfit("draining", "The server is shutting down.");
@@ -68,7 +77,9 @@ impl Http {
         let warnings: Vec<&str> = health
             .iter()
             .filter_map(|provider| match (provider.keys, &provider.failing) {
-                (KeysState::Stale { .. }, _) => Some("The keys of an auth provider are past their age."),
+                (KeysState::Stale { .. }, _) => {
+                    Some("The keys of an auth provider are past their age.")
+                }
                 (_, Some(_)) => Some("An auth provider cannot be asked for its keys."),
                 (KeysState::Inline | KeysState::Unknown | KeysState::Fresh, None) => None,
             })
@@ -91,12 +102,21 @@ pub(super) async fn instance_name(State(http): State<Arc<Http>>) -> Response {
 }
 
 /// `POST /echo`: the body, as it came.
-pub(super) async fn echo(State(http): State<Arc<Http>>, request: Request) -> Result<Response, WireError> {
+pub(super) async fn echo(
+    State(http): State<Arc<Http>>,
+    request: Request,
+) -> Result<Response, WireError> {
     let (parts, body) = request.into_parts();
     let body = http.read_body(&parts.headers, body).await?;
     // Never a page: whatever is sent here would otherwise run as one of this server's.
-    let mut response = with_type(StatusCode::OK, "application/octet-stream", body.bytes.into());
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut response = with_type(
+        StatusCode::OK,
+        "application/octet-stream",
+        body.bytes.into(),
+    );
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
 
@@ -111,7 +131,10 @@ pub(super) async fn metrics(State(http): State<Arc<Http>>) -> Result<Response, W
 }
 
 /// `GET /api/check_admin_key`
-pub(super) async fn check_admin_key(State(http): State<Arc<Http>>, request: Request) -> Result<Response, WireError> {
+pub(super) async fn check_admin_key(
+    State(http): State<Arc<Http>>,
+    request: Request,
+) -> Result<Response, WireError> {
     let (parts, _) = request.into_parts();
     http.verify_admin(&parts).await?;
     // Official tools take an empty list of operations for all of them.

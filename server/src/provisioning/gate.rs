@@ -15,7 +15,8 @@ use vestibule_schema::value::{Object, Value};
 use super::metrics::{GateMetrics, Outcome};
 use crate::auth::{Caller, ProvisioningProof};
 use crate::clock::Clock;
-use crate::functions::{Call, FunctionOutcome, Functions, Origin, SystemError, Thrown};
+use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown};
+use crate::storage::ReadView;
 use crate::subscriptions::LiveQueries;
 
 /// How the gate behaves.
@@ -101,6 +102,13 @@ impl Gate {
         landing.map(|ts| provisioned(identity, ts))
     }
 
+    /// Whether `identity` was provisioned in an older state already, which nobody can change any more.
+    pub fn was_provisioned_on(&self, view: &dyn ReadView, identity: &Arc<Identity>) -> Result<bool, SystemError> {
+        let Some(function) = &self.options.function else { return Ok(true) };
+        let run = self.functions.mutate_without_writing_on(view, &provisioning_call(identity, function))?;
+        Ok(run.is_some_and(|run| matches!(run.outcome, QueryOutcome::Done(FunctionOutcome::Returned(_)))))
+    }
+
     /// Joins the run under way for this person, or starts one.
     fn board(
         self: &Arc<Self>,
@@ -133,13 +141,7 @@ impl Gate {
 
     /// Runs the provisioning function to an outcome.
     async fn fly(&self, identity: &Arc<Identity>, function: &FunctionPath) -> Landing {
-        let call = Call {
-            path: function.clone(),
-            args: Value::Object(Object::new()),
-            // The one run that sees an identity before its provisioning has committed is the provisioning itself.
-            caller: provisioned(identity, Timestamp::ZERO),
-            origin: Origin::Function,
-        };
+        let call = provisioning_call(identity, function);
         let started = self.clock.elapsed();
         let mut pause = RETRY_FIRST;
         loop {
@@ -202,6 +204,16 @@ async fn land(mut landed: watch::Receiver<Option<Landing>>) -> Landing {
     match landed.wait_for(Option::is_some).await {
         Ok(landing) => landing.clone().expect("waited for an outcome"),
         Err(_) => Err(Unprovisioned::Failed { reason: "the provisioning run ended without an outcome".into() }),
+    }
+}
+
+fn provisioning_call(identity: &Arc<Identity>, function: &FunctionPath) -> Call {
+    Call {
+        path: function.clone(),
+        args: Value::Object(Object::new()),
+        // The one run that sees an identity before its provisioning has committed is the provisioning itself.
+        caller: provisioned(identity, Timestamp::ZERO),
+        origin: Origin::Function,
     }
 }
 

@@ -37,13 +37,14 @@ pub struct Appender {
 
 impl Appender {
     pub(super) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
+        let published = shared.published.load_full();
         Self {
             connection: Some(connection),
             stopped: false,
-            appended: shared.published.load().ts,
+            appended: published.ts,
             row: Vec::new(),
             shared,
-            folding: Folding::after_open(),
+            folding: Folding::after_open(published.overlay.bytes()),
             pages_at_checkpoint: 0,
             #[cfg(test)]
             pages_max: None,

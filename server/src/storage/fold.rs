@@ -48,12 +48,13 @@ pub(super) struct Folding {
 }
 
 impl Folding {
-    pub fn after_open() -> Self {
+    /// `unfolded_bytes` is what the replay of the log found.
+    pub fn after_open(unfolded_bytes: usize) -> Self {
         Self {
             round: None,
             appended_keys: None,
-            appended_bytes: 0,
-            leftover_rows: true,
+            appended_bytes: unfolded_bytes,
+            leftover_rows: false,
         }
     }
 
@@ -154,10 +155,14 @@ impl Appender {
     /// [`unfolded_log_bytes`](Self::unfolded_log_bytes) to grow. A step that fails is repeated by the next call.
     pub fn fold(&mut self) -> Result<FoldProgress, StorageError> {
         if self.folding.round.is_none() {
+            // Before the next round: a round deletes fewer rows than it may have folded.
+            if self.folding.leftover_rows {
+                return self.delete_leftover_rows();
+            }
             self.folding.round = self.begin_round();
         }
         let Some(round) = self.folding.round.take() else {
-            return self.delete_leftover_rows();
+            return Ok(FoldProgress::Idle);
         };
         let step = round.step(self.shared.options.fold_chunk_keys.max(1));
         let finished = step.rest.is_none().then_some(round.target);
@@ -207,20 +212,18 @@ impl Appender {
         })
     }
 
+    /// Whether a round was begun, or left log rows to delete.
+    pub fn is_folding(&self) -> bool {
+        self.folding.round.is_some() || self.folding.leftover_rows
+    }
+
     fn delete_leftover_rows(&mut self) -> Result<FoldProgress, StorageError> {
-        if !self.folding.leftover_rows {
-            return Ok(FoldProgress::Idle);
-        }
         let folded = self.shared.folded();
         let more = self.transaction(Synchronous::Normal, |connection| {
             delete_rows(connection, folded)
         });
         self.folding.leftover_rows = more.map_err(|failure| failure.cause)?;
-        Ok(if self.folding.leftover_rows {
-            FoldProgress::Folding
-        } else {
-            FoldProgress::Idle
-        })
+        Ok(FoldProgress::Folding)
     }
 }
 

@@ -78,7 +78,7 @@ impl IntervalIndex {
         let priority = self.next_priority();
         let node = Node { start: range.start.clone(), reach: end.clone(), end, owner, priority, left: None, right: None };
         let node = self.store(node);
-        let (before, behind) = self.split(self.root, &range.start, owner);
+        let (before, behind) = self.split(self.root, &range.start, &End::of(range), owner);
         let left = self.join(before, Some(node));
         self.root = self.join(left, behind);
     }
@@ -92,7 +92,7 @@ impl IntervalIndex {
             self.remove_point(&range.start, owner);
             return;
         }
-        let (before, rest) = self.split(self.root, &range.start, owner);
+        let (before, rest) = self.split(self.root, &range.start, &End::of(range), owner);
         let (removed, behind) = self.split_first(rest);
         debug_assert!(removed.is_some_and(|node| self.nodes[node as usize].owner == owner));
         if let Some(node) = removed {
@@ -159,17 +159,17 @@ impl IntervalIndex {
         }
     }
 
-    /// Splits into the nodes before (start, owner) and the rest.
-    fn split(&mut self, link: Link, start: &Bytes, owner: u64) -> (Link, Link) {
+    /// Splits into the nodes before (start, end, owner) and the rest.
+    fn split(&mut self, link: Link, start: &Bytes, end: &End, owner: u64) -> (Link, Link) {
         let Some(at) = link else { return (None, None) };
         let node = &self.nodes[at as usize];
-        if (&node.start, node.owner) < (start, owner) {
-            let (before, behind) = self.split(node.right, start, owner);
+        if (&node.start, &node.end, node.owner) < (start, end, owner) {
+            let (before, behind) = self.split(node.right, start, end, owner);
             self.nodes[at as usize].right = before;
             self.update(at);
             (link, behind)
         } else {
-            let (before, behind) = self.split(node.left, start, owner);
+            let (before, behind) = self.split(node.left, start, end, owner);
             self.nodes[at as usize].left = behind;
             self.update(at);
             (before, link)

@@ -1,0 +1,130 @@
+//! The log writer: makes batches durable, answers and publishes them, and folds the commit log in between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use thiserror::Error;
+
+use super::committer::CommitError;
+use super::lane::Batch;
+use super::write_log::WriteLog;
+use crate::storage::{AppendError, Appender, FoldProgress, StorageError};
+
+/// Makes batches durable, one append each.
+pub struct LogWriter {
+    appender: Appender,
+    write_log: Arc<WriteLog>,
+    /// How many batches it has rolled back. Batches opened before the last of them ran on what is no more.
+    generation: u64,
+    rollbacks: Arc<AtomicU64>,
+    /// Bytes of commit log that may wait to be folded.
+    unfolded_bytes_max: usize,
+    /// Steps of folding that come before the next batch, so that folding keeps up.
+    owed_steps: usize,
+}
+
+/// The store cannot say whether a commit will survive: the process must end without another answer.
+#[derive(Debug, Error)]
+#[error("the outcome of a commit is unknown: {0}")]
+pub struct UnknownOutcome(pub StorageError);
+
+/// What folding the commit log waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folding {
+    /// There is nothing to fold.
+    Idle,
+    /// There is little to fold. The more it becomes, the fewer times each key and page is written.
+    Gathering,
+    /// There is more to fold now.
+    Due,
+    /// So much waits to be folded that no batch should be written before.
+    Behind,
+}
+
+/// Bytes of commit log from which folding does not wait for a quiet moment.
+const FOLD_AT_BYTES: usize = 8 << 20;
+/// Written keys for which a step of folding follows a batch when much waits to be folded: fewer than a step folds.
+const KEYS_PER_STEP: usize = 256;
+
+impl LogWriter {
+    /// A writer over the store's only write connection. `rollbacks` counts the batches that were not committed.
+    pub fn new(
+        appender: Appender,
+        write_log: Arc<WriteLog>,
+        rollbacks: Arc<AtomicU64>,
+        unfolded_bytes_max: usize,
+    ) -> LogWriter {
+        LogWriter {
+            appender,
+            write_log,
+            generation: rollbacks.load(Ordering::Acquire),
+            rollbacks,
+            unfolded_bytes_max,
+            owed_steps: 0,
+        }
+    }
+
+    /// Appends a batch, answers everyone in it, then publishes its news.
+    pub fn write(&mut self, mut batch: Batch) -> Result<(), UnknownOutcome> {
+        if batch.generation != self.generation {
+            batch.refuse(CommitError::NotCommitted(Arc::new(
+                StorageError::RolledBack,
+            )));
+            return Ok(());
+        }
+        match self.appender.append(&batch.commits) {
+            Ok(()) => {}
+            Err(AppendError::NotCommitted(cause)) => {
+                self.roll_back(batch, Arc::new(cause));
+                return Ok(());
+            }
+            Err(AppendError::Unknown(cause)) => return Err(UnknownOutcome(cause)),
+        }
+        let newest = batch.commits.last().map(|commit| commit.ts);
+        if let (Some(published), Some(_)) = (batch.published.take(), newest) {
+            self.appender.publish(published);
+        }
+        Batch::confirm(batch.take_finished());
+        if let Some(newest) = newest {
+            self.write_log.publish(batch.news, newest);
+        }
+        if self.appender.unfolded_log_bytes() > self.unfolded_bytes_max / 2 {
+            self.owed_steps = batch.keys.div_ceil(KEYS_PER_STEP);
+        }
+        Ok(())
+    }
+
+    /// Takes back a batch and, through its generation, every batch that ran on top of it.
+    pub fn roll_back(&mut self, batch: Batch, cause: Arc<StorageError>) {
+        tracing::error!(error = %cause, commits = batch.commits.len(), "a batch was not committed");
+        self.generation += 1;
+        self.rollbacks.store(self.generation, Ordering::Release);
+        batch.refuse(CommitError::NotCommitted(cause));
+    }
+
+    /// What folding waits for.
+    pub fn folding(&self) -> Folding {
+        let bytes = self.appender.unfolded_log_bytes();
+        let due_at = FOLD_AT_BYTES.min(self.unfolded_bytes_max / 2);
+        if bytes > self.unfolded_bytes_max || self.owed_steps > 0 {
+            Folding::Behind
+        } else if self.appender.is_folding() || bytes > due_at {
+            Folding::Due
+        } else if bytes > 0 {
+            Folding::Gathering
+        } else {
+            Folding::Idle
+        }
+    }
+
+    /// Folds a step, a few milliseconds of work.
+    pub fn fold(&mut self) -> Result<(), StorageError> {
+        self.owed_steps = self.owed_steps.saturating_sub(1);
+        let folded = self.appender.fold();
+        if matches!(folded, Err(_) | Ok(FoldProgress::Idle)) {
+            self.owed_steps = 0;
+        }
+        folded?;
+        self.appender.checkpoint_if_due()
+    }
+}

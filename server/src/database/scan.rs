@@ -1,0 +1,333 @@
+//! Scanning: the snapshot's entries of a range with the transaction's own writes over them, as documents, through a
+//! query's operators.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use bytes::Bytes;
+use vestibule_schema::id::InternalId;
+
+use super::error::{DatabaseError, QueryError};
+use super::filter::Expression;
+use super::keys::{self, document_key};
+use super::limits::Usage;
+use super::query::{Operator, Query, Scan, compile};
+use super::transaction::{RawDocument, Transaction};
+use crate::storage::{Cursor, Direction, Entry, KeyRange, StorageError, successor};
+
+impl Transaction<'_> {
+    /// Runs `query` and hands each document that passes to `visit`, which may stop the scan. Only what was scanned
+    /// until then is charged and enters the read set.
+    pub fn scan(
+        &mut self,
+        query: &Query,
+        visit: impl FnMut(RawDocument) -> ControlFlow<()>,
+    ) -> Result<(), DatabaseError> {
+        self.scan_limited(query, None, visit)
+    }
+
+    /// Every document that passes.
+    pub fn collect(&mut self, query: &Query) -> Result<Vec<RawDocument>, DatabaseError> {
+        self.collect_limited(query, None)
+    }
+
+    /// At most `n` documents that pass; `take(0)` reads nothing.
+    pub fn take(&mut self, query: &Query, n: usize) -> Result<Vec<RawDocument>, DatabaseError> {
+        self.collect_limited(query, Some(n))
+    }
+
+    /// The only document that passes; an error names them when there are two.
+    pub fn unique(&mut self, query: &Query) -> Result<Option<RawDocument>, DatabaseError> {
+        let mut found = self.take(query, 2)?;
+        if let [first, second] = &found[..] {
+            let ids = format!("{}, {}", first.id, second.id);
+            let table = query.table.clone();
+            return Err(QueryError::NotUnique { table, ids }.into());
+        }
+        Ok(found.pop())
+    }
+
+    fn collect_limited(
+        &mut self,
+        query: &Query,
+        limit: Option<usize>,
+    ) -> Result<Vec<RawDocument>, DatabaseError> {
+        let mut documents = Vec::new();
+        self.scan_limited(query, limit, |document| {
+            documents.push(document);
+            ControlFlow::Continue(())
+        })?;
+        Ok(documents)
+    }
+
+    fn scan_limited(
+        &mut self,
+        query: &Query,
+        limit: Option<usize>,
+        mut visit: impl FnMut(RawDocument) -> ControlFlow<()>,
+    ) -> Result<(), DatabaseError> {
+        let Some(scan) = compile(query, self.catalog())? else {
+            return Ok(());
+        };
+        let Some(mut pipeline) = Pipeline::new(&query.operators, limit) else {
+            return Ok(());
+        };
+        self.scan_range(&scan, scan.range.clone(), |_, _, document| {
+            Ok(match pipeline.push(document)? {
+                Passed::Dropped => ControlFlow::Continue(()),
+                Passed::Through(document) => visit(document),
+                Passed::Last(document) => {
+                    document.map(&mut visit);
+                    ControlFlow::Break(())
+                }
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Walks `range` of a scan; whether its end was met. `visit` gets the entry's key and the document; whatever
+    /// happens, what was walked is in the read set afterwards.
+    pub(super) fn scan_range(
+        &mut self,
+        scan: &Scan<'_>,
+        range: KeyRange,
+        mut visit: impl FnMut(&Usage, &Bytes, RawDocument) -> Result<ControlFlow<()>, DatabaseError>,
+    ) -> Result<bool, DatabaseError> {
+        let mut stream = Stream::new(range, scan.direction);
+        let outcome = loop {
+            match self.scan_step(scan, &mut stream) {
+                Ok(None) => break Ok(true),
+                Ok(Some((key, document))) => match visit(&self.usage, &key, document) {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => break Ok(false),
+                    Err(error) => break Err(error),
+                },
+                Err(error) => break Err(error),
+            }
+        };
+        let is_exhausted = outcome.as_ref().is_ok_and(|is_exhausted| *is_exhausted);
+        self.record(match is_exhausted {
+            true => stream.range,
+            false => stream.walked(),
+        })?;
+        outcome
+    }
+
+    fn scan_step(
+        &mut self,
+        scan: &Scan<'_>,
+        stream: &mut Stream,
+    ) -> Result<Option<(Bytes, RawDocument)>, DatabaseError> {
+        self.check_time()?;
+        let Some((key, value)) = self.next_entry(stream)? else {
+            return Ok(None);
+        };
+        let id = self.id_of_entry(&key)?;
+        let stored = match scan.is_by_id {
+            true => value,
+            false => self.document_behind(scan, &key, id)?,
+        };
+        let document = self.decode(scan.table, &key, id, &stored)?;
+        self.charge_read(&document)?;
+        Ok(Some((key, document)))
+    }
+
+    fn document_behind(
+        &mut self,
+        scan: &Scan<'_>,
+        key: &Bytes,
+        id: InternalId,
+    ) -> Result<Bytes, DatabaseError> {
+        let stored = self.entry(&document_key(scan.table.by_id, id))?;
+        stored.ok_or_else(|| {
+            self.break_with(StorageError::misplaced(
+                key,
+                "an index entry leads to no document",
+            ))
+        })
+    }
+
+    /// The id that an index entry's key ends in.
+    pub(super) fn id_of_entry(&mut self, key: &Bytes) -> Result<InternalId, DatabaseError> {
+        keys::id_of_entry(key).ok_or_else(|| {
+            self.break_with(StorageError::misplaced(key, "an index entry is too short"))
+        })
+    }
+
+    /// At most `max` entries of a range that holds no documents, in key order. Not charged to the function, and no
+    /// part of what it read.
+    pub fn scan_system(
+        &mut self,
+        range: KeyRange,
+        max: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, DatabaseError> {
+        let mut stream = Stream::new(range, Direction::Forward);
+        let mut entries = Vec::new();
+        while entries.len() < max {
+            match self.next_entry(&mut stream)? {
+                Some(entry) => entries.push(entry),
+                None => break,
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The next entry of a stream.
+    pub(super) fn next_entry(
+        &mut self,
+        stream: &mut Stream,
+    ) -> Result<Option<(Bytes, Bytes)>, DatabaseError> {
+        loop {
+            if stream.ahead.is_none() {
+                stream.ahead = Some(self.guard(|view| view.next(&mut stream.cursor))?);
+            }
+            let stored = stream.ahead.as_ref().and_then(Option::as_ref);
+            let own = match self.writes.is_empty() {
+                true => None,
+                false => stream.next_own(&self.writes),
+            };
+            let Some((key, value)) = own.filter(|(own, _)| stream.precedes(own, stored)) else {
+                let Some(Entry { key, value }) = stream.ahead.take().flatten() else {
+                    // The end stays known: a stream may be asked again.
+                    stream.ahead = Some(None);
+                    return Ok(None);
+                };
+                stream.position = Some(key.clone());
+                return Ok(Some((key, value)));
+            };
+            let (key, value) = (key.clone(), value.clone());
+            if stored.is_some_and(|stored| stored.key == key) {
+                stream.ahead = None;
+            }
+            stream.position = Some(key.clone());
+            if let Some(value) = value {
+                return Ok(Some((key, value)));
+            }
+        }
+    }
+}
+
+/// A position in a range, over the snapshot and the transaction's own writes.
+pub(super) struct Stream {
+    range: KeyRange,
+    direction: Direction,
+    cursor: Cursor,
+    /// The snapshot's next entry when it was already fetched; `Some(None)` is the end.
+    ahead: Option<Option<Entry>>,
+    /// The last key that was passed.
+    position: Option<Bytes>,
+}
+
+impl Stream {
+    pub fn new(range: KeyRange, direction: Direction) -> Stream {
+        Stream {
+            cursor: Cursor::new(range.clone(), direction),
+            range,
+            direction,
+            ahead: None,
+            position: None,
+        }
+    }
+
+    /// The next of the transaction's own writes in this range.
+    fn next_own<'w>(
+        &self,
+        writes: &'w BTreeMap<Bytes, Option<Bytes>>,
+    ) -> Option<(&'w Bytes, &'w Option<Bytes>)> {
+        if self.range.is_empty() {
+            return None;
+        }
+        let start = Bound::Included(&self.range.start);
+        let end = match &self.range.end {
+            Some(end) => Bound::Excluded(end),
+            None => Bound::Unbounded,
+        };
+        let passed = self.position.as_ref().map(Bound::Excluded);
+        match self.direction {
+            Direction::Forward => writes
+                .range::<Bytes, _>((passed.unwrap_or(start), end))
+                .next(),
+            Direction::Reverse => writes
+                .range::<Bytes, _>((start, passed.unwrap_or(end)))
+                .next_back(),
+        }
+    }
+
+    /// Whether an own write comes before the snapshot's next entry, or in its place.
+    fn precedes(&self, own: &Bytes, stored: Option<&Entry>) -> bool {
+        stored.is_none_or(|stored| match self.direction {
+            Direction::Forward => *own <= stored.key,
+            Direction::Reverse => *own >= stored.key,
+        })
+    }
+
+    /// The part of the range that was passed, the last key included.
+    fn walked(self) -> KeyRange {
+        let Stream {
+            range: KeyRange { start, end },
+            ..
+        } = self;
+        match (self.position, self.direction) {
+            (Some(last), Direction::Forward) => KeyRange::new(start, successor(&last)),
+            (Some(last), Direction::Reverse) => KeyRange { start: last, end },
+            (None, _) => KeyRange::new(start.clone(), start),
+        }
+    }
+}
+
+/// The operators of a query, with how much each limit still lets through.
+struct Pipeline<'q> {
+    stages: Vec<Stage<'q>>,
+}
+
+enum Stage<'q> {
+    Filter(&'q Expression),
+    Limit(usize),
+}
+
+enum Passed {
+    Dropped,
+    Through(RawDocument),
+    /// A limit lets nothing behind this document through, which itself passed or not.
+    Last(Option<RawDocument>),
+}
+
+impl<'q> Pipeline<'q> {
+    /// `None` when a limit of zero lets nothing through.
+    fn new(operators: &'q [Operator], limit: Option<usize>) -> Option<Self> {
+        let declared = operators.iter().map(|operator| match operator {
+            Operator::Filter(expression) => Stage::Filter(expression),
+            Operator::Limit(n) => Stage::Limit(*n),
+        });
+        let stages: Vec<_> = declared.chain(limit.map(Stage::Limit)).collect();
+        let lets_through = |stage: &Stage<'_>| !matches!(stage, Stage::Limit(0));
+        stages
+            .iter()
+            .all(lets_through)
+            .then_some(Pipeline { stages })
+    }
+
+    fn push(&mut self, document: RawDocument) -> Result<Passed, QueryError> {
+        let mut is_last = false;
+        for stage in &mut self.stages {
+            match stage {
+                Stage::Filter(expression) => {
+                    if !expression.accepts(&document.fields)? {
+                        return Ok(match is_last {
+                            true => Passed::Last(None),
+                            false => Passed::Dropped,
+                        });
+                    }
+                }
+                Stage::Limit(left) => {
+                    *left -= 1;
+                    is_last |= *left == 0;
+                }
+            }
+        }
+        Ok(match is_last {
+            true => Passed::Last(Some(document)),
+            false => Passed::Through(document),
+        })
+    }
+}
