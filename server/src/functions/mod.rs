@@ -18,7 +18,7 @@ pub use action::{ActionCtx, ActionRun};
 pub use console::Console;
 pub use context::{MutationCtx, QueryCtx};
 pub use error::{Error, Result, SystemError, Thrown};
-pub use function::{Body, BoxFuture, Function, FunctionKind, Visibility};
+pub use function::{ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility};
 pub use registry::{Registered, Registry, RegistryError};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 
