@@ -14,7 +14,7 @@ use vestibule_schema::value::{Object, Value};
 
 use super::metrics::{GateMetrics, Outcome};
 use crate::auth::{Caller, ProvisioningProof};
-use crate::clock::Clock;
+use crate::clock::{Clock, timeout};
 use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown};
 use crate::storage::ReadView;
 use crate::subscriptions::LiveQueries;
@@ -24,7 +24,7 @@ use crate::subscriptions::LiveQueries;
 pub struct GateOptions {
     /// The provisioning function; `None` for a deployment that said it has none.
     pub function: Option<FunctionPath>,
-    /// How long a run may be retried before it counts as failed.
+    /// How long a run may take, its retries included, before it counts as failed.
     pub deadline: Duration,
 }
 
@@ -142,18 +142,21 @@ impl Gate {
     /// Runs the provisioning function to an outcome.
     async fn fly(&self, identity: &Arc<Identity>, function: &FunctionPath) -> Landing {
         let call = provisioning_call(identity, function);
-        let started = self.clock.elapsed();
+        let mut reason = "the provisioning function did not end in time".to_string();
+        let landed = timeout(&*self.clock, self.options.deadline, self.try_until_landed(&call, &mut reason)).await;
+        landed.unwrap_or(Err(Unprovisioned::Failed { reason }))
+    }
+
+    /// Runs it until the server's own troubles are over. The last of them is left in `reason`.
+    async fn try_until_landed(&self, call: &Call, reason: &mut String) -> Landing {
         let mut pause = RETRY_FIRST;
         loop {
-            let reason = match self.run_once(&call).await {
+            match self.run_once(call).await {
                 Ok(landing) => return landing,
-                Err(error) => error.to_string(),
-            };
-            if self.clock.elapsed().saturating_sub(started) + pause > self.options.deadline {
-                return Err(Unprovisioned::Failed { reason });
+                Err(error) => *reason = error.to_string(),
             }
             tracing::warn!(reason, "provisioning failed; trying again");
-            tokio::time::sleep(pause).await;
+            self.clock.sleep_until(self.clock.elapsed() + pause).await;
             pause *= 2;
         }
     }

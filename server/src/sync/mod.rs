@@ -30,7 +30,7 @@ pub use metrics::SyncMetrics;
 pub use options::SyncOptions;
 
 use crate::auth::Authenticator;
-use crate::clock::Clock;
+use crate::clock::{Clock, timeout};
 use crate::functions::Functions;
 use crate::provisioning::Gate;
 use crate::subscriptions::LiveQueries;
@@ -53,6 +53,8 @@ pub struct Connections {
     metrics: Arc<SyncMetrics>,
     request_ids: Mutex<Box<dyn RngCore + Send>>,
     shutdown: CancellationToken,
+    /// Ends the actions that have not ended by themselves.
+    abort: CancellationToken,
     /// Connections and actions under way.
     tasks: TaskTracker,
 }
@@ -83,6 +85,7 @@ impl Connections {
             metrics,
             request_ids: Mutex::new(rng),
             shutdown: CancellationToken::new(),
+            abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
     }
@@ -103,11 +106,15 @@ impl Connections {
         served.await;
     }
 
-    /// Asks every connection to finish what it was given, then to close, and waits until all have.
+    /// Asks every connection to finish what it was given, then to close, and waits until all have. Actions that go on
+    /// for longer than [`SyncOptions::drain_max`] are cut off.
     pub async fn drain(&self) {
         self.shutdown.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if timeout(&*self.clock, self.options.drain_max, self.tasks.wait()).await.is_none() {
+            self.abort.cancel();
+            self.tasks.wait().await;
+        }
     }
 
     /// An id for the text of one error: 16 hexadecimal digits.

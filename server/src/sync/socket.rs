@@ -1,10 +1,11 @@
 //! The WebSocket under a connection: text in, text out, and how it ends.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
@@ -13,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 
 use super::options::FRAGMENT_BYTES_MAX;
+use crate::clock::{Clock, timeout};
 
 /// How the server ends a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +66,11 @@ pub(super) struct Gone;
 pub(super) struct Socket<S> {
     stream: WebSocketStream<S>,
     stall_max: Duration,
+    clock: Arc<dyn Clock>,
     /// Something waits to be flushed.
     is_dirty: bool,
+    /// Nothing more can be read as messages.
+    is_broken: bool,
 }
 
 /// The read buffer: messages are small, and idle connections are many.
@@ -74,21 +79,24 @@ const READ_BUFFER_BYTES: usize = 4 << 10;
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub async fn new(io: S, frame_bytes_max: usize, stall_max: Duration) -> Socket<S> {
+    pub async fn new(io: S, frame_bytes_max: usize, stall_max: Duration, clock: Arc<dyn Clock>) -> Socket<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(frame_bytes_max))
             .max_frame_size(Some(frame_bytes_max));
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Socket { stream, stall_max, is_dirty: false }
+        Socket { stream, stall_max, clock, is_dirty: false, is_broken: false }
     }
 
     /// The next message. Cancel-safe.
     pub async fn receive(&mut self) -> Incoming {
         match self.stream.next().await {
             Some(Ok(message)) => incoming(message),
-            Some(Err(error)) => broken(error),
+            Some(Err(error)) => {
+                self.is_broken = true;
+                broken(error)
+            }
             None => Incoming::Gone,
         }
     }
@@ -123,8 +131,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     async fn feed_message(&mut self, message: Message) -> Result<(), Gone> {
-        let fed = tokio::time::timeout(self.stall_max, self.stream.feed(message)).await;
-        fed.map_err(|_| Gone)?.map_err(|_| Gone)
+        let fed = timeout(&*self.clock, self.stall_max, self.stream.feed(message)).await;
+        fed.ok_or(Gone)?.map_err(|_| Gone)
     }
 
     /// Sends what is queued, all at once.
@@ -132,8 +140,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if !std::mem::take(&mut self.is_dirty) {
             return Ok(());
         }
-        let flushed = tokio::time::timeout(self.stall_max, self.stream.flush()).await;
-        flushed.map_err(|_| Gone)?.map_err(|_| Gone)
+        let flushed = timeout(&*self.clock, self.stall_max, self.stream.flush()).await;
+        flushed.ok_or(Gone)?.map_err(|_| Gone)
     }
 
     /// Closes, and waits a moment for the client to agree, so that nothing sent before is lost on the way.
@@ -142,13 +150,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             code: CloseCode::from(code),
             reason: Utf8Bytes::from(close.reason.into_owned()),
         });
+        let clock = self.clock.clone();
         let goodbye = async {
             if self.stream.close(frame).await.is_ok() {
-                while let Some(Ok(_)) = self.stream.next().await {}
+                self.read_to_end().await;
             }
         };
         // A client that does not answer is left: dropping the stream closes the socket.
-        let _ = tokio::time::timeout(CLOSE_WAIT, goodbye).await;
+        let _ = timeout(&*clock, CLOSE_WAIT, goodbye).await;
+    }
+
+    /// Agrees to the client's close.
+    pub async fn part(mut self) {
+        let clock = self.clock.clone();
+        let _ = timeout(&*clock, CLOSE_WAIT, self.read_to_end()).await;
+    }
+
+    /// Reads what still comes, so that the system does not take back what was sent.
+    async fn read_to_end(&mut self) {
+        while let Some(Ok(_)) = self.stream.next().await {}
+        let mut rest = [0; 4 << 10];
+        while self.is_broken && matches!(self.stream.get_mut().read(&mut rest).await, Ok(1..)) {}
     }
 }
 
