@@ -70,8 +70,7 @@ async function fetchToken(own, { forceRefreshToken }) {
       return answer.token;
     }
     if (answer.final) {
-      gate.step("token", "failed");
-      gate.shut("failed", "No token", answer.error);
+      gate.shut("failed", "No token", answer.error, "token");
       return null;
     }
     gate.note(`Fetching a token failed (${answer.error}); trying again.`);
@@ -152,9 +151,8 @@ function showMe(own, user) {
 function meFailed(own, error) {
   if (session !== own || gate.is("refused", "failed")) return;
   gate.interrupted();
-  if (me === null) gate.step("user", "failed", textOf(error));
   if (dataOf(error)?.code !== "UserNotFound") return showError(error);
-  gate.shut("failed", "This user was deleted elsewhere.", "");
+  gate.shut("failed", me ? "This user was deleted elsewhere." : "No user", "", "user", textOf(error));
   gate.note("The next sign-in with this identity makes a new user.");
   me = null;
   byId("retry").disabled = false;

@@ -2,37 +2,88 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("js")
 }
 
-fn suites() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let mut suites: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().ends_with(".test.mjs")).collect();
-    suites.sort();
-    assert!(!suites.is_empty(), "tests/js holds no suite");
-    suites
-}
-
-/// Installs the suites' packages exactly as the lock file says.
+/// Installs the suites' packages once, exactly as the lock file says.
 fn install() {
-    let npm = Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder()).output();
-    let npm = npm.expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
-    assert!(npm.status.success(), "npm ci failed:\n{}", String::from_utf8_lossy(&npm.stderr));
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let npm = Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder()).output();
+        let npm = npm.expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
+        assert!(npm.status.success(), "npm ci failed:\n{}", String::from_utf8_lossy(&npm.stderr));
+    });
 }
 
-#[test]
-fn the_official_javascript_clients_and_the_page_pass_their_suites() {
+fn run(suite: &str) {
     install();
     let node = Command::new("node")
-        .args(["--test", "--test-reporter=spec", "--test-concurrency=1"])
-        .args(suites())
+        .args(["--test", "--test-reporter=spec", suite])
         .current_dir(folder())
         .env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"))
         .output()
         .expect("these tests need Node 20 or newer: see https://nodejs.org");
     let report = String::from_utf8_lossy(&node.stdout);
-    assert!(node.status.success(), "{report}\n{}", String::from_utf8_lossy(&node.stderr));
+    assert!(node.status.success(), "{suite} failed:\n{report}\n{}", String::from_utf8_lossy(&node.stderr));
     println!("{report}");
+}
+
+/// Every suite of the folder is run by a test below.
+#[test]
+fn no_suite_is_left_out() {
+    let mut suites: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".test.mjs"))
+        .collect();
+    suites.sort();
+    assert_eq!(suites, SUITES);
+}
+
+const SUITES: [&str; 7] = [
+    "browser.test.mjs",
+    "first_logins.test.mjs",
+    "http.test.mjs",
+    "identity.test.mjs",
+    "live.test.mjs",
+    "pagination.test.mjs",
+    "reconnect.test.mjs",
+];
+
+#[test]
+fn two_people_chat_in_a_real_browser_and_the_gate_shows_its_states() {
+    run("browser.test.mjs");
+}
+
+#[test]
+fn a_thousand_official_clients_sign_in_for_the_first_time_at_once() {
+    run("first_logins.test.mjs");
+}
+
+#[test]
+fn the_official_http_client_passes_the_same_gate() {
+    run("http.test.mjs");
+}
+
+#[test]
+fn official_clients_sign_in_refresh_switch_and_sign_out_on_one_connection() {
+    run("identity.test.mjs");
+}
+
+#[test]
+fn official_clients_see_live_results_and_optimistic_updates() {
+    run("live.test.mjs");
+}
+
+#[test]
+fn official_clients_page_without_gaps_or_overlaps() {
+    run("pagination.test.mjs");
+}
+
+#[test]
+fn official_clients_lose_and_double_nothing_when_connections_break() {
+    run("reconnect.test.mjs");
 }
