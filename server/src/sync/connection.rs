@@ -77,7 +77,7 @@ where
     metrics.connections.inc();
     let _counted = Counted(&metrics);
     let wake = Arc::new(Notify::new());
-    let socket = Socket::new(io, rooms.options.frame_bytes_max, rooms.options.stall_max, rooms.clock.clone()).await;
+    let socket = Socket::new(io, &rooms.options, rooms.inbound.clone(), rooms.clock.clone()).await;
     let now = rooms.clock.elapsed();
     let drain_max = rooms.options.drain_max;
     let (clock, shutdown) = (rooms.clock.clone(), rooms.shutdown.clone());

@@ -4,6 +4,7 @@
 //! timestamp), and sends a Transition whenever all its queries are answered at one timestamp. Work that needs an
 //! identity waits behind the gate until the identity is provisioned.
 
+mod budget;
 mod connection;
 mod gatekeeper;
 mod inbound;
@@ -29,6 +30,8 @@ use tracing::Instrument;
 pub use metrics::SyncMetrics;
 pub use options::SyncOptions;
 
+use budget::Budget;
+
 use crate::auth::Authenticator;
 use crate::clock::{Clock, timeout};
 use crate::functions::Functions;
@@ -50,6 +53,10 @@ pub struct Connections {
     authenticator: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     options: SyncOptions,
+    /// What half-received messages may take.
+    inbound: Arc<Budget>,
+    /// What calls behind closed gates may take.
+    held: Arc<Budget>,
     metrics: Arc<SyncMetrics>,
     request_ids: Mutex<Box<dyn RngCore + Send>>,
     shutdown: CancellationToken,
@@ -81,6 +88,8 @@ impl Connections {
             gate,
             authenticator,
             clock,
+            inbound: Budget::new(options.inbound_bytes_total_max),
+            held: Budget::new(options.held_bytes_total_max),
             options,
             metrics,
             request_ids: Mutex::new(rng),

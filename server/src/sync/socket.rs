@@ -1,6 +1,7 @@
 //! The WebSocket under a connection: text in, text out, and how it ends.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 
-use super::options::FRAGMENT_BYTES_MAX;
+use super::budget::{Budget, Metered};
+use super::options::{FRAGMENT_BYTES_MAX, SyncOptions};
 use crate::clock::{Clock, timeout};
 
 /// How the server ends a connection.
@@ -64,7 +66,7 @@ pub(super) enum Incoming {
 pub(super) struct Gone;
 
 pub(super) struct Socket<S> {
-    stream: WebSocketStream<S>,
+    stream: WebSocketStream<Metered<S>>,
     stall_max: Duration,
     clock: Arc<dyn Clock>,
     /// Something waits to be flushed.
@@ -79,20 +81,24 @@ const READ_BUFFER_BYTES: usize = 4 << 10;
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub async fn new(io: S, frame_bytes_max: usize, stall_max: Duration, clock: Arc<dyn Clock>) -> Socket<S> {
+    /// A socket over `io`; its half-received messages count towards `inbound`.
+    pub async fn new(io: S, options: &SyncOptions, inbound: Arc<Budget>, clock: Arc<dyn Clock>) -> Socket<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_message_size(Some(frame_bytes_max))
-            .max_frame_size(Some(frame_bytes_max));
-        let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Socket { stream, stall_max, clock, is_dirty: false, is_broken: false }
+            .max_message_size(Some(options.frame_bytes_max))
+            .max_frame_size(Some(options.frame_bytes_max));
+        let stream = WebSocketStream::from_raw_socket(Metered::new(io, inbound), Role::Server, Some(config)).await;
+        Socket { stream, stall_max: options.stall_max, clock, is_dirty: false, is_broken: false }
     }
 
     /// The next message. Cancel-safe.
     pub async fn receive(&mut self) -> Incoming {
         match self.stream.next().await {
-            Some(Ok(message)) => incoming(message),
+            Some(Ok(message)) => {
+                self.stream.get_mut().message_ended();
+                incoming(message)
+            }
             Some(Err(error)) => {
                 self.is_broken = true;
                 broken(error)
@@ -189,6 +195,9 @@ fn broken(error: tungstenite::Error) -> Incoming {
     match error {
         tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => {
             Incoming::Broken(Close::with(1009, "MessageTooLong"))
+        }
+        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
+            Incoming::Broken(Close::try_again("InboundBytesExceeded"))
         }
         tungstenite::Error::Utf8(_) => Incoming::Broken(Close::with(1007, "InvalidUtf8")),
         tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Gone,
