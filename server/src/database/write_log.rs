@@ -96,7 +96,7 @@ impl WriteLog {
         if after < state.complete_after {
             return None;
         }
-        let first = state.entries.partition_point(|entry| entry.ts <= after);
+        let first = state.entries.partition_point(|entry| entry.ts < after);
         Some(state.entries.range(first..).cloned().collect())
     }
 
@@ -166,5 +166,17 @@ mod tests {
             Freshness::StaleSince(Timestamp(1))
         );
         assert_eq!(log.since(Timestamp(2)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn commits_that_touched_nothing_are_bounded_too() {
+        let log = WriteLog::new(Timestamp(0));
+        let entries = (1..=WEIGHT_MAX as u64 + 1).map(|ts| LogEntry {
+            ts: Timestamp(ts),
+            touched: Arc::from([]),
+        });
+        log.publish(entries.collect(), Timestamp(WEIGHT_MAX as u64 + 1));
+        assert!(log.since(Timestamp(0)).is_none());
+        assert_eq!(log.since(Timestamp(1)).unwrap().len(), WEIGHT_MAX);
     }
 }

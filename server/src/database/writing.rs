@@ -10,9 +10,9 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::validator::Validator;
 use vestibule_schema::value::{Object, Value, check_document, object_size};
 
-use super::catalog::TableMeta;
+use super::catalog::{IndexMeta, TableMeta};
 use super::error::{DatabaseError, QueryError};
-use super::keys::{IndexId, document_key, encode_document, index_key, index_prefix};
+use super::keys::{document_key, encode_document, index_key, index_prefix};
 use super::scan::Stream;
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Direction, KeyRange};
@@ -190,7 +190,7 @@ impl<'v> Transaction<'v> {
         Ok(fields)
     }
 
-    /// Refuses a document that would hold the same values as another one in a unique index.
+    /// Refuses a document that would come to hold the same values as another one in a unique index.
     fn check_unique(
         &mut self,
         table: &TableMeta,
@@ -200,10 +200,11 @@ impl<'v> Transaction<'v> {
     ) -> Result<(), DatabaseError> {
         let declared = table.indexes.iter().zip(&new_keys[1..]).enumerate();
         for (at, (index, key)) in declared {
+            // What has not changed holds its values already, and nobody else does.
             if !index.unique || old_keys.get(at + 1) == Some(key) {
                 continue;
             }
-            if let Some(existing) = self.holder(index.id, &index.fields, new)? {
+            if let Some(existing) = self.holder(index, new)? {
                 let existing = DocumentId::<()>::new(table.number, existing);
                 return Err(QueryError::UniqueViolation {
                     table: table.name.clone(),
@@ -217,30 +218,27 @@ impl<'v> Transaction<'v> {
         Ok(())
     }
 
-    /// Another document that holds the same values in a unique index. Documents that lack one of the indexed fields
-    /// do not compete, as NULLs do not in SQL.
+    /// The document that holds the same values in a unique index. Documents that lack one of the indexed fields do not
+    /// compete, as NULLs do not in SQL.
     fn holder(
         &mut self,
-        index: IndexId,
-        fields: &[FieldPath],
+        index: &IndexMeta,
         new: &RawDocument,
     ) -> Result<Option<InternalId>, DatabaseError> {
+        let IndexMeta { id, fields, .. } = index;
         if fields
             .iter()
             .any(|field| field.lookup(&new.fields).is_none())
         {
             return Ok(None);
         }
-        let range = KeyRange::prefix(index_prefix(index, fields, &new.fields));
+        let range = KeyRange::prefix(index_prefix(*id, fields, &new.fields));
         self.record(range.clone())?;
         let mut stream = Stream::new(range, Direction::Forward);
-        while let Some((key, _)) = self.next_entry(&mut stream)? {
-            let holder = self.id_of_entry(&key)?;
-            if holder != new.id.internal() {
-                return Ok(Some(holder));
-            }
+        match self.next_entry(&mut stream)? {
+            Some((key, _)) => self.id_of_entry(&key).map(Some),
+            None => Ok(None),
         }
-        Ok(None)
     }
 }
 

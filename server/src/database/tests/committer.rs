@@ -6,7 +6,7 @@ use std::time::Duration;
 use vestibule_schema::object;
 
 use super::*;
-use crate::storage::ReadView;
+use crate::storage::{ReadView, StorageError};
 
 /// A committer without threads.
 struct Line {
@@ -277,6 +277,34 @@ fn commits_rise_when_the_clock_falls_also_over_a_restart() {
     };
     let in_order_of_creation = column(&all, "a").into_iter().flatten().collect::<Vec<_>>();
     assert_eq!(in_order_of_creation, line.durable());
+}
+
+#[test]
+fn a_timestamp_is_given_once_even_to_what_is_not_committed() {
+    let mut line = Line::new();
+    let mut given = Vec::new();
+    for round in 0..3 {
+        let mut batch = line.lane.open_batch();
+        for verdict in [Verdict::Commit, Verdict::Abort] {
+            let (sender, ts) = channel();
+            let body = move |tx: &mut Transaction<'_>| {
+                tx.insert("rooms", object! {}).unwrap();
+                (tx.commit_ts().unwrap(), verdict)
+            };
+            let mutation = mutation(body, move |(ts, _)| sender.send(ts).unwrap());
+            line.lane.run(mutation, &mut batch);
+            given.push(ts);
+        }
+        line.lane.close_batch(&mut batch);
+        match round {
+            1 => line
+                .writer
+                .roll_back(batch, Arc::new(StorageError::DiskFull)),
+            _ => line.writer.write(batch).unwrap(),
+        }
+    }
+    let given: Vec<Timestamp> = given.into_iter().map(|ts| ts.try_recv().unwrap()).collect();
+    assert!(given.is_sorted_by(|a, b| a < b), "{given:?}");
 }
 
 #[test]

@@ -296,19 +296,13 @@ fn a_page_at_its_own_limits_is_cut_and_goes_on_behind_the_cut() {
         ..options(10, None)
     };
     assert_eq!(numbers(&page(&rig, &by_a(), &least)), [0]);
-    let full = PaginationOptions {
-        maximum_rows_read: Some(3.0),
-        ..options(3, None)
-    };
-    assert_eq!(
-        page(&rig, &by_a(), &full).page_status,
-        Some(PageStatus::SplitRecommended)
-    );
-    let easy = PaginationOptions {
-        maximum_rows_read: Some(4.0),
-        ..options(3, None)
-    };
-    assert_eq!(page(&rig, &by_a(), &easy).page_status, None);
+    for (items, status) in [(8, Some(PageStatus::SplitRecommended)), (7, None)] {
+        let near = PaginationOptions {
+            maximum_rows_read: Some(10.0),
+            ..options(items, None)
+        };
+        assert_eq!(page(&rig, &by_a(), &near).page_status, status, "{items}");
+    }
 }
 
 #[test]
