@@ -4,6 +4,7 @@ mod apps;
 mod closing;
 mod gate;
 mod harness;
+mod identity;
 mod main_path;
 mod protocol;
 mod states;
