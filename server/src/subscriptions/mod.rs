@@ -142,6 +142,21 @@ impl LiveQueries {
         kept
     }
 
+    /// Drops every result that nobody watches.
+    #[cfg(test)]
+    pub(crate) fn forget_idle(&self) {
+        self.state.lock().drop_idle();
+    }
+
+    /// Waits until what was handed to the readers before has run.
+    #[cfg(test)]
+    pub(crate) async fn settle(&self) {
+        while self.state.lock().is_running() {
+            // Every reader takes this up only behind what was queued before.
+            self.functions.read(|_| Ok(())).await.expect("the readers run");
+        }
+    }
+
     fn has_room(&self) -> bool {
         self.state.lock().live_queries() < LIVE_QUERIES_MAX
     }

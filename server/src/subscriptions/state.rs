@@ -142,6 +142,11 @@ impl State {
         idle.into_iter().for_each(|id| self.drop_entry(id));
     }
 
+    #[cfg(test)]
+    pub fn is_running(&self) -> bool {
+        self.entries.values().any(|entry| entry.running > 0)
+    }
+
     // ---- commits and executions ------------------------------------------------------------------------------
 
     /// Looks at new commits: answers that they overtake get an end, and run again when someone watches them.

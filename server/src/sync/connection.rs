@@ -43,7 +43,9 @@ pub(super) struct Connection<S> {
 /// Why a connection ends.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The client has gone.
+    /// The client has gone: it closed, or its connection ended.
+    Left,
+    /// It takes nothing more, or gives no sign of life.
     Gone,
     /// The server closes it.
     Close(Close),
@@ -174,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match incoming {
                 Incoming::Text(text) => self.handle(&text).await?,
                 Incoming::Alive => {}
-                Incoming::Gone => return Err(End::Gone),
+                Incoming::Left => return Err(End::Left),
                 Incoming::Broken(close) => {
                     self.rooms.metrics.protocol_errors.inc();
                     return Err(close.into());
@@ -204,7 +206,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = self.rooms.clock.elapsed();
         let silent_for = now.saturating_sub(self.heard_at);
         if silent_for >= self.rooms.options.silence_max {
-            tracing::debug!("the client has gone silent");
             return Err(End::Gone);
         }
         if now >= self.heard_at.max(self.probed_at) + self.rooms.options.probe_after {
@@ -225,10 +226,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn end(mut self, end: End) {
         let close = match end {
-            End::Gone => {
+            End::Left => {
                 tracing::debug!("closed by the client");
                 drop(self.subscriber);
                 return self.socket.part().await;
+            }
+            End::Gone => {
+                tracing::debug!("lost the client");
+                return;
             }
             End::Close(close) => close,
             End::AuthError(error) => {

@@ -55,8 +55,8 @@ pub(super) enum Incoming {
     Text(Utf8Bytes),
     /// A sign of life and nothing more.
     Alive,
-    /// The client has gone.
-    Gone,
+    /// The client has closed, or its connection has ended.
+    Left,
     /// It broke the rules of WebSockets.
     Broken(Close),
 }
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 self.is_broken = true;
                 broken(error)
             }
-            None => Incoming::Gone,
+            None => Incoming::Left,
         }
     }
 
@@ -187,7 +187,7 @@ fn incoming(message: Message) -> Incoming {
         Message::Text(text) => Incoming::Text(text),
         Message::Binary(_) => Incoming::Broken(Close::with(1003, "BinaryNotSupported")),
         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Incoming::Alive,
-        Message::Close(_) => Incoming::Gone,
+        Message::Close(_) => Incoming::Left,
     }
 }
 
@@ -200,8 +200,8 @@ fn broken(error: tungstenite::Error) -> Incoming {
             Incoming::Broken(Close::try_again("InboundBytesExceeded"))
         }
         tungstenite::Error::Utf8(_) => Incoming::Broken(Close::with(1007, "InvalidUtf8")),
-        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Gone,
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Left,
         tungstenite::Error::Protocol(_) => Incoming::Broken(Close::with(1002, "ProtocolError")),
-        _ => Incoming::Gone,
+        _ => Incoming::Left,
     }
 }

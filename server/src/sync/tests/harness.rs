@@ -262,6 +262,12 @@ impl Client {
         }
     }
 
+    /// What has come already, or nothing: a message that the server cannot have sent yet is not waited for.
+    pub async fn said_so_far_or_close(&mut self) -> Option<Result<Json, Closed>> {
+        tokio::task::yield_now().await;
+        self.next_now()
+    }
+
     /// Everything the server said before it answered a message sent only now. It is an action that does not exist: the
     /// only message whose answer nothing follows.
     pub async fn said_so_far(&mut self) -> Vec<Json> {
