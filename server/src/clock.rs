@@ -4,9 +4,12 @@
 //! machines decided by their own clocks, such as the expiry of an auth token. "How long ago was that?" never jumps; it
 //! decides ages, limits and backoff.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// A moment: nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +43,23 @@ pub trait Clock: Send + Sync {
 
     /// Time passed since an arbitrary start. It never goes backwards.
     fn elapsed(&self) -> Duration;
+
+    /// Ends once [`elapsed`](Clock::elapsed) has reached `elapsed`.
+    fn sleep_until(&self, elapsed: Duration) -> Sleep;
+}
+
+/// A wait for a clock.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What `future` gives, or `None` when it gives nothing within `limit` of the clock's time.
+pub async fn timeout<T>(clock: &dyn Clock, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    // The sleep is made only when the future has to be waited for, which most are not.
+    let late = async { clock.sleep_until(clock.elapsed().saturating_add(limit)).await };
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = late => None,
+    }
 }
 
 /// The clock of the machine.
@@ -76,51 +96,62 @@ impl Clock for SystemClock {
     fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
+
+    fn sleep_until(&self, elapsed: Duration) -> Sleep {
+        // A time too far away to express is far enough away to count from now.
+        let at = self.start.checked_add(elapsed).map(tokio::time::Instant::from_std);
+        Box::pin(async move {
+            match at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => tokio::time::sleep(elapsed).await,
+            }
+        })
+    }
 }
 
 /// A clock that moves only when told to, for tests and simulation.
 #[derive(Debug)]
 pub struct ManualClock {
-    state: Mutex<ManualState>,
-}
-
-#[derive(Debug)]
-struct ManualState {
-    now: UnixNanos,
-    elapsed: Duration,
+    now: Mutex<UnixNanos>,
+    elapsed: watch::Sender<Duration>,
 }
 
 impl ManualClock {
     /// A clock that stands at `now`.
     pub fn at(now: UnixNanos) -> ManualClock {
-        ManualClock {
-            state: Mutex::new(ManualState {
-                now,
-                elapsed: Duration::ZERO,
-            }),
-        }
+        ManualClock { now: Mutex::new(now), elapsed: watch::Sender::new(Duration::ZERO) }
     }
 
     /// Lets time pass.
     pub fn advance(&self, duration: Duration) {
-        let mut state = self.state.lock();
-        state.now = state.now.plus(duration);
-        state.elapsed = state.elapsed.saturating_add(duration);
+        let mut now = self.now.lock();
+        *now = now.plus(duration);
+        self.elapsed.send_modify(|elapsed| *elapsed = elapsed.saturating_add(duration));
     }
 
     /// Sets the present moment, as a person sets a wall clock: no time passes.
     pub fn jump_to(&self, now: UnixNanos) {
-        self.state.lock().now = now;
+        *self.now.lock() = now;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixNanos {
-        self.state.lock().now
+        *self.now.lock()
     }
 
     fn elapsed(&self) -> Duration {
-        self.state.lock().elapsed
+        *self.elapsed.borrow()
+    }
+
+    fn sleep_until(&self, until: Duration) -> Sleep {
+        let mut elapsed = self.elapsed.subscribe();
+        Box::pin(async move {
+            if elapsed.wait_for(|elapsed| *elapsed >= until).await.is_err() {
+                // The clock is gone: it will never be that late.
+                std::future::pending().await
+            }
+        })
     }
 }
 
@@ -142,5 +173,26 @@ mod tests {
     fn a_moment_too_far_away_becomes_the_last_one() {
         assert_eq!(UnixNanos::from_seconds(u64::MAX), UnixNanos(u64::MAX));
         assert_eq!(UnixNanos(u64::MAX).plus(Duration::MAX), UnixNanos(u64::MAX));
+    }
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_its_time_has_come_and_not_before() {
+        let clock = ManualClock::at(UnixNanos::from_seconds(1_000));
+        let mut sleep = clock.sleep_until(Duration::from_secs(10));
+        clock.advance(Duration::from_secs(9));
+        assert!(futures_util::poll!(&mut sleep).is_pending());
+        clock.advance(Duration::from_secs(1));
+        sleep.await;
+        clock.sleep_until(Duration::from_secs(3)).await;
+    }
+
+    #[tokio::test]
+    async fn the_clock_of_the_machine_lets_sleepers_go_when_it_shows_their_time() {
+        let clock = SystemClock::new();
+        let until = clock.elapsed() + Duration::from_millis(2);
+        clock.sleep_until(until).await;
+        assert!(clock.elapsed() >= until);
+        assert_eq!(timeout(&clock, Duration::ZERO, std::future::pending::<()>()).await, None);
+        assert_eq!(timeout(&clock, Duration::ZERO, async { 1 }).await, Some(1));
     }
 }

@@ -106,6 +106,12 @@ impl Chat {
         Ok(answer["token"].as_str().context("no token in the answer")?.to_string())
     }
 
+    /// Status and body of `/healthz`.
+    pub async fn health(&self) -> anyhow::Result<(u16, Json)> {
+        let response = reqwest::get(format!("{}/healthz", self.url)).await?;
+        Ok((response.status().as_u16(), response.json().await?))
+    }
+
     /// Runs a query over HTTP.
     pub async fn query(&self, path: &str, args: Json) -> anyhow::Result<Json> {
         self.call("query", path, args, None).await

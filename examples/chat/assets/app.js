@@ -70,8 +70,7 @@ async function fetchToken(own, { forceRefreshToken }) {
       return answer.token;
     }
     if (answer.final) {
-      gate.step("token", "failed");
-      gate.shut("failed", "No token", answer.error);
+      gate.shut("failed", "No token", answer.error, "token");
       return null;
     }
     gate.note(`Fetching a token failed (${answer.error}); trying again.`);
@@ -106,8 +105,9 @@ function firstToken(own) {
     client.mutation("users:ensureUser", {}).catch((error) => {
       if (session !== own) return;
       const data = dataOf(error);
-      if (data?.code === "NotProvisioned") gate.refused(data);
-      else showError(error);
+      if (data?.code !== "NotProvisioned") return showError(error);
+      gate.refused(data);
+      showWho();
     });
     gate.showHeld();
   });
@@ -134,7 +134,9 @@ function authChanged(own, accepted) {
 }
 
 function showMe(own, user) {
-  if (session !== own || gate.is("refused", "failed")) return;
+  if (session !== own || gate.is("refused")) return;
+  // A refreshed token also brings back a user that was deleted elsewhere.
+  if (user !== null && gate.is("failed")) gate.open();
   if (user === null) {
     gate.interrupted();
     if (me === null) gate.step("user", "failed", "null");
@@ -149,9 +151,8 @@ function showMe(own, user) {
 function meFailed(own, error) {
   if (session !== own || gate.is("refused", "failed")) return;
   gate.interrupted();
-  if (me === null) gate.step("user", "failed", textOf(error));
   if (dataOf(error)?.code !== "UserNotFound") return showError(error);
-  gate.shut("failed", "This user was deleted elsewhere.", "");
+  gate.shut("failed", me ? "This user was deleted elsewhere." : "No user", "", "user", textOf(error));
   gate.note("The next sign-in with this identity makes a new user.");
   me = null;
   byId("retry").disabled = false;
@@ -167,9 +168,10 @@ function showWho() {
   byId("me-subject").textContent = session ? [session.who.subject, session.who.email].filter(Boolean).join(" · ") : "";
   paintAvatar(byId("me-avatar"), me?._id ?? session?.who.subject ?? "", name);
   byId("short-live").checked = session?.who.short ?? false;
-  for (const id of ["draft", "send", "new-name", "delete-me"]) byId(id).disabled = !provisioned;
-  byId("rename").querySelector("button").disabled = !provisioned;
-  byId("draft").placeholder = provisioned ? "Write a message" : session ? "Waiting for the gate" : "Sign in to write";
+  for (const id of ["draft", "send"]) byId(id).disabled = !provisioned;
+  for (const id of ["rename", "delete-me"]) byId(id).hidden = !provisioned;
+  const waiting = gate.is("refused", "failed") ? "No user to write as" : "Waiting for the gate";
+  byId("draft").placeholder = provisioned ? "Write a message" : session ? waiting : "Sign in to write";
   showMessagesOf(provisioned ? me : null);
   document.title = session ? `${name} · Vestibule chat` : "Vestibule chat";
 }

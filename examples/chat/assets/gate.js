@@ -80,11 +80,12 @@ export const gate = {
   refused(data) {
     const why = data.data?.code ?? data.reason ?? data.code;
     this.shut("refused", `Refused: ${why}`, JSON.stringify(data, null, 2));
-    this.note("The server let nothing run as this identity.");
+    this.note(data.data?.message ?? "The server let nothing run as this identity.");
   },
 
-  shut(state, title, data) {
-    this.step("provisioning", "failed");
+  /** Ends the way in at `step`, saying why. */
+  shut(state, title, data, step = "provisioning", detail = "") {
+    this.step(step, "failed", detail);
     this.state(state);
     byId("refusal").hidden = false;
     byId("refusal-title").textContent = title;

@@ -3,7 +3,7 @@
 export const byId = (id) => document.getElementById(id);
 
 /** The data an application error carries, undefined for any other error. */
-export const dataOf = (error) => (error instanceof convex.ConvexError ? error.data : undefined);
+export const dataOf = (error) => (error?.name === "ConvexError" ? error.data : undefined);
 
 /** One line for a reader; a plain failure's message goes on with where the client called from. */
 export const textOf = (error) => dataOf(error)?.code ?? String(error?.message ?? error).split("\n")[0];

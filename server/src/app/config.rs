@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::auth::{AuthConfig, AuthConfigError, ProviderConfig};
@@ -20,7 +21,7 @@ pub struct Config {
 
     /// Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. The default
     /// when no issuer is given.
-    #[arg(long, env = "VESTIBULE_DEV")]
+    #[arg(long, env = "VESTIBULE_DEV", value_parser = BoolishValueParser::new())]
     pub dev: bool,
 
     /// Issuer of auth tokens: an OpenID Connect provider, as https://your-app.clerk.accounts.dev.
@@ -49,7 +50,7 @@ pub struct Config {
     pub log_format: LogFormat,
 
     /// Hide error texts and log lines from clients. The default unless in development mode.
-    #[arg(long, env = "VESTIBULE_REDACT")]
+    #[arg(long, env = "VESTIBULE_REDACT", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub redact: Option<bool>,
 }
 

@@ -34,14 +34,14 @@ pub struct Running {
     sweeper: JoinHandle<()>,
     connections: Arc<Connections>,
     following: Following,
-    database: Weak<Database>,
+    database: Arc<Database>,
 }
 
 /// Audience of the development issuer's tokens.
 const DEV_AUDIENCE: &str = "vestibule-dev";
 /// `EX_IOERR` of sysexits.h: the store cannot say whether a commit survives.
 const EXIT_IOERR: i32 = 74;
-/// How often a part of the answers of old mutations is looked through.
+/// How often answers of old mutations and leases of old snapshots are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long a shutdown waits for the store to be let go.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
@@ -95,7 +95,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         sweeper,
         connections: rooms.connections,
         following: rooms.following,
-        database: Arc::downgrade(rooms.functions.database()),
+        database: rooms.functions.database().clone(),
     })
 }
 
@@ -240,15 +240,27 @@ impl Running {
         let _ = http.await;
         sweeper.abort();
         drop((connections, following));
-        let released = async {
-            while database.strong_count() > 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        if tokio::time::timeout(CLOSE_WAIT, released).await.is_err() {
+        if tokio::time::timeout(CLOSE_WAIT, close(database)).await.is_err() {
             tracing::warn!("something still uses the database");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// Closes the database once nobody else holds it: its threads end, and the file is left whole in one piece.
+async fn close(mut database: Arc<Database>) {
+    loop {
+        match Arc::try_unwrap(database) {
+            Ok(database) => {
+                // Threads are joined and files closed, which may take a moment.
+                let closed = tokio::task::spawn_blocking(move || drop(database)).await;
+                return closed.unwrap_or_else(|error| tracing::error!(%error, "closing the database failed"));
+            }
+            Err(held) => {
+                database = held;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
     }
 }
 

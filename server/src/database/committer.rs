@@ -242,7 +242,7 @@ fn drive_writer(
                     return on_unknown(unknown);
                 }
             }
-            (Err(RecvTimeoutError::Disconnected), _) => return,
+            (Err(RecvTimeoutError::Disconnected), _) => break,
             (Err(RecvTimeoutError::Timeout), _) => match writer.fold() {
                 Ok(()) => trouble = None,
                 Err(error) if error.must_end_process() => return on_unknown(UnknownOutcome(error)),
@@ -255,6 +255,9 @@ fn drive_writer(
                 }
             },
         }
+    }
+    if let Err(error) = writer.close() {
+        tracing::warn!(%error, "the database file is not whole by itself; the next start mends that");
     }
 }
 

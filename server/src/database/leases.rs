@@ -13,8 +13,8 @@ use crate::storage::{ReadView, Snapshot, StorageError, Store};
 
 /// How long a handed-out timestamp can be read at.
 pub const LEASE_SECONDS: u64 = 30;
-/// Snapshots held at the most. Each pins the store's write-ahead log, so they are few.
-pub const LEASES_MAX: usize = 40;
+/// Snapshots held at the most; the oldest gives way to the next. Each pins the store's write-ahead log, so they are few.
+pub const LEASES_MAX: usize = 64;
 /// A lease younger than this is handed out again instead of a new one. Never after a further commit: whoever asks may
 /// know of it.
 const SHARED_FOR: Duration = Duration::from_millis(750);
@@ -53,9 +53,6 @@ pub enum LeaseError {
         "the timestamp {0} is out of retention: it can be read for {LEASE_SECONDS} seconds after it was given out"
     )]
     OutOfRetention(Timestamp),
-    /// Every lease is taken.
-    #[error("too many timestamps are being read at")]
-    Full,
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -83,8 +80,8 @@ impl SnapshotLeases {
         }
         let snapshot = self.store.snapshot()?;
         let ts = snapshot.ts();
-        if held.len() >= LEASES_MAX && !held.contains_key(&ts) {
-            return Err(LeaseError::Full);
+        while held.len() >= LEASES_MAX && !held.contains_key(&ts) {
+            held.pop_first();
         }
         let snapshot = Arc::new(Mutex::new(snapshot));
         held.insert(

@@ -128,6 +128,11 @@ impl LogWriter {
         self.appender.checkpoint_if_due()
     }
 
+    /// Leaves everything in the database file.
+    pub fn close(self) -> Result<(), StorageError> {
+        self.appender.close()
+    }
+
     /// To fill the disk below it.
     #[cfg(test)]
     pub(super) fn appender(&mut self) -> &mut Appender {

@@ -27,7 +27,7 @@ mod writing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -88,10 +88,10 @@ pub struct DatabaseOptions {
 
 /// An open database.
 pub struct Database {
-    // Threads end before the store does: fields drop in this order.
-    committer: Committer,
-    readers: Readers,
+    // Fields drop in this order: readers let go of the file before the committer leaves it whole.
     leases: SnapshotLeases,
+    readers: Readers,
+    committer: Committer,
     store: Store,
     environment: Arc<Environment>,
     write_log: Arc<WriteLog>,
@@ -110,6 +110,7 @@ impl Database {
             limits: options.limits,
             seal: CursorSeal::new(&options.secret),
             clock: clock.clone(),
+            damaged: Default::default(),
         });
         let write_log = Arc::new(WriteLog::new(store.durable_ts()));
         let rollbacks = Arc::new(AtomicU64::new(0));
@@ -166,6 +167,11 @@ impl Database {
     /// The newest durable commit.
     pub fn durable_ts(&self) -> Timestamp {
         self.store.durable_ts()
+    }
+
+    /// Whether an execution met stored data that is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.environment.damaged.load(Ordering::Relaxed)
     }
 
     /// Where the time comes from.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub struct Environment {
     pub seal: CursorSeal,
     /// Measures how long an execution takes.
     pub clock: Arc<dyn Clock>,
+    /// An execution met stored data that is damaged. Nothing here makes that undone.
+    pub damaged: AtomicBool,
 }
 
 /// What writing needs beyond a snapshot. Only the committer's lane has one.
@@ -243,6 +246,10 @@ impl<'v> Transaction<'v> {
     }
 
     pub(super) fn break_with(&mut self, error: StorageError) -> DatabaseError {
+        if error.is_corruption() {
+            tracing::error!(%error, "stored data is damaged: restore a backup");
+            self.environment.damaged.store(true, Ordering::Relaxed);
+        }
         let error = Arc::new(error);
         self.broken = Some(error.clone());
         DatabaseError::Storage(error)

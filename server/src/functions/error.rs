@@ -49,6 +49,12 @@ impl Error {
         Error { thrown: Thrown { message, data: None, is_fault: true } }
     }
 
+    /// Clients start a pagination again when they see this data, also where the text is redacted.
+    fn invalid_cursor(message: &str) -> Error {
+        let data = object! { "isConvexSystemError" => true, "paginationError" => "InvalidCursor" };
+        Error { thrown: Thrown { message: message.to_string(), data: Some(Value::Object(data)), is_fault: false } }
+    }
+
     /// The data of an application error.
     pub fn data(&self) -> Option<&Value> {
         self.thrown.data.as_ref()
@@ -78,12 +84,14 @@ impl fmt::Debug for Error {
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         let any: &dyn std::any::Any = &error;
-        if let Some(DatabaseError::Query(QueryError::InvalidCursor { message })) = any.downcast_ref() {
-            // Clients start a pagination again when they see this data, also where the text is redacted.
-            let data = object! { "isConvexSystemError" => true, "paginationError" => "InvalidCursor" };
-            return Error { thrown: Thrown { message: message.to_string(), data: Some(Value::Object(data)), is_fault: false } };
+        match any.downcast_ref() {
+            Some(DatabaseError::Query(QueryError::InvalidCursor { message })) => Error::invalid_cursor(message),
+            Some(DatabaseError::Query(QueryError::Limit(_))) => {
+                let Error { thrown } = Error::new(error);
+                Error { thrown: Thrown { is_fault: true, ..thrown } }
+            }
+            _ => Error::new(error),
         }
-        Error::new(error)
     }
 }
 
@@ -94,7 +102,7 @@ pub struct Thrown {
     pub message: String,
     /// The data of an application error, for clients.
     pub data: Option<Value>,
-    /// The function broke rather than said no: it panicked.
+    /// The function broke rather than said no: it panicked, or passed a limit.
     pub is_fault: bool,
 }
 

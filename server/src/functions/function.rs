@@ -45,12 +45,19 @@ pub enum Visibility {
 /// A function's future in a box.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// The body of a query.
+pub type QueryBody = dyn Fn(&mut QueryCtx<'_>, Value) -> Result<Value> + Send + Sync;
+/// The body of a mutation.
+pub type MutationBody = dyn Fn(&mut MutationCtx<'_>, Value) -> Result<Value> + Send + Sync;
+/// The body of an action.
+pub type ActionBody = dyn Fn(ActionCtx, Value) -> BoxFuture<Result<Value>> + Send + Sync;
+
 /// What runs. Languages other than Rust bring their own closures.
 #[derive(Clone)]
 pub enum Body {
-    Query(Arc<dyn Fn(&mut QueryCtx<'_>, Value) -> Result<Value> + Send + Sync>),
-    Mutation(Arc<dyn Fn(&mut MutationCtx<'_>, Value) -> Result<Value> + Send + Sync>),
-    Action(Arc<dyn Fn(ActionCtx, Value) -> BoxFuture<Result<Value>> + Send + Sync>),
+    Query(Arc<QueryBody>),
+    Mutation(Arc<MutationBody>),
+    Action(Arc<ActionBody>),
 }
 
 /// A registered function.

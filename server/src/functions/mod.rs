@@ -18,7 +18,7 @@ pub use action::{ActionCtx, ActionRun};
 pub use console::Console;
 pub use context::{MutationCtx, QueryCtx};
 pub use error::{Error, Result, SystemError, Thrown};
-pub use function::{Body, BoxFuture, Function, FunctionKind, Visibility};
+pub use function::{ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility};
 pub use registry::{Registered, Registry, RegistryError};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 
@@ -63,14 +63,19 @@ impl Functions {
         self.read(move |view| functions.query_on(view, &call, journal)).await
     }
 
-    /// Runs a mutation where it cannot write. `None` when it would have to.
+    /// Runs a mutation on a given snapshot, where it cannot write. `None` when it would have to.
+    pub fn mutate_without_writing_on(
+        &self,
+        view: &dyn ReadView,
+        call: &Call,
+    ) -> Result<Option<QueryRun>, SystemError> {
+        runner::run_mutation_without_writing(&self.registry, self.database.environment(), view, call)
+    }
+
+    /// Runs a mutation at the newest commit, where it cannot write. `None` when it would have to.
     pub async fn mutate_without_writing(self: &Arc<Self>, call: Call) -> Result<Option<QueryRun>, SystemError> {
         let functions = self.clone();
-        self.read(move |view| {
-            let environment = functions.database.environment();
-            runner::run_mutation_without_writing(&functions.registry, environment, view, &call)
-        })
-        .await
+        self.read(move |view| functions.mutate_without_writing_on(view, &call)).await
     }
 
     /// Runs `job` on a reader thread, on a snapshot of the newest commit.

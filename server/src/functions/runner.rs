@@ -83,7 +83,8 @@ pub struct MutationRun {
     pub outcome: FunctionOutcome,
     /// What it logged.
     pub log_lines: Vec<String>,
-    /// Its commit; of a mutation that was sent again, that of its first run.
+    /// Its commit, or that of the state it saw when it changed nothing; of a mutation that was sent again, that of its
+    /// first run.
     pub ts: Timestamp,
 }
 
@@ -276,7 +277,8 @@ impl Mutation for QueuedMutation {
     fn finish(self: Box<Self>, outcome: std::result::Result<Committed, CommitError>) {
         let ran = self.ran.unwrap_or(Err(SystemError::ShuttingDown));
         (self.on_finish)(match outcome {
-            Ok(_) => ran,
+            // A mutation that changed nothing has no commit of its own: its answer is as of the state that it saw.
+            Ok(Committed { ts }) => ran.map(|run| MutationRun { ts: run.ts.min(ts), ..run }),
             Err(error) => Err(error.into()),
         });
     }

@@ -32,7 +32,11 @@ pub(super) struct Asked {
 }
 
 /// Runs one request.
-pub(super) async fn around(State(http): State<Arc<Http>>, request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State(http): State<Arc<Http>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let clock = &http.clock;
     let (began, _in_flight) = (clock.elapsed(), http.metrics.request_began());
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -43,7 +47,11 @@ pub(super) async fn around(State(http): State<Arc<Http>>, request: Request, next
         false => answer(&http, route, request, next).await,
     };
     cors.mark(response.headers_mut());
-    http.metrics.request_ended(route, response.status().as_u16(), clock.elapsed().saturating_sub(began));
+    http.metrics.request_ended(
+        route,
+        response.status().as_u16(),
+        clock.elapsed().saturating_sub(began),
+    );
     response
 }
 
@@ -83,7 +91,10 @@ async fn guarded(http: &Http, request: Request, next: Next) -> Response {
 }
 
 fn asked(headers: &HeaderMap) -> Result<Asked, WireError> {
-    Ok(Asked { request_id: request_id(headers)?, client: ClientVersion::of(headers)? })
+    Ok(Asked {
+        request_id: request_id(headers)?,
+        client: ClientVersion::of(headers)?,
+    })
 }
 
 /// The id that the client chose, or one of 8 random bytes.
@@ -93,7 +104,9 @@ fn request_id(headers: &HeaderMap) -> Result<Arc<str>, WireError> {
     };
     let is_fine = |text: &&str| {
         (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     header.to_str().ok().filter(is_fine).map(Arc::from).ok_or_else(|| {
         let message = format!(

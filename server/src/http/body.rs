@@ -24,30 +24,44 @@ pub(super) struct ReadBody {
 impl ReadBody {
     /// Reads it as JSON.
     pub fn json<'b, T: Deserialize<'b>>(&'b self) -> Result<T, WireError> {
-        serde_json::from_slice(&self.bytes).map_err(|error| WireError::bad_body(format!("The body is wrong: {error}.")))
+        serde_json::from_slice(&self.bytes)
+            .map_err(|error| WireError::bad_body(format!("The body is wrong: {error}.")))
     }
 }
 
 impl Http {
     /// Reads a body that must be of a JSON type.
-    pub(super) async fn read_json(&self, headers: &HeaderMap, body: Body) -> Result<ReadBody, WireError> {
+    pub(super) async fn read_json(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<ReadBody, WireError> {
         if !is_json(headers) {
-            return Err(WireError::bad_body("The Content-Type must be application/json."));
+            return Err(WireError::bad_body(
+                "The Content-Type must be application/json.",
+            ));
         }
         self.read_body(headers, body).await
     }
 
     /// Reads a body of any type.
-    pub(super) async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<ReadBody, WireError> {
+    pub(super) async fn read_body(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<ReadBody, WireError> {
         let limit = self.options.body_bytes_max;
-        let promised = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let promised = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         let reading = async {
             let mut stream = body.into_data_stream();
             if promised.is_some_and(|promised| promised > limit) {
                 swallow(stream, limit).await;
                 return Err(too_large(limit));
             }
-            let mut bytes = BytesMut::with_capacity(promised.unwrap_or_default().min(FIRST_BYTES_MAX));
+            let mut bytes =
+                BytesMut::with_capacity(promised.unwrap_or_default().min(FIRST_BYTES_MAX));
             let mut share = self.budget.share();
             while let Some(chunk) = stream.next().await {
                 let chunk = chunk.map_err(|_| WireError::bad_body("The body ended early."))?;
@@ -55,16 +69,25 @@ impl Http {
                     swallow(stream, limit).await;
                     return Err(too_large(limit));
                 }
-                share.grow_to(bytes.len() + chunk.len()).map_err(|_| WireError::too_many_requests())?;
+                share
+                    .grow_to(bytes.len() + chunk.len())
+                    .map_err(|_| WireError::too_many_requests())?;
                 bytes.extend_from_slice(&chunk);
             }
-            Ok(ReadBody { bytes: bytes.freeze(), _share: share })
+            Ok(ReadBody {
+                bytes: bytes.freeze(),
+                _share: share,
+            })
         };
         match tokio::time::timeout(self.options.body_timeout, reading).await {
             Ok(read) => read,
             Err(_) => {
                 let message = "The body took too long to arrive.";
-                Err(WireError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message))
+                Err(WireError::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "RequestTimeout",
+                    message,
+                ))
             }
         }
     }
@@ -88,12 +111,23 @@ async fn swallow(mut stream: BodyDataStream, bytes_max: usize) {
 
 /// Whether the type is `application/json` or `application/*+json`, with or without parameters.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+    let Some(content_type) = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     essence.strip_prefix("application/").is_some_and(|subtype| {
-        subtype == "json" || subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty())
+        subtype == "json"
+            || subtype
+                .strip_suffix("+json")
+                .is_some_and(|name| !name.is_empty())
     })
 }
 
@@ -106,12 +140,25 @@ mod tests {
     #[test]
     fn json_types_are_json_with_any_parameters() {
         let json = |value: &'static str| {
-            is_json(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
+            is_json(&HeaderMap::from_iter([(
+                CONTENT_TYPE,
+                HeaderValue::from_static(value),
+            )]))
         };
-        for value in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json ;v=1"] {
+        for value in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/vnd.api+json ;v=1",
+        ] {
             assert!(json(value), "{value}");
         }
-        for value in ["text/json", "application/jsonp", "application/+json", "application/x-www-form-urlencoded", ""] {
+        for value in [
+            "text/json",
+            "application/jsonp",
+            "application/+json",
+            "application/x-www-form-urlencoded",
+            "",
+        ] {
             assert!(!json(value), "{value}");
         }
         assert!(!is_json(&HeaderMap::new()));

@@ -22,24 +22,36 @@ pub(super) struct BudgetSpent;
 
 impl BodyBudget {
     pub fn new(bytes: usize) -> BodyBudget {
-        BodyBudget(Arc::new(Semaphore::new(bytes.div_ceil(UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+        BodyBudget(Arc::new(Semaphore::new(
+            bytes.div_ceil(UNIT_BYTES).min(Semaphore::MAX_PERMITS),
+        )))
     }
 
     pub fn share(&self) -> BodyShare {
-        BodyShare { budget: self.0.clone(), permit: None }
+        BodyShare {
+            budget: self.0.clone(),
+            permit: None,
+        }
     }
 }
 
 impl BodyShare {
     /// Grows the part to `bytes`.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
-        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let held = self
+            .permit
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
         let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(held);
         if more == 0 {
             return Ok(());
         }
         let more = u32::try_from(more).map_err(|_| BudgetSpent)?;
-        let more = self.budget.clone().try_acquire_many_owned(more).map_err(|_| BudgetSpent)?;
+        let more = self
+            .budget
+            .clone()
+            .try_acquire_many_owned(more)
+            .map_err(|_| BudgetSpent)?;
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => self.permit = Some(more),

@@ -10,14 +10,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
-use vestibule_schema::value::{Object, Value};
-use vestibule_schema::wire::Args;
 use vestibule_schema::{FunctionPath, JsonFormat};
 
 use super::Http;
 use super::around::Asked;
 use super::body::ReadBody;
-use super::respond::{NoCaller, WireError, Writing};
+use super::prepared::{Prepared, bad_identifier, prepare, read_args, read_format, read_path};
+use super::respond::{self, NoCaller, WireError, Writing};
 use crate::auth::Verified;
 use crate::functions::{Call, FunctionKind, FunctionOutcome, Origin, SystemError};
 use crate::subscriptions::QueryResult;
@@ -65,13 +64,6 @@ pub(super) struct QueryString {
     format: Option<String>,
 }
 
-/// What is to run, everything about it checked that can be without running it.
-pub(super) struct Prepared {
-    pub path: FunctionPath,
-    pub args: Value,
-    pub format: JsonFormat,
-}
-
 /// `POST /api/query`
 pub(super) async fn query(
     State(http): State<Arc<Http>>,
@@ -87,7 +79,8 @@ pub(super) async fn mutation(
     Extension(asked): Extension<Asked>,
     request: Request,
 ) -> Answer {
-    http.run_posted(asked, request, FunctionKind::Mutation).await
+    http.run_posted(asked, request, FunctionKind::Mutation)
+        .await
 }
 
 /// `POST /api/action`
@@ -116,7 +109,8 @@ pub(super) async fn query_by_address(
         args,
         format: read_format(query.format.as_deref(), asked.client.default_format())?,
     };
-    http.run(&asked, verified, prepared, Wanted::One(FunctionKind::Query)).await
+    http.run(&asked, verified, prepared, Wanted::One(FunctionKind::Query))
+        .await
 }
 
 /// `POST /api/function`: for administrators, any kind.
@@ -130,12 +124,22 @@ pub(super) async fn function(
     let body = http.read_json(&parts.headers, body).await?;
     let prepared = {
         let call: CallBody<'_> = body.json()?;
-        if call.component_path.as_ref().is_some_and(|component| !component.is_empty()) {
+        if call
+            .component_path
+            .as_ref()
+            .is_some_and(|component| !component.is_empty())
+        {
             return Err(bad_identifier("This deployment has no components."));
         }
-        prepare(&call.path, call.args, call.format.as_deref(), asked.client.default_format())?
+        prepare(
+            &call.path,
+            call.args,
+            call.format.as_deref(),
+            asked.client.default_format(),
+        )?
     };
-    http.run(&asked, Verified::Admin(admin), prepared, Wanted::Any).await
+    http.run(&asked, Verified::Admin(admin), prepared, Wanted::Any)
+        .await
 }
 
 /// `POST /api/run/{path…}`: any kind, `a/b/fn` for `a/b:fn`.
@@ -145,25 +149,35 @@ pub(super) async fn run(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Answer {
-    let Path(path) = path.map_err(|rejection| WireError::bad_request("BadPathArgs", rejection.body_text()))?;
+    let Path(path) =
+        path.map_err(|rejection| WireError::bad_request("BadPathArgs", rejection.body_text()))?;
     let Some((module, function)) = path.rsplit_once('/') else {
-        let message = "The address must name a module and a function, as in /api/run/messages/list.";
+        let message =
+            "The address must name a module and a function, as in /api/run/messages/list.";
         return Err(WireError::bad_request("MissingIdentifier", message));
     };
-    let path = FunctionPath::new(module, function).map_err(|error| bad_identifier(error.to_string()))?;
+    let path =
+        FunctionPath::new(module, function).map_err(|error| bad_identifier(error.to_string()))?;
     let (parts, verified, body) = http.read_call(request).await?;
     drop(parts);
     let prepared = {
         let call: RunBody<'_> = body.json()?;
         let args = read_args(call.args.get()).map_err(WireError::bad_body)?;
-        Prepared { path, args, format: read_format(call.format.as_deref(), JsonFormat::Clean)? }
+        Prepared {
+            path,
+            args,
+            format: read_format(call.format.as_deref(), JsonFormat::Clean)?,
+        }
     };
     http.run(&asked, verified, prepared, Wanted::Any).await
 }
 
 impl Http {
     /// What every route with a body needs: who calls, and the body.
-    pub(super) async fn read_call(&self, request: Request) -> Result<(Parts, Verified, ReadBody), WireError> {
+    pub(super) async fn read_call(
+        &self,
+        request: Request,
+    ) -> Result<(Parts, Verified, ReadBody), WireError> {
         let (parts, body) = request.into_parts();
         let verified = self.verify(&parts).await?;
         let body = self.read_json(&parts.headers, body).await?;
@@ -174,40 +188,75 @@ impl Http {
         let (_, verified, body) = self.read_call(request).await?;
         let prepared = {
             let call: CallBody<'_> = body.json()?;
-            prepare(&call.path, call.args, call.format.as_deref(), asked.client.default_format())?
+            prepare(
+                &call.path,
+                call.args,
+                call.format.as_deref(),
+                asked.client.default_format(),
+            )?
         };
-        self.run(&asked, verified, prepared, Wanted::One(kind)).await
+        self.run(&asked, verified, prepared, Wanted::One(kind))
+            .await
     }
 
     /// Lets the caller in and runs their function.
-    async fn run(&self, asked: &Asked, verified: Verified, prepared: Prepared, wanted: Wanted) -> Answer {
+    async fn run(
+        &self,
+        asked: &Asked,
+        verified: Verified,
+        prepared: Prepared,
+        wanted: Wanted,
+    ) -> Answer {
         let slot = self.slot()?;
         let Prepared { path, args, format } = prepared;
         let writing = self.writing(asked, format);
         let caller = match self.admit(verified).await {
             Ok(caller) => caller,
-            Err(NoCaller::NotProvisioned(thrown)) => return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[])),
+            Err(NoCaller::NotProvisioned(thrown)) => {
+                return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[]));
+            }
             Err(NoCaller::Refused(error)) => return Err(error),
         };
-        let call = Call { path, args, caller, origin: Origin::Client };
+        let call = Call {
+            path,
+            args,
+            caller,
+            origin: Origin::Client,
+        };
         let kind = match wanted {
             Wanted::One(kind) => kind,
             Wanted::Any => match self.functions.registry().find_any(&call) {
                 Ok(function) => function.kind(),
-                Err(error) => return Ok(writing.answer(&FunctionOutcome::Threw(error.into_thrown()), &[])),
+                Err(error) => {
+                    return Ok(writing.answer(&FunctionOutcome::Threw(error.into_thrown()), &[]));
+                }
             },
         };
         self.execute(kind, call, slot, writing).await
     }
 
-    async fn execute(&self, kind: FunctionKind, call: Call, slot: OwnedSemaphorePermit, writing: Writing<'_>) -> Answer {
+    async fn execute(
+        &self,
+        kind: FunctionKind,
+        call: Call,
+        slot: OwnedSemaphorePermit,
+        writing: Writing<'_>,
+    ) -> Answer {
         match kind {
             FunctionKind::Query => {
-                let (result, _) = self.live.query(call).await.map_err(|error| self.failed(error))?;
+                let (result, _) = self
+                    .live
+                    .query(call)
+                    .await
+                    .map_err(|error| respond::system(&error))?;
                 Ok(writing.answer(finished(&result)?, &result.log_lines))
             }
             FunctionKind::Mutation => {
-                let run = self.functions.mutate(call).await.map_err(|error| self.failed(error))?;
+                let run = self
+                    .functions
+                    .mutate(call)
+                    .await
+                    .map_err(|error| respond::system(&error))?;
                 Ok(writing.answer(&run.outcome, &run.log_lines))
             }
             FunctionKind::Action => self.act(call, slot, writing).await,
@@ -222,11 +271,15 @@ impl Http {
             let _slot = slot;
             functions.act(call).await
         };
-        let acting = self.abort.clone().run_until_cancelled_owned(acting).in_current_span();
+        let acting = self
+            .abort
+            .clone()
+            .run_until_cancelled_owned(acting)
+            .in_current_span();
         match self.tasks.spawn(acting).await {
             Ok(Some(Ok(run))) => Ok(writing.answer(&run.outcome, &run.log_lines)),
-            Ok(Some(Err(error))) => Err(self.failed(error)),
-            Ok(None) => Err(self.failed(SystemError::ShuttingDown)),
+            Ok(Some(Err(error))) => Err(respond::system(&error)),
+            Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
             Err(error) => {
                 tracing::error!(%error, "the task of an action failed");
                 Err(WireError::internal())
@@ -236,11 +289,18 @@ impl Http {
 
     /// A turn among the function requests that may run at the same time.
     pub(super) fn slot(&self) -> Result<OwnedSemaphorePermit, WireError> {
-        self.slots.clone().try_acquire_owned().map_err(|_| WireError::too_many_requests())
+        self.slots
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| WireError::too_many_requests())
     }
 
     pub(super) fn writing<'a>(&self, asked: &'a Asked, format: JsonFormat) -> Writing<'a> {
-        Writing { format, request_id: &asked.request_id, redact: self.options.redact_errors }
+        Writing {
+            format,
+            request_id: &asked.request_id,
+            redact: self.options.redact_errors,
+        }
     }
 }
 
@@ -252,68 +312,4 @@ fn finished(result: &QueryResult) -> Result<&FunctionOutcome, WireError> {
 pub(super) fn suspended() -> WireError {
     tracing::error!("a query was suspended behind the gate");
     WireError::internal()
-}
-
-/// Checks what a body asks for.
-pub(super) fn prepare(
-    path: &str,
-    args: &RawValue,
-    format: Option<&str>,
-    default_format: JsonFormat,
-) -> Result<Prepared, WireError> {
-    Ok(Prepared {
-        path: read_path(path)?,
-        args: read_args(args.get()).map_err(WireError::bad_body)?,
-        format: read_format(format, default_format)?,
-    })
-}
-
-fn read_path(text: &str) -> Result<FunctionPath, WireError> {
-    text.parse().map_err(|error| bad_identifier(format!("{text:?} is not a function path: {error}.")))
-}
-
-fn bad_identifier(message: impl Into<String>) -> WireError {
-    WireError::bad_request("BadConvexFunctionIdentifier", message)
-}
-
-fn read_format(name: Option<&str>, default: JsonFormat) -> Result<JsonFormat, WireError> {
-    match name {
-        None => Ok(default),
-        Some(name) => name.parse().map_err(|error| WireError::bad_request("BadFormat", format!("{error}."))),
-    }
-}
-
-/// Reads arguments: an object, or a list that holds it.
-fn read_args(text: &str) -> Result<Value, String> {
-    let listed = match text.trim_start().starts_with('[') {
-        true => Args::from_json(text),
-        false => match serde_json::from_str(text) {
-            Ok(args) => Args::Ok(vec![args]),
-            Err(_) => Args::from_json(&format!("[{text}]")),
-        },
-    };
-    let mut args = match listed {
-        Args::Ok(args) => args.into_iter(),
-        Args::Invalid(why) => return Err(format!("The arguments are wrong: {why}")),
-    };
-    match (args.next(), args.next()) {
-        (None, _) => Ok(Value::Object(Object::new())),
-        (Some(args), None) => Ok(args),
-        (Some(_), Some(_)) => Err("The arguments are wrong: a function takes one object.".to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_an_object_or_a_list_that_holds_it() {
-        let args = read_args(r#"{"n":1}"#).unwrap();
-        assert_eq!(read_args(r#" [{"n":1}]"#).unwrap(), args);
-        assert_eq!(read_args("[]").unwrap(), Value::Object(Object::new()));
-        for text in ["", "[", "[{},{}]", r#"{"$integer":"x"}"#, r#"[{"$integer":"x"}]"#, "{} {}", "],["] {
-            assert!(read_args(text).is_err(), "{text}");
-        }
-    }
 }

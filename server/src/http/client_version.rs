@@ -69,19 +69,34 @@ impl ClientVersion {
         for (dash, _) in text.match_indices('-').filter(|(dash, _)| *dash > 0) {
             if let Ok(version) = Version::parse(&text[dash + 1..]) {
                 let name = text[..dash].to_ascii_lowercase();
-                return Ok(ClientVersion { name, version: Some(version) });
+                return Ok(ClientVersion {
+                    name,
+                    version: Some(version),
+                });
             }
         }
         // A family's own clients of long ago did not keep to the form: they are too old rather than odd.
-        let client = |name: &str| ClientVersion { name: name.to_ascii_lowercase(), version: None };
-        let names = text.match_indices('-').map(|(dash, _)| &text[..dash]).chain([text]);
-        names.map(client).find(|client| client.family().is_some()).ok_or(InvalidClientVersion)
+        let client = |name: &str| ClientVersion {
+            name: name.to_ascii_lowercase(),
+            version: None,
+        };
+        let names = text
+            .match_indices('-')
+            .map(|(dash, _)| &text[..dash])
+            .chain([text]);
+        names
+            .map(client)
+            .find(|client| client.family().is_some())
+            .ok_or(InvalidClientVersion)
     }
 
     /// Reads the version in a socket's path, as the JavaScript client writes it.
     pub fn of_path(segment: &str) -> Result<ClientVersion, InvalidClientVersion> {
         let version = Version::parse(segment).map_err(|_| InvalidClientVersion)?;
-        Ok(ClientVersion { name: "npm".to_string(), version: Some(version) })
+        Ok(ClientVersion {
+            name: "npm".to_string(),
+            version: Some(version),
+        })
     }
 
     fn family(&self) -> Option<Family> {
@@ -95,7 +110,9 @@ impl ClientVersion {
 
     /// Whether its version is at most this one. A family's unreadable version counts as its oldest.
     fn is_at_most(&self, major: u64, minor: u64, patch: u64) -> bool {
-        self.version.as_ref().is_none_or(|version| *version <= Version::new(major, minor, patch))
+        self.version
+            .as_ref()
+            .is_none_or(|version| *version <= Version::new(major, minor, patch))
     }
 
     pub fn support(&self) -> Support {
@@ -114,28 +131,42 @@ impl ClientVersion {
 
     /// What it can take on a socket: only clients that are known to put chunks together may be sent any.
     pub fn features(&self) -> ClientFeatures {
-        let is_new = self.version.as_ref().is_some_and(|version| *version >= Version::new(1, 28, 0));
-        ClientFeatures { transition_chunks: self.name == "npm" && is_new }
+        let is_new = self
+            .version
+            .as_ref()
+            .is_some_and(|version| *version >= Version::new(1, 28, 0));
+        ClientFeatures {
+            transition_chunks: self.name == "npm" && is_new,
+        }
     }
 
     /// The format of results for a request that names none.
     pub fn default_format(&self) -> JsonFormat {
         let is_before = |major, minor, patch| {
-            self.version.as_ref().is_none_or(|version| *version < Version::new(major, minor, patch))
+            self.version
+                .as_ref()
+                .is_none_or(|version| *version < Version::new(major, minor, patch))
         };
         let is_old = match self.family() {
             Some(Family::Npm) => is_before(1, 4, 1),
             Some(Family::Python) => is_before(0, 5, 0),
             Some(Family::Rust) | None => false,
         };
-        if is_old { JsonFormat::Encoded } else { JsonFormat::Clean }
+        if is_old {
+            JsonFormat::Encoded
+        } else {
+            JsonFormat::Clean
+        }
     }
 
     /// Refuses a client that is too old.
     pub fn check_supported(&self) -> Result<(), WireError> {
         match self.support() {
             Support::Supported | Support::Deprecated => Ok(()),
-            Support::Unsupported => Err(WireError::bad_request("ClientVersionUnsupported", self.notice("no longer"))),
+            Support::Unsupported => Err(WireError::bad_request(
+                "ClientVersionUnsupported",
+                self.notice("no longer"),
+            )),
         }
     }
 
@@ -195,9 +226,21 @@ mod tests {
         ];
         for (text, name, version) in cases {
             let client = parsed(text).unwrap();
-            assert_eq!((client.name.as_str(), client.version), (name, Some(Version::parse(version).unwrap())), "{text}");
+            assert_eq!(
+                (client.name.as_str(), client.version),
+                (name, Some(Version::parse(version).unwrap())),
+                "{text}"
+            );
         }
-        for text in ["", "tool", "tool-1", "-1.0.0", "1.0.0", "tool-1.0", &format!("{}-1.0.0", "x".repeat(200))] {
+        for text in [
+            "",
+            "tool",
+            "tool-1",
+            "-1.0.0",
+            "1.0.0",
+            "tool-1.0",
+            &format!("{}-1.0.0", "x".repeat(200)),
+        ] {
             assert_eq!(parsed(text), Err(InvalidClientVersion), "{text}");
         }
         assert!(ClientVersion::of(&HeaderMap::new()).unwrap().is_unknown());
@@ -241,15 +284,26 @@ mod tests {
 
     #[test]
     fn only_javascript_clients_of_late_are_sent_chunks() {
-        for (text, takes) in [("npm-1.27.9", false), ("npm-1.28.0", true), ("rust-2.0.0", false)] {
-            assert_eq!(parsed(text).unwrap().features().transition_chunks, takes, "{text}");
+        for (text, takes) in [
+            ("npm-1.27.9", false),
+            ("npm-1.28.0", true),
+            ("rust-2.0.0", false),
+        ] {
+            assert_eq!(
+                parsed(text).unwrap().features().transition_chunks,
+                takes,
+                "{text}"
+            );
         }
         assert!(!ClientVersion::unknown().features().transition_chunks);
     }
 
     #[test]
     fn a_version_in_a_path_is_that_of_the_javascript_client() {
-        assert_eq!(ClientVersion::of_path("1.46.0-alpha.2").unwrap(), parsed("npm-1.46.0-alpha.2").unwrap());
+        assert_eq!(
+            ClientVersion::of_path("1.46.0-alpha.2").unwrap(),
+            parsed("npm-1.46.0-alpha.2").unwrap()
+        );
         assert_eq!(ClientVersion::of_path("latest"), Err(InvalidClientVersion));
     }
 }

@@ -2,16 +2,17 @@
 
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
-    ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method};
 
 use super::options::HttpOptions;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS, PATCH, DELETE, PUT");
-const VARIES_BY: HeaderValue =
-    HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers");
+const VARIES_BY: HeaderValue = HeaderValue::from_static(
+    "origin, access-control-request-method, access-control-request-headers",
+);
 /// How long a browser may remember a preflight's answer, in seconds: a day.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("86400");
 
@@ -25,7 +26,9 @@ pub(super) struct Cors {
 
 impl Cors {
     pub fn of(options: &HttpOptions, method: &Method, headers: &HeaderMap) -> Cors {
-        let origin = headers.get(ORIGIN).filter(|origin| options.allows_origin(origin.as_bytes()));
+        let origin = headers
+            .get(ORIGIN)
+            .filter(|origin| options.allows_origin(origin.as_bytes()));
         let is_preflight = method == Method::OPTIONS
             && headers.contains_key(ORIGIN)
             && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -45,7 +48,10 @@ impl Cors {
         headers.append(VARY, VARIES_BY);
         let Some(origin) = self.origin else { return };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            HeaderValue::from_static("true"),
+        );
         if let Some(wanted) = self.preflight {
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
             headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS);

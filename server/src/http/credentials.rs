@@ -15,8 +15,13 @@ impl Http {
     /// anonymous by mistake.
     pub(super) async fn verify(&self, request: &Parts) -> Result<Verified, WireError> {
         let parameter = query_parameter(request, ADMIN_KEY_PARAMETER);
-        let headers = request.headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
-        let credentials = parse_authorization(headers, parameter.as_deref()).map_err(respond::authorization)?;
+        let headers = request
+            .headers
+            .get_all(AUTHORIZATION)
+            .iter()
+            .map(|value| value.as_bytes());
+        let credentials =
+            parse_authorization(headers, parameter.as_deref()).map_err(respond::authorization)?;
         let verified = self.authenticator.verify(&credentials).await;
         verified.map_err(|error| respond::credentials(&error, self.options.redact_errors))
     }
@@ -24,7 +29,9 @@ impl Http {
     /// Verifies that the request presents an admin key.
     pub(super) async fn verify_admin(&self, request: &Parts) -> Result<VerifiedAdmin, WireError> {
         let verified = self.verify(request).await?;
-        verified.require_admin().map_err(|error| respond::admin_key(&error))
+        verified
+            .require_admin()
+            .map_err(|error| respond::admin_key(&error))
     }
 
     /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning.
@@ -35,10 +42,15 @@ impl Http {
             Verified::Admin(admin) => return Ok(admin.caller()),
             Verified::User(user) => user,
         };
-        let caller = self.gate.admit(&user.identity).await.map_err(respond::unprovisioned)?;
+        let caller = self
+            .gate
+            .admit(&user.identity)
+            .await
+            .map_err(respond::unprovisioned)?;
         // The wait may have outlasted the token.
         let now = self.clock.now();
-        user.check_not_expired(now).map_err(|error| NoCaller::Refused(respond::token(&error, redact)))?;
+        user.check_not_expired(now)
+            .map_err(|error| NoCaller::Refused(respond::token(&error, redact)))?;
         Ok(caller)
     }
 }
@@ -47,5 +59,7 @@ impl Http {
 pub(super) fn query_parameter(request: &Parts, name: &str) -> Option<String> {
     let query = request.uri.query()?;
     let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    pairs
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
 }

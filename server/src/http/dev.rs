@@ -20,28 +20,42 @@ impl Http {
 }
 
 /// `POST /dev/token`: a token for whoever is asked for, to programs and pages of this machine.
-pub(super) async fn token(State(http): State<Arc<Http>>, request: Request) -> Result<Response, WireError> {
+pub(super) async fn token(
+    State(http): State<Arc<Http>>,
+    request: Request,
+) -> Result<Response, WireError> {
     let issuer = http.dev_issuer()?;
     let (parts, body) = request.into_parts();
     check_origin(&parts).map_err(|error| respond::dev_refused(&error))?;
     let body = http.read_json(&parts.headers, body).await?;
     let wanted: TokenRequest = body.json()?;
     let now = http.clock.now();
-    let token = issuer.mint(&wanted, now).map_err(|error| respond::dev_token(&error))?;
-    let answer = serde_json::to_string(&TokenResponse { token }).map_err(|_| WireError::internal())?;
+    let token = issuer
+        .mint(&wanted, now)
+        .map_err(|error| respond::dev_token(&error))?;
+    let answer =
+        serde_json::to_string(&TokenResponse { token }).map_err(|_| WireError::internal())?;
     let mut response = json(StatusCode::OK, answer);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
 /// `GET /.well-known/openid-configuration`
 pub(super) async fn discovery(State(http): State<Arc<Http>>) -> Result<Response, WireError> {
-    Ok(json(StatusCode::OK, http.dev_issuer()?.discovery_json().to_string()))
+    Ok(json(
+        StatusCode::OK,
+        http.dev_issuer()?.discovery_json().to_string(),
+    ))
 }
 
 /// `GET /.well-known/jwks.json`
 pub(super) async fn keys(State(http): State<Arc<Http>>) -> Result<Response, WireError> {
-    Ok(json(StatusCode::OK, http.dev_issuer()?.jwks_json().to_string()))
+    Ok(json(
+        StatusCode::OK,
+        http.dev_issuer()?.jwks_json().to_string(),
+    ))
 }
 
 /// Refuses what a page of another host may have sent. A header that is there twice or is no text is nobody's.

@@ -11,9 +11,8 @@ use prometheus_client::encoding::text::encode;
 use serde_json::json as object;
 
 use super::Http;
-use super::respond::{self, WireError, json, text, with_type};
+use super::respond::{WireError, json, text, with_type};
 use crate::auth::KeysState;
-use crate::functions::SystemError;
 
 /// The type of the metrics' text form.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -22,53 +21,44 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Default)]
 pub(super) struct HealthState {
     is_draining: AtomicBool,
-    /// A request met stored data that is damaged: someone must act, and nothing here makes that undone.
-    is_damaged: AtomicBool,
 }
 
 impl HealthState {
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
-
-    pub fn report_damage(&self) {
-        self.is_damaged.store(true, Ordering::Relaxed);
-    }
 }
 
 /// `GET /healthz`
 pub(super) async fn healthz(State(http): State<Arc<Http>>) -> Response {
     let unfit = |status, reason| {
-        json(StatusCode::SERVICE_UNAVAILABLE, object!({ "status": status, "reason": reason }).to_string())
+        json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            object!({ "status": status, "reason": reason }).to_string(),
+        )
     };
-    let HealthState { is_draining, is_damaged } = &http.health;
-    if is_damaged.load(Ordering::Relaxed) {
-        return unfit("damaged", "Stored data is damaged; the server's log says where. Restore a backup.");
+    if http.functions.database().is_damaged() {
+        return unfit(
+            "damaged",
+            "Stored data is damaged; the server's log says where. Restore a backup.",
+        );
     }
-    if is_draining.load(Ordering::Relaxed) {
+    if http.health.is_draining.load(Ordering::Relaxed) {
         return unfit("draining", "The server is shutting down.");
     }
     json(StatusCode::OK, http.ready().to_string())
 }
 
 impl Http {
-    /// What the server could not do for a function call. Damage is remembered.
-    pub(super) fn failed(&self, error: SystemError) -> WireError {
-        if let SystemError::Storage(error) = &error
-            && error.is_corruption()
-        {
-            self.health.report_damage();
-        }
-        respond::system(&error)
-    }
-
     /// That all is well, with what may soon not be.
     fn ready(&self) -> serde_json::Value {
         let health = self.authenticator.provider_health();
         let warnings: Vec<&str> = health
             .iter()
             .filter_map(|provider| match (provider.keys, &provider.failing) {
-                (KeysState::Stale { .. }, _) => Some("The keys of an auth provider are past their age."),
+                (KeysState::Stale { .. }, _) => {
+                    Some("The keys of an auth provider are past their age.")
+                }
                 (_, Some(_)) => Some("An auth provider cannot be asked for its keys."),
                 (KeysState::Inline | KeysState::Unknown | KeysState::Fresh, None) => None,
             })
@@ -91,12 +81,21 @@ pub(super) async fn instance_name(State(http): State<Arc<Http>>) -> Response {
 }
 
 /// `POST /echo`: the body, as it came.
-pub(super) async fn echo(State(http): State<Arc<Http>>, request: Request) -> Result<Response, WireError> {
+pub(super) async fn echo(
+    State(http): State<Arc<Http>>,
+    request: Request,
+) -> Result<Response, WireError> {
     let (parts, body) = request.into_parts();
     let body = http.read_body(&parts.headers, body).await?;
     // Never a page: whatever is sent here would otherwise run as one of this server's.
-    let mut response = with_type(StatusCode::OK, "application/octet-stream", body.bytes.into());
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut response = with_type(
+        StatusCode::OK,
+        "application/octet-stream",
+        body.bytes.into(),
+    );
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
 
@@ -111,7 +110,10 @@ pub(super) async fn metrics(State(http): State<Arc<Http>>) -> Result<Response, W
 }
 
 /// `GET /api/check_admin_key`
-pub(super) async fn check_admin_key(State(http): State<Arc<Http>>, request: Request) -> Result<Response, WireError> {
+pub(super) async fn check_admin_key(
+    State(http): State<Arc<Http>>,
+    request: Request,
+) -> Result<Response, WireError> {
     let (parts, _) = request.into_parts();
     http.verify_admin(&parts).await?;
     // Official tools take an empty list of operations for all of them.

@@ -44,20 +44,46 @@ impl HttpMetrics {
     pub fn register(registry: &mut Registry) -> HttpMetrics {
         let metrics = HttpMetrics {
             requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_1, 2.0, 20))),
+            durations: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.000_1, 2.0, 20))
+            }),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
             panics: Counter::default(),
         };
         let http = registry.sub_registry_with_prefix("http");
-        http.register("requests", "Requests answered, by route and status", metrics.requests.clone());
-        http.register("request_seconds", "Time from a request's header to its answer", metrics.durations.clone());
-        http.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
-        http.register("connections", "Open connections, sockets included", metrics.connections.clone());
+        http.register(
+            "requests",
+            "Requests answered, by route and status",
+            metrics.requests.clone(),
+        );
+        http.register(
+            "request_seconds",
+            "Time from a request's header to its answer",
+            metrics.durations.clone(),
+        );
+        http.register(
+            "requests_in_flight",
+            "Requests being answered",
+            metrics.in_flight.clone(),
+        );
+        http.register(
+            "connections",
+            "Open connections, sockets included",
+            metrics.connections.clone(),
+        );
         let refused = metrics.refused_connections.clone();
-        http.register("refused_connections", "Connections refused because too many are open", refused);
-        http.register("panics", "Requests that ended in a panic", metrics.panics.clone());
+        http.register(
+            "refused_connections",
+            "Connections refused because too many are open",
+            refused,
+        );
+        http.register(
+            "panics",
+            "Requests that ended in a panic",
+            metrics.panics.clone(),
+        );
         metrics
     }
 
@@ -67,8 +93,17 @@ impl HttpMetrics {
 
     pub fn request_ended(&self, route: &str, status: u16, time: Duration) {
         let route = route.to_string();
-        self.durations.get_or_create(&Route { route: route.clone() }).observe(time.as_secs_f64());
-        self.requests.get_or_create(&Ended { route, status: status.into() }).inc();
+        self.durations
+            .get_or_create(&Route {
+                route: route.clone(),
+            })
+            .observe(time.as_secs_f64());
+        self.requests
+            .get_or_create(&Ended {
+                route,
+                status: status.into(),
+            })
+            .inc();
     }
 
     pub fn connected(&self) -> Counted {

@@ -17,6 +17,7 @@ mod metrics;
 mod open_api;
 mod options;
 mod pace;
+mod prepared;
 mod respond;
 mod routes;
 mod serve;
@@ -34,7 +35,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use options::{HttpOptions, open_files_max};
+pub use options::HttpOptions;
 pub use serve::bind;
 pub use site::Asset;
 
@@ -100,8 +101,22 @@ pub struct Http {
 impl Http {
     /// The HTTP side over `parts`. Nothing is listened to before [`Http::serve`].
     pub fn new(parts: HttpParts) -> Arc<Http> {
-        let HttpParts { functions, live, gate, authenticator, connections, dev_issuer, .. } = parts;
-        let HttpParts { site, metrics: mut registry, clock, options, .. } = parts;
+        let HttpParts {
+            functions,
+            live,
+            gate,
+            authenticator,
+            connections,
+            dev_issuer,
+            ..
+        } = parts;
+        let HttpParts {
+            site,
+            metrics: mut registry,
+            clock,
+            options,
+            ..
+        } = parts;
         let metrics = HttpMetrics::register(&mut registry);
         Arc::new(Http {
             functions,

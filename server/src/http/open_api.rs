@@ -16,7 +16,9 @@ fn describe() -> Json {
     let mut paths = Map::new();
     for route in ROUTES.iter().filter(|route| is_public(route)) {
         // OpenAPI has no parameter that spans slashes; this is as near as it comes.
-        let path = paths.entry(route.path.replace("{*", "{")).or_insert_with(|| json!({}));
+        let path = paths
+            .entry(route.path.replace("{*", "{"))
+            .or_insert_with(|| json!({}));
         path[route.method] = operation(route);
     }
     json!({
@@ -61,7 +63,9 @@ fn operation(route: &Route) -> Json {
         Takes::Batch => operation["requestBody"] = body("Calls"),
         Takes::CallInAddress => {
             let parameters = [("path", true), ("args", true), ("format", false)];
-            operation["parameters"] = parameters.map(|(name, required)| parameter(name, "query", required)).into();
+            operation["parameters"] = parameters
+                .map(|(name, required)| parameter(name, "query", required))
+                .into();
         }
         Takes::Timestamp | Takes::Other => {}
     }

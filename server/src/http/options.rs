@@ -84,14 +84,18 @@ impl HttpOptions {
     /// Whether a page of `origin` may open sockets and read answers.
     pub(super) fn allows_origin(&self, origin: &[u8]) -> bool {
         let is_origin = |allowed: &String| allowed.as_bytes().eq_ignore_ascii_case(origin);
-        self.allowed_origins.as_ref().is_none_or(|allowed| allowed.iter().any(is_origin))
+        self.allowed_origins
+            .as_ref()
+            .is_none_or(|allowed| allowed.iter().any(is_origin))
     }
 }
 
 /// How many files the process may hold open, as far as the system says.
-pub fn open_files_max() -> usize {
+fn open_files_max() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next());
     match soft {
         Some("unlimited") => 1 << 20,

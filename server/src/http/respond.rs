@@ -6,7 +6,9 @@ use axum::response::{IntoResponse, Response};
 use vestibule_schema::value::Value;
 use vestibule_schema::{JsonFormat, object};
 
-use crate::auth::{AdminKeyError, AuthError, AuthorizationError, DevIssuerError, DevRefused, VerifyError};
+use crate::auth::{
+    AdminKeyError, AuthError, AuthorizationError, DevIssuerError, DevRefused, VerifyError,
+};
 use crate::database::{CommitError, LeaseError, ReadersError};
 use crate::functions::{FunctionOutcome, SystemError, Thrown};
 use crate::provisioning::Unprovisioned;
@@ -33,7 +35,11 @@ pub(super) enum NoCaller {
 
 impl WireError {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> WireError {
-        WireError { status, code, message: message.into() }
+        WireError {
+            status,
+            code,
+            message: message.into(),
+        }
     }
 
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> WireError {
@@ -46,7 +52,11 @@ impl WireError {
     }
 
     pub fn not_found() -> WireError {
-        WireError::new(StatusCode::NOT_FOUND, "NotFound", "There is nothing at this address.")
+        WireError::new(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            "There is nothing at this address.",
+        )
     }
 
     pub fn method_not_allowed() -> WireError {
@@ -57,13 +67,21 @@ impl WireError {
     /// More is asked of the server at once than it takes.
     pub fn too_many_requests() -> WireError {
         let message = "Too many requests are running: try again in a moment.";
-        WireError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyConcurrentRequests", message)
+        WireError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyConcurrentRequests",
+            message,
+        )
     }
 
     /// A bug of ours. What is wrong has been logged.
     pub fn internal() -> WireError {
         let message = "Your request couldn't be completed. Try again later.";
-        WireError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
+        WireError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            message,
+        )
     }
 
     fn unavailable(code: &'static str, message: impl Into<String>) -> WireError {
@@ -71,16 +89,25 @@ impl WireError {
     }
 
     fn overloaded() -> WireError {
-        WireError::unavailable("TooManyConcurrentRequests", "The server is overloaded: try again in a moment.")
+        WireError::unavailable(
+            "TooManyConcurrentRequests",
+            "The server is overloaded: try again in a moment.",
+        )
     }
 
     fn shutting_down() -> WireError {
-        WireError::unavailable("ShuttingDown", "The server is shutting down: try again in a moment.")
+        WireError::unavailable(
+            "ShuttingDown",
+            "The server is shutting down: try again in a moment.",
+        )
     }
 
     /// No room for one more socket.
     pub fn too_many_connections() -> WireError {
-        WireError::unavailable("TooManyConnections", "There is no room for another connection: try again in a moment.")
+        WireError::unavailable(
+            "TooManyConnections",
+            "There is no room for another connection: try again in a moment.",
+        )
     }
 }
 
@@ -104,7 +131,9 @@ pub(super) fn text(body: impl Into<Body>) -> Response {
 pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -117,7 +146,10 @@ pub(super) fn system(error: &SystemError) -> WireError {
         }
         SystemError::NotCommitted(CommitError::NotCommitted(error)) => {
             tracing::error!(%error, "a mutation was not committed");
-            WireError::unavailable("NotCommitted", "The mutation was not committed and has no effect.")
+            WireError::unavailable(
+                "NotCommitted",
+                "The mutation was not committed and has no effect.",
+            )
         }
         SystemError::CommitterFull => {
             tracing::warn!("a mutation was refused: the queue is full");
@@ -148,7 +180,10 @@ pub(super) fn credentials(error: &VerifyError, redact: bool) -> WireError {
 
 pub(super) fn token(error: &AuthError, redact: bool) -> WireError {
     let status = match error {
-        AuthError::Malformed(_) | AuthError::NoProvider { .. } | AuthError::Rejected { .. } | AuthError::Expired => {
+        AuthError::Malformed(_)
+        | AuthError::NoProvider { .. }
+        | AuthError::Rejected { .. }
+        | AuthError::Expired => {
             tracing::debug!(code = error.code(), "an auth token was refused");
             StatusCode::UNAUTHORIZED
         }
@@ -157,13 +192,19 @@ pub(super) fn token(error: &AuthError, redact: bool) -> WireError {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    let message = if redact { error.redacted_message() } else { error.message() };
+    let message = if redact {
+        error.redacted_message()
+    } else {
+        error.message()
+    };
     WireError::new(status, error.code(), message)
 }
 
 pub(super) fn admin_key(error: &AdminKeyError) -> WireError {
     let status = match error {
-        AdminKeyError::Invalid | AdminKeyError::Expired | AdminKeyError::Revoked => StatusCode::UNAUTHORIZED,
+        AdminKeyError::Invalid | AdminKeyError::Expired | AdminKeyError::Revoked => {
+            StatusCode::UNAUTHORIZED
+        }
         AdminKeyError::ActingAs { .. } => StatusCode::BAD_REQUEST,
         AdminKeyError::NotAdmin => StatusCode::FORBIDDEN,
     };
@@ -191,7 +232,11 @@ fn not_provisioned(thrown: Thrown) -> Thrown {
         "reason" => "refused",
         "data" => thrown.data.unwrap_or(Value::Null),
     };
-    Thrown { message, data: Some(Value::Object(data)), is_fault: false }
+    Thrown {
+        message,
+        data: Some(Value::Object(data)),
+        is_fault: false,
+    }
 }
 
 /// A timestamp that cannot be read at.
@@ -202,10 +247,8 @@ pub(super) fn lease(error: &LeaseError) -> WireError {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             WireError::new(status, "InternalServerError", error.to_string())
         }
-        LeaseError::OutOfRetention(_) => WireError::unavailable("OutOfRetention", error.to_string()),
-        LeaseError::Full => {
-            tracing::warn!(%error, "a timestamp was refused");
-            WireError::overloaded()
+        LeaseError::OutOfRetention(_) => {
+            WireError::unavailable("OutOfRetention", error.to_string())
         }
         LeaseError::Storage(error) => {
             tracing::error!(%error, "the store failed under a request");
@@ -286,7 +329,9 @@ impl Writing<'_> {
     fn write_value(&self, value: &Value, out: &mut String) {
         match self.format {
             JsonFormat::Encoded => value.write_json(out),
-            JsonFormat::Clean | JsonFormat::Export => out.push_str(&value.to_format(self.format).to_string()),
+            JsonFormat::Clean | JsonFormat::Export => {
+                out.push_str(&value.to_format(self.format).to_string())
+            }
         }
     }
 }

@@ -105,11 +105,15 @@ pub(super) fn router(http: Arc<Http>) -> Router {
     let unrouted: Router<Arc<Http>> = Router::new();
     let routes = ROUTES
         .iter()
-        .fold(unrouted, |router, route| router.route(route.path, (route.handler)()))
+        .fold(unrouted, |router, route| {
+            router.route(route.path, (route.handler)())
+        })
         .fallback(site::file)
         .method_not_allowed_fallback(async || WireError::method_not_allowed())
         .layer(from_fn_with_state(http.clone(), around))
         .with_state(http);
     // Paths are put in order before they are matched.
-    Router::new().fallback_service(routes).layer(map_request(single_leading_slash))
+    Router::new()
+        .fallback_service(routes)
+        .layer(map_request(single_leading_slash))
 }

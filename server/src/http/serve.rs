@@ -38,7 +38,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/json\r\n\
     connection: close\r\n\
-    content-length: 80\r\n\
+    content-length: 81\r\n\
     \r\n\
     {\"code\":\"TooManyConnections\",\"message\":\"There is no room for another connection\"}";
 
@@ -66,7 +66,9 @@ impl Http {
     /// sockets under way have [`HttpOptions::drain_timeout`] to end; what is left is dropped. Called once.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         let router = routes::router(self.clone());
-        let room = Arc::new(Semaphore::new(self.options.connections_max.min(Semaphore::MAX_PERMITS)));
+        let room = Arc::new(Semaphore::new(
+            self.options.connections_max.min(Semaphore::MAX_PERMITS),
+        ));
         let mut pace = Pace::new(self.options.connects_per_second_max);
         let accepting = async {
             loop {
@@ -80,7 +82,9 @@ impl Http {
                 }
             }
         };
-        let Option::<()>::None = shutdown.run_until_cancelled(accepting).await else { return };
+        let Option::<()>::None = shutdown.run_until_cancelled(accepting).await else {
+            return;
+        };
         drop(listener);
         self.health.drain();
         self.drain().await;
@@ -89,8 +93,14 @@ impl Http {
     /// Waits for the tasks under way, and ends those that take too long.
     async fn drain(&self) {
         self.tasks.close();
-        if tokio::time::timeout(self.options.drain_timeout, self.tasks.wait()).await.is_err() {
-            tracing::warn!(tasks = self.tasks.len(), "requests and sockets still under way are dropped");
+        if tokio::time::timeout(self.options.drain_timeout, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                tasks = self.tasks.len(),
+                "requests and sockets still under way are dropped"
+            );
             self.abort.cancel();
             self.tasks.wait().await;
         }
@@ -107,10 +117,19 @@ impl Http {
             self.metrics.refused_connection();
             return refuse(stream);
         };
-        let connection = OpenConnection { _held: Arc::new((permit, self.metrics.connected())) };
-        let serving = serve_connection(self.options.clone(), stream, connection, router.clone(), shutdown.clone());
+        let connection = OpenConnection {
+            _held: Arc::new((permit, self.metrics.connected())),
+        };
+        let serving = serve_connection(
+            self.options.clone(),
+            stream,
+            connection,
+            router.clone(),
+            shutdown.clone(),
+        );
         let serving = self.abort.clone().run_until_cancelled_owned(serving);
-        self.tasks.spawn(serving.instrument(tracing::debug_span!("http_connection")));
+        self.tasks
+            .spawn(serving.instrument(tracing::debug_span!("http_connection")));
     }
 }
 
@@ -155,7 +174,9 @@ async fn serve_connection(
 /// Tells a connection that there is no room, if it listens, and closes it.
 fn refuse(stream: TcpStream) {
     // The stream does not block, and a new one takes so few bytes at once. If not, it is closed without a word.
-    let told = stream.into_std().and_then(|mut stream| stream.write_all(NO_ROOM));
+    let told = stream
+        .into_std()
+        .and_then(|mut stream| stream.write_all(NO_ROOM));
     if let Err(error) = told {
         tracing::debug!(%error, "a refused connection did not hear why");
     }
@@ -169,6 +190,10 @@ mod tests {
     fn the_refusal_is_as_long_as_it_says() {
         let text = std::str::from_utf8(NO_ROOM).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(
+            head.ends_with(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
     }
 }

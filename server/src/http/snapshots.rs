@@ -12,9 +12,10 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::Http;
 use super::around::Asked;
-use super::calls::{Prepared, prepare, suspended};
+use super::calls::suspended;
+use super::prepared::{Prepared, prepare};
 use super::respond::{self, NoCaller, WireError, Writing, json};
-use crate::auth::Caller;
+use crate::auth::{Caller, IdentityAccess};
 use crate::database::LeaseError;
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError};
 
@@ -51,9 +52,19 @@ pub(super) async fn query_ts(State(http): State<Arc<Http>>) -> Result<Response, 
     let _slot = http.slot()?;
     let database = http.functions.database().clone();
     // Taking a snapshot may wait for the file, so it is a reader's work.
-    let taken = http.functions.database().readers().run(move |_| database.leases().take()).await;
-    let ts = taken.map_err(|error| http.failed(error.into()))?.map_err(|error| respond::lease(&error))?;
-    Ok(json(StatusCode::OK, serde_json::json!({ "ts": ts }).to_string()))
+    let taken = http
+        .functions
+        .database()
+        .readers()
+        .run(move |_| database.leases().take())
+        .await;
+    let ts = taken
+        .map_err(|error| respond::system(&error.into()))?
+        .map_err(|error| respond::lease(&error))?;
+    Ok(json(
+        StatusCode::OK,
+        serde_json::json!({ "ts": ts }).to_string(),
+    ))
 }
 
 /// `POST /api/query_at_ts`: a query at a timestamp that `query_ts` gave.
@@ -66,21 +77,23 @@ pub(super) async fn query_at_ts(
     let (prepared, ts) = {
         let query: QueryAtBody<'_> = body.json()?;
         let default = asked.client.default_format();
-        (prepare(&query.path, query.args, query.format.as_deref(), default)?, query.ts)
+        (
+            prepare(&query.path, query.args, query.format.as_deref(), default)?,
+            query.ts,
+        )
     };
     let _slot = http.slot()?;
     let Prepared { path, args, format } = prepared;
     let writing = http.writing(&asked, format);
     let caller = match http.admit(verified).await {
         Ok(caller) => caller,
-        Err(NoCaller::NotProvisioned(thrown)) => return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[])),
+        Err(NoCaller::NotProvisioned(thrown)) => {
+            return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[]));
+        }
         Err(NoCaller::Refused(error)) => return Err(error),
     };
-    let is_provisioned_by_then = caller.proof().is_none_or(|proof| proof.committed_at() <= ts);
-    let run = http.query_at(ts, Call { path, args, caller, origin: Origin::Client }).await?;
-    if run.observed_identity && !is_provisioned_by_then {
-        return Err(respond::before_provisioning());
-    }
+    let call = Call { path, args, caller, origin: Origin::Client };
+    let run = http.query_at(ts, call).await?.ok_or_else(respond::before_provisioning)?;
     answer(&run, writing)
 }
 
@@ -94,11 +107,19 @@ pub(super) async fn query_batch(
     let prepared = {
         let batch: BatchBody<'_> = body.json()?;
         if batch.queries.len() > BATCH_QUERIES_MAX {
-            return Err(WireError::bad_body(format!("A batch has at most {BATCH_QUERIES_MAX} queries.")));
+            return Err(WireError::bad_body(format!(
+                "A batch has at most {BATCH_QUERIES_MAX} queries."
+            )));
         }
         let default = asked.client.default_format();
-        let prepared = |query: &BatchQuery<'_>| prepare(&query.path, query.args, query.format.as_deref(), default);
-        batch.queries.iter().map(prepared).collect::<Result<Vec<_>, _>>()?
+        let prepared = |query: &BatchQuery<'_>| {
+            prepare(&query.path, query.args, query.format.as_deref(), default)
+        };
+        batch
+            .queries
+            .iter()
+            .map(prepared)
+            .collect::<Result<Vec<_>, _>>()?
     };
     let _slot = http.slot()?;
     let caller = match http.admit(verified).await {
@@ -117,42 +138,73 @@ pub(super) async fn query_batch(
 type BatchAnswer = (JsonFormat, FunctionOutcome, Vec<String>);
 
 impl Http {
-    async fn query_at(&self, ts: Timestamp, call: Call) -> Result<QueryRun, WireError> {
-        let functions = self.functions.clone();
+    /// Runs a query at an older timestamp. `None` when it looked at an identity that was not provisioned by then.
+    async fn query_at(&self, ts: Timestamp, call: Call) -> Result<Option<QueryRun>, WireError> {
+        let (functions, gate) = (self.functions.clone(), self.gate.clone());
         let reading = move |_: &_| {
             let snapshot = functions.database().leases().find(ts)?;
             let snapshot = snapshot.lock();
-            Ok(functions.query_on(&*snapshot, &call, None))
+            let run = functions.query_on(&*snapshot, &call, None);
+            let was_provisioned = match (&run, call.caller.proof(), call.caller.identity()) {
+                (Ok(run), Some(proof), IdentityAccess::Known(Some(identity)))
+                    if run.observed_identity && proof.committed_at() > ts =>
+                {
+                    gate.was_provisioned_on(&*snapshot, identity)
+                }
+                _ => Ok(true),
+            };
+            Ok(run.and_then(|run| Ok(was_provisioned?.then_some(run))))
         };
         let run = self.functions.database().readers().run(reading).await;
-        let run = run.map_err(|error| self.failed(error.into()))?.map_err(|error: LeaseError| respond::lease(&error))?;
-        run.map_err(|error| self.failed(error))
+        let run = run.map_err(|error| respond::system(&error.into()))?.map_err(|error: LeaseError| respond::lease(&error))?;
+        run.map_err(|error| respond::system(&error))
     }
 
     /// Runs queries one after another on one snapshot.
-    async fn query_all(&self, batch: Vec<Prepared>, caller: Caller) -> Result<Vec<BatchAnswer>, WireError> {
+    async fn query_all(
+        &self,
+        batch: Vec<Prepared>,
+        caller: Caller,
+    ) -> Result<Vec<BatchAnswer>, WireError> {
         let functions = self.functions.clone();
         let runs = self.functions.read(move |view| {
             let run = |Prepared { path, args, format }| {
-                let call = Call { path, args, caller: caller.clone(), origin: Origin::Client };
+                let call = Call {
+                    path,
+                    args,
+                    caller: caller.clone(),
+                    origin: Origin::Client,
+                };
                 Ok((format, functions.query_on(view, &call, None)?))
             };
-            batch.into_iter().map(run).collect::<Result<Vec<_>, SystemError>>()
+            batch
+                .into_iter()
+                .map(run)
+                .collect::<Result<Vec<_>, SystemError>>()
         });
         let answer = |(format, run): (JsonFormat, QueryRun)| match run.outcome {
             QueryOutcome::Done(outcome) => Ok((format, outcome, run.log_lines)),
             QueryOutcome::Suspended => Err(suspended()),
         };
-        runs.await.map_err(|error| self.failed(error))?.into_iter().map(answer).collect()
+        runs.await
+            .map_err(|error| respond::system(&error))?
+            .into_iter()
+            .map(answer)
+            .collect()
     }
 
-    fn answer_batch(&self, asked: &Asked, answers: impl IntoIterator<Item = BatchAnswer>) -> Response {
+    fn answer_batch(
+        &self,
+        asked: &Asked,
+        answers: impl IntoIterator<Item = BatchAnswer>,
+    ) -> Response {
         let mut body = String::from(r#"{"results":["#);
         for (position, (format, outcome, log_lines)) in answers.into_iter().enumerate() {
             if position > 0 {
                 body.push(',');
             }
-            self.writing(asked, format).write(&outcome, &log_lines, &mut body);
+            self.writing(asked, format)
+                .write(&outcome, &log_lines, &mut body);
         }
         body.push_str("]}");
         json(StatusCode::OK, body)

@@ -60,7 +60,11 @@ impl Http {
         let mut origins = request.headers().get_all(ORIGIN).iter();
         if !origins.all(|origin| self.options.allows_origin(origin.as_bytes())) {
             let message = "Pages of this origin may not open a socket here.";
-            return Err(WireError::new(StatusCode::FORBIDDEN, "OriginNotAllowed", message));
+            return Err(WireError::new(
+                StatusCode::FORBIDDEN,
+                "OriginNotAllowed",
+                message,
+            ));
         }
         if !self.connections.has_room() {
             return Err(WireError::too_many_connections());
@@ -72,11 +76,20 @@ impl Http {
             // The connection counts as open until the socket ends.
             let _connection = connection;
             match upgrading.await {
-                Ok(upgraded) => connections.serve(TokioIo::new(upgraded), client.features()).await,
+                Ok(upgraded) => {
+                    connections
+                        .serve(TokioIo::new(upgraded), client.features())
+                        .await
+                }
                 Err(error) => tracing::debug!(%error, "a client left during its handshake"),
             }
         };
-        self.tasks.spawn(self.abort.clone().run_until_cancelled_owned(serving).in_current_span());
+        self.tasks.spawn(
+            self.abort
+                .clone()
+                .run_until_cancelled_owned(serving)
+                .in_current_span(),
+        );
         Ok(switching_protocols(&accept))
     }
 }
@@ -87,7 +100,10 @@ fn switching_protocols(accept: &str) -> Response {
     let headers = response.headers_mut();
     headers.insert(UPGRADE, WEBSOCKET);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept).expect("base64 is a header value"));
+    headers.insert(
+        SEC_WEBSOCKET_ACCEPT,
+        HeaderValue::try_from(accept).expect("base64 is a header value"),
+    );
     response
 }
 
@@ -96,22 +112,37 @@ fn accept_key(request: &Request) -> Result<String, WireError> {
     let bad = |message: &str| WireError::bad_request("BadWebSocketRequest", message);
     let headers = request.headers();
     if request.version() != Version::HTTP_11 || !lists(headers, CONNECTION, "upgrade") {
-        return Err(bad("This address speaks WebSocket only: ask with Connection: Upgrade over HTTP/1.1."));
+        return Err(bad(
+            "This address speaks WebSocket only: ask with Connection: Upgrade over HTTP/1.1.",
+        ));
     }
     if !lists(headers, UPGRADE, "websocket") {
-        return Err(bad("This address speaks WebSocket only: ask with Upgrade: websocket."));
+        return Err(bad(
+            "This address speaks WebSocket only: ask with Upgrade: websocket.",
+        ));
     }
     if headers.get(SEC_WEBSOCKET_VERSION) != Some(&VERSION) {
         return Err(bad("The Sec-WebSocket-Version must be 13."));
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
-    let is_key = |key: &&[u8]| BASE64.decode(key).is_ok_and(|bytes| bytes.len() == KEY_BYTES);
-    let key = key.filter(is_key).ok_or_else(|| bad("The Sec-WebSocket-Key must be 16 bytes in base64."))?;
+    let is_key = |key: &&[u8]| {
+        BASE64
+            .decode(key)
+            .is_ok_and(|bytes| bytes.len() == KEY_BYTES)
+    };
+    let key = key
+        .filter(is_key)
+        .ok_or_else(|| bad("The Sec-WebSocket-Key must be 16 bytes in base64."))?;
     Ok(derive_accept_key(key))
 }
 
 /// Whether a header's comma-separated values hold a word, in any case.
 fn lists(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+    let values = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(word))
 }

@@ -14,8 +14,9 @@ use vestibule_schema::value::{Object, Value};
 
 use super::metrics::{GateMetrics, Outcome};
 use crate::auth::{Caller, ProvisioningProof};
-use crate::clock::Clock;
-use crate::functions::{Call, FunctionOutcome, Functions, Origin, SystemError, Thrown};
+use crate::clock::{Clock, timeout};
+use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown};
+use crate::storage::ReadView;
 use crate::subscriptions::LiveQueries;
 
 /// How the gate behaves.
@@ -23,7 +24,7 @@ use crate::subscriptions::LiveQueries;
 pub struct GateOptions {
     /// The provisioning function; `None` for a deployment that said it has none.
     pub function: Option<FunctionPath>,
-    /// How long a run may be retried before it counts as failed.
+    /// How long a run may take, its retries included, before it counts as failed.
     pub deadline: Duration,
 }
 
@@ -101,6 +102,13 @@ impl Gate {
         landing.map(|ts| provisioned(identity, ts))
     }
 
+    /// Whether `identity` was provisioned in an older state already, which nobody can change any more.
+    pub fn was_provisioned_on(&self, view: &dyn ReadView, identity: &Arc<Identity>) -> Result<bool, SystemError> {
+        let Some(function) = &self.options.function else { return Ok(true) };
+        let run = self.functions.mutate_without_writing_on(view, &provisioning_call(identity, function))?;
+        Ok(run.is_some_and(|run| matches!(run.outcome, QueryOutcome::Done(FunctionOutcome::Returned(_)))))
+    }
+
     /// Joins the run under way for this person, or starts one.
     fn board(
         self: &Arc<Self>,
@@ -133,25 +141,22 @@ impl Gate {
 
     /// Runs the provisioning function to an outcome.
     async fn fly(&self, identity: &Arc<Identity>, function: &FunctionPath) -> Landing {
-        let call = Call {
-            path: function.clone(),
-            args: Value::Object(Object::new()),
-            // The one run that sees an identity before its provisioning has committed is the provisioning itself.
-            caller: provisioned(identity, Timestamp::ZERO),
-            origin: Origin::Function,
-        };
-        let started = self.clock.elapsed();
+        let call = provisioning_call(identity, function);
+        let mut reason = "the provisioning function did not end in time".to_string();
+        let landed = timeout(&*self.clock, self.options.deadline, self.try_until_landed(&call, &mut reason)).await;
+        landed.unwrap_or(Err(Unprovisioned::Failed { reason }))
+    }
+
+    /// Runs it until the server's own troubles are over. The last of them is left in `reason`.
+    async fn try_until_landed(&self, call: &Call, reason: &mut String) -> Landing {
         let mut pause = RETRY_FIRST;
         loop {
-            let reason = match self.run_once(&call).await {
+            match self.run_once(call).await {
                 Ok(landing) => return landing,
-                Err(error) => error.to_string(),
-            };
-            if self.clock.elapsed().saturating_sub(started) + pause > self.options.deadline {
-                return Err(Unprovisioned::Failed { reason });
+                Err(error) => *reason = error.to_string(),
             }
             tracing::warn!(reason, "provisioning failed; trying again");
-            tokio::time::sleep(pause).await;
+            self.clock.sleep_until(self.clock.elapsed() + pause).await;
             pause *= 2;
         }
     }
@@ -202,6 +207,16 @@ async fn land(mut landed: watch::Receiver<Option<Landing>>) -> Landing {
     match landed.wait_for(Option::is_some).await {
         Ok(landing) => landing.clone().expect("waited for an outcome"),
         Err(_) => Err(Unprovisioned::Failed { reason: "the provisioning run ended without an outcome".into() }),
+    }
+}
+
+fn provisioning_call(identity: &Arc<Identity>, function: &FunctionPath) -> Call {
+    Call {
+        path: function.clone(),
+        args: Value::Object(Object::new()),
+        // The one run that sees an identity before its provisioning has committed is the provisioning itself.
+        caller: provisioned(identity, Timestamp::ZERO),
+        origin: Origin::Function,
     }
 }
 

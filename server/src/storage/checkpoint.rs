@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::sqlite::Synchronous;
-use super::{Appender, StorageError, sqlite};
+use super::{Appender, FoldProgress, StorageError, sqlite};
 
 /// A page and its header in the write-ahead log, at SQLite's default page size.
 const WAL_PAGE_BYTES: u64 = 4096 + 24;
@@ -58,6 +58,15 @@ impl Appender {
         if moved.log * WAL_PAGE_BYTES >= truncate {
             self.pages_at_checkpoint = self.truncate(wait)?.log;
         }
+        Ok(())
+    }
+
+    /// Folds what is left and moves everything into the database file, so that a copy of that one file is whole. Nothing
+    /// is lost where this fails: the next start does it.
+    pub fn close(mut self) -> Result<(), StorageError> {
+        while !matches!(self.fold()?, FoldProgress::Idle) {}
+        self.shared.head_base.lock().end();
+        self.truncate(self.shared.options.truncate_wait)?;
         Ok(())
     }
 

@@ -1,13 +1,16 @@
 //! One live query: what it is, what it last gave, and who watches it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::{OutcomeJson, QueryId};
 
+use super::idle::IdlePlace;
 use crate::auth::CacheScope;
-use crate::functions::{Call, FunctionOutcome, QueryOutcome, SystemError};
+use crate::database::ReadSet;
+use crate::functions::{Call, FunctionOutcome, QueryOutcome, QueryRun, SystemError};
 use crate::storage::KeyRange;
 
 /// What a query gave, shared by everyone who watches it.
@@ -37,13 +40,31 @@ impl QueryResult {
         self.outcome == other.outcome && self.log_lines == other.log_lines && self.journal == other.journal
     }
 
-    /// Roughly what it takes in memory.
-    pub(super) fn bytes(&self) -> usize {
+    /// Roughly what it takes in memory, the message's fragment included.
+    fn bytes(&self) -> usize {
         let value = match &self.outcome {
             QueryOutcome::Done(FunctionOutcome::Returned(value)) => value.size(),
-            _ => 0,
+            QueryOutcome::Done(FunctionOutcome::Threw(_)) | QueryOutcome::Suspended => 0,
         };
-        256 + 2 * value + self.log_lines.iter().map(String::len).sum::<usize>()
+        2 * value + self.log_lines.iter().map(String::len).sum::<usize>()
+    }
+}
+
+/// What one execution gave, with all that decides how long it holds.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub result: Arc<QueryResult>,
+    pub reads: ReadSet,
+    pub observed_identity: bool,
+    /// The commit it saw.
+    pub ts: Timestamp,
+}
+
+impl From<QueryRun> for Answer {
+    fn from(run: QueryRun) -> Answer {
+        let QueryRun { outcome, log_lines, reads, observed_identity, journal, ts } = run;
+        let result = QueryResult { outcome, log_lines, journal: journal.map(Arc::from), json: OnceLock::new() };
+        Answer { result: Arc::new(result), reads, observed_identity, ts }
     }
 }
 
@@ -74,6 +95,8 @@ pub(super) struct EntryKey {
     pub args: Arc<str>,
     pub journal: Option<Arc<str>>,
     pub scope: Scope,
+    /// Internal functions exist for whoever asks: what they answer is not for those for whom they do not.
+    pub sees_internal: bool,
 }
 
 /// A result with the commits between which it holds.
@@ -86,6 +109,13 @@ pub(super) struct Version {
     pub until: Option<Timestamp>,
 }
 
+impl Version {
+    /// Whether no commit is known to have overtaken it.
+    pub fn is_newest(&self) -> bool {
+        self.until.is_none()
+    }
+}
+
 /// A live query.
 pub(super) struct Entry {
     pub key: EntryKey,
@@ -95,10 +125,17 @@ pub(super) struct Entry {
     pub ranges: Vec<KeyRange>,
     /// Executions under way.
     pub running: usize,
-    pub watchers: Vec<(u64, QueryId)>,
-    /// When it was last used while nobody watches it.
-    pub idle_since: Option<u64>,
+    /// Executions that gave an answer.
+    pub answers: u64,
+    pub watchers: BTreeSet<(u64, QueryId)>,
+    /// Its place among the entries that nobody watches.
+    pub idle: Option<IdlePlace>,
 }
+
+/// What an entry takes beside its result: its key, its call, its place in the maps.
+const ENTRY_BYTES: usize = 1 << 10;
+/// What one of its ranges takes, the interval index included.
+const RANGE_BYTES: usize = 128;
 
 impl Entry {
     pub fn new(key: EntryKey, call: Arc<Call>) -> Entry {
@@ -108,27 +145,40 @@ impl Entry {
             version: None,
             ranges: Vec::new(),
             running: 0,
-            watchers: Vec::new(),
-            idle_since: None,
+            answers: 0,
+            watchers: BTreeSet::new(),
+            idle: None,
         }
+    }
+
+    /// What its last execution gave, unless that failed for the server's reasons.
+    pub fn result(&self) -> Option<&Arc<QueryResult>> {
+        self.version.as_ref().and_then(|version| version.result.as_ref().ok())
     }
 
     /// The journal its next execution is given.
     pub fn journal(&self) -> Option<String> {
-        let result = self.version.as_ref().and_then(|version| version.result.as_ref().ok());
-        match result {
-            Some(result) => result.journal.as_deref().map(str::to_string),
-            None => self.key.journal.as_deref().map(str::to_string),
-        }
+        let journal = self.result().map_or(&self.key.journal, |result| &result.journal);
+        journal.as_deref().map(str::to_string)
     }
 
     /// Whether it has an answer that no commit has overtaken.
     pub fn is_fresh(&self) -> bool {
-        self.version.as_ref().is_some_and(|version| version.until.is_none() && version.result.is_ok())
+        self.version.as_ref().is_some_and(|version| version.is_newest() && version.result.is_ok())
+    }
+
+    /// Whether a commit has overtaken its answer.
+    pub fn is_stale(&self) -> bool {
+        self.version.as_ref().is_some_and(|version| !version.is_newest())
     }
 
     pub fn is_suspended(&self) -> bool {
-        let result = self.version.as_ref().and_then(|version| version.result.as_ref().ok());
-        result.is_some_and(|result| result.outcome == QueryOutcome::Suspended)
+        self.result().is_some_and(|result| result.outcome == QueryOutcome::Suspended)
+    }
+
+    /// Roughly what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let result = self.result().map_or(0, |result| result.bytes());
+        ENTRY_BYTES + self.ranges.len() * RANGE_BYTES + result
     }
 }

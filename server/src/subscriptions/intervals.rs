@@ -52,6 +52,13 @@ impl End {
     }
 }
 
+impl Node {
+    fn is_before(&self, range: &KeyRange, owner: u64) -> bool {
+        let by_start = self.start.cmp(&range.start).then(self.owner.cmp(&owner));
+        by_start.then_with(|| self.end.cmp(&End::of(range))).is_lt()
+    }
+}
+
 impl Default for IntervalIndex {
     fn default() -> Self {
         IntervalIndex {
@@ -78,7 +85,7 @@ impl IntervalIndex {
         let priority = self.next_priority();
         let node = Node { start: range.start.clone(), reach: end.clone(), end, owner, priority, left: None, right: None };
         let node = self.store(node);
-        let (before, behind) = self.split(self.root, &range.start, owner);
+        let (before, behind) = self.split(self.root, range, owner);
         let left = self.join(before, Some(node));
         self.root = self.join(left, behind);
     }
@@ -92,7 +99,7 @@ impl IntervalIndex {
             self.remove_point(&range.start, owner);
             return;
         }
-        let (before, rest) = self.split(self.root, &range.start, owner);
+        let (before, rest) = self.split(self.root, range, owner);
         let (removed, behind) = self.split_first(rest);
         debug_assert!(removed.is_some_and(|node| self.nodes[node as usize].owner == owner));
         if let Some(node) = removed {
@@ -159,17 +166,17 @@ impl IntervalIndex {
         }
     }
 
-    /// Splits into the nodes before (start, owner) and the rest.
-    fn split(&mut self, link: Link, start: &Bytes, owner: u64) -> (Link, Link) {
+    /// Splits into the nodes before (range, owner) and the rest.
+    fn split(&mut self, link: Link, range: &KeyRange, owner: u64) -> (Link, Link) {
         let Some(at) = link else { return (None, None) };
         let node = &self.nodes[at as usize];
-        if (&node.start, node.owner) < (start, owner) {
-            let (before, behind) = self.split(node.right, start, owner);
+        if node.is_before(range, owner) {
+            let (before, behind) = self.split(node.right, range, owner);
             self.nodes[at as usize].right = before;
             self.update(at);
             (link, behind)
         } else {
-            let (before, behind) = self.split(node.left, start, owner);
+            let (before, behind) = self.split(node.left, range, owner);
             self.nodes[at as usize].left = behind;
             self.update(at);
             (before, link)
@@ -236,6 +243,22 @@ mod tests {
             };
             KeyRange { start, end }
         })
+    }
+
+    #[test]
+    fn ranges_of_one_owner_with_one_start_are_told_apart_by_their_end() {
+        let start = Bytes::from_static(b"a");
+        let short = KeyRange { start: start.clone(), end: Some(Bytes::from_static(b"b")) };
+        let open = KeyRange { start, end: None };
+        for (kept, removed, reaches_c) in [(&short, &open, 0), (&open, &short, 1)] {
+            let mut index = IntervalIndex::default();
+            index.insert(&open, 7);
+            index.insert(&short, 7);
+            index.remove(removed, 7);
+            let mut found = 0;
+            index.stab(b"c", &mut |_| found += 1);
+            assert_eq!((index.len(), found), (1, reaches_c), "{kept:?}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 //! Live queries: each distinct query runs once for all who watch it, and again only when a commit changed what it read.
 
+mod assembly;
 mod entry;
+mod idle;
 mod intervals;
 mod state;
 mod subscriber;
@@ -16,11 +18,12 @@ use vestibule_schema::timestamp::Timestamp;
 pub use entry::QueryResult;
 pub use subscriber::{Moment, QuerySpec, Subscriber};
 
-use crate::functions::{Call, Functions, QueryRun, SystemError};
-use entry::{EntryKey, Execution, Scope};
+use crate::functions::{Call, FunctionOutcome, Functions, Origin, SystemError};
+use crate::storage::ReadView;
+use entry::{Answer, EntryKey, Execution, Scope};
 use state::{State, ToRun};
 
-/// Distinct live queries of a deployment.
+/// Distinct queries of a deployment that are watched at once.
 pub const LIVE_QUERIES_MAX: usize = 100_000;
 
 /// All live queries of a deployment, and the cache of their results.
@@ -32,8 +35,10 @@ pub struct LiveQueries {
 /// How many there are of what, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Census {
-    /// Distinct live queries, cached ones among them.
+    /// Distinct queries that someone watches.
     pub live_queries: usize,
+    /// Results kept though nobody watches them.
+    pub idle: usize,
     /// Key ranges they read.
     pub ranges: usize,
     /// Connections.
@@ -70,7 +75,12 @@ impl LiveQueries {
     /// How many there are of what.
     pub fn census(&self) -> Census {
         let state = self.state.lock();
-        Census { live_queries: state.live_queries(), ranges: state.ranges(), subscribers: state.subscribers.len() }
+        Census {
+            live_queries: state.live_queries(),
+            idle: state.idle.len(),
+            ranges: state.ranges(),
+            subscribers: state.subscribers.len(),
+        }
     }
 
     /// Answers a query once, from the cache when it holds an answer that no commit has overtaken. The answer sees
@@ -78,10 +88,10 @@ impl LiveQueries {
     pub async fn query(&self, call: Call) -> Result<(Arc<QueryResult>, Timestamp), SystemError> {
         let key = self.key(Execution::Query, &call);
         if let Some(answer) = self.cached(&key) {
-            return answer;
+            return Ok(answer);
         }
         let run = self.functions.query(call.clone(), None).await?;
-        Ok(self.keep(key, call, run))
+        Ok(self.keep(key, &call, run.into()))
     }
 
     /// Runs a mutation that is expected to write nothing. `None` when it would have to write. The answer of one that
@@ -92,51 +102,59 @@ impl LiveQueries {
     ) -> Result<Option<(Arc<QueryResult>, Timestamp)>, SystemError> {
         let key = self.key(Execution::MutationWithoutWriting, &call);
         if let Some(answer) = self.cached(&key) {
-            return answer.map(Some);
+            return Ok(Some(answer));
         }
         let run = self.functions.mutate_without_writing(call.clone()).await?;
-        Ok(run.map(|run| self.keep(key, call, run)))
+        Ok(run.map(|run| self.keep(key, &call, run.into())))
     }
 
     fn key(&self, execution: Execution, call: &Call) -> EntryKey {
         let mut args = String::new();
         call.args.write_json(&mut args);
         let scope = self.state.lock().scope(execution, &call.path, &call.caller);
-        EntryKey { execution, path: call.path.clone(), args: args.into(), journal: None, scope }
+        let sees_internal = call.origin == Origin::Function || call.caller.may_call_internal();
+        EntryKey { execution, path: call.path.clone(), args: args.into(), journal: None, scope, sees_internal }
     }
 
-    fn cached(&self, key: &EntryKey) -> Option<Result<(Arc<QueryResult>, Timestamp), SystemError>> {
+    fn cached(&self, key: &EntryKey) -> Option<(Arc<QueryResult>, Timestamp)> {
         let durable = self.functions.database().durable_ts();
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         // Commits are announced before they are followed: until then the cache may be behind.
         if state.ts < durable {
             return None;
         }
-        let ts = state.ts;
-        let answer = state.answer(key)?;
-        let is_suspended = answer.as_ref().is_ok_and(|result| result.done().is_none());
-        (!is_suspended).then(|| answer.map(|result| (result, ts)))
+        let answer = state.answer(key).filter(|answer| answer.done().is_some())?;
+        Some((answer, state.ts))
     }
 
-    fn keep(&self, mut key: EntryKey, call: Call, run: QueryRun) -> (Arc<QueryResult>, Timestamp) {
-        let ts = run.ts;
-        let result = Arc::new(QueryResult {
-            outcome: run.outcome.clone(),
-            log_lines: run.log_lines.clone(),
-            journal: run.journal.clone().map(Arc::from),
-            json: Default::default(),
-        });
-        key.scope = match (run.observed_identity, call.caller.cache_scope()) {
+    fn keep(&self, mut key: EntryKey, call: &Call, answer: Answer) -> (Arc<QueryResult>, Timestamp) {
+        let kept = (answer.result.clone(), answer.ts);
+        key.scope = match (answer.observed_identity, call.caller.cache_scope()) {
             (false, _) => Scope::Shared,
             (true, Some(scope)) => Scope::Of(scope),
-            (true, None) => return (result, ts),
+            (true, None) => return kept,
         };
         // Errors are computed anew each time; so are pages, whose border belongs to one watcher.
-        let is_returned = matches!(result.done(), Some(crate::functions::FunctionOutcome::Returned(_)));
-        if is_returned && result.journal.is_none() {
-            self.state.lock().keep(key, &call, run, self.functions.database().write_log());
+        let is_returned = matches!(kept.0.done(), Some(FunctionOutcome::Returned(_)));
+        if is_returned && kept.0.journal.is_none() {
+            self.state.lock().keep(key, call, answer, self.functions.database().write_log());
         }
-        (result, ts)
+        kept
+    }
+
+    /// Drops every result that nobody watches.
+    #[cfg(test)]
+    pub(crate) fn forget_idle(&self) {
+        self.state.lock().drop_idle();
+    }
+
+    /// Waits until what was handed to the readers before has run.
+    #[cfg(test)]
+    pub(crate) async fn settle(&self) {
+        while self.state.lock().is_running() {
+            // Every reader takes this up only behind what was queued before.
+            self.functions.read(|_| Ok(())).await.expect("the readers run");
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -150,20 +168,25 @@ impl LiveQueries {
             let newest = news.as_ref().and_then(|news| news.last()).map_or(newest, |last| last.ts.max(newest));
             state.follow(news, newest)
         };
+        self.run_each(to_run);
+    }
+
+    /// Runs entries, each on the newest snapshot when its turn comes.
+    fn run_each(self: &Arc<Self>, to_run: ToRun) {
         for id in to_run {
-            self.run_together(vec![id]);
+            self.run_together(vec![id], None);
         }
     }
 
-    /// Runs entries one after another on one snapshot.
-    fn run_together(self: &Arc<Self>, to_run: ToRun) {
+    /// Runs entries one after another on one snapshot, perhaps on behalf of a subscriber that waits for all of them.
+    fn run_together(self: &Arc<Self>, to_run: ToRun, gathers: Option<u64>) {
         if to_run.is_empty() {
             return;
         }
         let live = self.clone();
         let ids = to_run.clone();
         let submitted = self.functions.database().readers().submit(move |store| match store.snapshot() {
-            Ok(snapshot) => live.run_all(ids, &snapshot),
+            Ok(snapshot) => live.run_all(ids, &snapshot, gathers),
             Err(error) => live.fail_all(&ids, &SystemError::Storage(Arc::new(error))),
         });
         if let Err(error) = submitted {
@@ -171,14 +194,17 @@ impl LiveQueries {
         }
     }
 
-    fn run_all(self: &Arc<Self>, ids: ToRun, snapshot: &dyn crate::storage::ReadView) {
-        let mut runs = Vec::with_capacity(ids.len());
+    fn run_all(self: &Arc<Self>, ids: ToRun, snapshot: &dyn ReadView, gathers: Option<u64>) {
+        let mut answers = Vec::with_capacity(ids.len());
         for id in ids {
             let Some((call, journal)) = self.entry_call(id) else { continue };
-            runs.push((id, self.functions.query_on(snapshot, &call, journal)));
+            answers.push((id, self.functions.query_on(snapshot, &call, journal).map(Answer::from)));
         }
-        for (id, run) in runs {
-            self.complete(id, run);
+        if let Some(subscriber) = gathers {
+            self.state.lock().gathered(subscriber, &answers);
+        }
+        for (id, answer) in answers {
+            self.complete(id, answer);
         }
     }
 
@@ -194,10 +220,8 @@ impl LiveQueries {
         }
     }
 
-    fn complete(self: &Arc<Self>, id: u64, run: Result<QueryRun, SystemError>) {
-        let to_run = self.state.lock().complete(id, run, self.functions.database().write_log());
-        for id in to_run {
-            self.run_together(vec![id]);
-        }
+    fn complete(self: &Arc<Self>, id: u64, answer: Result<Answer, SystemError>) {
+        let to_run = self.state.lock().complete(id, answer, self.functions.database().write_log());
+        self.run_each(to_run);
     }
 }

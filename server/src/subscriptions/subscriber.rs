@@ -10,8 +10,9 @@ use vestibule_schema::value::Value;
 use vestibule_schema::wire::QueryId;
 
 use super::LiveQueries;
+use super::assembly::{SubscriberState, Watch};
 use super::entry::QueryResult;
-use super::state::{SubscriberState, ToRun};
+use super::state::{State, ToRun};
 use crate::auth::Caller;
 use crate::functions::{Call, Origin, SystemError};
 
@@ -42,13 +43,6 @@ impl QuerySpec {
     }
 }
 
-pub(super) struct Watch {
-    pub spec: QuerySpec,
-    pub entry: Option<u64>,
-    /// What the client has.
-    pub sent: Option<Arc<QueryResult>>,
-}
-
 /// The answers of a subscriber's queries at one timestamp.
 #[derive(Debug)]
 pub enum Moment {
@@ -73,9 +67,7 @@ impl Subscriber {
         let id = {
             let mut state = live.state.lock();
             let id = state.next_id();
-            let subscriber =
-                SubscriberState { caller, watches: BTreeMap::new(), wake, waits_for: None, misses: 0 };
-            state.subscribers.insert(id, subscriber);
+            state.subscribers.insert(id, SubscriberState::new(caller, wake));
             id
         };
         Subscriber { live, id, ids: BTreeSet::new() }
@@ -102,12 +94,12 @@ impl Subscriber {
     }
 
     /// Adds queries. Those that have to run are run on one snapshot, so that their answers share a timestamp.
-    pub fn add(&mut self, queries: Vec<(QueryId, QuerySpec)>) {
-        self.ids.extend(queries.iter().map(|(query, _)| *query));
+    pub fn add(&mut self, queries: BTreeMap<QueryId, QuerySpec>) {
+        self.ids.extend(queries.keys());
         self.change(|state, id, to_run| {
             for (query, spec) in queries {
                 if let Some(subscriber) = state.subscribers.get_mut(&id) {
-                    subscriber.watches.insert(query, Watch { spec, entry: None, sent: None });
+                    subscriber.watches.insert(query, Watch::new(spec));
                 }
                 state.resolve(id, query, to_run);
             }
@@ -138,17 +130,18 @@ impl Subscriber {
         });
     }
 
-    /// The answers at the newest moment, not before `at_least`, at which all are known.
-    pub fn assemble(&mut self, at_least: Timestamp) -> Moment {
-        let mut moment = Moment::NotYet;
-        self.change(|state, id, to_run| moment = state.assemble(id, at_least, to_run));
+    /// The answers at the newest moment at which all are known. It is not before `wanted`; where the answers keep being
+    /// overtaken before they can be told, it may be earlier, but not before `required`.
+    pub fn assemble(&mut self, wanted: Timestamp, required: Timestamp) -> Moment {
+        let (moment, to_gather) = self.live.state.lock().assemble(self.id, wanted, required);
+        self.live.run_together(to_gather, Some(self.id));
         moment
     }
 
-    fn change(&mut self, change: impl FnOnce(&mut super::state::State, u64, &mut ToRun)) {
+    fn change(&mut self, change: impl FnOnce(&mut State, u64, &mut ToRun)) {
         let mut to_run = ToRun::new();
         change(&mut self.live.state.lock(), self.id, &mut to_run);
-        self.live.run_together(to_run);
+        self.live.run_together(to_run, None);
     }
 }
 

@@ -37,13 +37,15 @@ pub(super) struct Connection<S> {
     heard_at: Duration,
     probed_at: Duration,
     pub sent_at: Duration,
-    draining_since: Option<Duration>,
+    is_draining: bool,
 }
 
 /// Why a connection ends.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The client has gone.
+    /// The client has gone: it closed, or its connection ended.
+    Left,
+    /// It takes nothing more, or gives no sign of life.
     Gone,
     /// The server closes it.
     Close(Close),
@@ -77,8 +79,10 @@ where
     metrics.connections.inc();
     let _counted = Counted(&metrics);
     let wake = Arc::new(Notify::new());
-    let socket = Socket::new(io, rooms.options.frame_bytes_max, rooms.options.stall_max).await;
+    let socket = Socket::new(io, &rooms.options, rooms.inbound.clone(), rooms.clock.clone()).await;
     let now = rooms.clock.elapsed();
+    let drain_max = rooms.options.drain_max;
+    let (clock, shutdown) = (rooms.clock.clone(), rooms.shutdown.clone());
     let mut connection = Connection {
         socket,
         features,
@@ -95,11 +99,19 @@ where
         heard_at: now,
         probed_at: now,
         sent_at: now,
-        draining_since: None,
+        is_draining: false,
         rooms,
     };
     tracing::debug!("opened");
-    let Err(end) = connection.live(&wake).await;
+    // A client that takes nothing does not keep a draining server from ending.
+    let drained = async {
+        shutdown.cancelled().await;
+        clock.sleep_until(clock.elapsed().saturating_add(drain_max)).await;
+    };
+    let end = tokio::select! {
+        end = connection.live(&wake) => end,
+        () = drained => Close::going_away().into(),
+    };
     connection.end(end).await;
 }
 
@@ -119,82 +131,81 @@ enum Happened {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn live(&mut self, wake: &Notify) -> Result<std::convert::Infallible, End> {
+    async fn live(&mut self, wake: &Notify) -> End {
         loop {
-            self.send_what_is_due().await?;
-            self.check_silence().await?;
-            self.check_drained()?;
-            match self.wait(wake).await {
-                Happened::Received(incoming) => self.receive(incoming).await?,
-                Happened::Admitted(admitted) => self.admitted(admitted).await?,
-                Happened::Woken => {}
-                Happened::Draining => self.draining_since = Some(self.rooms.clock.elapsed()),
+            if let Err(end) = self.step(wake).await {
+                return end;
+            }
+        }
+    }
+
+    async fn step(&mut self, wake: &Notify) -> Result<(), End> {
+        self.send_what_is_due().await?;
+        self.check_silence().await?;
+        self.check_drained()?;
+        match self.wait(wake).await {
+            Happened::Received(incoming) => self.receive(incoming).await,
+            Happened::Admitted(admitted) => self.admitted(admitted).await,
+            Happened::Woken => Ok(()),
+            Happened::Draining => {
+                self.is_draining = true;
+                Ok(())
             }
         }
     }
 
     /// Waits for the next thing to happen, at most until something is due by the clock.
     async fn wait(&mut self, wake: &Notify) -> Happened {
-        let due_in = self.next_due().saturating_sub(self.rooms.clock.elapsed());
-        let is_draining = self.draining_since.is_some();
+        let due = self.rooms.clock.sleep_until(self.next_due());
+        let is_draining = self.is_draining;
         let shutdown = self.rooms.shutdown.clone();
         tokio::select! {
             admitted = self.gatekeeper.admission() => Happened::Admitted(admitted),
             () = wake.notified() => Happened::Woken,
             incoming = self.socket.receive(), if !is_draining => Happened::Received(incoming),
             () = shutdown.cancelled(), if !is_draining => Happened::Draining,
-            () = tokio::time::sleep(due_in) => Happened::Woken,
+            () = due => Happened::Woken,
         }
     }
 
     /// Handles a message and those that have come right behind it.
     async fn receive(&mut self, first: Incoming) -> Result<(), End> {
-        let mut next = Some(first);
-        for _ in 0..MESSAGES_IN_A_ROW_MAX {
-            let Some(incoming) = next else { break };
+        let mut incoming = first;
+        for handled in 1.. {
             self.heard_at = self.rooms.clock.elapsed();
             match incoming {
                 Incoming::Text(text) => self.handle(&text).await?,
                 Incoming::Alive => {}
-                Incoming::Gone => return Err(End::Gone),
+                Incoming::Left => return Err(End::Left),
                 Incoming::Broken(close) => {
                     self.rooms.metrics.protocol_errors.inc();
                     return Err(close.into());
                 }
             }
-            next = self.socket.receive_now();
-        }
-        if let Some(incoming) = next {
-            self.heard_at = self.rooms.clock.elapsed();
-            if let Incoming::Text(text) = incoming {
-                return self.handle(&text).await;
+            if handled == MESSAGES_IN_A_ROW_MAX {
+                break;
             }
-            return match incoming {
-                Incoming::Gone => Err(End::Gone),
-                Incoming::Broken(close) => Err(close.into()),
-                Incoming::Alive | Incoming::Text(_) => Ok(()),
-            };
+            let Some(next) = self.socket.receive_now() else { break };
+            incoming = next;
         }
         Ok(())
     }
 
+    /// When something is due by the clock, though nothing happens.
     fn next_due(&self) -> Duration {
         let options = &self.rooms.options;
-        let draining = self.draining_since.map(|since| since + options.drain_max);
-        let probe = self.heard_at.max(self.probed_at) + options.probe_after;
-        [Some(self.sent_at + options.ping_after), Some(probe), self.held_back_until(), draining]
-            .into_iter()
-            .flatten()
-            .min()
-            .expect("a ping is always due")
+        let ping = self.sent_at.saturating_add(options.ping_after);
+        let probe = self.heard_at.max(self.probed_at).saturating_add(options.probe_after);
+        let lost = self.heard_at.saturating_add(options.silence_max);
+        let due = ping.min(probe).min(lost);
+        self.held_back_until().map_or(due, |until| due.min(until))
     }
 
     /// Asks a silent client for a sign of life; drops one that gives none.
     async fn check_silence(&mut self) -> Result<(), End> {
         let now = self.rooms.clock.elapsed();
         let silent_for = now.saturating_sub(self.heard_at);
-        if silent_for > self.rooms.options.silence_max {
-            tracing::debug!("the client has gone silent");
+        if silent_for >= self.rooms.options.silence_max {
             return Err(End::Gone);
         }
         if now >= self.heard_at.max(self.probed_at) + self.rooms.options.probe_after {
@@ -205,11 +216,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// A draining connection closes once its mutations have their outcome, or when that takes too long.
+    /// A draining connection closes once its calls have their outcome.
     fn check_drained(&self) -> Result<(), End> {
-        let Some(since) = self.draining_since else { return Ok(()) };
-        let is_over = self.rooms.clock.elapsed() >= since + self.rooms.options.drain_max;
-        match self.mutations_pending == 0 || is_over {
+        match self.is_draining && self.mutations_pending == 0 && self.actions_pending == 0 {
             true => Err(Close::going_away().into()),
             false => Ok(()),
         }
@@ -217,8 +226,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn end(mut self, end: End) {
         let close = match end {
-            End::Gone => {
+            End::Left => {
                 tracing::debug!("closed by the client");
+                drop(self.subscriber);
+                return self.socket.part().await;
+            }
+            End::Gone => {
+                tracing::debug!("lost the client");
                 return;
             }
             End::Close(close) => close,

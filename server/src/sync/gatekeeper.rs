@@ -11,6 +11,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential};
 
+use super::budget::Share;
 use super::connection::{Connection, End};
 use super::respond::{gate_queue_full, not_provisioned, refusal_text};
 use super::socket::Close;
@@ -39,7 +40,8 @@ pub(super) struct Gatekeeper {
     admission: Option<Pin<Box<dyn Future<Output = Admitted> + Send>>>,
     /// When the Authenticate came that is waited for.
     waiting_since: Option<Duration>,
-    held: VecDeque<Held>,
+    /// Each with its share of what all connections may hold.
+    held: VecDeque<(Held, Share)>,
     held_bytes: usize,
     /// Authenticates accepted.
     received: u32,
@@ -96,12 +98,12 @@ impl Gatekeeper {
         effects
     }
 
-    fn hold(&mut self, held: Held) {
+    fn hold(&mut self, held: Held, share: Share) {
         self.held_bytes += held.bytes;
-        self.held.push_back(held);
+        self.held.push_back((held, share));
     }
 
-    fn release(&mut self) -> VecDeque<Held> {
+    fn release(&mut self) -> VecDeque<(Held, Share)> {
         self.held_bytes = 0;
         std::mem::take(&mut self.held)
     }
@@ -226,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn open(&mut self, at: Timestamp) -> Result<(), End> {
         let caller = self.gatekeeper.caller.clone();
         self.switch(caller, at);
-        for held in self.gatekeeper.release() {
+        for (held, _) in self.gatekeeper.release() {
             self.start(held).await?;
         }
         Ok(())
@@ -244,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn reject_held(&mut self, reason: &str, data: Option<Value>) -> Result<(), End> {
         let thrown = not_provisioned(reason, data);
-        for held in self.gatekeeper.release() {
+        for (held, _) in self.gatekeeper.release() {
             let (is_mutation, request) = (held.is_mutation, held.call.request_id);
             self.reject_call(is_mutation, request, &thrown).await?;
         }
@@ -258,12 +260,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.start(held).await;
         }
         let options = &self.rooms.options;
-        let is_full = self.gatekeeper.held.len() >= options.held_calls_max
-            || self.gatekeeper.held_bytes + held.bytes > options.held_bytes_max;
-        if is_full {
-            return self.reject_call(held.is_mutation, held.call.request_id, &gate_queue_full()).await;
+        let has_room = self.gatekeeper.held.len() < options.held_calls_max
+            && self.gatekeeper.held_bytes + held.bytes <= options.held_bytes_max;
+        match has_room.then(|| self.rooms.held.take(held.bytes)).flatten() {
+            Some(share) => self.gatekeeper.hold(held, share),
+            None => self.reject_call(held.is_mutation, held.call.request_id, &gate_queue_full()).await?,
         }
-        self.gatekeeper.hold(held);
         Ok(())
     }
 

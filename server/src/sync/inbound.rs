@@ -1,7 +1,11 @@
 //! What clients ask for, one message at a time.
 
+use std::collections::BTreeMap;
+
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Instrument;
 use vestibule_schema::path::FunctionPath;
+use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
     AddQuery, Args, Call, ClientMessage, Connect, ModifyQuerySet, PathText, QueryId, QuerySetModification, RequestId,
@@ -45,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Close::internal().into());
         }
         self.session = Some(connect.session_id);
+        self.told.floor = self.told.floor.max(connect.max_observed_timestamp.unwrap_or(Timestamp::ZERO));
         let now_ms = i64::try_from(self.rooms.clock.now().0 / 1_000_000).unwrap_or(i64::MAX);
         self.clock_skew = connect.client_ts.map(|client| client.saturating_sub(now_ms));
         Ok(())
@@ -60,26 +65,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.told.query_set = new_version;
         self.first_query_set_by = None;
-        let mut added = Vec::new();
+        let mut added = BTreeMap::new();
         for modification in modifications {
             match modification {
                 QuerySetModification::Add(add) => self.add_query(add, &mut added)?,
                 QuerySetModification::Remove { query_id } => self.remove_query(query_id, &mut added),
             }
         }
+        if !added.is_empty() {
+            // What is asked for now is answered with everything that anybody has been told of by now.
+            self.told.floor = self.told.floor.max(self.rooms.functions.database().durable_ts());
+        }
         self.subscriber.add(added);
         Ok(())
     }
 
-    fn add_query(&mut self, add: AddQuery, added: &mut Vec<(QueryId, QuerySpec)>) -> Result<(), End> {
+    fn add_query(&mut self, add: AddQuery, added: &mut BTreeMap<QueryId, QuerySpec>) -> Result<(), End> {
         let query_id = add.query_id;
         let is_known = self.subscriber.contains(query_id)
-            || self.told.impossible_ids.contains(&query_id)
-            || added.iter().any(|(other, _)| *other == query_id);
+            || self.told.impossible.contains_key(&query_id)
+            || added.contains_key(&query_id);
         if is_known {
-            return Err(End::Fatal(format!("The query id {} is already in the query set.", query_id.0)));
+            return Err(End::Fatal(format!("The query id {query_id} is already in the query set.")));
         }
-        self.told.removed.retain(|removed| *removed != query_id);
+        self.told.removed.remove(&query_id);
         let has_room = self.subscriber.len() + added.len() < self.rooms.options.subscriptions_max
             && self.subscriber.has_room();
         let spec = match (has_room, target(&add.path, &add.args, add.component_path.as_deref())) {
@@ -89,23 +98,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match spec {
             Ok((path, args)) => {
                 let journal = add.journal.and_then(|journal| journal.0);
-                added.push((query_id, QuerySpec::new(path, args, journal)));
+                added.insert(query_id, QuerySpec::new(path, args, journal));
             }
             Err(reason) => {
                 let outcome = self.respond.impossible_query(&reason, &self.rooms.request_id());
-                self.told.impossible_ids.insert(query_id);
                 self.told.impossible.insert(query_id, outcome);
             }
         }
         Ok(())
     }
 
-    fn remove_query(&mut self, query_id: QueryId, added: &mut Vec<(QueryId, QuerySpec)>) {
-        added.retain(|(other, _)| *other != query_id);
+    fn remove_query(&mut self, query_id: QueryId, added: &mut BTreeMap<QueryId, QuerySpec>) {
+        added.remove(&query_id);
         self.told.impossible.remove(&query_id);
-        self.told.impossible_ids.remove(&query_id);
         self.subscriber.remove(query_id);
-        self.told.removed.push(query_id);
+        self.told.removed.insert(query_id);
     }
 
     async fn call(&mut self, call: Call, is_mutation: bool, bytes: usize) -> Result<(), End> {
@@ -155,10 +162,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn start_action(&mut self, request_id: RequestId, call: functions::Call) {
         self.actions_pending += 1;
         let (functions, mailbox) = (self.rooms.functions.clone(), self.mailbox.clone());
-        self.rooms.tasks.spawn(async move {
+        let abort = self.rooms.abort.clone();
+        let acting = async move {
             let run = functions.act(call).await;
             mailbox.deliver(Completion::Action(request_id, run));
-        });
+        };
+        self.rooms.tasks.spawn(abort.run_until_cancelled_owned(acting).in_current_span());
     }
 
     /// Answers a call that is not run.

@@ -4,6 +4,7 @@
 //! timestamp), and sends a Transition whenever all its queries are answered at one timestamp. Work that needs an
 //! identity waits behind the gate until the identity is provisioned.
 
+mod budget;
 mod connection;
 mod gatekeeper;
 mod inbound;
@@ -29,8 +30,10 @@ use tracing::Instrument;
 pub use metrics::SyncMetrics;
 pub use options::SyncOptions;
 
+use budget::Budget;
+
 use crate::auth::Authenticator;
-use crate::clock::Clock;
+use crate::clock::{Clock, timeout};
 use crate::functions::Functions;
 use crate::provisioning::Gate;
 use crate::subscriptions::LiveQueries;
@@ -50,9 +53,15 @@ pub struct Connections {
     authenticator: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     options: SyncOptions,
+    /// What half-received messages may take.
+    inbound: Arc<Budget>,
+    /// What calls behind closed gates may take.
+    held: Arc<Budget>,
     metrics: Arc<SyncMetrics>,
     request_ids: Mutex<Box<dyn RngCore + Send>>,
     shutdown: CancellationToken,
+    /// Ends the actions that have not ended by themselves.
+    abort: CancellationToken,
     /// Connections and actions under way.
     tasks: TaskTracker,
 }
@@ -79,10 +88,13 @@ impl Connections {
             gate,
             authenticator,
             clock,
+            inbound: Budget::new(options.inbound_bytes_total_max),
+            held: Budget::new(options.held_bytes_total_max),
             options,
             metrics,
             request_ids: Mutex::new(rng),
             shutdown: CancellationToken::new(),
+            abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
     }
@@ -103,11 +115,15 @@ impl Connections {
         served.await;
     }
 
-    /// Asks every connection to finish what it was given, then to close, and waits until all have.
+    /// Asks every connection to finish what it was given, then to close, and waits until all have. Actions that go on
+    /// for longer than [`SyncOptions::drain_max`] are cut off.
     pub async fn drain(&self) {
         self.shutdown.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if timeout(&*self.clock, self.options.drain_max, self.tasks.wait()).await.is_none() {
+            self.abort.cancel();
+            self.tasks.wait().await;
+        }
     }
 
     /// An id for the text of one error: 16 hexadecimal digits.

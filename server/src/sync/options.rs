@@ -23,6 +23,10 @@ pub struct SyncOptions {
     pub held_calls_max: usize,
     /// Bytes of the messages that wait behind a closed gate.
     pub held_bytes_max: usize,
+    /// The same of all connections together.
+    pub held_bytes_total_max: usize,
+    /// Bytes of half-received messages of all connections together.
+    pub inbound_bytes_total_max: usize,
     /// How long nothing partial is sent while an identity is being provisioned, so that an ordinary login is
     /// answered whole.
     pub gate_grace: Duration,
@@ -54,6 +58,8 @@ impl Default for SyncOptions {
             actions_pending_max: 1_000,
             held_calls_max: 1_000,
             held_bytes_max: 4 << 20,
+            held_bytes_total_max: 256 << 20,
+            inbound_bytes_total_max: 256 << 20,
             gate_grace: Duration::from_millis(250),
             first_query_set_grace: Duration::from_millis(250),
             ping_after: Duration::from_secs(15),

@@ -72,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.held_back_until().is_some() {
             return Ok(None);
         }
-        match self.subscriber.assemble(self.told.at_least()) {
+        match self.subscriber.assemble(self.told.wanted(), self.told.required()) {
             Moment::NotYet => Ok(None),
             Moment::Failed(error) => Err(self.respond.system_trouble(&error).into()),
             Moment::At { ts, changed } => {

@@ -9,6 +9,7 @@ use vestibule_schema::wire::{
 };
 
 use super::socket::Close;
+use crate::database::CommitError;
 use crate::functions::{ActionRun, FunctionOutcome, MutationRun, SystemError, Thrown};
 use crate::provisioning::Unprovisioned;
 use crate::subscriptions::QueryResult;
@@ -53,7 +54,7 @@ impl Respond {
     ) -> Result<(ServerMessage, Option<Timestamp>), Close> {
         let (outcome, log_lines, ts) = match run {
             Ok(MutationRun { outcome, log_lines, ts }) => (outcome, log_lines, ts),
-            Err(SystemError::NotCommitted(error)) => {
+            Err(SystemError::NotCommitted(error @ CommitError::NotCommitted(_))) => {
                 tracing::warn!(%error, "a mutation was not committed");
                 let data = object! { "code" => "NotCommitted", "reason" => "the server could not store the write" };
                 let failure = self.failure(&with_data("The write was not committed.", data), request, session);

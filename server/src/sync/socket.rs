@@ -1,10 +1,12 @@
 //! The WebSocket under a connection: text in, text out, and how it ends.
 
 use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
@@ -12,7 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 
-use super::options::FRAGMENT_BYTES_MAX;
+use super::budget::{Budget, Metered};
+use super::options::{FRAGMENT_BYTES_MAX, SyncOptions};
+use crate::clock::{Clock, timeout};
 
 /// How the server ends a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +55,8 @@ pub(super) enum Incoming {
     Text(Utf8Bytes),
     /// A sign of life and nothing more.
     Alive,
-    /// The client has gone.
-    Gone,
+    /// The client has closed, or its connection has ended.
+    Left,
     /// It broke the rules of WebSockets.
     Broken(Close),
 }
@@ -62,10 +66,13 @@ pub(super) enum Incoming {
 pub(super) struct Gone;
 
 pub(super) struct Socket<S> {
-    stream: WebSocketStream<S>,
+    stream: WebSocketStream<Metered<S>>,
     stall_max: Duration,
+    clock: Arc<dyn Clock>,
     /// Something waits to be flushed.
     is_dirty: bool,
+    /// Nothing more can be read as messages.
+    is_broken: bool,
 }
 
 /// The read buffer: messages are small, and idle connections are many.
@@ -74,22 +81,29 @@ const READ_BUFFER_BYTES: usize = 4 << 10;
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub async fn new(io: S, frame_bytes_max: usize, stall_max: Duration) -> Socket<S> {
+    /// A socket over `io`; its half-received messages count towards `inbound`.
+    pub async fn new(io: S, options: &SyncOptions, inbound: Arc<Budget>, clock: Arc<dyn Clock>) -> Socket<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_message_size(Some(frame_bytes_max))
-            .max_frame_size(Some(frame_bytes_max));
-        let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Socket { stream, stall_max, is_dirty: false }
+            .max_message_size(Some(options.frame_bytes_max))
+            .max_frame_size(Some(options.frame_bytes_max));
+        let stream = WebSocketStream::from_raw_socket(Metered::new(io, inbound), Role::Server, Some(config)).await;
+        Socket { stream, stall_max: options.stall_max, clock, is_dirty: false, is_broken: false }
     }
 
     /// The next message. Cancel-safe.
     pub async fn receive(&mut self) -> Incoming {
         match self.stream.next().await {
-            Some(Ok(message)) => incoming(message),
-            Some(Err(error)) => broken(error),
-            None => Incoming::Gone,
+            Some(Ok(message)) => {
+                self.stream.get_mut().message_ended();
+                incoming(message)
+            }
+            Some(Err(error)) => {
+                self.is_broken = true;
+                broken(error)
+            }
+            None => Incoming::Left,
         }
     }
 
@@ -123,8 +137,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     async fn feed_message(&mut self, message: Message) -> Result<(), Gone> {
-        let fed = tokio::time::timeout(self.stall_max, self.stream.feed(message)).await;
-        fed.map_err(|_| Gone)?.map_err(|_| Gone)
+        let fed = timeout(&*self.clock, self.stall_max, self.stream.feed(message)).await;
+        fed.ok_or(Gone)?.map_err(|_| Gone)
     }
 
     /// Sends what is queued, all at once.
@@ -132,8 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if !std::mem::take(&mut self.is_dirty) {
             return Ok(());
         }
-        let flushed = tokio::time::timeout(self.stall_max, self.stream.flush()).await;
-        flushed.map_err(|_| Gone)?.map_err(|_| Gone)
+        let flushed = timeout(&*self.clock, self.stall_max, self.stream.flush()).await;
+        flushed.ok_or(Gone)?.map_err(|_| Gone)
     }
 
     /// Closes, and waits a moment for the client to agree, so that nothing sent before is lost on the way.
@@ -142,13 +156,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             code: CloseCode::from(code),
             reason: Utf8Bytes::from(close.reason.into_owned()),
         });
+        let clock = self.clock.clone();
         let goodbye = async {
             if self.stream.close(frame).await.is_ok() {
-                while let Some(Ok(_)) = self.stream.next().await {}
+                self.read_to_end().await;
             }
         };
         // A client that does not answer is left: dropping the stream closes the socket.
-        let _ = tokio::time::timeout(CLOSE_WAIT, goodbye).await;
+        let _ = timeout(&*clock, CLOSE_WAIT, goodbye).await;
+    }
+
+    /// Agrees to the client's close.
+    pub async fn part(mut self) {
+        let clock = self.clock.clone();
+        let _ = timeout(&*clock, CLOSE_WAIT, self.read_to_end()).await;
+    }
+
+    /// Reads what still comes, so that the system does not take back what was sent.
+    async fn read_to_end(&mut self) {
+        while let Some(Ok(_)) = self.stream.next().await {}
+        let mut rest = [0; 4 << 10];
+        while self.is_broken && matches!(self.stream.get_mut().read(&mut rest).await, Ok(1..)) {}
     }
 }
 
@@ -159,7 +187,7 @@ fn incoming(message: Message) -> Incoming {
         Message::Text(text) => Incoming::Text(text),
         Message::Binary(_) => Incoming::Broken(Close::with(1003, "BinaryNotSupported")),
         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Incoming::Alive,
-        Message::Close(_) => Incoming::Gone,
+        Message::Close(_) => Incoming::Left,
     }
 }
 
@@ -168,9 +196,12 @@ fn broken(error: tungstenite::Error) -> Incoming {
         tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => {
             Incoming::Broken(Close::with(1009, "MessageTooLong"))
         }
+        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
+            Incoming::Broken(Close::try_again("InboundBytesExceeded"))
+        }
         tungstenite::Error::Utf8(_) => Incoming::Broken(Close::with(1007, "InvalidUtf8")),
-        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Gone,
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Left,
         tungstenite::Error::Protocol(_) => Incoming::Broken(Close::with(1002, "ProtocolError")),
-        _ => Incoming::Gone,
+        _ => Incoming::Left,
     }
 }

@@ -15,11 +15,9 @@ pub(super) struct Told {
     /// The newest identity version that may be told: the gate of every earlier one is open or gone.
     pub identity: u32,
     /// Queries removed since.
-    pub removed: Vec<QueryId>,
-    /// Queries that cannot be run at all, with the reason as their result, until it is told.
+    pub removed: BTreeSet<QueryId>,
+    /// Queries that cannot be run at all, with the reason as their result, until it is told. Then they are forgotten.
     pub impossible: BTreeMap<QueryId, OutcomeJson>,
-    /// All such queries of the query set.
-    pub impossible_ids: BTreeSet<QueryId>,
     /// A Transition has to follow a response, at this timestamp or later.
     pub owed: Option<Timestamp>,
     /// Everything from here on reads at this timestamp or later.
@@ -33,8 +31,13 @@ impl Told {
     }
 
     /// The earliest timestamp the next Transition may have.
-    pub fn at_least(&self) -> Timestamp {
-        self.version.ts.max(self.floor).max(self.owed.unwrap_or(Timestamp::ZERO))
+    pub fn required(&self) -> Timestamp {
+        self.version.ts.max(self.floor)
+    }
+
+    /// The earliest timestamp the next Transition should have: one that shows every answered mutation.
+    pub fn wanted(&self) -> Timestamp {
+        self.required().max(self.owed.unwrap_or(Timestamp::ZERO))
     }
 
     /// Whether a Transition is due even when no result has changed.

@@ -87,3 +87,27 @@ async fn the_official_crate_signs_out_and_in_as_another() {
     client.set_auth(None).await;
     assert_eq!(value(me.next().await.unwrap()), Value::Null);
 }
+
+#[tokio::test]
+async fn the_official_crate_lives_through_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let options = super::chat(data.path()).arguments(&["--listen", &super::free_address()]);
+    let chat = options.start().unwrap();
+    let mut client = ConvexClient::new(chat.url()).await.unwrap();
+    client.set_auth(Some(chat.token("ada").await.unwrap())).await;
+    let mut messages = client.subscribe("messages:list", args(&[("channel", "general")])).await.unwrap();
+    assert_eq!(value(messages.next().await.unwrap()), Value::Array(Vec::new()));
+    value(client.mutation("messages:send", args(&[("channel", "general"), ("body", "before")])).await.unwrap());
+    chat.kill();
+
+    let _chat = options.start().unwrap();
+    value(client.mutation("messages:send", args(&[("channel", "general"), ("body", "after")])).await.unwrap());
+    loop {
+        let Value::Array(list) = value(messages.next().await.unwrap()) else { panic!("not a list") };
+        let bodies: Vec<&Value> = list.iter().map(|message| field(message, "body")).collect();
+        if bodies.len() == 2 {
+            assert_eq!(bodies, [&Value::from("after".to_string()), &Value::from("before".to_string())]);
+            break;
+        }
+    }
+}

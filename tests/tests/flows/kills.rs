@@ -79,11 +79,6 @@ impl Writer {
     }
 }
 
-fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("this machine has a free port");
-    listener.local_addr().expect("a bound listener has an address").to_string()
-}
-
 fn message(body: &str) -> Object {
     object! { "channel" => "general", "body" => body }
 }
@@ -95,7 +90,7 @@ async fn every_acknowledged_mutation_survives_kill_9_exactly_once() {
     let mut rng = StdRng::seed_from_u64(seed);
     let data = tempfile::tempdir().unwrap();
     // The same address each time: it is the development issuer's name, and so part of every identity.
-    let options = super::chat(data.path()).arguments(&["--listen", &free_address()]);
+    let options = super::chat(data.path()).arguments(&["--listen", &super::free_address()]);
     let mut writers: Vec<Writer> = (0..CLIENTS).map(Writer::new).collect();
     for _ in 0..KILLS {
         let chat = options.start().unwrap();

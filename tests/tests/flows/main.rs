@@ -1,6 +1,10 @@
 //! Flows over a real server on a real file.
 
+// In a flow every failure is the test's failure, in helpers too.
+#![allow(clippy::unwrap_used)]
+
 mod convex_crate;
+mod damage;
 mod first_logins;
 mod kills;
 mod node;
@@ -12,4 +16,10 @@ use vestibule_tests::process::ChatOptions;
 /// The chat on a data directory.
 fn chat(data: &std::path::Path) -> ChatOptions {
     ChatOptions::new(env!("CARGO_BIN_EXE_chat-under-test"), data)
+}
+
+/// An address that nothing listens on, to start a server on more than once.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("this machine has a free port");
+    listener.local_addr().expect("a bound listener has an address").to_string()
 }

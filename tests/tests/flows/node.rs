@@ -21,7 +21,7 @@ fn install() {
 fn run(suite: &str) {
     install();
     let node = Command::new("node")
-        .args(["--test", "--test-reporter=spec", suite])
+        .args(["--test", "--test-timeout=180000", "--test-reporter=spec", suite])
         .current_dir(folder())
         .env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"))
         .output()
@@ -43,4 +43,47 @@ fn no_suite_is_left_out() {
     assert_eq!(suites, SUITES);
 }
 
-const SUITES: [&str; 0] = [];
+const SUITES: [&str; 7] = [
+    "browser.test.mjs",
+    "first_logins.test.mjs",
+    "http.test.mjs",
+    "identity.test.mjs",
+    "live.test.mjs",
+    "pagination.test.mjs",
+    "reconnect.test.mjs",
+];
+
+#[test]
+fn two_people_chat_in_a_real_browser_and_the_gate_shows_its_states() {
+    run("browser.test.mjs");
+}
+
+#[test]
+fn a_thousand_official_clients_sign_in_for_the_first_time_at_once() {
+    run("first_logins.test.mjs");
+}
+
+#[test]
+fn the_official_http_client_passes_the_same_gate() {
+    run("http.test.mjs");
+}
+
+#[test]
+fn official_clients_sign_in_refresh_switch_and_sign_out_on_one_connection() {
+    run("identity.test.mjs");
+}
+
+#[test]
+fn official_clients_see_live_results_and_optimistic_updates() {
+    run("live.test.mjs");
+}
+
+#[test]
+fn official_clients_page_without_gaps_or_overlaps() {
+    run("pagination.test.mjs");
+}
+
+#[test]
+fn official_clients_lose_and_double_nothing_when_connections_break() {
+    run("reconnect.test.mjs");
+}

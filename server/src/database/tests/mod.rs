@@ -144,6 +144,7 @@ fn environment(catalog: Catalog, clock: Arc<ManualClock>) -> Environment {
         limits: Limits::default(),
         seal: CursorSeal::new(&[3; 32]),
         clock,
+        damaged: Default::default(),
     }
 }
 

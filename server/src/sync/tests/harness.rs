@@ -1,18 +1,23 @@
-//! A real server in memory but for its file: connections over duplex pipes, tokens of the development issuer.
+//! A real server in memory but for its file: connections over duplex pipes, tokens of the development issuer, a clock
+//! that moves only when told to.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use parking_lot::{Condvar, Mutex};
 use prometheus_client::registry::Registry as Metrics;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
+use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
+use vestibule_schema::table::Schema;
+use vestibule_schema::timestamp::Timestamp;
 
 use crate::auth::{AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, TokenRequest};
 use crate::clock::{Clock, ManualClock, UnixNanos};
@@ -22,26 +27,32 @@ use crate::provisioning::{Gate, GateMetrics, GateOptions};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{ClientFeatures, Connections, ConnectionsParts, SyncMetrics, SyncOptions};
-use vestibule_schema::table::Schema;
 
 pub const ISSUER: &str = "http://127.0.0.1:3210";
 pub const SESSION: &str = "3f2b1c9e-5d4a-4c3b-8a7f-0123456789ab";
+/// How long the gate may take.
+pub const GATE_DEADLINE: Duration = Duration::from_secs(5);
+/// What a pipe holds between the two ends.
+const PIPE_BYTES: usize = 1 << 20;
 
 /// The rooms up to sync.
 pub struct Server {
     pub connections: Arc<Connections>,
     pub functions: Arc<Functions>,
     pub live: Arc<LiveQueries>,
+    pub gate: Arc<Gate>,
     pub clock: Arc<ManualClock>,
-    pub secret: DeploymentSecret,
+    pub authenticator: Arc<Authenticator>,
+    pub metrics: Metrics,
     issuer: DevIssuer,
     _following: Following,
     _dir: TempDir,
 }
 
 impl Server {
+    /// A server that tells clients everything, as in development.
     pub fn start(schema: Schema, functions: Vec<Function>, provision_with: Option<&str>) -> Server {
-        Server::start_with(schema, functions, provision_with, SyncOptions { redact: false, ..quick() })
+        Server::start_with(schema, functions, provision_with, SyncOptions { redact: false, ..SyncOptions::default() })
     }
 
     pub fn start_with(
@@ -72,26 +83,35 @@ impl Server {
         let gate = Gate::new(
             functions.clone(),
             live.clone(),
-            GateOptions {
-                function: provision_with.map(|path| path.parse().unwrap()),
-                deadline: Duration::from_millis(100),
-            },
+            GateOptions { function: provision_with.map(|path| path.parse().unwrap()), deadline: GATE_DEADLINE },
             clock.clone(),
             Arc::new(GateMetrics::register(&mut metrics)),
         );
         let auth = AuthConfig::none().with(issuer.provider().unwrap());
         let admin_keys = AdminKeys::new("test", &secret, Vec::new()).unwrap();
+        let authenticator = Arc::new(Authenticator::new(auth, admin_keys, clock.clone()));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),
             live: live.clone(),
-            gate,
-            authenticator: Arc::new(Authenticator::new(auth, admin_keys, clock.clone())),
+            gate: gate.clone(),
+            authenticator: authenticator.clone(),
             clock: clock.clone(),
             options,
             metrics: Arc::new(SyncMetrics::register(&mut metrics)),
             rng: Box::new(StdRng::seed_from_u64(2)),
         });
-        Server { connections, functions, live, clock, secret, issuer, _following: following, _dir: dir }
+        Server {
+            connections,
+            functions,
+            live,
+            gate,
+            clock,
+            authenticator,
+            metrics,
+            issuer,
+            _following: following,
+            _dir: dir,
+        }
     }
 
     pub fn token(&self, subject: &str) -> String {
@@ -104,19 +124,31 @@ impl Server {
     }
 
     pub async fn connect(&self) -> Client {
-        let (near, far) = tokio::io::duplex(1 << 20);
-        tokio::spawn(self.connections.clone().serve(far, ClientFeatures::default()));
+        self.connect_with(ClientFeatures::default(), PIPE_BYTES).await
+    }
+
+    /// A client with its features, over a pipe of `bytes` in each direction.
+    pub async fn connect_with(&self, features: ClientFeatures, bytes: usize) -> Client {
+        let (near, far) = tokio::io::duplex(bytes);
+        tokio::spawn(self.connections.clone().serve(far, features));
         Client { socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await }
     }
-}
 
-/// Times that do not make a test wait.
-pub fn quick() -> SyncOptions {
-    SyncOptions {
-        gate_grace: Duration::from_secs(3600),
-        first_query_set_grace: Duration::from_secs(3600),
-        ping_after: Duration::from_secs(3600),
-        ..SyncOptions::default()
+    pub fn durable_ts(&self) -> Timestamp {
+        self.functions.database().durable_ts()
+    }
+
+    /// Lets time pass as the machine does, the wall clock alone: as after a sleep of the machine.
+    pub fn jump(&self, duration: Duration) {
+        self.clock.jump_to(self.clock.now().plus(duration));
+    }
+
+    /// The value of a metric.
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
+        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
     }
 }
 
@@ -125,9 +157,16 @@ pub struct Client {
     pub socket: WebSocketStream<DuplexStream>,
 }
 
+/// The code and reason of a close, `None` for a close without a status.
+pub type Closed = Option<(u16, String)>;
+
 impl Client {
     pub async fn send(&mut self, message: Json) {
-        self.socket.send(Message::text(message.to_string())).await.unwrap();
+        self.send_text(message.to_string()).await;
+    }
+
+    pub async fn send_text(&mut self, text: String) {
+        self.socket.send(Message::text(text)).await.unwrap();
     }
 
     pub async fn say_connect(&mut self) {
@@ -160,6 +199,10 @@ impl Client {
         self.send(json!({ "type": "Mutation", "requestId": request, "udfPath": path, "args": [args] })).await;
     }
 
+    pub async fn act(&mut self, request: u32, path: &str, args: Json) {
+        self.send(json!({ "type": "Action", "requestId": request, "udfPath": path, "args": [args] })).await;
+    }
+
     /// The next message; a closed socket fails the test.
     pub async fn next(&mut self) -> Json {
         match self.next_or_close().await {
@@ -169,20 +212,44 @@ impl Client {
     }
 
     /// The next message, or the code and reason of the close.
-    pub async fn next_or_close(&mut self) -> Result<Json, Option<(u16, String)>> {
+    pub async fn next_or_close(&mut self) -> Result<Json, Closed> {
         loop {
-            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the server said nothing") {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(frame))) => {
-                    return Err(frame.map(|frame| (frame.code.into(), frame.reason.to_string())));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(None),
+            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the server said nothing");
+            if let Some(heard) = heard(next) {
+                return heard;
             }
         }
     }
 
-    /// Reads Transitions until every one of `queries` has the wanted result, and returns all of them.
+    /// The next message if it is there already.
+    pub fn next_now(&mut self) -> Option<Result<Json, Closed>> {
+        loop {
+            if let Some(heard) = heard(self.socket.next().now_or_never()?) {
+                return Some(heard);
+            }
+        }
+    }
+
+    /// The next message of a kind; others are passed over.
+    pub async fn next_of(&mut self, kind: &str) -> Json {
+        loop {
+            let message = self.next().await;
+            if message["type"] == kind {
+                return message;
+            }
+        }
+    }
+
+    /// How the server closes, after whatever it says before.
+    pub async fn close(&mut self) -> Closed {
+        loop {
+            if let Err(closed) = self.next_or_close().await {
+                return closed;
+            }
+        }
+    }
+
+    /// Reads Transitions until one of them brings the wanted result, and returns all messages up to then.
     pub async fn until(&mut self, query: u32, wanted: impl Fn(&Json) -> bool) -> Vec<Json> {
         let mut seen = Vec::new();
         loop {
@@ -194,16 +261,53 @@ impl Client {
             }
         }
     }
+
+    /// What has come already, or nothing: a message that the server cannot have sent yet is not waited for.
+    pub async fn said_so_far_or_close(&mut self) -> Option<Result<Json, Closed>> {
+        tokio::task::yield_now().await;
+        self.next_now()
+    }
+
+    /// Everything the server said before it answered a message sent only now. It is an action that does not exist: the
+    /// only message whose answer nothing follows.
+    pub async fn said_so_far(&mut self) -> Vec<Json> {
+        const NOBODYS_REQUEST: u32 = u32::MAX;
+        self.act(NOBODYS_REQUEST, "no:such", json!({})).await;
+        let mut seen = Vec::new();
+        loop {
+            let message = self.next().await;
+            if message["requestId"] == NOBODYS_REQUEST {
+                return seen;
+            }
+            seen.push(message);
+        }
+    }
+}
+
+fn heard(next: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Option<Result<Json, Closed>> {
+    match next {
+        Some(Ok(Message::Text(text))) => Some(Ok(serde_json::from_str(&text).unwrap())),
+        Some(Ok(Message::Close(frame))) => {
+            Some(Err(frame.map(|frame| (frame.code.into(), frame.reason.to_string()))))
+        }
+        Some(Ok(_)) => None,
+        Some(Err(error)) => panic!("the connection broke: {error}"),
+        None => panic!("the connection ended without a close"),
+    }
 }
 
 /// Longer than anything takes, so that a test that would wait for ever fails instead.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn add(id: u32, path: &str, args: Json) -> Json {
     json!({ "type": "Add", "queryId": id, "udfPath": path, "args": [args] })
 }
 
-/// The results of a Transition: the value, or the whole modification of a failed query.
+pub fn remove(id: u32) -> Json {
+    json!({ "type": "Remove", "queryId": id })
+}
+
+/// The results of a Transition: the value, or the whole modification of a failed or removed query.
 pub fn results(message: &Json) -> Vec<(u32, Json)> {
     let modifications = message["modifications"].as_array().cloned().unwrap_or_default();
     let result = |modification: Json| {
@@ -219,4 +323,66 @@ pub fn results(message: &Json) -> Vec<(u32, Json)> {
 /// (query set, identity) of a version.
 pub fn version(message: &Json, which: &str) -> (u64, u64) {
     (message[which]["querySet"].as_u64().unwrap(), message[which]["identity"].as_u64().unwrap())
+}
+
+/// The timestamp of a Transition's end or of a response.
+pub fn ts(message: &Json) -> Timestamp {
+    let ts = message.get("endVersion").map_or(&message["ts"], |version| &version["ts"]);
+    serde_json::from_value(ts.clone()).unwrap()
+}
+
+/// A place in a function where its runs stop until they are let go.
+#[derive(Default)]
+pub struct Valve {
+    is_closed: Mutex<bool>,
+    changed: Condvar,
+    passing: watch::Sender<usize>,
+}
+
+impl Valve {
+    pub fn close(&self) {
+        *self.is_closed.lock() = true;
+    }
+
+    pub fn open(&self) {
+        *self.is_closed.lock() = false;
+        self.changed.notify_all();
+    }
+
+    /// Called in the function.
+    pub fn pass(&self) {
+        self.passing.send_modify(|passing| *passing += 1);
+        let mut is_closed = self.is_closed.lock();
+        while *is_closed {
+            self.changed.wait(&mut is_closed);
+        }
+    }
+
+    /// Waits until `runs` runs have come here.
+    pub async fn reached(&self, runs: usize) {
+        let mut passing = self.passing.subscribe();
+        tokio::time::timeout(PATIENCE, passing.wait_for(|passing| *passing >= runs)).await.unwrap().unwrap();
+    }
+
+    /// Runs that have come here.
+    pub fn runs(&self) -> usize {
+        *self.passing.borrow()
+    }
+}
+
+/// A valve must not keep the server's threads when its test fails.
+impl Drop for OpenAtEnd {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+pub struct OpenAtEnd(pub Arc<Valve>);
+
+/// The seeds of a randomized test: those of this run, or the one in `VESTIBULE_SEED`.
+pub fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("VESTIBULE_SEED") {
+        Ok(seed) => vec![seed.parse().expect("VESTIBULE_SEED is a number")],
+        Err(_) => (0..count).map(|_| rand::random()).collect(),
+    }
 }

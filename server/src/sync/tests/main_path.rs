@@ -1,58 +1,13 @@
 //! Subscribing, mutating, reconnecting.
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-use vestibule_schema::id::DocumentId;
-use vestibule_schema::object;
-use vestibule_schema::table::{Index, Schema, Table};
 
-use super::harness::{Server, results, version};
-use crate::functions::{Error, Function, MutationCtx, QueryCtx, Result};
-
-#[derive(Serialize, Deserialize)]
-struct Note {
-    text: String,
-}
-
-impl Table for Note {
-    const NAME: &'static str = "notes";
-    const INDEXES: &'static [Index<Note>] = &[Index::new("by_text", &["text"])];
-}
-
-#[derive(Deserialize)]
-struct Text {
-    text: String,
-}
-
-fn add(ctx: &mut MutationCtx, args: Text) -> Result<DocumentId<Note>> {
-    ctx.console().log("adding");
-    Ok(ctx.db().insert(Note { text: args.text })?)
-}
-
-fn list(ctx: &mut QueryCtx, (): ()) -> Result<Vec<String>> {
-    let notes = ctx.db().query::<Note>().collect()?;
-    Ok(notes.into_iter().map(|note| note.value.text).collect())
-}
-
-fn fail(ctx: &mut MutationCtx, (): ()) -> Result<()> {
-    ctx.db().insert(Note { text: "never".into() })?;
-    Err(Error::application(object! { "code" => "FULL" }))
-}
-
-fn notes() -> Server {
-    let functions = vec![
-        Function::mutation("notes:add", add),
-        Function::mutation("notes:fail", fail),
-        Function::mutation("notes:panic", |_: &mut MutationCtx, (): ()| -> Result<()> { panic!("boom") }),
-        Function::query("notes:list", list),
-        Function::query("notes:count", |ctx: &mut QueryCtx, (): ()| Ok(ctx.db().query::<Note>().count()? as f64)),
-    ];
-    Server::start(Schema::new().table::<Note>(), functions, None)
-}
+use super::apps::App;
+use super::harness::{results, version};
 
 #[tokio::test]
 async fn a_mutation_is_answered_before_the_transition_that_shows_it_in_all_queries() {
-    let server = notes();
+    let server = App::without_gate().server;
     let mut client = server.connect().await;
     client.say_connect().await;
     client.watch(0, &[(0, "notes:list"), (1, "notes:count")]).await;
@@ -73,7 +28,7 @@ async fn a_mutation_is_answered_before_the_transition_that_shows_it_in_all_queri
 
 #[tokio::test]
 async fn a_change_reaches_other_clients_and_leaves_unrelated_queries_unmentioned() {
-    let server = notes();
+    let server = App::without_gate().server;
     let mut reader = server.connect().await;
     reader.watch(0, &[(0, "notes:list"), (7, "notes:nosuch")]).await;
     let first = reader.next().await;
@@ -88,7 +43,7 @@ async fn a_change_reaches_other_clients_and_leaves_unrelated_queries_unmentioned
 
 #[tokio::test]
 async fn a_failed_mutation_carries_its_data_leaves_no_trace_and_is_followed_by_a_transition() {
-    let server = notes();
+    let server = App::without_gate().server;
     let mut client = server.connect().await;
     client.say_connect().await;
     client.watch(0, &[(0, "notes:list")]).await;
@@ -108,7 +63,7 @@ async fn a_failed_mutation_carries_its_data_leaves_no_trace_and_is_followed_by_a
 
 #[tokio::test]
 async fn a_mutation_sent_again_is_answered_as_before_and_does_not_run_again() {
-    let server = notes();
+    let server = App::without_gate().server;
     let mut first = server.connect().await;
     first.say_connect().await;
     first.mutate(7, "notes:add", json!({ "text": "once" })).await;
@@ -130,7 +85,7 @@ async fn a_mutation_sent_again_is_answered_as_before_and_does_not_run_again() {
 
 #[tokio::test]
 async fn a_malformed_message_ends_its_connection_and_no_other() {
-    let server = notes();
+    let server = App::without_gate().server;
     let mut good = server.connect().await;
     good.watch(0, &[(0, "notes:list")]).await;
     good.next().await;
@@ -144,7 +99,7 @@ async fn a_malformed_message_ends_its_connection_and_no_other() {
 
 #[tokio::test]
 async fn queries_are_run_once_for_all_who_watch_them() {
-    let server = notes();
+    let server = App::without_gate().server;
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = server.connect().await;
@@ -156,5 +111,20 @@ async fn queries_are_run_once_for_all_who_watch_them() {
     clients[0].mutate(0, "notes:add", json!({ "text": "x" })).await;
     for client in &mut clients {
         client.until(0, |value| *value == json!(["x"])).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_again_after_a_change_is_new() {
+    let server = App::without_gate().server;
+    for round in 0..10 {
+        let mut client = server.connect().await;
+        client.say_connect().await;
+        client.watch(0, &[(0, "notes:count")]).await;
+        assert_eq!(results(&client.next().await), [(0, json!(f64::from(round)))]);
+        drop(client);
+        let mut writer = server.connect().await;
+        writer.mutate(0, "notes:add", json!({ "text": "x" })).await;
+        assert_eq!(writer.next().await["success"], true);
     }
 }

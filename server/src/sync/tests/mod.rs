@@ -1,5 +1,10 @@
 //! Connections driven message by message.
 
+mod apps;
+mod closing;
 mod gate;
 mod harness;
+mod identity;
 mod main_path;
+mod protocol;
+mod states;

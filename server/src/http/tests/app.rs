@@ -1,0 +1,135 @@
+//! The functions that these tests call.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use vestibule_schema::object;
+use vestibule_schema::table::{Schema, Table};
+use vestibule_schema::value::Value;
+
+use crate::functions::{ActionCtx, Error, Function, MutationCtx, QueryCtx, Result};
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    text: String,
+}
+
+impl Table for Note {
+    const NAME: &'static str = "notes";
+}
+
+#[derive(Serialize, Deserialize)]
+struct User {
+    subject: String,
+}
+
+impl Table for User {
+    const NAME: &'static str = "users";
+}
+
+#[derive(Deserialize)]
+struct Add {
+    text: String,
+}
+
+pub fn schema() -> Schema {
+    Schema::new().table::<Note>().table::<User>()
+}
+
+/// What lets a test hold an action back.
+#[derive(Clone, Default)]
+pub struct Latch {
+    pub entered: Arc<Notify>,
+    pub release: Arc<Notify>,
+}
+
+pub fn functions(latch: Latch) -> Vec<Function> {
+    let wait = move |_: ActionCtx, _: ()| {
+        let latch = latch.clone();
+        async move {
+            latch.entered.notify_one();
+            latch.release.notified().await;
+            Ok("released")
+        }
+    };
+    vec![
+        Function::query("notes:count", |ctx, _: ()| {
+            Ok(ctx.db().query::<Note>().count()? as f64)
+        }),
+        Function::query("notes:texts", |ctx, _: ()| {
+            let notes = ctx.db().query::<Note>().collect()?;
+            Ok(notes
+                .iter()
+                .map(|note| note.text.clone())
+                .collect::<Vec<_>>())
+        }),
+        Function::query("notes:hidden", |_, _: ()| Ok("hidden")).internal(),
+        Function::mutation("notes:add", add),
+        Function::mutation("notes:add_and_fail", |ctx, args: Add| -> Result<()> {
+            add(ctx, args)?;
+            Err(Error::application(
+                object! { "code" => "FULL", "seats" => 3_i64 },
+            ))
+        }),
+        Function::mutation("users:ensure", ensure),
+        Function::query("users:me", |ctx, _: ()| {
+            Ok(ctx.identity()?.map(|who| who.subject.clone()))
+        }),
+        Function::query("users:count", |ctx, _: ()| {
+            Ok(ctx.db().query::<User>().count()? as f64)
+        }),
+        Function::query("odd:values", |_, _: ()| Ok(odd_values())),
+        Function::query("odd:echo", |ctx: &mut QueryCtx<'_>, args: Seats| {
+            ctx.console().log("echoed");
+            Ok(object! { "seats" => args.seats })
+        }),
+        Function::query("odd:fails", |_, _: ()| -> Result<()> {
+            Err(Error::new("nope"))
+        }),
+        Function::query("odd:panics", |_, _: ()| -> Result<()> {
+            panic!("a bug in the app")
+        }),
+        Function::action("acts:hello", |ctx: ActionCtx, _: ()| async move {
+            ctx.run_query::<f64>("notes:count", ()).await
+        }),
+        Function::action("acts:wait", wait),
+    ]
+}
+
+#[derive(Deserialize)]
+struct Seats {
+    seats: i64,
+}
+
+fn add(ctx: &mut MutationCtx<'_>, args: Add) -> Result<f64> {
+    ctx.console().info("adding");
+    ctx.db().insert(Note { text: args.text })?;
+    Ok(ctx.db().query::<Note>().count()? as f64)
+}
+
+/// Makes the caller's user, but for one.
+fn ensure(ctx: &mut MutationCtx<'_>, _: ()) -> Result<()> {
+    let who = ctx
+        .identity()?
+        .ok_or_else(|| Error::new("nobody is signed in"))?;
+    if who.subject == "mallory" {
+        return Err(Error::application(object! { "why" => "banned" }));
+    }
+    let users = ctx.db().query::<User>().collect()?;
+    if users.iter().all(|user| user.subject != who.subject) {
+        ctx.db().insert(User {
+            subject: who.subject.clone(),
+        })?;
+    }
+    Ok(())
+}
+
+fn odd_values() -> Value {
+    Value::Object(object! {
+        "int" => 7_i64,
+        "nan" => f64::NAN,
+        "bytes" => Value::Bytes(vec![1, 2, 3]),
+        "text" => "é",
+    })
+}

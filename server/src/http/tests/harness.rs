@@ -1,0 +1,242 @@
+//! The rooms, the server over them, and what asks it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry as Metrics;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::app::{self, Latch};
+use crate::auth::{
+    AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, TokenRequest,
+};
+use crate::clock::{Clock, ManualClock, UnixNanos};
+use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
+use crate::functions::{Functions, Registry};
+use crate::http::{Asset, Http, HttpOptions, HttpParts, bind};
+use crate::provisioning::{Gate, GateMetrics, GateOptions};
+use crate::storage::StoreOptions;
+use crate::subscriptions::{Following, LiveQueries};
+use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
+
+/// How a test's server differs from the usual one.
+pub struct Setup {
+    pub options: HttpOptions,
+    pub provision_with: Option<&'static str>,
+    pub has_dev_issuer: bool,
+    pub sockets_max: usize,
+    pub site: Vec<Asset>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            options: HttpOptions {
+                redact_errors: false,
+                deployment_name: "test".to_string(),
+                request_timeout: Duration::from_secs(30),
+                ..HttpOptions::default()
+            },
+            provision_with: None,
+            has_dev_issuer: false,
+            sockets_max: 100,
+            site: Vec::new(),
+        }
+    }
+}
+
+pub struct Server {
+    pub http: Arc<Http>,
+    pub address: SocketAddr,
+    pub clock: Arc<ManualClock>,
+    pub latch: Latch,
+    pub shutdown: CancellationToken,
+    pub connections: Arc<Connections>,
+    pub serving: JoinHandle<()>,
+    issuer: DevIssuer,
+    admin_keys: AdminKeys,
+    client: reqwest::Client,
+    _following: Following,
+    _dir: TempDir,
+}
+
+impl Server {
+    pub async fn start() -> Server {
+        Server::start_with(Setup::default()).await
+    }
+
+    pub async fn start_with(setup: Setup) -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(UnixNanos::from_seconds(1_760_000_000)));
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let issuer =
+            || DevIssuer::open(dir.path(), &format!("http://{address}"), "test-app").unwrap();
+        let secret = DeploymentSecret::load_or_create(dir.path()).unwrap();
+        let admin_keys = || AdminKeys::new("test", &secret, []).unwrap();
+        let latch = Latch::default();
+        let functions = open(&dir, clock.clone(), latch.clone());
+        let (live, following) = LiveQueries::start(functions.clone());
+        let mut metrics = Metrics::default();
+        let gate = Gate::new(
+            functions.clone(),
+            live.clone(),
+            GateOptions {
+                function: setup.provision_with.map(|path| path.parse().unwrap()),
+                deadline: Duration::from_millis(100),
+            },
+            clock.clone(),
+            Arc::new(GateMetrics::register(&mut metrics)),
+        );
+        let auth = AuthConfig::none().with(issuer().provider().unwrap());
+        let authenticator = Arc::new(Authenticator::new(auth, admin_keys(), clock.clone()));
+        let connections = Connections::new(ConnectionsParts {
+            functions: functions.clone(),
+            live: live.clone(),
+            gate: gate.clone(),
+            authenticator: authenticator.clone(),
+            clock: clock.clone(),
+            options: SyncOptions {
+                redact: false,
+                connections_max: setup.sockets_max,
+                ..SyncOptions::default()
+            },
+            metrics: Arc::new(SyncMetrics::register(&mut metrics)),
+            rng: Box::new(StdRng::seed_from_u64(2)),
+        });
+        let http = Http::new(HttpParts {
+            functions,
+            live,
+            gate,
+            authenticator,
+            connections: connections.clone(),
+            dev_issuer: setup.has_dev_issuer.then(issuer),
+            site: setup.site,
+            metrics,
+            clock: clock.clone(),
+            options: setup.options,
+        });
+        let shutdown = CancellationToken::new();
+        Server {
+            http: http.clone(),
+            address,
+            clock,
+            latch,
+            serving: tokio::spawn(http.serve(listener, shutdown.clone())),
+            shutdown,
+            connections,
+            issuer: issuer(),
+            admin_keys: admin_keys(),
+            client: reqwest::Client::new(),
+            _following: following,
+            _dir: dir,
+        }
+    }
+
+    pub fn ask(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .request(method, format!("http://{}{path}", self.address))
+    }
+
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.ask(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str, body: Json) -> reqwest::RequestBuilder {
+        self.ask(Method::POST, path).json(&body)
+    }
+
+    /// Calls a function as nobody, the way the JavaScript client does.
+    pub fn call(&self, kind: &str, path: &str, args: Json) -> reqwest::RequestBuilder {
+        let body = json!({ "path": path, "format": "convex_encoded_json", "args": [args] });
+        self.post(&format!("/api/{kind}"), body)
+    }
+
+    pub async fn count(&self) -> f64 {
+        let answer = json_of(
+            self.call("query", "notes:count", json!({}))
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await;
+        answer["value"].as_f64().unwrap()
+    }
+
+    pub fn token(&self, subject: &str) -> String {
+        let request: TokenRequest = serde_json::from_value(json!({ "subject": subject })).unwrap();
+        self.issuer.mint(&request, self.clock.now()).unwrap()
+    }
+
+    pub fn admin_key(&self) -> String {
+        self.admin_keys
+            .mint(self.clock.now(), None)
+            .unwrap()
+            .text
+            .expose()
+            .clone()
+    }
+
+    /// Sends bytes and reads until the server closes.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+}
+
+/// What arrives before the connection is closed, or reset.
+pub async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    // A server that closes with bytes unread resets the connection; what came before is what counts.
+    let _ = stream.read_to_end(&mut text).await;
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn open(dir: &TempDir, clock: Arc<ManualClock>, latch: Latch) -> Arc<Functions> {
+    let database = Database::open(DatabaseOptions {
+        dir: dir.path().to_path_buf(),
+        schema: app::schema(),
+        limits: Limits::default(),
+        store: StoreOptions::default(),
+        committer: CommitterOptions::default(),
+        reader_threads: 2,
+        secret: [7; 32],
+        clock,
+        rng: Box::new(StdRng::seed_from_u64(1)),
+        on_unknown: Box::new(|unknown| panic!("{unknown}")),
+    });
+    Functions::new(
+        Registry::new(app::functions(latch)).unwrap(),
+        Arc::new(database.unwrap()),
+    )
+}
+
+pub async fn json_of(response: Response) -> Json {
+    response.json().await.unwrap()
+}
+
+pub async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Json) {
+    let response = request.send().await.unwrap();
+    (response.status(), json_of(response).await)
+}
+
+/// Asserts that a request is refused as a whole, with this status and code.
+pub async fn assert_refused(request: reqwest::RequestBuilder, status: u16, code: &str) {
+    let (found, body) = answer(request).await;
+    assert_eq!(
+        (found.as_u16(), body["code"].as_str().unwrap_or_default()),
+        (status, code),
+        "{body}"
+    );
+    assert!(!body["message"].as_str().unwrap().is_empty());
+}

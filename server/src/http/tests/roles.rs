@@ -1,0 +1,118 @@
+//! Every route in every role.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value as Json, json};
+
+use super::harness::{Server, Setup};
+use crate::http::routes::{ROUTES, Role, Route, Takes};
+
+/// An address that the route takes.
+fn address(route: &Route) -> &'static str {
+    match route.path {
+        "/api/run/{*path}" => "/api/run/notes/count",
+        "/api/{version}/sync" => "/api/1.45.0/sync",
+        "/api/query" if route.method == "get" => "/api/query?path=notes:count&args={}",
+        path => path,
+    }
+}
+
+/// A body that the route takes, with the newest timestamp for the one that needs it.
+fn body(route: &Route, ts: &str) -> Json {
+    let kind = route.path.rsplit('/').next().unwrap();
+    let path = match kind {
+        "mutation" => "notes:add",
+        "action" => "acts:hello",
+        _ => "notes:count",
+    };
+    let args = match kind {
+        "mutation" => json!({ "text": "x" }),
+        _ => json!({}),
+    };
+    match route.takes {
+        Takes::Batch => json!({ "queries": [{ "path": path, "args": args }] }),
+        Takes::CallAt => json!({ "path": path, "args": args, "ts": ts }),
+        Takes::Other if route.path == "/dev/token" => json!({ "subject": "ada" }),
+        _ => json!({ "path": path, "args": args }),
+    }
+}
+
+async fn status(
+    server: &Server,
+    route: &Route,
+    ts: &str,
+    authorization: Option<&str>,
+) -> StatusCode {
+    let method = Method::from_bytes(route.method.to_ascii_uppercase().as_bytes()).unwrap();
+    let mut request = server.ask(method, address(route));
+    if route.method == "post" {
+        request = request.json(&body(route, ts));
+    }
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
+    }
+    request.send().await.unwrap().status()
+}
+
+#[tokio::test]
+async fn every_route_answers_every_role_as_its_line_says() {
+    let server = Server::start_with(Setup {
+        has_dev_issuer: true,
+        ..Setup::default()
+    })
+    .await;
+    let user = format!("Bearer {}", server.token("ada"));
+    let admin = format!("Convex {}", server.admin_key());
+    let acting = format!(
+        "{admin}:{}",
+        data_encoding::BASE64.encode(br#"{"issuer":"https://a.example","subject":"b"}"#)
+    );
+    for route in ROUTES {
+        let ts: Json = server
+            .post("/api/query_ts", json!({}))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let ts = ts["ts"].as_str().unwrap();
+        let mut found = Vec::new();
+        let credentials =
+            [None, Some(&user), Some(&admin), Some(&acting)].map(|it| it.map(String::as_str));
+        for authorization in credentials.into_iter().chain([
+            Some("Bearer not-a-token"),
+            Some("Convex test|00"),
+            Some("Basic eA=="),
+        ]) {
+            found.push(status(&server, route, ts, authorization).await.as_u16());
+        }
+        let fine = match route.path {
+            "/api/sync" | "/api/{version}/sync" => 400,
+            "/api/debug_event" => 204,
+            _ => 200,
+        };
+        let expected = match route.role {
+            Role::Anyone | Role::ThisMachine => [fine; 7],
+            Role::Caller => [fine, fine, fine, fine, 401, 401, 400],
+            Role::Admin => [403, 403, fine, fine, 401, 401, 400],
+        };
+        assert_eq!(found, expected, "{} {}", route.method, route.path);
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_refused_on_every_route() {
+    let server = Server::start().await;
+    for route in ROUTES {
+        let response = server
+            .ask(Method::DELETE, address(route))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 405, "{}", route.path);
+        assert_eq!(
+            response.json::<Json>().await.unwrap()["code"],
+            "MethodNotAllowed"
+        );
+    }
+}

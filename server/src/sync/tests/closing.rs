@@ -1,0 +1,333 @@
+//! How connections end: limits, silence, stalls, shutdown.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value as Json, json};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use super::apps::App;
+use super::harness::{Client, Closed, add, results, ts};
+use crate::sync::{ClientFeatures, SyncOptions};
+
+async fn connected(app: &App) -> Client {
+    let mut client = app.server.connect().await;
+    client.say_connect().await;
+    client
+}
+
+fn closed(code: u16, reason: &str) -> Closed {
+    Some((code, reason.to_string()))
+}
+
+fn telling() -> SyncOptions {
+    SyncOptions { redact: false, ..SyncOptions::default() }
+}
+
+// ---- sizes -------------------------------------------------------------------------------------------------
+
+fn event_of(bytes: usize) -> String {
+    let around = json!({ "type": "Event", "eventType": "x", "event": "" }).to_string().len();
+    json!({ "type": "Event", "eventType": "x", "event": "a".repeat(bytes - around) }).to_string()
+}
+
+#[tokio::test]
+async fn a_message_longer_than_its_sender_may_send_closes() {
+    let max = SyncOptions { frame_bytes_max_anonymous: 1_000, frame_bytes_max: 20_000, ..telling() };
+    let app = App::start_with(max);
+    for (signs_in, fits) in [(false, 1_000), (true, 20_000)] {
+        for (bytes, is_taken) in [(fits, true), (fits + 1, false)] {
+            let mut client = connected(&app).await;
+            client.modify(0, vec![]).await;
+            if signs_in {
+                client.authenticate(0, &app.server.token("ada")).await;
+            }
+            client.next().await;
+            client.send_text(event_of(bytes)).await;
+            match is_taken {
+                true => assert_eq!(client.said_so_far().await, Vec::<Json>::new()),
+                false => assert_eq!(client.close().await, closed(1009, "MessageTooLong"), "{bytes}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_in_pieces_is_measured_whole() {
+    let app = App::start_with(SyncOptions { frame_bytes_max: 20_000, ..telling() });
+    let mut client = connected(&app).await;
+    for n in 0..3 {
+        let opcode = if n == 0 { Data::Text } else { Data::Continue };
+        let frame = Frame::message(Bytes::from(vec![b' '; 9_000]), OpCode::Data(opcode), false);
+        // The server may have closed before the last piece.
+        let _ = client.socket.send(Message::Frame(frame)).await;
+    }
+    assert_eq!(client.close().await, closed(1009, "MessageTooLong"));
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_closes() {
+    let app = App::start();
+    let mut client = connected(&app).await;
+    let frame = Frame::message(Bytes::from_static(b"\xff\xfe"), OpCode::Data(Data::Text), true);
+    client.socket.send(Message::Frame(frame)).await.unwrap();
+    assert_eq!(client.close().await, closed(1007, "InvalidUtf8"));
+    assert_eq!(app.server.metric("sync_protocol_errors_total"), 1.0);
+}
+
+// ---- counts ------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn more_mutations_than_may_wait_close_the_connection() {
+    let app = App::start_with(SyncOptions { mutations_pending_max: 3, ..telling() });
+    app.hooks.slow.close();
+    let mut client = connected(&app).await;
+    for request in 0..3 {
+        client.mutate(request, "notes:slow", json!({ "text": "x" })).await;
+    }
+    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
+    client.mutate(3, "notes:slow", json!({ "text": "x" })).await;
+    assert_eq!(client.close().await, closed(1013, "TooManyConcurrentMutations"));
+}
+
+#[tokio::test]
+async fn the_default_limit_of_waiting_mutations_is_a_thousand() {
+    let app = App::start_with(telling());
+    app.hooks.slow.close();
+    let mut client = connected(&app).await;
+    for request in 0..1_000 {
+        client.mutate(request, "notes:slow", json!({ "text": "x" })).await;
+    }
+    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
+    client.mutate(1_000, "notes:slow", json!({ "text": "x" })).await;
+    assert_eq!(client.close().await, closed(1013, "TooManyConcurrentMutations"));
+}
+
+#[tokio::test]
+async fn answered_mutations_make_room_for_others() {
+    let app = App::start_with(SyncOptions { mutations_pending_max: 1, ..telling() });
+    let mut client = connected(&app).await;
+    client.modify(0, vec![]).await;
+    for request in 0..20 {
+        client.mutate(request, "notes:add", json!({ "text": "x" })).await;
+        client.next_of("MutationResponse").await;
+    }
+}
+
+#[tokio::test]
+async fn more_actions_than_may_run_close_the_connection() {
+    let app = App::start_with(SyncOptions { actions_pending_max: 2, ..telling() });
+    let mut client = connected(&app).await;
+    client.act(0, "notes:wait", json!({})).await;
+    client.act(1, "notes:wait", json!({})).await;
+    app.hooks.waiting.begun.acquire_many(2).await.unwrap().forget();
+    app.hooks.waiting.let_go.add_permits(1);
+    client.next_of("ActionResponse").await;
+    client.act(2, "notes:wait", json!({})).await;
+    app.hooks.waiting.begun.acquire().await.unwrap().forget();
+    client.act(3, "notes:wait", json!({})).await;
+    assert_eq!(client.close().await, closed(1013, "TooManyInflightActionsForSingleClient"));
+}
+
+#[tokio::test]
+async fn a_full_server_has_no_room_until_a_connection_ends() {
+    let app = App::start_with(SyncOptions { connections_max: 1, ..telling() });
+    assert!(app.server.connections.has_room());
+    let mut client = connected(&app).await;
+    client.modify(0, vec![]).await;
+    client.next().await;
+    assert!(!app.server.connections.has_room());
+    client.socket.close(None).await.unwrap();
+    client.close().await;
+    while app.server.metric("sync_connections") > 0.0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(app.server.connections.has_room());
+}
+
+// ---- time --------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_ping_is_sent_when_nothing_else_was_for_fifteen_seconds() {
+    let app = App::start();
+    let mut client = connected(&app).await;
+    client.modify(0, vec![]).await;
+    client.next().await;
+    app.server.clock.advance(Duration::from_secs(14));
+    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
+    // The answer above counts.
+    app.server.clock.advance(Duration::from_secs(14));
+    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
+    for _ in 0..2 {
+        app.server.clock.advance(Duration::from_secs(15));
+        assert_eq!(client.next().await, json!({ "type": "Ping" }));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_client_is_asked_for_a_sign_of_life_and_dropped_without_one() {
+    let app = App::start();
+    let mut client = connected(&app).await;
+    client.modify(0, vec![]).await;
+    client.next().await;
+    // The client's WebSocket answers probes by itself while it reads.
+    for _ in 0..12 {
+        app.server.clock.advance(Duration::from_secs(15));
+        assert_eq!(client.next().await, json!({ "type": "Ping" }));
+    }
+    // Time passes while it does not.
+    app.server.clock.advance(Duration::from_secs(119));
+    while app.server.metric("sync_connections") > 0.0 {
+        app.server.clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(app.server.live.census().subscribers, 0);
+}
+
+#[tokio::test]
+async fn without_a_query_set_the_first_transition_comes_after_a_grace() {
+    let app = App::start();
+    let mut client = connected(&app).await;
+    client.mutate(0, "notes:add", json!({ "text": "x" })).await;
+    let response = client.next().await;
+    assert_eq!(response["type"], "MutationResponse");
+    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
+    app.server.clock.advance(SyncOptions::default().first_query_set_grace);
+    let transition = client.next().await;
+    assert!(ts(&transition) >= ts(&response));
+}
+
+// ---- leaving -----------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_client_that_closes_is_answered_with_a_close() {
+    let app = App::start();
+    let mut client = connected(&app).await;
+    client.modify(0, vec![]).await;
+    client.next().await;
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+    client.socket.send(Message::Close(Some(frame.clone()))).await.unwrap();
+    match client.socket.next().await {
+        Some(Ok(Message::Close(answer))) => assert_eq!(answer, Some(frame)),
+        other => panic!("expected a close, got {other:?}"),
+    }
+}
+
+// ---- shutdown ----------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_draining_server_answers_what_it_was_given_then_closes_and_takes_nothing_more() {
+    let app = App::start();
+    app.hooks.slow.close();
+    let mut idle = connected(&app).await;
+    let mut busy = connected(&app).await;
+    for client in [&mut idle, &mut busy] {
+        client.modify(0, vec![]).await;
+        client.next().await;
+    }
+    busy.mutate(0, "notes:slow", json!({ "text": "x" })).await;
+    busy.mutate(1, "notes:add", json!({ "text": "y" })).await;
+    busy.act(2, "notes:wait", json!({})).await;
+    app.hooks.waiting.begun.acquire().await.unwrap().forget();
+    app.hooks.slow.reached(1).await;
+    let connections = app.server.connections.clone();
+    let draining = tokio::spawn(async move { connections.drain().await });
+    assert_eq!(idle.next_or_close().await, Err(closed(1001, "ServerShuttingDown")));
+    assert!(!app.server.connections.has_room());
+    app.hooks.slow.open();
+    for request in 0..2 {
+        let response = busy.next_of("MutationResponse").await;
+        assert_eq!((&response["requestId"], &response["success"]), (&json!(request), &json!(true)));
+    }
+    app.hooks.waiting.let_go.add_permits(1);
+    assert_eq!(busy.next_of("ActionResponse").await["result"], "waited");
+    assert_eq!(busy.close().await, closed(1001, "ServerShuttingDown"));
+    drop((idle, busy));
+    draining.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_draining_server_does_not_wait_for_ever() {
+    let app = App::start();
+    let mut acting = connected(&app).await;
+    acting.act(0, "notes:wait", json!({})).await;
+    app.hooks.waiting.begun.acquire().await.unwrap().forget();
+    // This one takes nothing: its results are longer than the pipe.
+    let mut stuck = app.server.connect_with(ClientFeatures::default(), 1 << 10).await;
+    stuck.modify(0, vec![add(0, "notes:big", json!({ "bytes": 1_000_000 }))]).await;
+    while app.server.metric("sync_transitions_total") < 1.0 {
+        tokio::task::yield_now().await;
+    }
+    let connections = app.server.connections.clone();
+    let draining = tokio::spawn(async move { connections.drain().await });
+    assert_eq!(acting.said_so_far_or_close().await, None);
+    app.server.clock.advance(SyncOptions::default().drain_max);
+    assert_eq!(acting.close().await, closed(1001, "ServerShuttingDown"));
+    // Its goodbye is not taken either.
+    while !draining.is_finished() {
+        app.server.clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    draining.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_dropped_and_delays_nobody() {
+    let app = App::start();
+    let mut stuck = app.server.connect_with(ClientFeatures::default(), 1 << 10).await;
+    stuck.modify(0, vec![add(0, "notes:big", json!({ "bytes": 1_000_000 }))]).await;
+    while app.server.metric("sync_transitions_total") < 1.0 {
+        tokio::task::yield_now().await;
+    }
+    let mut other = connected(&app).await;
+    other.watch(0, &[(0, "notes:list")]).await;
+    other.next().await;
+    other.mutate(0, "notes:add", json!({ "text": "x" })).await;
+    other.until(0, |value| *value == json!(["x"])).await;
+    other.socket.close(None).await.unwrap();
+    other.close().await;
+    app.server.clock.advance(SyncOptions::default().stall_max);
+    while app.server.metric("sync_connections") > 0.0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(app.server.live.census().subscribers, 0);
+}
+
+/// A client that does not read while its results change gets, when it reads again, the newest state, and of the states
+/// in between at most what had been written before.
+#[tokio::test]
+async fn a_slow_reader_is_told_the_newest_state_and_little_of_what_came_before() {
+    let app = App::start();
+    let mut slow = app.server.connect_with(ClientFeatures::default(), 1 << 10).await;
+    slow.watch(0, &[(0, "notes:list"), (1, "notes:count")]).await;
+    slow.next().await;
+    let mut writer = connected(&app).await;
+    writer.watch(0, &[(0, "notes:count")]).await;
+    let changes = 3_000;
+    let text = "x".repeat(200);
+    for n in 0..changes {
+        writer.mutate(n, "notes:add", json!({ "text": text })).await;
+        // A few at a time: each batch of the committer is a change of its own.
+        if n % 4 == 3 {
+            for _ in 0..4 {
+                writer.next_of("MutationResponse").await;
+            }
+        }
+    }
+    writer.until(0, |value| *value == json!(f64::from(changes))).await;
+    let told_before = app.server.metric("sync_transitions_total");
+    let told = slow.until(1, |value| *value == json!(f64::from(changes))).await;
+    // What the pipe and the write buffer held, one that was being written, and the newest.
+    assert!(told.len() < 100, "{} Transitions", told.len());
+    assert!(told_before < f64::from(changes) * 2.0);
+    let last = told.iter().rev().find_map(|transition| {
+        results(transition).into_iter().find_map(|(id, value)| (id == 0).then_some(value))
+    });
+    assert_eq!(last.unwrap().as_array().unwrap().len(), changes as usize);
+    for pair in told.windows(2) {
+        assert_eq!(pair[0]["endVersion"], pair[1]["startVersion"]);
+    }
+}

@@ -1,0 +1,357 @@
+// What the suites share: a chat process, official clients that report all they see, seeded chance, and a
+// TCP proxy that cuts connections at a chosen moment. Nothing here waits for time to pass; a deadline
+// only turns a wait that would never end into a failure with a reason.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import readline from "node:readline";
+import { ConvexClient, ConvexHttpClient } from "convex/browser";
+import WebSocket from "ws";
+
+export const DEADLINE_MS = 60_000;
+
+/** Resolves or rejects as `promise` does, or rejects saying what was waited for. */
+export async function within(promise, what, ms = DEADLINE_MS) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing came within ${ms} ms of: ${typeof what === "function" ? what() : what}`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+const endings = new WeakMap();
+
+/** Runs `end` when test `t` ends; what was begun last ends first. */
+export function atEnd(t, end) {
+  if (!endings.has(t)) {
+    endings.set(t, []);
+    t.after(async () => {
+      for (const end of endings.get(t).reverse()) await end();
+    });
+  }
+  endings.get(t).push(end);
+}
+
+// ---- the chat ------------------------------------------------------------------------------------
+
+/** A chat on its own data directory, which may be killed and started again on the same data and port. */
+export class Chat {
+  #child = null;
+  #env;
+  #data = mkdtempSync(path.join(tmpdir(), "vestibule-js-"));
+  port = 0;
+
+  /** Starts a chat that ends with test `t`. `invited`: the only e-mail domain that is let in. */
+  static async start(t, { invited } = {}) {
+    const chat = new Chat(invited);
+    atEnd(t, () => chat.#end());
+    await chat.start();
+    return chat;
+  }
+
+  constructor(invited) {
+    this.#env = { VESTIBULE_LOG: "warn", ...process.env };
+    delete this.#env.CHAT_INVITE_DOMAIN;
+    if (invited) this.#env.CHAT_INVITE_DOMAIN = invited;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it, on the port it had before when it ran already, and waits until it says where it listens. */
+  async start() {
+    const program = process.env.CHAT_BIN;
+    assert.ok(program, "CHAT_BIN names no chat program: build the example `chat` and set CHAT_BIN to its path");
+    const child = spawn(program, ["--listen", `127.0.0.1:${this.port}`, "--data", this.#data], {
+      env: this.#env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    let said = "";
+    child.stderr.on("data", (text) => (said += text));
+    const ready = new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code, signal) => reject(new Error(`the chat ended with ${signal ?? code} before it was ready:\n${said}`)));
+      readline.createInterface(child.stdout).on("line", (line) => {
+        const address = line.match(/http:\/\/127\.0\.0\.1:(\d+)/);
+        if (address) resolve(Number(address[1]));
+      });
+    });
+    this.port = await within(ready, () => `the chat says where it listens\n${said}`);
+  }
+
+  /** Ends it as a power cut would. */
+  async kill() {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  }
+
+  async #end() {
+    await this.kill();
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  /** A token of the development issuer for `{ subject, name?, email?, expiresInSeconds? }`. */
+  async token(who) {
+    const response = await fetch(`${this.url}/dev/token`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(who),
+    });
+    assert.equal(response.status, 200, `a token for ${who.subject}`);
+    return (await response.json()).token;
+  }
+
+  /** An official HTTP client, signed in when `who` is given. */
+  async http(who) {
+    const client = new ConvexHttpClient(this.url, { logger: false });
+    if (who) client.setAuth(await this.token(who));
+    return client;
+  }
+
+  /** Every message of a channel, oldest first, read a page at a time over HTTP. */
+  async messages(channel) {
+    const client = await this.http();
+    const found = [];
+    for (let cursor = null, isDone = false; !isDone; ) {
+      const paginationOpts = { numItems: 200, cursor };
+      const page = await client.query("messages:page", { channel, paginationOpts });
+      found.push(...page.page);
+      cursor = page.continueCursor;
+      isDone = page.isDone;
+    }
+    return found.reverse();
+  }
+}
+
+// ---- clients -------------------------------------------------------------------------------------
+
+/** Things that came one after another, and waits for the next. */
+export class Trace {
+  all = [];
+  #waits = new Set();
+
+  push(entry) {
+    this.all.push(entry);
+    for (const wait of this.#waits) wait();
+  }
+
+  get last() {
+    return this.all.at(-1);
+  }
+
+  /** Resolves with the first entry that `holds` for, among those that came and those to come. */
+  until(holds, what = String(holds)) {
+    let wait;
+    const found = new Promise((resolve, reject) => {
+      let checked = 0;
+      wait = () => {
+        try {
+          for (; checked < this.all.length; checked++) if (holds(this.all[checked], this.all)) return resolve(this.all[checked]);
+        } catch (error) {
+          reject(error);
+        }
+      };
+      this.#waits.add(wait);
+      wait();
+    });
+    return within(found, () => `${what}; came: ${JSON.stringify(this.all.slice(-5))}`).finally(() => this.#waits.delete(wait));
+  }
+}
+
+/** Collects what a client would print. */
+export class Log {
+  lines = [];
+  #keep = (level) => (...words) => this.lines.push(`${level}: ${words.join(" ")}`);
+  log = this.#keep("log");
+  warn = this.#keep("warn");
+  error = this.#keep("error");
+  logVerbose() {}
+
+  /** Warnings and errors. */
+  get complaints() {
+    return this.lines.filter((line) => !line.startsWith("log: "));
+  }
+}
+
+/** Options for an official client under Node: `ws` for sockets, nothing on the console. */
+export const quietly = (log = new Log()) => ({ webSocketConstructor: WebSocket, logger: log });
+
+/** An official client that closes with test `t`; `address` may be a chat or a proxy before it. */
+export function connect(t, address, options = {}) {
+  const log = new Log();
+  const client = new ConvexClient(address.url, { ...quietly(log), ...options });
+  client.log = log;
+  atEnd(t, () => client.close());
+  return client;
+}
+
+/**
+ * Signs a client in as `who` with tokens of `chat`; the trace has each `onChange`, `fetches` counts tokens.
+ * The client asks for a fresh token as soon as the first is accepted; a `steady` session gives it the same again.
+ */
+export function signIn(client, chat, who, { steady = false } = {}) {
+  const changes = new Trace();
+  const session = { changes, fetches: 0, forced: 0, ended: false };
+  let token = null;
+  const fetchToken = async ({ forceRefreshToken }) => {
+    if (session.ended) return null;
+    if (token === null || (forceRefreshToken && !steady)) {
+      session.forced += forceRefreshToken;
+      // A fetch that the end of the test overtakes has nobody left to fail for.
+      token = await chat.token(who).catch((error) => (client.closed ? null : Promise.reject(error)));
+      session.fetches += 1;
+    }
+    return token;
+  };
+  client.setAuth(fetchToken, (isAuthenticated) => changes.push(isAuthenticated));
+  session.provisioned = () => changes.until((isAuthenticated) => isAuthenticated, `${who.subject} is provisioned`);
+  return session;
+}
+
+/** Signs a client out as a page would: the server is told, and the client forgets how to fetch tokens. */
+export function signOut(client, session) {
+  session.ended = true;
+  client.client.clearAuth();
+  client.setAuth(async () => null);
+}
+
+/** A live query; the trace has `{ value }` or `{ error }` for each result, in order. */
+export function watch(client, path, args = {}) {
+  const trace = new Trace();
+  trace.stop = client.onUpdate(path, args, (value) => trace.push({ value }), (error) => trace.push({ error }));
+  trace.values = () => trace.all.map(({ value, error }) => {
+    if (error) throw error;
+    return value;
+  });
+  return trace;
+}
+
+/** A person for tests: the subject is the name. */
+export const person = (name, more = {}) => ({ subject: name, name, ...more });
+
+export const bodies = (messages) => messages.map((message) => message.body);
+
+/** The data of the application error that `promise` must fail with. */
+export async function failure(promise) {
+  const error = await promise.then(
+    (value) => assert.fail(`did not fail but gave ${JSON.stringify(value)}`),
+    (error) => error,
+  );
+  assert.equal(error.name, "ConvexError", `carries data: ${error.message}`);
+  return error.data;
+}
+
+// ---- chance --------------------------------------------------------------------------------------
+
+/** Seeded chance: the seed is printed with the test, and SEED runs the same course again. */
+export function chance(t) {
+  let state = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32)) >>> 0;
+  t.diagnostic(`SEED=${state}`);
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return {
+    /** A whole number from 0 up to but without `end`. */
+    below: (end) => Math.floor(next() * end),
+    pick: (choices) => choices[Math.floor(next() * choices.length)],
+  };
+}
+
+// ---- a proxy that cuts ---------------------------------------------------------------------------
+
+/** Moments at which `Proxy.arm` may cut, all counted from the client's next bytes. */
+export const CUTS = ["before the request", "after the request", "within the answer", "after the answer"];
+
+/** Passes bytes between one client and a chat, until it is told to cut both directions. */
+export class Proxy {
+  #server;
+  #links = new Set();
+  #cut = null;
+  cuts = 0;
+
+  static async start(t, chat) {
+    const proxy = new Proxy();
+    proxy.#server = net.createServer((inner) => proxy.#link(inner, chat.port));
+    atEnd(t, () => proxy.#close());
+    proxy.#server.listen(0, "127.0.0.1");
+    await once(proxy.#server, "listening");
+    return proxy;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.#server.address().port}`;
+  }
+
+  /**
+   * Cuts once, at `moment` after the client sends its next bytes. `part` (0 up to 1) chooses how much of
+   * the answer gets through when the cut falls within it.
+   */
+  arm(moment, part = 0) {
+    assert.ok(CUTS.includes(moment), moment);
+    this.#cut = { moment, part, requested: false };
+  }
+
+  /** Cuts what is connected now. */
+  cutNow() {
+    this.cuts += 1;
+    for (const { inner, outer } of this.#links) {
+      inner.destroy();
+      outer.destroy();
+    }
+  }
+
+  #link(inner, port) {
+    const outer = net.connect(port, "127.0.0.1");
+    const link = { inner, outer };
+    this.#links.add(link);
+    const end = () => {
+      inner.destroy();
+      outer.destroy();
+      this.#links.delete(link);
+    };
+    for (const side of [inner, outer]) side.on("close", end).on("error", end).setNoDelay(true);
+    inner.on("data", (bytes) => this.#fromClient(bytes, outer));
+    outer.on("data", (bytes) => this.#fromServer(bytes, inner));
+  }
+
+  #fromClient(bytes, outer) {
+    const cut = this.#cut;
+    if (cut?.moment === "before the request" && !cut.requested) return this.#spring();
+    if (cut) cut.requested = true;
+    outer.write(bytes);
+  }
+
+  #fromServer(bytes, inner) {
+    const cut = this.#cut;
+    if (!cut?.requested) return inner.write(bytes);
+    // What arrives here proves that the server got the request; whether it comes through is the cut's choice.
+    const through = { "after the request": 0, "within the answer": Math.floor(cut.part * bytes.length), "after the answer": bytes.length };
+    const end = through[cut.moment];
+    this.#cut = null;
+    inner.write(bytes.subarray(0, end), () => this.cutNow());
+  }
+
+  #spring() {
+    this.#cut = null;
+    this.cutNow();
+  }
+
+  #close() {
+    this.cutNow();
+    this.#server.close();
+  }
+}
