@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use vestibule_schema::provisioning::{Admission, Effect, Event, Rejection, State, step};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
-use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential};
+use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, StateVersion};
 
 use super::connection::{Connection, End};
 use super::respond::{gate_queue_full, not_provisioned, refusal_text};
@@ -295,7 +295,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let options = &self.rooms.options;
         let now = self.rooms.clock.elapsed();
         let gate = self.gatekeeper.waiting_since().map(|since| since + options.gate_grace);
-        gate.into_iter().chain(self.first_query_set_by).filter(|until| *until > now).max()
+        // A client that comes back sends its unanswered mutations again, and some have run already. Until it has their
+        // responses it shows its optimistic updates on top of results that hold their effect.
+        let is_catching_up = self.told.version == StateVersion::default() && self.mutations_pending > 0;
+        let resent = is_catching_up.then_some(self.first_mutations_by);
+        gate.into_iter().chain(self.first_query_set_by).chain(resent).filter(|until| *until > now).max()
     }
 }
 
