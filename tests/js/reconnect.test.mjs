@@ -1,8 +1,7 @@
 // Connections that break in the middle of things, and a server that is killed: each mutation happens exactly once.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { bodies, chance, Chat, connect, CUTS, person, Proxy, signIn, Trace, watch } from "./harness.mjs";
+import { bodies, chance, Chat, connect, CUTS, person, Proxy, signIn, test, Trace, watch } from "./harness.mjs";
 
 const CHANNEL = "general";
 const send = (client, body) => client.mutation("messages:send", { channel: CHANNEL, body });

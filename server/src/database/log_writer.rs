@@ -132,4 +132,10 @@ impl LogWriter {
     pub fn close(self) -> Result<(), StorageError> {
         self.appender.close()
     }
+
+    /// To fill the disk below it.
+    #[cfg(test)]
+    pub(super) fn appender(&mut self) -> &mut Appender {
+        &mut self.appender
+    }
 }

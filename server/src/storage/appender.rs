@@ -183,7 +183,7 @@ impl Appender {
 
     /// Makes the disk full, or gives the space back.
     #[cfg(test)]
-    pub(super) fn set_pages_max(&mut self, pages_max: Option<u32>) {
+    pub(crate) fn set_pages_max(&mut self, pages_max: Option<u32>) {
         self.pages_max = pages_max;
         self.connection = None;
     }

@@ -120,11 +120,14 @@ impl State {
     pub fn release(&mut self, id: u64) {
         let age = self.next_id();
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        if !entry.watchers.is_empty() || entry.running > 0 || entry.idle.is_some() {
+        if !entry.watchers.is_empty() || entry.running > 0 {
             return;
         }
         if !entry.is_fresh() {
             return self.drop_entry(id);
+        }
+        if entry.idle.is_some() {
+            return;
         }
         entry.idle = Some(self.idle.add(id, age, entry.bytes()));
         while let Some(oldest) = self.idle.surplus() {

@@ -21,7 +21,7 @@ fn install() {
 fn run(suite: &str) {
     install();
     let node = Command::new("node")
-        .args(["--test", "--test-reporter=spec", suite])
+        .args(["--test", "--test-timeout=180000", "--test-reporter=spec", suite])
         .current_dir(folder())
         .env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"))
         .output()

@@ -1,1 +1,250 @@
-//! Tests of the room, by theme.
+//! Tests of the room, by theme, and the rig they share: a database driven step by step, without threads.
+
+mod committer;
+mod documents;
+mod leases;
+mod model;
+mod pagination;
+mod queries;
+mod reads;
+mod session_requests;
+mod setup;
+mod threads;
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tempfile::TempDir;
+use vestibule_schema::id::DocumentId;
+use vestibule_schema::table::{IndexDefinition, Schema, TableDefinition};
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::{Object, Value};
+
+use super::setup::set_up;
+use super::transaction::Changes;
+use super::*;
+use crate::clock::{ManualClock, UnixNanos};
+use crate::storage::{Appender, Commit, FoldProgress, Head};
+
+/// When every test begins, in seconds since the epoch.
+const START: u64 = 1_760_000_000;
+
+/// A database whose commits are made one by one by the test itself.
+struct Rig {
+    clock: Arc<ManualClock>,
+    environment: Environment,
+    head: Head,
+    appender: Appender,
+    store: Store,
+    rng: StdRng,
+    last_creation_time: f64,
+    dir: TempDir,
+}
+
+impl Rig {
+    fn new(schema: Schema) -> Rig {
+        Rig::with_limits(schema, Limits::default())
+    }
+
+    fn with_limits(schema: Schema, limits: Limits) -> Rig {
+        let mut rig = Rig::try_open(tempfile::tempdir().unwrap(), schema).unwrap();
+        rig.environment.limits = limits;
+        rig
+    }
+
+    fn try_open(dir: TempDir, schema: Schema) -> Result<Rig, OpenError> {
+        let clock = manual_clock();
+        let (store, mut appender) = Store::open(dir.path(), StoreOptions::default())?;
+        let catalog = set_up(&store, &mut appender, &*clock, &schema)?;
+        Ok(Rig {
+            environment: environment(catalog, clock.clone()),
+            clock,
+            head: store.head(),
+            appender,
+            // Another one for each open, so that no id comes twice.
+            rng: StdRng::seed_from_u64(store.epoch()),
+            store,
+            last_creation_time: START as f64 * 1000.0,
+            dir,
+        })
+    }
+
+    /// Closes the database and opens it with another schema.
+    fn reopen(self, schema: Schema) -> Result<Rig, OpenError> {
+        Rig::try_open(self.close(), schema)
+    }
+
+    fn close(self) -> TempDir {
+        self.dir
+    }
+
+    /// Runs a transaction at the head and commits what it changed.
+    fn commit<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
+        let (returned, Changes { writes, .. }) = self.run(body);
+        self.append(writes);
+        returned
+    }
+
+    /// Commits entries as they are.
+    fn append(&mut self, writes: Vec<crate::storage::Write>) {
+        let ts = self.next_ts();
+        let commit = Commit { ts, writes };
+        self.head.apply(&commit);
+        self.appender.append(&[commit]).unwrap();
+        self.appender.publish(self.head.freeze());
+    }
+
+    /// Runs a transaction at the head and tells what it would change.
+    fn run<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> (R, Changes) {
+        let writer = WriteContext {
+            commit_ts: self.next_ts(),
+            rng: &mut self.rng,
+            last_creation_time: &mut self.last_creation_time,
+        };
+        let mut tx = Transaction::writable(&self.head, &self.environment, writer);
+        let returned = body(&mut tx);
+        (returned, tx.into_changes())
+    }
+
+    /// Runs a transaction at the head and forgets what it changed.
+    fn attempt<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
+        self.run(body).0
+    }
+
+    /// Runs a query at the newest commit, and tells what it read.
+    fn query<R>(&self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> (R, ReadSet) {
+        let snapshot = self.store.snapshot().unwrap();
+        let mut tx = Transaction::read_only(&snapshot, &self.environment);
+        let returned = body(&mut tx);
+        (returned, tx.take_reads())
+    }
+
+    fn next_ts(&self) -> Timestamp {
+        Timestamp(self.clock.now().0.max(self.head.last_ts().0 + 1))
+    }
+
+    fn fold(&mut self) {
+        while self.appender.fold().unwrap() != FoldProgress::Idle {}
+        self.head.refresh();
+    }
+
+    fn insert(&mut self, table: &str, fields: Object) -> DocumentId {
+        self.commit(|tx| tx.insert(table, fields)).unwrap()
+    }
+}
+
+fn manual_clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(UnixNanos::from_seconds(START)))
+}
+
+fn environment(catalog: Catalog, clock: Arc<ManualClock>) -> Environment {
+    Environment {
+        catalog,
+        limits: Limits::default(),
+        seal: CursorSeal::new(&[3; 32]),
+        clock,
+        damaged: Default::default(),
+    }
+}
+
+/// A table without rules, with these indexes; a name that ends in `!` makes one unique.
+fn table(name: &str, indexes: &[(&str, &[&str])]) -> TableDefinition {
+    let index = |(name, fields): &(&str, &[&str])| {
+        let unique = name.ends_with('!');
+        IndexDefinition::new(name.trim_end_matches('!'), fields, unique).unwrap()
+    };
+    TableDefinition {
+        indexes: indexes.iter().map(index).collect(),
+        ..TableDefinition::new(name)
+    }
+}
+
+fn schema(tables: impl IntoIterator<Item = TableDefinition>) -> Schema {
+    tables.into_iter().fold(Schema::new(), Schema::define)
+}
+
+/// A query over a whole index.
+fn index(table: &str, index: &str) -> Query {
+    range(table, index, [])
+}
+
+fn range<const N: usize>(table: &str, index: &str, bounds: [Bound; N]) -> Query {
+    Query {
+        source: Source::IndexRange {
+            index: index.to_string(),
+            bounds: bounds.into(),
+        },
+        ..Query::table(table)
+    }
+}
+
+fn bound(kind: BoundKind, field: &str, value: impl Into<Value>) -> Bound {
+    Bound {
+        kind,
+        field: field.parse().unwrap(),
+        value: Some(value.into()),
+    }
+}
+
+fn undefined(kind: BoundKind, field: &str) -> Bound {
+    Bound {
+        kind,
+        field: field.parse().unwrap(),
+        value: None,
+    }
+}
+
+/// One field of each document.
+fn column(documents: &[RawDocument], field: &str) -> Vec<Option<Value>> {
+    let value = |document: &RawDocument| document.fields.get(field).cloned();
+    documents.iter().map(value).collect()
+}
+
+fn ids(documents: &[RawDocument]) -> Vec<DocumentId> {
+    documents.iter().map(|document| document.id).collect()
+}
+
+fn text<T: std::fmt::Debug, E: std::fmt::Display>(result: Result<T, E>) -> String {
+    result.unwrap_err().to_string()
+}
+
+/// What a mutation made of a closure answers with.
+type Outcome<R> = (R, Result<Committed, CommitError>);
+
+/// A mutation that runs `body` and hands what it returned to `on_finish`, with the outcome.
+fn mutation<R: Send + 'static>(
+    body: impl FnOnce(&mut Transaction<'_>) -> (R, Verdict) + Send + 'static,
+    on_finish: impl FnOnce(Outcome<R>) + Send + 'static,
+) -> Box<dyn Mutation> {
+    Box::new(Closure {
+        body: Some(body),
+        returned: None,
+        on_finish,
+    })
+}
+
+struct Closure<R, B, F> {
+    body: Option<B>,
+    returned: Option<R>,
+    on_finish: F,
+}
+
+impl<R, B, F> Mutation for Closure<R, B, F>
+where
+    R: Send,
+    B: FnOnce(&mut Transaction<'_>) -> (R, Verdict) + Send,
+    F: FnOnce(Outcome<R>) + Send,
+{
+    fn run<'v>(&mut self, mut tx: Transaction<'v>) -> (Transaction<'v>, Verdict) {
+        let body = self.body.take().expect("a mutation runs once");
+        let (returned, verdict) = body(&mut tx);
+        self.returned = Some(returned);
+        (tx, verdict)
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) {
+        let returned = self.returned.expect("a mutation runs before it finishes");
+        (self.on_finish)((returned, outcome));
+    }
+}

@@ -113,3 +113,18 @@ async fn queries_are_run_once_for_all_who_watch_them() {
         client.until(0, |value| *value == json!(["x"])).await;
     }
 }
+
+#[tokio::test]
+async fn what_is_asked_for_again_after_a_change_is_new() {
+    let server = App::without_gate().server;
+    for round in 0..10 {
+        let mut client = server.connect().await;
+        client.say_connect().await;
+        client.watch(0, &[(0, "notes:count")]).await;
+        assert_eq!(results(&client.next().await), [(0, json!(f64::from(round)))]);
+        drop(client);
+        let mut writer = server.connect().await;
+        writer.mutate(0, "notes:add", json!({ "text": "x" })).await;
+        assert_eq!(writer.next().await["success"], true);
+    }
+}
