@@ -34,6 +34,8 @@ pub(super) struct Connection<S> {
     pub actions_pending: usize,
     /// The first Transition waits for the client's first query set until then.
     pub first_query_set_by: Option<Duration>,
+    /// Until then the first Transition waits for the mutations that came with the query set.
+    pub first_mutations_by: Duration,
     heard_at: Duration,
     probed_at: Duration,
     pub sent_at: Duration,
@@ -104,6 +106,7 @@ where
         mutations_pending: 0,
         actions_pending: 0,
         first_query_set_by: Some(now + rooms.options.first_query_set_grace),
+        first_mutations_by: now + rooms.options.first_mutations_grace,
         heard_at: now,
         probed_at: now,
         sent_at: now,

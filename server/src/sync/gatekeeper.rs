@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use vestibule_schema::provisioning::{Admission, Effect, Event, Rejection, State, step};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
-use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential};
+use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, StateVersion};
 
 use super::budget::Share;
 use super::connection::{Connection, End};
@@ -336,8 +336,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .gatekeeper
             .waiting_since()
             .map(|since| since + options.gate_grace);
+        // A client that comes back sends its unanswered mutations again, and some have run already. Until it has their
+        // responses it shows its optimistic updates on top of results that hold their effect.
+        let is_catching_up =
+            self.told.version == StateVersion::default() && self.mutations_pending > 0;
+        let resent = is_catching_up.then_some(self.first_mutations_by);
         gate.into_iter()
             .chain(self.first_query_set_by)
+            .chain(resent)
             .filter(|until| *until > now)
             .max()
     }
