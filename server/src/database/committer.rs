@@ -162,8 +162,8 @@ fn drive_lane(
         let mut batch = lane.open_batch();
         lane.run(first, &mut batch);
         let handed_over = gather(&mut lane, batch, mutations, batches, options);
-        if let Err(SendError(batch)) = handed_over {
-            batch.refuse(CommitError::ShuttingDown);
+        if let Err(unsent) = handed_over {
+            unsent.into_inner().refuse(CommitError::ShuttingDown);
         }
     }
 }
@@ -178,7 +178,7 @@ fn gather(
     mutations: &Receiver<Box<dyn Mutation>>,
     batches: &Sender<Batch>,
     options: &CommitterOptions,
-) -> Result<(), SendError<Batch>> {
+) -> Result<(), Box<SendError<Batch>>> {
     loop {
         for mutation in mutations.try_iter().take(MUTATIONS_PER_LOOK) {
             lane.run(mutation, &mut batch);
@@ -194,14 +194,14 @@ fn gather(
         let ready = select.select();
         if ready.index() == to_writer {
             lane.close_batch(&mut batch);
-            return ready.send(batches, batch);
+            return ready.send(batches, batch).map_err(Box::new);
         }
         match ready.recv(mutations) {
             Ok(mutation) => lane.run(mutation, &mut batch),
             // The queue was closed: what has run is still written.
             Err(_) => {
                 lane.close_batch(&mut batch);
-                return batches.send(batch);
+                return batches.send(batch).map_err(Box::new);
             }
         }
     }

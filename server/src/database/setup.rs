@@ -237,17 +237,14 @@ impl SetUp<'_> {
                 return Ok(());
             }
             let values = index_prefix(IndexId::CATALOG, &index.fields, &fields);
-            if let Some(first) = holders.insert(values, id) {
-                if duplicates.len() < OFFENDERS_LISTED_MAX {
-                    let ids =
-                        [first, id].map(|id| DocumentId::<()>::new(table.number, id).to_string());
-                    let values = describe_fields(&index.fields, &fields);
-                    duplicates.push(Duplicate {
-                        index: format!("{}.{}", table.name, index.name),
-                        values,
-                        ids,
-                    });
-                }
+            if let Some(first) = holders.insert(values, id)
+                && duplicates.len() < OFFENDERS_LISTED_MAX
+            {
+                duplicates.push(Duplicate {
+                    index: format!("{}.{}", table.name, index.name),
+                    values: describe_fields(&index.fields, &fields),
+                    ids: [first, id].map(|id| DocumentId::<()>::new(table.number, id).to_string()),
+                });
             }
             Ok(())
         })

@@ -203,10 +203,10 @@ impl Gate {
 
     /// First where it cannot write: a known user costs no commit. Then, when it has to write, on the lane.
     async fn run_once(&self, call: &Call) -> Result<Landing, SystemError> {
-        if let Some((result, ts)) = self.live.mutate_without_writing(call.clone()).await? {
-            if let Some(outcome) = result.done() {
-                return Ok(landing(outcome, ts));
-            }
+        if let Some((result, ts)) = self.live.mutate_without_writing(call.clone()).await?
+            && let Some(outcome) = result.done()
+        {
+            return Ok(landing(outcome, ts));
         }
         let run = self.functions.mutate(call.clone()).await?;
         Ok(landing(&run.outcome, run.ts))
