@@ -115,7 +115,10 @@ fn leases_are_bounded_and_timestamps_that_were_never_given_are_refused() {
     // One more than there is room for: the oldest gives way.
     rig.insert("rooms", object! {});
     let last = leases.take().unwrap();
-    assert!(matches!(leases.find(first), Err(LeaseError::OutOfRetention(_))));
+    assert!(matches!(
+        leases.find(first),
+        Err(LeaseError::OutOfRetention(_))
+    ));
     leases.find(last).unwrap();
     // The newest is handed out again for a while, and renewed after that.
     rig.clock.advance(Duration::from_secs(1));
