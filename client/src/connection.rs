@@ -52,7 +52,11 @@ impl Connection {
     /// Sends a message.
     pub async fn send(&mut self, message: &ClientMessage) -> Result<(), ConnectionError> {
         let text = message.to_json()?;
-        Ok(self.socket.send(Message::text(text)).await.map_err(Box::new)?)
+        Ok(self
+            .socket
+            .send(Message::text(text))
+            .await
+            .map_err(Box::new)?)
     }
 
     /// The next message.
@@ -64,7 +68,9 @@ impl Connection {
                     let close = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
                     return Err(ConnectionError::Closed(close));
                 }
-                Some(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_)) => {}
+                Some(
+                    Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_),
+                ) => {}
                 None => return Err(ConnectionError::Closed(None)),
             }
         }

@@ -52,9 +52,17 @@ pub trait Clock: Send + Sync {
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What `future` gives, or `None` when it gives nothing within `limit` of the clock's time.
-pub async fn timeout<T>(clock: &dyn Clock, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+pub async fn timeout<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     // The sleep is made only when the future has to be waited for, which most are not.
-    let late = async { clock.sleep_until(clock.elapsed().saturating_add(limit)).await };
+    let late = async {
+        clock
+            .sleep_until(clock.elapsed().saturating_add(limit))
+            .await
+    };
     tokio::select! {
         biased;
         output = future => Some(output),
@@ -99,7 +107,10 @@ impl Clock for SystemClock {
 
     fn sleep_until(&self, elapsed: Duration) -> Sleep {
         // A time too far away to express is far enough away to count from now.
-        let at = self.start.checked_add(elapsed).map(tokio::time::Instant::from_std);
+        let at = self
+            .start
+            .checked_add(elapsed)
+            .map(tokio::time::Instant::from_std);
         Box::pin(async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -119,14 +130,18 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that stands at `now`.
     pub fn at(now: UnixNanos) -> ManualClock {
-        ManualClock { now: Mutex::new(now), elapsed: watch::Sender::new(Duration::ZERO) }
+        ManualClock {
+            now: Mutex::new(now),
+            elapsed: watch::Sender::new(Duration::ZERO),
+        }
     }
 
     /// Lets time pass.
     pub fn advance(&self, duration: Duration) {
         let mut now = self.now.lock();
         *now = now.plus(duration);
-        self.elapsed.send_modify(|elapsed| *elapsed = elapsed.saturating_add(duration));
+        self.elapsed
+            .send_modify(|elapsed| *elapsed = elapsed.saturating_add(duration));
     }
 
     /// Sets the present moment, as a person sets a wall clock: no time passes.
@@ -192,7 +207,10 @@ mod tests {
         let until = clock.elapsed() + Duration::from_millis(2);
         clock.sleep_until(until).await;
         assert!(clock.elapsed() >= until);
-        assert_eq!(timeout(&clock, Duration::ZERO, std::future::pending::<()>()).await, None);
+        assert_eq!(
+            timeout(&clock, Duration::ZERO, std::future::pending::<()>()).await,
+            None
+        );
         assert_eq!(timeout(&clock, Duration::ZERO, async { 1 }).await, Some(1));
     }
 }

@@ -8,5 +8,7 @@ pub use vestibule_schema::validator::Validator;
 pub use vestibule_schema::value::{Object, Value};
 
 pub use crate::app::{App, Config, LogFormat, StartError, log_to_stderr};
-pub use crate::database::{Comparison, Document, Expression, Order, Page, PaginationOptions, Patch};
+pub use crate::database::{
+    Comparison, Document, Expression, Order, Page, PaginationOptions, Patch,
+};
 pub use crate::functions::{ActionCtx, Error, Function, MutationCtx, QueryCtx, Result};

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, mkdirSync } from "node:fs";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { atEnd, Chat, person } from "./harness.mjs";
+import { atEnd, Chat, person, test } from "./harness.mjs";
 
 const PICTURES = fileURLToPath(new URL("../artifacts", import.meta.url));
 const FLAGS = [

@@ -1,9 +1,8 @@
 // Many who sign in for the first time at once. Each one's very first result has its own user.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { BaseConvexClient } from "convex/browser";
-import { atEnd, bodies, Chat, connect, Log, person, quietly, signIn, Trace, watch, within } from "./harness.mjs";
+import { atEnd, bodies, Chat, connect, Log, person, quietly, signIn, test, Trace, watch, within } from "./harness.mjs";
 
 const LIST = { channel: "general" };
 

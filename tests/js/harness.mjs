@@ -10,10 +10,14 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
+import { test as testOf } from "node:test";
 import { ConvexClient, ConvexHttpClient } from "convex/browser";
 import WebSocket from "ws";
 
-export const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 60_000;
+
+/** A test that fails rather than never ending. */
+export const test = (name, run) => testOf(name, { timeout: 4 * DEADLINE_MS }, run);
 
 /** Resolves or rejects as `promise` does, or rejects saying what was waited for. */
 export async function within(promise, what, ms = DEADLINE_MS) {
@@ -38,6 +42,11 @@ export function atEnd(t, end) {
 }
 
 // ---- the chat ------------------------------------------------------------------------------------
+
+/** Chats that run. None outlives this program. */
+const processes = new Set();
+process.once("exit", () => processes.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 
 /** A chat on its own data directory, which may be killed and started again on the same data and port. */
 export class Chat {
@@ -73,6 +82,8 @@ export class Chat {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;
+    processes.add(child);
+    child.once("exit", () => processes.delete(child));
     let said = "";
     child.stderr.on("data", (text) => (said += text));
     const ready = new Promise((resolve, reject) => {

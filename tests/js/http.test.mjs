@@ -1,9 +1,8 @@
 // The official HTTP client: the same functions, the same gate, one request at a time.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { ConvexHttpClient } from "convex/browser";
-import { bodies, Chat, connect, failure, person, signIn, watch } from "./harness.mjs";
+import { bodies, Chat, connect, failure, person, signIn, test, watch } from "./harness.mjs";
 
 const LIST = { channel: "general" };
 const send = (client, body, options) => client.mutation("messages:send", { ...LIST, body }, options);

@@ -1,8 +1,7 @@
 // Signing in, refreshing, switching and signing out on an open connection; and who is not let in.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { Chat, connect, failure, person, signIn, signOut, Trace, watch } from "./harness.mjs";
+import { Chat, connect, failure, person, signIn, signOut, test, Trace, watch } from "./harness.mjs";
 
 const CHANNEL = "general";
 const names = (trace) => trace.values().map((user) => user?.name ?? null);

@@ -1,8 +1,7 @@
 // Live queries, mutations with optimistic updates, and errors that carry data.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { bodies, Chat, connect, failure, person, signIn, watch } from "./harness.mjs";
+import { bodies, Chat, connect, failure, person, signIn, test, watch } from "./harness.mjs";
 
 const CHANNEL = "general";
 

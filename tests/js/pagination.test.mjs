@@ -1,9 +1,8 @@
 // Paginated live queries: pages that grow and split without a gap or an overlap, and keep their borders.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { BaseConvexClient } from "convex/browser";
-import { atEnd, bodies, Chat, connect, failure, Proxy, person, quietly, signIn, Trace } from "./harness.mjs";
+import { atEnd, bodies, Chat, connect, failure, person, Proxy, quietly, signIn, test, Trace } from "./harness.mjs";
 
 const CHANNEL = "general";
 const PAGE = "messages:page";

@@ -40,7 +40,10 @@ impl ChatOptions {
 
     /// The command line, instead of the one that listens on a free port.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        self.arguments = arguments
+            .iter()
+            .map(|argument| argument.to_string())
+            .collect();
         self
     }
 
@@ -70,7 +73,10 @@ impl ChatOptions {
     /// Runs it to its end, which must come by itself, and returns its exit code and what it said on stderr.
     pub fn run_to_end(&self) -> anyhow::Result<(Option<i32>, String)> {
         let output = self.command().stderr(Stdio::piped()).output()?;
-        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+        Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
     }
 }
 
@@ -94,16 +100,25 @@ impl Chat {
 
     /// Asks it to stop and waits until it has.
     pub fn stop(mut self) -> anyhow::Result<Option<i32>> {
-        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()?;
         Ok(self.child.wait()?.code())
     }
 
     /// A token of the development issuer.
     pub async fn token(&self, subject: &str) -> anyhow::Result<String> {
         let request = json!({ "subject": subject, "name": subject });
-        let response = reqwest::Client::new().post(format!("{}/dev/token", self.url)).json(&request).send().await?;
+        let response = reqwest::Client::new()
+            .post(format!("{}/dev/token", self.url))
+            .json(&request)
+            .send()
+            .await?;
         let answer: Json = response.error_for_status()?.json().await?;
-        Ok(answer["token"].as_str().context("no token in the answer")?.to_string())
+        Ok(answer["token"]
+            .as_str()
+            .context("no token in the answer")?
+            .to_string())
     }
 
     /// Status and body of `/healthz`.
@@ -118,9 +133,17 @@ impl Chat {
     }
 
     /// Calls a function over HTTP, as whom `token` says.
-    pub async fn call(&self, kind: &str, path: &str, args: Json, token: Option<&str>) -> anyhow::Result<Json> {
+    pub async fn call(
+        &self,
+        kind: &str,
+        path: &str,
+        args: Json,
+        token: Option<&str>,
+    ) -> anyhow::Result<Json> {
         let body = json!({ "path": path, "args": args, "format": "json" });
-        let mut request = reqwest::Client::new().post(format!("{}/api/{kind}", self.url)).json(&body);
+        let mut request = reqwest::Client::new()
+            .post(format!("{}/api/{kind}", self.url))
+            .json(&body);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

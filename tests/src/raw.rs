@@ -4,8 +4,8 @@ use anyhow::bail;
 use vestibule_client::Connection;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
-    Args, Authenticate, Call, ClientMessage, Connect, Credential, MutationResponse, PathText, RequestId, ServerMessage,
-    SessionId,
+    Args, Authenticate, Call, ClientMessage, Connect, Credential, MutationResponse, PathText,
+    RequestId, ServerMessage, SessionId,
 };
 
 /// One connection of a session.
@@ -30,8 +30,14 @@ impl RawClient {
 
     /// Presents a user's token as the connection's first identity.
     pub async fn authenticate(&mut self, token: &str) -> anyhow::Result<()> {
-        let authenticate = Authenticate { base_version: 0, credential: Credential::User(token.to_string()) };
-        Ok(self.connection.send(&ClientMessage::Authenticate(authenticate)).await?)
+        let authenticate = Authenticate {
+            base_version: 0,
+            credential: Credential::User(token.to_string()),
+        };
+        Ok(self
+            .connection
+            .send(&ClientMessage::Authenticate(authenticate))
+            .await?)
     }
 
     /// Calls a mutation.

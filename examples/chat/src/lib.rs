@@ -20,12 +20,17 @@ struct Arguments {
 
 /// Runs the chat as the command line says, until it is asked to stop.
 pub async fn run() -> anyhow::Result<()> {
-    let Arguments { config, invite_domain } = Arguments::parse();
+    let Arguments {
+        config,
+        invite_domain,
+    } = Arguments::parse();
     log_to_stderr(config.log_format);
     let running = app(invite_domain).start(config).await?;
     println!("The chat is at {}", running.url());
     if running.is_dev() {
-        println!("Open it in two tabs and sign in as anybody. This is development mode: nobody is asked for a password.");
+        println!(
+            "Open it in two tabs and sign in as anybody. This is development mode: nobody is asked for a password."
+        );
     }
     running.until_asked_to_stop().await?;
     Ok(())
@@ -34,7 +39,9 @@ pub async fn run() -> anyhow::Result<()> {
 /// The chat as an app. With `invited` set, only people with an e-mail address of that domain are let in.
 pub fn app(invited: Option<String>) -> App {
     let app = App::new(model::schema())
-        .mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| model::ensure_user(ctx, &invited))
+        .mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| {
+            model::ensure_user(ctx, &invited)
+        })
         .query("users:me", model::me)
         .query("users:count", model::count)
         .mutation("users:rename", model::rename)

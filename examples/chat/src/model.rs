@@ -54,12 +54,20 @@ const NAME_BYTES_MAX: usize = 80;
 /// Makes the caller's document when it is missing. Vestibule runs it before anything else runs as a new identity.
 pub fn ensure_user(ctx: &mut MutationCtx, invited: &Option<String>) -> Result<DocumentId<User>> {
     let identity = ctx.identity()?.ok_or_else(unauthenticated)?;
-    if let Some(user) = ctx.db().query::<User>().index(User::BY_TOKEN, &identity.token_identifier).unique()? {
+    if let Some(user) = ctx
+        .db()
+        .query::<User>()
+        .index(User::BY_TOKEN, &identity.token_identifier)
+        .unique()?
+    {
         return Ok(user.id);
     }
     let email = identity.text("email").map(str::to_string);
     if let Some(domain) = invited {
-        let is_invited = email.as_deref().and_then(|email| email.rsplit_once('@')).is_some_and(|(_, d)| d == domain);
+        let is_invited = email
+            .as_deref()
+            .and_then(|email| email.rsplit_once('@'))
+            .is_some_and(|(_, d)| d == domain);
         if !is_invited {
             return Err(Error::application(object! {
                 "code" => "NotInvited",
@@ -68,13 +76,23 @@ pub fn ensure_user(ctx: &mut MutationCtx, invited: &Option<String>) -> Result<Do
         }
     }
     let name = identity.text("name").unwrap_or("Anonymous").to_string();
-    Ok(ctx.db().insert(User { name, email, token: identity.token_identifier.to_string() })?)
+    Ok(ctx.db().insert(User {
+        name,
+        email,
+        token: identity.token_identifier.to_string(),
+    })?)
 }
 
 /// The caller's document, null when nobody is signed in.
 pub fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Document<User>>> {
-    let Some(identity) = ctx.identity()? else { return Ok(None) };
-    let user = ctx.db().query::<User>().index(User::BY_TOKEN, &identity.token_identifier).unique()?;
+    let Some(identity) = ctx.identity()? else {
+        return Ok(None);
+    };
+    let user = ctx
+        .db()
+        .query::<User>()
+        .index(User::BY_TOKEN, &identity.token_identifier)
+        .unique()?;
     Ok(Some(user.ok_or_else(user_not_found)?))
 }
 
@@ -92,7 +110,9 @@ pub struct Rename {
 pub fn rename(ctx: &mut MutationCtx, args: Rename) -> Result<()> {
     let name = args.name.trim();
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        return Err(Error::application(object! { "code" => "InvalidName", "bytesMax" => NAME_BYTES_MAX as f64 }));
+        return Err(Error::application(
+            object! { "code" => "InvalidName", "bytesMax" => NAME_BYTES_MAX as f64 },
+        ));
     }
     let user = caller(ctx)?;
     Ok(ctx.db().patch(user.id, object! { "name" => name })?)
@@ -120,9 +140,15 @@ pub fn send(ctx: &mut MutationCtx, Send { channel, body }: Send) -> Result<Docum
     let author = caller(ctx)?.id;
     check_channel(&channel)?;
     if body.trim().is_empty() || body.len() > BODY_BYTES_MAX {
-        return Err(Error::application(object! { "code" => "InvalidBody", "bytesMax" => BODY_BYTES_MAX as f64 }));
+        return Err(Error::application(
+            object! { "code" => "InvalidBody", "bytesMax" => BODY_BYTES_MAX as f64 },
+        ));
     }
-    Ok(ctx.db().insert(Message { channel, author, body })?)
+    Ok(ctx.db().insert(Message {
+        channel,
+        author,
+        body,
+    })?)
 }
 
 /// A message as clients see it.
@@ -150,9 +176,16 @@ pub struct List {
 
 /// The newest messages of a channel, newest first.
 pub fn list(ctx: &mut QueryCtx, args: List) -> Result<Vec<MessageView>> {
-    let newest =
-        ctx.db().query::<Message>().index(Message::BY_CHANNEL, &args.channel).order(Order::Desc).take(NEWEST)?;
-    newest.into_iter().map(|message| view(ctx, message)).collect()
+    let newest = ctx
+        .db()
+        .query::<Message>()
+        .index(Message::BY_CHANNEL, &args.channel)
+        .order(Order::Desc)
+        .take(NEWEST)?;
+    newest
+        .into_iter()
+        .map(|message| view(ctx, message))
+        .collect()
 }
 
 #[derive(Deserialize)]
@@ -164,32 +197,48 @@ pub struct ListPage {
 
 /// The messages of a channel a page at a time, newest first.
 pub fn page(ctx: &mut QueryCtx, args: ListPage) -> Result<Page<MessageView>> {
-    let messages = ctx.db().query::<Message>().index(Message::BY_CHANNEL, &args.channel).order(Order::Desc);
+    let messages = ctx
+        .db()
+        .query::<Message>()
+        .index(Message::BY_CHANNEL, &args.channel)
+        .order(Order::Desc);
     let page = messages.paginate(&args.pagination_opts)?;
     page.try_map(|message| view(ctx, message))
 }
 
 fn view(ctx: &mut QueryCtx, message: Document<Message>) -> Result<MessageView> {
     let author = ctx.db().get(message.author)?;
-    let name = author.map_or_else(|| "Someone who left".to_string(), |author| author.value.name);
+    let name = author.map_or_else(
+        || "Someone who left".to_string(),
+        |author| author.value.name,
+    );
     Ok(MessageView {
         id: message.id,
         creation_time: message.creation_time,
-        author: AuthorView { id: message.author, name },
+        author: AuthorView {
+            id: message.author,
+            name,
+        },
         body: message.value.body,
     })
 }
 
 fn caller(ctx: &mut MutationCtx) -> Result<Document<User>> {
     let identity = ctx.identity()?.ok_or_else(unauthenticated)?;
-    let user = ctx.db().query::<User>().index(User::BY_TOKEN, &identity.token_identifier).unique()?;
+    let user = ctx
+        .db()
+        .query::<User>()
+        .index(User::BY_TOKEN, &identity.token_identifier)
+        .unique()?;
     user.ok_or_else(user_not_found)
 }
 
 fn check_channel(channel: &str) -> Result<()> {
     match CHANNELS.contains(&channel) {
         true => Ok(()),
-        false => Err(Error::application(object! { "code" => "NoSuchChannel", "channel" => channel })),
+        false => Err(Error::application(
+            object! { "code" => "NoSuchChannel", "channel" => channel },
+        )),
     }
 }
 

@@ -12,11 +12,21 @@ use crate::auth::{AuthConfig, AuthConfigError, ProviderConfig};
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     /// Address to listen on.
-    #[arg(long, env = "VESTIBULE_LISTEN", default_value = "127.0.0.1:3210", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "VESTIBULE_LISTEN",
+        default_value = "127.0.0.1:3210",
+        value_name = "ADDR"
+    )]
     pub listen: SocketAddr,
 
     /// Data directory; made when it is missing.
-    #[arg(long, env = "VESTIBULE_DATA", default_value = "vestibule-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "VESTIBULE_DATA",
+        default_value = "vestibule-data",
+        value_name = "DIR"
+    )]
     pub data: PathBuf,
 
     /// Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. The default
@@ -25,28 +35,59 @@ pub struct Config {
     pub dev: bool,
 
     /// Issuer of auth tokens: an OpenID Connect provider, as https://your-app.clerk.accounts.dev.
-    #[arg(long, env = "VESTIBULE_ISSUER", value_name = "URL", requires = "audience")]
+    #[arg(
+        long,
+        env = "VESTIBULE_ISSUER",
+        value_name = "URL",
+        requires = "audience"
+    )]
     pub issuer: Option<String>,
 
     /// Audience that auth tokens must name.
-    #[arg(long, env = "VESTIBULE_AUDIENCE", value_name = "AUD", requires = "issuer")]
+    #[arg(
+        long,
+        env = "VESTIBULE_AUDIENCE",
+        value_name = "AUD",
+        requires = "issuer"
+    )]
     pub audience: Option<String>,
 
     /// Providers as JSON, as auth.config holds them: {"providers":[…]}. For several issuers, or customJwt.
-    #[arg(long, env = "VESTIBULE_AUTH_CONFIG", value_name = "JSON", conflicts_with = "issuer")]
+    #[arg(
+        long,
+        env = "VESTIBULE_AUTH_CONFIG",
+        value_name = "JSON",
+        conflicts_with = "issuer"
+    )]
     pub auth_config: Option<String>,
 
     /// Name of the deployment, in admin keys and at /instance_name.
-    #[arg(long, env = "VESTIBULE_NAME", default_value = "vestibule", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "VESTIBULE_NAME",
+        default_value = "vestibule",
+        value_name = "NAME"
+    )]
     pub name: String,
 
     /// Origins of pages that may connect; every origin may when none is given.
-    #[arg(long = "allowed-origin", env = "VESTIBULE_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    #[arg(
+        long = "allowed-origin",
+        env = "VESTIBULE_ALLOWED_ORIGINS",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
     pub allowed_origins: Vec<String>,
 
     /// How the log on standard error is written. What is logged is chosen by VESTIBULE_LOG, as in `info` or
     /// `vestibule_server::sync=debug`.
-    #[arg(long, env = "VESTIBULE_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "VESTIBULE_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     pub log_format: LogFormat,
 
     /// Hide error texts and log lines from clients. The default unless in development mode.
@@ -84,8 +125,10 @@ impl Config {
     /// The configured providers, without the development issuer.
     pub fn providers(&self) -> Result<AuthConfig, AuthConfigError> {
         if let Some(text) = &self.auth_config {
-            let json = serde_json::from_str(text)
-                .map_err(|error| AuthConfigError::NotProviders { reason: error.to_string() })?;
+            let json =
+                serde_json::from_str(text).map_err(|error| AuthConfigError::NotProviders {
+                    reason: error.to_string(),
+                })?;
             return AuthConfig::from_json(&json);
         }
         match (&self.issuer, &self.audience) {

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use crate::auth::{AuthConfigError, DeploymentNameError, DevIssuerError, DevRefused, SecretFileError};
+use crate::auth::{
+    AuthConfigError, DeploymentNameError, DevIssuerError, DevRefused, SecretFileError,
+};
 use crate::database::OpenError;
 use crate::functions::RegistryError;
 
@@ -19,12 +21,20 @@ pub enum StartError {
     ProvisioningUnsaid,
     #[error("the provisioning function `{path}` {problem}")]
     ProvisioningFunction { path: String, problem: &'static str },
-    #[error("the address {address} is in use; stop the program that listens there, or choose another with --listen")]
+    #[error(
+        "the address {address} is in use; stop the program that listens there, or choose another with --listen"
+    )]
     AddressInUse { address: SocketAddr },
     #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("cannot make the data directory {directory}: {source}")]
-    DataDirectory { directory: String, source: io::Error },
+    DataDirectory {
+        directory: String,
+        source: io::Error,
+    },
     #[error(transparent)]
     Database(#[from] OpenError),
     #[error(transparent)]

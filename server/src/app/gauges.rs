@@ -18,14 +18,36 @@ pub(super) struct Gauges {
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let (Some(database), Some(live)) = (self.database.upgrade(), self.live.upgrade()) else { return Ok(()) };
+        let (Some(database), Some(live)) = (self.database.upgrade(), self.live.upgrade()) else {
+            return Ok(());
+        };
         let census = live.census();
         let gauges = [
-            ("committer_queued", "Mutations waiting for the lane", database.committer().queued() as i64),
-            ("durable_ts", "Timestamp of the newest durable commit", database.durable_ts().0 as i64),
-            ("live_queries", "Distinct live and cached queries", census.live_queries as i64),
-            ("live_ranges", "Key ranges that live queries read", census.ranges as i64),
-            ("subscribers", "Connections that may subscribe", census.subscribers as i64),
+            (
+                "committer_queued",
+                "Mutations waiting for the lane",
+                database.committer().queued() as i64,
+            ),
+            (
+                "durable_ts",
+                "Timestamp of the newest durable commit",
+                database.durable_ts().0 as i64,
+            ),
+            (
+                "live_queries",
+                "Distinct live and cached queries",
+                census.live_queries as i64,
+            ),
+            (
+                "live_ranges",
+                "Key ranges that live queries read",
+                census.ranges as i64,
+            ),
+            (
+                "subscribers",
+                "Connections that may subscribe",
+                census.subscribers as i64,
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);

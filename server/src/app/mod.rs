@@ -19,7 +19,9 @@ pub use error::StartError;
 pub use running::Running;
 
 use crate::database::Limits;
-use crate::functions::{ActionCtx, Function, FunctionKind, MutationCtx, QueryCtx, Registry, Result};
+use crate::functions::{
+    ActionCtx, Function, FunctionKind, MutationCtx, QueryCtx, Registry, Result,
+};
 use crate::http::Asset;
 use crate::sync::SyncOptions;
 
@@ -96,7 +98,11 @@ impl App {
     }
 
     /// Adds a public action.
-    pub fn action<A, R, F>(self, path: &str, body: impl Fn(ActionCtx, A) -> F + Send + Sync + 'static) -> App
+    pub fn action<A, R, F>(
+        self,
+        path: &str,
+        body: impl Fn(ActionCtx, A) -> F + Send + Sync + 'static,
+    ) -> App
     where
         A: DeserializeOwned + 'static,
         R: Serialize + 'static,
@@ -125,8 +131,17 @@ impl App {
     }
 
     /// Serves a static file beside the API.
-    pub fn asset(mut self, path: &str, content_type: &'static str, bytes: impl Into<bytes::Bytes>) -> App {
-        self.site.push(Asset { path: path.to_string(), content_type, bytes: bytes.into() });
+    pub fn asset(
+        mut self,
+        path: &str,
+        content_type: &'static str,
+        bytes: impl Into<bytes::Bytes>,
+    ) -> App {
+        self.site.push(Asset {
+            path: path.to_string(),
+            content_type,
+            bytes: bytes.into(),
+        });
         self
     }
 
@@ -160,15 +175,25 @@ impl App {
     }
 
     /// The provisioning function's path, checked against the functions there are.
-    fn provisioning_function(&self, registry: &Registry) -> Result<Option<FunctionPath>, StartError> {
+    fn provisioning_function(
+        &self,
+        registry: &Registry,
+    ) -> Result<Option<FunctionPath>, StartError> {
         let path = match &self.provisioning {
             Provisioning::Unsaid => return Err(StartError::ProvisioningUnsaid),
             Provisioning::None => return Ok(None),
             Provisioning::With(path) => path,
         };
-        let problem = |problem| StartError::ProvisioningFunction { path: path.clone(), problem };
-        let parsed: FunctionPath = path.parse().map_err(|_| problem("is not a function path"))?;
-        let function = registry.get(&parsed).ok_or_else(|| problem("is not registered"))?;
+        let problem = |problem| StartError::ProvisioningFunction {
+            path: path.clone(),
+            problem,
+        };
+        let parsed: FunctionPath = path
+            .parse()
+            .map_err(|_| problem("is not a function path"))?;
+        let function = registry
+            .get(&parsed)
+            .ok_or_else(|| problem("is not registered"))?;
         if function.kind() != FunctionKind::Mutation {
             return Err(problem("is not a mutation"));
         }
@@ -185,7 +210,10 @@ pub fn log_to_stderr(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VESTIBULE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_terminal);
     // A program that has set up its own log keeps it.
     let _ = match format {
         LogFormat::Json => log.json().try_init(),

@@ -15,7 +15,9 @@ use vestibule_schema::path::FunctionPath;
 
 use super::gauges::Gauges;
 use super::{App, Config, StartError};
-use crate::auth::{AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, dev_issuer};
+use crate::auth::{
+    AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, dev_issuer,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::functions::{Functions, Registry};
@@ -48,7 +50,10 @@ const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn start(app: App, config: Config) -> Result<Running, StartError> {
     let listener = listen(config.listen)?;
-    let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen {
+        address: config.listen,
+        source,
+    })?;
     std::fs::create_dir_all(&config.data).map_err(|source| StartError::DataDirectory {
         directory: config.data.display().to_string(),
         source,
@@ -64,7 +69,19 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     let provisioning = app.provisioning_function(&registry)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let database = open_database(&app, &config, &secret, clock.clone())?;
-    let rooms = Rooms::build(&app, &config, dev, RoomsFrom { registry, provisioning, providers, secret, clock, database });
+    let rooms = Rooms::build(
+        &app,
+        &config,
+        dev,
+        RoomsFrom {
+            registry,
+            provisioning,
+            providers,
+            secret,
+            clock,
+            database,
+        },
+    );
     let rooms = rooms?;
     let shutdown = CancellationToken::new();
     let http = Http::new(HttpParts {
@@ -80,7 +97,8 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         options: HttpOptions {
             deployment_name: config.name.clone(),
             redact_errors: config.redact.unwrap_or(!dev),
-            allowed_origins: (!config.allowed_origins.is_empty()).then(|| config.allowed_origins.clone()),
+            allowed_origins: (!config.allowed_origins.is_empty())
+                .then(|| config.allowed_origins.clone()),
             ..HttpOptions::default()
         },
     });
@@ -126,7 +144,9 @@ fn open_database(
     secret: &DeploymentSecret,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Database>, StartError> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .max(2);
     let database = Database::open(DatabaseOptions {
         dir: config.data.clone(),
         schema: app.schema.clone(),
@@ -170,15 +190,34 @@ struct Rooms {
 
 impl Rooms {
     fn build(app: &App, config: &Config, dev: bool, from: RoomsFrom) -> Result<Rooms, StartError> {
-        let RoomsFrom { registry, provisioning, providers, secret, clock, database } = from;
+        let RoomsFrom {
+            registry,
+            provisioning,
+            providers,
+            secret,
+            clock,
+            database,
+        } = from;
         let mut metrics = Metrics::with_prefix("vestibule");
         let functions = Functions::new(registry, database.clone());
         let (live, following) = LiveQueries::start(functions.clone());
-        let gauges = Gauges { database: Arc::downgrade(&database), live: Arc::downgrade(&live) };
+        let gauges = Gauges {
+            database: Arc::downgrade(&database),
+            live: Arc::downgrade(&live),
+        };
         metrics.register_collector(Box::new(gauges));
-        let options = GateOptions { function: provisioning, deadline: app.gate_deadline };
+        let options = GateOptions {
+            function: provisioning,
+            deadline: app.gate_deadline,
+        };
         let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
-        let gate = Gate::new(functions.clone(), live.clone(), options, clock.clone(), gate_metrics);
+        let gate = Gate::new(
+            functions.clone(),
+            live.clone(),
+            options,
+            clock.clone(),
+            gate_metrics,
+        );
         let admin_keys = AdminKeys::new(&config.name, &secret, Vec::new())?;
         let authenticator = Arc::new(Authenticator::new(providers, admin_keys, clock.clone()));
         let connections = Connections::new(ConnectionsParts {
@@ -187,18 +226,32 @@ impl Rooms {
             gate: gate.clone(),
             authenticator: authenticator.clone(),
             clock: clock.clone(),
-            options: SyncOptions { redact: config.redact.unwrap_or(!dev), ..app.sync.clone() },
+            options: SyncOptions {
+                redact: config.redact.unwrap_or(!dev),
+                ..app.sync.clone()
+            },
             metrics: Arc::new(SyncMetrics::register(&mut metrics)),
             rng: Box::new(StdRng::from_os_rng()),
         });
-        Ok(Rooms { functions, live, following, gate, authenticator, connections, metrics, clock })
+        Ok(Rooms {
+            functions,
+            live,
+            following,
+            gate,
+            authenticator,
+            connections,
+            metrics,
+            clock,
+        })
     }
 }
 
 async fn sweep(database: Weak<Database>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(database) = database.upgrade() else { return };
+        let Some(database) = database.upgrade() else {
+            return;
+        };
         database.sweep_session_requests();
         database.leases().drop_expired();
     }
@@ -233,14 +286,25 @@ impl Running {
     /// Takes no more work, lets mutations, actions and requests under way finish, closes every connection so that its
     /// client connects again later, and lets go of the data directory.
     pub async fn shut_down(self) {
-        let Running { shutdown, http, sweeper, connections, following, database, .. } = self;
+        let Running {
+            shutdown,
+            http,
+            sweeper,
+            connections,
+            following,
+            database,
+            ..
+        } = self;
         shutdown.cancel();
         connections.drain().await;
         // The server's task ends by itself; one that panicked has been logged.
         let _ = http.await;
         sweeper.abort();
         drop((connections, following));
-        if tokio::time::timeout(CLOSE_WAIT, close(database)).await.is_err() {
+        if tokio::time::timeout(CLOSE_WAIT, close(database))
+            .await
+            .is_err()
+        {
             tracing::warn!("something still uses the database");
         }
         tracing::info!("stopped");
@@ -254,7 +318,9 @@ async fn close(mut database: Arc<Database>) {
             Ok(database) => {
                 // Threads are joined and files closed, which may take a moment.
                 let closed = tokio::task::spawn_blocking(move || drop(database)).await;
-                return closed.unwrap_or_else(|error| tracing::error!(%error, "closing the database failed"));
+                return closed.unwrap_or_else(
+                    |error| tracing::error!(%error, "closing the database failed"),
+                );
             }
             Err(held) => {
                 database = held;

@@ -35,9 +35,18 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let Arguments { command } = Arguments::parse();
     match command {
-        Command::AdminKey { data, name, expires_in_days } => {
-            anyhow::ensure!(data.is_dir(), "{} is not a data directory; start the server on it once", data.display());
-            let secret = DeploymentSecret::load_or_create(&data).context("the deployment's secret cannot be read")?;
+        Command::AdminKey {
+            data,
+            name,
+            expires_in_days,
+        } => {
+            anyhow::ensure!(
+                data.is_dir(),
+                "{} is not a data directory; start the server on it once",
+                data.display()
+            );
+            let secret = DeploymentSecret::load_or_create(&data)
+                .context("the deployment's secret cannot be read")?;
             let keys = AdminKeys::new(&name, &secret, Vec::new())?;
             let lifetime = expires_in_days.map(|days| Duration::from_secs(days * 24 * 60 * 60));
             let minted = keys.mint(SystemClock::new().now(), lifetime)?;

@@ -46,21 +46,45 @@ impl ActionCtx {
     }
 
     /// Runs a query at the newest commit.
-    pub async fn run_query<R: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> Result<R> {
-        let run = self.functions.query(self.call(path, args)?, None).await.map_err(trouble)?;
+    pub async fn run_query<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        args: impl Serialize,
+    ) -> Result<R> {
+        let run = self
+            .functions
+            .query(self.call(path, args)?, None)
+            .await
+            .map_err(trouble)?;
         match run.outcome {
             QueryOutcome::Done(outcome) => unwrap(outcome),
-            QueryOutcome::Suspended => Err(Error::plain("the caller's identity is not provisioned yet")),
+            QueryOutcome::Suspended => {
+                Err(Error::plain("the caller's identity is not provisioned yet"))
+            }
         }
     }
 
     /// Runs a mutation and waits until it is durable.
-    pub async fn run_mutation<R: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> Result<R> {
-        unwrap(self.functions.mutate(self.call(path, args)?).await.map_err(trouble)?.outcome)
+    pub async fn run_mutation<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        args: impl Serialize,
+    ) -> Result<R> {
+        unwrap(
+            self.functions
+                .mutate(self.call(path, args)?)
+                .await
+                .map_err(trouble)?
+                .outcome,
+        )
     }
 
     /// Runs another action.
-    pub async fn run_action<R: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> Result<R> {
+    pub async fn run_action<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        args: impl Serialize,
+    ) -> Result<R> {
         let call = self.call(path, args)?;
         // In a box because an action may call itself.
         let run: super::BoxFuture<_> = {
@@ -76,12 +100,19 @@ impl ActionCtx {
     }
 
     fn call(&self, path: &str, args: impl Serialize) -> Result<Call> {
-        let path = path.parse().map_err(|_| Error::new(format!("`{path}` is not a function path")))?;
+        let path = path
+            .parse()
+            .map_err(|_| Error::new(format!("`{path}` is not a function path")))?;
         let args = match to_value(&args)? {
             Value::Null => Value::Object(Default::default()),
             args => args,
         };
-        Ok(Call { path, args, caller: self.caller.clone(), origin: Origin::Function })
+        Ok(Call {
+            path,
+            args,
+            caller: self.caller.clone(),
+            origin: Origin::Function,
+        })
     }
 }
 
@@ -99,10 +130,17 @@ fn unwrap<R: DeserializeOwned>(outcome: FunctionOutcome) -> Result<R> {
 /// Runs an action to its end.
 pub(super) async fn run_action(functions: Arc<Functions>, call: Call) -> ActionRun {
     let console = Arc::new(Mutex::new(Console::default()));
-    let ctx = ActionCtx { functions: functions.clone(), caller: call.caller.clone(), console: console.clone() };
+    let ctx = ActionCtx {
+        functions: functions.clone(),
+        caller: call.caller.clone(),
+        console: console.clone(),
+    };
     let result = start(&functions, ctx, &call).await;
     let log_lines = std::mem::take(&mut *console.lock()).into_lines();
-    ActionRun { outcome: outcome_of(result), log_lines }
+    ActionRun {
+        outcome: outcome_of(result),
+        log_lines,
+    }
 }
 
 async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Value> {
@@ -110,7 +148,9 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
     let environment = functions.database.environment();
     let bytes_max = environment.limits.args_bytes_max;
     function.check_args(&call.args, &environment.catalog, bytes_max)?;
-    let Body::Action(body) = &function.body else { unreachable!("the registry was asked for an action") };
+    let Body::Action(body) = &function.body else {
+        unreachable!("the registry was asked for an action")
+    };
     // The body's first step runs outside its future, so both are guarded.
     let running = AssertUnwindSafe(async { body(ctx, call.args.clone()).await });
     let result = running.catch_unwind().await.unwrap_or_else(|panic| {

@@ -43,7 +43,8 @@ impl Console {
         match self.lines.len() {
             n if n < LOG_LINES_MAX - 1 => self.lines.push(line(level, message)),
             n if n == LOG_LINES_MAX - 1 => {
-                let notice = format!("Log overflow (maximum {LOG_LINES_MAX}). Remaining log lines omitted.");
+                let notice =
+                    format!("Log overflow (maximum {LOG_LINES_MAX}). Remaining log lines omitted.");
                 self.lines.push(line("ERROR", &notice));
             }
             _ => {}
@@ -77,8 +78,14 @@ mod tests {
         (0..1_000).for_each(|n| console.debug(n));
         let lines = console.into_lines();
         assert_eq!(lines[0], "[WARN] careful");
-        assert!(lines[1].ends_with(" (truncated due to length)") && lines[1].len() < LOG_LINE_BYTES_MAX + 40);
+        assert!(
+            lines[1].ends_with(" (truncated due to length)")
+                && lines[1].len() < LOG_LINE_BYTES_MAX + 40
+        );
         assert_eq!(lines.len(), LOG_LINES_MAX);
-        assert_eq!(lines[255], "[ERROR] Log overflow (maximum 256). Remaining log lines omitted.");
+        assert_eq!(
+            lines[255],
+            "[ERROR] Log overflow (maximum 256). Remaining log lines omitted."
+        );
     }
 }

@@ -34,7 +34,10 @@ impl<'v> Execution<'v> {
             tx,
             caller,
             console: Console::default(),
-            journal: Journal { previous: journal, ..Journal::default() },
+            journal: Journal {
+                previous: journal,
+                ..Journal::default()
+            },
             observed: Observed::default(),
         }
     }
@@ -102,6 +105,9 @@ impl<'v> MutationCtx<'v> {
 
     /// The timestamp that the commit will carry.
     pub fn commit_ts(&self) -> Timestamp {
-        self.execution.tx.commit_ts().unwrap_or(self.execution.tx.snapshot_ts())
+        self.execution
+            .tx
+            .commit_ts()
+            .unwrap_or(self.execution.tx.snapshot_ts())
     }
 }

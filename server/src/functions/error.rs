@@ -28,31 +28,57 @@ impl Error {
     /// becomes an ordinary error that says so.
     pub fn application(data: impl Serialize) -> Error {
         match to_value(&data) {
-            Ok(data) => Error { thrown: Thrown::application(data) },
+            Ok(data) => Error {
+                thrown: Thrown::application(data),
+            },
             Err(error) => Error::new(format!("ConvexError with invalid data: {error}")),
         }
     }
 
     /// An ordinary error: its text is for developers.
     pub fn new(message: impl fmt::Display) -> Error {
-        Error { thrown: Thrown { message: format!("Uncaught Error: {message}"), data: None, is_fault: false } }
+        Error {
+            thrown: Thrown {
+                message: format!("Uncaught Error: {message}"),
+                data: None,
+                is_fault: false,
+            },
+        }
     }
 
     /// An error of Vestibule's own, whose text is told as it is.
     pub(crate) fn plain(message: impl fmt::Display) -> Error {
-        Error { thrown: Thrown { message: message.to_string(), data: None, is_fault: false } }
+        Error {
+            thrown: Thrown {
+                message: message.to_string(),
+                data: None,
+                is_fault: false,
+            },
+        }
     }
 
     /// The error of a function that panicked.
     pub(crate) fn panicked(path: &impl fmt::Display, panic: &str) -> Error {
         let message = format!("Uncaught Error: {path} panicked: {panic}");
-        Error { thrown: Thrown { message, data: None, is_fault: true } }
+        Error {
+            thrown: Thrown {
+                message,
+                data: None,
+                is_fault: true,
+            },
+        }
     }
 
     /// Clients start a pagination again when they see this data, also where the text is redacted.
     fn invalid_cursor(message: &str) -> Error {
         let data = object! { "isConvexSystemError" => true, "paginationError" => "InvalidCursor" };
-        Error { thrown: Thrown { message: message.to_string(), data: Some(Value::Object(data)), is_fault: false } }
+        Error {
+            thrown: Thrown {
+                message: message.to_string(),
+                data: Some(Value::Object(data)),
+                is_fault: false,
+            },
+        }
     }
 
     /// The data of an application error.
@@ -85,10 +111,17 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         let any: &dyn std::any::Any = &error;
         match any.downcast_ref() {
-            Some(DatabaseError::Query(QueryError::InvalidCursor { message })) => Error::invalid_cursor(message),
+            Some(DatabaseError::Query(QueryError::InvalidCursor { message })) => {
+                Error::invalid_cursor(message)
+            }
             Some(DatabaseError::Query(QueryError::Limit(_))) => {
                 let Error { thrown } = Error::new(error);
-                Error { thrown: Thrown { is_fault: true, ..thrown } }
+                Error {
+                    thrown: Thrown {
+                        is_fault: true,
+                        ..thrown
+                    },
+                }
             }
             _ => Error::new(error),
         }
@@ -112,14 +145,21 @@ impl Thrown {
             Value::String(text) => text.clone(),
             other => other.to_json().to_string(),
         };
-        Thrown { message: format!("Uncaught ConvexError: {shown}"), data: Some(data), is_fault: false }
+        Thrown {
+            message: format!("Uncaught ConvexError: {shown}"),
+            data: Some(data),
+            is_fault: false,
+        }
     }
 
     /// The text a client receives: the request id alone where `redacted`, the whole story in development.
     pub fn client_message(&self, request_id: &str, redacted: bool) -> String {
         match redacted {
             true => format!("[Request ID: {request_id}] Server Error"),
-            false => format!("[Request ID: {request_id}] Server Error\n{}\n", self.message),
+            false => format!(
+                "[Request ID: {request_id}] Server Error\n{}\n",
+                self.message
+            ),
         }
     }
 }

@@ -99,7 +99,10 @@ impl Function {
     }
 
     /// A public action.
-    pub fn action<A, R, F>(path: &str, body: impl Fn(ActionCtx, A) -> F + Send + Sync + 'static) -> Function
+    pub fn action<A, R, F>(
+        path: &str,
+        body: impl Fn(ActionCtx, A) -> F + Send + Sync + 'static,
+    ) -> Function
     where
         A: DeserializeOwned + 'static,
         R: Serialize + 'static,

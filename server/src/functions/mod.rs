@@ -18,7 +18,9 @@ pub use action::{ActionCtx, ActionRun};
 pub use console::Console;
 pub use context::{MutationCtx, QueryCtx};
 pub use error::{Error, Result, SystemError, Thrown};
-pub use function::{ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility};
+pub use function::{
+    ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility,
+};
 pub use registry::{Registered, Registry, RegistryError};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 
@@ -54,13 +56,24 @@ impl Functions {
         call: &Call,
         journal: Option<String>,
     ) -> Result<QueryRun, SystemError> {
-        runner::run_query(&self.registry, self.database.environment(), view, call, journal)
+        runner::run_query(
+            &self.registry,
+            self.database.environment(),
+            view,
+            call,
+            journal,
+        )
     }
 
     /// Runs a query at the newest commit.
-    pub async fn query(self: &Arc<Self>, call: Call, journal: Option<String>) -> Result<QueryRun, SystemError> {
+    pub async fn query(
+        self: &Arc<Self>,
+        call: Call,
+        journal: Option<String>,
+    ) -> Result<QueryRun, SystemError> {
         let functions = self.clone();
-        self.read(move |view| functions.query_on(view, &call, journal)).await
+        self.read(move |view| functions.query_on(view, &call, journal))
+            .await
     }
 
     /// Runs a mutation on a given snapshot, where it cannot write. `None` when it would have to.
@@ -69,13 +82,22 @@ impl Functions {
         view: &dyn ReadView,
         call: &Call,
     ) -> Result<Option<QueryRun>, SystemError> {
-        runner::run_mutation_without_writing(&self.registry, self.database.environment(), view, call)
+        runner::run_mutation_without_writing(
+            &self.registry,
+            self.database.environment(),
+            view,
+            call,
+        )
     }
 
     /// Runs a mutation at the newest commit, where it cannot write. `None` when it would have to.
-    pub async fn mutate_without_writing(self: &Arc<Self>, call: Call) -> Result<Option<QueryRun>, SystemError> {
+    pub async fn mutate_without_writing(
+        self: &Arc<Self>,
+        call: Call,
+    ) -> Result<Option<QueryRun>, SystemError> {
         let functions = self.clone();
-        self.read(move |view| functions.mutate_without_writing_on(view, &call)).await
+        self.read(move |view| functions.mutate_without_writing_on(view, &call))
+            .await
     }
 
     /// Runs `job` on a reader thread, on a snapshot of the newest commit.
@@ -83,7 +105,10 @@ impl Functions {
         &self,
         job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
     ) -> Result<T, SystemError> {
-        self.database.readers().run(move |store| on_snapshot(store, job)).await?
+        self.database
+            .readers()
+            .run(move |store| on_snapshot(store, job))
+            .await?
     }
 
     /// Queues a mutation. Mutations queued one after another by one caller run in that order; `on_finish` is called
@@ -95,10 +120,13 @@ impl Functions {
         on_finish: OnFinish,
     ) -> Result<(), SystemError> {
         let mutation = runner::QueuedMutation::new(self.clone(), call, session_request, on_finish);
-        self.database.committer().submit(Box::new(mutation)).map_err(|error| match error {
-            SubmitError::QueueFull(_) => SystemError::CommitterFull,
-            SubmitError::Closed(_) => SystemError::ShuttingDown,
-        })
+        self.database
+            .committer()
+            .submit(Box::new(mutation))
+            .map_err(|error| match error {
+                SubmitError::QueueFull(_) => SystemError::CommitterFull,
+                SubmitError::Closed(_) => SystemError::ShuttingDown,
+            })
     }
 
     /// Runs a mutation and waits until its outcome is certain.
@@ -120,6 +148,8 @@ fn on_snapshot<T>(
     store: &Store,
     job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError>,
 ) -> Result<T, SystemError> {
-    let snapshot = store.snapshot().map_err(|error| SystemError::Storage(Arc::new(error)))?;
+    let snapshot = store
+        .snapshot()
+        .map_err(|error| SystemError::Storage(Arc::new(error)))?;
     job(&snapshot)
 }

@@ -48,11 +48,27 @@ impl Registry {
     pub fn new(functions: Vec<Function>) -> std::result::Result<Registry, RegistryError> {
         let mut registry = Registry::default();
         for function in functions {
-            let path: FunctionPath = function.path.parse().map_err(|_| RegistryError::Path(function.path.clone()))?;
-            let args =
-                function.args.map_err(|reason| RegistryError::Args { path: function.path.clone(), reason })?;
-            let Function { visibility, returns, body, .. } = function;
-            let registered = Arc::new(Registered { path: path.clone(), visibility, args, returns, body });
+            let path: FunctionPath = function
+                .path
+                .parse()
+                .map_err(|_| RegistryError::Path(function.path.clone()))?;
+            let args = function.args.map_err(|reason| RegistryError::Args {
+                path: function.path.clone(),
+                reason,
+            })?;
+            let Function {
+                visibility,
+                returns,
+                body,
+                ..
+            } = function;
+            let registered = Arc::new(Registered {
+                path: path.clone(),
+                visibility,
+                args,
+                returns,
+                body,
+            });
             if registry.functions.insert(path, registered).is_some() {
                 return Err(RegistryError::Twice(function.path));
             }
@@ -70,7 +86,9 @@ impl Registry {
         let function = self.find_any(call)?;
         if function.kind() != kind {
             let (path, wanted, actual) = (&call.path, kind.name(), function.kind().name());
-            return Err(Error::plain(format!("Trying to execute {path} as {wanted}, but it is defined as {actual}.")));
+            return Err(Error::plain(format!(
+                "Trying to execute {path} as {wanted}, but it is defined as {actual}."
+            )));
         }
         Ok(function)
     }
@@ -82,7 +100,12 @@ impl Registry {
         self.functions
             .get(&call.path)
             .filter(|function| function.visibility == Visibility::Public || may_call_internal)
-            .ok_or_else(|| Error::plain(format!("Could not find public function for '{}'.", call.path)))
+            .ok_or_else(|| {
+                Error::plain(format!(
+                    "Could not find public function for '{}'.",
+                    call.path
+                ))
+            })
     }
 }
 
@@ -103,7 +126,12 @@ impl Registered {
     }
 
     /// Checks what a client or another function passes.
-    pub(super) fn check_args(&self, args: &Value, tables: &dyn TableNames, bytes_max: usize) -> Result<()> {
+    pub(super) fn check_args(
+        &self,
+        args: &Value,
+        tables: &dyn TableNames,
+        bytes_max: usize,
+    ) -> Result<()> {
         let size = args.size();
         if size > bytes_max {
             let (actual, limit) = (mebibytes(size), mebibytes(bytes_max));
@@ -112,15 +140,25 @@ impl Registered {
                 "Arguments for {path} are too large (actual: {actual} MiB, limit: {limit} MiB)"
             )));
         }
-        check_value(args).map_err(|error| Error::plain(format!("Invalid arguments for {}: {error}", self.path)))?;
-        self.args.check(args, tables).map_err(|error| Error::plain(format!("ArgumentValidationError: {error}")))
+        check_value(args).map_err(|error| {
+            Error::plain(format!("Invalid arguments for {}: {error}", self.path))
+        })?;
+        self.args
+            .check(args, tables)
+            .map_err(|error| Error::plain(format!("ArgumentValidationError: {error}")))
     }
 
     /// Checks what the function returned.
-    pub(super) fn check_result(&self, value: &Value, tables: &dyn TableNames, bytes_max: usize) -> Result<()> {
+    pub(super) fn check_result(
+        &self,
+        value: &Value,
+        tables: &dyn TableNames,
+        bytes_max: usize,
+    ) -> Result<()> {
         let path = &self.path;
-        check_value(value)
-            .map_err(|error| Error::plain(format!("Function {path} return value invalid: {error}")))?;
+        check_value(value).map_err(|error| {
+            Error::plain(format!("Function {path} return value invalid: {error}"))
+        })?;
         let size = value.size();
         if size > bytes_max {
             let (actual, limit) = (mebibytes(size), mebibytes(bytes_max));

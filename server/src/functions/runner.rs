@@ -7,15 +7,15 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 
+use super::Functions;
 use super::context::{Execution, MutationCtx, QueryCtx};
 use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
-use super::Functions;
 use super::registry::{Registered, Registry};
 use crate::auth::Caller;
 use crate::database::{
-    CommitError, Committed, Environment, Mutation, ReadSet, Recorded, RecordedAnswer, SessionRequest, Transaction,
-    Verdict,
+    CommitError, Committed, Environment, Mutation, ReadSet, Recorded, RecordedAnswer,
+    SessionRequest, Transaction, Verdict,
 };
 use crate::storage::ReadView;
 
@@ -98,11 +98,19 @@ pub fn run_query(
 ) -> std::result::Result<QueryRun, SystemError> {
     let tx = Transaction::read_only(view, environment);
     let ts = tx.snapshot_ts();
-    let mut ctx = QueryCtx { execution: Execution::new(tx, call.caller.clone(), journal) };
-    let result = registry.find(FunctionKind::Query, call).and_then(|function| {
-        let Body::Query(body) = &function.body else { unreachable!("the registry was asked for a query") };
-        checked(function, environment, &call.args, || body(&mut ctx, call.args.clone()))
-    });
+    let mut ctx = QueryCtx {
+        execution: Execution::new(tx, call.caller.clone(), journal),
+    };
+    let result = registry
+        .find(FunctionKind::Query, call)
+        .and_then(|function| {
+            let Body::Query(body) = &function.body else {
+                unreachable!("the registry was asked for a query")
+            };
+            checked(function, environment, &call.args, || {
+                body(&mut ctx, call.args.clone())
+            })
+        });
     let mut execution = ctx.execution;
     if let Some(failure) = execution.tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
@@ -130,8 +138,12 @@ pub fn run_mutation_without_writing(
 ) -> std::result::Result<Option<QueryRun>, SystemError> {
     let tx = Transaction::read_only(view, environment);
     let ts = tx.snapshot_ts();
-    let MutationBodyRun { result, mut tx, log_lines, observed_identity } =
-        run_mutation_body(registry, environment, tx, call);
+    let MutationBodyRun {
+        result,
+        mut tx,
+        log_lines,
+        observed_identity,
+    } = run_mutation_body(registry, environment, tx, call);
     if let Some(failure) = tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
     }
@@ -139,7 +151,14 @@ pub fn run_mutation_without_writing(
         return Ok(None);
     }
     let outcome = QueryOutcome::Done(outcome_of(result));
-    Ok(Some(QueryRun { outcome, log_lines, reads: tx.take_reads(), observed_identity, journal: None, ts }))
+    Ok(Some(QueryRun {
+        outcome,
+        log_lines,
+        reads: tx.take_reads(),
+        observed_identity,
+        journal: None,
+        ts,
+    }))
 }
 
 struct MutationBodyRun<'v> {
@@ -155,13 +174,31 @@ fn run_mutation_body<'v>(
     tx: Transaction<'v>,
     call: &Call,
 ) -> MutationBodyRun<'v> {
-    let mut ctx = MutationCtx { execution: Execution::new(tx, call.caller.clone(), None) };
-    let result = registry.find(FunctionKind::Mutation, call).and_then(|function| {
-        let Body::Mutation(body) = &function.body else { unreachable!("the registry was asked for a mutation") };
-        checked(function, environment, &call.args, || body(&mut ctx, call.args.clone()))
-    });
-    let Execution { tx, console, observed, .. } = ctx.execution;
-    MutationBodyRun { result, tx, log_lines: console.into_lines(), observed_identity: observed.identity }
+    let mut ctx = MutationCtx {
+        execution: Execution::new(tx, call.caller.clone(), None),
+    };
+    let result = registry
+        .find(FunctionKind::Mutation, call)
+        .and_then(|function| {
+            let Body::Mutation(body) = &function.body else {
+                unreachable!("the registry was asked for a mutation")
+            };
+            checked(function, environment, &call.args, || {
+                body(&mut ctx, call.args.clone())
+            })
+        });
+    let Execution {
+        tx,
+        console,
+        observed,
+        ..
+    } = ctx.execution;
+    MutationBodyRun {
+        result,
+        tx,
+        log_lines: console.into_lines(),
+        observed_identity: observed.identity,
+    }
 }
 
 /// Checks arguments, runs `body`, checks the result. A panic becomes an error of this call alone.
@@ -184,7 +221,8 @@ fn checked(
 
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 pub(super) fn outcome_of(result: Result<Value>) -> FunctionOutcome {
@@ -214,24 +252,45 @@ impl QueuedMutation {
         session_request: Option<SessionRequest>,
         on_finish: OnFinish,
     ) -> QueuedMutation {
-        QueuedMutation { functions, call, session_request, ran: None, on_finish }
+        QueuedMutation {
+            functions,
+            call,
+            session_request,
+            ran: None,
+            on_finish,
+        }
     }
 
     /// The answer of an earlier run, when there was one.
-    fn recall(&self, tx: &mut Transaction<'_>) -> Option<std::result::Result<MutationRun, SystemError>> {
+    fn recall(
+        &self,
+        tx: &mut Transaction<'_>,
+    ) -> Option<std::result::Result<MutationRun, SystemError>> {
         let recorded = match self.session_request.as_ref()?.find(tx) {
             Ok(recorded) => recorded,
             Err(error) => return Some(Err(storage_trouble(error))),
         };
         match recorded {
             Recorded::Nothing => None,
-            Recorded::Answer(RecordedAnswer { ts, value, log_lines }) => {
-                Some(Ok(MutationRun { outcome: FunctionOutcome::Returned(value), log_lines, ts }))
-            }
+            Recorded::Answer(RecordedAnswer {
+                ts,
+                value,
+                log_lines,
+            }) => Some(Ok(MutationRun {
+                outcome: FunctionOutcome::Returned(value),
+                log_lines,
+                ts,
+            })),
             Recorded::OtherIdentity => {
-                let error = Error::plain("This request was already made in this session by another identity.");
+                let error = Error::plain(
+                    "This request was already made in this session by another identity.",
+                );
                 let outcome = FunctionOutcome::Threw(error.into_thrown());
-                Some(Ok(MutationRun { outcome, log_lines: Vec::new(), ts: tx.snapshot_ts() }))
+                Some(Ok(MutationRun {
+                    outcome,
+                    log_lines: Vec::new(),
+                    ts: tx.snapshot_ts(),
+                }))
             }
         }
     }
@@ -241,7 +300,9 @@ fn storage_trouble(error: crate::database::DatabaseError) -> SystemError {
     match error {
         crate::database::DatabaseError::Storage(error) => SystemError::Storage(error),
         crate::database::DatabaseError::Query(error) => {
-            unreachable!("bookkeeping is not charged to the function and cannot be refused: {error}")
+            unreachable!(
+                "bookkeeping is not charged to the function and cannot be refused: {error}"
+            )
         }
     }
 }
@@ -253,8 +314,17 @@ impl Mutation for QueuedMutation {
             return (tx, Verdict::Abort);
         }
         let ts = tx.commit_ts().unwrap_or(tx.snapshot_ts());
-        let MutationBodyRun { result, mut tx, log_lines, .. } =
-            run_mutation_body(&self.functions.registry, self.functions.database.environment(), tx, &self.call);
+        let MutationBodyRun {
+            result,
+            mut tx,
+            log_lines,
+            ..
+        } = run_mutation_body(
+            &self.functions.registry,
+            self.functions.database.environment(),
+            tx,
+            &self.call,
+        );
         if let Some(failure) = tx.storage_failure() {
             self.ran = Some(Err(SystemError::Storage(failure.clone())));
             return (tx, Verdict::Abort);
@@ -264,13 +334,21 @@ impl Mutation for QueuedMutation {
             FunctionOutcome::Threw(_) => Verdict::Abort,
             FunctionOutcome::Returned(value) => {
                 if let Some(request) = &self.session_request {
-                    let answer = RecordedAnswer { ts, value: value.clone(), log_lines: log_lines.clone() };
+                    let answer = RecordedAnswer {
+                        ts,
+                        value: value.clone(),
+                        log_lines: log_lines.clone(),
+                    };
                     request.record(&mut tx, &answer);
                 }
                 Verdict::Commit
             }
         };
-        self.ran = Some(Ok(MutationRun { outcome, log_lines, ts }));
+        self.ran = Some(Ok(MutationRun {
+            outcome,
+            log_lines,
+            ts,
+        }));
         (tx, verdict)
     }
 
@@ -278,7 +356,10 @@ impl Mutation for QueuedMutation {
         let ran = self.ran.unwrap_or(Err(SystemError::ShuttingDown));
         (self.on_finish)(match outcome {
             // A mutation that changed nothing has no commit of its own: its answer is as of the state that it saw.
-            Ok(Committed { ts }) => ran.map(|run| MutationRun { ts: run.ts.min(ts), ..run }),
+            Ok(Committed { ts }) => ran.map(|run| MutationRun {
+                ts: run.ts.min(ts),
+                ..run
+            }),
             Err(error) => Err(error.into()),
         });
     }

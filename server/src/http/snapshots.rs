@@ -92,8 +92,16 @@ pub(super) async fn query_at_ts(
         }
         Err(NoCaller::Refused(error)) => return Err(error),
     };
-    let call = Call { path, args, caller, origin: Origin::Client };
-    let run = http.query_at(ts, call).await?.ok_or_else(respond::before_provisioning)?;
+    let call = Call {
+        path,
+        args,
+        caller,
+        origin: Origin::Client,
+    };
+    let run = http
+        .query_at(ts, call)
+        .await?
+        .ok_or_else(respond::before_provisioning)?;
     answer(&run, writing)
 }
 
@@ -156,7 +164,9 @@ impl Http {
             Ok(run.and_then(|run| Ok(was_provisioned?.then_some(run))))
         };
         let run = self.functions.database().readers().run(reading).await;
-        let run = run.map_err(|error| respond::system(&error.into()))?.map_err(|error: LeaseError| respond::lease(&error))?;
+        let run = run
+            .map_err(|error| respond::system(&error.into()))?
+            .map_err(|error: LeaseError| respond::lease(&error))?;
         run.map_err(|error| respond::system(&error))
     }
 

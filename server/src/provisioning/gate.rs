@@ -15,7 +15,9 @@ use vestibule_schema::value::{Object, Value};
 use super::metrics::{GateMetrics, Outcome};
 use crate::auth::{Caller, ProvisioningProof};
 use crate::clock::{Clock, timeout};
-use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown};
+use crate::functions::{
+    Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown,
+};
 use crate::storage::ReadView;
 use crate::subscriptions::LiveQueries;
 
@@ -71,7 +73,14 @@ impl Gate {
         clock: Arc<dyn Clock>,
         metrics: Arc<GateMetrics>,
     ) -> Arc<Gate> {
-        Arc::new(Gate { functions, live, options, clock, flights: Mutex::default(), metrics })
+        Arc::new(Gate {
+            functions,
+            live,
+            options,
+            clock,
+            flights: Mutex::default(),
+            metrics,
+        })
     }
 
     /// Whether identities are let in without a run.
@@ -85,7 +94,10 @@ impl Gate {
     }
 
     /// Waits until `identity` is provisioned. A run that was started goes on when the asker leaves.
-    pub async fn admit(self: &Arc<Self>, identity: &Arc<Identity>) -> Result<Caller, Unprovisioned> {
+    pub async fn admit(
+        self: &Arc<Self>,
+        identity: &Arc<Identity>,
+    ) -> Result<Caller, Unprovisioned> {
         let Some(function) = &self.options.function else {
             return Ok(provisioned(identity, Timestamp::ZERO));
         };
@@ -98,15 +110,29 @@ impl Gate {
                 break landing;
             }
         };
-        self.metrics.waited(self.clock.elapsed().saturating_sub(asked));
+        self.metrics
+            .waited(self.clock.elapsed().saturating_sub(asked));
         landing.map(|ts| provisioned(identity, ts))
     }
 
     /// Whether `identity` was provisioned in an older state already, which nobody can change any more.
-    pub fn was_provisioned_on(&self, view: &dyn ReadView, identity: &Arc<Identity>) -> Result<bool, SystemError> {
-        let Some(function) = &self.options.function else { return Ok(true) };
-        let run = self.functions.mutate_without_writing_on(view, &provisioning_call(identity, function))?;
-        Ok(run.is_some_and(|run| matches!(run.outcome, QueryOutcome::Done(FunctionOutcome::Returned(_)))))
+    pub fn was_provisioned_on(
+        &self,
+        view: &dyn ReadView,
+        identity: &Arc<Identity>,
+    ) -> Result<bool, SystemError> {
+        let Some(function) = &self.options.function else {
+            return Ok(true);
+        };
+        let run = self
+            .functions
+            .mutate_without_writing_on(view, &provisioning_call(identity, function))?;
+        Ok(run.is_some_and(|run| {
+            matches!(
+                run.outcome,
+                QueryOutcome::Done(FunctionOutcome::Returned(_))
+            )
+        }))
     }
 
     /// Joins the run under way for this person, or starts one.
@@ -121,14 +147,23 @@ impl Gate {
             return (flight.identity.clone(), flight.landed.clone());
         }
         let (land, landed) = watch::channel(None);
-        flights.insert(identity.key(), Flight { identity: identity.clone(), landed: landed.clone() });
+        flights.insert(
+            identity.key(),
+            Flight {
+                identity: identity.clone(),
+                landed: landed.clone(),
+            },
+        );
         drop(flights);
         let (gate, person, function) = (self.clone(), identity.clone(), function.clone());
         let span = tracing::info_span!("provision", identity = ?identity.key());
         tokio::spawn(
             async move {
                 // Ends the flight also when the run panics: waiters then see the channel close.
-                let _ended = EndFlight { gate: &gate, key: person.key() };
+                let _ended = EndFlight {
+                    gate: &gate,
+                    key: person.key(),
+                };
                 let landing = gate.fly(&person, &function).await;
                 gate.report(&landing);
                 gate.flights.lock().remove(&person.key());
@@ -143,7 +178,12 @@ impl Gate {
     async fn fly(&self, identity: &Arc<Identity>, function: &FunctionPath) -> Landing {
         let call = provisioning_call(identity, function);
         let mut reason = "the provisioning function did not end in time".to_string();
-        let landed = timeout(&*self.clock, self.options.deadline, self.try_until_landed(&call, &mut reason)).await;
+        let landed = timeout(
+            &*self.clock,
+            self.options.deadline,
+            self.try_until_landed(&call, &mut reason),
+        )
+        .await;
         landed.unwrap_or(Err(Unprovisioned::Failed { reason }))
     }
 
@@ -180,7 +220,10 @@ impl Gate {
             }
             Err(Unprovisioned::Refused(thrown)) => {
                 self.metrics.ended(Outcome::Refused);
-                tracing::warn!(has_data = thrown.data.is_some(), "the provisioning function refused an identity");
+                tracing::warn!(
+                    has_data = thrown.data.is_some(),
+                    "the provisioning function refused an identity"
+                );
             }
             Err(Unprovisioned::Failed { reason }) => {
                 self.metrics.ended(Outcome::Failed);
@@ -206,7 +249,9 @@ impl Drop for EndFlight<'_> {
 async fn land(mut landed: watch::Receiver<Option<Landing>>) -> Landing {
     match landed.wait_for(Option::is_some).await {
         Ok(landing) => landing.clone().expect("waited for an outcome"),
-        Err(_) => Err(Unprovisioned::Failed { reason: "the provisioning run ended without an outcome".into() }),
+        Err(_) => Err(Unprovisioned::Failed {
+            reason: "the provisioning run ended without an outcome".into(),
+        }),
     }
 }
 
@@ -227,9 +272,9 @@ fn provisioned(identity: &Arc<Identity>, committed_at: Timestamp) -> Caller {
 fn landing(outcome: &FunctionOutcome, ts: Timestamp) -> Landing {
     match outcome {
         FunctionOutcome::Returned(_) => Ok(ts),
-        FunctionOutcome::Threw(thrown) if thrown.is_fault => {
-            Err(Unprovisioned::Failed { reason: thrown.message.clone() })
-        }
+        FunctionOutcome::Threw(thrown) if thrown.is_fault => Err(Unprovisioned::Failed {
+            reason: thrown.message.clone(),
+        }),
         FunctionOutcome::Threw(thrown) => Err(Unprovisioned::Refused(thrown.clone())),
     }
 }

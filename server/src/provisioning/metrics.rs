@@ -37,9 +37,21 @@ impl GateMetrics {
             joined: Counter::default(),
         };
         let gate = registry.sub_registry_with_prefix("gate");
-        gate.register("wait_seconds", "Time an identity waited for its provisioning", metrics.wait.clone());
-        gate.register("outcomes", "Runs of the provisioning function by how they ended", metrics.outcomes.clone());
-        gate.register("joined", "Waits that joined a run already under way", metrics.joined.clone());
+        gate.register(
+            "wait_seconds",
+            "Time an identity waited for its provisioning",
+            metrics.wait.clone(),
+        );
+        gate.register(
+            "outcomes",
+            "Runs of the provisioning function by how they ended",
+            metrics.outcomes.clone(),
+        );
+        gate.register(
+            "joined",
+            "Waits that joined a run already under way",
+            metrics.joined.clone(),
+        );
         metrics
     }
 

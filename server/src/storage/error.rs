@@ -131,7 +131,10 @@ pub enum AppendError {
 impl StorageError {
     /// A stored entry that is not what its reader expects at `key`.
     pub fn misplaced(key: &Bytes, what: &'static str) -> Self {
-        Self::Misplaced { key: key.clone(), what }
+        Self::Misplaced {
+            key: key.clone(),
+            what,
+        }
     }
 
     /// Whether what the disk holds is unknown from here on, so that the process must end.

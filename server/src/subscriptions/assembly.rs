@@ -41,7 +41,10 @@ enum Gathering {
     No,
     UnderWay,
     /// The results of the entries, all of one moment.
-    Done { ts: Timestamp, results: BTreeMap<u64, Arc<QueryResult>> },
+    Done {
+        ts: Timestamp,
+        results: BTreeMap<u64, Arc<QueryResult>>,
+    },
 }
 
 /// How the answers of a subscriber's queries stand to each other.
@@ -58,7 +61,13 @@ struct Survey {
 
 impl SubscriberState {
     pub fn new(caller: Caller, wake: Arc<Notify>) -> SubscriberState {
-        SubscriberState { caller, watches: BTreeMap::new(), wake, waits_for: None, gathering: Gathering::No }
+        SubscriberState {
+            caller,
+            watches: BTreeMap::new(),
+            wake,
+            waits_for: None,
+            gathering: Gathering::No,
+        }
     }
 
     /// Its identity must not be looked at yet.
@@ -69,12 +78,20 @@ impl SubscriberState {
 
 impl Watch {
     pub fn new(spec: QuerySpec) -> Watch {
-        Watch { spec, entry: None, sent: None, answers_used: 0 }
+        Watch {
+            spec,
+            entry: None,
+            sent: None,
+            answers_used: 0,
+        }
     }
 
     /// The page border that the client has been shown, which must not move when the query goes to another entry.
     fn journal(&self) -> Option<Arc<str>> {
-        self.sent.as_ref().map_or(&self.spec.journal, |sent| &sent.journal).clone()
+        self.sent
+            .as_ref()
+            .map_or(&self.spec.journal, |sent| &sent.journal)
+            .clone()
     }
 }
 
@@ -83,14 +100,19 @@ impl State {
 
     /// Points a watch at the entry that its subscriber's caller may see.
     pub fn resolve(&mut self, subscriber: u64, query: QueryId, to_run: &mut ToRun) {
-        let Some(state) = self.subscribers.get(&subscriber) else { return };
-        let Some(watch) = state.watches.get(&query) else { return };
+        let Some(state) = self.subscribers.get(&subscriber) else {
+            return;
+        };
+        let Some(watch) = state.watches.get(&query) else {
+            return;
+        };
         let caller = state.caller.clone();
         let sees_internal = caller.may_call_internal();
         let old = watch.entry;
         let mut scope = self.scope(Execution::Query, &watch.spec.path, &caller);
         if let Some(entry) = old.and_then(|old| self.entries.get(&old)) {
-            let is_everybodys = entry.key.scope == Scope::Shared && entry.key.sees_internal == sees_internal;
+            let is_everybodys =
+                entry.key.scope == Scope::Shared && entry.key.sees_internal == sees_internal;
             match (is_everybodys, entry.is_suspended(), caller.cache_scope()) {
                 (true, false, _) if scope == Scope::Shared => return,
                 (true, true, Some(own)) => scope = Scope::Of(own),
@@ -105,7 +127,10 @@ impl State {
             scope,
             sees_internal,
         };
-        let call = Call { caller, ..watch.spec.call() };
+        let call = Call {
+            caller,
+            ..watch.spec.call()
+        };
         let new = self.find_or_create(key, &call, to_run);
         if old == Some(new) {
             return;
@@ -117,15 +142,21 @@ impl State {
     }
 
     fn watch(&mut self, id: u64, subscriber: u64, query: QueryId, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
         if let Some(place) = entry.idle.take() {
             self.idle.remove(place);
         }
         entry.watchers.insert((subscriber, query));
         let is_suspended = entry.is_suspended();
         let answers = entry.answers;
-        let Some(state) = self.subscribers.get_mut(&subscriber) else { return };
-        let Some(watch) = state.watches.get_mut(&query) else { return };
+        let Some(state) = self.subscribers.get_mut(&subscriber) else {
+            return;
+        };
+        let Some(watch) = state.watches.get_mut(&query) else {
+            return;
+        };
         watch.entry = Some(id);
         watch.answers_used = answers;
         if is_suspended && !state.is_pending() {
@@ -134,7 +165,9 @@ impl State {
     }
 
     pub fn unwatch(&mut self, id: u64, subscriber: u64, query: QueryId) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
         entry.watchers.remove(&(subscriber, query));
         self.release(id);
     }
@@ -142,7 +175,9 @@ impl State {
     /// Watchers of a shared result that turned out to depend on the identity go on to their own, unless theirs must
     /// not be seen yet.
     pub(super) fn move_on_suspended(&mut self, id: u64, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get(&id).filter(|entry| entry.is_suspended()) else { return };
+        let Some(entry) = self.entries.get(&id).filter(|entry| entry.is_suspended()) else {
+            return;
+        };
         for (subscriber, query) in entry.watchers.clone() {
             self.resolve(subscriber, query, to_run);
         }
@@ -151,7 +186,9 @@ impl State {
     // ---- waking ----------------------------------------------------------------------------------------------
 
     pub(super) fn wake_watchers(&self, id: u64) {
-        let Some(entry) = self.entries.get(&id) else { return };
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
         for (subscriber, _) in &entry.watchers {
             if let Some(subscriber) = self.subscribers.get(subscriber) {
                 subscriber.wake.notify_one();
@@ -173,7 +210,9 @@ impl State {
     }
 
     fn wait_for(&mut self, id: u64, ts: Timestamp) {
-        let Some(subscriber) = self.subscribers.get_mut(&id) else { return };
+        let Some(subscriber) = self.subscribers.get_mut(&id) else {
+            return;
+        };
         if subscriber.waits_for.replace(ts).is_none() {
             self.waiting.push(id);
         }
@@ -190,8 +229,12 @@ impl State {
             Ok(None) => return (Moment::NotYet, ToRun::new()),
             Err(error) => return (Moment::Failed(error), ToRun::new()),
         };
-        let at_least = survey.earliest.max(if survey.is_starved { required } else { wanted });
-        let newest = survey.end.map_or(self.ts, |end| self.ts.min(Timestamp(end.0 - 1)));
+        let at_least = survey
+            .earliest
+            .max(if survey.is_starved { required } else { wanted });
+        let newest = survey
+            .end
+            .map_or(self.ts, |end| self.ts.min(Timestamp(end.0 - 1)));
         if !survey.is_missing && at_least <= newest {
             return (self.tell(id, newest, &BTreeMap::new()), ToRun::new());
         }
@@ -205,11 +248,19 @@ impl State {
     }
 
     fn survey(&self, id: u64) -> Result<Option<Survey>, SystemError> {
-        let Some(subscriber) = self.subscribers.get(&id) else { return Ok(None) };
-        let mut survey =
-            Survey { earliest: Timestamp::ZERO, end: None, is_missing: false, is_starved: false };
+        let Some(subscriber) = self.subscribers.get(&id) else {
+            return Ok(None);
+        };
+        let mut survey = Survey {
+            earliest: Timestamp::ZERO,
+            end: None,
+            is_missing: false,
+            is_starved: false,
+        };
         for watch in subscriber.watches.values() {
-            let Some(entry) = watch.entry.and_then(|entry| self.entries.get(&entry)) else { return Ok(None) };
+            let Some(entry) = watch.entry.and_then(|entry| self.entries.get(&entry)) else {
+                return Ok(None);
+            };
             if subscriber.is_pending() && entry.is_suspended() {
                 continue;
             }
@@ -229,7 +280,9 @@ impl State {
 
     /// The moment for which all queries were run together, or the order to run them.
     fn assemble_gathered(&mut self, id: u64, required: Timestamp) -> (Moment, ToRun) {
-        let Some(subscriber) = self.subscribers.get_mut(&id) else { return (Moment::NotYet, ToRun::new()) };
+        let Some(subscriber) = self.subscribers.get_mut(&id) else {
+            return (Moment::NotYet, ToRun::new());
+        };
         match std::mem::replace(&mut subscriber.gathering, Gathering::UnderWay) {
             Gathering::UnderWay => return (Moment::NotYet, ToRun::new()),
             Gathering::Done { ts, results } if ts > self.ts => {
@@ -237,13 +290,19 @@ impl State {
                 self.wait_for(id, ts);
                 return (Moment::NotYet, ToRun::new());
             }
-            Gathering::Done { ts, results } if ts >= required && self.is_answered_at(id, ts, &results) => {
+            Gathering::Done { ts, results }
+                if ts >= required && self.is_answered_at(id, ts, &results) =>
+            {
                 return (self.tell(id, ts, &results), ToRun::new());
             }
             Gathering::Done { .. } | Gathering::No => {}
         }
         let mut to_run = ToRun::new();
-        let entries: Vec<u64> = self.subscribers[&id].watches.values().filter_map(|watch| watch.entry).collect();
+        let entries: Vec<u64> = self.subscribers[&id]
+            .watches
+            .values()
+            .filter_map(|watch| watch.entry)
+            .collect();
         for entry in entries {
             self.run(entry, &mut to_run);
         }
@@ -252,20 +311,35 @@ impl State {
 
     /// The queries of a subscriber were run together.
     pub fn gathered(&mut self, subscriber: u64, answers: &[(u64, Result<Answer, SystemError>)]) {
-        let Some(subscriber) = self.subscribers.get_mut(&subscriber) else { return };
-        let results = answers.iter().map(|(id, answer)| Some((*id, answer.as_ref().ok()?.result.clone())));
+        let Some(subscriber) = self.subscribers.get_mut(&subscriber) else {
+            return;
+        };
+        let results = answers
+            .iter()
+            .map(|(id, answer)| Some((*id, answer.as_ref().ok()?.result.clone())));
         let results: Option<BTreeMap<_, _>> = results.collect();
-        let ts = answers.iter().find_map(|(_, answer)| Some(answer.as_ref().ok()?.ts));
+        let ts = answers
+            .iter()
+            .find_map(|(_, answer)| Some(answer.as_ref().ok()?.ts));
         subscriber.gathering = match (ts, results) {
             (Some(ts), Some(results)) => Gathering::Done { ts, results },
             _ => Gathering::No,
         };
     }
 
-    fn is_answered_at(&self, id: u64, ts: Timestamp, gathered: &BTreeMap<u64, Arc<QueryResult>>) -> bool {
-        let Some(subscriber) = self.subscribers.get(&id) else { return false };
+    fn is_answered_at(
+        &self,
+        id: u64,
+        ts: Timestamp,
+        gathered: &BTreeMap<u64, Arc<QueryResult>>,
+    ) -> bool {
+        let Some(subscriber) = self.subscribers.get(&id) else {
+            return false;
+        };
         subscriber.watches.values().all(|watch| {
-            let Some((id, entry)) = self.entry_of(watch) else { return false };
+            let Some((id, entry)) = self.entry_of(watch) else {
+                return false;
+            };
             let result = result_at(id, entry, ts, gathered);
             result.is_some_and(|result| result.done().is_some() || subscriber.is_pending())
         })
@@ -277,17 +351,30 @@ impl State {
     }
 
     /// Takes the answers as of `ts` as told.
-    fn tell(&mut self, id: u64, ts: Timestamp, gathered: &BTreeMap<u64, Arc<QueryResult>>) -> Moment {
-        let Some(subscriber) = self.subscribers.get_mut(&id) else { return Moment::NotYet };
+    fn tell(
+        &mut self,
+        id: u64,
+        ts: Timestamp,
+        gathered: &BTreeMap<u64, Arc<QueryResult>>,
+    ) -> Moment {
+        let Some(subscriber) = self.subscribers.get_mut(&id) else {
+            return Moment::NotYet;
+        };
         subscriber.gathering = Gathering::No;
         let mut changed = Vec::new();
         for (query, watch) in &mut subscriber.watches {
             let Some(id) = watch.entry else { continue };
-            let Some(entry) = self.entries.get(&id) else { continue };
+            let Some(entry) = self.entries.get(&id) else {
+                continue;
+            };
             watch.answers_used = entry.answers;
-            let Some(result) = result_at(id, entry, ts, gathered) else { continue };
-            let is_known =
-                watch.sent.as_ref().is_some_and(|sent| Arc::ptr_eq(sent, result) || sent.says_the_same_as(result));
+            let Some(result) = result_at(id, entry, ts, gathered) else {
+                continue;
+            };
+            let is_known = watch
+                .sent
+                .as_ref()
+                .is_some_and(|sent| Arc::ptr_eq(sent, result) || sent.says_the_same_as(result));
             if !is_known && result.done().is_some() {
                 watch.sent = Some(result.clone());
                 changed.push((*query, result.clone()));

@@ -37,7 +37,9 @@ impl QueryResult {
 
     /// Whether a client that has the one need not be sent the other.
     pub(super) fn says_the_same_as(&self, other: &QueryResult) -> bool {
-        self.outcome == other.outcome && self.log_lines == other.log_lines && self.journal == other.journal
+        self.outcome == other.outcome
+            && self.log_lines == other.log_lines
+            && self.journal == other.journal
     }
 
     /// Roughly what it takes in memory, the message's fragment included.
@@ -62,9 +64,26 @@ pub(super) struct Answer {
 
 impl From<QueryRun> for Answer {
     fn from(run: QueryRun) -> Answer {
-        let QueryRun { outcome, log_lines, reads, observed_identity, journal, ts } = run;
-        let result = QueryResult { outcome, log_lines, journal: journal.map(Arc::from), json: OnceLock::new() };
-        Answer { result: Arc::new(result), reads, observed_identity, ts }
+        let QueryRun {
+            outcome,
+            log_lines,
+            reads,
+            observed_identity,
+            journal,
+            ts,
+        } = run;
+        let result = QueryResult {
+            outcome,
+            log_lines,
+            journal: journal.map(Arc::from),
+            json: OnceLock::new(),
+        };
+        Answer {
+            result: Arc::new(result),
+            reads,
+            observed_identity,
+            ts,
+        }
     }
 }
 
@@ -153,27 +172,36 @@ impl Entry {
 
     /// What its last execution gave, unless that failed for the server's reasons.
     pub fn result(&self) -> Option<&Arc<QueryResult>> {
-        self.version.as_ref().and_then(|version| version.result.as_ref().ok())
+        self.version
+            .as_ref()
+            .and_then(|version| version.result.as_ref().ok())
     }
 
     /// The journal its next execution is given.
     pub fn journal(&self) -> Option<String> {
-        let journal = self.result().map_or(&self.key.journal, |result| &result.journal);
+        let journal = self
+            .result()
+            .map_or(&self.key.journal, |result| &result.journal);
         journal.as_deref().map(str::to_string)
     }
 
     /// Whether it has an answer that no commit has overtaken.
     pub fn is_fresh(&self) -> bool {
-        self.version.as_ref().is_some_and(|version| version.is_newest() && version.result.is_ok())
+        self.version
+            .as_ref()
+            .is_some_and(|version| version.is_newest() && version.result.is_ok())
     }
 
     /// Whether a commit has overtaken its answer.
     pub fn is_stale(&self) -> bool {
-        self.version.as_ref().is_some_and(|version| !version.is_newest())
+        self.version
+            .as_ref()
+            .is_some_and(|version| !version.is_newest())
     }
 
     pub fn is_suspended(&self) -> bool {
-        self.result().is_some_and(|result| result.outcome == QueryOutcome::Suspended)
+        self.result()
+            .is_some_and(|result| result.outcome == QueryOutcome::Suspended)
     }
 
     /// Roughly what it takes in memory.

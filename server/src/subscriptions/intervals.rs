@@ -78,12 +78,23 @@ impl IntervalIndex {
             return;
         }
         if is_point(range) {
-            self.points.entry(range.start.clone()).or_default().push(owner);
+            self.points
+                .entry(range.start.clone())
+                .or_default()
+                .push(owner);
             return;
         }
         let end = End::of(range);
         let priority = self.next_priority();
-        let node = Node { start: range.start.clone(), reach: end.clone(), end, owner, priority, left: None, right: None };
+        let node = Node {
+            start: range.start.clone(),
+            reach: end.clone(),
+            end,
+            owner,
+            priority,
+            left: None,
+            right: None,
+        };
         let node = self.store(node);
         let (before, behind) = self.split(self.root, range, owner);
         let left = self.join(before, Some(node));
@@ -122,7 +133,9 @@ impl IntervalIndex {
     }
 
     fn stab_below(&self, link: Link, key: &[u8], visit: &mut impl FnMut(u64)) {
-        let Some(node) = link.map(|link| &self.nodes[link as usize]) else { return };
+        let Some(node) = link.map(|link| &self.nodes[link as usize]) else {
+            return;
+        };
         if !node.reach.is_behind(key) {
             return;
         }
@@ -136,7 +149,9 @@ impl IntervalIndex {
     }
 
     fn remove_point(&mut self, key: &Bytes, owner: u64) {
-        let Some(owners) = self.points.get_mut(key) else { return };
+        let Some(owners) = self.points.get_mut(key) else {
+            return;
+        };
         if let Some(at) = owners.iter().position(|other| *other == owner) {
             owners.swap_remove(at);
         }
@@ -161,7 +176,8 @@ impl IntervalIndex {
             }
             None => {
                 self.nodes.push(node);
-                u32::try_from(self.nodes.len() - 1).expect("live queries are bounded far below 2^32 ranges")
+                u32::try_from(self.nodes.len() - 1)
+                    .expect("live queries are bounded far below 2^32 ranges")
             }
         }
     }
@@ -202,7 +218,9 @@ impl IntervalIndex {
 
     /// Joins two trees of which every node of the first comes before every node of the second.
     fn join(&mut self, before: Link, behind: Link) -> Link {
-        let (Some(a), Some(b)) = (before, behind) else { return before.or(behind) };
+        let (Some(a), Some(b)) = (before, behind) else {
+            return before.or(behind);
+        };
         if self.nodes[a as usize].priority >= self.nodes[b as usize].priority {
             self.nodes[a as usize].right = self.join(self.nodes[a as usize].right, behind);
             self.update(a);
@@ -217,14 +235,22 @@ impl IntervalIndex {
     fn update(&mut self, at: u32) {
         let node = &self.nodes[at as usize];
         let reach_of = |link: Link| link.map(|link| &self.nodes[link as usize].reach);
-        let furthest = [reach_of(node.left), reach_of(node.right), Some(&node.end)].into_iter().flatten().max();
-        let reach = furthest.expect("a node's own end is among the candidates").clone();
+        let furthest = [reach_of(node.left), reach_of(node.right), Some(&node.end)]
+            .into_iter()
+            .flatten()
+            .max();
+        let reach = furthest
+            .expect("a node's own end is among the candidates")
+            .clone();
         self.nodes[at as usize].reach = reach;
     }
 }
 
 fn is_point(range: &KeyRange) -> bool {
-    range.end.as_ref().is_some_and(|end| *end == successor(&range.start))
+    range
+        .end
+        .as_ref()
+        .is_some_and(|end| *end == successor(&range.start))
 }
 
 #[cfg(test)]
@@ -248,7 +274,10 @@ mod tests {
     #[test]
     fn ranges_of_one_owner_with_one_start_are_told_apart_by_their_end() {
         let start = Bytes::from_static(b"a");
-        let short = KeyRange { start: start.clone(), end: Some(Bytes::from_static(b"b")) };
+        let short = KeyRange {
+            start: start.clone(),
+            end: Some(Bytes::from_static(b"b")),
+        };
         let open = KeyRange { start, end: None };
         for (kept, removed, reaches_c) in [(&short, &open, 0), (&open, &short, 1)] {
             let mut index = IntervalIndex::default();

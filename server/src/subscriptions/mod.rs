@@ -60,12 +60,17 @@ impl LiveQueries {
         let write_log = functions.database().write_log().clone();
         let mut newest = write_log.subscribe();
         let start = *newest.borrow_and_update();
-        let live = Arc::new(LiveQueries { functions, state: Mutex::new(State::new(start)) });
+        let live = Arc::new(LiveQueries {
+            functions,
+            state: Mutex::new(State::new(start)),
+        });
         let following: Weak<LiveQueries> = Arc::downgrade(&live);
         let task = tokio::spawn(async move {
             while newest.changed().await.is_ok() {
                 let newest = *newest.borrow_and_update();
-                let Some(live) = following.upgrade() else { return };
+                let Some(live) = following.upgrade() else {
+                    return;
+                };
                 live.follow(newest);
             }
         });
@@ -113,7 +118,14 @@ impl LiveQueries {
         call.args.write_json(&mut args);
         let scope = self.state.lock().scope(execution, &call.path, &call.caller);
         let sees_internal = call.origin == Origin::Function || call.caller.may_call_internal();
-        EntryKey { execution, path: call.path.clone(), args: args.into(), journal: None, scope, sees_internal }
+        EntryKey {
+            execution,
+            path: call.path.clone(),
+            args: args.into(),
+            journal: None,
+            scope,
+            sees_internal,
+        }
     }
 
     fn cached(&self, key: &EntryKey) -> Option<(Arc<QueryResult>, Timestamp)> {
@@ -127,7 +139,12 @@ impl LiveQueries {
         Some((answer, state.ts))
     }
 
-    fn keep(&self, mut key: EntryKey, call: &Call, answer: Answer) -> (Arc<QueryResult>, Timestamp) {
+    fn keep(
+        &self,
+        mut key: EntryKey,
+        call: &Call,
+        answer: Answer,
+    ) -> (Arc<QueryResult>, Timestamp) {
         let kept = (answer.result.clone(), answer.ts);
         key.scope = match (answer.observed_identity, call.caller.cache_scope()) {
             (false, _) => Scope::Shared,
@@ -137,7 +154,9 @@ impl LiveQueries {
         // Errors are computed anew each time; so are pages, whose border belongs to one watcher.
         let is_returned = matches!(kept.0.done(), Some(FunctionOutcome::Returned(_)));
         if is_returned && kept.0.journal.is_none() {
-            self.state.lock().keep(key, call, answer, self.functions.database().write_log());
+            self.state
+                .lock()
+                .keep(key, call, answer, self.functions.database().write_log());
         }
         kept
     }
@@ -153,7 +172,10 @@ impl LiveQueries {
     pub(crate) async fn settle(&self) {
         while self.state.lock().is_running() {
             // Every reader takes this up only behind what was queued before.
-            self.functions.read(|_| Ok(())).await.expect("the readers run");
+            self.functions
+                .read(|_| Ok(()))
+                .await
+                .expect("the readers run");
         }
     }
 
@@ -165,7 +187,10 @@ impl LiveQueries {
         let to_run = {
             let mut state = self.state.lock();
             let news = self.functions.database().write_log().since(state.ts);
-            let newest = news.as_ref().and_then(|news| news.last()).map_or(newest, |last| last.ts.max(newest));
+            let newest = news
+                .as_ref()
+                .and_then(|news| news.last())
+                .map_or(newest, |last| last.ts.max(newest));
             state.follow(news, newest)
         };
         self.run_each(to_run);
@@ -185,10 +210,14 @@ impl LiveQueries {
         }
         let live = self.clone();
         let ids = to_run.clone();
-        let submitted = self.functions.database().readers().submit(move |store| match store.snapshot() {
-            Ok(snapshot) => live.run_all(ids, &snapshot, gathers),
-            Err(error) => live.fail_all(&ids, &SystemError::Storage(Arc::new(error))),
-        });
+        let submitted =
+            self.functions
+                .database()
+                .readers()
+                .submit(move |store| match store.snapshot() {
+                    Ok(snapshot) => live.run_all(ids, &snapshot, gathers),
+                    Err(error) => live.fail_all(&ids, &SystemError::Storage(Arc::new(error))),
+                });
         if let Err(error) = submitted {
             self.fail_all(&to_run, &SystemError::Readers(error));
         }
@@ -197,8 +226,15 @@ impl LiveQueries {
     fn run_all(self: &Arc<Self>, ids: ToRun, snapshot: &dyn ReadView, gathers: Option<u64>) {
         let mut answers = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some((call, journal)) = self.entry_call(id) else { continue };
-            answers.push((id, self.functions.query_on(snapshot, &call, journal).map(Answer::from)));
+            let Some((call, journal)) = self.entry_call(id) else {
+                continue;
+            };
+            answers.push((
+                id,
+                self.functions
+                    .query_on(snapshot, &call, journal)
+                    .map(Answer::from),
+            ));
         }
         if let Some(subscriber) = gathers {
             self.state.lock().gathered(subscriber, &answers);
@@ -221,7 +257,10 @@ impl LiveQueries {
     }
 
     fn complete(self: &Arc<Self>, id: u64, answer: Result<Answer, SystemError>) {
-        let to_run = self.state.lock().complete(id, answer, self.functions.database().write_log());
+        let to_run = self
+            .state
+            .lock()
+            .complete(id, answer, self.functions.database().write_log());
         self.run_each(to_run);
     }
 }

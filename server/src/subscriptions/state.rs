@@ -36,7 +36,10 @@ pub(super) type ToRun = Vec<u64>;
 
 impl State {
     pub fn new(ts: Timestamp) -> State {
-        State { ts, ..State::default() }
+        State {
+            ts,
+            ..State::default()
+        }
     }
 
     pub fn next_id(&mut self) -> u64 {
@@ -58,7 +61,9 @@ impl State {
     /// The scope in which `caller`'s result of a function is looked for first.
     pub fn scope(&self, execution: Execution, path: &FunctionPath, caller: &Caller) -> Scope {
         match caller.cache_scope() {
-            Some(scope) if self.identity_readers.contains(&(execution, path.clone())) => Scope::Of(scope),
+            Some(scope) if self.identity_readers.contains(&(execution, path.clone())) => {
+                Scope::Of(scope)
+            }
             _ => Scope::Shared,
         }
     }
@@ -78,7 +83,11 @@ impl State {
         let mut call = call.clone();
         if key.scope == Scope::Shared {
             call.caller = Caller::unidentified();
-            call.origin = if key.sees_internal { Origin::Function } else { Origin::Client };
+            call.origin = if key.sees_internal {
+                Origin::Function
+            } else {
+                Origin::Client
+            };
         }
         let mut entry = Entry::new(key.clone(), Arc::new(call));
         entry.running = 1;
@@ -99,7 +108,9 @@ impl State {
     }
 
     fn drop_entry(&mut self, id: u64) {
-        let Some(entry) = self.entries.remove(&id) else { return };
+        let Some(entry) = self.entries.remove(&id) else {
+            return;
+        };
         for range in &entry.ranges {
             self.intervals.remove(range, id);
         }
@@ -119,7 +130,9 @@ impl State {
     /// When nobody watches an entry any more, a fresh answer is kept for a while, anything else is dropped.
     pub fn release(&mut self, id: u64) {
         let age = self.next_id();
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
         if !entry.watchers.is_empty() || entry.running > 0 {
             return;
         }
@@ -138,7 +151,12 @@ impl State {
     /// Drops every answer that nobody watches.
     #[cfg(test)]
     pub fn drop_idle(&mut self) {
-        let idle: Vec<u64> = self.entries.iter().filter(|(_, entry)| entry.idle.is_some()).map(|(id, _)| *id).collect();
+        let idle: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.idle.is_some())
+            .map(|(id, _)| *id)
+            .collect();
         idle.into_iter().for_each(|id| self.drop_entry(id));
     }
 
@@ -168,7 +186,8 @@ impl State {
         let mut overtaken = Vec::new();
         for entry in news {
             for key in entry.touched.iter() {
-                self.intervals.stab(key, &mut |id| overtaken.push((id, entry.ts)));
+                self.intervals
+                    .stab(key, &mut |id| overtaken.push((id, entry.ts)));
             }
         }
         overtaken
@@ -181,14 +200,22 @@ impl State {
             let from = entry.version.as_ref()?.from.max(self.ts);
             (from < newest).then_some(Timestamp(from.0 + 1))
         };
-        let mut overtaken: Vec<_> = self.entries.iter().filter_map(|(id, entry)| Some((*id, unseen(entry)?))).collect();
+        let mut overtaken: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|(id, entry)| Some((*id, unseen(entry)?)))
+            .collect();
         overtaken.sort_unstable();
         overtaken
     }
 
     fn overtake(&mut self, id: u64, ts: Timestamp, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        let Some(version) = entry.version.as_mut().filter(|version| version.is_newest()) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let Some(version) = entry.version.as_mut().filter(|version| version.is_newest()) else {
+            return;
+        };
         if version.from >= ts {
             return;
         }
@@ -199,7 +226,9 @@ impl State {
 
     /// A stale answer that someone watches is computed again, unless that is under way.
     fn run_when_stale(&mut self, id: u64, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get(&id) else { return };
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
         if entry.is_stale() && entry.running == 0 && !entry.watchers.is_empty() {
             self.run(id, to_run);
         }
@@ -214,9 +243,16 @@ impl State {
     }
 
     /// Takes the answer of an execution. Returns what has to run next.
-    pub fn complete(&mut self, id: u64, answer: Result<Answer, SystemError>, log: &WriteLog) -> ToRun {
+    pub fn complete(
+        &mut self,
+        id: u64,
+        answer: Result<Answer, SystemError>,
+        log: &WriteLog,
+    ) -> ToRun {
         let mut to_run = ToRun::new();
-        let Some(entry) = self.entries.get_mut(&id) else { return to_run };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return to_run;
+        };
         entry.running -= 1;
         match answer {
             Ok(answer) => self.accept(id, answer, log),
@@ -231,31 +267,56 @@ impl State {
 
     /// An execution failed for the server's reasons: its watchers are told, and whoever asks next tries again.
     fn accept_trouble(&mut self, id: u64, error: SystemError) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        entry.version = Some(Version { result: Err(error), from: self.ts, until: None });
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.version = Some(Version {
+            result: Err(error),
+            from: self.ts,
+            until: None,
+        });
         let key = entry.key.clone();
         self.unlist(&key, id);
     }
 
     fn accept(&mut self, id: u64, answer: Answer, log: &WriteLog) {
-        let Answer { result, reads, observed_identity, ts } = answer;
+        let Answer {
+            result,
+            reads,
+            observed_identity,
+            ts,
+        } = answer;
         let freshness = log.freshness(&reads, ts);
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
         entry.answers += 1;
-        if entry.version.as_ref().is_some_and(|version| version.from > ts) {
+        if entry
+            .version
+            .as_ref()
+            .is_some_and(|version| version.from > ts)
+        {
             // Another execution of the same query has overtaken this one.
             return;
         }
         if observed_identity {
-            self.identity_readers.insert((entry.key.execution, entry.key.path.clone()));
+            self.identity_readers
+                .insert((entry.key.execution, entry.key.path.clone()));
         }
         let until = match freshness {
             Freshness::Fresh => None,
             Freshness::StaleSince(ts) => Some(ts),
         };
         let is_rerun = entry.version.is_some();
-        let same = entry.result().filter(|old| old.says_the_same_as(&result)).cloned();
-        entry.version = Some(Version { result: Ok(same.unwrap_or(result)), from: ts, until });
+        let same = entry
+            .result()
+            .filter(|old| old.says_the_same_as(&result))
+            .cloned();
+        entry.version = Some(Version {
+            result: Ok(same.unwrap_or(result)),
+            from: ts,
+            until,
+        });
         for range in std::mem::replace(&mut entry.ranges, reads.into_ranges()) {
             self.intervals.remove(&range, id);
         }
@@ -269,13 +330,20 @@ impl State {
     /// also what somebody else without one would get now; later ones keep the page's border, so they are found under
     /// that.
     fn follow_page_border(&mut self, id: u64, is_rerun: bool) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        let Some(journal) = entry.result().map(|result| result.journal.clone()) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let Some(journal) = entry.result().map(|result| result.journal.clone()) else {
+            return;
+        };
         let is_first_of_anybody = !is_rerun && entry.key.journal.is_none();
         if is_first_of_anybody || journal == entry.key.journal {
             return;
         }
-        let key = EntryKey { journal, ..entry.key.clone() };
+        let key = EntryKey {
+            journal,
+            ..entry.key.clone()
+        };
         let old_key = std::mem::replace(&mut entry.key, key.clone());
         self.unlist(&old_key, id);
         self.by_key.entry(key).or_insert(id);

@@ -30,7 +30,12 @@ impl QuerySpec {
     pub fn new(path: FunctionPath, args: Value, journal: Option<Arc<str>>) -> QuerySpec {
         let mut text = String::new();
         args.write_json(&mut text);
-        QuerySpec { path, args: Arc::new(args), args_text: text.into(), journal }
+        QuerySpec {
+            path,
+            args: Arc::new(args),
+            args_text: text.into(),
+            journal,
+        }
     }
 
     pub(super) fn call(&self) -> Call {
@@ -47,7 +52,10 @@ impl QuerySpec {
 #[derive(Debug)]
 pub enum Moment {
     /// Every query is answered as of `ts`; `changed` holds the answers that the client does not have yet.
-    At { ts: Timestamp, changed: Vec<(QueryId, Arc<QueryResult>)> },
+    At {
+        ts: Timestamp,
+        changed: Vec<(QueryId, Arc<QueryResult>)>,
+    },
     /// Some answer is still being computed: the subscriber is woken when it may be there.
     NotYet,
     /// The server cannot answer one of the queries.
@@ -67,10 +75,16 @@ impl Subscriber {
         let id = {
             let mut state = live.state.lock();
             let id = state.next_id();
-            state.subscribers.insert(id, SubscriberState::new(caller, wake));
+            state
+                .subscribers
+                .insert(id, SubscriberState::new(caller, wake));
             id
         };
-        Subscriber { live, id, ids: BTreeSet::new() }
+        Subscriber {
+            live,
+            id,
+            ids: BTreeSet::new(),
+        }
     }
 
     /// Subscriptions held.
@@ -110,7 +124,10 @@ impl Subscriber {
     pub fn remove(&mut self, query: QueryId) {
         self.ids.remove(&query);
         self.change(|state, id, _| {
-            let watch = state.subscribers.get_mut(&id).and_then(|subscriber| subscriber.watches.remove(&query));
+            let watch = state
+                .subscribers
+                .get_mut(&id)
+                .and_then(|subscriber| subscriber.watches.remove(&query));
             if let Some(entry) = watch.and_then(|watch| watch.entry) {
                 state.unwatch(entry, id, query);
             }
@@ -121,7 +138,9 @@ impl Subscriber {
     /// are; while `caller` is pending, the others keep what the client has.
     pub fn set_caller(&mut self, caller: Caller) {
         self.change(|state, id, to_run| {
-            let Some(subscriber) = state.subscribers.get_mut(&id) else { return };
+            let Some(subscriber) = state.subscribers.get_mut(&id) else {
+                return;
+            };
             subscriber.caller = caller;
             let queries: Vec<QueryId> = subscriber.watches.keys().copied().collect();
             for query in queries {
@@ -148,7 +167,9 @@ impl Subscriber {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         let mut state = self.live.state.lock();
-        let Some(subscriber) = state.subscribers.remove(&self.id) else { return };
+        let Some(subscriber) = state.subscribers.remove(&self.id) else {
+            return;
+        };
         for (query, watch) in subscriber.watches {
             if let Some(entry) = watch.entry {
                 state.unwatch(entry, self.id, query);

@@ -23,13 +23,22 @@ pub(super) struct Share {
 
 impl Budget {
     pub fn new(bytes: usize) -> Arc<Budget> {
-        Arc::new(Budget { left: AtomicUsize::new(bytes) })
+        Arc::new(Budget {
+            left: AtomicUsize::new(bytes),
+        })
     }
 
     /// Takes `bytes`, if that much is left.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
-        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
-        taken.is_ok().then(|| Share { budget: self.clone(), bytes })
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(bytes)
+            });
+        taken.is_ok().then(|| Share {
+            budget: self.clone(),
+            bytes,
+        })
     }
 }
 
@@ -56,7 +65,12 @@ const SHARE_BYTES: usize = 256 << 10;
 
 impl<S> Metered<S> {
     pub fn new(inner: S, budget: Arc<Budget>) -> Metered<S> {
-        Metered { inner, budget, partial: 0, shares: Vec::new() }
+        Metered {
+            inner,
+            budget,
+            partial: 0,
+            shares: Vec::new(),
+        }
     }
 
     /// A whole message has been taken out of what was received.
@@ -68,7 +82,10 @@ impl<S> Metered<S> {
     fn received(&mut self, bytes: usize) -> io::Result<()> {
         self.partial += bytes;
         while self.partial > FREE_BYTES + self.shares.len() * SHARE_BYTES {
-            let share = self.budget.take(SHARE_BYTES).ok_or(io::ErrorKind::QuotaExceeded)?;
+            let share = self
+                .budget
+                .take(SHARE_BYTES)
+                .ok_or(io::ErrorKind::QuotaExceeded)?;
             self.shares.push(share);
         }
         Ok(())
@@ -76,7 +93,11 @@ impl<S> Metered<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
         let bytes = buffer.filled().len() - before;
@@ -90,7 +111,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
@@ -126,7 +151,10 @@ mod tests {
         let mut second = Metered::new(&long[..], budget);
         let mut received = Vec::new();
         first.read_to_end(&mut received).await.unwrap();
-        assert_eq!(second.read_to_end(&mut received).await.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        assert_eq!(
+            second.read_to_end(&mut received).await.unwrap_err().kind(),
+            io::ErrorKind::QuotaExceeded
+        );
         first.message_ended();
         let mut third = Metered::new(&long[..], first.budget.clone());
         third.read_to_end(&mut received).await.unwrap();

@@ -34,6 +34,8 @@ pub(super) struct Connection<S> {
     pub actions_pending: usize,
     /// The first Transition waits for the client's first query set until then.
     pub first_query_set_by: Option<Duration>,
+    /// Until then the first Transition waits for the mutations that came with the query set.
+    pub first_mutations_by: Duration,
     heard_at: Duration,
     probed_at: Duration,
     pub sent_at: Duration,
@@ -79,14 +81,22 @@ where
     metrics.connections.inc();
     let _counted = Counted(&metrics);
     let wake = Arc::new(Notify::new());
-    let socket = Socket::new(io, &rooms.options, rooms.inbound.clone(), rooms.clock.clone()).await;
+    let socket = Socket::new(
+        io,
+        &rooms.options,
+        rooms.inbound.clone(),
+        rooms.clock.clone(),
+    )
+    .await;
     let now = rooms.clock.elapsed();
     let drain_max = rooms.options.drain_max;
     let (clock, shutdown) = (rooms.clock.clone(), rooms.shutdown.clone());
     let mut connection = Connection {
         socket,
         features,
-        respond: Respond { redact: rooms.options.redact },
+        respond: Respond {
+            redact: rooms.options.redact,
+        },
         mailbox: Mailbox::new(wake.clone()),
         subscriber: Subscriber::new(rooms.live.clone(), Caller::nobody(), wake.clone()),
         told: Told::default(),
@@ -96,6 +106,7 @@ where
         mutations_pending: 0,
         actions_pending: 0,
         first_query_set_by: Some(now + rooms.options.first_query_set_grace),
+        first_mutations_by: now + rooms.options.first_mutations_grace,
         heard_at: now,
         probed_at: now,
         sent_at: now,
@@ -106,7 +117,9 @@ where
     // A client that takes nothing does not keep a draining server from ending.
     let drained = async {
         shutdown.cancelled().await;
-        clock.sleep_until(clock.elapsed().saturating_add(drain_max)).await;
+        clock
+            .sleep_until(clock.elapsed().saturating_add(drain_max))
+            .await;
     };
     let end = tokio::select! {
         end = connection.live(&wake) => end,
@@ -185,7 +198,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if handled == MESSAGES_IN_A_ROW_MAX {
                 break;
             }
-            let Some(next) = self.socket.receive_now() else { break };
+            let Some(next) = self.socket.receive_now() else {
+                break;
+            };
             incoming = next;
         }
         Ok(())
@@ -195,7 +210,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn next_due(&self) -> Duration {
         let options = &self.rooms.options;
         let ping = self.sent_at.saturating_add(options.ping_after);
-        let probe = self.heard_at.max(self.probed_at).saturating_add(options.probe_after);
+        let probe = self
+            .heard_at
+            .max(self.probed_at)
+            .saturating_add(options.probe_after);
         let lost = self.heard_at.saturating_add(options.silence_max);
         let due = ping.min(probe).min(lost);
         self.held_back_until().map_or(due, |until| due.min(until))

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use vestibule_schema::provisioning::{Admission, Effect, Event, Rejection, State, step};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
-use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential};
+use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, StateVersion};
 
 use super::budget::Share;
 use super::connection::{Connection, End};
@@ -50,7 +50,10 @@ pub(super) struct Gatekeeper {
 enum Presented {
     Nobody,
     User(VerifiedUser),
-    Admin { admin: VerifiedAdmin, checked_at: Duration },
+    Admin {
+        admin: VerifiedAdmin,
+        checked_at: Duration,
+    },
 }
 
 impl Gatekeeper {
@@ -113,15 +116,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Presents an identity. What it opens is told by a later Transition.
     pub(super) async fn authenticate(&mut self, message: Authenticate) -> Result<(), End> {
         if message.base_version != self.gatekeeper.received {
-            tracing::warn!(base = message.base_version, expected = self.gatekeeper.received, "Authenticate out of step");
+            tracing::warn!(
+                base = message.base_version,
+                expected = self.gatekeeper.received,
+                "Authenticate out of step"
+            );
             return Err(Close::internal().into());
         }
         let rooms = self.rooms.clone();
-        let rejected = |error: VerifyError| verification_failed(&error, message.base_version, rooms.options.redact);
+        let rejected = |error: VerifyError| {
+            verification_failed(&error, message.base_version, rooms.options.redact)
+        };
         match &message.credential {
             Credential::None => self.sign_out().await,
             Credential::User(token) => {
-                let user = rooms.authenticator.verify_user(token).await.map_err(|error| rejected(error.into()))?;
+                let user = rooms
+                    .authenticator
+                    .verify_user(token)
+                    .await
+                    .map_err(|error| rejected(error.into()))?;
                 self.sign_in(user).await
             }
             Credential::Admin { key, acting_as } => {
@@ -146,8 +159,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let version = self.gatekeeper.received;
         self.do_effects(Event::SignedOut { version }).await?;
         let caller = admin.caller();
-        tracing::info!(acting = admin.acting_as().is_some(), "an admin passed by the gate");
-        self.gatekeeper.credential = Presented::Admin { admin, checked_at: self.rooms.clock.elapsed() };
+        tracing::info!(
+            acting = admin.acting_as().is_some(),
+            "an admin passed by the gate"
+        );
+        self.gatekeeper.credential = Presented::Admin {
+            admin,
+            checked_at: self.rooms.clock.elapsed(),
+        };
         self.switch(caller, Timestamp::ZERO);
         Ok(())
     }
@@ -164,7 +183,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.subscriber.set_caller(self.gatekeeper.caller.clone());
         }
         self.gatekeeper.credential = Presented::User(user);
-        self.do_effects(Event::IdentityVerified { version, key }).await
+        self.do_effects(Event::IdentityVerified { version, key })
+            .await
     }
 
     /// The gate has answered.
@@ -172,12 +192,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Admitted { version, outcome } = admitted;
         match outcome {
             Ok(caller) => {
-                let ts = caller.proof().map_or(Timestamp::ZERO, |proof| proof.committed_at());
+                let ts = caller
+                    .proof()
+                    .map_or(Timestamp::ZERO, |proof| proof.committed_at());
                 if let Presented::User(user) = &self.gatekeeper.credential {
                     // The commit stands; the gate waits for a fresh token.
                     let base = self.gatekeeper.received.saturating_sub(1);
                     user.check_not_expired(self.rooms.clock.now())
-                        .map_err(|error| verification_failed(&error.into(), base, self.rooms.options.redact))?;
+                        .map_err(|error| {
+                            verification_failed(&error.into(), base, self.rooms.options.redact)
+                        })?;
                 }
                 self.gatekeeper.caller = caller;
                 self.do_effects(Event::Committed { version, ts }).await
@@ -216,7 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn ask_the_gate(&mut self, version: u32) {
-        let Presented::User(user) = &self.gatekeeper.credential else { return };
+        let Presented::User(user) = &self.gatekeeper.credential else {
+            return;
+        };
         let (gate, identity) = (self.rooms.gate.clone(), user.identity.clone());
         self.gatekeeper.admission = Some(Box::pin(async move {
             let outcome = gate.admit(&identity).await;
@@ -264,7 +290,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && self.gatekeeper.held_bytes + held.bytes <= options.held_bytes_max;
         match has_room.then(|| self.rooms.held.take(held.bytes)).flatten() {
             Some(share) => self.gatekeeper.hold(held, share),
-            None => self.reject_call(held.is_mutation, held.call.request_id, &gate_queue_full()).await?,
+            None => {
+                self.reject_call(held.is_mutation, held.call.request_id, &gate_queue_full())
+                    .await?
+            }
         }
         Ok(())
     }
@@ -278,7 +307,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // A pending identity is checked when its gate opens.
             Presented::User(_) if self.gatekeeper.waiting_since.is_some() => Ok(()),
             Presented::User(user) => user.check_not_expired(rooms.clock.now()).map_err(|error| {
-                End::AuthError(AuthError { error: text(&error, redact), base_version, auth_update_attempted: false })
+                End::AuthError(AuthError {
+                    error: text(&error, redact),
+                    base_version,
+                    auth_update_attempted: false,
+                })
             }),
             Presented::Admin { admin, checked_at } => {
                 let now = rooms.clock.elapsed();
@@ -286,7 +319,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return Ok(());
                 }
                 *checked_at = now;
-                let checked = rooms.authenticator.admin_keys().check_still_valid(admin, rooms.clock.now());
+                let checked = rooms
+                    .authenticator
+                    .admin_keys()
+                    .check_still_valid(admin, rooms.clock.now());
                 checked.map_err(|error| verification_failed(&error.into(), base_version, redact))
             }
         }
@@ -296,8 +332,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn held_back_until(&self) -> Option<Duration> {
         let options = &self.rooms.options;
         let now = self.rooms.clock.elapsed();
-        let gate = self.gatekeeper.waiting_since().map(|since| since + options.gate_grace);
-        gate.into_iter().chain(self.first_query_set_by).filter(|until| *until > now).max()
+        let gate = self
+            .gatekeeper
+            .waiting_since()
+            .map(|since| since + options.gate_grace);
+        // A client that comes back sends its unanswered mutations again, and some have run already. Until it has their
+        // responses it shows its optimistic updates on top of results that hold their effect.
+        let is_catching_up =
+            self.told.version == StateVersion::default() && self.mutations_pending > 0;
+        let resent = is_catching_up.then_some(self.first_mutations_by);
+        gate.into_iter()
+            .chain(self.first_query_set_by)
+            .chain(resent)
+            .filter(|until| *until > now)
+            .max()
     }
 }
 
@@ -311,7 +359,11 @@ fn rejection_reason(rejection: Rejection) -> &'static str {
 }
 
 fn text(error: &auth::AuthError, redact: bool) -> String {
-    if redact { error.redacted_message() } else { error.message() }
+    if redact {
+        error.redacted_message()
+    } else {
+        error.message()
+    }
 }
 
 /// A refused credential signs the client out; a provider that cannot be asked does not.
@@ -324,5 +376,9 @@ fn verification_failed(error: &VerifyError, base_version: u32, redact: bool) -> 
         VerifyError::Token(error) => text(error, redact),
         VerifyError::AdminKey(error) => error.to_string(),
     };
-    End::AuthError(AuthError { error, base_version, auth_update_attempted: true })
+    End::AuthError(AuthError {
+        error,
+        base_version,
+        auth_update_attempted: true,
+    })
 }

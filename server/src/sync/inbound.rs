@@ -8,7 +8,8 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
-    AddQuery, Args, Call, ClientMessage, Connect, ModifyQuerySet, PathText, QueryId, QuerySetModification, RequestId,
+    AddQuery, Args, Call, ClientMessage, Connect, ModifyQuerySet, PathText, QueryId,
+    QuerySetModification, RequestId,
 };
 
 use super::connection::{Connection, End};
@@ -24,11 +25,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Handles one message: an arm a kind.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), End> {
         self.rooms.metrics.received.inc();
-        if self.gatekeeper.is_anonymous() && text.len() > self.rooms.options.frame_bytes_max_anonymous {
+        if self.gatekeeper.is_anonymous()
+            && text.len() > self.rooms.options.frame_bytes_max_anonymous
+        {
             return Err(Close::with(1009, "MessageTooLong").into());
         }
-        let message = ClientMessage::parse(text)
-            .map_err(|error| End::Fatal(format!("WSMessageInvalidJson: the message cannot be read: {error}")))?;
+        let message = ClientMessage::parse(text).map_err(|error| {
+            End::Fatal(format!(
+                "WSMessageInvalidJson: the message cannot be read: {error}"
+            ))
+        })?;
         match message {
             ClientMessage::Connect(connect) => self.connect(connect),
             ClientMessage::Authenticate(authenticate) => self.authenticate(authenticate).await,
@@ -44,19 +50,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn connect(&mut self, connect: Connect) -> Result<(), End> {
         let newest = self.rooms.functions.database().durable_ts();
-        if connect.max_observed_timestamp.is_some_and(|observed| observed > newest) {
+        if connect
+            .max_observed_timestamp
+            .is_some_and(|observed| observed > newest)
+        {
             tracing::error!("a client has seen a newer state than this server holds");
             return Err(Close::internal().into());
         }
         self.session = Some(connect.session_id);
-        self.told.floor = self.told.floor.max(connect.max_observed_timestamp.unwrap_or(Timestamp::ZERO));
+        self.told.floor = self
+            .told
+            .floor
+            .max(connect.max_observed_timestamp.unwrap_or(Timestamp::ZERO));
         let now_ms = i64::try_from(self.rooms.clock.now().0 / 1_000_000).unwrap_or(i64::MAX);
-        self.clock_skew = connect.client_ts.map(|client| client.saturating_sub(now_ms));
+        self.clock_skew = connect
+            .client_ts
+            .map(|client| client.saturating_sub(now_ms));
         Ok(())
     }
 
     fn modify_query_set(&mut self, message: ModifyQuerySet) -> Result<(), End> {
-        let ModifyQuerySet { base_version, new_version, modifications } = message;
+        let ModifyQuerySet {
+            base_version,
+            new_version,
+            modifications,
+        } = message;
         if base_version != self.told.query_set || new_version <= base_version {
             let expected = self.told.query_set;
             return Err(End::Fatal(format!(
@@ -69,29 +87,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for modification in modifications {
             match modification {
                 QuerySetModification::Add(add) => self.add_query(add, &mut added)?,
-                QuerySetModification::Remove { query_id } => self.remove_query(query_id, &mut added),
+                QuerySetModification::Remove { query_id } => {
+                    self.remove_query(query_id, &mut added)
+                }
             }
         }
         if !added.is_empty() {
             // What is asked for now is answered with everything that anybody has been told of by now.
-            self.told.floor = self.told.floor.max(self.rooms.functions.database().durable_ts());
+            self.told.floor = self
+                .told
+                .floor
+                .max(self.rooms.functions.database().durable_ts());
         }
         self.subscriber.add(added);
         Ok(())
     }
 
-    fn add_query(&mut self, add: AddQuery, added: &mut BTreeMap<QueryId, QuerySpec>) -> Result<(), End> {
+    fn add_query(
+        &mut self,
+        add: AddQuery,
+        added: &mut BTreeMap<QueryId, QuerySpec>,
+    ) -> Result<(), End> {
         let query_id = add.query_id;
         let is_known = self.subscriber.contains(query_id)
             || self.told.impossible.contains_key(&query_id)
             || added.contains_key(&query_id);
         if is_known {
-            return Err(End::Fatal(format!("The query id {query_id} is already in the query set.")));
+            return Err(End::Fatal(format!(
+                "The query id {query_id} is already in the query set."
+            )));
         }
         self.told.removed.remove(&query_id);
         let has_room = self.subscriber.len() + added.len() < self.rooms.options.subscriptions_max
             && self.subscriber.has_room();
-        let spec = match (has_room, target(&add.path, &add.args, add.component_path.as_deref())) {
+        let spec = match (
+            has_room,
+            target(&add.path, &add.args, add.component_path.as_deref()),
+        ) {
             (false, _) => Err(TOO_MANY_SUBSCRIPTIONS.to_string()),
             (true, target) => target,
         };
@@ -101,7 +133,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 added.insert(query_id, QuerySpec::new(path, args, journal));
             }
             Err(reason) => {
-                let outcome = self.respond.impossible_query(&reason, &self.rooms.request_id());
+                let outcome = self
+                    .respond
+                    .impossible_query(&reason, &self.rooms.request_id());
                 self.told.impossible.insert(query_id, outcome);
             }
         }
@@ -124,17 +158,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Close::try_again("TooManyInflightActionsForSingleClient").into());
         }
         self.check_identity()?;
-        self.admit_call(Held { call, is_mutation, bytes }).await
+        self.admit_call(Held {
+            call,
+            is_mutation,
+            bytes,
+        })
+        .await
     }
 
     /// Starts a call as whom the connection speaks for now.
     pub(super) async fn start(&mut self, held: Held) -> Result<(), End> {
-        let Held { call: Call { request_id, path, args, component_path }, is_mutation, .. } = held;
+        let Held {
+            call:
+                Call {
+                    request_id,
+                    path,
+                    args,
+                    component_path,
+                },
+            is_mutation,
+            ..
+        } = held;
         let (path, args) = match target(&path, &args, component_path.as_deref()) {
             Ok(target) => target,
-            Err(reason) => return self.reject_call(is_mutation, request_id, &plain(&reason)).await,
+            Err(reason) => {
+                return self
+                    .reject_call(is_mutation, request_id, &plain(&reason))
+                    .await;
+            }
         };
-        let call = functions::Call { path, args, caller: self.gatekeeper.caller().clone(), origin: Origin::Client };
+        let call = functions::Call {
+            path,
+            args,
+            caller: self.gatekeeper.caller().clone(),
+            origin: Origin::Client,
+        };
         match is_mutation {
             true => self.start_mutation(request_id, call),
             false => {
@@ -148,11 +206,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let session_request = self.session.map(|session| SessionRequest {
             session: session.0,
             request: request_id.0,
-            identity: call.caller.identity_key().map_or_else(String::new, |key| key.as_str().to_string()),
+            identity: call
+                .caller
+                .identity_key()
+                .map_or_else(String::new, |key| key.as_str().to_string()),
         });
         let mailbox = self.mailbox.clone();
         let on_finish = Box::new(move |run| mailbox.deliver(Completion::Mutation(request_id, run)));
-        let submitted = self.rooms.functions.submit_mutation(call, session_request, on_finish);
+        let submitted = self
+            .rooms
+            .functions
+            .submit_mutation(call, session_request, on_finish);
         submitted.map_err(|error| self.respond.system_trouble(&error))?;
         self.mutations_pending += 1;
         Ok(())
@@ -167,7 +231,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let run = functions.act(call).await;
             mailbox.deliver(Completion::Action(request_id, run));
         };
-        self.rooms.tasks.spawn(abort.run_until_cancelled_owned(acting).in_current_span());
+        self.rooms
+            .tasks
+            .spawn(abort.run_until_cancelled_owned(acting).in_current_span());
     }
 
     /// Answers a call that is not run.
@@ -177,7 +243,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         request_id: RequestId,
         thrown: &Thrown,
     ) -> Result<(), End> {
-        let message = self.respond.rejected_call(is_mutation, request_id, self.session, thrown);
+        let message = self
+            .respond
+            .rejected_call(is_mutation, request_id, self.session, thrown);
         self.say(message.to_json()).await?;
         if is_mutation {
             self.told.owe(self.told.version.ts);
@@ -190,10 +258,16 @@ const TOO_MANY_SUBSCRIPTIONS: &str = "TooManySubscriptions: this connection, or 
                                       as it may. Remove some first.";
 
 /// What a message names to be run, or why it cannot be.
-fn target(path: &PathText, args: &Args, component: Option<&str>) -> Result<(FunctionPath, Value), String> {
+fn target(
+    path: &PathText,
+    args: &Args,
+    component: Option<&str>,
+) -> Result<(FunctionPath, Value), String> {
     let path = match path {
         PathText::Valid(path) => path.clone(),
-        PathText::Invalid(text) => return Err(format!("Could not find public function for '{text}'.")),
+        PathText::Invalid(text) => {
+            return Err(format!("Could not find public function for '{text}'."));
+        }
     };
     if component.is_some_and(|component| !component.is_empty()) {
         return Err(format!("Could not find public function for '{path}'."));
@@ -205,7 +279,9 @@ fn target(path: &PathText, args: &Args, component: Option<&str>) -> Result<(Func
     match &args[..] {
         [] => Ok((path, Value::Object(Object::new()))),
         [Value::Object(object)] => Ok((path, Value::Object(object.clone()))),
-        [other] => Err(format!("Expected to receive an object as the function's argument. Instead received: {other}")),
+        [other] => Err(format!(
+            "Expected to receive an object as the function's argument. Instead received: {other}"
+        )),
         many => Err(format!(
             "Expected to receive a single object as the function's argument. Instead received {} arguments.",
             many.len()

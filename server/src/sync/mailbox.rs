@@ -23,7 +23,10 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     pub fn new(wake: Arc<Notify>) -> Mailbox {
-        Mailbox { completions: Arc::default(), wake }
+        Mailbox {
+            completions: Arc::default(),
+            wake,
+        }
     }
 
     pub fn deliver(&self, completion: Completion) {

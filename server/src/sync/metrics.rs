@@ -28,13 +28,33 @@ impl SyncMetrics {
     pub fn register(registry: &mut Registry) -> SyncMetrics {
         let metrics = SyncMetrics::default();
         let sync = registry.sub_registry_with_prefix("sync");
-        sync.register("connections", "WebSocket connections open", metrics.connections.clone());
+        sync.register(
+            "connections",
+            "WebSocket connections open",
+            metrics.connections.clone(),
+        );
         sync.register("received", "Messages received", metrics.received.clone());
-        sync.register("transitions", "Transitions sent", metrics.transitions.clone());
+        sync.register(
+            "transitions",
+            "Transitions sent",
+            metrics.transitions.clone(),
+        );
         sync.register("results", "Query results sent", metrics.results.clone());
-        sync.register("responses", "Mutation and action responses sent", metrics.responses.clone());
-        sync.register("auth_errors", "AuthErrors sent", metrics.auth_errors.clone());
-        sync.register("protocol_errors", "Connections closed for breaking the protocol", metrics.protocol_errors.clone());
+        sync.register(
+            "responses",
+            "Mutation and action responses sent",
+            metrics.responses.clone(),
+        );
+        sync.register(
+            "auth_errors",
+            "AuthErrors sent",
+            metrics.auth_errors.clone(),
+        );
+        sync.register(
+            "protocol_errors",
+            "Connections closed for breaking the protocol",
+            metrics.protocol_errors.clone(),
+        );
         metrics
     }
 }

@@ -81,7 +81,16 @@ pub struct ConnectionsParts {
 impl Connections {
     /// No connections yet.
     pub fn new(parts: ConnectionsParts) -> Arc<Connections> {
-        let ConnectionsParts { functions, live, gate, authenticator, clock, options, metrics, rng } = parts;
+        let ConnectionsParts {
+            functions,
+            live,
+            gate,
+            authenticator,
+            clock,
+            options,
+            metrics,
+            rng,
+        } = parts;
         Arc::new(Connections {
             functions,
             live,
@@ -101,7 +110,8 @@ impl Connections {
 
     /// Whether another connection may be opened.
     pub fn has_room(&self) -> bool {
-        !self.shutdown.is_cancelled() && self.metrics.connections.get() < self.options.connections_max as i64
+        !self.shutdown.is_cancelled()
+            && self.metrics.connections.get() < self.options.connections_max as i64
     }
 
     /// Serves an upgraded socket until it closes.
@@ -111,7 +121,9 @@ impl Connections {
     {
         let tracker = self.tasks.clone();
         let span = tracing::info_span!("connection");
-        let served = tracker.track_future(connection::run(self, io, features)).instrument(span);
+        let served = tracker
+            .track_future(connection::run(self, io, features))
+            .instrument(span);
         served.await;
     }
 
@@ -120,7 +132,10 @@ impl Connections {
     pub async fn drain(&self) {
         self.shutdown.cancel();
         self.tasks.close();
-        if timeout(&*self.clock, self.options.drain_max, self.tasks.wait()).await.is_none() {
+        if timeout(&*self.clock, self.options.drain_max, self.tasks.wait())
+            .await
+            .is_none()
+        {
             self.abort.cancel();
             self.tasks.wait().await;
         }

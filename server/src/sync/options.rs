@@ -32,6 +32,8 @@ pub struct SyncOptions {
     pub gate_grace: Duration,
     /// How long a connection waits for its client's first query set before it sends a Transition without.
     pub first_query_set_grace: Duration,
+    /// How long the first Transition waits for mutations that a client sent again.
+    pub first_mutations_grace: Duration,
     /// A Ping is sent when nothing else was for this long. Clients give up at 60 s and 30 s.
     pub ping_after: Duration,
     /// A client of which nothing was heard for this long is asked for a sign of life …
@@ -62,6 +64,7 @@ impl Default for SyncOptions {
             inbound_bytes_total_max: 256 << 20,
             gate_grace: Duration::from_millis(250),
             first_query_set_grace: Duration::from_millis(250),
+            first_mutations_grace: Duration::from_millis(250),
             ping_after: Duration::from_secs(15),
             probe_after: Duration::from_secs(45),
             silence_max: Duration::from_secs(120),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use vestibule_schema::timestamp::Timestamp;
-use vestibule_schema::wire::{ClockStamp, QueryId, ServerMessage, TransitionChunk, TransitionWriter};
+use vestibule_schema::wire::{
+    ClockStamp, QueryId, ServerMessage, TransitionChunk, TransitionWriter,
+};
 
 use super::connection::{Connection, End};
 use super::mailbox::Completion;
@@ -72,7 +74,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.held_back_until().is_some() {
             return Ok(None);
         }
-        match self.subscriber.assemble(self.told.wanted(), self.told.required()) {
+        match self
+            .subscriber
+            .assemble(self.told.wanted(), self.told.required())
+        {
             Moment::NotYet => Ok(None),
             Moment::Failed(error) => Err(self.respond.system_trouble(&error).into()),
             Moment::At { ts, changed } => {
@@ -115,7 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.say(text).await;
         }
         for chunk in TransitionChunk::split(&text, CHUNK_BYTES_MAX) {
-            self.say(ServerMessage::TransitionChunk(chunk).to_json()).await?;
+            self.say(ServerMessage::TransitionChunk(chunk).to_json())
+                .await?;
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use vestibule_schema::object;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::{
-    ActionResponse, CallFailure, Journal, MutationResponse, OutcomeJson, RequestId, ServerMessage, SessionId,
+    ActionResponse, CallFailure, Journal, MutationResponse, OutcomeJson, RequestId, ServerMessage,
+    SessionId,
 };
 
 use super::socket::Close;
@@ -31,7 +32,12 @@ impl Respond {
                 }
                 Some(FunctionOutcome::Threw(thrown)) => {
                     let message = thrown.client_message(&request_id(), self.redact);
-                    OutcomeJson::failed(&message, thrown.data.as_ref(), self.log_lines(&result.log_lines), &journal)
+                    OutcomeJson::failed(
+                        &message,
+                        thrown.data.as_ref(),
+                        self.log_lines(&result.log_lines),
+                        &journal,
+                    )
                 }
                 None => unreachable!("suspended results are left out of Transitions"),
             }
@@ -53,13 +59,25 @@ impl Respond {
         run: Result<MutationRun, SystemError>,
     ) -> Result<(ServerMessage, Option<Timestamp>), Close> {
         let (outcome, log_lines, ts) = match run {
-            Ok(MutationRun { outcome, log_lines, ts }) => (outcome, log_lines, ts),
+            Ok(MutationRun {
+                outcome,
+                log_lines,
+                ts,
+            }) => (outcome, log_lines, ts),
             Err(SystemError::NotCommitted(error @ CommitError::NotCommitted(_))) => {
                 tracing::warn!(%error, "a mutation was not committed");
                 let data = object! { "code" => "NotCommitted", "reason" => "the server could not store the write" };
-                let failure = self.failure(&with_data("The write was not committed.", data), request, session);
+                let failure = self.failure(
+                    &with_data("The write was not committed.", data),
+                    request,
+                    session,
+                );
                 let outcome = Err(failure);
-                let response = MutationResponse { request_id: request, outcome, log_lines: Vec::new() };
+                let response = MutationResponse {
+                    request_id: request,
+                    outcome,
+                    log_lines: Vec::new(),
+                };
                 return Ok((ServerMessage::MutationResponse(response), None));
             }
             Err(error) => return Err(self.system_trouble(&error)),
@@ -70,7 +88,14 @@ impl Respond {
             FunctionOutcome::Threw(thrown) => Err(self.failure(&thrown, request, session)),
         };
         let ts = outcome.is_ok().then_some(ts);
-        Ok((ServerMessage::MutationResponse(MutationResponse { request_id: request, outcome, log_lines }), ts))
+        Ok((
+            ServerMessage::MutationResponse(MutationResponse {
+                request_id: request,
+                outcome,
+                log_lines,
+            }),
+            ts,
+        ))
     }
 
     /// An action that has ended.
@@ -86,7 +111,11 @@ impl Respond {
             FunctionOutcome::Returned(value) => Ok(value),
             FunctionOutcome::Threw(thrown) => Err(self.failure(&thrown, request, session)),
         };
-        Ok(ServerMessage::ActionResponse(ActionResponse { request_id: request, outcome, log_lines }))
+        Ok(ServerMessage::ActionResponse(ActionResponse {
+            request_id: request,
+            outcome,
+            log_lines,
+        }))
     }
 
     /// A call that was not run.
@@ -119,7 +148,9 @@ impl Respond {
                 tracing::error!(%error, "closing a connection");
                 Close::internal()
             }
-            SystemError::NotCommitted(_) | SystemError::ShuttingDown => Close::try_again("ServerShuttingDown"),
+            SystemError::NotCommitted(_) | SystemError::ShuttingDown => {
+                Close::try_again("ServerShuttingDown")
+            }
             SystemError::CommitterFull => Close::try_again("CommitterFullError"),
             SystemError::Readers(_) => Close::try_again("TooManyConcurrentRequests"),
         }
@@ -129,9 +160,17 @@ impl Respond {
         if self.redact { &[] } else { lines }
     }
 
-    fn failure(self, thrown: &Thrown, request: RequestId, session: Option<SessionId>) -> CallFailure {
+    fn failure(
+        self,
+        thrown: &Thrown,
+        request: RequestId,
+        session: Option<SessionId>,
+    ) -> CallFailure {
         let message = thrown.client_message(&request_id(session, request), self.redact);
-        CallFailure { message, data: thrown.data.clone() }
+        CallFailure {
+            message,
+            data: thrown.data.clone(),
+        }
     }
 }
 
@@ -139,16 +178,27 @@ impl Respond {
 fn request_id(session: Option<SessionId>, request: RequestId) -> String {
     let session = session.map_or_else(String::new, |session| session.to_string());
     let hash = Sha256::digest(format!("{session}|{}", request.0));
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hash.iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// An error without data.
 pub(super) fn plain(message: &str) -> Thrown {
-    Thrown { message: message.to_string(), data: None, is_fault: false }
+    Thrown {
+        message: message.to_string(),
+        data: None,
+        is_fault: false,
+    }
 }
 
 fn with_data(message: &str, data: vestibule_schema::value::Object) -> Thrown {
-    Thrown { message: message.to_string(), data: Some(Value::Object(data)), is_fault: false }
+    Thrown {
+        message: message.to_string(),
+        data: Some(Value::Object(data)),
+        is_fault: false,
+    }
 }
 
 /// A call that overflowed what may wait behind a gate.
@@ -171,7 +221,10 @@ pub(super) fn not_provisioned(reason: &str, data: Option<Value>) -> Thrown {
 pub(super) fn refusal_text(refused: &Unprovisioned, redact: bool) -> String {
     match refused {
         Unprovisioned::Refused(thrown) if !redact => {
-            format!("The provisioning function refused this user: {}", thrown.message)
+            format!(
+                "The provisioning function refused this user: {}",
+                thrown.message
+            )
         }
         Unprovisioned::Refused(_) => "The provisioning function refused this user.".to_string(),
         Unprovisioned::Failed { .. } => "The user could not be provisioned.".to_string(),

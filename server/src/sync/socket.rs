@@ -28,24 +28,39 @@ pub(super) struct Close {
 
 impl Close {
     pub fn without_code() -> Close {
-        Close { code: None, reason: "".into() }
+        Close {
+            code: None,
+            reason: "".into(),
+        }
     }
 
     /// The client connects again, after a pause that its kind of reason calls for.
     pub fn try_again(reason: &'static str) -> Close {
-        Close { code: Some(1013), reason: reason.into() }
+        Close {
+            code: Some(1013),
+            reason: reason.into(),
+        }
     }
 
     pub fn internal() -> Close {
-        Close { code: Some(1011), reason: "InternalServerError".into() }
+        Close {
+            code: Some(1011),
+            reason: "InternalServerError".into(),
+        }
     }
 
     pub fn going_away() -> Close {
-        Close { code: Some(1001), reason: "ServerShuttingDown".into() }
+        Close {
+            code: Some(1001),
+            reason: "ServerShuttingDown".into(),
+        }
     }
 
     pub fn with(code: u16, reason: &'static str) -> Close {
-        Close { code: Some(code), reason: reason.into() }
+        Close {
+            code: Some(code),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -82,14 +97,27 @@ const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A socket over `io`; its half-received messages count towards `inbound`.
-    pub async fn new(io: S, options: &SyncOptions, inbound: Arc<Budget>, clock: Arc<dyn Clock>) -> Socket<S> {
+    pub async fn new(
+        io: S,
+        options: &SyncOptions,
+        inbound: Arc<Budget>,
+        clock: Arc<dyn Clock>,
+    ) -> Socket<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(options.frame_bytes_max))
             .max_frame_size(Some(options.frame_bytes_max));
-        let stream = WebSocketStream::from_raw_socket(Metered::new(io, inbound), Role::Server, Some(config)).await;
-        Socket { stream, stall_max: options.stall_max, clock, is_dirty: false, is_broken: false }
+        let stream =
+            WebSocketStream::from_raw_socket(Metered::new(io, inbound), Role::Server, Some(config))
+                .await;
+        Socket {
+            stream,
+            stall_max: options.stall_max,
+            clock,
+            is_dirty: false,
+            is_broken: false,
+        }
     }
 
     /// The next message. Cancel-safe.

@@ -51,7 +51,11 @@ impl Told {
     /// The versions around a Transition at `ts`, which acknowledges everything received by now.
     pub fn advance(&mut self, ts: Timestamp) -> (StateVersion, StateVersion) {
         let start = self.version;
-        self.version = StateVersion { query_set: self.query_set, identity: self.identity, ts };
+        self.version = StateVersion {
+            query_set: self.query_set,
+            identity: self.identity,
+            ts,
+        };
         self.owed = self.owed.filter(|owed| *owed > ts);
         (start, self.version)
     }

@@ -6,7 +6,10 @@ use convex::{ConvexClient, FunctionResult, Value};
 use futures_util::StreamExt;
 
 fn args(pairs: &[(&str, &str)]) -> BTreeMap<String, Value> {
-    pairs.iter().map(|(name, value)| (name.to_string(), Value::from(value.to_string()))).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| (name.to_string(), Value::from(value.to_string())))
+        .collect()
 }
 
 fn value(result: FunctionResult) -> Value {
@@ -28,12 +31,17 @@ async fn the_official_crate_signs_in_for_the_first_time_and_its_first_result_kno
     let data = tempfile::tempdir().unwrap();
     let chat = super::chat(data.path()).start().unwrap();
     let mut client = ConvexClient::new(chat.url()).await.unwrap();
-    client.set_auth(Some(chat.token("ada").await.unwrap())).await;
+    client
+        .set_auth(Some(chat.token("ada").await.unwrap()))
+        .await;
     let mut me = client.subscribe("users:me", BTreeMap::new()).await.unwrap();
     let first = value(me.next().await.unwrap());
     assert_eq!(field(&first, "name"), &Value::from("ada".to_string()));
 
-    client.mutation("users:rename", args(&[("name", "Ada L.")])).await.unwrap();
+    client
+        .mutation("users:rename", args(&[("name", "Ada L.")]))
+        .await
+        .unwrap();
     loop {
         let renamed = value(me.next().await.unwrap());
         if field(&renamed, "name") == &Value::from("Ada L.".to_string()) {
@@ -49,14 +57,34 @@ async fn two_official_crates_see_each_others_messages() {
     let mut ada = ConvexClient::new(chat.url()).await.unwrap();
     ada.set_auth(Some(chat.token("ada").await.unwrap())).await;
     let mut grace = ConvexClient::new(chat.url()).await.unwrap();
-    grace.set_auth(Some(chat.token("grace").await.unwrap())).await;
-    let mut messages = grace.subscribe("messages:list", args(&[("channel", "general")])).await.unwrap();
-    assert_eq!(value(messages.next().await.unwrap()), Value::Array(Vec::new()));
+    grace
+        .set_auth(Some(chat.token("grace").await.unwrap()))
+        .await;
+    let mut messages = grace
+        .subscribe("messages:list", args(&[("channel", "general")]))
+        .await
+        .unwrap();
+    assert_eq!(
+        value(messages.next().await.unwrap()),
+        Value::Array(Vec::new())
+    );
 
-    value(ada.mutation("messages:send", args(&[("channel", "general"), ("body", "hello")])).await.unwrap());
-    let Value::Array(list) = value(messages.next().await.unwrap()) else { panic!("not a list") };
+    value(
+        ada.mutation(
+            "messages:send",
+            args(&[("channel", "general"), ("body", "hello")]),
+        )
+        .await
+        .unwrap(),
+    );
+    let Value::Array(list) = value(messages.next().await.unwrap()) else {
+        panic!("not a list")
+    };
     assert_eq!(field(&list[0], "body"), &Value::from("hello".to_string()));
-    assert_eq!(field(field(&list[0], "author"), "name"), &Value::from("ada".to_string()));
+    assert_eq!(
+        field(field(&list[0], "author"), "name"),
+        &Value::from("ada".to_string())
+    );
 }
 
 #[tokio::test]
@@ -64,12 +92,31 @@ async fn a_failure_reaches_the_official_crate_with_its_data() {
     let data = tempfile::tempdir().unwrap();
     let chat = super::chat(data.path()).start().unwrap();
     let mut nobody = ConvexClient::new(chat.url()).await.unwrap();
-    let answer = nobody.mutation("messages:send", args(&[("channel", "general"), ("body", "hello")])).await.unwrap();
-    let FunctionResult::ConvexError(error) = answer else { panic!("expected an application error, got {answer:?}") };
-    assert_eq!(field(&error.data, "code"), &Value::from("Unauthenticated".to_string()));
-    let missing = nobody.query("messages:nosuch", BTreeMap::new()).await.unwrap();
-    let FunctionResult::ErrorMessage(text) = missing else { panic!("expected an error, got {missing:?}") };
-    assert!(text.contains("Could not find public function for 'messages:nosuch'"), "{text}");
+    let answer = nobody
+        .mutation(
+            "messages:send",
+            args(&[("channel", "general"), ("body", "hello")]),
+        )
+        .await
+        .unwrap();
+    let FunctionResult::ConvexError(error) = answer else {
+        panic!("expected an application error, got {answer:?}")
+    };
+    assert_eq!(
+        field(&error.data, "code"),
+        &Value::from("Unauthenticated".to_string())
+    );
+    let missing = nobody
+        .query("messages:nosuch", BTreeMap::new())
+        .await
+        .unwrap();
+    let FunctionResult::ErrorMessage(text) = missing else {
+        panic!("expected an error, got {missing:?}")
+    };
+    assert!(
+        text.contains("Could not find public function for 'messages:nosuch'"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -94,19 +141,51 @@ async fn the_official_crate_lives_through_a_restart() {
     let options = super::chat(data.path()).arguments(&["--listen", &super::free_address()]);
     let chat = options.start().unwrap();
     let mut client = ConvexClient::new(chat.url()).await.unwrap();
-    client.set_auth(Some(chat.token("ada").await.unwrap())).await;
-    let mut messages = client.subscribe("messages:list", args(&[("channel", "general")])).await.unwrap();
-    assert_eq!(value(messages.next().await.unwrap()), Value::Array(Vec::new()));
-    value(client.mutation("messages:send", args(&[("channel", "general"), ("body", "before")])).await.unwrap());
+    client
+        .set_auth(Some(chat.token("ada").await.unwrap()))
+        .await;
+    let mut messages = client
+        .subscribe("messages:list", args(&[("channel", "general")]))
+        .await
+        .unwrap();
+    assert_eq!(
+        value(messages.next().await.unwrap()),
+        Value::Array(Vec::new())
+    );
+    value(
+        client
+            .mutation(
+                "messages:send",
+                args(&[("channel", "general"), ("body", "before")]),
+            )
+            .await
+            .unwrap(),
+    );
     chat.kill();
 
     let _chat = options.start().unwrap();
-    value(client.mutation("messages:send", args(&[("channel", "general"), ("body", "after")])).await.unwrap());
+    value(
+        client
+            .mutation(
+                "messages:send",
+                args(&[("channel", "general"), ("body", "after")]),
+            )
+            .await
+            .unwrap(),
+    );
     loop {
-        let Value::Array(list) = value(messages.next().await.unwrap()) else { panic!("not a list") };
+        let Value::Array(list) = value(messages.next().await.unwrap()) else {
+            panic!("not a list")
+        };
         let bodies: Vec<&Value> = list.iter().map(|message| field(message, "body")).collect();
         if bodies.len() == 2 {
-            assert_eq!(bodies, [&Value::from("after".to_string()), &Value::from("before".to_string())]);
+            assert_eq!(
+                bodies,
+                [
+                    &Value::from("after".to_string()),
+                    &Value::from("before".to_string())
+                ]
+            );
             break;
         }
     }

@@ -5,8 +5,8 @@ use serde_json::json;
 use vestibule_client::Connection;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
-    AddQuery, Args, Authenticate, ClientMessage, Credential, ModifyQuerySet, PathText, QueryId, QuerySetModification,
-    ServerMessage, StateModification,
+    AddQuery, Args, Authenticate, ClientMessage, Credential, ModifyQuerySet, PathText, QueryId,
+    QuerySetModification, ServerMessage, StateModification,
 };
 use vestibule_tests::process::Chat;
 
@@ -14,8 +14,13 @@ use vestibule_tests::process::Chat;
 async fn first_login(chat: &Chat, subject: &str) -> anyhow::Result<String> {
     let token = chat.token(subject).await?;
     let mut connection = Connection::open(&chat.sync_url()).await?;
-    let authenticate = Authenticate { base_version: 0, credential: Credential::User(token) };
-    connection.send(&ClientMessage::Authenticate(authenticate)).await?;
+    let authenticate = Authenticate {
+        base_version: 0,
+        credential: Credential::User(token),
+    };
+    connection
+        .send(&ClientMessage::Authenticate(authenticate))
+        .await?;
     let me = AddQuery {
         query_id: QueryId(0),
         path: PathText::new("users:me"),
@@ -24,15 +29,28 @@ async fn first_login(chat: &Chat, subject: &str) -> anyhow::Result<String> {
         component_path: None,
     };
     let modifications = vec![QuerySetModification::Add(me)];
-    let modify = ModifyQuerySet { base_version: 0, new_version: 1, modifications };
-    connection.send(&ClientMessage::ModifyQuerySet(modify)).await?;
+    let modify = ModifyQuerySet {
+        base_version: 0,
+        new_version: 1,
+        modifications,
+    };
+    connection
+        .send(&ClientMessage::ModifyQuerySet(modify))
+        .await?;
     loop {
         let message = connection.next().await?;
-        let ServerMessage::Transition(transition) = &message else { anyhow::bail!("the server said {message:?}") };
+        let ServerMessage::Transition(transition) = &message else {
+            anyhow::bail!("the server said {message:?}")
+        };
         match &transition.modifications[..] {
             // A client whose messages come in late is told early that it is signed in.
             [] => {}
-            [StateModification::QueryUpdated { value: Value::Object(user), .. }] => {
+            [
+                StateModification::QueryUpdated {
+                    value: Value::Object(user),
+                    ..
+                },
+            ] => {
                 return Ok(user["name"].as_str().unwrap_or_default().to_string());
             }
             other => anyhow::bail!("the first result of {subject} is {other:?}"),
@@ -45,12 +63,17 @@ async fn a_thousand_first_logins_at_once_each_see_their_own_user_in_the_first_re
     const PEOPLE: usize = 1_000;
     let data = tempfile::tempdir().unwrap();
     let chat = super::chat(data.path()).start().unwrap();
-    let names: Vec<String> = (0..PEOPLE).map(|number| format!("person-{number}")).collect();
+    let names: Vec<String> = (0..PEOPLE)
+        .map(|number| format!("person-{number}"))
+        .collect();
     let logins = join_all(names.iter().map(|name| first_login(&chat, name))).await;
     for (name, seen) in names.iter().zip(logins) {
         assert_eq!(&seen.unwrap(), name);
     }
-    assert_eq!(chat.query("users:count", json!({})).await.unwrap(), json!(PEOPLE as f64));
+    assert_eq!(
+        chat.query("users:count", json!({})).await.unwrap(),
+        json!(PEOPLE as f64)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +83,10 @@ async fn one_person_on_two_hundred_sockets_is_one_user() {
     for seen in join_all((0..200).map(|_| first_login(&chat, "ada"))).await {
         assert_eq!(seen.unwrap(), "ada");
     }
-    assert_eq!(chat.query("users:count", json!({})).await.unwrap(), json!(1.0));
+    assert_eq!(
+        chat.query("users:count", json!({})).await.unwrap(),
+        json!(1.0)
+    );
 }
 
 #[tokio::test]
@@ -72,5 +98,8 @@ async fn a_first_touch_over_http_passes_the_same_gate() {
     for user in join_all(calls).await {
         assert_eq!(user.unwrap()["name"], "ada");
     }
-    assert_eq!(chat.query("users:count", json!({})).await.unwrap(), json!(1.0));
+    assert_eq!(
+        chat.query("users:count", json!({})).await.unwrap(),
+        json!(1.0)
+    );
 }

@@ -38,17 +38,26 @@ impl Writer {
     }
 
     /// Sends until the connection breaks, counting what is acknowledged.
-    async fn write_until_killed(&mut self, url: &str, token: &str, acknowledged: &AtomicUsize) -> anyhow::Result<()> {
+    async fn write_until_killed(
+        &mut self,
+        url: &str,
+        token: &str,
+        acknowledged: &AtomicUsize,
+    ) -> anyhow::Result<()> {
         let mut client = RawClient::connect(url, self.session).await?;
         client.authenticate(token).await?;
         for (request, body) in self.unanswered.clone() {
-            client.mutate(request, "messages:send", message(&body)).await?;
+            client
+                .mutate(request, "messages:send", message(&body))
+                .await?;
         }
         loop {
             while self.unanswered.len() < 20 {
                 let body = format!("{} {}", self.name, self.next_request);
                 self.unanswered.insert(self.next_request, body.clone());
-                client.mutate(self.next_request, "messages:send", message(&body)).await?;
+                client
+                    .mutate(self.next_request, "messages:send", message(&body))
+                    .await?;
                 self.next_request += 1;
             }
             self.take_response(&mut client, acknowledged).await?;
@@ -60,15 +69,22 @@ impl Writer {
         let mut client = RawClient::connect(url, self.session).await?;
         client.authenticate(token).await?;
         for (request, body) in self.unanswered.clone() {
-            client.mutate(request, "messages:send", message(&body)).await?;
+            client
+                .mutate(request, "messages:send", message(&body))
+                .await?;
         }
         while !self.unanswered.is_empty() {
-            self.take_response(&mut client, &AtomicUsize::new(0)).await?;
+            self.take_response(&mut client, &AtomicUsize::new(0))
+                .await?;
         }
         Ok(())
     }
 
-    async fn take_response(&mut self, client: &mut RawClient, acknowledged: &AtomicUsize) -> anyhow::Result<()> {
+    async fn take_response(
+        &mut self,
+        client: &mut RawClient,
+        acknowledged: &AtomicUsize,
+    ) -> anyhow::Result<()> {
         let response = client.response().await?;
         anyhow::ensure!(response.outcome.is_ok(), "{response:?}");
         let request = response.request_id.0;
@@ -85,7 +101,10 @@ fn message(body: &str) -> Object {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_mutation_survives_kill_9_exactly_once() {
-    let seed = std::env::var("VESTIBULE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("VESTIBULE_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
     println!("VESTIBULE_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let data = tempfile::tempdir().unwrap();
@@ -101,11 +120,17 @@ async fn every_acknowledged_mutation_survives_kill_9_exactly_once() {
         let token = chat.token(&writer.name).await.unwrap();
         writer.settle(&chat.sync_url(), &token).await.unwrap();
     }
-    let sent: BTreeSet<String> = writers.iter().flat_map(|writer| writer.acknowledged.iter().cloned()).collect();
+    let sent: BTreeSet<String> = writers
+        .iter()
+        .flat_map(|writer| writer.acknowledged.iter().cloned())
+        .collect();
     let stored = all_messages(&chat).await;
     assert_eq!(stored.len(), sent.len(), "every message once");
     assert_eq!(stored.into_iter().collect::<BTreeSet<_>>(), sent);
-    assert_eq!(chat.query("users:count", json!({})).await.unwrap(), json!(CLIENTS as f64));
+    assert_eq!(
+        chat.query("users:count", json!({})).await.unwrap(),
+        json!(CLIENTS as f64)
+    );
 }
 
 /// Lets all writers write until `enough` mutations are acknowledged, then kills the server.
@@ -123,7 +148,10 @@ async fn write_and_kill(chat: Chat, writers: Vec<Writer>, enough: usize) -> Vec<
     }
     while acknowledged.load(Ordering::Relaxed) < enough {
         tokio::task::yield_now().await;
-        assert!(tasks.iter().any(|task| !task.is_finished()), "every writer failed");
+        assert!(
+            tasks.iter().any(|task| !task.is_finished()),
+            "every writer failed"
+        );
     }
     chat.kill();
     let mut writers = Vec::new();
@@ -140,7 +168,11 @@ async fn all_messages(chat: &Chat) -> Vec<String> {
         let args = json!({ "channel": "general", "paginationOpts": { "numItems": 500, "cursor": cursor } });
         let page = chat.query("messages:page", args).await.unwrap();
         let messages = page["page"].as_array().unwrap();
-        bodies.extend(messages.iter().map(|message| message["body"].as_str().unwrap().to_string()));
+        bodies.extend(
+            messages
+                .iter()
+                .map(|message| message["body"].as_str().unwrap().to_string()),
+        );
         if page["isDone"] == true {
             return bodies;
         }

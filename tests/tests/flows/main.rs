@@ -20,6 +20,10 @@ fn chat(data: &std::path::Path) -> ChatOptions {
 
 /// An address that nothing listens on, to start a server on more than once.
 fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("this machine has a free port");
-    listener.local_addr().expect("a bound listener has an address").to_string()
+    let listener =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("this machine has a free port");
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
+        .to_string()
 }

@@ -12,22 +12,38 @@ fn folder() -> PathBuf {
 fn install() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
-        let npm = Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder()).output();
+        let npm = Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(folder())
+            .output();
         let npm = npm.expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
-        assert!(npm.status.success(), "npm ci failed:\n{}", String::from_utf8_lossy(&npm.stderr));
+        assert!(
+            npm.status.success(),
+            "npm ci failed:\n{}",
+            String::from_utf8_lossy(&npm.stderr)
+        );
     });
 }
 
 fn run(suite: &str) {
     install();
     let node = Command::new("node")
-        .args(["--test", "--test-timeout=180000", "--test-reporter=spec", suite])
+        .args([
+            "--test",
+            "--test-timeout=180000",
+            "--test-reporter=spec",
+            suite,
+        ])
         .current_dir(folder())
         .env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"))
         .output()
         .expect("these tests need Node 20 or newer: see https://nodejs.org");
     let report = String::from_utf8_lossy(&node.stdout);
-    assert!(node.status.success(), "{suite} failed:\n{report}\n{}", String::from_utf8_lossy(&node.stderr));
+    assert!(
+        node.status.success(),
+        "{suite} failed:\n{report}\n{}",
+        String::from_utf8_lossy(&node.stderr)
+    );
     println!("{report}");
 }
 

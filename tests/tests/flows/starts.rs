@@ -16,7 +16,10 @@ fn a_busy_port_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = refused(data.path(), &["--listen", &address]);
-    assert!(said.contains(&address) && said.contains("is in use"), "{said}");
+    assert!(
+        said.contains(&address) && said.contains("is in use"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -48,8 +51,16 @@ fn development_mode_is_refused_on_a_public_address_and_beside_a_production_issue
     let data = tempfile::tempdir().unwrap();
     let said = refused(data.path(), &["--listen", "0.0.0.0:0", "--dev"]);
     assert!(said.contains("loopback"), "{said}");
-    let production = ["--issuer", "https://your-app.clerk.accounts.dev", "--audience", "convex"];
-    let said = refused(data.path(), &[&ANY_PORT[..], &["--dev"], &production].concat());
+    let production = [
+        "--issuer",
+        "https://your-app.clerk.accounts.dev",
+        "--audience",
+        "convex",
+    ];
+    let said = refused(
+        data.path(),
+        &[&ANY_PORT[..], &["--dev"], &production].concat(),
+    );
     assert!(said.contains("remove one of the two"), "{said}");
 }
 
@@ -63,7 +74,14 @@ fn a_public_address_without_an_issuer_is_refused() {
 #[test]
 fn an_issuer_that_cannot_be_one_is_refused() {
     let data = tempfile::tempdir().unwrap();
-    let said = refused(data.path(), &[&ANY_PORT[..], &["--issuer", "not a domain", "--audience", "convex"]].concat());
+    let said = refused(
+        data.path(),
+        &[
+            &ANY_PORT[..],
+            &["--issuer", "not a domain", "--audience", "convex"],
+        ]
+        .concat(),
+    );
     assert!(said.contains("auth configuration"), "{said}");
 }
 

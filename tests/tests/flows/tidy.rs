@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 /// Every Rust file below a folder, with its text.
@@ -28,17 +31,30 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "tests")
-        || path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
+        || path
+            .file_stem()
+            .is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
 }
 
 /// The text before a file's own test module.
 fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+    text.split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text)
 }
 
 /// The rooms of the server, each of which may use only those before it.
-const ROOMS: [&str; 9] =
-    ["storage", "database", "auth", "functions", "subscriptions", "provisioning", "sync", "http", "app"];
+const ROOMS: [&str; 9] = [
+    "storage",
+    "database",
+    "auth",
+    "functions",
+    "subscriptions",
+    "provisioning",
+    "sync",
+    "http",
+    "app",
+];
 
 #[test]
 fn a_room_uses_only_rooms_above_it() {
@@ -49,7 +65,11 @@ fn a_room_uses_only_rooms_above_it() {
             }
             for below in &ROOMS[position + 1..] {
                 let uses = format!("crate::{below}::");
-                assert!(!without_tests(&text).contains(&uses), "{} uses {uses}", path.display());
+                assert!(
+                    !without_tests(&text).contains(&uses),
+                    "{} uses {uses}",
+                    path.display()
+                );
             }
         }
     }
@@ -57,7 +77,13 @@ fn a_room_uses_only_rooms_above_it() {
 
 #[test]
 fn a_foreign_library_is_named_in_one_room() {
-    let owners = [("rusqlite", "storage"), ("axum", "http"), ("hyper", "http"), ("jsonwebtoken", "auth"), ("reqwest", "auth")];
+    let owners = [
+        ("rusqlite", "storage"),
+        ("axum", "http"),
+        ("hyper", "http"),
+        ("jsonwebtoken", "auth"),
+        ("reqwest", "auth"),
+    ];
     for (path, text) in sources("server/src") {
         if is_test(&path) {
             continue;
@@ -65,7 +91,11 @@ fn a_foreign_library_is_named_in_one_room() {
         for (library, room) in owners {
             let is_owner = path.starts_with(root().join("server/src").join(room));
             let names = without_tests(&text).contains(&format!("{library}::"));
-            assert!(is_owner || !names, "{} names {library}, which belongs to {room}", path.display());
+            assert!(
+                is_owner || !names,
+                "{} names {library}, which belongs to {room}",
+                path.display()
+            );
         }
     }
 }
@@ -75,13 +105,20 @@ fn only_the_provisioning_room_opens_the_gate() {
     for (path, text) in sources("server/src") {
         let may = is_test(&path) || path.starts_with(root().join("server/src/provisioning"));
         let opens = without_tests(&text).contains("ProvisioningProof::issue(");
-        assert!(may || !opens, "{} issues a proof of provisioning", path.display());
+        assert!(
+            may || !opens,
+            "{} issues a proof of provisioning",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn client_and_server_meet_only_in_the_schema() {
-    for (one, other) in [("client", "vestibule-server"), ("server", "vestibule-client")] {
+    for (one, other) in [
+        ("client", "vestibule-server"),
+        ("server", "vestibule-client"),
+    ] {
         let manifest = fs::read_to_string(root().join(one).join("Cargo.toml")).unwrap();
         assert!(!manifest.contains(other), "{one} depends on {other}");
     }
@@ -93,20 +130,39 @@ fn client_and_server_meet_only_in_the_schema() {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    for folder in ["schema/src", "server/src", "client/src", "tests", "examples"] {
+    for folder in [
+        "schema/src",
+        "server/src",
+        "client/src",
+        "tests",
+        "examples",
+    ] {
         for (path, text) in sources(folder) {
-            assert!(text.starts_with("//! ") && text.len() > 40, "{} does not begin with what it is for", path.display());
+            assert!(
+                text.starts_with("//! ") && text.len() > 40,
+                "{} does not begin with what it is for",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn nothing_unfinished_is_left_behind() {
-    let marks = ["to".to_string() + "do!(", "unimple".to_string() + "mented!(", "#[ign".to_string() + "ore", "db".to_string() + "g!("];
+    let marks = [
+        "to".to_string() + "do!(",
+        "unimple".to_string() + "mented!(",
+        "#[ign".to_string() + "ore",
+        "db".to_string() + "g!(",
+    ];
     for folder in ["schema", "server/src", "client", "tests", "examples"] {
         for (path, text) in sources(folder) {
             for mark in &marks {
-                assert!(!text.contains(mark.as_str()), "{} holds {mark}", path.display());
+                assert!(
+                    !text.contains(mark.as_str()),
+                    "{} holds {mark}",
+                    path.display()
+                );
             }
         }
     }

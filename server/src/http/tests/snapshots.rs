@@ -145,19 +145,28 @@ async fn nobody_reads_as_themselves_at_a_timestamp_from_before_their_user() {
 
 #[tokio::test]
 async fn a_known_user_reads_at_a_timestamp_although_others_wrote_since() {
-    let server = Server::start_with(Setup { provision_with: Some("users:ensure"), ..Setup::default() }).await;
+    let server = Server::start_with(Setup {
+        provision_with: Some("users:ensure"),
+        ..Setup::default()
+    })
+    .await;
     let ada = server.token("ada");
     let me = |ts: Option<String>| {
         let (route, body) = match ts {
             None => ("/api/query", json!({ "path": "users:me", "args": {} })),
-            Some(ts) => ("/api/query_at_ts", json!({ "path": "users:me", "args": {}, "ts": ts })),
+            Some(ts) => (
+                "/api/query_at_ts",
+                json!({ "path": "users:me", "args": {}, "ts": ts }),
+            ),
         };
         server.post(route, body).bearer_auth(ada.clone())
     };
     assert_eq!(answer(me(None)).await.1["value"], "ada");
     server.clock.advance(Duration::from_secs(1));
     let ts = newest(&server).await;
-    let other = server.post("/api/query", json!({ "path": "users:me", "args": {} })).bearer_auth(server.token("grace"));
+    let other = server
+        .post("/api/query", json!({ "path": "users:me", "args": {} }))
+        .bearer_auth(server.token("grace"));
     assert_eq!(answer(other).await.1["value"], "grace");
     assert_eq!(answer(me(Some(ts))).await.1["value"], "ada");
 }

@@ -93,17 +93,29 @@ pub struct Valves {
 
 impl Default for Valves {
     fn default() -> Self {
-        Valves { begun: Semaphore::new(0), let_go: Semaphore::new(0) }
+        Valves {
+            begun: Semaphore::new(0),
+            let_go: Semaphore::new(0),
+        }
     }
 }
 
 impl Hooks {
     fn started(&self, function: &'static str, subject: Option<&str>, ts: Timestamp) {
-        self.starts.lock().push(Start { function, subject: subject.map(str::to_string), ts });
+        self.starts.lock().push(Start {
+            function,
+            subject: subject.map(str::to_string),
+            ts,
+        });
     }
 
     pub fn starts_of(&self, function: &str) -> Vec<Start> {
-        self.starts.lock().iter().filter(|start| start.function == function).cloned().collect()
+        self.starts
+            .lock()
+            .iter()
+            .filter(|start| start.function == function)
+            .cloned()
+            .collect()
     }
 }
 
@@ -117,7 +129,10 @@ pub struct App {
 impl App {
     /// An app that provisions its users.
     pub fn start() -> App {
-        App::start_with(SyncOptions { redact: false, ..SyncOptions::default() })
+        App::start_with(SyncOptions {
+            redact: false,
+            ..SyncOptions::default()
+        })
     }
 
     pub fn start_with(options: SyncOptions) -> App {
@@ -126,15 +141,28 @@ impl App {
 
     /// An app that said it provisions nobody.
     pub fn without_gate() -> App {
-        App::build(None, SyncOptions { redact: false, ..SyncOptions::default() })
+        App::build(
+            None,
+            SyncOptions {
+                redact: false,
+                ..SyncOptions::default()
+            },
+        )
     }
 
     fn build(provision_with: Option<&str>, options: SyncOptions) -> App {
         let hooks = Arc::new(Hooks::default());
         let schema = Schema::new().table::<Note>().table::<User>();
         let server = Server::start_with(schema, functions(&hooks), provision_with, options);
-        let open_at_end = [OpenAtEnd(hooks.ensuring.clone()), OpenAtEnd(hooks.slow.clone())];
-        App { server, hooks, _open_at_end: open_at_end }
+        let open_at_end = [
+            OpenAtEnd(hooks.ensuring.clone()),
+            OpenAtEnd(hooks.slow.clone()),
+        ];
+        App {
+            server,
+            hooks,
+            _open_at_end: open_at_end,
+        }
     }
 }
 
@@ -149,11 +177,18 @@ fn notes(hooks: &Arc<Hooks>) -> Vec<Function> {
     let (listing, slow) = (hooks.clone(), hooks.slow.clone());
     vec![
         Function::mutation("notes:add", add),
-        Function::mutation("notes:fail", |ctx: &mut MutationCtx, (): ()| -> Result<()> {
-            ctx.db().insert(Note { text: "never".into() })?;
-            Err(Error::application(object! { "code" => "FULL" }))
+        Function::mutation(
+            "notes:fail",
+            |ctx: &mut MutationCtx, (): ()| -> Result<()> {
+                ctx.db().insert(Note {
+                    text: "never".into(),
+                })?;
+                Err(Error::application(object! { "code" => "FULL" }))
+            },
+        ),
+        Function::mutation("notes:panic", |_: &mut MutationCtx, (): ()| -> Result<()> {
+            panic!("boom")
         }),
-        Function::mutation("notes:panic", |_: &mut MutationCtx, (): ()| -> Result<()> { panic!("boom") }),
         Function::mutation("notes:nothing", |_: &mut MutationCtx, (): ()| Ok(())),
         Function::mutation("notes:slow", move |ctx: &mut MutationCtx, args: Text| {
             let id = add(ctx, args)?;
@@ -164,13 +199,24 @@ fn notes(hooks: &Arc<Hooks>) -> Vec<Function> {
             listing.lists.fetch_add(1, Ordering::SeqCst);
             list(ctx)
         }),
-        Function::query("notes:count", |ctx: &mut QueryCtx, (): ()| Ok(ctx.db().query::<Note>().count()? as f64)),
+        Function::query("notes:count", |ctx: &mut QueryCtx, (): ()| {
+            Ok(ctx.db().query::<Note>().count()? as f64)
+        }),
         Function::query("notes:has", |ctx: &mut QueryCtx, args: Text| {
-            Ok(ctx.db().query::<Note>().index(Note::BY_TEXT, &args.text).first()?.is_some())
+            Ok(ctx
+                .db()
+                .query::<Note>()
+                .index(Note::BY_TEXT, &args.text)
+                .first()?
+                .is_some())
         }),
         Function::query("notes:page", |ctx: &mut QueryCtx, args: PageArgs| {
             let range = |range| range;
-            let page = ctx.db().query::<Note>().index_range(Note::BY_TEXT, range).paginate(&args.pagination_opts)?;
+            let page = ctx
+                .db()
+                .query::<Note>()
+                .index_range(Note::BY_TEXT, range)
+                .paginate(&args.pagination_opts)?;
             Ok(page.map(|note| note.value.text))
         }),
         Function::query("notes:loud", |ctx: &mut QueryCtx, (): ()| {
@@ -182,9 +228,16 @@ fn notes(hooks: &Arc<Hooks>) -> Vec<Function> {
             ctx.console().log("refusing");
             Err(Error::application(object! { "code" => "NO" }))
         }),
-        Function::query("notes:panicQuery", |_: &mut QueryCtx, (): ()| -> Result<()> { panic!("boom") }),
-        Function::query("notes:broken", |_: &mut QueryCtx, (): ()| -> Result<()> { Err(Error::new("out of order")) }),
-        Function::query("notes:big", |_: &mut QueryCtx, args: Bytes| Ok("é".repeat(args.bytes as usize / 2))),
+        Function::query(
+            "notes:panicQuery",
+            |_: &mut QueryCtx, (): ()| -> Result<()> { panic!("boom") },
+        ),
+        Function::query("notes:broken", |_: &mut QueryCtx, (): ()| -> Result<()> {
+            Err(Error::new("out of order"))
+        }),
+        Function::query("notes:big", |_: &mut QueryCtx, args: Bytes| {
+            Ok("é".repeat(args.bytes as usize / 2))
+        }),
         Function::query("notes:secret", |_: &mut QueryCtx, (): ()| Ok("internal")).internal(),
     ]
 }
@@ -200,15 +253,27 @@ fn list(ctx: &mut QueryCtx) -> Result<Vec<String>> {
 }
 
 fn users(hooks: &Arc<Hooks>) -> Vec<Function> {
-    let (ensuring, me_hooks, who_hooks, maybe_hooks) = (hooks.clone(), hooks.clone(), hooks.clone(), hooks.clone());
+    let (ensuring, me_hooks, who_hooks, maybe_hooks) =
+        (hooks.clone(), hooks.clone(), hooks.clone(), hooks.clone());
     vec![
-        Function::mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| ensure_user(ctx, &ensuring)),
+        Function::mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| {
+            ensure_user(ctx, &ensuring)
+        }),
         Function::query("users:me", move |ctx: &mut QueryCtx, (): ()| {
             let who = ctx.identity()?;
-            me_hooks.started("users:me", who.as_ref().map(|who| who.subject.as_str()), ctx.snapshot_ts());
+            me_hooks.started(
+                "users:me",
+                who.as_ref().map(|who| who.subject.as_str()),
+                ctx.snapshot_ts(),
+            );
             let Some(who) = who else { return Ok(None) };
-            let user = ctx.db().query::<User>().index(User::BY_TOKEN, &who.token_identifier).unique()?;
-            let user = user.ok_or_else(|| Error::application(object! { "code" => "UserNotFound" }))?;
+            let user = ctx
+                .db()
+                .query::<User>()
+                .index(User::BY_TOKEN, &who.token_identifier)
+                .unique()?;
+            let user =
+                user.ok_or_else(|| Error::application(object! { "code" => "UserNotFound" }))?;
             Ok(Some(user.value.name))
         }),
         Function::query("users:meIfAnybody", move |ctx: &mut QueryCtx, (): ()| {
@@ -217,20 +282,40 @@ fn users(hooks: &Arc<Hooks>) -> Vec<Function> {
                 return Ok(None);
             }
             let who = ctx.identity()?;
-            maybe_hooks.started("users:meIfAnybody", who.as_ref().map(|who| who.subject.as_str()), ctx.snapshot_ts());
-            Ok(Some(who.map_or("nobody".to_string(), |who| who.subject.clone())))
+            maybe_hooks.started(
+                "users:meIfAnybody",
+                who.as_ref().map(|who| who.subject.as_str()),
+                ctx.snapshot_ts(),
+            );
+            Ok(Some(
+                who.map_or("nobody".to_string(), |who| who.subject.clone()),
+            ))
         }),
         Function::query("users:claims", |ctx: &mut QueryCtx, (): ()| {
             let who = ctx.identity()?;
-            Ok(who.map_or(Value::Null, |who| who.text("email").map_or(Value::Null, Value::from)))
+            Ok(who.map_or(Value::Null, |who| {
+                who.text("email").map_or(Value::Null, Value::from)
+            }))
         }),
-        Function::query("users:count", |ctx: &mut QueryCtx, (): ()| Ok(ctx.db().query::<User>().count()? as f64)),
+        Function::query("users:count", |ctx: &mut QueryCtx, (): ()| {
+            Ok(ctx.db().query::<User>().count()? as f64)
+        }),
         Function::mutation("users:whoami", move |ctx: &mut MutationCtx, (): ()| {
             let who = ctx.identity()?;
-            who_hooks.started("users:whoami", who.as_ref().map(|who| who.subject.as_str()), ctx.commit_ts());
+            who_hooks.started(
+                "users:whoami",
+                who.as_ref().map(|who| who.subject.as_str()),
+                ctx.commit_ts(),
+            );
             let Some(who) = who else { return Ok(None) };
-            let user = ctx.db().query::<User>().index(User::BY_TOKEN, &who.token_identifier).unique()?;
-            Ok(Some(user.ok_or_else(|| Error::new("User not found"))?.value.name))
+            let user = ctx
+                .db()
+                .query::<User>()
+                .index(User::BY_TOKEN, &who.token_identifier)
+                .unique()?;
+            Ok(Some(
+                user.ok_or_else(|| Error::new("User not found"))?.value.name,
+            ))
         }),
     ]
 }
@@ -238,7 +323,12 @@ fn users(hooks: &Arc<Hooks>) -> Vec<Function> {
 fn ensure_user(ctx: &mut MutationCtx, hooks: &Hooks) -> Result<DocumentId<User>> {
     let who = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
     hooks.started("users:ensureUser", Some(&who.subject), ctx.commit_ts());
-    if let Some(user) = ctx.db().query::<User>().index(User::BY_TOKEN, &who.token_identifier).unique()? {
+    if let Some(user) = ctx
+        .db()
+        .query::<User>()
+        .index(User::BY_TOKEN, &who.token_identifier)
+        .unique()?
+    {
         return Ok(user.id);
     }
     if who.subject.starts_with("stranger") {
@@ -246,7 +336,10 @@ fn ensure_user(ctx: &mut MutationCtx, hooks: &Hooks) -> Result<DocumentId<User>>
     }
     assert!(!who.subject.starts_with("jinx"), "ensureUser broke");
     let name = who.text("name").unwrap_or("Anonymous").to_string();
-    let id = ctx.db().insert(User { name, token: who.token_identifier.to_string() })?;
+    let id = ctx.db().insert(User {
+        name,
+        token: who.token_identifier.to_string(),
+    })?;
     hooks.ensuring.pass();
     Ok(id)
 }
@@ -268,7 +361,8 @@ fn actions(hooks: &Arc<Hooks>) -> Vec<Function> {
         }),
         Function::action("notes:addTwo", |ctx: ActionCtx, (): ()| async move {
             for text in ["one", "two"] {
-                ctx.run_mutation::<Value>("notes:add", object! { "text" => text }).await?;
+                ctx.run_mutation::<Value>("notes:add", object! { "text" => text })
+                    .await?;
             }
             ctx.run_query::<f64>("notes:count", ()).await
         }),
@@ -279,7 +373,11 @@ fn actions(hooks: &Arc<Hooks>) -> Vec<Function> {
             let hooks = who_hooks.clone();
             async move {
                 let who = ctx.identity();
-                hooks.started("users:act", who.as_ref().map(|who| who.subject.as_str()), Timestamp::ZERO);
+                hooks.started(
+                    "users:act",
+                    who.as_ref().map(|who| who.subject.as_str()),
+                    Timestamp::ZERO,
+                );
                 ctx.run_query::<Option<String>>("users:me", ()).await
             }
         }),

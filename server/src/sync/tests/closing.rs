@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::apps::App;
@@ -24,19 +24,28 @@ fn closed(code: u16, reason: &str) -> Closed {
 }
 
 fn telling() -> SyncOptions {
-    SyncOptions { redact: false, ..SyncOptions::default() }
+    SyncOptions {
+        redact: false,
+        ..SyncOptions::default()
+    }
 }
 
 // ---- sizes -------------------------------------------------------------------------------------------------
 
 fn event_of(bytes: usize) -> String {
-    let around = json!({ "type": "Event", "eventType": "x", "event": "" }).to_string().len();
+    let around = json!({ "type": "Event", "eventType": "x", "event": "" })
+        .to_string()
+        .len();
     json!({ "type": "Event", "eventType": "x", "event": "a".repeat(bytes - around) }).to_string()
 }
 
 #[tokio::test]
 async fn a_message_longer_than_its_sender_may_send_closes() {
-    let max = SyncOptions { frame_bytes_max_anonymous: 1_000, frame_bytes_max: 20_000, ..telling() };
+    let max = SyncOptions {
+        frame_bytes_max_anonymous: 1_000,
+        frame_bytes_max: 20_000,
+        ..telling()
+    };
     let app = App::start_with(max);
     for (signs_in, fits) in [(false, 1_000), (true, 20_000)] {
         for (bytes, is_taken) in [(fits, true), (fits + 1, false)] {
@@ -49,7 +58,11 @@ async fn a_message_longer_than_its_sender_may_send_closes() {
             client.send_text(event_of(bytes)).await;
             match is_taken {
                 true => assert_eq!(client.said_so_far().await, Vec::<Json>::new()),
-                false => assert_eq!(client.close().await, closed(1009, "MessageTooLong"), "{bytes}"),
+                false => assert_eq!(
+                    client.close().await,
+                    closed(1009, "MessageTooLong"),
+                    "{bytes}"
+                ),
             }
         }
     }
@@ -57,7 +70,10 @@ async fn a_message_longer_than_its_sender_may_send_closes() {
 
 #[tokio::test]
 async fn a_message_in_pieces_is_measured_whole() {
-    let app = App::start_with(SyncOptions { frame_bytes_max: 20_000, ..telling() });
+    let app = App::start_with(SyncOptions {
+        frame_bytes_max: 20_000,
+        ..telling()
+    });
     let mut client = connected(&app).await;
     for n in 0..3 {
         let opcode = if n == 0 { Data::Text } else { Data::Continue };
@@ -72,7 +88,11 @@ async fn a_message_in_pieces_is_measured_whole() {
 async fn text_that_is_not_utf8_closes() {
     let app = App::start();
     let mut client = connected(&app).await;
-    let frame = Frame::message(Bytes::from_static(b"\xff\xfe"), OpCode::Data(Data::Text), true);
+    let frame = Frame::message(
+        Bytes::from_static(b"\xff\xfe"),
+        OpCode::Data(Data::Text),
+        true,
+    );
     client.socket.send(Message::Frame(frame)).await.unwrap();
     assert_eq!(client.close().await, closed(1007, "InvalidUtf8"));
     assert_eq!(app.server.metric("sync_protocol_errors_total"), 1.0);
@@ -82,15 +102,23 @@ async fn text_that_is_not_utf8_closes() {
 
 #[tokio::test]
 async fn more_mutations_than_may_wait_close_the_connection() {
-    let app = App::start_with(SyncOptions { mutations_pending_max: 3, ..telling() });
+    let app = App::start_with(SyncOptions {
+        mutations_pending_max: 3,
+        ..telling()
+    });
     app.hooks.slow.close();
     let mut client = connected(&app).await;
     for request in 0..3 {
-        client.mutate(request, "notes:slow", json!({ "text": "x" })).await;
+        client
+            .mutate(request, "notes:slow", json!({ "text": "x" }))
+            .await;
     }
     assert_eq!(client.said_so_far().await, Vec::<Json>::new());
     client.mutate(3, "notes:slow", json!({ "text": "x" })).await;
-    assert_eq!(client.close().await, closed(1013, "TooManyConcurrentMutations"));
+    assert_eq!(
+        client.close().await,
+        closed(1013, "TooManyConcurrentMutations")
+    );
 }
 
 #[tokio::test]
@@ -99,42 +127,69 @@ async fn the_default_limit_of_waiting_mutations_is_a_thousand() {
     app.hooks.slow.close();
     let mut client = connected(&app).await;
     for request in 0..1_000 {
-        client.mutate(request, "notes:slow", json!({ "text": "x" })).await;
+        client
+            .mutate(request, "notes:slow", json!({ "text": "x" }))
+            .await;
     }
     assert_eq!(client.said_so_far().await, Vec::<Json>::new());
-    client.mutate(1_000, "notes:slow", json!({ "text": "x" })).await;
-    assert_eq!(client.close().await, closed(1013, "TooManyConcurrentMutations"));
+    client
+        .mutate(1_000, "notes:slow", json!({ "text": "x" }))
+        .await;
+    assert_eq!(
+        client.close().await,
+        closed(1013, "TooManyConcurrentMutations")
+    );
 }
 
 #[tokio::test]
 async fn answered_mutations_make_room_for_others() {
-    let app = App::start_with(SyncOptions { mutations_pending_max: 1, ..telling() });
+    let app = App::start_with(SyncOptions {
+        mutations_pending_max: 1,
+        ..telling()
+    });
     let mut client = connected(&app).await;
     client.modify(0, vec![]).await;
     for request in 0..20 {
-        client.mutate(request, "notes:add", json!({ "text": "x" })).await;
+        client
+            .mutate(request, "notes:add", json!({ "text": "x" }))
+            .await;
         client.next_of("MutationResponse").await;
     }
 }
 
 #[tokio::test]
 async fn more_actions_than_may_run_close_the_connection() {
-    let app = App::start_with(SyncOptions { actions_pending_max: 2, ..telling() });
+    let app = App::start_with(SyncOptions {
+        actions_pending_max: 2,
+        ..telling()
+    });
     let mut client = connected(&app).await;
     client.act(0, "notes:wait", json!({})).await;
     client.act(1, "notes:wait", json!({})).await;
-    app.hooks.waiting.begun.acquire_many(2).await.unwrap().forget();
+    app.hooks
+        .waiting
+        .begun
+        .acquire_many(2)
+        .await
+        .unwrap()
+        .forget();
     app.hooks.waiting.let_go.add_permits(1);
     client.next_of("ActionResponse").await;
     client.act(2, "notes:wait", json!({})).await;
     app.hooks.waiting.begun.acquire().await.unwrap().forget();
     client.act(3, "notes:wait", json!({})).await;
-    assert_eq!(client.close().await, closed(1013, "TooManyInflightActionsForSingleClient"));
+    assert_eq!(
+        client.close().await,
+        closed(1013, "TooManyInflightActionsForSingleClient")
+    );
 }
 
 #[tokio::test]
 async fn a_full_server_has_no_room_until_a_connection_ends() {
-    let app = App::start_with(SyncOptions { connections_max: 1, ..telling() });
+    let app = App::start_with(SyncOptions {
+        connections_max: 1,
+        ..telling()
+    });
     assert!(app.server.connections.has_room());
     let mut client = connected(&app).await;
     client.modify(0, vec![]).await;
@@ -195,7 +250,9 @@ async fn without_a_query_set_the_first_transition_comes_after_a_grace() {
     let response = client.next().await;
     assert_eq!(response["type"], "MutationResponse");
     assert_eq!(client.said_so_far().await, Vec::<Json>::new());
-    app.server.clock.advance(SyncOptions::default().first_query_set_grace);
+    app.server
+        .clock
+        .advance(SyncOptions::default().first_query_set_grace);
     let transition = client.next().await;
     assert!(ts(&transition) >= ts(&response));
 }
@@ -208,8 +265,15 @@ async fn a_client_that_closes_is_answered_with_a_close() {
     let mut client = connected(&app).await;
     client.modify(0, vec![]).await;
     client.next().await;
-    let frame = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
-    client.socket.send(Message::Close(Some(frame.clone()))).await.unwrap();
+    let frame = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "bye".into(),
+    };
+    client
+        .socket
+        .send(Message::Close(Some(frame.clone())))
+        .await
+        .unwrap();
     match client.socket.next().await {
         Some(Ok(Message::Close(answer))) => assert_eq!(answer, Some(frame)),
         other => panic!("expected a close, got {other:?}"),
@@ -235,12 +299,18 @@ async fn a_draining_server_answers_what_it_was_given_then_closes_and_takes_nothi
     app.hooks.slow.reached(1).await;
     let connections = app.server.connections.clone();
     let draining = tokio::spawn(async move { connections.drain().await });
-    assert_eq!(idle.next_or_close().await, Err(closed(1001, "ServerShuttingDown")));
+    assert_eq!(
+        idle.next_or_close().await,
+        Err(closed(1001, "ServerShuttingDown"))
+    );
     assert!(!app.server.connections.has_room());
     app.hooks.slow.open();
     for request in 0..2 {
         let response = busy.next_of("MutationResponse").await;
-        assert_eq!((&response["requestId"], &response["success"]), (&json!(request), &json!(true)));
+        assert_eq!(
+            (&response["requestId"], &response["success"]),
+            (&json!(request), &json!(true))
+        );
     }
     app.hooks.waiting.let_go.add_permits(1);
     assert_eq!(busy.next_of("ActionResponse").await["result"], "waited");
@@ -256,8 +326,13 @@ async fn a_draining_server_does_not_wait_for_ever() {
     acting.act(0, "notes:wait", json!({})).await;
     app.hooks.waiting.begun.acquire().await.unwrap().forget();
     // This one takes nothing: its results are longer than the pipe.
-    let mut stuck = app.server.connect_with(ClientFeatures::default(), 1 << 10).await;
-    stuck.modify(0, vec![add(0, "notes:big", json!({ "bytes": 1_000_000 }))]).await;
+    let mut stuck = app
+        .server
+        .connect_with(ClientFeatures::default(), 1 << 10)
+        .await;
+    stuck
+        .modify(0, vec![add(0, "notes:big", json!({ "bytes": 1_000_000 }))])
+        .await;
     while app.server.metric("sync_transitions_total") < 1.0 {
         tokio::task::yield_now().await;
     }
@@ -277,8 +352,13 @@ async fn a_draining_server_does_not_wait_for_ever() {
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_dropped_and_delays_nobody() {
     let app = App::start();
-    let mut stuck = app.server.connect_with(ClientFeatures::default(), 1 << 10).await;
-    stuck.modify(0, vec![add(0, "notes:big", json!({ "bytes": 1_000_000 }))]).await;
+    let mut stuck = app
+        .server
+        .connect_with(ClientFeatures::default(), 1 << 10)
+        .await;
+    stuck
+        .modify(0, vec![add(0, "notes:big", json!({ "bytes": 1_000_000 }))])
+        .await;
     while app.server.metric("sync_transitions_total") < 1.0 {
         tokio::task::yield_now().await;
     }
@@ -301,8 +381,12 @@ async fn a_client_that_takes_nothing_is_dropped_and_delays_nobody() {
 #[tokio::test]
 async fn a_slow_reader_is_told_the_newest_state_and_little_of_what_came_before() {
     let app = App::start();
-    let mut slow = app.server.connect_with(ClientFeatures::default(), 1 << 10).await;
-    slow.watch(0, &[(0, "notes:list"), (1, "notes:count")]).await;
+    let mut slow = app
+        .server
+        .connect_with(ClientFeatures::default(), 1 << 10)
+        .await;
+    slow.watch(0, &[(0, "notes:list"), (1, "notes:count")])
+        .await;
     slow.next().await;
     let mut writer = connected(&app).await;
     writer.watch(0, &[(0, "notes:count")]).await;
@@ -317,14 +401,20 @@ async fn a_slow_reader_is_told_the_newest_state_and_little_of_what_came_before()
             }
         }
     }
-    writer.until(0, |value| *value == json!(f64::from(changes))).await;
+    writer
+        .until(0, |value| *value == json!(f64::from(changes)))
+        .await;
     let told_before = app.server.metric("sync_transitions_total");
-    let told = slow.until(1, |value| *value == json!(f64::from(changes))).await;
+    let told = slow
+        .until(1, |value| *value == json!(f64::from(changes)))
+        .await;
     // What the pipe and the write buffer held, one that was being written, and the newest.
     assert!(told.len() < 100, "{} Transitions", told.len());
     assert!(told_before < f64::from(changes) * 2.0);
     let last = told.iter().rev().find_map(|transition| {
-        results(transition).into_iter().find_map(|(id, value)| (id == 0).then_some(value))
+        results(transition)
+            .into_iter()
+            .find_map(|(id, value)| (id == 0).then_some(value))
     });
     assert_eq!(last.unwrap().as_array().unwrap().len(), changes as usize);
     for pair in told.windows(2) {

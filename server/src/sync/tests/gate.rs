@@ -10,7 +10,9 @@ use super::harness::{Client, Server, results, version};
 async fn sign_in(client: &mut Client, server: &Server, subject: &str) -> Json {
     client.say_connect().await;
     client.authenticate(0, &server.token(subject)).await;
-    client.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
+    client
+        .watch(0, &[(0, "users:me"), (1, "users:count")])
+        .await;
     client.next().await
 }
 
@@ -19,7 +21,13 @@ async fn the_first_result_of_a_first_login_contains_the_user() {
     let server = App::start().server;
     let mut client = server.connect().await;
     let first = sign_in(&mut client, &server, "ada").await;
-    assert_eq!((version(&first, "startVersion"), version(&first, "endVersion")), ((0, 0), (1, 1)));
+    assert_eq!(
+        (
+            version(&first, "startVersion"),
+            version(&first, "endVersion")
+        ),
+        ((0, 0), (1, 1))
+    );
     assert_eq!(results(&first), [(0, json!("ada")), (1, json!(1.0))]);
 }
 
@@ -36,15 +44,23 @@ async fn a_mutation_behind_the_authenticate_runs_as_the_user_after_the_commit() 
             break message;
         }
     };
-    assert_eq!((&response["success"], &response["result"]), (&json!(true), &json!("ada")));
+    assert_eq!(
+        (&response["success"], &response["result"]),
+        (&json!(true), &json!("ada"))
+    );
 }
 
 #[tokio::test]
 async fn signing_in_on_an_open_connection_moves_all_queries_in_one_transition() {
     let server = App::start().server;
     let mut client = server.connect().await;
-    client.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
-    assert_eq!(results(&client.next().await), [(0, json!(null)), (1, json!(0.0))]);
+    client
+        .watch(0, &[(0, "users:me"), (1, "users:count")])
+        .await;
+    assert_eq!(
+        results(&client.next().await),
+        [(0, json!(null)), (1, json!(0.0))]
+    );
     client.authenticate(0, &server.token("ada")).await;
     let switched = client.next().await;
     assert_eq!(version(&switched, "endVersion"), (1, 1));
@@ -59,7 +75,10 @@ async fn a_known_user_costs_no_commit_and_a_refresh_runs_nothing_again() {
     let committed = server.functions.database().durable_ts();
     client.authenticate(1, &server.token("ada")).await;
     let refreshed = client.next().await;
-    assert_eq!((version(&refreshed, "endVersion"), results(&refreshed).len()), ((1, 2), 0));
+    assert_eq!(
+        (version(&refreshed, "endVersion"), results(&refreshed).len()),
+        ((1, 2), 0)
+    );
     let mut again = server.connect().await;
     let first = sign_in(&mut again, &server, "ada").await;
     assert_eq!(results(&first), [(0, json!("ada")), (1, json!(1.0))]);
@@ -81,7 +100,11 @@ async fn a_refused_user_is_told_why_and_nothing_runs_as_them() {
     );
     let refused = client.next().await;
     assert_eq!(
-        (&refused["type"], &refused["baseVersion"], &refused["authUpdateAttempted"]),
+        (
+            &refused["type"],
+            &refused["baseVersion"],
+            &refused["authUpdateAttempted"]
+        ),
         (&json!("AuthError"), &json!(0), &json!(true))
     );
     assert_eq!(client.next_or_close().await, Err(None));
@@ -110,11 +133,16 @@ async fn many_connections_of_one_new_user_make_one_document() {
         let mut client = server.connect().await;
         client.say_connect().await;
         client.authenticate(0, &server.token("ada")).await;
-        client.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
+        client
+            .watch(0, &[(0, "users:me"), (1, "users:count")])
+            .await;
         clients.push(client);
     }
     for client in &mut clients {
-        assert_eq!(results(&client.next().await), [(0, json!("ada")), (1, json!(1.0))]);
+        assert_eq!(
+            results(&client.next().await),
+            [(0, json!("ada")), (1, json!(1.0))]
+        );
     }
 }
 
@@ -126,6 +154,9 @@ async fn an_expired_token_is_told_before_the_next_result() {
     server.jump(Duration::from_secs(7200));
     client.mutate(0, "users:whoami", json!({})).await;
     let error = client.next().await;
-    assert_eq!((&error["type"], &error["authUpdateAttempted"]), (&json!("AuthError"), &json!(false)));
+    assert_eq!(
+        (&error["type"], &error["authUpdateAttempted"]),
+        (&json!("AuthError"), &json!(false))
+    );
     assert_eq!(client.next_or_close().await, Err(None));
 }

@@ -19,7 +19,9 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use vestibule_schema::table::Schema;
 use vestibule_schema::timestamp::Timestamp;
 
-use crate::auth::{AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, TokenRequest};
+use crate::auth::{
+    AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, TokenRequest,
+};
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::functions::{Function, Functions, Registry};
@@ -52,7 +54,15 @@ pub struct Server {
 impl Server {
     /// A server that tells clients everything, as in development.
     pub fn start(schema: Schema, functions: Vec<Function>, provision_with: Option<&str>) -> Server {
-        Server::start_with(schema, functions, provision_with, SyncOptions { redact: false, ..SyncOptions::default() })
+        Server::start_with(
+            schema,
+            functions,
+            provision_with,
+            SyncOptions {
+                redact: false,
+                ..SyncOptions::default()
+            },
+        )
     }
 
     pub fn start_with(
@@ -77,13 +87,19 @@ impl Server {
             rng: Box::new(StdRng::seed_from_u64(1)),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),
         });
-        let functions = Functions::new(Registry::new(functions).unwrap(), Arc::new(database.unwrap()));
+        let functions = Functions::new(
+            Registry::new(functions).unwrap(),
+            Arc::new(database.unwrap()),
+        );
         let (live, following) = LiveQueries::start(functions.clone());
         let mut metrics = Metrics::default();
         let gate = Gate::new(
             functions.clone(),
             live.clone(),
-            GateOptions { function: provision_with.map(|path| path.parse().unwrap()), deadline: GATE_DEADLINE },
+            GateOptions {
+                function: provision_with.map(|path| path.parse().unwrap()),
+                deadline: GATE_DEADLINE,
+            },
             clock.clone(),
             Arc::new(GateMetrics::register(&mut metrics)),
         );
@@ -124,14 +140,17 @@ impl Server {
     }
 
     pub async fn connect(&self) -> Client {
-        self.connect_with(ClientFeatures::default(), PIPE_BYTES).await
+        self.connect_with(ClientFeatures::default(), PIPE_BYTES)
+            .await
     }
 
     /// A client with its features, over a pipe of `bytes` in each direction.
     pub async fn connect_with(&self, features: ClientFeatures, bytes: usize) -> Client {
         let (near, far) = tokio::io::duplex(bytes);
         tokio::spawn(self.connections.clone().serve(far, features));
-        Client { socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await }
+        Client {
+            socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,
+        }
     }
 
     pub fn durable_ts(&self) -> Timestamp {
@@ -147,8 +166,12 @@ impl Server {
     pub fn metric(&self, name: &str) -> f64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
-        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
+        let line = text.lines().find(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(' '))
+        });
+        line.and_then(|line| line.rsplit(' ').next())
+            .map_or(0.0, |value| value.parse().unwrap())
     }
 }
 
@@ -170,7 +193,8 @@ impl Client {
     }
 
     pub async fn say_connect(&mut self) {
-        self.send(json!({ "type": "Connect", "sessionId": SESSION, "connectionCount": 0 })).await;
+        self.send(json!({ "type": "Connect", "sessionId": SESSION, "connectionCount": 0 }))
+            .await;
     }
 
     pub async fn authenticate(&mut self, base: u32, token: &str) {
@@ -179,7 +203,8 @@ impl Client {
     }
 
     pub async fn sign_out(&mut self, base: u32) {
-        self.send(json!({ "type": "Authenticate", "baseVersion": base, "tokenType": "None" })).await;
+        self.send(json!({ "type": "Authenticate", "baseVersion": base, "tokenType": "None" }))
+            .await;
     }
 
     /// Adds queries by path with empty arguments.
@@ -196,11 +221,17 @@ impl Client {
     }
 
     pub async fn mutate(&mut self, request: u32, path: &str, args: Json) {
-        self.send(json!({ "type": "Mutation", "requestId": request, "udfPath": path, "args": [args] })).await;
+        self.send(
+            json!({ "type": "Mutation", "requestId": request, "udfPath": path, "args": [args] }),
+        )
+        .await;
     }
 
     pub async fn act(&mut self, request: u32, path: &str, args: Json) {
-        self.send(json!({ "type": "Action", "requestId": request, "udfPath": path, "args": [args] })).await;
+        self.send(
+            json!({ "type": "Action", "requestId": request, "udfPath": path, "args": [args] }),
+        )
+        .await;
     }
 
     /// The next message; a closed socket fails the test.
@@ -214,7 +245,9 @@ impl Client {
     /// The next message, or the code and reason of the close.
     pub async fn next_or_close(&mut self) -> Result<Json, Closed> {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the server said nothing");
+            let next = tokio::time::timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("the server said nothing");
             if let Some(heard) = heard(next) {
                 return heard;
             }
@@ -254,7 +287,9 @@ impl Client {
         let mut seen = Vec::new();
         loop {
             let message = self.next().await;
-            let done = results(&message).iter().any(|(id, result)| *id == query && wanted(result));
+            let done = results(&message)
+                .iter()
+                .any(|(id, result)| *id == query && wanted(result));
             seen.push(message);
             if done {
                 return seen;
@@ -284,12 +319,14 @@ impl Client {
     }
 }
 
-fn heard(next: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Option<Result<Json, Closed>> {
+fn heard(
+    next: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
+) -> Option<Result<Json, Closed>> {
     match next {
         Some(Ok(Message::Text(text))) => Some(Ok(serde_json::from_str(&text).unwrap())),
-        Some(Ok(Message::Close(frame))) => {
-            Some(Err(frame.map(|frame| (frame.code.into(), frame.reason.to_string()))))
-        }
+        Some(Ok(Message::Close(frame))) => Some(Err(
+            frame.map(|frame| (frame.code.into(), frame.reason.to_string()))
+        )),
         Some(Ok(_)) => None,
         Some(Err(error)) => panic!("the connection broke: {error}"),
         None => panic!("the connection ended without a close"),
@@ -309,7 +346,10 @@ pub fn remove(id: u32) -> Json {
 
 /// The results of a Transition: the value, or the whole modification of a failed or removed query.
 pub fn results(message: &Json) -> Vec<(u32, Json)> {
-    let modifications = message["modifications"].as_array().cloned().unwrap_or_default();
+    let modifications = message["modifications"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let result = |modification: Json| {
         let id = modification["queryId"].as_u64().unwrap() as u32;
         match modification["type"].as_str().unwrap() {
@@ -322,12 +362,17 @@ pub fn results(message: &Json) -> Vec<(u32, Json)> {
 
 /// (query set, identity) of a version.
 pub fn version(message: &Json, which: &str) -> (u64, u64) {
-    (message[which]["querySet"].as_u64().unwrap(), message[which]["identity"].as_u64().unwrap())
+    (
+        message[which]["querySet"].as_u64().unwrap(),
+        message[which]["identity"].as_u64().unwrap(),
+    )
 }
 
 /// The timestamp of a Transition's end or of a response.
 pub fn ts(message: &Json) -> Timestamp {
-    let ts = message.get("endVersion").map_or(&message["ts"], |version| &version["ts"]);
+    let ts = message
+        .get("endVersion")
+        .map_or(&message["ts"], |version| &version["ts"]);
     serde_json::from_value(ts.clone()).unwrap()
 }
 
@@ -361,7 +406,10 @@ impl Valve {
     /// Waits until `runs` runs have come here.
     pub async fn reached(&self, runs: usize) {
         let mut passing = self.passing.subscribe();
-        tokio::time::timeout(PATIENCE, passing.wait_for(|passing| *passing >= runs)).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, passing.wait_for(|passing| *passing >= runs))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     /// Runs that have come here.

@@ -35,8 +35,18 @@ async fn provisioned(app: &App, subject: &str, queries: &[(u32, &str)]) -> (Clie
     (client, first)
 }
 
-async fn admin(client: &mut Client, app: &App, base: u32, acting_as: Option<Json>) -> crate::auth::KeyId {
-    let minted = app.server.authenticator.admin_keys().mint(app.server.clock.now(), None).unwrap();
+async fn admin(
+    client: &mut Client,
+    app: &App,
+    base: u32,
+    acting_as: Option<Json>,
+) -> crate::auth::KeyId {
+    let minted = app
+        .server
+        .authenticator
+        .admin_keys()
+        .mint(app.server.clock.now(), None)
+        .unwrap();
     let mut message = json!({
         "type": "Authenticate", "baseVersion": base, "tokenType": "Admin", "value": minted.text.expose(),
     });
@@ -68,7 +78,12 @@ async fn one_transition_acknowledges_several_authenticates() {
         result = results(&next);
     }
     assert_eq!(result, [(0, json!("ada"))]);
-    assert!(app.hooks.starts_of("users:me").iter().all(|start| start.subject.as_deref() != Some("grace")));
+    assert!(
+        app.hooks
+            .starts_of("users:me")
+            .iter()
+            .all(|start| start.subject.as_deref() != Some("grace"))
+    );
 }
 
 #[tokio::test]
@@ -77,7 +92,10 @@ async fn a_rejected_token_behind_an_accepted_one_names_its_own_version() {
     let mut client = pending(&app, "ada").await;
     client.authenticate(1, "rubbish").await;
     let error = client.next().await;
-    assert_eq!((&error["type"], &error["baseVersion"]), (&json!("AuthError"), &json!(1)));
+    assert_eq!(
+        (&error["type"], &error["baseVersion"]),
+        (&json!("AuthError"), &json!(1))
+    );
     assert_eq!(client.next_or_close().await, Err(None));
 }
 
@@ -99,13 +117,20 @@ async fn a_token_that_expires_on_an_open_connection_is_told_at_the_next_work() {
         }
         let error = client.next().await;
         assert_eq!(
-            (&error["type"], &error["baseVersion"], &error["authUpdateAttempted"]),
+            (
+                &error["type"],
+                &error["baseVersion"],
+                &error["authUpdateAttempted"]
+            ),
             (&json!("AuthError"), &json!(1), &json!(false)),
             "{work}"
         );
         assert_eq!(client.next_or_close().await, Err(None));
     }
-    assert_eq!(app.hooks.starts_of("users:whoami").len() + app.hooks.starts_of("users:act").len(), 0);
+    assert_eq!(
+        app.hooks.starts_of("users:whoami").len() + app.hooks.starts_of("users:act").len(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -116,7 +141,10 @@ async fn an_expired_token_is_refused_when_it_is_presented() {
     let mut client = connected(&app).await;
     client.authenticate(0, &token).await;
     let error = client.next().await;
-    assert_eq!((&error["authUpdateAttempted"], &error["baseVersion"]), (&json!(true), &json!(0)));
+    assert_eq!(
+        (&error["authUpdateAttempted"], &error["baseVersion"]),
+        (&json!(true), &json!(0))
+    );
     assert_eq!(app.hooks.starts_of("users:ensureUser"), []);
 }
 
@@ -127,15 +155,30 @@ async fn an_admin_passes_the_gate_and_may_act_as_somebody() {
     let app = App::start();
     let mut client = connected(&app).await;
     admin(&mut client, &app, 0, None).await;
-    client.watch(0, &[(0, "users:me"), (1, "users:claims"), (2, "notes:secret")]).await;
+    client
+        .watch(
+            0,
+            &[(0, "users:me"), (1, "users:claims"), (2, "notes:secret")],
+        )
+        .await;
     let told = client.next().await;
-    assert_eq!(results(&told), [(0, json!(null)), (1, json!(null)), (2, json!("internal"))]);
+    assert_eq!(
+        results(&told),
+        [(0, json!(null)), (1, json!(null)), (2, json!("internal"))]
+    );
     assert_eq!(app.hooks.starts_of("users:ensureUser"), []);
-    let somebody = json!({ "issuer": "https://example.com", "subject": "eve", "email": "eve@example.com" });
+    let somebody =
+        json!({ "issuer": "https://example.com", "subject": "eve", "email": "eve@example.com" });
     admin(&mut client, &app, 1, Some(somebody)).await;
     let told = client.next().await;
-    let told_email: Vec<_> = results(&told).into_iter().filter(|(id, _)| *id == 1).collect();
-    assert_eq!((version(&told, "endVersion"), told_email), ((1, 2), vec![(1, json!("eve@example.com"))]));
+    let told_email: Vec<_> = results(&told)
+        .into_iter()
+        .filter(|(id, _)| *id == 1)
+        .collect();
+    assert_eq!(
+        (version(&told, "endVersion"), told_email),
+        ((1, 2), vec![(1, json!("eve@example.com"))])
+    );
     assert_eq!(app.hooks.starts_of("users:ensureUser"), []);
 }
 
@@ -149,7 +192,11 @@ async fn a_revoked_admin_key_ends_its_connection_when_it_is_checked_again() {
     app.server.authenticator.admin_keys().revoke(key);
     app.server.clock.advance(Duration::from_secs(14));
     client.mutate(0, "notes:nothing", json!({})).await;
-    assert_eq!(client.next_of("MutationResponse").await["success"], true, "not checked yet");
+    assert_eq!(
+        client.next_of("MutationResponse").await["success"],
+        true,
+        "not checked yet"
+    );
     client.next_of("Transition").await;
     for _ in 0..3 {
         app.server.clock.advance(Duration::from_secs(16));
@@ -158,7 +205,11 @@ async fn a_revoked_admin_key_ends_its_connection_when_it_is_checked_again() {
     client.mutate(1, "notes:nothing", json!({})).await;
     let error = client.next().await;
     assert_eq!(
-        (&error["type"], &error["baseVersion"], &error["authUpdateAttempted"]),
+        (
+            &error["type"],
+            &error["baseVersion"],
+            &error["authUpdateAttempted"]
+        ),
         (&json!("AuthError"), &json!(1), &json!(true))
     );
     assert_eq!(client.next_or_close().await, Err(None));
@@ -181,7 +232,10 @@ async fn a1_the_first_result_contains_the_user_and_no_query_started_before_the_c
     assert_eq!(results(&first), [(0, json!("ada")), (1, json!(1.0))]);
     let committed = app.hooks.starts_of("users:ensureUser").last().unwrap().ts;
     let starts = app.hooks.starts_of("users:me");
-    assert!(!starts.is_empty() && starts.iter().all(|start| start.ts >= committed), "{starts:?}");
+    assert!(
+        !starts.is_empty() && starts.iter().all(|start| start.ts >= committed),
+        "{starts:?}"
+    );
     assert!(ts(&first) >= committed);
 }
 
@@ -191,13 +245,18 @@ async fn a2_mutations_pipelined_behind_the_authenticate_run_in_order_after_the_c
     let mut client = pending(&app, "ada").await;
     client.watch(0, &[(0, "notes:list")]).await;
     for n in 0..20 {
-        client.mutate(n, "notes:add", json!({ "text": n.to_string() })).await;
+        client
+            .mutate(n, "notes:add", json!({ "text": n.to_string() }))
+            .await;
     }
     client.mutate(20, "users:whoami", json!({})).await;
     app.hooks.ensuring.open();
     for n in 0..21 {
         let response = client.next_of("MutationResponse").await;
-        assert_eq!((&response["requestId"], &response["success"]), (&json!(n), &json!(true)));
+        assert_eq!(
+            (&response["requestId"], &response["success"]),
+            (&json!(n), &json!(true))
+        );
     }
     let mut reader = connected(&app).await;
     reader.watch(0, &[(0, "notes:list")]).await;
@@ -205,7 +264,11 @@ async fn a2_mutations_pipelined_behind_the_authenticate_run_in_order_after_the_c
     assert_eq!(results(&reader.next().await), [(0, json!(expected))]);
     let committed = app.hooks.starts_of("users:ensureUser").last().unwrap().ts;
     let started = app.hooks.starts_of("users:whoami");
-    assert!(started.len() == 1 && started[0].ts > committed && started[0].subject.as_deref() == Some("ada"));
+    assert!(
+        started.len() == 1
+            && started[0].ts > committed
+            && started[0].subject.as_deref() == Some("ada")
+    );
 }
 
 #[tokio::test]
@@ -225,9 +288,21 @@ async fn a3_an_action_behind_the_authenticate_starts_once_and_only_after_the_com
 async fn a4_signing_in_on_an_open_connection_keeps_the_old_results_until_all_move_together() {
     let app = App::start();
     let mut client = connected(&app).await;
-    client.watch(0, &[(0, "users:me"), (1, "users:count"), (2, "users:meIfAnybody")]).await;
+    client
+        .watch(
+            0,
+            &[
+                (0, "users:me"),
+                (1, "users:count"),
+                (2, "users:meIfAnybody"),
+            ],
+        )
+        .await;
     let before = results(&client.next().await);
-    assert_eq!(before, [(0, json!(null)), (1, json!(0.0)), (2, json!(null))]);
+    assert_eq!(
+        before,
+        [(0, json!(null)), (1, json!(0.0)), (2, json!(null))]
+    );
     app.hooks.ensuring.close();
     client.authenticate(0, &app.server.token("ada")).await;
     app.hooks.ensuring.reached(1).await;
@@ -235,14 +310,23 @@ async fn a4_signing_in_on_an_open_connection_keeps_the_old_results_until_all_mov
     app.hooks.ensuring.open();
     let switched = client.next().await;
     assert_eq!(version(&switched, "endVersion"), (1, 1));
-    assert_eq!(results(&switched), [(0, json!("ada")), (1, json!(1.0)), (2, json!("ada"))]);
+    assert_eq!(
+        results(&switched),
+        [(0, json!("ada")), (1, json!(1.0)), (2, json!("ada"))]
+    );
 }
 
 #[tokio::test]
-async fn a5_while_an_identity_is_pending_results_that_never_looked_at_it_move_and_all_others_stay() {
+async fn a5_while_an_identity_is_pending_results_that_never_looked_at_it_move_and_all_others_stay()
+{
     let app = App::start();
     let mut client = connected(&app).await;
-    client.watch(0, &[(0, "users:me"), (1, "notes:list"), (2, "users:meIfAnybody")]).await;
+    client
+        .watch(
+            0,
+            &[(0, "users:me"), (1, "notes:list"), (2, "users:meIfAnybody")],
+        )
+        .await;
     client.next().await;
     let mut client = {
         app.hooks.ensuring.close();
@@ -251,16 +335,36 @@ async fn a5_while_an_identity_is_pending_results_that_never_looked_at_it_move_an
         client
     };
     // The lane stands still with `ensureUser`, so what moves has to come from the query set.
-    client.modify(1, vec![add(3, "notes:count", json!({})), add(4, "users:claims", json!({})), remove(1)]).await;
+    client
+        .modify(
+            1,
+            vec![
+                add(3, "notes:count", json!({})),
+                add(4, "users:claims", json!({})),
+                remove(1),
+            ],
+        )
+        .await;
     app.server.clock.advance(SyncOptions::default().gate_grace);
     let partial = client.next().await;
-    assert_eq!(version(&partial, "endVersion"), (2, 0), "not the new identity");
+    assert_eq!(
+        version(&partial, "endVersion"),
+        (2, 0),
+        "not the new identity"
+    );
     let told = results(&partial);
-    assert_eq!(told.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 1], "{told:?}");
+    assert_eq!(
+        told.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        [3, 1],
+        "{told:?}"
+    );
     app.hooks.ensuring.open();
     let switched = client.next().await;
     assert_eq!(version(&switched, "endVersion"), (2, 1));
-    assert_eq!(results(&switched), [(0, json!("ada")), (2, json!("ada")), (4, json!(null))]);
+    assert_eq!(
+        results(&switched),
+        [(0, json!("ada")), (2, json!("ada")), (4, json!(null))]
+    );
 }
 
 #[tokio::test]
@@ -270,13 +374,18 @@ async fn a12_a_second_connection_of_a_new_user_gates_itself_and_finds_the_docume
     first.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
     let mut second = connected(&app).await;
     second.authenticate(0, &app.server.token("ada")).await;
-    second.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
+    second
+        .watch(0, &[(0, "users:me"), (1, "users:count")])
+        .await;
     while app.server.metric("gate_joined_total") < 1.0 {
         tokio::task::yield_now().await;
     }
     app.hooks.ensuring.open();
     for client in [&mut first, &mut second] {
-        assert_eq!(results(&client.next().await), [(0, json!("ada")), (1, json!(1.0))]);
+        assert_eq!(
+            results(&client.next().await),
+            [(0, json!("ada")), (1, json!(1.0))]
+        );
     }
     let (_, third) = provisioned(&app, "ada", &[(0, "users:me"), (1, "users:count")]).await;
     assert_eq!(results(&third), [(0, json!("ada")), (1, json!(1.0))]);
@@ -287,7 +396,9 @@ async fn a12_a_second_connection_of_a_new_user_gates_itself_and_finds_the_docume
 async fn a15_a_query_added_and_removed_behind_the_closed_gate_never_runs() {
     let app = App::start();
     let mut client = pending(&app, "ada").await;
-    client.watch(0, &[(0, "users:me"), (1, "notes:count")]).await;
+    client
+        .watch(0, &[(0, "users:me"), (1, "notes:count")])
+        .await;
     client.modify(1, vec![remove(0)]).await;
     app.server.clock.advance(SyncOptions::default().gate_grace);
     let told = client.next().await;
@@ -307,7 +418,10 @@ async fn a16_queries_sent_before_the_authenticate_are_never_answered_half_and_ha
     client.authenticate(0, &app.server.token("ada")).await;
     loop {
         let told = client.next().await;
-        let me = results(&told).into_iter().find(|(id, _)| *id == 0).map(|(_, value)| value);
+        let me = results(&told)
+            .into_iter()
+            .find(|(id, _)| *id == 0)
+            .map(|(_, value)| value);
         match version(&told, "endVersion").1 {
             0 => assert!(me.is_none_or(|me| me == json!(null)), "as nobody: {told}"),
             _ => {
@@ -329,7 +443,14 @@ async fn b1_two_tabs_of_one_new_user_make_one_document_and_read_behind_its_commi
         tab.authenticate(0, &token).await;
         tab.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
     }
-    let committed = |app: &App| app.hooks.starts_of("users:ensureUser").iter().map(|start| start.ts).max().unwrap();
+    let committed = |app: &App| {
+        app.hooks
+            .starts_of("users:ensureUser")
+            .iter()
+            .map(|start| start.ts)
+            .max()
+            .unwrap()
+    };
     for tab in &mut tabs {
         let first = tab.next().await;
         assert_eq!(results(&first), [(0, json!("ada")), (1, json!(1.0))]);
@@ -343,12 +464,17 @@ async fn b3_many_new_users_at_once_are_all_let_in() {
     let mut clients = Vec::new();
     for n in 0..100 {
         let mut client = connected(&app).await;
-        client.authenticate(0, &app.server.token(&format!("user{n}"))).await;
+        client
+            .authenticate(0, &app.server.token(&format!("user{n}")))
+            .await;
         client.watch(0, &[(0, "users:me")]).await;
         clients.push(client);
     }
     for (n, client) in clients.iter_mut().enumerate() {
-        assert_eq!(results(&client.next().await), [(0, json!(format!("user{n}")))]);
+        assert_eq!(
+            results(&client.next().await),
+            [(0, json!(format!("user{n}")))]
+        );
     }
     let mut reader = connected(&app).await;
     reader.watch(0, &[(0, "users:count")]).await;
@@ -365,7 +491,9 @@ async fn b4_one_user_on_many_connections_is_provisioned_once() {
     for _ in 0..200 {
         let mut client = connected(&app).await;
         client.authenticate(0, &token).await;
-        client.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
+        client
+            .watch(0, &[(0, "users:me"), (1, "users:count")])
+            .await;
         clients.push(client);
     }
     while app.server.metric("gate_joined_total") < 200.0 {
@@ -373,7 +501,10 @@ async fn b4_one_user_on_many_connections_is_provisioned_once() {
     }
     app.hooks.ensuring.open();
     for client in &mut clients {
-        assert_eq!(results(&client.next().await), [(0, json!("ada")), (1, json!(1.0))]);
+        assert_eq!(
+            results(&client.next().await),
+            [(0, json!("ada")), (1, json!(1.0))]
+        );
     }
     // Once where it may not write, once where it may.
     assert_eq!(app.hooks.starts_of("users:ensureUser").len(), 2);
@@ -390,7 +521,10 @@ async fn b5_an_authenticate_sent_twice_joins_the_run() {
     }
     app.hooks.ensuring.open();
     let told = client.next().await;
-    assert_eq!((version(&told, "endVersion"), results(&told)), ((1, 2), vec![(0, json!("ada"))]));
+    assert_eq!(
+        (version(&told, "endVersion"), results(&told)),
+        ((1, 2), vec![(0, json!("ada"))])
+    );
     assert_eq!(app.hooks.starts_of("users:ensureUser").len(), 2);
 }
 
@@ -402,7 +536,9 @@ async fn b6_only_the_last_of_set_clear_set_opens_and_nothing_is_written_twice() 
     client.authenticate(0, &token).await;
     client.sign_out(1).await;
     client.authenticate(2, &token).await;
-    client.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
+    client
+        .watch(0, &[(0, "users:me"), (1, "users:count")])
+        .await;
     let mut last = client.next().await;
     while version(&last, "endVersion") != (1, 3) {
         last = client.next().await;
@@ -417,7 +553,9 @@ async fn b6_only_the_last_of_set_clear_set_opens_and_nothing_is_written_twice() 
 async fn b9_a_connection_and_another_asker_share_one_run() {
     let app = App::start();
     let mut client = pending(&app, "ada").await;
-    client.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
+    client
+        .watch(0, &[(0, "users:me"), (1, "users:count")])
+        .await;
     let token = app.server.token("ada");
     let user = app.server.authenticator.verify_user(&token).await.unwrap();
     let gate = app.server.gate.clone();
@@ -442,13 +580,20 @@ async fn c1_a_refusal_reaches_the_client_with_its_data_and_is_not_retried() {
     client.authenticate(0, &app.server.token("stranger")).await;
     client.mutate(0, "users:whoami", json!({})).await;
     client.act(1, "users:act", json!({})).await;
-    let data = json!({ "code": "NotProvisioned", "reason": "refused", "data": { "code": "NotInvited" } });
+    let data =
+        json!({ "code": "NotProvisioned", "reason": "refused", "data": { "code": "NotInvited" } });
     for _ in 0..2 {
         let rejected = client.next().await;
-        assert_eq!((&rejected["success"], &rejected["errorData"]), (&json!(false), &data));
+        assert_eq!(
+            (&rejected["success"], &rejected["errorData"]),
+            (&json!(false), &data)
+        );
     }
     let error = client.next().await;
-    assert_eq!((&error["type"], &error["authUpdateAttempted"]), (&json!("AuthError"), &json!(true)));
+    assert_eq!(
+        (&error["type"], &error["authUpdateAttempted"]),
+        (&json!("AuthError"), &json!(true))
+    );
     assert_eq!(client.next_or_close().await, Err(None));
     assert_eq!(app.hooks.starts_of("users:ensureUser").len(), 1);
 }
@@ -459,7 +604,10 @@ async fn c5_a_panic_in_ensure_user_closes_with_a_reason_to_come_back_and_harms_n
     let mut client = connected(&app).await;
     client.authenticate(0, &app.server.token("jinx")).await;
     client.mutate(0, "users:whoami", json!({})).await;
-    assert_eq!(client.next_or_close().await, Err(Some((1013, "ProvisioningFailed".to_string()))));
+    assert_eq!(
+        client.next_or_close().await,
+        Err(Some((1013, "ProvisioningFailed".to_string())))
+    );
     let (_, first) = provisioned(&app, "ada", &[(0, "users:me"), (1, "users:count")]).await;
     assert_eq!(results(&first), [(0, json!("ada")), (1, json!(1.0))]);
 }
@@ -484,7 +632,10 @@ async fn c16_when_the_deadline_passes_the_connection_closes_with_a_reason_to_com
     app.server.clock.advance(GATE_DEADLINE);
     let closed = loop {
         match client.next_or_close().await {
-            Ok(told) => assert_eq!((version(&told, "endVersion").1, results(&told)), (0, vec![])),
+            Ok(told) => assert_eq!(
+                (version(&told, "endVersion").1, results(&told)),
+                (0, vec![])
+            ),
             Err(closed) => break closed,
         }
     };
@@ -499,19 +650,29 @@ async fn c16_when_the_deadline_passes_the_connection_closes_with_a_reason_to_com
 async fn d1_signing_out_during_provisioning_rejects_what_was_held_and_opens_nothing_later() {
     let app = App::start();
     let mut client = pending(&app, "ada").await;
-    client.watch(0, &[(0, "users:me"), (1, "users:count")]).await;
+    client
+        .watch(0, &[(0, "users:me"), (1, "users:count")])
+        .await;
     client.mutate(0, "users:whoami", json!({})).await;
     client.sign_out(1).await;
     let rejected = client.next().await;
     assert_eq!(rejected["errorData"]["reason"], "signed_out");
     let told = client.next().await;
-    assert_eq!((version(&told, "endVersion"), results(&told)), ((1, 2), vec![(0, json!(null)), (1, json!(0.0))]));
+    assert_eq!(
+        (version(&told, "endVersion"), results(&told)),
+        ((1, 2), vec![(0, json!(null)), (1, json!(0.0))])
+    );
     app.hooks.ensuring.open();
     // The commit stands.
     let told = client.until(1, |count| *count == json!(1.0)).await;
     assert_eq!(version(told.last().unwrap(), "endVersion"), (1, 2));
     assert_eq!(client.said_so_far().await, Vec::<Json>::new());
-    assert!(app.hooks.starts_of("users:me").iter().all(|start| start.subject.is_none()));
+    assert!(
+        app.hooks
+            .starts_of("users:me")
+            .iter()
+            .all(|start| start.subject.is_none())
+    );
     assert_eq!(app.hooks.starts_of("users:whoami"), []);
 }
 
@@ -548,18 +709,27 @@ async fn d3_the_completion_of_one_user_does_not_open_the_gate_of_the_next() {
 #[tokio::test]
 async fn d4_going_back_to_the_first_user_gates_a_third_time_and_shows_nothing_of_the_second() {
     let app = App::start();
-    let (mut client, _) = provisioned(&app, "ada", &[(0, "users:me"), (1, "users:meIfAnybody")]).await;
+    let (mut client, _) =
+        provisioned(&app, "ada", &[(0, "users:me"), (1, "users:meIfAnybody")]).await;
     let before = app.hooks.starts_of("users:ensureUser").len();
     client.authenticate(1, &app.server.token("grace")).await;
     client.authenticate(2, &app.server.token("ada")).await;
     let mut last = client.next().await;
     while version(&last, "endVersion") != (1, 3) {
         for (_, result) in results(&last) {
-            assert_eq!((version(&last, "endVersion").1, result), (2, json!("grace")));
+            assert_eq!(
+                (version(&last, "endVersion").1, result),
+                (2, json!("grace"))
+            );
         }
         last = client.next().await;
     }
-    assert!(results(&last).iter().all(|(_, result)| *result == json!("ada")), "{last}");
+    assert!(
+        results(&last)
+            .iter()
+            .all(|(_, result)| *result == json!("ada")),
+        "{last}"
+    );
     assert!(app.hooks.starts_of("users:ensureUser").len() >= before);
 }
 
@@ -577,7 +747,10 @@ async fn d5_a_call_is_bound_to_the_identity_under_which_it_came() {
     let mut who = Vec::new();
     while who.len() < 3 {
         let response = client.next_of("MutationResponse").await;
-        who.push((response["requestId"].as_u64().unwrap(), response["result"].clone()));
+        who.push((
+            response["requestId"].as_u64().unwrap(),
+            response["result"].clone(),
+        ));
     }
     assert_eq!(who[1..], [(1, json!("ada")), (2, json!("grace"))]);
     // Sent again by the next identity of the session, the record of the first tells it nothing.
@@ -605,7 +778,10 @@ async fn e1_a_refresh_during_provisioning_keeps_what_is_held_and_opens_with_the_
             assert_eq!(message["result"], "ada");
             is_answered = true;
         } else if !is_told {
-            assert_eq!((version(&message, "endVersion"), results(&message)), ((1, 2), vec![(0, json!("ada"))]));
+            assert_eq!(
+                (version(&message, "endVersion"), results(&message)),
+                ((1, 2), vec![(0, json!("ada"))])
+            );
             is_told = true;
         }
     }
@@ -615,14 +791,20 @@ async fn e1_a_refresh_during_provisioning_keeps_what_is_held_and_opens_with_the_
 #[tokio::test]
 async fn e2_a_refresh_of_an_open_gate_never_passes_through_nobody_and_runs_nothing_again() {
     let app = App::start();
-    let (mut client, _) = provisioned(&app, "ada", &[(0, "users:me"), (1, "users:meIfAnybody")]).await;
+    let (mut client, _) =
+        provisioned(&app, "ada", &[(0, "users:me"), (1, "users:meIfAnybody")]).await;
     let mut runs = app.hooks.starts.lock().len();
     // The first run had to write, so the next one is the first whose answer holds.
     runs += 1;
     for version_before in 1..4 {
-        client.authenticate(version_before, &app.server.token("ada")).await;
+        client
+            .authenticate(version_before, &app.server.token("ada"))
+            .await;
         let told = client.next().await;
-        assert_eq!(version(&told, "endVersion"), (1, u64::from(version_before) + 1));
+        assert_eq!(
+            version(&told, "endVersion"),
+            (1, u64::from(version_before) + 1)
+        );
         assert_eq!(results(&told), []);
     }
     assert_eq!(app.hooks.starts.lock().len(), runs);
@@ -639,7 +821,10 @@ async fn e3_a_token_that_expires_during_provisioning_opens_nothing_though_its_co
     app.server.jump(Duration::from_secs(3_600));
     app.hooks.ensuring.open();
     let error = client.next().await;
-    assert_eq!((&error["type"], &error["authUpdateAttempted"]), (&json!("AuthError"), &json!(true)));
+    assert_eq!(
+        (&error["type"], &error["authUpdateAttempted"]),
+        (&json!("AuthError"), &json!(true))
+    );
     assert_eq!(app.hooks.starts_of("users:whoami"), []);
     let (_, first) = provisioned(&app, "ada", &[(0, "users:count")]).await;
     assert_eq!(results(&first), [(0, json!(1.0))]);
@@ -672,7 +857,10 @@ async fn e10_a_refresh_that_brings_another_subject_is_another_sign_in() {
     app.server.clock.advance(SyncOptions::default().gate_grace);
     client.modify(1, vec![]).await;
     let meanwhile = client.next().await;
-    assert_eq!((version(&meanwhile, "endVersion"), results(&meanwhile)), ((2, 1), vec![]));
+    assert_eq!(
+        (version(&meanwhile, "endVersion"), results(&meanwhile)),
+        ((2, 1), vec![])
+    );
     app.hooks.ensuring.open();
     let told = client.next().await;
     assert_eq!(
@@ -688,13 +876,29 @@ async fn i2_and_i3_a_result_from_before_the_commit_is_not_shown_under_the_new_id
     let app = App::start();
     // Somebody looks at the same query as nobody, so that a result of it is held.
     let mut other = connected(&app).await;
-    other.watch(0, &[(0, "users:me"), (1, "users:meIfAnybody"), (2, "users:count")]).await;
+    other
+        .watch(
+            0,
+            &[
+                (0, "users:me"),
+                (1, "users:meIfAnybody"),
+                (2, "users:count"),
+            ],
+        )
+        .await;
     other.next().await;
     for subject in ["ada", "grace", "edsger"] {
-        let queries = [(0, "users:me"), (1, "users:meIfAnybody"), (2, "users:count")];
+        let queries = [
+            (0, "users:me"),
+            (1, "users:meIfAnybody"),
+            (2, "users:count"),
+        ];
         let (_, first) = provisioned(&app, subject, &queries).await;
         assert_eq!(version(&first, "endVersion"), (1, 1));
-        assert_eq!(results(&first)[..2], [(0, json!(subject)), (1, json!(subject))]);
+        assert_eq!(
+            results(&first)[..2],
+            [(0, json!(subject)), (1, json!(subject))]
+        );
     }
 }
 
@@ -717,8 +921,16 @@ async fn i7_a_known_user_who_comes_back_costs_no_write_and_wakes_nobody() {
 #[tokio::test]
 async fn j3_what_is_held_is_bounded_in_number_and_in_bytes_and_the_rest_is_told_so() {
     let bounds = [
-        SyncOptions { held_calls_max: 3, redact: false, ..SyncOptions::default() },
-        SyncOptions { held_bytes_max: 450, redact: false, ..SyncOptions::default() },
+        SyncOptions {
+            held_calls_max: 3,
+            redact: false,
+            ..SyncOptions::default()
+        },
+        SyncOptions {
+            held_bytes_max: 450,
+            redact: false,
+            ..SyncOptions::default()
+        },
     ];
     for options in bounds {
         let app = App::start_with(options);
@@ -731,14 +943,21 @@ async fn j3_what_is_held_is_bounded_in_number_and_in_bytes_and_the_rest_is_told_
         let mut rejected = Vec::new();
         while rejected.len() < 2 {
             let response = client.next().await;
-            assert_eq!(response["errorData"], json!({ "code": "GateQueueFull" }), "{response}");
+            assert_eq!(
+                response["errorData"],
+                json!({ "code": "GateQueueFull" }),
+                "{response}"
+            );
             rejected.push(response["requestId"].as_u64().unwrap());
         }
         assert_eq!(rejected, [3, 4]);
         app.hooks.ensuring.open();
         for n in 0..3 {
             let response = client.next_of("MutationResponse").await;
-            assert_eq!((&response["requestId"], &response["success"]), (&json!(n), &json!(true)));
+            assert_eq!(
+                (&response["requestId"], &response["success"]),
+                (&json!(n), &json!(true))
+            );
         }
     }
 }
@@ -760,11 +979,21 @@ async fn k4_a_client_that_knows_no_gate_only_sees_a_longer_wait() {
     client.mutate(0, "users:whoami", json!({})).await;
     app.hooks.ensuring.reached(1).await;
     app.hooks.ensuring.open();
-    let known = ["Transition", "MutationResponse", "ActionResponse", "AuthError", "FatalError", "Ping"];
+    let known = [
+        "Transition",
+        "MutationResponse",
+        "ActionResponse",
+        "AuthError",
+        "FatalError",
+        "Ping",
+    ];
     let (mut is_answered, mut is_told) = (false, false);
     while !(is_answered && is_told) {
         let message = client.next().await;
-        assert!(known.contains(&message["type"].as_str().unwrap()), "{message}");
+        assert!(
+            known.contains(&message["type"].as_str().unwrap()),
+            "{message}"
+        );
         is_answered |= message["type"] == "MutationResponse" && message["result"] == "ada";
         is_told |= results(&message) == [(0, json!("ada"))];
     }
@@ -775,10 +1004,15 @@ async fn without_a_provisioning_function_an_identity_is_let_in_at_once() {
     let app = App::without_gate();
     let mut client = connected(&app).await;
     client.authenticate(0, &app.server.token("ada")).await;
-    client.watch(0, &[(0, "users:me"), (1, "users:claims")]).await;
+    client
+        .watch(0, &[(0, "users:me"), (1, "users:claims")])
+        .await;
     let told = client.next().await;
     assert_eq!(version(&told, "endVersion"), (1, 1));
-    assert_eq!(results(&told)[0].1["errorData"], json!({ "code": "UserNotFound" }));
+    assert_eq!(
+        results(&told)[0].1["errorData"],
+        json!({ "code": "UserNotFound" })
+    );
     assert_eq!(app.hooks.starts_of("users:ensureUser"), []);
 }
 
@@ -787,7 +1021,11 @@ async fn without_a_provisioning_function_an_identity_is_let_in_at_once() {
 async fn a_caller_from_the_gate_reads_at_or_past_its_commit() {
     let app = App::start();
     for n in 0..10 {
-        let identity = Arc::new(Identity::new("https://example.com", format!("user{n}"), Default::default()));
+        let identity = Arc::new(Identity::new(
+            "https://example.com",
+            format!("user{n}"),
+            Default::default(),
+        ));
         let caller = app.server.gate.admit(&identity).await.unwrap();
         let committed = app.hooks.starts_of("users:ensureUser").last().unwrap().ts;
         assert!(caller.proof().unwrap().committed_at() >= committed);

@@ -10,12 +10,22 @@ async fn a_mutation_is_answered_before_the_transition_that_shows_it_in_all_queri
     let server = App::without_gate().server;
     let mut client = server.connect().await;
     client.say_connect().await;
-    client.watch(0, &[(0, "notes:list"), (1, "notes:count")]).await;
+    client
+        .watch(0, &[(0, "notes:list"), (1, "notes:count")])
+        .await;
     let first = client.next().await;
-    assert_eq!((version(&first, "startVersion"), version(&first, "endVersion")), ((0, 0), (1, 0)));
+    assert_eq!(
+        (
+            version(&first, "startVersion"),
+            version(&first, "endVersion")
+        ),
+        ((0, 0), (1, 0))
+    );
     assert_eq!(results(&first), [(0, json!([])), (1, json!(0.0))]);
 
-    client.mutate(0, "notes:add", json!({ "text": "hello" })).await;
+    client
+        .mutate(0, "notes:add", json!({ "text": "hello" }))
+        .await;
     let response = client.next().await;
     assert_eq!(response["type"], "MutationResponse");
     assert_eq!(response["success"], true);
@@ -30,10 +40,17 @@ async fn a_mutation_is_answered_before_the_transition_that_shows_it_in_all_queri
 async fn a_change_reaches_other_clients_and_leaves_unrelated_queries_unmentioned() {
     let server = App::without_gate().server;
     let mut reader = server.connect().await;
-    reader.watch(0, &[(0, "notes:list"), (7, "notes:nosuch")]).await;
+    reader
+        .watch(0, &[(0, "notes:list"), (7, "notes:nosuch")])
+        .await;
     let first = reader.next().await;
     assert_eq!(results(&first)[0], (0, json!([])));
-    assert!(results(&first)[1].1["errorMessage"].as_str().unwrap().contains("Could not find public function"));
+    assert!(
+        results(&first)[1].1["errorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("Could not find public function")
+    );
 
     let mut writer = server.connect().await;
     writer.mutate(0, "notes:add", json!({ "text": "x" })).await;
@@ -53,11 +70,20 @@ async fn a_failed_mutation_carries_its_data_leaves_no_trace_and_is_followed_by_a
     assert_eq!(response["success"], false);
     assert_eq!(response["errorData"], json!({ "code": "FULL" }));
     let after = client.next().await;
-    assert_eq!((after["type"].as_str(), results(&after).len()), (Some("Transition"), 0));
+    assert_eq!(
+        (after["type"].as_str(), results(&after).len()),
+        (Some("Transition"), 0)
+    );
 
     client.mutate(4, "notes:panic", json!({})).await;
     let response = client.next().await;
-    assert!(response["result"].as_str().unwrap().contains("panicked: boom"), "{response}");
+    assert!(
+        response["result"]
+            .as_str()
+            .unwrap()
+            .contains("panicked: boom"),
+        "{response}"
+    );
     assert_eq!(response.get("errorData"), None);
 }
 
@@ -66,21 +92,32 @@ async fn a_mutation_sent_again_is_answered_as_before_and_does_not_run_again() {
     let server = App::without_gate().server;
     let mut first = server.connect().await;
     first.say_connect().await;
-    first.mutate(7, "notes:add", json!({ "text": "once" })).await;
+    first
+        .mutate(7, "notes:add", json!({ "text": "once" }))
+        .await;
     let original = first.next().await;
     drop(first);
     let mut second = server.connect().await;
     second.say_connect().await;
     second.watch(0, &[(0, "notes:list")]).await;
-    second.mutate(7, "notes:add", json!({ "text": "once" })).await;
+    second
+        .mutate(7, "notes:add", json!({ "text": "once" }))
+        .await;
     let mut seen = Vec::new();
     while seen.len() < 2 {
         seen.push(second.next().await);
     }
-    let again = seen.iter().find(|message| message["type"] == "MutationResponse").unwrap();
+    let again = seen
+        .iter()
+        .find(|message| message["type"] == "MutationResponse")
+        .unwrap();
     assert_eq!(*again, original);
-    second.mutate(8, "notes:add", json!({ "text": "twice" })).await;
-    second.until(0, |value| *value == json!(["once", "twice"])).await;
+    second
+        .mutate(8, "notes:add", json!({ "text": "twice" }))
+        .await;
+    second
+        .until(0, |value| *value == json!(["once", "twice"]))
+        .await;
 }
 
 #[tokio::test]
@@ -108,7 +145,9 @@ async fn queries_are_run_once_for_all_who_watch_them() {
         clients.push(client);
     }
     assert_eq!(server.live.census().live_queries, 1);
-    clients[0].mutate(0, "notes:add", json!({ "text": "x" })).await;
+    clients[0]
+        .mutate(0, "notes:add", json!({ "text": "x" }))
+        .await;
     for client in &mut clients {
         client.until(0, |value| *value == json!(["x"])).await;
     }
@@ -121,7 +160,10 @@ async fn what_is_asked_for_again_after_a_change_is_new() {
         let mut client = server.connect().await;
         client.say_connect().await;
         client.watch(0, &[(0, "notes:count")]).await;
-        assert_eq!(results(&client.next().await), [(0, json!(f64::from(round)))]);
+        assert_eq!(
+            results(&client.next().await),
+            [(0, json!(f64::from(round)))]
+        );
         drop(client);
         let mut writer = server.connect().await;
         writer.mutate(0, "notes:add", json!({ "text": "x" })).await;

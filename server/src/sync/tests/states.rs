@@ -16,7 +16,12 @@ enum State {
     Provisioned,
 }
 
-const STATES: [State; 4] = [State::Silent, State::Anonymous, State::Pending, State::Provisioned];
+const STATES: [State; 4] = [
+    State::Silent,
+    State::Anonymous,
+    State::Pending,
+    State::Provisioned,
+];
 
 /// A client in a state, what the server said on the way there read.
 struct Scene {
@@ -47,7 +52,12 @@ impl Scene {
                 _ => assert_eq!(version(&client.next().await, "endVersion"), (1, 1)),
             }
         }
-        Scene { app, client, state, identity }
+        Scene {
+            app,
+            client,
+            state,
+            identity,
+        }
     }
 
     fn query_set(&self) -> u32 {
@@ -86,9 +96,15 @@ async fn an_event_is_not_answered_whatever_its_kind() {
     for state in STATES {
         let mut scene = Scene::set(state).await;
         for event in [json!([]), json!(null), json!({ "a": 1 })] {
-            scene.client.send(json!({ "type": "Event", "eventType": "Whatever", "event": event })).await;
+            scene
+                .client
+                .send(json!({ "type": "Event", "eventType": "Whatever", "event": event }))
+                .await;
         }
-        scene.client.send(json!({ "type": "Event", "eventType": "NoBody" })).await;
+        scene
+            .client
+            .send(json!({ "type": "Event", "eventType": "NoBody" }))
+            .await;
         scene.let_in();
         let base = scene.query_set();
         scene.client.watch(base, &[(0, "users:me")]).await;
@@ -128,7 +144,11 @@ async fn signing_in_is_acknowledged_when_the_gate_has_opened() {
         scene.let_in();
         let transition = scene.client.next_of("Transition").await;
         let acknowledged = (u64::from(base) + 1, u64::from(scene.identity) + 1);
-        assert_eq!(version(&transition, "endVersion"), acknowledged, "{state:?}");
+        assert_eq!(
+            version(&transition, "endVersion"),
+            acknowledged,
+            "{state:?}"
+        );
         assert_eq!(results(&transition), [(0, json!("grace"))], "{state:?}");
     }
 }
@@ -137,7 +157,10 @@ async fn signing_in_is_acknowledged_when_the_gate_has_opened() {
 async fn a_rejected_auth_token_is_told_with_the_version_it_was_to_replace() {
     for state in STATES {
         let mut scene = Scene::set(state).await;
-        scene.client.authenticate(scene.identity, "not a token").await;
+        scene
+            .client
+            .authenticate(scene.identity, "not a token")
+            .await;
         let error = scene.client.next_of("AuthError").await;
         assert_eq!(
             (&error["baseVersion"], &error["authUpdateAttempted"]),
@@ -162,20 +185,32 @@ async fn an_authenticate_out_of_step_closes_with_an_internal_error() {
     }
     let mut scene = Scene::set(State::Provisioned).await;
     scene.client.sign_out(0).await;
-    assert_eq!(scene.client.close().await, Some((1011, "InternalServerError".to_string())));
+    assert_eq!(
+        scene.client.close().await,
+        Some((1011, "InternalServerError".to_string()))
+    );
 }
 
 #[tokio::test]
 async fn a_query_set_out_of_step_ends_the_client() {
     for state in STATES {
         let current = if state == State::Provisioned { 1 } else { 0 };
-        for (base, new) in [(current + 1, current + 2), (current, current), (current + 4, current)] {
+        for (base, new) in [
+            (current + 1, current + 2),
+            (current, current),
+            (current + 4, current),
+        ] {
             let mut scene = Scene::set(state).await;
-            let message =
-                json!({ "type": "ModifyQuerySet", "baseVersion": base, "newVersion": new, "modifications": [] });
+            let message = json!({ "type": "ModifyQuerySet", "baseVersion": base, "newVersion": new, "modifications": [] });
             scene.client.send(message).await;
             let fatal = scene.client.next_of("FatalError").await;
-            assert!(fatal["error"].as_str().unwrap().starts_with("BaseVersionMismatch"), "{state:?}: {fatal}");
+            assert!(
+                fatal["error"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("BaseVersionMismatch"),
+                "{state:?}: {fatal}"
+            );
             assert_eq!(scene.client.close().await, None, "{state:?}");
             scene.let_in();
         }
@@ -198,8 +233,13 @@ async fn queries_are_answered_once_the_gate_lets_them() {
         scene.client.modify(base, adds).await;
         scene.let_in();
         let transition = scene.client.next_of("Transition").await;
-        assert_eq!(version(&transition, "endVersion").0, u64::from(base) + 1, "{state:?}");
-        let by_id: std::collections::BTreeMap<u32, Json> = results(&transition).into_iter().collect();
+        assert_eq!(
+            version(&transition, "endVersion").0,
+            u64::from(base) + 1,
+            "{state:?}"
+        );
+        let by_id: std::collections::BTreeMap<u32, Json> =
+            results(&transition).into_iter().collect();
         assert_eq!(by_id[&0], scene.who(), "{state:?}");
         assert_eq!(by_id[&1], json!(0.0), "{state:?}");
         assert_eq!(by_id[&2]["type"], "QueryFailed", "{state:?}");
@@ -227,7 +267,11 @@ async fn mutations_and_actions_run_once_the_gate_lets_them_and_as_whom_it_let_in
                 _ => {}
             }
         }
-        assert_eq!((mutation, action), (Some(scene.who()), Some(scene.who())), "{state:?}");
+        assert_eq!(
+            (mutation, action),
+            (Some(scene.who()), Some(scene.who())),
+            "{state:?}"
+        );
         assert_eq!(scene.app.hooks.starts_of("users:whoami").len(), 1);
         assert_eq!(scene.app.hooks.starts_of("users:act").len(), 1);
     }
@@ -257,13 +301,28 @@ async fn a_malformed_message_ends_the_client_and_a_binary_one_the_connection() {
             let mut scene = Scene::set(state).await;
             scene.client.send_text(text.to_string()).await;
             let fatal = scene.client.next_of("FatalError").await;
-            assert!(fatal["error"].as_str().unwrap().starts_with("WSMessageInvalidJson"), "{state:?} {text}: {fatal}");
+            assert!(
+                fatal["error"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("WSMessageInvalidJson"),
+                "{state:?} {text}: {fatal}"
+            );
             assert_eq!(scene.client.close().await, None, "{state:?} {text}");
             scene.let_in();
         }
         let mut scene = Scene::set(state).await;
-        scene.client.socket.send(Message::Binary(Bytes::from_static(b"{}"))).await.unwrap();
-        assert_eq!(scene.client.close().await, Some((1003, "BinaryNotSupported".to_string())), "{state:?}");
+        scene
+            .client
+            .socket
+            .send(Message::Binary(Bytes::from_static(b"{}")))
+            .await
+            .unwrap();
+        assert_eq!(
+            scene.client.close().await,
+            Some((1003, "BinaryNotSupported".to_string())),
+            "{state:?}"
+        );
         scene.let_in();
     }
 }
@@ -278,12 +337,26 @@ async fn a_refused_client_hears_nothing_more_whatever_it_sends() {
     client.watch(0, &[(0, "users:me")]).await;
     client.mutate(0, "users:whoami", json!({})).await;
     client.act(1, "users:act", json!({})).await;
-    let said = [client.next().await, client.next().await, client.next().await];
-    let kinds: Vec<&str> = said.iter().map(|message| message["type"].as_str().unwrap()).collect();
+    let said = [
+        client.next().await,
+        client.next().await,
+        client.next().await,
+    ];
+    let kinds: Vec<&str> = said
+        .iter()
+        .map(|message| message["type"].as_str().unwrap())
+        .collect();
     assert_eq!(kinds, ["MutationResponse", "ActionResponse", "AuthError"]);
-    assert!(said[..2].iter().all(|message| message["errorData"]["reason"] == "refused"));
+    assert!(
+        said[..2]
+            .iter()
+            .all(|message| message["errorData"]["reason"] == "refused")
+    );
     assert_eq!(client.next_or_close().await, Err(None));
-    assert_eq!(app.hooks.starts_of("users:whoami").len() + app.hooks.starts_of("users:act").len(), 0);
+    assert_eq!(
+        app.hooks.starts_of("users:whoami").len() + app.hooks.starts_of("users:act").len(),
+        0
+    );
     assert_eq!(app.hooks.starts_of("users:me"), []);
     let again = json!({ "type": "Connect", "sessionId": SESSION });
     let mut other = app.server.connect().await;
