@@ -161,9 +161,8 @@ fn drive_lane(
     while let Ok(first) = mutations.recv() {
         let mut batch = lane.open_batch();
         lane.run(first, &mut batch);
-        let handed_over = gather(&mut lane, batch, mutations, batches, options);
-        if let Err(unsent) = handed_over {
-            unsent.into_inner().refuse(CommitError::ShuttingDown);
+        if let Some(batch) = gather(&mut lane, batch, mutations, batches, options) {
+            batch.refuse(CommitError::ShuttingDown);
         }
     }
 }
@@ -171,14 +170,14 @@ fn drive_lane(
 /// Mutations that run before the lane looks whether the log writer waits.
 const MUTATIONS_PER_LOOK: usize = 256;
 
-/// Runs what is queued until the writer takes the batch.
+/// Runs what is queued until the writer takes the batch. Returns the batch when there is no writer any more.
 fn gather(
     lane: &mut Lane,
     mut batch: Batch,
     mutations: &Receiver<Box<dyn Mutation>>,
     batches: &Sender<Batch>,
     options: &CommitterOptions,
-) -> Result<(), Box<SendError<Batch>>> {
+) -> Option<Batch> {
     loop {
         for mutation in mutations.try_iter().take(MUTATIONS_PER_LOOK) {
             lane.run(mutation, &mut batch);
@@ -194,14 +193,14 @@ fn gather(
         let ready = select.select();
         if ready.index() == to_writer {
             lane.close_batch(&mut batch);
-            return ready.send(batches, batch).map_err(Box::new);
+            return ready.send(batches, batch).err().map(SendError::into_inner);
         }
         match ready.recv(mutations) {
             Ok(mutation) => lane.run(mutation, &mut batch),
             // The queue was closed: what has run is still written.
             Err(_) => {
                 lane.close_batch(&mut batch);
-                return batches.send(batch).map_err(Box::new);
+                return batches.send(batch).err().map(SendError::into_inner);
             }
         }
     }

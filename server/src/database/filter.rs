@@ -1,5 +1,7 @@
 //! Filter expressions, evaluated for each scanned document.
 
+use std::borrow::Cow;
+
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::value::{Object, Value};
 
@@ -57,25 +59,27 @@ impl Expression {
 
     /// Whether `document` passes. A result that is not a boolean is an error.
     pub fn accepts(&self, document: &Object) -> Result<bool, QueryError> {
-        boolean(self.evaluate(document)?)
+        boolean(self.evaluate(document)?.as_deref())
     }
 
-    fn evaluate(&self, document: &Object) -> Result<Option<Value>, QueryError> {
-        Ok(match self {
-            Expression::Field(path) => path.lookup(document).cloned(),
-            Expression::Literal(value) => value.clone(),
+    fn evaluate<'a>(&'a self, document: &'a Object) -> Result<Option<Cow<'a, Value>>, QueryError> {
+        let computed = match self {
+            Expression::Field(path) => return Ok(path.lookup(document).map(Cow::Borrowed)),
+            Expression::Literal(value) => return Ok(value.as_ref().map(Cow::Borrowed)),
             Expression::Compare(comparison, left, right) => {
                 let (left, right) = (left.evaluate(document)?, right.evaluate(document)?);
-                Some(Value::Boolean(comparison.holds(&left, &right)))
+                Value::Boolean(comparison.holds(left.as_deref(), right.as_deref()))
             }
             Expression::Arithmetic(operator, left, right) => {
-                Some(operator.apply(left.evaluate(document)?, right.evaluate(document)?)?)
+                let (left, right) = (left.evaluate(document)?, right.evaluate(document)?);
+                operator.apply(left.as_deref(), right.as_deref())?
             }
-            Expression::Negate(operand) => Some(negate(operand.evaluate(document)?)?),
-            Expression::And(operands) => Some(Value::Boolean(all(operands, document, true)?)),
-            Expression::Or(operands) => Some(Value::Boolean(!all(operands, document, false)?)),
-            Expression::Not(operand) => Some(Value::Boolean(!operand.accepts(document)?)),
-        })
+            Expression::Negate(operand) => negate(operand.evaluate(document)?.as_deref())?,
+            Expression::And(operands) => Value::Boolean(all(operands, document, true)?),
+            Expression::Or(operands) => Value::Boolean(!all(operands, document, false)?),
+            Expression::Not(operand) => Value::Boolean(!operand.accepts(document)?),
+        };
+        Ok(Some(Cow::Owned(computed)))
     }
 }
 
@@ -90,8 +94,8 @@ fn all(operands: &[Expression], document: &Object, wanted: bool) -> Result<bool,
 }
 
 impl Comparison {
-    fn holds(self, left: &Option<Value>, right: &Option<Value>) -> bool {
-        let order = left.cmp(right);
+    fn holds(self, left: Option<&Value>, right: Option<&Value>) -> bool {
+        let order = left.cmp(&right);
         match self {
             Comparison::Equal => order.is_eq(),
             Comparison::NotEqual => order.is_ne(),
@@ -114,13 +118,13 @@ impl Arithmetic {
         }
     }
 
-    fn apply(self, left: Option<Value>, right: Option<Value>) -> Result<Value, QueryError> {
-        match (&left, &right) {
+    fn apply(self, left: Option<&Value>, right: Option<&Value>) -> Result<Value, QueryError> {
+        match (left, right) {
             (Some(Value::Int64(a)), Some(Value::Int64(b))) => self.integers(*a, *b),
             (Some(Value::Float64(a)), Some(Value::Float64(b))) => {
                 Ok(Value::Float64(self.floats(*a, *b)))
             }
-            _ => Err(self.refuse(&left, &right)),
+            _ => Err(self.refuse(left, right)),
         }
     }
 
@@ -156,7 +160,7 @@ impl Arithmetic {
         }
     }
 
-    fn refuse(self, left: &Option<Value>, right: &Option<Value>) -> QueryError {
+    fn refuse(self, left: Option<&Value>, right: Option<&Value>) -> QueryError {
         QueryError::Filter(format!(
             "Cannot {} {} and {}",
             self.verb(),
@@ -166,32 +170,32 @@ impl Arithmetic {
     }
 }
 
-fn negate(operand: Option<Value>) -> Result<Value, QueryError> {
+fn negate(operand: Option<&Value>) -> Result<Value, QueryError> {
     match operand {
         Some(Value::Int64(number)) => number.checked_neg().map(Value::Int64).ok_or_else(|| {
             QueryError::Filter(format!(
                 "Cannot negate {number}: the result is out of range for Int64"
             ))
         }),
-        Some(Value::Float64(number)) => Ok(Value::Float64(-number)),
+        Some(Value::Float64(number)) => Ok(Value::Float64(-*number)),
         other => Err(QueryError::Filter(format!(
             "Cannot negate {}",
-            describe(&other)
+            describe(other)
         ))),
     }
 }
 
-fn boolean(value: Option<Value>) -> Result<bool, QueryError> {
+fn boolean(value: Option<&Value>) -> Result<bool, QueryError> {
     match value {
-        Some(Value::Boolean(boolean)) => Ok(boolean),
+        Some(Value::Boolean(boolean)) => Ok(*boolean),
         other => Err(QueryError::Filter(format!(
             "Cannot use value {} as a Boolean",
-            describe(&other)
+            describe(other)
         ))),
     }
 }
 
-fn describe(value: &Option<Value>) -> String {
+fn describe(value: Option<&Value>) -> String {
     match value {
         Some(value) => format!("{value} (type {})", value.type_name()),
         None => "undefined (type undefined)".to_string(),

@@ -63,8 +63,8 @@ impl Batch {
     }
 
     /// Tells everyone in it that their verdict stands.
-    pub(super) fn confirm(finished: Vec<(Box<dyn Mutation>, Timestamp)>) {
-        for (mutation, ts) in finished {
+    pub(super) fn confirm(&mut self) {
+        for (mutation, ts) in self.finished.drain(..) {
             mutation.finish(Ok(Committed { ts }));
         }
     }
@@ -74,10 +74,6 @@ impl Batch {
         for (mutation, _) in self.finished {
             mutation.finish(Err(error.clone()));
         }
-    }
-
-    pub(super) fn take_finished(&mut self) -> Vec<(Box<dyn Mutation>, Timestamp)> {
-        std::mem::take(&mut self.finished)
     }
 }
 

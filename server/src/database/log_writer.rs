@@ -84,7 +84,7 @@ impl LogWriter {
         if let (Some(published), Some(_)) = (batch.published.take(), newest) {
             self.appender.publish(published);
         }
-        Batch::confirm(batch.take_finished());
+        batch.confirm();
         if let Some(newest) = newest {
             self.write_log.publish(batch.news, newest);
         }

@@ -4,10 +4,12 @@
 //! Documents that do not fit refuse the start and change nothing. Index builds are cut into bounded commits; the
 //! catalog says which indexes are complete, so a start that was killed builds the incomplete ones again.
 
+mod checks;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use vestibule_schema::id::{DocumentId, InternalId, TableNumber};
+use vestibule_schema::id::{InternalId, TableNumber};
 use vestibule_schema::key::decode_key;
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::table::{IndexDefinition, Schema, TableDefinition};
@@ -16,9 +18,8 @@ use vestibule_schema::validator::Validator;
 use vestibule_schema::value::{Object, Value};
 
 use super::catalog::{Catalog, IndexMeta, TableMeta, decode_entry, encode_entry};
-use super::error::{Duplicate, Misfit, OFFENDERS_LISTED_MAX, OpenError};
-use super::keys::{IndexId, document_key, id_of_entry, index_key, index_prefix};
-use super::writing::{describe_fields, user_fields};
+use super::error::OpenError;
+use super::keys::{IndexId, document_key, id_of_entry, index_key};
 use crate::clock::Clock;
 use crate::storage::{
     AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, ReadView,
@@ -166,87 +167,6 @@ impl SetUp<'_> {
                 Ok((Some(Value::Object(fields)), _)) => visit(id, fields),
                 _ => Err(damaged().into()),
             }
-        })
-    }
-
-    /// Looks for documents that their table's validator does not allow. A validator that was enforced since the last
-    /// start needs no look, so an unchanged schema costs nothing.
-    fn check_documents(&mut self, changed: &[TableMeta], tables: &Tables) -> Result<(), OpenError> {
-        let names = catalog_of(tables);
-        let mut misfits = Vec::new();
-        for table in changed {
-            if table.document == Validator::Any {
-                continue;
-            }
-            self.each_document(table, |id, fields| {
-                if misfits.len() >= OFFENDERS_LISTED_MAX {
-                    return Ok(());
-                }
-                let fields = Value::Object(user_fields(fields));
-                if let Err(error) = table.document.check(&fields, &names) {
-                    misfits.push(Misfit {
-                        table: table.name.clone(),
-                        id: DocumentId::<()>::new(table.number, id).to_string(),
-                        reason: error.to_string(),
-                    });
-                }
-                Ok(())
-            })?;
-        }
-        match misfits.is_empty() {
-            true => Ok(()),
-            false => Err(OpenError::Misfits(misfits)),
-        }
-    }
-
-    /// Looks for documents that a unique index, about to be built, would not allow. Sorting the indexed values needs
-    /// memory in proportion to the table, once, at the start that adds the index.
-    fn check_unique(&mut self, tables: &Tables, schema: &Schema) -> Result<(), OpenError> {
-        let mut duplicates = Vec::new();
-        for definition in schema.tables() {
-            let table = &tables[&definition.name];
-            for index in definition.indexes.iter().filter(|index| index.unique) {
-                if table
-                    .index(&index.name)
-                    .is_some_and(|existing| is_same(existing, index) && existing.ready)
-                {
-                    continue;
-                }
-                self.find_duplicates(table, index, &mut duplicates)?;
-            }
-        }
-        match duplicates.is_empty() {
-            true => Ok(()),
-            false => Err(OpenError::Duplicates(duplicates)),
-        }
-    }
-
-    fn find_duplicates(
-        &mut self,
-        table: &TableMeta,
-        index: &IndexDefinition,
-        duplicates: &mut Vec<Duplicate>,
-    ) -> Result<(), OpenError> {
-        let mut holders: BTreeMap<Vec<u8>, InternalId> = BTreeMap::new();
-        self.each_document(table, |id, fields| {
-            if index
-                .fields
-                .iter()
-                .any(|field| field.lookup(&fields).is_none())
-            {
-                return Ok(());
-            }
-            let values = index_prefix(IndexId::CATALOG, &index.fields, &fields);
-            if let Some(first) = holders.insert(values, id)
-                && duplicates.len() < OFFENDERS_LISTED_MAX
-            {
-                duplicates.push(Duplicate {
-                    index: format!("{}.{}", table.name, index.name),
-                    values: describe_fields(&index.fields, &fields),
-                    ids: [first, id].map(|id| DocumentId::<()>::new(table.number, id).to_string()),
-                });
-            }
-            Ok(())
         })
     }
 

@@ -1,5 +1,7 @@
 //! The database as functions written in Rust meet it: tables as types, documents by serde.
 
+mod query;
+
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -7,14 +9,14 @@ use std::ops::Deref;
 use serde::Serialize;
 use vestibule_schema::convert::{from_value, to_value};
 use vestibule_schema::id::DocumentId;
-use vestibule_schema::table::{Index, Table};
+use vestibule_schema::table::Table;
 use vestibule_schema::value::{Object, Value};
 
 use super::error::{DatabaseError, QueryError};
-use super::filter::Expression;
-use super::pagination::{PaginationOptions, RawPage};
-use super::query::{Bound, BoundKind, Operator, Order, Query, Source};
+use super::query::Query;
 use super::transaction::{RawDocument, Transaction};
+
+pub use query::{IndexRange, TableQuery};
 
 /// A document of table `T`: its fields, with `id` and `creation_time` beside them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -302,191 +304,5 @@ fn check_table<T: Table>(
             .into())
         }
         _ => Ok(()),
-    }
-}
-
-/// A query over one table, before it runs.
-pub struct TableQuery<'t, 'v, T> {
-    tx: &'t mut Transaction<'v>,
-    journal: &'t mut Journal,
-    query: Result<Query, QueryError>,
-    table: PhantomData<fn() -> T>,
-}
-
-impl<T: Table> TableQuery<'_, '_, T> {
-    /// Reads only documents whose first field of `index` equals `value`.
-    pub fn index(self, index: Index<T>, value: impl Serialize) -> Self {
-        let first = index.fields()[0];
-        self.index_range(index, |range| range.eq(first, value))
-    }
-
-    /// Reads a range of `index`: equalities on its first fields, then at most one lower and one upper bound on the next.
-    pub fn index_range(
-        mut self,
-        index: Index<T>,
-        range: impl FnOnce(IndexRange) -> IndexRange,
-    ) -> Self {
-        let range = range(IndexRange {
-            bounds: Ok(Vec::new()),
-        });
-        if let Ok(query) = &mut self.query {
-            match range.bounds {
-                Ok(bounds) => {
-                    query.source = Source::IndexRange {
-                        index: index.name().to_string(),
-                        bounds,
-                    }
-                }
-                Err(error) => self.query = Err(error),
-            }
-        }
-        self
-    }
-
-    /// Ascending by default.
-    pub fn order(mut self, order: Order) -> Self {
-        if let Ok(query) = &mut self.query {
-            query.order = order;
-        }
-        self
-    }
-
-    /// Keeps only documents that `expression` accepts. Every scanned document is read all the same; an index is
-    /// better where there is one.
-    pub fn filter(mut self, expression: Expression) -> Self {
-        if let Ok(query) = &mut self.query {
-            query.operators.push(Operator::Filter(expression));
-        }
-        self
-    }
-
-    /// Every document.
-    pub fn collect(self) -> Result<Vec<Document<T>>, DatabaseError> {
-        self.tx
-            .collect(&self.query?)?
-            .into_iter()
-            .map(Document::from_raw)
-            .collect()
-    }
-
-    /// At most `n` documents.
-    pub fn take(self, n: usize) -> Result<Vec<Document<T>>, DatabaseError> {
-        self.tx
-            .take(&self.query?, n)?
-            .into_iter()
-            .map(Document::from_raw)
-            .collect()
-    }
-
-    /// The first document.
-    pub fn first(self) -> Result<Option<Document<T>>, DatabaseError> {
-        self.tx
-            .take(&self.query?, 1)?
-            .pop()
-            .map(Document::from_raw)
-            .transpose()
-    }
-
-    /// The only document; an error that names them when there are several.
-    pub fn unique(self) -> Result<Option<Document<T>>, DatabaseError> {
-        self.tx
-            .unique(&self.query?)?
-            .map(Document::from_raw)
-            .transpose()
-    }
-
-    /// How many documents there are; reads them all.
-    pub fn count(self) -> Result<usize, DatabaseError> {
-        let mut count = 0;
-        self.tx.scan(&self.query?, |_| {
-            count += 1;
-            std::ops::ControlFlow::Continue(())
-        })?;
-        Ok(count)
-    }
-
-    /// One page. A function may read one page in an execution; its borders then stay where they are when the
-    /// query runs again for a subscriber.
-    pub fn paginate(self, options: &PaginationOptions) -> Result<Page<Document<T>>, DatabaseError> {
-        if std::mem::replace(&mut self.journal.used, true) {
-            return Err(QueryError::Pagination(MULTIPLE_PAGINATED.to_string()).into());
-        }
-        let previous = self.journal.previous.as_deref();
-        let page = super::pagination::paginate(self.tx, &self.query?, options, previous)?;
-        self.journal.next = Some(page.continue_cursor.clone());
-        let RawPage {
-            page,
-            is_done,
-            continue_cursor,
-            split_cursor,
-            page_status,
-        } = page;
-        Ok(Page {
-            page: page
-                .into_iter()
-                .map(Document::from_raw)
-                .collect::<Result<_, _>>()?,
-            is_done,
-            continue_cursor,
-            split_cursor: Nullable(split_cursor),
-            page_status: Nullable(page_status.map(|status| status.as_str())),
-        })
-    }
-}
-
-const MULTIPLE_PAGINATED: &str = "This query or mutation function ran multiple paginated queries. Only a single \
-                                  paginated query is supported in each function.";
-
-/// Bounds of an index range.
-pub struct IndexRange {
-    bounds: Result<Vec<Bound>, QueryError>,
-}
-
-impl IndexRange {
-    /// The field equals `value`.
-    pub fn eq(self, field: &str, value: impl Serialize) -> Self {
-        self.bound(BoundKind::Eq, field, value)
-    }
-
-    /// The field comes after `value` in the total order of values.
-    pub fn gt(self, field: &str, value: impl Serialize) -> Self {
-        self.bound(BoundKind::Gt, field, value)
-    }
-
-    /// The field is `value` or comes after it.
-    pub fn gte(self, field: &str, value: impl Serialize) -> Self {
-        self.bound(BoundKind::Gte, field, value)
-    }
-
-    /// The field comes before `value`; so does a missing field.
-    pub fn lt(self, field: &str, value: impl Serialize) -> Self {
-        self.bound(BoundKind::Lt, field, value)
-    }
-
-    /// The field is `value` or comes before it; so does a missing field.
-    pub fn lte(self, field: &str, value: impl Serialize) -> Self {
-        self.bound(BoundKind::Lte, field, value)
-    }
-
-    fn bound(mut self, kind: BoundKind, field: &str, value: impl Serialize) -> Self {
-        let bound = field
-            .parse()
-            .map_err(|_| QueryError::IndexRange(format!("`{field}` is not a field path")))
-            .and_then(|field| match to_value(&value) {
-                Ok(value) => Ok(Bound {
-                    kind,
-                    field,
-                    value: Some(value),
-                }),
-                Err(error) => Err(QueryError::IndexRange(format!(
-                    "the value compared with \"{field}\": {error}"
-                ))),
-            });
-        match (&mut self.bounds, bound) {
-            (Ok(bounds), Ok(bound)) => bounds.push(bound),
-            (Ok(_), Err(error)) => self.bounds = Err(error),
-            (Err(_), _) => {}
-        }
-        self
     }
 }

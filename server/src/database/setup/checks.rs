@@ -1,0 +1,106 @@
+//! What stored documents must be before a schema is taken on.
+
+use std::collections::BTreeMap;
+
+use vestibule_schema::id::{DocumentId, InternalId};
+use vestibule_schema::table::{IndexDefinition, Schema};
+use vestibule_schema::validator::Validator;
+use vestibule_schema::value::Value;
+
+use super::super::catalog::TableMeta;
+use super::super::error::{Duplicate, Misfit, OFFENDERS_LISTED_MAX, OpenError};
+use super::super::keys::{IndexId, index_prefix};
+use super::super::writing::{describe_fields, user_fields};
+use super::{SetUp, Tables, catalog_of, is_same};
+
+impl SetUp<'_> {
+    /// Looks for documents that their table's validator does not allow. A validator that was enforced since the last
+    /// start needs no look, so an unchanged schema costs nothing.
+    pub(super) fn check_documents(
+        &mut self,
+        changed: &[TableMeta],
+        tables: &Tables,
+    ) -> Result<(), OpenError> {
+        let names = catalog_of(tables);
+        let mut misfits = Vec::new();
+        for table in changed {
+            if table.document == Validator::Any {
+                continue;
+            }
+            self.each_document(table, |id, fields| {
+                if misfits.len() >= OFFENDERS_LISTED_MAX {
+                    return Ok(());
+                }
+                let fields = Value::Object(user_fields(fields));
+                if let Err(error) = table.document.check(&fields, &names) {
+                    misfits.push(Misfit {
+                        table: table.name.clone(),
+                        id: DocumentId::<()>::new(table.number, id).to_string(),
+                        reason: error.to_string(),
+                    });
+                }
+                Ok(())
+            })?;
+        }
+        match misfits.is_empty() {
+            true => Ok(()),
+            false => Err(OpenError::Misfits(misfits)),
+        }
+    }
+
+    /// Looks for documents that a unique index, about to be built, would not allow. Sorting the indexed values needs
+    /// memory in proportion to the table, once, at the start that adds the index.
+    pub(super) fn check_unique(
+        &mut self,
+        tables: &Tables,
+        schema: &Schema,
+    ) -> Result<(), OpenError> {
+        let mut duplicates = Vec::new();
+        for definition in schema.tables() {
+            let table = &tables[&definition.name];
+            for index in definition.indexes.iter().filter(|index| index.unique) {
+                if table
+                    .index(&index.name)
+                    .is_some_and(|existing| is_same(existing, index) && existing.ready)
+                {
+                    continue;
+                }
+                self.find_duplicates(table, index, &mut duplicates)?;
+            }
+        }
+        match duplicates.is_empty() {
+            true => Ok(()),
+            false => Err(OpenError::Duplicates(duplicates)),
+        }
+    }
+
+    fn find_duplicates(
+        &mut self,
+        table: &TableMeta,
+        index: &IndexDefinition,
+        duplicates: &mut Vec<Duplicate>,
+    ) -> Result<(), OpenError> {
+        let mut holders: BTreeMap<Vec<u8>, InternalId> = BTreeMap::new();
+        self.each_document(table, |id, fields| {
+            if index
+                .fields
+                .iter()
+                .any(|field| field.lookup(&fields).is_none())
+            {
+                return Ok(());
+            }
+            let values = index_prefix(IndexId::CATALOG, &index.fields, &fields);
+            if let Some(first) = holders.insert(values, id)
+                && duplicates.len() < OFFENDERS_LISTED_MAX
+            {
+                let ids = [first, id].map(|id| DocumentId::<()>::new(table.number, id).to_string());
+                duplicates.push(Duplicate {
+                    index: format!("{}.{}", table.name, index.name),
+                    values: describe_fields(&index.fields, &fields),
+                    ids,
+                });
+            }
+            Ok(())
+        })
+    }
+}
