@@ -72,6 +72,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 QuerySetModification::Remove { query_id } => self.remove_query(query_id, &mut added),
             }
         }
+        if !added.is_empty() {
+            // Whoever asks after a commit was acknowledged, to anybody, sees it.
+            self.told.floor = self.told.floor.max(self.rooms.functions.database().durable_ts());
+        }
         self.subscriber.add(added);
         Ok(())
     }
