@@ -44,7 +44,7 @@ const DEV_AUDIENCE: &str = "vestibule-dev";
 /// `EX_IOERR` of sysexits.h: the store cannot say whether a commit survives.
 const EXIT_IOERR: i32 = 74;
 /// How often answers of old mutations and leases of old snapshots are looked through.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for the store to be let go.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 

@@ -220,8 +220,10 @@ impl State {
             return;
         }
         version.until = Some(ts);
-        self.run_when_stale(id, to_run);
-        self.release(id);
+        match entry.watchers.is_empty() && entry.running == 0 {
+            true => self.drop_entry(id),
+            false => self.run_when_stale(id, to_run),
+        }
     }
 
     /// A stale answer that someone watches is computed again, unless that is under way.

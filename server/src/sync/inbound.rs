@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if !added.is_empty() {
-            // What is asked for now is answered with everything that anybody has been told of by now.
+            // Whoever asks after a commit was acknowledged, to anybody, sees it.
             self.told.floor = self
                 .told
                 .floor

@@ -878,3 +878,20 @@ async fn an_admins_answer_of_an_internal_query_is_not_for_others() {
         "an admin who signs out is nobody"
     );
 }
+
+#[tokio::test]
+async fn whoever_subscribes_after_a_commit_was_acknowledged_sees_it() {
+    let app = App::without_gate();
+    let mut writer = connected(&app).await;
+    let mut texts = Vec::new();
+    for n in 0..100 {
+        texts.push(n.to_string());
+        writer
+            .mutate(n, "notes:add", json!({ "text": n.to_string() }))
+            .await;
+        writer.next_of("MutationResponse").await;
+        let mut reader = connected(&app).await;
+        reader.watch(0, &[(0, "notes:list")]).await;
+        assert_eq!(results(&reader.next().await), [(0, json!(texts))]);
+    }
+}

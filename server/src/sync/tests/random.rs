@@ -13,7 +13,6 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::harness::{Client, Server, add, results, seeds, version};
 use crate::functions::{Function, MutationCtx, QueryCtx, Result};
-use crate::sync::SyncOptions;
 
 #[derive(Serialize, Deserialize)]
 struct Entry {
@@ -51,9 +50,20 @@ struct Range {
 
 /// Sets an entry, and says whose it is now.
 fn put(ctx: &mut MutationCtx, Put { key, value }: Put) -> Result<String> {
-    let owner = ctx.identity()?.map_or(String::new(), |who| who.subject.to_string());
-    let entry = Entry { key, value, owner: owner.clone() };
-    match ctx.db().query::<Entry>().index(Entry::BY_KEY, &entry.key).unique()? {
+    let owner = ctx
+        .identity()?
+        .map_or(String::new(), |who| who.subject.to_string());
+    let entry = Entry {
+        key,
+        value,
+        owner: owner.clone(),
+    };
+    match ctx
+        .db()
+        .query::<Entry>()
+        .index(Entry::BY_KEY, &entry.key)
+        .unique()?
+    {
         Some(old) => ctx.db().replace(old.id, entry)?,
         None => drop(ctx.db().insert(entry)?),
     }
@@ -61,20 +71,36 @@ fn put(ctx: &mut MutationCtx, Put { key, value }: Put) -> Result<String> {
 }
 
 fn remove(ctx: &mut MutationCtx, Key { key }: Key) -> Result<String> {
-    if let Some(old) = ctx.db().query::<Entry>().index(Entry::BY_KEY, &key).unique()? {
+    if let Some(old) = ctx
+        .db()
+        .query::<Entry>()
+        .index(Entry::BY_KEY, &key)
+        .unique()?
+    {
         ctx.db().delete(old.id)?;
     }
     Ok(String::new())
 }
 
 fn get(ctx: &mut QueryCtx, Key { key }: Key) -> Result<Option<f64>> {
-    let entry = ctx.db().query::<Entry>().index(Entry::BY_KEY, &key).unique()?;
+    let entry = ctx
+        .db()
+        .query::<Entry>()
+        .index(Entry::BY_KEY, &key)
+        .unique()?;
     Ok(entry.map(|entry| entry.value.value))
 }
 
 fn range(ctx: &mut QueryCtx, Range { from, to }: Range) -> Result<Vec<(String, f64)>> {
-    let entries = ctx.db().query::<Entry>().index_range(Entry::BY_KEY, |keys| keys.gte("key", from).lt("key", to));
-    Ok(entries.collect()?.into_iter().map(|entry| (entry.value.key, entry.value.value)).collect())
+    let entries = ctx
+        .db()
+        .query::<Entry>()
+        .index_range(Entry::BY_KEY, |keys| keys.gte("key", from).lt("key", to));
+    Ok(entries
+        .collect()?
+        .into_iter()
+        .map(|entry| (entry.value.key, entry.value.value))
+        .collect())
 }
 
 fn count(ctx: &mut QueryCtx, (): ()) -> Result<f64> {
@@ -86,9 +112,18 @@ fn mine(ctx: &mut QueryCtx, (): ()) -> Result<Vec<(String, f64)>> {
     if ctx.db().query::<Entry>().first()?.is_none() {
         return Ok(Vec::new());
     }
-    let owner = ctx.identity()?.map_or(String::new(), |who| who.subject.to_string());
-    let entries = ctx.db().query::<Entry>().index(Entry::BY_OWNER, owner).collect()?;
-    Ok(entries.into_iter().map(|entry| (entry.value.key, entry.value.value)).collect())
+    let owner = ctx
+        .identity()?
+        .map_or(String::new(), |who| who.subject.to_string());
+    let entries = ctx
+        .db()
+        .query::<Entry>()
+        .index(Entry::BY_OWNER, owner)
+        .collect()?;
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.value.key, entry.value.value))
+        .collect())
 }
 
 fn server() -> Server {
@@ -100,8 +135,7 @@ fn server() -> Server {
         Function::query("entries:count", count),
         Function::query("entries:mine", mine),
     ];
-    let options = SyncOptions { redact: false, ..SyncOptions::default() };
-    Server::start_with(Schema::new().table::<Entry>(), functions, None, options)
+    Server::start(Schema::new().table::<Entry>(), functions, None)
 }
 
 type Entries = BTreeMap<String, (f64, String)>;
@@ -137,10 +171,15 @@ impl Asked {
     fn answer(&self, entries: &Entries, who: &str) -> Json {
         let listed = |keep: &dyn Fn(&str, &str) -> bool| {
             let kept = entries.iter().filter(|(key, (_, owner))| keep(key, owner));
-            json!(kept.map(|(key, (value, _))| json!([key, value])).collect::<Vec<_>>())
+            json!(
+                kept.map(|(key, (value, _))| json!([key, value]))
+                    .collect::<Vec<_>>()
+            )
         };
         match self {
-            Asked::Get(key) => entries.get(key).map_or(Json::Null, |(value, _)| json!(value)),
+            Asked::Get(key) => entries
+                .get(key)
+                .map_or(Json::Null, |(value, _)| json!(value)),
             Asked::Range(from, to) => listed(&|key, _| key >= &**from && key < &**to),
             Asked::Count => json!(entries.len() as f64),
             Asked::Mine => listed(&|_, owner| owner == who),
@@ -187,7 +226,9 @@ impl Actor {
         let mut client = server.connect().await;
         let mut session = String::new();
         write!(session, "00000000-0000-4000-8000-{number:012}").unwrap();
-        client.send(json!({ "type": "Connect", "sessionId": session, "connectionCount": 0 })).await;
+        client
+            .send(json!({ "type": "Connect", "sessionId": session, "connectionCount": 0 }))
+            .await;
         Actor {
             client,
             query_sets: vec![BTreeMap::new()],
@@ -209,7 +250,10 @@ impl Actor {
             0..=1 => self.subscribe(Asked::random(rng)).await,
             2 => self.unsubscribe(rng).await,
             3 => self.become_someone(server, rng).await,
-            4..=7 => self.mutate(key(rng), Some(f64::from(rng.random_range(0..100)))).await,
+            4..=7 => {
+                self.mutate(key(rng), Some(f64::from(rng.random_range(0..100))))
+                    .await
+            }
             8 => self.mutate(key(rng), None).await,
             _ => tokio::task::yield_now().await,
         }
@@ -234,7 +278,8 @@ impl Actor {
         }
         let id = ids[rng.random_range(0..ids.len())];
         set.remove(&id);
-        self.modify(set, json!({ "type": "Remove", "queryId": id })).await;
+        self.modify(set, json!({ "type": "Remove", "queryId": id }))
+            .await;
     }
 
     async fn modify(&mut self, set: BTreeMap<u32, Asked>, modification: Json) {
@@ -252,7 +297,9 @@ impl Actor {
             }
             n => {
                 let subject = format!("person-{n}");
-                self.client.authenticate(base, &server.token(&subject)).await;
+                self.client
+                    .authenticate(base, &server.token(&subject))
+                    .await;
                 self.identities.push(subject);
             }
         }
@@ -262,8 +309,20 @@ impl Actor {
         let request = self.next_request;
         self.next_request += 1;
         match value {
-            Some(value) => self.client.mutate(request, "entries:put", json!({ "key": key, "value": value })).await,
-            None => self.client.mutate(request, "entries:remove", json!({ "key": key })).await,
+            Some(value) => {
+                self.client
+                    .mutate(
+                        request,
+                        "entries:put",
+                        json!({ "key": key, "value": value }),
+                    )
+                    .await
+            }
+            None => {
+                self.client
+                    .mutate(request, "entries:remove", json!({ "key": key }))
+                    .await
+            }
         }
         self.pending.insert(request, (key, value));
     }
@@ -279,20 +338,30 @@ impl Actor {
 
     fn take_response(&mut self, message: &Json) {
         let request = message["requestId"].as_u64().unwrap() as u32;
-        let (key, value) = self.pending.remove(&request).expect("each request is answered once");
+        let (key, value) = self
+            .pending
+            .remove(&request)
+            .expect("each request is answered once");
         if message["success"] == false {
             // It was sent as somebody who was not let in before the next one came.
             return assert_eq!(message["errorData"]["code"], "NotProvisioned", "{message}");
         }
         let ts = Timestamp::from_wire(message["ts"].as_str().unwrap()).unwrap();
-        assert!(ts > self.ts, "a response comes before the Transition that shows it");
+        assert!(
+            ts > self.ts,
+            "a response comes before the Transition that shows it"
+        );
         let owner = message["result"].as_str().unwrap().to_string();
-        self.changes.push((ts, (key, value.map(|value| (value, owner)))));
+        self.changes
+            .push((ts, (key, value.map(|value| (value, owner)))));
         self.told = self.told.max(ts);
     }
 
     fn take_transition(&mut self, message: &Json) {
-        assert_eq!(message["startVersion"], self.end, "Transitions form a chain");
+        assert_eq!(
+            message["startVersion"], self.end,
+            "Transitions form a chain"
+        );
         self.end = message["endVersion"].clone();
         let ts = Timestamp::from_wire(self.end["ts"].as_str().unwrap()).unwrap();
         assert!(ts >= self.ts, "time never goes back");
@@ -333,7 +402,10 @@ struct History(Vec<(Timestamp, Change)>);
 
 impl History {
     fn of(actors: &[Actor]) -> History {
-        let mut changes: Vec<_> = actors.iter().flat_map(|actor| actor.changes.clone()).collect();
+        let mut changes: Vec<_> = actors
+            .iter()
+            .flat_map(|actor| actor.changes.clone())
+            .collect();
         changes.sort_by_key(|(ts, _)| *ts);
         History(changes)
     }
@@ -373,10 +445,21 @@ async fn run(seed: u64) {
 }
 
 fn check(number: usize, shown: &Shown, history: &History) {
-    let Shown { ts, who, queries, results } = shown;
+    let Shown {
+        ts,
+        who,
+        queries,
+        results,
+    } = shown;
     let entries = history.at(*ts);
-    let expected: BTreeMap<u32, Json> = queries.iter().map(|(id, asked)| (*id, asked.answer(&entries, who))).collect();
-    assert_eq!(*results, expected, "client {number} at {ts} as {who:?}, watching {queries:?}");
+    let expected: BTreeMap<u32, Json> = queries
+        .iter()
+        .map(|(id, asked)| (*id, asked.answer(&entries, who)))
+        .collect();
+    assert_eq!(
+        *results, expected,
+        "client {number} at {ts} as {who:?}, watching {queries:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
