@@ -145,7 +145,7 @@ impl Registered {
         })?;
         self.args
             .check(args, tables)
-            .map_err(|error| Error::plain(format!("ArgumentValidationError: {error}")))
+            .map_err(|error| Error::plain(format!("ArgumentValidationError: {error}\nFunction: {}", self.path)))
     }
 
     /// Checks what the function returned.
@@ -169,7 +169,7 @@ impl Registered {
         match &self.returns {
             Some(returns) => returns
                 .check(value, tables)
-                .map_err(|error| Error::plain(format!("ReturnsValidationError: {error}"))),
+                .map_err(|error| Error::plain(format!("ReturnsValidationError: {error}\nFunction: {path}"))),
             None => Ok(()),
         }
     }

@@ -1,1 +1,204 @@
-//! Tests of the room.
+//! Calls of functions: what is checked before and after, what callers may call, what errors say.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use vestibule_schema::object;
+use vestibule_schema::table::{Index, Schema, Table};
+use vestibule_schema::validator::Validator;
+use vestibule_schema::value::{Object, Value};
+
+use super::*;
+use crate::auth::Caller;
+use crate::clock::SystemClock;
+use crate::database::{CommitterOptions, DatabaseOptions, Limits};
+use crate::storage::StoreOptions;
+
+#[derive(Serialize, Deserialize)]
+struct Counter {
+    name: String,
+    value: i64,
+}
+
+impl Counter {
+    const BY_NAME: Index<Counter> = Index::unique("by_name", &["name"]);
+}
+
+impl Table for Counter {
+    const NAME: &'static str = "counters";
+    const INDEXES: &'static [Index<Counter>] = &[Counter::BY_NAME];
+}
+
+#[derive(Deserialize, Serialize)]
+struct Step {
+    name: String,
+    by: i64,
+}
+
+fn add(ctx: &mut MutationCtx, Step { name, by }: Step) -> Result<i64> {
+    let old = ctx.db().query::<Counter>().index(Counter::BY_NAME, &name).unique()?;
+    let value = old.as_ref().map_or(0, |old| old.value.value) + by;
+    match old {
+        Some(old) => ctx.db().patch(old.id, object! { "value" => value })?,
+        None => drop(ctx.db().insert(Counter { name, value })?),
+    }
+    Ok(value)
+}
+
+fn total(ctx: &mut QueryCtx, (): ()) -> Result<i64> {
+    let counters = ctx.db().query::<Counter>().collect()?;
+    Ok(counters.iter().map(|counter| counter.value.value).sum())
+}
+
+fn refuse(_: &mut MutationCtx, (): ()) -> Result<()> {
+    Err(Error::application(object! { "code" => "NO" }))
+}
+
+async fn add_twice(ctx: ActionCtx, step: Step) -> Result<i64> {
+    ctx.run_mutation::<i64>("counters:add", &step).await?;
+    ctx.run_mutation::<i64>("counters:addSecretly", &step).await?;
+    ctx.run_query("counters:total", ()).await
+}
+
+async fn forward_refusal(ctx: ActionCtx, (): ()) -> Result<()> {
+    ctx.run_mutation("counters:refuse", ()).await
+}
+
+struct Rig {
+    functions: Arc<Functions>,
+    _dir: TempDir,
+}
+
+fn rig() -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(DatabaseOptions {
+        dir: dir.path().to_path_buf(),
+        schema: Schema::new().table::<Counter>(),
+        limits: Limits::default(),
+        store: StoreOptions::default(),
+        committer: CommitterOptions::default(),
+        reader_threads: 1,
+        secret: [1; 32],
+        clock: Arc::new(SystemClock::new()),
+        rng: Box::new(StdRng::seed_from_u64(3)),
+        on_unknown: Box::new(|unknown| panic!("{unknown}")),
+    });
+    let registry = Registry::new(vec![
+        Function::mutation("counters:add", add),
+        Function::mutation("counters:addSecretly", add).internal(),
+        Function::mutation("counters:refuse", refuse),
+        Function::mutation("counters:panic", |_: &mut MutationCtx, (): ()| -> Result<()> { panic!("boom") }),
+        Function::query("counters:total", total),
+        Function::query("counters:wrong", |_: &mut QueryCtx, (): ()| Ok("text")).returns(Validator::Number),
+        Function::action("counters:addTwice", add_twice),
+        Function::action("counters:forwardRefusal", forward_refusal),
+    ]);
+    Rig { functions: Functions::new(registry.unwrap(), Arc::new(database.unwrap())), _dir: dir }
+}
+
+fn call(path: &str, args: Object) -> Call {
+    Call { path: path.parse().unwrap(), args: Value::Object(args), caller: Caller::nobody(), origin: Origin::Client }
+}
+
+fn step(name: &str, by: i64) -> Object {
+    object! { "name" => name, "by" => by }
+}
+
+fn thrown(outcome: FunctionOutcome) -> Thrown {
+    match outcome {
+        FunctionOutcome::Threw(thrown) => thrown,
+        FunctionOutcome::Returned(value) => panic!("it returned {value}"),
+    }
+}
+
+impl Rig {
+    async fn mutate(&self, path: &str, args: Object) -> FunctionOutcome {
+        self.functions.mutate(call(path, args)).await.unwrap().outcome
+    }
+
+    async fn query(&self, path: &str) -> FunctionOutcome {
+        match self.functions.query(call(path, Object::new()), None).await.unwrap().outcome {
+            QueryOutcome::Done(outcome) => outcome,
+            QueryOutcome::Suspended => panic!("it looked at an identity"),
+        }
+    }
+
+    async fn act(&self, path: &str, args: Object) -> FunctionOutcome {
+        self.functions.act(call(path, args)).await.unwrap().outcome
+    }
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_refused_with_the_names_of_function_and_field() {
+    let rig = rig();
+    let missing = thrown(rig.mutate("counters:add", object! { "name" => "a" }).await);
+    assert!(missing.message.starts_with("ArgumentValidationError: "), "{}", missing.message);
+    for named in ["`by`", "counters:add"] {
+        assert!(missing.message.contains(named), "{named} in {}", missing.message);
+    }
+    let mistyped = thrown(rig.mutate("counters:add", object! { "name" => "a", "by" => "b" }).await);
+    assert!(mistyped.message.contains("Path: .by"), "{}", mistyped.message);
+    let extra = thrown(rig.mutate("counters:add", object! { "name" => "a", "by" => 1i64, "x" => 1.0 }).await);
+    assert!(extra.message.contains("extra field `x`"), "{}", extra.message);
+    assert_eq!(rig.query("counters:total").await, FunctionOutcome::Returned(Value::Int64(0)));
+}
+
+#[tokio::test]
+async fn a_result_that_is_not_as_declared_is_an_error_that_names_the_function() {
+    let message = thrown(rig().query("counters:wrong").await).message;
+    assert!(message.starts_with("ReturnsValidationError: ") && message.contains("counters:wrong"), "{message}");
+}
+
+#[tokio::test]
+async fn internal_functions_do_not_exist_for_clients_and_do_for_functions_and_admins() {
+    let rig = rig();
+    let secret = thrown(rig.mutate("counters:addSecretly", step("a", 1)).await).message;
+    let missing = thrown(rig.mutate("counters:nothing", step("a", 1)).await).message;
+    assert_eq!(secret.replace("addSecretly", "nothing"), missing);
+    let by_admin = Call { caller: Caller::admin(), ..call("counters:addSecretly", step("a", 1)) };
+    let run = rig.functions.mutate(by_admin).await.unwrap();
+    assert_eq!(run.outcome, FunctionOutcome::Returned(Value::Int64(1)));
+    assert_eq!(rig.act("counters:addTwice", step("a", 2)).await, FunctionOutcome::Returned(Value::Int64(5)));
+}
+
+#[tokio::test]
+async fn a_function_of_another_kind_is_refused_with_both_kinds_named() {
+    let message = thrown(rig().mutate("counters:total", Object::new()).await).message;
+    assert_eq!(message, "Trying to execute counters:total as Mutation, but it is defined as Query.");
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_call_alone_and_leaves_no_trace() {
+    let rig = rig();
+    let panicked = thrown(rig.mutate("counters:panic", Object::new()).await);
+    assert!(panicked.is_fault && panicked.message.contains("panicked: boom"), "{panicked:?}");
+    let next = rig.mutate("counters:add", step("a", 7)).await;
+    assert_eq!(next, FunctionOutcome::Returned(Value::Int64(7)));
+}
+
+#[tokio::test]
+async fn the_data_of_an_error_travels_through_an_action() {
+    let refused = thrown(rig().act("counters:forwardRefusal", Object::new()).await);
+    assert_eq!(refused.data, Some(Value::Object(object! { "code" => "NO" })));
+}
+
+#[tokio::test]
+async fn arguments_that_are_too_large_are_refused_before_the_function_runs() {
+    let rig = rig();
+    let name = "x".repeat((16 << 20) + 1);
+    let message = thrown(rig.mutate("counters:add", step(&name, 1)).await).message;
+    assert_eq!(message, "Arguments for counters:add are too large (actual: 17 MiB, limit: 16 MiB)");
+}
+
+#[test]
+fn a_path_is_registered_once_and_arguments_are_objects() {
+    let twice = vec![Function::query("counters:total", total), Function::query("counters.js:total", total)];
+    assert!(matches!(Registry::new(twice), Err(RegistryError::Twice(_))));
+    let list = vec![Function::query("counters:list", |_: &mut QueryCtx, _: Vec<f64>| Ok(()))];
+    assert!(matches!(Registry::new(list), Err(RegistryError::Args { .. })));
+    let nameless = vec![Function::query("../x:y", total)];
+    assert!(matches!(Registry::new(nameless), Err(RegistryError::Path(_))));
+}

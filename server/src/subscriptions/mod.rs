@@ -6,8 +6,6 @@ mod idle;
 mod intervals;
 mod state;
 mod subscriber;
-#[cfg(test)]
-mod tests;
 
 use std::sync::{Arc, Weak};
 
