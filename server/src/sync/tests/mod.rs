@@ -7,4 +7,5 @@ mod harness;
 mod identity;
 mod main_path;
 mod protocol;
+mod random;
 mod states;
