@@ -427,10 +427,11 @@ impl Drop for OpenAtEnd {
 
 pub struct OpenAtEnd(pub Arc<Valve>);
 
-/// The seeds of a randomized test: those of this run, or the one in `VESTIBULE_SEED`.
-pub fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("VESTIBULE_SEED") {
-        Ok(seed) => vec![seed.parse().expect("VESTIBULE_SEED is a number")],
-        Err(_) => (0..count).map(|_| rand::random()).collect(),
+/// The seeds of a randomized test: the one in `VESTIBULE_SEED`, or as many new ones as `VESTIBULE_RUNS` says.
+pub fn seeds(runs: u64) -> Vec<u64> {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("it is a number"));
+    match number("VESTIBULE_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("VESTIBULE_RUNS").unwrap_or(runs)).map(|_| rand::random()).collect(),
     }
 }
