@@ -143,9 +143,12 @@ impl Registered {
         check_value(args).map_err(|error| {
             Error::plain(format!("Invalid arguments for {}: {error}", self.path))
         })?;
-        self.args
-            .check(args, tables)
-            .map_err(|error| Error::plain(format!("ArgumentValidationError: {error}\nFunction: {}", self.path)))
+        self.args.check(args, tables).map_err(|error| {
+            Error::plain(format!(
+                "ArgumentValidationError: {error}\nFunction: {}",
+                self.path
+            ))
+        })
     }
 
     /// Checks what the function returned.
@@ -167,9 +170,9 @@ impl Registered {
             )));
         }
         match &self.returns {
-            Some(returns) => returns
-                .check(value, tables)
-                .map_err(|error| Error::plain(format!("ReturnsValidationError: {error}\nFunction: {path}"))),
+            Some(returns) => returns.check(value, tables).map_err(|error| {
+                Error::plain(format!("ReturnsValidationError: {error}\nFunction: {path}"))
+            }),
             None => Ok(()),
         }
     }

@@ -39,7 +39,11 @@ struct Step {
 }
 
 fn add(ctx: &mut MutationCtx, Step { name, by }: Step) -> Result<i64> {
-    let old = ctx.db().query::<Counter>().index(Counter::BY_NAME, &name).unique()?;
+    let old = ctx
+        .db()
+        .query::<Counter>()
+        .index(Counter::BY_NAME, &name)
+        .unique()?;
     let value = old.as_ref().map_or(0, |old| old.value.value) + by;
     match old {
         Some(old) => ctx.db().patch(old.id, object! { "value" => value })?,
@@ -59,7 +63,8 @@ fn refuse(_: &mut MutationCtx, (): ()) -> Result<()> {
 
 async fn add_twice(ctx: ActionCtx, step: Step) -> Result<i64> {
     ctx.run_mutation::<i64>("counters:add", &step).await?;
-    ctx.run_mutation::<i64>("counters:addSecretly", &step).await?;
+    ctx.run_mutation::<i64>("counters:addSecretly", &step)
+        .await?;
     ctx.run_query("counters:total", ()).await
 }
 
@@ -90,17 +95,29 @@ fn rig() -> Rig {
         Function::mutation("counters:add", add),
         Function::mutation("counters:addSecretly", add).internal(),
         Function::mutation("counters:refuse", refuse),
-        Function::mutation("counters:panic", |_: &mut MutationCtx, (): ()| -> Result<()> { panic!("boom") }),
+        Function::mutation(
+            "counters:panic",
+            |_: &mut MutationCtx, (): ()| -> Result<()> { panic!("boom") },
+        ),
         Function::query("counters:total", total),
-        Function::query("counters:wrong", |_: &mut QueryCtx, (): ()| Ok("text")).returns(Validator::Number),
+        Function::query("counters:wrong", |_: &mut QueryCtx, (): ()| Ok("text"))
+            .returns(Validator::Number),
         Function::action("counters:addTwice", add_twice),
         Function::action("counters:forwardRefusal", forward_refusal),
     ]);
-    Rig { functions: Functions::new(registry.unwrap(), Arc::new(database.unwrap())), _dir: dir }
+    Rig {
+        functions: Functions::new(registry.unwrap(), Arc::new(database.unwrap())),
+        _dir: dir,
+    }
 }
 
 fn call(path: &str, args: Object) -> Call {
-    Call { path: path.parse().unwrap(), args: Value::Object(args), caller: Caller::nobody(), origin: Origin::Client }
+    Call {
+        path: path.parse().unwrap(),
+        args: Value::Object(args),
+        caller: Caller::nobody(),
+        origin: Origin::Client,
+    }
 }
 
 fn step(name: &str, by: i64) -> Object {
@@ -116,11 +133,21 @@ fn thrown(outcome: FunctionOutcome) -> Thrown {
 
 impl Rig {
     async fn mutate(&self, path: &str, args: Object) -> FunctionOutcome {
-        self.functions.mutate(call(path, args)).await.unwrap().outcome
+        self.functions
+            .mutate(call(path, args))
+            .await
+            .unwrap()
+            .outcome
     }
 
     async fn query(&self, path: &str) -> FunctionOutcome {
-        match self.functions.query(call(path, Object::new()), None).await.unwrap().outcome {
+        match self
+            .functions
+            .query(call(path, Object::new()), None)
+            .await
+            .unwrap()
+            .outcome
+        {
             QueryOutcome::Done(outcome) => outcome,
             QueryOutcome::Suspended => panic!("it looked at an identity"),
         }
@@ -135,21 +162,52 @@ impl Rig {
 async fn wrong_arguments_are_refused_with_the_names_of_function_and_field() {
     let rig = rig();
     let missing = thrown(rig.mutate("counters:add", object! { "name" => "a" }).await);
-    assert!(missing.message.starts_with("ArgumentValidationError: "), "{}", missing.message);
+    assert!(
+        missing.message.starts_with("ArgumentValidationError: "),
+        "{}",
+        missing.message
+    );
     for named in ["`by`", "counters:add"] {
-        assert!(missing.message.contains(named), "{named} in {}", missing.message);
+        assert!(
+            missing.message.contains(named),
+            "{named} in {}",
+            missing.message
+        );
     }
-    let mistyped = thrown(rig.mutate("counters:add", object! { "name" => "a", "by" => "b" }).await);
-    assert!(mistyped.message.contains("Path: .by"), "{}", mistyped.message);
-    let extra = thrown(rig.mutate("counters:add", object! { "name" => "a", "by" => 1i64, "x" => 1.0 }).await);
-    assert!(extra.message.contains("extra field `x`"), "{}", extra.message);
-    assert_eq!(rig.query("counters:total").await, FunctionOutcome::Returned(Value::Int64(0)));
+    let mistyped = thrown(
+        rig.mutate("counters:add", object! { "name" => "a", "by" => "b" })
+            .await,
+    );
+    assert!(
+        mistyped.message.contains("Path: .by"),
+        "{}",
+        mistyped.message
+    );
+    let extra = thrown(
+        rig.mutate(
+            "counters:add",
+            object! { "name" => "a", "by" => 1i64, "x" => 1.0 },
+        )
+        .await,
+    );
+    assert!(
+        extra.message.contains("extra field `x`"),
+        "{}",
+        extra.message
+    );
+    assert_eq!(
+        rig.query("counters:total").await,
+        FunctionOutcome::Returned(Value::Int64(0))
+    );
 }
 
 #[tokio::test]
 async fn a_result_that_is_not_as_declared_is_an_error_that_names_the_function() {
     let message = thrown(rig().query("counters:wrong").await).message;
-    assert!(message.starts_with("ReturnsValidationError: ") && message.contains("counters:wrong"), "{message}");
+    assert!(
+        message.starts_with("ReturnsValidationError: ") && message.contains("counters:wrong"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -158,23 +216,35 @@ async fn internal_functions_do_not_exist_for_clients_and_do_for_functions_and_ad
     let secret = thrown(rig.mutate("counters:addSecretly", step("a", 1)).await).message;
     let missing = thrown(rig.mutate("counters:nothing", step("a", 1)).await).message;
     assert_eq!(secret.replace("addSecretly", "nothing"), missing);
-    let by_admin = Call { caller: Caller::admin(), ..call("counters:addSecretly", step("a", 1)) };
+    let by_admin = Call {
+        caller: Caller::admin(),
+        ..call("counters:addSecretly", step("a", 1))
+    };
     let run = rig.functions.mutate(by_admin).await.unwrap();
     assert_eq!(run.outcome, FunctionOutcome::Returned(Value::Int64(1)));
-    assert_eq!(rig.act("counters:addTwice", step("a", 2)).await, FunctionOutcome::Returned(Value::Int64(5)));
+    assert_eq!(
+        rig.act("counters:addTwice", step("a", 2)).await,
+        FunctionOutcome::Returned(Value::Int64(5))
+    );
 }
 
 #[tokio::test]
 async fn a_function_of_another_kind_is_refused_with_both_kinds_named() {
     let message = thrown(rig().mutate("counters:total", Object::new()).await).message;
-    assert_eq!(message, "Trying to execute counters:total as Mutation, but it is defined as Query.");
+    assert_eq!(
+        message,
+        "Trying to execute counters:total as Mutation, but it is defined as Query."
+    );
 }
 
 #[tokio::test]
 async fn a_panic_fails_its_call_alone_and_leaves_no_trace() {
     let rig = rig();
     let panicked = thrown(rig.mutate("counters:panic", Object::new()).await);
-    assert!(panicked.is_fault && panicked.message.contains("panicked: boom"), "{panicked:?}");
+    assert!(
+        panicked.is_fault && panicked.message.contains("panicked: boom"),
+        "{panicked:?}"
+    );
     let next = rig.mutate("counters:add", step("a", 7)).await;
     assert_eq!(next, FunctionOutcome::Returned(Value::Int64(7)));
 }
@@ -182,7 +252,10 @@ async fn a_panic_fails_its_call_alone_and_leaves_no_trace() {
 #[tokio::test]
 async fn the_data_of_an_error_travels_through_an_action() {
     let refused = thrown(rig().act("counters:forwardRefusal", Object::new()).await);
-    assert_eq!(refused.data, Some(Value::Object(object! { "code" => "NO" })));
+    assert_eq!(
+        refused.data,
+        Some(Value::Object(object! { "code" => "NO" }))
+    );
 }
 
 #[tokio::test]
@@ -190,15 +263,30 @@ async fn arguments_that_are_too_large_are_refused_before_the_function_runs() {
     let rig = rig();
     let name = "x".repeat((16 << 20) + 1);
     let message = thrown(rig.mutate("counters:add", step(&name, 1)).await).message;
-    assert_eq!(message, "Arguments for counters:add are too large (actual: 17 MiB, limit: 16 MiB)");
+    assert_eq!(
+        message,
+        "Arguments for counters:add are too large (actual: 17 MiB, limit: 16 MiB)"
+    );
 }
 
 #[test]
 fn a_path_is_registered_once_and_arguments_are_objects() {
-    let twice = vec![Function::query("counters:total", total), Function::query("counters.js:total", total)];
+    let twice = vec![
+        Function::query("counters:total", total),
+        Function::query("counters.js:total", total),
+    ];
     assert!(matches!(Registry::new(twice), Err(RegistryError::Twice(_))));
-    let list = vec![Function::query("counters:list", |_: &mut QueryCtx, _: Vec<f64>| Ok(()))];
-    assert!(matches!(Registry::new(list), Err(RegistryError::Args { .. })));
+    let list = vec![Function::query(
+        "counters:list",
+        |_: &mut QueryCtx, _: Vec<f64>| Ok(()),
+    )];
+    assert!(matches!(
+        Registry::new(list),
+        Err(RegistryError::Args { .. })
+    ));
     let nameless = vec![Function::query("../x:y", total)];
-    assert!(matches!(Registry::new(nameless), Err(RegistryError::Path(_))));
+    assert!(matches!(
+        Registry::new(nameless),
+        Err(RegistryError::Path(_))
+    ));
 }

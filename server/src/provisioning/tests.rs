@@ -57,11 +57,18 @@ fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize) -> Result<()> {
         _ => {}
     }
     let name = who.text("name").unwrap_or("Anonymous").to_string();
-    let known = ctx.db().query::<User>().index(User::BY_TOKEN, &who.token_identifier).unique()?;
+    let known = ctx
+        .db()
+        .query::<User>()
+        .index(User::BY_TOKEN, &who.token_identifier)
+        .unique()?;
     match known {
         Some(user) if user.name == name => return Ok(()),
         Some(user) => ctx.db().patch(user.id, object! { "name" => name })?,
-        None => drop(ctx.db().insert(User { token: who.token_identifier.to_string(), name })?),
+        None => drop(ctx.db().insert(User {
+            token: who.token_identifier.to_string(),
+            name,
+        })?),
     }
     written.fetch_add(1, Ordering::Relaxed);
     Ok(())
@@ -84,8 +91,13 @@ fn rig() -> Rig {
     });
     let written = Arc::new(AtomicUsize::new(0));
     let counted = written.clone();
-    let ensure = Function::mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| ensure_user(ctx, &counted));
-    let functions = Functions::new(Registry::new(vec![ensure]).unwrap(), Arc::new(database.unwrap()));
+    let ensure = Function::mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| {
+        ensure_user(ctx, &counted)
+    });
+    let functions = Functions::new(
+        Registry::new(vec![ensure]).unwrap(),
+        Arc::new(database.unwrap()),
+    );
     let (live, following) = LiveQueries::start(functions.clone());
     let mut metrics = Metrics::default();
     let options = GateOptions {
@@ -94,7 +106,14 @@ fn rig() -> Rig {
     };
     let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
     let gate = Gate::new(functions.clone(), live, options, clock, gate_metrics);
-    Rig { gate, functions, written, metrics, _following: following, _dir: dir }
+    Rig {
+        gate,
+        functions,
+        written,
+        metrics,
+        _following: following,
+        _dir: dir,
+    }
 }
 
 fn person(subject: &str, name: &str) -> Arc<Identity> {
@@ -110,7 +129,10 @@ impl Rig {
     fn metric(&self, name: &str) -> String {
         let mut text = String::new();
         encode(&mut text, &self.metrics).unwrap();
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_else(|| panic!("no {name} in {text}"));
         line.rsplit(' ').next().unwrap().to_string()
     }
 }
@@ -139,7 +161,10 @@ async fn a_known_person_costs_no_commit() {
     for _ in 0..10 {
         rig.gate.admit(&ada).await.unwrap();
     }
-    assert_eq!((rig.functions.database().durable_ts(), rig.writes()), (committed, 1));
+    assert_eq!(
+        (rig.functions.database().durable_ts(), rig.writes()),
+        (committed, 1)
+    );
 }
 
 #[tokio::test]
@@ -158,9 +183,15 @@ async fn a_refusal_carries_the_apps_data_and_a_panic_is_a_failure() {
     let Err(Unprovisioned::Refused(thrown)) = rig.gate.admit(&person("stranger", "S")).await else {
         panic!("a stranger was let in");
     };
-    assert_eq!(thrown.data, Some(Value::Object(object! { "code" => "NotInvited" })));
+    assert_eq!(
+        thrown.data,
+        Some(Value::Object(object! { "code" => "NotInvited" }))
+    );
     let broken = rig.gate.admit(&person("broken", "B")).await;
-    assert!(matches!(broken, Err(Unprovisioned::Failed { .. })), "{broken:?}");
+    assert!(
+        matches!(broken, Err(Unprovisioned::Failed { .. })),
+        "{broken:?}"
+    );
     assert_eq!(rig.metric("gate_outcomes_total{outcome=\"Refused\"}"), "1");
     assert_eq!(rig.metric("gate_outcomes_total{outcome=\"Failed\"}"), "1");
     rig.gate.admit(&person("ada", "Ada")).await.unwrap();

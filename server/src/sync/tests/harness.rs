@@ -429,9 +429,15 @@ pub struct OpenAtEnd(pub Arc<Valve>);
 
 /// The seeds of a randomized test: the one in `VESTIBULE_SEED`, or as many new ones as `VESTIBULE_RUNS` says.
 pub fn seeds(runs: u64) -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("it is a number"));
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse().expect("it is a number"))
+    };
     match number("VESTIBULE_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("VESTIBULE_RUNS").unwrap_or(runs)).map(|_| rand::random()).collect(),
+        None => (0..number("VESTIBULE_RUNS").unwrap_or(runs))
+            .map(|_| rand::random())
+            .collect(),
     }
 }

@@ -39,24 +39,47 @@ impl Run {
         let mut rng = StdRng::seed_from_u64(seed);
         let history = Arc::new(History::default());
         // Without a grace, what does not look at the identity moves at once.
-        let gate_grace = if rng.random_bool(0.5) { Duration::ZERO } else { SyncOptions::default().gate_grace };
-        let options =
-            SyncOptions { redact: false, gate_grace, first_query_set_grace: Duration::ZERO, ..SyncOptions::default() };
+        let gate_grace = if rng.random_bool(0.5) {
+            Duration::ZERO
+        } else {
+            SyncOptions::default().gate_grace
+        };
+        let options = SyncOptions {
+            redact: false,
+            gate_grace,
+            first_query_set_grace: Duration::ZERO,
+            ..SyncOptions::default()
+        };
         let functions = functions::functions(&history);
-        let server = Server::start_with(functions::schema(), functions, Some("users:ensureUser"), options);
+        let server = Server::start_with(
+            functions::schema(),
+            functions,
+            Some("users:ensureUser"),
+            options,
+        );
         let mut peers = Vec::new();
         for n in 0..PEERS {
             peers.push(Peer::connect(format!("peer{n}"), &server, &history).await);
         }
         let open_at_end = OpenAtEnd(history.ensuring.clone());
-        Run { rng, server, history, peers, subjects: 0, keys: 0, _open_at_end: open_at_end }
+        Run {
+            rng,
+            server,
+            history,
+            peers,
+            subjects: 0,
+            keys: 0,
+            _open_at_end: open_at_end,
+        }
     }
 
     async fn step(&mut self) {
         let peer = self.rng.random_range(0..self.peers.len());
         match self.rng.random_range(0..100) {
             0..20 => {
-                let specs = (0..self.rng.random_range(0..4)).map(|_| self.some_spec(peer)).collect();
+                let specs = (0..self.rng.random_range(0..4))
+                    .map(|_| self.some_spec(peer))
+                    .collect();
                 self.peers[peer].subscribe(specs).await;
             }
             20..27 => {
@@ -104,7 +127,9 @@ impl Run {
                 _ => ("users:forget", key),
             };
             let value = f64::from(self.rng.random_range(0..3));
-            self.peers[peer].mutate(path, json!({ "group": group, "key": key, "value": value })).await;
+            self.peers[peer]
+                .mutate(path, json!({ "group": group, "key": key, "value": value }))
+                .await;
         }
     }
 
@@ -128,7 +153,11 @@ impl Run {
         self.keys += 1;
         match self.rng.random_bool(0.5) {
             true => format!("{near}{}", self.keys),
-            false => format!("{}{}", char::from(self.rng.random_range(b'a'..=b'z')), self.keys),
+            false => format!(
+                "{}{}",
+                char::from(self.rng.random_range(b'a'..=b'z')),
+                self.keys
+            ),
         }
     }
 
@@ -138,24 +167,47 @@ impl Run {
             self.subjects += 1;
         }
         let newest = self.subjects;
-        format!("user{}", newest - self.rng.random_range(0..3.min(newest + 1)))
+        format!(
+            "user{}",
+            newest - self.rng.random_range(0..3.min(newest + 1))
+        )
     }
 
     fn some_spec(&mut self, peer: usize) -> Spec {
         let (group, key) = (self.some_group(), self.some_key());
         match self.rng.random_range(0..9) {
             0 => Spec::Get { group, key },
-            1 => Spec::Range { group, to: format!("{key}~"), from: key },
-            2 => Spec::Range { group, from: "b".into(), to: "n".into() },
+            1 => Spec::Range {
+                group,
+                to: format!("{key}~"),
+                from: key,
+            },
+            2 => Spec::Range {
+                group,
+                from: "b".into(),
+                to: "n".into(),
+            },
             3 => Spec::Count { group },
             4 => Spec::Flaky { group },
             5 => Spec::Me,
             6 => Spec::Maybe { group },
             7 => match self.peers[peer].some_cursor() {
-                Some((group, cursor)) => Spec::Page { group, items: 2, cursor: Some(cursor) },
-                None => Spec::Page { group, items: 2, cursor: None },
+                Some((group, cursor)) => Spec::Page {
+                    group,
+                    items: 2,
+                    cursor: Some(cursor),
+                },
+                None => Spec::Page {
+                    group,
+                    items: 2,
+                    cursor: None,
+                },
             },
-            _ => Spec::Page { group, items: self.rng.random_range(1..4), cursor: None },
+            _ => Spec::Page {
+                group,
+                items: self.rng.random_range(1..4),
+                cursor: None,
+            },
         }
     }
 
@@ -167,7 +219,11 @@ impl Run {
         }
         // One commit behind all others, whose Transition shows each client the end of everything.
         for peer in &mut self.peers {
-            peer.mutate("items:put", json!({ "group": 0, "key": "the end", "value": 1.0 })).await;
+            peer.mutate(
+                "items:put",
+                json!({ "group": 0, "key": "the end", "value": 1.0 }),
+            )
+            .await;
             peer.read_until_settled().await;
         }
         self.peers.iter().map(|peer| peer.transitions).sum()
@@ -179,11 +235,21 @@ impl Run {
         }
         let ensured = self.history.ensured.lock();
         for (subject, ts) in self.history.looks.lock().iter() {
-            assert!(ensured.get(subject).is_some_and(|ensured| ensured <= ts), "G1: {subject} was seen at {ts}");
+            assert!(
+                ensured.get(subject).is_some_and(|ensured| ensured <= ts),
+                "G1: {subject} was seen at {ts}"
+            );
         }
         for runs in self.history.executed.lock().values() {
-            let Some(subject) = &runs[0].subject else { continue };
-            assert!(ensured.get(subject).is_some_and(|ensured| *ensured < runs[0].ts), "G1: {subject} wrote");
+            let Some(subject) = &runs[0].subject else {
+                continue;
+            };
+            assert!(
+                ensured
+                    .get(subject)
+                    .is_some_and(|ensured| *ensured < runs[0].ts),
+                "G1: {subject} wrote"
+            );
         }
     }
 }

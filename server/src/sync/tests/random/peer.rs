@@ -52,7 +52,10 @@ fn zero() -> Json {
 
 impl Peer {
     pub async fn connect(name: String, server: &Server, history: &Arc<History>) -> Peer {
-        let session = format!("00000000-0000-4000-8000-{:0>12}", name.trim_start_matches("peer"));
+        let session = format!(
+            "00000000-0000-4000-8000-{:0>12}",
+            name.trim_start_matches("peer")
+        );
         let mut peer = Peer {
             client: server.connect().await,
             name,
@@ -100,10 +103,17 @@ impl Peer {
         if let Some(subject) = self.subject.clone() {
             self.present(server, Some(subject)).await;
         }
-        let adds = queries.iter().map(|(id, spec)| self.add(*id, spec)).collect();
+        let adds = queries
+            .iter()
+            .map(|(id, spec)| self.add(*id, spec))
+            .collect();
         self.modify(adds, queries).await;
         let uncovered = std::mem::take(&mut self.uncovered);
-        self.unanswered.extend(uncovered.into_iter().map(|(request, (sent, _))| (request, sent)));
+        self.unanswered.extend(
+            uncovered
+                .into_iter()
+                .map(|(request, (sent, _))| (request, sent)),
+        );
         let requests: Vec<u32> = self.unanswered.keys().copied().collect();
         for request in requests {
             self.send_call(request).await;
@@ -125,7 +135,8 @@ impl Peer {
     }
 
     fn add(&self, id: u32, spec: &Spec) -> Json {
-        let mut add = json!({ "type": "Add", "queryId": id, "udfPath": spec.path(), "args": [spec.args()] });
+        let mut add =
+            json!({ "type": "Add", "queryId": id, "udfPath": spec.path(), "args": [spec.args()] });
         if let Some(journal) = self.journals.get(&id) {
             add["journal"] = journal.clone();
         }
@@ -152,16 +163,19 @@ impl Peer {
     pub async fn unsubscribe(&mut self, id: u32) {
         let mut queries = self.queries().clone();
         queries.remove(&id);
-        self.modify(vec![json!({ "type": "Remove", "queryId": id })], queries).await;
+        self.modify(vec![json!({ "type": "Remove", "queryId": id })], queries)
+            .await;
     }
 
     /// The cursor behind a page it was told of.
     pub fn some_cursor(&self) -> Option<(u32, String)> {
-        self.queries().iter().find_map(|(id, spec)| match (spec, self.told.get(id), self.journals.get(id)) {
-            (Spec::Page { group, .. }, Some(Told::Value(_)), Some(Json::String(cursor))) => {
-                Some((*group, cursor.clone()))
+        self.queries().iter().find_map(|(id, spec)| {
+            match (spec, self.told.get(id), self.journals.get(id)) {
+                (Spec::Page { group, .. }, Some(Told::Value(_)), Some(Json::String(cursor))) => {
+                    Some((*group, cursor.clone()))
+                }
+                _ => None,
             }
-            _ => None,
         })
     }
 
@@ -170,13 +184,24 @@ impl Peer {
         self.next_request += 1;
         let tag = format!("{} {request}", self.name);
         args["tag"] = json!(tag);
-        self.unanswered.insert(request, Sent { path, args, tag, identities: Vec::new() });
+        self.unanswered.insert(
+            request,
+            Sent {
+                path,
+                args,
+                tag,
+                identities: Vec::new(),
+            },
+        );
         self.send_call(request).await;
     }
 
     async fn send_call(&mut self, request: u32) {
         let subject = self.subject.clone();
-        let sent = self.unanswered.get_mut(&request).expect("it was noted before it is sent");
+        let sent = self
+            .unanswered
+            .get_mut(&request)
+            .expect("it was noted before it is sent");
         sent.identities.push(subject);
         let (path, args) = (sent.path, sent.args.clone());
         self.client.mutate(request, path, args).await;
@@ -185,7 +210,8 @@ impl Peer {
     /// Takes what has come.
     pub fn read_now(&mut self) {
         while let Some(message) = self.client.next_now() {
-            let message = message.unwrap_or_else(|closed| panic!("{}: closed with {closed:?}", self.name));
+            let message =
+                message.unwrap_or_else(|closed| panic!("{}: closed with {closed:?}", self.name));
             self.take(message);
         }
     }
@@ -200,7 +226,11 @@ impl Peer {
 
     fn is_settled(&self) -> bool {
         let acknowledged = (&self.version["querySet"], &self.version["identity"]);
-        acknowledged == (&json!(self.query_sets.len() - 1), &json!(self.identities.len() - 1))
+        acknowledged
+            == (
+                &json!(self.query_sets.len() - 1),
+                &json!(self.identities.len() - 1),
+            )
             && self.unanswered.is_empty()
             && self.uncovered.is_empty()
             && !self.owes_transition
@@ -217,24 +247,52 @@ impl Peer {
 
     fn take_response(&mut self, message: &Json) {
         let request = message["requestId"].as_u64().unwrap() as u32;
-        let sent = self.unanswered.remove(&request).expect("a call is answered once on a socket");
-        let executed = self.history.executed.lock().get(&sent.tag).cloned().unwrap_or_default();
-        assert!(executed.len() <= 1, "{}: {sent:?} ran as {executed:?}", self.name);
+        let sent = self
+            .unanswered
+            .remove(&request)
+            .expect("a call is answered once on a socket");
+        let executed = self
+            .history
+            .executed
+            .lock()
+            .get(&sent.tag)
+            .cloned()
+            .unwrap_or_default();
+        assert!(
+            executed.len() <= 1,
+            "{}: {sent:?} ran as {executed:?}",
+            self.name
+        );
         if message["success"] == true {
-            let [Executed { ts: ran_at, subject }] = &executed[..] else {
+            let [
+                Executed {
+                    ts: ran_at,
+                    subject,
+                },
+            ] = &executed[..]
+            else {
                 panic!("{}: {sent:?} succeeded and did not run", self.name)
             };
             assert_eq!(ts(message), *ran_at, "{}: {sent:?}", self.name);
-            assert!(sent.identities.contains(subject), "G7: {}: {sent:?} ran as {subject:?}", self.name);
+            assert!(
+                sent.identities.contains(subject),
+                "G7: {}: {sent:?} ran as {subject:?}",
+                self.name
+            );
             self.max_observed = self.max_observed.max(*ran_at);
             self.uncovered.insert(request, (sent, *ran_at));
             return;
         }
         let code = message["errorData"]["code"].as_str();
-        let is_somebody_elses = message["result"].as_str().unwrap().contains("by another identity");
+        let is_somebody_elses = message["result"]
+            .as_str()
+            .unwrap()
+            .contains("by another identity");
         match (sent.path, code) {
             ("items:fail", Some("FAILED")) => {}
-            (_, Some("NotProvisioned")) => assert!(executed.is_empty() || sent.identities.len() > 1, "{sent:?}"),
+            (_, Some("NotProvisioned")) => {
+                assert!(executed.is_empty() || sent.identities.len() > 1, "{sent:?}")
+            }
             _ if is_somebody_elses => assert!(sent.identities.len() > 1, "{sent:?}"),
             _ => panic!("{}: {sent:?} failed: {message}", self.name),
         }
@@ -243,7 +301,10 @@ impl Peer {
 
     fn take_transition(&mut self, message: &Json) {
         let context = format!("{}: {message}", self.name);
-        assert_eq!(message["startVersion"], self.version, "versions chain: {context}");
+        assert_eq!(
+            message["startVersion"], self.version,
+            "versions chain: {context}"
+        );
         let (before, now) = (ts(&json!({ "ts": self.version["ts"] })), ts(message));
         assert!(now >= before, "time goes back: {context}");
         self.version = message["endVersion"].clone();
@@ -256,7 +317,10 @@ impl Peer {
         let is_behind = version + 1 < self.identities.len();
         if let Some(subject) = subject {
             let ensured = self.history.ensured.lock().get(subject).copied();
-            assert!(ensured.is_some_and(|ensured| ensured <= now), "G3: {subject} at {ensured:?}: {context}");
+            assert!(
+                ensured.is_some_and(|ensured| ensured <= now),
+                "G3: {subject} at {ensured:?}: {context}"
+            );
         }
         let mut mentioned = Vec::new();
         for told in message["modifications"].as_array().unwrap() {
@@ -278,10 +342,17 @@ impl Peer {
                 "QueryUpdated" => Told::Value(told["value"].clone()),
                 _ => Told::Threw(told["errorData"].clone()),
             };
-            assert!(query_set.contains_key(&id), "{id} is not asked for: {context}");
+            assert!(
+                query_set.contains_key(&id),
+                "{id} is not asked for: {context}"
+            );
             assert!(told["logLines"].is_array(), "{context}");
             if let Some(Json::String(journal)) = self.journals.get(&id) {
-                assert_eq!(told["journal"], json!(journal), "the border of {id} moved: {context}");
+                assert_eq!(
+                    told["journal"],
+                    json!(journal),
+                    "the border of {id} moved: {context}"
+                );
             }
             self.told.insert(id, told_now);
             self.journals.insert(id, told["journal"].clone());
@@ -298,13 +369,23 @@ impl Peer {
                 (Some(_), _) => spec.evaluate(&world, subject, journal, &self.history),
             };
             let is_right = told == Some(&expected) || is_frozen;
-            assert!(is_right, "{id} {spec:?} at {now}: told {told:?}, must be {expected:?} for {subject:?}: {context}");
+            assert!(
+                is_right,
+                "{id} {spec:?} at {now}: told {told:?}, must be {expected:?} for {subject:?}: {context}"
+            );
         }
         self.told.retain(|id, _| query_set.contains_key(id));
         let executed = self.history.executed.lock();
-        for sent in self.unanswered.values().filter(|sent| sent.identities.len() == 1) {
+        for sent in self
+            .unanswered
+            .values()
+            .filter(|sent| sent.identities.len() == 1)
+        {
             let ran = executed.get(&sent.tag).and_then(|ran| ran.first());
-            assert!(ran.is_none_or(|ran| ran.ts > now), "shown before its response: {sent:?} {ran:?}: {context}");
+            assert!(
+                ran.is_none_or(|ran| ran.ts > now),
+                "shown before its response: {sent:?} {ran:?}: {context}"
+            );
         }
         self.uncovered.retain(|_, (_, ts)| *ts > now);
     }

@@ -52,7 +52,9 @@ impl History {
     /// Notes what a commit changed.
     pub fn commit(&self, ts: Timestamp, change: impl FnOnce(&mut World)) {
         let mut worlds = self.worlds.lock();
-        let mut world = worlds.last_key_value().map_or_else(World::default, |(_, world)| World::clone(world));
+        let mut world = worlds
+            .last_key_value()
+            .map_or_else(World::default, |(_, world)| World::clone(world));
         change(&mut world);
         worlds.insert(ts, Arc::new(world));
     }
@@ -60,7 +62,10 @@ impl History {
     /// The state as of a timestamp.
     pub fn at(&self, ts: Timestamp) -> Arc<World> {
         let worlds = self.worlds.lock();
-        worlds.range(..=ts).next_back().map_or_else(Arc::default, |(_, world)| world.clone())
+        worlds
+            .range(..=ts)
+            .next_back()
+            .map_or_else(Arc::default, |(_, world)| world.clone())
     }
 
     /// Every state there was.
@@ -72,16 +77,33 @@ impl History {
 /// A query of the random runs.
 #[derive(Clone, Debug)]
 pub enum Spec {
-    Get { group: u32, key: String },
-    Range { group: u32, from: String, to: String },
-    Count { group: u32 },
-    Page { group: u32, items: u32, cursor: Option<String> },
+    Get {
+        group: u32,
+        key: String,
+    },
+    Range {
+        group: u32,
+        from: String,
+        to: String,
+    },
+    Count {
+        group: u32,
+    },
+    Page {
+        group: u32,
+        items: u32,
+        cursor: Option<String>,
+    },
     /// Throws for some states.
-    Flaky { group: u32 },
+    Flaky {
+        group: u32,
+    },
     /// Looks at the identity.
     Me,
     /// Looks at the identity in some states.
-    Maybe { group: u32 },
+    Maybe {
+        group: u32,
+    },
 }
 
 /// What a query must give.
@@ -109,8 +131,14 @@ impl Spec {
         match self {
             Spec::Get { group, key } => json!({ "group": group, "key": key }),
             Spec::Range { group, from, to } => json!({ "group": group, "from": from, "to": to }),
-            Spec::Count { group } | Spec::Flaky { group } | Spec::Maybe { group } => json!({ "group": group }),
-            Spec::Page { group, items, cursor } => {
+            Spec::Count { group } | Spec::Flaky { group } | Spec::Maybe { group } => {
+                json!({ "group": group })
+            }
+            Spec::Page {
+                group,
+                items,
+                cursor,
+            } => {
                 json!({ "group": group, "paginationOpts": { "numItems": items, "cursor": cursor } })
             }
             Spec::Me => json!({}),
@@ -123,18 +151,33 @@ impl Spec {
     }
 
     /// What it must give in `world` to `subject`; pages by the journal that came with their result.
-    pub fn evaluate(&self, world: &World, subject: Option<&str>, journal: Option<&str>, history: &History) -> Told {
+    pub fn evaluate(
+        &self,
+        world: &World,
+        subject: Option<&str>,
+        journal: Option<&str>,
+        history: &History,
+    ) -> Told {
         let of = |group: &u32| {
             let group = *group;
-            world.items.iter().filter(move |((of, _), _)| *of == group).map(|((_, key), value)| (key, *value))
+            world
+                .items
+                .iter()
+                .filter(move |((of, _), _)| *of == group)
+                .map(|((_, key), value)| (key, *value))
         };
         match self {
-            Spec::Get { group, key } => {
-                Told::Value(world.items.get(&(*group, key.clone())).map_or(Json::Null, |value| json!(value)))
-            }
-            Spec::Range { group, from, to } => {
-                Told::Value(json!(of(group).filter(|(key, _)| *key >= from && *key < to).collect::<Vec<_>>()))
-            }
+            Spec::Get { group, key } => Told::Value(
+                world
+                    .items
+                    .get(&(*group, key.clone()))
+                    .map_or(Json::Null, |value| json!(value)),
+            ),
+            Spec::Range { group, from, to } => Told::Value(json!(
+                of(group)
+                    .filter(|(key, _)| *key >= from && *key < to)
+                    .collect::<Vec<_>>()
+            )),
             Spec::Count { group } => Told::Value(json!(of(group).count() as f64)),
             Spec::Flaky { group } => match of(group).count() {
                 count if count % 3 == 0 => Told::Threw(json!({ "count": count as f64 })),
@@ -142,8 +185,16 @@ impl Spec {
             },
             Spec::Page { group, cursor, .. } => {
                 let borders = history.borders.lock();
-                let border = |cursor: &str| borders.get(cursor).cloned().expect("every cursor has been made by a run");
-                let (start, end) = (cursor.as_deref().map(border), border(journal.expect("a page has a journal")));
+                let border = |cursor: &str| {
+                    borders
+                        .get(cursor)
+                        .cloned()
+                        .expect("every cursor has been made by a run")
+                };
+                let (start, end) = (
+                    cursor.as_deref().map(border),
+                    border(journal.expect("a page has a journal")),
+                );
                 let is_in = |key: &String| {
                     let is_behind_start = match &start {
                         None => true,
@@ -152,7 +203,10 @@ impl Spec {
                     };
                     is_behind_start && !matches!(&end, Border::After(end) if key > end)
                 };
-                let keys: Vec<&String> = of(group).map(|(key, _)| key).filter(|key| is_in(key)).collect();
+                let keys: Vec<&String> = of(group)
+                    .map(|(key, _)| key)
+                    .filter(|key| is_in(key))
+                    .collect();
                 Told::Value(json!({ "page": keys, "isDone": end == Border::End }))
             }
             Spec::Me => match subject.map(|subject| world.users.get(subject)) {
