@@ -52,19 +52,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that tells clients everything, as in development.
-    pub fn start(schema: Schema, functions: Vec<Function>, provision_with: Option<&str>) -> Server {
-        Server::start_with(
-            schema,
-            functions,
-            provision_with,
-            SyncOptions {
-                redact: false,
-                ..SyncOptions::default()
-            },
-        )
-    }
-
     pub fn start_with(
         schema: Schema,
         functions: Vec<Function>,

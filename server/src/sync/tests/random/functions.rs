@@ -231,7 +231,7 @@ fn mutations(history: &Arc<History>) -> Vec<Function> {
             }
             executed(ctx, &put, tag)?;
             put.commit(ctx.commit_ts(), |world| {
-                drop(world.items.insert((group, key), value))
+                world.items.insert((group, key), value);
             });
             Ok(())
         }),
@@ -248,7 +248,7 @@ fn mutations(history: &Arc<History>) -> Vec<Function> {
             };
             ctx.db().patch(id, Patch::default().set("value", value))?;
             patch.commit(ctx.commit_ts(), |world| {
-                drop(world.items.insert((group, key), value))
+                world.items.insert((group, key), value);
             });
             Ok(())
         }),
@@ -263,7 +263,7 @@ fn mutations(history: &Arc<History>) -> Vec<Function> {
                 }
                 executed(ctx, &delete, tag)?;
                 delete.commit(ctx.commit_ts(), |world| {
-                    drop(world.items.remove(&(group, key)))
+                    world.items.remove(&(group, key));
                 });
                 Ok(())
             },
