@@ -42,4 +42,9 @@ impl Idle {
     pub fn len(&self) -> usize {
         self.by_age.len()
     }
+
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }

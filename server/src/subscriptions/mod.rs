@@ -6,6 +6,8 @@ mod idle;
 mod intervals;
 mod state;
 mod subscriber;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Weak};
 

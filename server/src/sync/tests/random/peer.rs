@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use vestibule_schema::timestamp::Timestamp;
 
-use super::super::harness::{Client, Server, ts};
+use super::super::harness::{Client, PATIENCE, Server, ts};
 use super::world::{Executed, History, Spec, Told};
 
 pub struct Peer {
@@ -219,7 +219,8 @@ impl Peer {
     /// Reads until everything it asked for is acknowledged, answered and covered.
     pub async fn read_until_settled(&mut self) {
         while !self.is_settled() {
-            let message = self.client.next().await;
+            let next = tokio::time::timeout(PATIENCE / 2, self.client.next()).await;
+            let message = next.unwrap_or_else(|_| panic!("{} waits for ever: {self:?}", self.name));
             self.take(message);
         }
     }
@@ -388,5 +389,19 @@ impl Peer {
             );
         }
         self.uncovered.retain(|_, (_, ts)| *ts > now);
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer")
+            .field("version", &self.version)
+            .field("query_sets", &self.query_sets.len())
+            .field("queries", self.queries())
+            .field("identities", &self.identities)
+            .field("unanswered", &self.unanswered)
+            .field("uncovered", &self.uncovered)
+            .field("owes_transition", &self.owes_transition)
+            .finish()
     }
 }

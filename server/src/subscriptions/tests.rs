@@ -1,0 +1,454 @@
+//! The state of the live queries, step by step: answers arrive when and in the order that a test says.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::value::{Object, Value};
+use vestibule_schema::wire::QueryId;
+
+use super::assembly::{SubscriberState, Watch};
+use super::entry::{Answer, EntryKey, Execution, QueryResult, Scope};
+use super::idle::IDLE_BYTES_MAX;
+use super::state::{State, ToRun};
+use super::subscriber::{Moment, QuerySpec};
+use crate::auth::Caller;
+use crate::database::{LogEntry, ReadSet, WriteLog};
+use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome};
+use crate::storage::KeyRange;
+
+const SUBSCRIBER: u64 = 1_000_000;
+const NOTHING: [u64; 0] = [];
+
+/// A state with one subscriber, and a write log that knows nothing newer than `ts`.
+struct Rig {
+    state: State,
+    log: WriteLog,
+    wake: Arc<Notify>,
+}
+
+impl Rig {
+    fn at(ts: u64) -> Rig {
+        let mut state = State::new(Timestamp(ts));
+        let wake = Arc::new(Notify::new());
+        state.subscribers.insert(
+            SUBSCRIBER,
+            SubscriberState::new(Caller::nobody(), wake.clone()),
+        );
+        Rig {
+            state,
+            log: WriteLog::new(Timestamp(ts)),
+            wake,
+        }
+    }
+
+    /// Subscribes to a query; the entry that answers it, and what has to run.
+    fn watch(&mut self, query: u32, path: &str) -> (u64, ToRun) {
+        let spec = QuerySpec::new(path.parse().unwrap(), Value::Object(Object::new()), None);
+        let watches = &mut self.state.subscribers.get_mut(&SUBSCRIBER).unwrap().watches;
+        watches.insert(QueryId(query), Watch::new(spec));
+        let mut to_run = ToRun::new();
+        self.state.resolve(SUBSCRIBER, QueryId(query), &mut to_run);
+        (self.entry(query), to_run)
+    }
+
+    fn entry(&self, query: u32) -> u64 {
+        self.state.subscribers[&SUBSCRIBER].watches[&QueryId(query)]
+            .entry
+            .unwrap()
+    }
+
+    fn unwatch(&mut self, query: u32) {
+        let id = self.entry(query);
+        self.state
+            .subscribers
+            .get_mut(&SUBSCRIBER)
+            .unwrap()
+            .watches
+            .remove(&QueryId(query));
+        self.state.unwatch(id, SUBSCRIBER, QueryId(query));
+    }
+
+    fn complete(&mut self, id: u64, answer: Answer) -> ToRun {
+        self.state.complete(id, Ok(answer), &self.log)
+    }
+
+    /// A commit that touched these keys.
+    fn commit(&mut self, ts: u64, keys: &[&'static str]) -> ToRun {
+        let touched: Vec<Bytes> = keys
+            .iter()
+            .map(|key| Bytes::from_static(key.as_bytes()))
+            .collect();
+        let news = vec![LogEntry {
+            ts: Timestamp(ts),
+            touched: touched.into(),
+        }];
+        self.log = WriteLog::new(Timestamp(ts));
+        self.state.follow(Some(news), Timestamp(ts))
+    }
+
+    fn assemble(&mut self, wanted: u64, required: u64) -> (Option<(u64, Vec<String>)>, ToRun) {
+        let (moment, to_gather) =
+            self.state
+                .assemble(SUBSCRIBER, Timestamp(wanted), Timestamp(required));
+        let shown = match moment {
+            Moment::At { ts, changed } => Some((
+                ts.0,
+                changed.iter().map(|(_, result)| text(result)).collect(),
+            )),
+            Moment::NotYet => None,
+            Moment::Failed(error) => panic!("{error}"),
+        };
+        (shown, to_gather)
+    }
+
+    fn is_woken(&self) -> bool {
+        use futures_util::FutureExt;
+        self.wake.notified().now_or_never().is_some()
+    }
+}
+
+fn text(result: &QueryResult) -> String {
+    match result.done() {
+        Some(FunctionOutcome::Returned(Value::String(text))) => text.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The answer of an execution that read `key` at `ts`.
+fn answer(ts: u64, key: &'static str, value: &str) -> Answer {
+    let mut reads = ReadSet::default();
+    reads
+        .record(KeyRange::point(Bytes::from_static(key.as_bytes())), 10)
+        .unwrap();
+    let outcome = QueryOutcome::Done(FunctionOutcome::Returned(Value::from(value)));
+    let result = QueryResult {
+        outcome,
+        log_lines: Vec::new(),
+        journal: None,
+        json: Default::default(),
+    };
+    Answer {
+        result: Arc::new(result),
+        reads,
+        observed_identity: false,
+        ts: Timestamp(ts),
+    }
+}
+
+fn page(ts: u64, key: &'static str, value: &str, journal: Option<&str>) -> Answer {
+    let mut page = answer(ts, key, value);
+    Arc::get_mut(&mut page.result).unwrap().journal = journal.map(Arc::from);
+    page
+}
+
+fn key(path: &str) -> EntryKey {
+    EntryKey {
+        execution: Execution::Query,
+        path: path.parse().unwrap(),
+        args: "{}".into(),
+        journal: None,
+        scope: Scope::Shared,
+        sees_internal: false,
+    }
+}
+
+fn call(path: &str) -> Call {
+    Call {
+        path: path.parse().unwrap(),
+        args: Value::Object(Object::new()),
+        caller: Caller::nobody(),
+        origin: Origin::Client,
+    }
+}
+
+#[test]
+fn an_answer_is_told_once_and_an_equal_one_not_at_all() {
+    let mut rig = Rig::at(10);
+    let (id, to_run) = rig.watch(0, "a:q");
+    assert_eq!(to_run, [id]);
+    assert_eq!(rig.assemble(0, 0).0, None);
+    assert_eq!(rig.complete(id, answer(10, "k", "one")), NOTHING);
+    assert!(rig.is_woken());
+    assert_eq!(rig.assemble(0, 0).0, Some((10, vec!["one".into()])));
+    assert_eq!(rig.assemble(0, 0).0, Some((10, vec![])));
+    assert_eq!(rig.commit(11, &["k"]), [id]);
+    assert!(!rig.is_woken(), "nothing is known yet");
+    assert_eq!(
+        rig.assemble(0, 0).0,
+        Some((10, vec![])),
+        "it is still what held at 10"
+    );
+    rig.complete(id, answer(11, "k", "one"));
+    assert_eq!(rig.assemble(0, 0).0, Some((11, vec![])));
+}
+
+#[test]
+fn a_commit_elsewhere_runs_nothing_and_wakes_nobody() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:q");
+    rig.complete(id, answer(10, "k", "one"));
+    rig.assemble(0, 0);
+    while rig.is_woken() {}
+    assert_eq!(rig.commit(11, &["j", "kk", "l"]), NOTHING);
+    assert!(!rig.is_woken());
+    assert_eq!(
+        rig.assemble(0, 0).0,
+        Some((11, vec![])),
+        "the answer goes on to hold"
+    );
+}
+
+#[test]
+fn all_answers_of_a_moment_hold_at_its_timestamp() {
+    let mut rig = Rig::at(10);
+    let (a, _) = rig.watch(0, "a:q");
+    let (b, _) = rig.watch(1, "b:q");
+    rig.complete(a, answer(10, "a", "a10"));
+    assert_eq!(rig.assemble(0, 0).0, None);
+    assert_eq!(rig.commit(12, &["a"]), [a]);
+    rig.complete(b, answer(12, "b", "b12"));
+    assert_eq!(
+        rig.assemble(0, 0).0,
+        None,
+        "a's answer ends before b's begins"
+    );
+    rig.complete(a, answer(12, "a", "a12"));
+    assert_eq!(
+        rig.assemble(0, 0).0,
+        Some((12, vec!["a12".into(), "b12".into()]))
+    );
+}
+
+#[test]
+fn an_answer_from_ahead_waits_until_its_commits_are_looked_at() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:q");
+    rig.complete(id, answer(12, "k", "twelve"));
+    assert_eq!(rig.assemble(0, 0).0, None);
+    while rig.is_woken() {}
+    rig.commit(11, &["k"]);
+    assert_eq!(rig.assemble(0, 0).0, None);
+    assert!(!rig.is_woken());
+    rig.commit(12, &["k"]);
+    assert!(rig.is_woken());
+    assert_eq!(rig.assemble(0, 0).0, Some((12, vec!["twelve".into()])));
+}
+
+#[test]
+fn whoever_wants_a_later_state_is_woken_when_it_is_there() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:q");
+    rig.complete(id, answer(10, "k", "one"));
+    while rig.is_woken() {}
+    assert_eq!(rig.assemble(13, 0).0, None);
+    rig.commit(12, &["x"]);
+    assert!(!rig.is_woken());
+    rig.commit(13, &["x"]);
+    assert!(rig.is_woken());
+    assert_eq!(rig.assemble(13, 0).0, Some((13, vec!["one".into()])));
+}
+
+/// Two executions of one query are under way; the later snapshot answers first and is overtaken, then the earlier one
+/// answers. Somebody still has to run it.
+#[test]
+fn an_overtaken_answer_is_computed_again_though_an_older_execution_ends_last() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:q");
+    let mut again = ToRun::new();
+    rig.state.run(id, &mut again);
+    // The log reaches back to 12 only, so what was seen at 11 counts as overtaken.
+    rig.log = WriteLog::new(Timestamp(12));
+    assert_eq!(rig.complete(id, answer(11, "k", "eleven")), NOTHING);
+    assert_eq!(rig.complete(id, answer(10, "k", "ten")), [id]);
+    rig.commit(12, &["k"]);
+    assert_eq!(rig.complete(id, answer(12, "k", "twelve")), NOTHING);
+    assert_eq!(rig.assemble(0, 0).0, Some((12, vec!["twelve".into()])));
+}
+
+#[test]
+fn when_the_write_log_has_forgotten_answers_from_ahead_are_not_trusted_either() {
+    let mut rig = Rig::at(5);
+    let (behind, _) = rig.watch(0, "a:q");
+    let (ahead, _) = rig.watch(1, "b:q");
+    let (newest, _) = rig.watch(2, "c:q");
+    rig.complete(behind, answer(5, "a", "a"));
+    rig.complete(ahead, answer(9, "b", "b"));
+    rig.complete(newest, answer(12, "c", "c"));
+    let mut to_run = rig.state.follow(None, Timestamp(12));
+    to_run.sort_unstable();
+    assert_eq!(to_run, [behind, ahead]);
+}
+
+#[test]
+fn what_nobody_watches_is_kept_counted_once_and_dropped_when_it_is_overtaken() {
+    let mut rig = Rig::at(10);
+    rig.state
+        .keep(key("a:q"), &call("a:q"), answer(10, "a", "a"), &rig.log);
+    let one = rig.state.idle.bytes();
+    rig.state
+        .keep(key("b:q"), &call("b:q"), answer(10, "b", "b"), &rig.log);
+    assert_eq!((rig.state.idle.len(), rig.state.idle.bytes()), (2, 2 * one));
+    assert_eq!(rig.state.live_queries(), 0, "they take no one's room");
+    let (id, to_run) = rig.watch(0, "a:q");
+    assert_eq!(to_run, NOTHING, "it is answered from what was kept");
+    assert_eq!(
+        (
+            rig.state.idle.len(),
+            rig.state.idle.bytes(),
+            rig.state.live_queries()
+        ),
+        (1, one, 1)
+    );
+    rig.unwatch(0);
+    assert_eq!((rig.state.idle.len(), rig.state.idle.bytes()), (2, 2 * one));
+    assert_eq!(rig.commit(11, &["a"]), NOTHING);
+    assert!(!rig.state.entries.contains_key(&id));
+    rig.state.drop_idle();
+    assert_eq!(
+        (
+            rig.state.idle.len(),
+            rig.state.idle.bytes(),
+            rig.state.ranges()
+        ),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn the_oldest_of_what_nobody_watches_makes_room_and_nothing_that_is_watched_does() {
+    let mut rig = Rig::at(10);
+    let (watched, _) = rig.watch(0, "watched:q");
+    rig.complete(watched, answer(10, "w", "w"));
+    let large = "x".repeat(IDLE_BYTES_MAX / 8);
+    for n in 0..20 {
+        let path = format!("n{n}:q");
+        rig.state
+            .keep(key(&path), &call(&path), answer(10, "a", &large), &rig.log);
+        assert!(rig.state.idle.bytes() <= IDLE_BYTES_MAX);
+    }
+    assert!((1..=4).contains(&rig.state.idle.len()));
+    assert!(rig.state.entries.contains_key(&watched));
+    assert!(rig.state.answer(&key("n19:q")).is_some() && rig.state.answer(&key("n0:q")).is_none());
+    // Going from the one to the other frees the one, which must not push the other out.
+    let (kept, to_run) = rig.watch(1, "n19:q");
+    assert_eq!(to_run, NOTHING);
+    assert!(rig.state.entries.contains_key(&kept));
+}
+
+#[test]
+fn what_an_internal_caller_was_answered_is_not_found_by_others() {
+    let mut rig = Rig::at(10);
+    let internal = EntryKey {
+        sees_internal: true,
+        ..key("a:q")
+    };
+    rig.state.keep(
+        internal.clone(),
+        &call("a:q"),
+        answer(10, "a", "secret"),
+        &rig.log,
+    );
+    assert!(rig.state.answer(&internal).is_some());
+    let (_, to_run) = rig.watch(0, "a:q");
+    assert_eq!(to_run.len(), 1);
+}
+
+/// Answers of two queries that are overtaken by every commit, each run at another moment: none ever hold together.
+#[test]
+fn a_subscriber_whose_answers_never_meet_gets_all_its_queries_run_together() {
+    let mut rig = Rig::at(10);
+    let (a, _) = rig.watch(0, "a:q");
+    let (b, _) = rig.watch(1, "b:q");
+    let mut ts = 10;
+    rig.complete(a, answer(ts, "k", "first"));
+    let to_gather = loop {
+        ts += 1;
+        rig.commit(ts, &["k"]);
+        rig.complete(b, answer(ts, "k", &format!("b{ts}")));
+        let (shown, to_gather) = rig.assemble(0, 0);
+        assert_eq!(shown, None);
+        if !to_gather.is_empty() {
+            break to_gather;
+        }
+        ts += 1;
+        rig.commit(ts, &["k"]);
+        rig.complete(a, answer(ts, "k", &format!("a{ts}")));
+        let (shown, to_gather) = rig.assemble(0, 0);
+        assert_eq!(shown, None);
+        if !to_gather.is_empty() {
+            break to_gather;
+        }
+        assert!(ts < 40, "it starves");
+    };
+    assert_eq!(to_gather, [a, b]);
+    let gathered = ts;
+    let answers = [
+        (a, Ok(answer(gathered, "k", "a together"))),
+        (b, Ok(answer(gathered, "k", "b together"))),
+    ];
+    rig.state.gathered(SUBSCRIBER, &answers);
+    // Before it comes to look, all has been overtaken again.
+    for _ in 0..3 {
+        ts += 1;
+        rig.commit(ts, &["k"]);
+        rig.complete(a, answer(ts, "k", "later"));
+        ts += 1;
+        rig.commit(ts, &["k"]);
+        rig.complete(b, answer(ts, "k", "later"));
+    }
+    assert_eq!(
+        rig.assemble(0, 0).0,
+        Some((gathered, vec!["a together".into(), "b together".into()]))
+    );
+}
+
+/// A client that writes without pause into what it watches is owed a state that its next write has always overtaken.
+#[test]
+fn a_subscriber_that_overtakes_itself_is_shown_earlier_states() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:q");
+    rig.complete(id, answer(10, "k", "ten"));
+    let mut shown = Vec::new();
+    for ts in 11..40 {
+        rig.commit(ts, &["k"]);
+        rig.complete(id, answer(ts, "k", &ts.to_string()));
+        shown.extend(rig.assemble(ts + 1, 10).0);
+    }
+    assert!(shown.len() >= 4, "{shown:?}");
+    assert!(
+        shown
+            .iter()
+            .all(|(ts, changed)| *changed == [ts.to_string()]),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn a_page_that_ran_again_is_found_under_its_border() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:page");
+    rig.complete(id, page(10, "k", "ab", Some("after b")));
+    let first = key("a:page");
+    let bordered = EntryKey {
+        journal: Some("after b".into()),
+        ..first.clone()
+    };
+    assert!(
+        rig.state.answer(&first).is_some(),
+        "a newcomer would get the same page now"
+    );
+    rig.commit(11, &["k"]);
+    rig.complete(id, page(11, "k", "aab", Some("after b")));
+    assert!(
+        rig.state.answer(&first).is_none(),
+        "a newcomer's first page is another"
+    );
+    assert!(rig.state.answer(&bordered).is_some());
+    // It throws, and so loses its border: from then on it is what anybody without one gets.
+    rig.commit(12, &["k"]);
+    rig.complete(id, page(12, "k", "none", None));
+    assert!(rig.state.answer(&bordered).is_none());
+    assert!(rig.state.answer(&first).is_some());
+}
