@@ -6,6 +6,8 @@
 
 pub mod clock;
 
+pub mod record;
+
 pub mod storage;
 
 pub mod database;

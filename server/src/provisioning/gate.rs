@@ -18,6 +18,7 @@ use crate::clock::{Clock, timeout};
 use crate::functions::{
     Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown,
 };
+use crate::record::{self, Tag};
 use crate::storage::ReadView;
 use crate::subscriptions::LiveQueries;
 
@@ -40,6 +41,16 @@ pub enum Unprovisioned {
         /// What got in the way, for the server's log.
         reason: String,
     },
+}
+
+impl Unprovisioned {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Unprovisioned::Refused(_) => "refused",
+            Unprovisioned::Failed { .. } => "failed",
+        }
+    }
 }
 
 /// Lets identities in after their provisioning has committed.
@@ -164,8 +175,10 @@ impl Gate {
                     gate: &gate,
                     key: person.key(),
                 };
+                record::run_began(&person);
                 let landing = gate.fly(&person, &function).await;
                 gate.report(&landing);
+                record::run_landed(&person, landing.as_ref().map_err(Unprovisioned::name));
                 gate.flights.lock().remove(&person.key());
                 land.send_replace(Some(landing));
             }
@@ -260,7 +273,7 @@ fn provisioning_call(identity: &Arc<Identity>, function: &FunctionPath) -> Call 
         path: function.clone(),
         args: Value::Object(Object::new()),
         // The one run that sees an identity before its provisioning has committed is the provisioning itself.
-        caller: provisioned(identity, Timestamp::ZERO),
+        caller: provisioned(identity, Timestamp::ZERO).recorded_as(Tag::provisioning()),
         origin: Origin::Function,
     }
 }
