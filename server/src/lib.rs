@@ -6,6 +6,8 @@
 
 pub mod clock;
 
+pub mod planted;
+
 pub mod record;
 
 pub mod storage;
