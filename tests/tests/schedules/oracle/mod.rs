@@ -4,6 +4,8 @@ mod calls;
 mod frames;
 mod gates;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
