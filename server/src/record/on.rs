@@ -159,9 +159,7 @@ struct HeldUp {
 impl HeldUp {
     /// At `point`, when somebody is to be held up here.
     fn at(point: Point, whom: impl FnOnce() -> Option<IdentityKey>) -> Option<HeldUp> {
-        if RECORDER.get().is_none() {
-            return None;
-        }
+        RECORDER.get()?;
         let whom = whom();
         let mut state = pauses().state.lock();
         let meant = |(armed, who): &(Point, Option<IdentityKey>)| {

@@ -2,6 +2,8 @@
 //! connections as it takes. A naive one: it sends again whatever has no answer, as whoever it is by then.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -29,10 +31,15 @@ pub struct Client {
     next_request: u32,
     last_mutation: Option<u32>,
     mutations: Vec<u32>,
+    /// Counts the sockets that were opened.
+    sockets: Sockets,
 }
 
+/// How many sockets clients have opened.
+pub type Sockets = Arc<AtomicUsize>;
+
 impl Client {
-    pub fn new() -> Client {
+    pub fn new(sockets: &Sockets) -> Client {
         Client {
             session: SessionId(rand::random()),
             peer: None,
@@ -43,6 +50,7 @@ impl Client {
             next_request: 0,
             last_mutation: None,
             mutations: Vec::new(),
+            sockets: sockets.clone(),
         }
     }
 
@@ -55,6 +63,7 @@ impl Client {
     async fn peer(&mut self, url: &str) -> Option<&mut Peer> {
         if self.peer.as_ref().is_none_or(Peer::is_over) {
             let mut peer = Peer::connect(url).await.ok()?;
+            self.sockets.fetch_add(1, Ordering::Relaxed);
             let connect = Connect {
                 session_id: self.session,
                 connection_count: 0,

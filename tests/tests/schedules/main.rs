@@ -17,9 +17,11 @@ mod planted;
 mod rig;
 mod shrink;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use plan::Plan;
 use rig::Rig;
 
@@ -41,6 +43,7 @@ struct Campaign {
     next_seed: AtomicU64,
     first_logins: AtomicUsize,
     schedules: AtomicUsize,
+    sights: Mutex<BTreeMap<&'static str, usize>>,
     wanted: usize,
     is_over: AtomicBool,
 }
@@ -55,6 +58,7 @@ async fn first_logins_keep_the_guarantee_whatever_the_schedule() {
         next_seed: AtomicU64::new(seed),
         first_logins: AtomicUsize::new(0),
         schedules: AtomicUsize::new(0),
+        sights: Mutex::default(),
         wanted: variable("VESTIBULE_FIRST_LOGINS").unwrap_or(FIRST_LOGINS),
         is_over: AtomicBool::new(false),
     });
@@ -73,6 +77,24 @@ async fn first_logins_keep_the_guarantee_whatever_the_schedule() {
         campaign.first_logins.load(Ordering::Relaxed),
         campaign.schedules.load(Ordering::Relaxed)
     );
+    campaign.check_sights();
+}
+
+impl Campaign {
+    /// A guarantee that nothing threatens is kept easily: a run of ordinary length has met everything.
+    fn check_sights(&self) {
+        let sights = self.sights.lock();
+        for (sight, times) in &*sights {
+            println!("{times:>8}  {sight}");
+        }
+        let missing = oracle::SIGHTS.iter();
+        let mut missing = missing.filter(|sight| !sights.contains_key(*sight));
+        if self.wanted >= FIRST_LOGINS
+            && let Some(sight) = missing.next()
+        {
+            panic!("no schedule met this: {sight}");
+        }
+    }
 }
 
 /// Runs schedules on servers of its own until enough people have signed in, or one schedule fails.
@@ -96,6 +118,10 @@ async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
                 .first_logins
                 .fetch_add(outcome.first_logins, Ordering::Relaxed);
             campaign.schedules.fetch_add(1, Ordering::Relaxed);
+            let mut sights = campaign.sights.lock();
+            for (sight, times) in outcome.sights {
+                *sights.entry(sight).or_default() += times;
+            }
         }
     }
 }

@@ -250,7 +250,18 @@ impl Plan {
             760..800 => Step::HttpMutation { p },
             800..880 => return self.hold_up(point, rng),
             880..920 => Step::Release { point },
-            920..940 => Step::Wait,
+            920..930 => Step::Wait,
+            // Somebody is let in, and what they call next comes too late for their token.
+            930..940 => {
+                let token = Quality::Short;
+                self.steps.extend([
+                    Step::SignIn { c, p, token },
+                    Step::Settle { c },
+                    Step::Wait,
+                    Step::Mutate { c },
+                ]);
+                return;
+            }
             940..960 => Step::RotateKeys,
             960..970 => Step::ProviderDown,
             970..980 => Step::ProviderUp,
@@ -275,8 +286,10 @@ impl Plan {
         let c = rng.random_range(0..self.clients);
         let sign_in = self.sign_in(c, rng);
         self.steps.extend([sign_in, Step::AwaitPause]);
-        if rng.random_bool(0.3) {
-            self.steps.push(Step::Probe);
+        match rng.random_range(0..10) {
+            0..3 => self.steps.push(Step::Probe),
+            3 => self.steps.push(Step::Kill),
+            _ => {}
         }
     }
 }

@@ -86,7 +86,7 @@ async fn refuses_an_nbf_of_a_wrong_type(bug: Option<Bug>) -> anyhow::Result<()> 
             let token = rig.issuer.token(&person, rig.server.now(), 3_600, &extra);
             let status = call_with(&rig, &token).await?;
             ensure!(status == 401, "over HTTP, {extra} gives {status}");
-            let mut client = Client::new();
+            let mut client = Client::new(&rig.sockets);
             let identity = rig.issuer.identity(&person);
             client.watch(&rig.server.url(), Watched::Me).await;
             client
@@ -142,7 +142,7 @@ async fn a_subscription_that_keeps_its_slot_is_noticed() {
 async fn frees_the_slots_of_subscriptions(bug: Option<Bug>) -> anyhow::Result<()> {
     let rig = Rig::start(bug).await?;
     let url = rig.server.url();
-    let mut client = Client::new();
+    let mut client = Client::new(&rig.sockets);
     for _ in 0..100 {
         client.watch(&url, Watched::Pulse).await;
         client.unwatch(&url, Watched::Pulse).await;

@@ -13,7 +13,7 @@ use vestibule_server::record::{Event, Point};
 use vestibule_tests::control::{Command, Remark};
 
 use super::child::{PATIENCE, Server, remark};
-use super::client::Client;
+use super::client::{Client, Sockets};
 use super::issuer::{Face, Issuer, Person};
 use super::oracle;
 use super::plan::{Plan, Quality, Step, Watched};
@@ -33,12 +33,15 @@ pub struct Outcome {
     pub violations: Vec<oracle::Violation>,
     /// Identities that were let in for the first time.
     pub first_logins: usize,
+    /// What there was to see, and how often.
+    pub sights: BTreeMap<&'static str, usize>,
 }
 
 /// A server with its provider, for many schedules one after another.
 pub struct Rig {
     pub issuer: Issuer,
     pub server: Server,
+    pub sockets: Sockets,
     http: reqwest::Client,
 }
 
@@ -52,6 +55,7 @@ impl Rig {
         Ok(Rig {
             issuer,
             server,
+            sockets: Sockets::default(),
             http: reqwest::Client::new(),
         })
     }
@@ -59,6 +63,7 @@ impl Rig {
     /// Runs a schedule and judges its record. An error is a failure of the test itself, or the death of the server.
     pub async fn run(&mut self, plan: &Plan) -> anyhow::Result<Outcome> {
         self.server.tape.take();
+        self.sockets.store(0, Ordering::Relaxed);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let people = plan.people.iter().enumerate();
         let people = people.map(|(p, (manner, face))| Person {
@@ -67,7 +72,9 @@ impl Rig {
         });
         let mut performance = Performance {
             people: people.collect(),
-            clients: (0..plan.clients).map(|_| Client::new()).collect(),
+            clients: (0..plan.clients)
+                .map(|_| Client::new(&self.sockets))
+                .collect(),
             requests: JoinSet::new(),
             probes: Vec::new(),
             run,
@@ -81,11 +88,11 @@ impl Rig {
         let record = self.server.tape.take();
         let mut violations = oracle::judge(&record);
         violations.extend(unrest);
-        let first_logins = oracle::first_logins(&record);
         Ok(Outcome {
+            first_logins: oracle::first_logins(&record),
+            sights: oracle::sights(&record),
             record,
             violations,
-            first_logins,
         })
     }
 }
@@ -167,6 +174,7 @@ impl Performance<'_> {
             Step::Kill => {
                 self.rig.server.kill().await?;
                 self.clients.iter_mut().for_each(Client::lose);
+                self.rig.sockets.store(0, Ordering::Relaxed);
             }
         }
         Ok(())
@@ -234,7 +242,7 @@ impl Performance<'_> {
     async fn log_in(&mut self, person: &Person) -> bool {
         let (url, identity) = (self.rig.server.url(), self.rig.issuer.identity(person));
         let token = self.token(person, Quality::Fresh);
-        let mut client = Client::new();
+        let mut client = Client::new(&self.rig.sockets);
         client.watch(&url, Watched::Me).await;
         client.sign_in(&url, 0, identity.clone(), token).await;
         client.saw_itself(&identity, PATIENCE).await
@@ -260,11 +268,14 @@ impl Performance<'_> {
                 unrest.push(oracle::Violation::new("G8", says));
             }
         }
-        let is_quiet = |events: &[Event]| oracle::is_quiet(events);
+        let sockets = self.rig.sockets.load(Ordering::Relaxed);
+        let is_quiet = |events: &[Event]| oracle::is_quiet(events, sockets);
         if !self.rig.server.tape.wait(PATIENCE, is_quiet).await {
             unrest.push(oracle::Violation::new("G8", "something never ended".into()));
         }
         self.read_rows().await?;
+        // What was answered is in the record, but perhaps not read from it yet.
+        self.rig.server.obeyed().await?;
         Ok(unrest)
     }
 

@@ -4,6 +4,7 @@ mod calls;
 mod frames;
 mod gates;
 mod reading;
+mod sights;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use vestibule_tests::control::Remark;
 use super::child::remarked;
 use reading::Reading;
 pub use reading::{held_up, is_quiet};
+pub use sights::{SIGHTS, sights};
 
 /// A place where a record is not as it must be.
 #[derive(Clone, Debug, PartialEq)]

@@ -69,10 +69,9 @@ impl<'r> Reading<'r> {
 
     /// The newest identity version of a seat at a place.
     pub fn newest(&self, seat: u64, at: usize) -> Option<(u32, Option<&'r IdentityKey>)> {
-        let of_seat = self.versions.range((seat, 0)..=(seat, u32::MAX));
+        let mut of_seat = self.versions.range((seat, 0)..=(seat, u32::MAX));
         of_seat
-            .filter(|(_, (since, _))| *since < at)
-            .last()
+            .rfind(|(_, (since, _))| *since < at)
             .map(|((_, version), (_, who))| (*version, *who))
     }
 
@@ -138,10 +137,12 @@ pub fn held_up(record: &[Event]) -> Vec<Point> {
     held
 }
 
-/// Whether everything that began has ended.
-pub fn is_quiet(record: &[Event]) -> bool {
-    let mut under_way = 0i64;
+/// Whether everything that began has ended, after a client opened so many sockets. One that it lost at once may reach
+/// the server late.
+pub fn is_quiet(record: &[Event], sockets: usize) -> bool {
+    let (mut under_way, mut closings) = (0i64, 0);
     for event in this_life(record) {
+        closings += usize::from(matches!(event, Event::Closing { .. }));
         under_way += match event {
             Event::Connected { .. }
             | Event::RunBegan { .. }
@@ -154,5 +155,5 @@ pub fn is_quiet(record: &[Event]) -> bool {
             _ => 0,
         };
     }
-    under_way <= 0
+    under_way == 0 && closings == sockets
 }

@@ -213,8 +213,9 @@ fn breaks(rule: &str, record: &[Event]) -> Vec<Violation> {
 fn an_ordinary_first_login_breaks_nothing() {
     assert_eq!(judge(&good()), Vec::new());
     assert_eq!(first_logins(&good()), 1);
-    assert!(super::is_quiet(&[]));
-    assert!(!super::is_quiet(&good()[..2]));
+    assert!(super::is_quiet(&[], 0));
+    assert!(!super::is_quiet(&[], 1));
+    assert!(!super::is_quiet(&good()[..2], 0));
 }
 
 #[test]
