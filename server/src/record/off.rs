@@ -12,7 +12,7 @@ use super::{Event, Point};
 pub struct Seat;
 
 /// Where a call came from.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tag;
 
 impl Seat {
@@ -33,6 +33,11 @@ impl Seat {
 }
 
 impl Tag {
+    #[inline(always)]
+    pub fn none() -> Tag {
+        Tag
+    }
+
     #[inline(always)]
     pub fn provisioning() -> Tag {
         Tag

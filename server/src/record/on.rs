@@ -68,19 +68,23 @@ impl Drop for Seat {
 }
 
 /// Where a call came from. It travels with the caller.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tag(Origin);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 enum Origin {
     /// The server's own work, such as a live query that many watch.
-    #[default]
     Server,
     Provisioning,
     Call(CallOf),
 }
 
 impl Tag {
+    /// No mark.
+    pub fn none() -> Tag {
+        Tag(Origin::Server)
+    }
+
     /// The gate's own run.
     pub fn provisioning() -> Tag {
         Tag(Origin::Provisioning)
