@@ -1,17 +1,15 @@
 //! One run of the provisioning function per identity, however many ask.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::watch;
 use tracing::Instrument;
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
+use super::flights::{Flights, Run};
 use super::metrics::{GateMetrics, Outcome};
 use crate::auth::{Caller, ProvisioningProof};
 use crate::clock::{Clock, timeout};
@@ -48,15 +46,16 @@ pub struct Gate {
     live: Arc<LiveQueries>,
     options: GateOptions,
     clock: Arc<dyn Clock>,
-    flights: Mutex<HashMap<IdentityKey, Flight>>,
+    flights: Flights<IdentityKey, Flown>,
     metrics: Arc<GateMetrics>,
 }
 
-/// A run under way.
-struct Flight {
-    /// The identity it runs for, every claim included.
+/// A run that has ended.
+#[derive(Clone)]
+struct Flown {
+    /// The identity it ran for, every claim included.
     identity: Arc<Identity>,
-    landed: watch::Receiver<Option<Landing>>,
+    landing: Landing,
 }
 
 /// How a run ended: the timestamp at or past which everything of the identity must read.
@@ -78,7 +77,7 @@ impl Gate {
             live,
             options,
             clock,
-            flights: Mutex::default(),
+            flights: Flights::new(),
             metrics,
         })
     }
@@ -102,14 +101,19 @@ impl Gate {
             return Ok(provisioned(identity, Timestamp::ZERO));
         };
         let asked = self.clock.elapsed();
-        let landing = loop {
-            let (flown_for, landed) = self.board(identity, function);
-            let landing = land(landed).await;
+        let flown = self
+            .flights
             // A run that was under way may have seen other claims of the same person: then this one's turn is next.
-            if *flown_for == **identity {
-                break landing;
-            }
-        };
+            .share(
+                &identity.key(),
+                |flown| *flown.identity == **identity,
+                |run| match run {
+                    Some(run) => self.launch(run, identity, function),
+                    None => self.metrics.joined(),
+                },
+            )
+            .await;
+        let landing = flown.map_or_else(|| Err(ended_without_an_outcome()), |flown| flown.landing);
         self.metrics
             .waited(self.clock.elapsed().saturating_sub(asked));
         landing.map(|ts| provisioned(identity, ts))
@@ -135,43 +139,23 @@ impl Gate {
         }))
     }
 
-    /// Joins the run under way for this person, or starts one.
-    fn board(
+    /// Makes the run in a task of its own.
+    fn launch(
         self: &Arc<Self>,
+        run: Run<IdentityKey, Flown>,
         identity: &Arc<Identity>,
         function: &FunctionPath,
-    ) -> (Arc<Identity>, watch::Receiver<Option<Landing>>) {
-        let mut flights = self.flights.lock();
-        if let Some(flight) = flights.get(&identity.key()) {
-            self.metrics.joined();
-            return (flight.identity.clone(), flight.landed.clone());
-        }
-        let (land, landed) = watch::channel(None);
-        flights.insert(
-            identity.key(),
-            Flight {
-                identity: identity.clone(),
-                landed: landed.clone(),
-            },
-        );
-        drop(flights);
-        let (gate, person, function) = (self.clone(), identity.clone(), function.clone());
+    ) {
+        let (gate, identity, function) = (self.clone(), identity.clone(), function.clone());
         let span = tracing::info_span!("provision", identity = ?identity.key());
         tokio::spawn(
             async move {
-                // Ends the flight also when the run panics: waiters then see the channel close.
-                let _ended = EndFlight {
-                    gate: &gate,
-                    key: person.key(),
-                };
-                let landing = gate.fly(&person, &function).await;
+                let landing = gate.fly(&identity, &function).await;
                 gate.report(&landing);
-                gate.flights.lock().remove(&person.key());
-                land.send_replace(Some(landing));
+                run.land(Flown { identity, landing });
             }
             .instrument(span),
         );
-        (identity.clone(), landed)
     }
 
     /// Runs the provisioning function to an outcome.
@@ -233,25 +217,9 @@ impl Gate {
     }
 }
 
-struct EndFlight<'g> {
-    gate: &'g Gate,
-    key: IdentityKey,
-}
-
-impl Drop for EndFlight<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.gate.flights.lock().remove(&self.key);
-        }
-    }
-}
-
-async fn land(mut landed: watch::Receiver<Option<Landing>>) -> Landing {
-    match landed.wait_for(Option::is_some).await {
-        Ok(landing) => landing.clone().expect("waited for an outcome"),
-        Err(_) => Err(Unprovisioned::Failed {
-            reason: "the provisioning run ended without an outcome".into(),
-        }),
+fn ended_without_an_outcome() -> Unprovisioned {
+    Unprovisioned::Failed {
+        reason: "the provisioning run ended without an outcome".into(),
     }
 }
 

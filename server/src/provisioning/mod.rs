@@ -4,6 +4,7 @@
 //! the proof that the identity's provisioning committed, or the reason why not. What to hold back meanwhile is the
 //! asker's part.
 
+mod flights;
 mod gate;
 mod metrics;
 #[cfg(test)]
