@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;
 
+use super::user_identity::ClaimsRead;
+
 /// Who calls a function. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller(Role);
@@ -26,7 +28,7 @@ enum Role {
     Unidentified,
 }
 
-/// An identity that functions may see, with its place in the result cache once someone asked for it.
+/// An identity that functions may see, with its place in the cache of results that looked at no claim.
 struct Person {
     identity: Arc<Identity>,
     fingerprint: OnceLock<[u8; 32]>,
@@ -64,7 +66,7 @@ pub enum SystemAccess {
 pub enum CacheScope {
     /// Results of a caller without an identity.
     Anonymous,
-    /// Results of an identity with exactly these fields, by a SHA-256 of them.
+    /// Results of an identity that says just this where it was looked at, by a SHA-256 of that.
     Identity([u8; 32]),
 }
 
@@ -173,17 +175,23 @@ impl Caller {
         }
     }
 
-    /// Whose results it may share when its identity was read; none while reading it suspends.
+    /// Whose results it may share when `read` was looked at of its identity; none while looking suspends.
     ///
-    /// Functions see the identity and nothing else of a caller, so equal identities share, and so do all who have none.
-    pub fn cache_scope(&self) -> Option<CacheScope> {
+    /// Functions see the identity and nothing else of a caller, so identities that are equal where they were looked at
+    /// share, and so do all who have none.
+    pub fn cache_scope(&self, read: &ClaimsRead) -> Option<CacheScope> {
         match &self.0 {
             Role::Nobody | Role::Admin | Role::System => Some(CacheScope::Anonymous),
             Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
-                Some(CacheScope::Identity(person.fingerprint()))
+                Some(CacheScope::Identity(person.fingerprint(read)))
             }
             Role::Pending(_) | Role::Unidentified => None,
         }
+    }
+
+    /// Whether a function that looks at its identity is suspended.
+    pub fn is_suspending(&self) -> bool {
+        self.identity() == IdentityAccess::Suspended
     }
 }
 
@@ -195,10 +203,12 @@ impl Person {
         })
     }
 
-    fn fingerprint(&self) -> [u8; 32] {
-        *self
-            .fingerprint
-            .get_or_init(|| Sha256::digest(self.identity.canonical()).into())
+    fn fingerprint(&self, read: &ClaimsRead) -> [u8; 32] {
+        let compute = || Sha256::digest(read.projection(&self.identity)).into();
+        match read.is_empty() {
+            true => *self.fingerprint.get_or_init(compute),
+            false => compute(),
+        }
     }
 }
 
@@ -259,10 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn only_equal_identities_share_results_that_read_them() {
+    fn only_identities_equal_where_they_were_looked_at_share_results() {
         let editor = Object::from([("role".to_owned(), Value::String("editor".to_owned()))]);
         let editor = Arc::new(Identity::new("https://issuer.example", "ada", editor));
-        let scope = |caller: Caller| caller.cache_scope();
+        let who = ClaimsRead::default();
+        let same = |a: Caller, b: Caller| a.cache_scope(&who) == b.cache_scope(&who);
+        assert!(same(provisioned(ada()), provisioned(editor.clone())));
+        assert!(!same(provisioned(ada()), Caller::nobody()));
+        let role = crate::auth::UserIdentity::new(editor.clone());
+        role.text("role");
+        let role = role.claims_read();
+        let scope = |caller: Caller| caller.cache_scope(&role);
         assert_eq!(scope(provisioned(ada())), scope(provisioned(ada())));
         assert_eq!(
             scope(provisioned(ada())),

@@ -27,6 +27,7 @@ mod provider;
 pub mod secret;
 mod strict_json;
 mod token;
+pub mod user_identity;
 mod verify;
 
 #[cfg(test)]
@@ -44,3 +45,4 @@ pub use issuer::IssuerFault;
 pub use provider::{KeysState, ProviderHealth};
 pub use secret::{DeploymentSecret, Secret, SecretFileError};
 pub use token::AUTH_TOKEN_BYTES_MAX;
+pub use user_identity::{ClaimsRead, UserIdentity};

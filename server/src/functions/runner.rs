@@ -12,7 +12,7 @@ use super::context::{Execution, MutationCtx, QueryCtx};
 use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
 use super::registry::{Registered, Registry};
-use crate::auth::Caller;
+use crate::auth::{Caller, ClaimsRead};
 use crate::database::{
     CommitError, Committed, Environment, Mutation, ReadSet, Recorded, RecordedAnswer,
     SessionRequest, Transaction, Verdict,
@@ -68,8 +68,8 @@ pub struct QueryRun {
     pub log_lines: Vec<String>,
     /// What it read.
     pub reads: ReadSet,
-    /// Whether it looked at the caller's identity.
-    pub observed_identity: bool,
+    /// What it looked at of the caller's identity; none when it never asked who calls.
+    pub claims_read: Option<ClaimsRead>,
     /// Where its paginated read ended.
     pub journal: Option<String>,
     /// The commit it saw.
@@ -123,7 +123,7 @@ pub fn run_query(
         outcome,
         log_lines: execution.console.into_lines(),
         reads: execution.tx.take_reads(),
-        observed_identity: execution.observed.identity,
+        claims_read: execution.observed.claims_read(),
         journal: execution.journal.next,
         ts,
     })
@@ -142,7 +142,7 @@ pub fn run_mutation_without_writing(
         result,
         mut tx,
         log_lines,
-        observed_identity,
+        claims_read,
     } = run_mutation_body(registry, environment, tx, call);
     if let Some(failure) = tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
@@ -155,7 +155,7 @@ pub fn run_mutation_without_writing(
         outcome,
         log_lines,
         reads: tx.take_reads(),
-        observed_identity,
+        claims_read,
         journal: None,
         ts,
     }))
@@ -165,7 +165,7 @@ struct MutationBodyRun<'v> {
     result: Result<Value>,
     tx: Transaction<'v>,
     log_lines: Vec<String>,
-    observed_identity: bool,
+    claims_read: Option<ClaimsRead>,
 }
 
 fn run_mutation_body<'v>(
@@ -197,7 +197,7 @@ fn run_mutation_body<'v>(
         result,
         tx,
         log_lines: console.into_lines(),
-        observed_identity: observed.identity,
+        claims_read: observed.claims_read(),
     }
 }
 

@@ -51,7 +51,7 @@ struct Rig {
 
 fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize) -> Result<()> {
     let who = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
-    match &*who.subject {
+    match who.subject() {
         "stranger" => return Err(Error::application(object! { "code" => "NotInvited" })),
         "broken" => panic!("broken"),
         _ => {}
@@ -60,13 +60,13 @@ fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize) -> Result<()> {
     let known = ctx
         .db()
         .query::<User>()
-        .index(User::BY_TOKEN, &who.token_identifier)
+        .index(User::BY_TOKEN, who.token_identifier())
         .unique()?;
     match known {
         Some(user) if user.name == name => return Ok(()),
         Some(user) => ctx.db().patch(user.id, object! { "name" => name })?,
         None => drop(ctx.db().insert(User {
-            token: who.token_identifier.to_string(),
+            token: who.token_identifier().to_string(),
             name,
         })?),
     }

@@ -8,7 +8,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::{OutcomeJson, QueryId};
 
 use super::idle::IdlePlace;
-use crate::auth::CacheScope;
+use crate::auth::{CacheScope, ClaimsRead};
 use crate::database::ReadSet;
 use crate::functions::{Call, FunctionOutcome, QueryOutcome, QueryRun, SystemError};
 use crate::storage::KeyRange;
@@ -57,7 +57,8 @@ impl QueryResult {
 pub(super) struct Answer {
     pub result: Arc<QueryResult>,
     pub reads: ReadSet,
-    pub observed_identity: bool,
+    /// What it looked at of the caller's identity; none when it never asked who calls.
+    pub claims_read: Option<ClaimsRead>,
     /// The commit it saw.
     pub ts: Timestamp,
 }
@@ -68,7 +69,7 @@ impl From<QueryRun> for Answer {
             outcome,
             log_lines,
             reads,
-            observed_identity,
+            claims_read,
             journal,
             ts,
         } = run;
@@ -81,7 +82,7 @@ impl From<QueryRun> for Answer {
         Answer {
             result: Arc::new(result),
             reads,
-            observed_identity,
+            claims_read,
             ts,
         }
     }
@@ -101,7 +102,7 @@ pub(super) enum Execution {
 pub(super) enum Scope {
     /// Everybody's: it runs without an identity to look at, and is suspended when it looks.
     Shared,
-    /// That of callers whose identity looks the same.
+    /// That of callers whose identity is the same where executions of the function have been seen to look.
     Of(CacheScope),
 }
 

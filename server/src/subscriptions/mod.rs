@@ -20,7 +20,7 @@ pub use subscriber::{Moment, QuerySpec, Subscriber};
 
 use crate::functions::{Call, FunctionOutcome, Functions, Origin, SystemError};
 use crate::storage::ReadView;
-use entry::{Answer, EntryKey, Execution, Scope};
+use entry::{Answer, EntryKey, Execution};
 use state::{State, ToRun};
 
 /// Distinct queries of a deployment that are watched at once.
@@ -139,18 +139,8 @@ impl LiveQueries {
         Some((answer, state.ts))
     }
 
-    fn keep(
-        &self,
-        mut key: EntryKey,
-        call: &Call,
-        answer: Answer,
-    ) -> (Arc<QueryResult>, Timestamp) {
+    fn keep(&self, key: EntryKey, call: &Call, answer: Answer) -> (Arc<QueryResult>, Timestamp) {
         let kept = (answer.result.clone(), answer.ts);
-        key.scope = match (answer.observed_identity, call.caller.cache_scope()) {
-            (false, _) => Scope::Shared,
-            (true, Some(scope)) => Scope::Of(scope),
-            (true, None) => return kept,
-        };
         // Errors are computed anew each time; so are pages, whose border belongs to one watcher.
         let is_returned = matches!(kept.0.done(), Some(FunctionOutcome::Returned(_)));
         if is_returned && kept.0.journal.is_none() {

@@ -74,7 +74,7 @@ pub fn functions(latch: Latch) -> Vec<Function> {
         }),
         Function::mutation("users:ensure", ensure),
         Function::query("users:me", |ctx, _: ()| {
-            Ok(ctx.identity()?.map(|who| who.subject.clone()))
+            Ok(ctx.identity()?.map(|who| who.subject().to_string()))
         }),
         Function::query("users:count", |ctx, _: ()| {
             Ok(ctx.db().query::<User>().count()? as f64)
@@ -113,13 +113,13 @@ fn ensure(ctx: &mut MutationCtx<'_>, _: ()) -> Result<()> {
     let who = ctx
         .identity()?
         .ok_or_else(|| Error::new("nobody is signed in"))?;
-    if who.subject == "mallory" {
+    if who.subject() == "mallory" {
         return Err(Error::application(object! { "why" => "banned" }));
     }
     let users = ctx.db().query::<User>().collect()?;
-    if users.iter().all(|user| user.subject != who.subject) {
+    if users.iter().all(|user| user.subject != who.subject()) {
         ctx.db().insert(User {
-            subject: who.subject.clone(),
+            subject: who.subject().to_string(),
         })?;
     }
     Ok(())
