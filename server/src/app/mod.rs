@@ -12,7 +12,7 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::time::Duration;
 use vestibule_schema::path::FunctionPath;
-use vestibule_schema::table::Schema;
+use vestibule_schema::table::{Index, Schema, Table};
 
 pub use config::{Config, LogFormat};
 pub use error::StartError;
@@ -46,6 +46,7 @@ pub struct App {
     limits: Limits,
     sync: SyncOptions,
     gate_deadline: Duration,
+    has_user: Option<FunctionPath>,
 }
 
 enum Provisioning {
@@ -56,6 +57,8 @@ enum Provisioning {
 
 /// How long a provisioning run may be retried before the connection is asked to come back later.
 const GATE_DEADLINE: Duration = Duration::from_secs(5);
+/// The internal query that [`App::users_by`] adds.
+const HAS_USER: &str = "vestibule/provisioning:hasUser";
 
 impl App {
     /// An app over `schema`.
@@ -68,6 +71,7 @@ impl App {
             limits: Limits::default(),
             sync: SyncOptions::default(),
             gate_deadline: GATE_DEADLINE,
+            has_user: None,
         }
     }
 
@@ -122,6 +126,37 @@ impl App {
     pub fn provision_with(mut self, path: &str) -> App {
         self.provisioning = Provisioning::With(path.to_string());
         self
+    }
+
+    /// Declares the index by which a user's document is found by `tokenIdentifier`. In development the gate then looks,
+    /// after each provisioning that wrote, whether the document is there, and complains loudly where it is not.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use vestibule_server::prelude::*;
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct User { token: String }
+    /// impl User {
+    ///     const BY_TOKEN: Index<User> = Index::unique("by_token", &["token"]);
+    /// }
+    /// # impl Table for User {
+    /// #     const NAME: &'static str = "users";
+    /// #     const INDEXES: &'static [Index<User>] = &[User::BY_TOKEN];
+    /// # }
+    /// let app = App::new(Schema::new().table::<User>()).users_by(User::BY_TOKEN);
+    /// ```
+    pub fn users_by<T: Table>(mut self, index: Index<T>) -> App {
+        let has_user = move |ctx: &mut QueryCtx<'_>, (): ()| {
+            let Some(identity) = ctx.identity()? else {
+                return Ok(false);
+            };
+            let users = ctx.db().query::<T>();
+            let user = users.index(index, identity.token_identifier()).first()?;
+            Ok(user.is_some())
+        };
+        let function = Function::query(HAS_USER, has_user).internal();
+        self.has_user = Some(HAS_USER.parse().expect("the path is well formed"));
+        self.function(function)
     }
 
     /// Says that identities need no provisioning: functions run as soon as a token is verified.

@@ -22,7 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
-use crate::provisioning::{Gate, GateMetrics, GateOptions};
+use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
@@ -209,6 +209,9 @@ impl Rooms {
         let options = GateOptions {
             function: provisioning,
             deadline: app.gate_deadline,
+            checks: dev.then(|| Checks {
+                has_user: app.has_user.clone(),
+            }),
         };
         let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
         let gate = Gate::new(

@@ -32,6 +32,9 @@ pub struct VerifiedUser {
     pub identity: Arc<Identity>,
     /// When the token ends: from this moment on nothing runs as them.
     pub expires_at: UnixNanos,
+    /// Whether the provider's identities have user documents to be made. Those of a provider of machines' tokens have
+    /// none.
+    pub needs_provisioning: bool,
 }
 
 /// What credentials turned out to be.
@@ -143,6 +146,7 @@ impl Authenticator {
         Ok(VerifiedUser {
             identity: Arc::new(identity),
             expires_at: checked.expires_at,
+            needs_provisioning: provider.config.needs_provisioning,
         })
     }
 

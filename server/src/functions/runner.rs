@@ -77,7 +77,7 @@ pub struct QueryRun {
 }
 
 /// One execution of a mutation whose outcome is certain.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct MutationRun {
     /// How it ended. Only a returned value was committed.
     pub outcome: FunctionOutcome,
@@ -86,6 +86,10 @@ pub struct MutationRun {
     /// Its commit, or that of the state it saw when it changed nothing; of a mutation that was sent again, that of its
     /// first run.
     pub ts: Timestamp,
+    /// What it read; nothing of a mutation that was sent again.
+    pub reads: ReadSet,
+    /// What it looked at of the caller's identity; none when it never asked who calls.
+    pub claims_read: Option<ClaimsRead>,
 }
 
 /// Runs a query on `view`. An error is the server's trouble, never the function's.
@@ -280,6 +284,8 @@ impl QueuedMutation {
                 outcome: FunctionOutcome::Returned(value),
                 log_lines,
                 ts,
+                reads: ReadSet::default(),
+                claims_read: None,
             })),
             Recorded::OtherIdentity => {
                 let error = Error::plain(
@@ -290,6 +296,8 @@ impl QueuedMutation {
                     outcome,
                     log_lines: Vec::new(),
                     ts: tx.snapshot_ts(),
+                    reads: ReadSet::default(),
+                    claims_read: None,
                 }))
             }
         }
@@ -318,7 +326,7 @@ impl Mutation for QueuedMutation {
             result,
             mut tx,
             log_lines,
-            ..
+            claims_read,
         } = run_mutation_body(
             &self.functions.registry,
             self.functions.database.environment(),
@@ -348,6 +356,8 @@ impl Mutation for QueuedMutation {
             outcome,
             log_lines,
             ts,
+            reads: tx.take_reads(),
+            claims_read,
         }));
         (tx, verdict)
     }

@@ -44,7 +44,7 @@ impl Http {
         };
         let caller = self
             .gate
-            .admit(&user.identity)
+            .admit(&user)
             .await
             .map_err(respond::unprovisioned)?;
         // The wait may have outlasted the token.

@@ -11,7 +11,7 @@ use vestibule_schema::value::{Object, Value};
 
 use super::flights::{Flights, Run};
 use super::metrics::{GateMetrics, Outcome};
-use crate::auth::{Caller, ProvisioningProof};
+use crate::auth::{Caller, ProvisioningProof, VerifiedUser};
 use crate::clock::{Clock, timeout};
 use crate::functions::{
     Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown,
@@ -26,6 +26,16 @@ pub struct GateOptions {
     pub function: Option<FunctionPath>,
     /// How long a run may take, its retries included, before it counts as failed.
     pub deadline: Duration,
+    /// Development: looks after each run that wrote whether it did what a provisioning function must, and warns.
+    pub checks: Option<Checks>,
+}
+
+/// What is looked at after a provisioning run that wrote.
+#[derive(Clone, Debug)]
+pub struct Checks {
+    /// An internal query that says whether the caller has a user document; `None` where the app declared no index to
+    /// find it by.
+    pub has_user: Option<FunctionPath>,
 }
 
 /// Why an identity was not let in.
@@ -92,14 +102,16 @@ impl Gate {
         &self.metrics
     }
 
-    /// Waits until `identity` is provisioned. A run that was started goes on when the asker leaves.
-    pub async fn admit(
-        self: &Arc<Self>,
-        identity: &Arc<Identity>,
-    ) -> Result<Caller, Unprovisioned> {
-        let Some(function) = &self.options.function else {
+    /// Waits until `user` is provisioned. A run that was started goes on when the asker leaves.
+    pub async fn admit(self: &Arc<Self>, user: &VerifiedUser) -> Result<Caller, Unprovisioned> {
+        let identity = &user.identity;
+        let Some(function) = self.function_for(user) else {
             return Ok(provisioned(identity, Timestamp::ZERO));
         };
+        if let Some(caller) = self.admit_known(user) {
+            self.metrics.waited(Duration::ZERO);
+            return Ok(caller);
+        }
         let asked = self.clock.elapsed();
         let flown = self
             .flights
@@ -117,6 +129,26 @@ impl Gate {
         self.metrics
             .waited(self.clock.elapsed().saturating_sub(asked));
         landing.map(|ts| provisioned(identity, ts))
+    }
+
+    /// Lets `user` in at once where nothing has to run: a run has ended for this person, and neither what it read nor a
+    /// claim that it looked at has changed since.
+    pub fn admit_known(&self, user: &VerifiedUser) -> Option<Caller> {
+        let identity = &user.identity;
+        let Some(function) = self.function_for(user) else {
+            return Some(provisioned(identity, Timestamp::ZERO));
+        };
+        let (_, ts) = self
+            .live
+            .held_answer(&provisioning_call(identity, function))?;
+        self.metrics.known();
+        Some(provisioned(identity, ts))
+    }
+
+    /// What has to run for `user`: nothing for machines, and where the app provisions nobody.
+    fn function_for(&self, user: &VerifiedUser) -> Option<&FunctionPath> {
+        let function = self.options.function.as_ref();
+        function.filter(|_| user.needs_provisioning)
     }
 
     /// Whether `identity` was provisioned in an older state already, which nobody can change any more.
@@ -150,6 +182,7 @@ impl Gate {
         let span = tracing::info_span!("provision", identity = ?identity.key());
         tokio::spawn(
             async move {
+                let _in_flight = gate.metrics.take_off();
                 let landing = gate.fly(&identity, &function).await;
                 gate.report(&landing);
                 run.land(Flown { identity, landing });
@@ -185,15 +218,43 @@ impl Gate {
         }
     }
 
-    /// First where it cannot write: a known user costs no commit. Then, when it has to write, on the lane.
     async fn run_once(&self, call: &Call) -> Result<Landing, SystemError> {
-        if let Some((result, ts)) = self.live.mutate_without_writing(call.clone()).await?
-            && let Some(outcome) = result.done()
+        let (result, ts) = self.live.mutate_idempotently(call.clone()).await?;
+        let outcome = result.done().expect("its caller may be looked at");
+        let landing = landing(outcome, ts);
+        if landing.is_ok()
+            && let Some(checks) = &self.options.checks
         {
-            return Ok(landing(outcome, ts));
+            self.look_for_mistakes(checks, call).await?;
         }
-        let run = self.functions.mutate(call.clone()).await?;
-        Ok(landing(&run.outcome, run.ts))
+        Ok(landing)
+    }
+
+    /// Development: a provisioning function that leaves no user, or that would write again, opens the gate on a promise
+    /// that it does not keep.
+    async fn look_for_mistakes(&self, checks: &Checks, call: &Call) -> Result<(), SystemError> {
+        let function = &call.path;
+        if let Some(has_user) = &checks.has_user {
+            let asked = Call {
+                path: has_user.clone(),
+                ..call.clone()
+            };
+            let run = self.functions.query(asked, None).await?;
+            if run.outcome == QueryOutcome::Done(FunctionOutcome::Returned(Value::Boolean(false))) {
+                tracing::error!(
+                    %function,
+                    "{function} committed and left no user document for its caller: queries will not find the user"
+                );
+            }
+        }
+        let again = self.functions.mutate_without_writing(call.clone()).await?;
+        if again.is_none() {
+            tracing::error!(
+                %function,
+                "{function} writes again for a user that it has just provisioned: each login will cost a commit"
+            );
+        }
+        Ok(())
     }
 
     fn report(&self, landing: &Landing) {

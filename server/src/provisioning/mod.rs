@@ -10,5 +10,5 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-pub use gate::{Gate, GateOptions, Unprovisioned};
+pub use gate::{Checks, Gate, GateOptions, Unprovisioned};
 pub use metrics::GateMetrics;

@@ -1,7 +1,7 @@
 //! The gate by itself: one run for all who wait, and what they are told.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -14,13 +14,16 @@ use tempfile::TempDir;
 use vestibule_schema::identity::Identity;
 use vestibule_schema::object;
 use vestibule_schema::table::{Index, Schema, Table};
+use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
 use super::*;
-use crate::auth::IdentityAccess;
-use crate::clock::SystemClock;
+use crate::auth::{Caller, IdentityAccess, VerifiedUser};
+use crate::clock::{SystemClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
-use crate::functions::{Error, Function, Functions, MutationCtx, Registry, Result};
+use crate::functions::{
+    Call, Error, Function, Functions, MutationCtx, Origin, QueryCtx, Registry, Result,
+};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 
@@ -57,24 +60,29 @@ fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize) -> Result<()> {
         _ => {}
     }
     let name = who.text("name").unwrap_or("Anonymous").to_string();
+    let token = match who.subject() {
+        "careless" => format!("{} ", who.token_identifier()),
+        _ => who.token_identifier().to_string(),
+    };
     let known = ctx
         .db()
         .query::<User>()
-        .index(User::BY_TOKEN, who.token_identifier())
+        .index(User::BY_TOKEN, &token)
         .unique()?;
     match known {
-        Some(user) if user.name == name => return Ok(()),
+        Some(user) if user.name == name && who.subject() != "restless" => return Ok(()),
         Some(user) => ctx.db().patch(user.id, object! { "name" => name })?,
-        None => drop(ctx.db().insert(User {
-            token: who.token_identifier().to_string(),
-            name,
-        })?),
+        None => drop(ctx.db().insert(User { token, name })?),
     }
     written.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
 fn rig() -> Rig {
+    rig_with(None)
+}
+
+fn rig_with(checks: Option<Checks>) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock::new());
     let database = Database::open(DatabaseOptions {
@@ -94,8 +102,24 @@ fn rig() -> Rig {
     let ensure = Function::mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| {
         ensure_user(ctx, &counted)
     });
+    let forget = Function::mutation("users:forget", |ctx: &mut MutationCtx, (): ()| {
+        let who = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
+        let users = ctx.db().query::<User>();
+        let user = users
+            .index(User::BY_TOKEN, who.token_identifier())
+            .unique()?;
+        Ok(ctx.db().delete(user.expect("there is a user").id)?)
+    });
+    let has_user = Function::query("users:exists", |ctx: &mut QueryCtx, (): ()| {
+        let who = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
+        let users = ctx.db().query::<User>();
+        let user = users
+            .index(User::BY_TOKEN, who.token_identifier())
+            .first()?;
+        Ok(user.is_some())
+    });
     let functions = Functions::new(
-        Registry::new(vec![ensure]).unwrap(),
+        Registry::new(vec![ensure, forget, has_user]).unwrap(),
         Arc::new(database.unwrap()),
     );
     let (live, following) = LiveQueries::start(functions.clone());
@@ -103,6 +127,7 @@ fn rig() -> Rig {
     let options = GateOptions {
         function: Some("users:ensureUser".parse().unwrap()),
         deadline: Duration::from_secs(5),
+        checks,
     };
     let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
     let gate = Gate::new(functions.clone(), live, options, clock, gate_metrics);
@@ -116,14 +141,30 @@ fn rig() -> Rig {
     }
 }
 
-fn person(subject: &str, name: &str) -> Arc<Identity> {
-    let attributes: Object = object! { "name" => Value::from(name) };
-    Arc::new(Identity::new("https://issuer.test", subject, attributes))
+fn person(subject: &str, name: &str) -> VerifiedUser {
+    let claims = object! { "name" => name, "picture" => "https://pictures.test/1" };
+    verified(subject, claims)
+}
+
+fn verified(subject: &str, claims: Object) -> VerifiedUser {
+    VerifiedUser {
+        identity: Arc::new(Identity::new("https://issuer.test", subject, claims)),
+        expires_at: UnixNanos::from_seconds(u32::MAX.into()),
+        needs_provisioning: true,
+    }
 }
 
 impl Rig {
     fn writes(&self) -> usize {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the newest commit is known to have made nothing stale, or something. Answers come a moment before.
+    async fn news_is_out(&self) {
+        let database = self.functions.database();
+        while database.write_log().newest() < database.durable_ts() {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn metric(&self, name: &str) -> String {
@@ -145,7 +186,10 @@ async fn all_who_wait_for_one_person_share_one_run_and_its_commit() {
     for caller in callers {
         let caller = caller.unwrap();
         assert!(caller.proof().unwrap().committed_at() <= rig.functions.database().durable_ts());
-        assert_eq!(caller.identity(), IdentityAccess::Known(Some(&ada)));
+        assert_eq!(
+            caller.identity(),
+            IdentityAccess::Known(Some(&ada.identity))
+        );
     }
     assert_eq!(rig.writes(), 1);
     assert_eq!(rig.metric("gate_joined_total"), "99");
@@ -209,4 +253,101 @@ async fn a_run_goes_on_when_the_one_who_asked_leaves() {
     asked.abort();
     rig.gate.admit(&ada).await.unwrap();
     assert_eq!(rig.writes(), 1);
+}
+
+#[tokio::test]
+async fn whoever_was_let_in_is_known_until_something_that_was_read_changes() {
+    let rig = rig();
+    let ada = person("ada", "Ada");
+    assert!(rig.gate.admit_known(&ada).is_none());
+    let opened = rig.gate.admit(&ada).await.unwrap();
+    rig.news_is_out().await;
+    let known = rig.gate.admit_known(&ada).unwrap();
+    assert!(known.proof().unwrap().committed_at() >= opened.proof().unwrap().committed_at());
+    // A claim that the function does not look at makes no difference; one that it looks at does.
+    let claims = object! { "name" => "Ada", "picture" => "https://pictures.test/2" };
+    let pictured = verified("ada", claims);
+    let caller = rig.gate.admit_known(&pictured).unwrap();
+    assert_eq!(
+        caller.identity(),
+        IdentityAccess::Known(Some(&pictured.identity))
+    );
+    assert!(rig.gate.admit_known(&person("ada", "Ada L.")).is_none());
+    // Nor does somebody else's document.
+    rig.gate.admit(&person("bob", "Bob")).await.unwrap();
+    rig.news_is_out().await;
+    assert!(rig.gate.admit_known(&ada).is_some());
+    assert_eq!(rig.metric("gate_known_total"), "3");
+    // The document's own change does: the next one who asks finds out whether the user is still there.
+    rig.functions
+        .mutate(call("users:forget", &ada))
+        .await
+        .unwrap();
+    assert!(rig.gate.admit_known(&ada).is_none());
+    rig.gate.admit(&ada).await.unwrap();
+    assert_eq!(rig.writes(), 3);
+}
+
+#[tokio::test]
+async fn machines_pass_without_a_user() {
+    let rig = rig();
+    let robot = VerifiedUser {
+        needs_provisioning: false,
+        ..person("robot", "Robot")
+    };
+    let caller = rig.gate.admit(&robot).await.unwrap();
+    assert_eq!(caller.proof().unwrap().committed_at(), Timestamp::ZERO);
+    assert_eq!(
+        caller.identity(),
+        IdentityAccess::Known(Some(&robot.identity))
+    );
+    assert_eq!(rig.writes(), 0);
+}
+
+fn call(path: &str, user: &VerifiedUser) -> Call {
+    Call {
+        path: path.parse().unwrap(),
+        args: Value::Object(Object::new()),
+        caller: Caller::admin_acting_as(user.identity.clone()),
+        origin: Origin::Client,
+    }
+}
+
+#[derive(Clone, Default)]
+struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn in_development_a_provisioning_function_that_does_not_do_its_work_is_complained_about() {
+    let log = Collected::default();
+    let writer = log.clone();
+    let collected = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let _collecting = tracing::subscriber::set_default(collected);
+    let rig = rig_with(Some(Checks {
+        has_user: Some("users:exists".parse().unwrap()),
+    }));
+    let said_for = async |subject: &str| {
+        rig.gate.admit(&person(subject, "P")).await.unwrap();
+        String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap()
+    };
+    assert_eq!(said_for("ada").await, "");
+    let careless = said_for("careless").await;
+    assert!(careless.contains("left no user document"), "{careless}");
+    assert!(!careless.contains("writes again"), "{careless}");
+    let restless = said_for("restless").await;
+    assert!(restless.contains("writes again"), "{restless}");
+    assert!(!restless.contains("left no user document"), "{restless}");
 }

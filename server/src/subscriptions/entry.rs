@@ -10,7 +10,7 @@ use vestibule_schema::wire::{OutcomeJson, QueryId};
 use super::idle::IdlePlace;
 use crate::auth::{CacheScope, ClaimsRead};
 use crate::database::ReadSet;
-use crate::functions::{Call, FunctionOutcome, QueryOutcome, QueryRun, SystemError};
+use crate::functions::{Call, FunctionOutcome, MutationRun, QueryOutcome, QueryRun, SystemError};
 use crate::storage::KeyRange;
 
 /// What a query gave, shared by everyone who watches it.
@@ -88,13 +88,34 @@ impl From<QueryRun> for Answer {
     }
 }
 
+impl From<MutationRun> for Answer {
+    fn from(run: MutationRun) -> Answer {
+        let MutationRun {
+            outcome,
+            log_lines,
+            ts,
+            reads,
+            claims_read,
+        } = run;
+        let outcome = QueryOutcome::Done(outcome);
+        Answer::from(QueryRun {
+            outcome,
+            log_lines,
+            reads,
+            claims_read,
+            journal: None,
+            ts,
+        })
+    }
+}
+
 /// What runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Execution {
     /// A query.
     Query,
-    /// A mutation, where it cannot write: its answer holds as long as nothing it read changes.
-    MutationWithoutWriting,
+    /// A mutation that has nothing to do where it ran before, as long as nothing it read changes.
+    IdempotentMutation,
 }
 
 /// Whose result it is.

@@ -99,18 +99,33 @@ impl LiveQueries {
         Ok(self.keep(key, &call, run.into()))
     }
 
-    /// Runs a mutation that is expected to write nothing. `None` when it would have to write. The answer of one that
-    /// does not is cached by what it read.
-    pub async fn mutate_without_writing(
-        &self,
+    /// Runs a mutation that changes nothing where it ran before. Its answer holds until a commit overlaps what it read;
+    /// then it runs first where it cannot write, so that it costs no commit where it need not, and last on the lane.
+    pub async fn mutate_idempotently(
+        self: &Arc<Self>,
         call: Call,
-    ) -> Result<Option<(Arc<QueryResult>, Timestamp)>, SystemError> {
-        let key = self.key(Execution::MutationWithoutWriting, &call);
-        if let Some(answer) = self.cached(&key) {
-            return Ok(Some(answer));
+    ) -> Result<(Arc<QueryResult>, Timestamp), SystemError> {
+        if let Some(answer) = self.held_answer(&call) {
+            return Ok(answer);
         }
-        let run = self.functions.mutate_without_writing(call.clone()).await?;
-        Ok(run.map(|run| self.keep(key, &call, run.into())))
+        let key = self.key(Execution::IdempotentMutation, &call);
+        if let Some(run) = self.functions.mutate_without_writing(call.clone()).await? {
+            return Ok(self.keep(key, &call, run.into()));
+        }
+        let run = self.functions.mutate(call.clone()).await?;
+        Ok(self.keep(key, &call, run.into()))
+    }
+
+    /// The answer of an idempotent mutation that need not run now, because nothing it read has changed since it ran.
+    pub fn held_answer(self: &Arc<Self>, call: &Call) -> Option<(Arc<QueryResult>, Timestamp)> {
+        let key = self.key(Execution::IdempotentMutation, call);
+        // An answer is known to hold once all news has been looked at; there is no need to wait for the follower.
+        let newest = self.functions.database().write_log().newest();
+        let is_behind = self.state.lock().ts < newest;
+        if is_behind {
+            self.follow(newest);
+        }
+        self.cached(&key)
     }
 
     fn key(&self, execution: Execution, call: &Call) -> EntryKey {

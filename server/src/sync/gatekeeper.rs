@@ -177,6 +177,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let key = user.identity.key();
         let is_refresh = self.gatekeeper.state.key() == Some(&key)
             && matches!(self.gatekeeper.state.admission(), Admission::Run { .. });
+        if is_refresh && let Some(caller) = self.rooms.gate.admit_known(&user) {
+            self.gatekeeper.credential = Presented::User(user);
+            self.do_effects(Event::Refreshed { version, key }).await?;
+            self.switch(caller, Timestamp::ZERO);
+            return Ok(());
+        }
         if !is_refresh {
             // Queries that look at the identity keep what the client has until the gate opens.
             self.gatekeeper.caller = Caller::pending(user.identity.clone());
@@ -243,9 +249,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Presented::User(user) = &self.gatekeeper.credential else {
             return;
         };
-        let (gate, identity) = (self.rooms.gate.clone(), user.identity.clone());
+        let (gate, user) = (self.rooms.gate.clone(), user.clone());
         self.gatekeeper.admission = Some(Box::pin(async move {
-            let outcome = gate.admit(&identity).await;
+            let outcome = gate.admit(&user).await;
             Admitted { version, outcome }
         }));
         self.gatekeeper.waiting_since = Some(self.rooms.clock.elapsed());

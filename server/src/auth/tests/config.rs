@@ -232,3 +232,32 @@ async fn a_verified_user_has_the_expiry_of_the_token() {
     let error = user.check_not_expired(user.expires_at).unwrap_err();
     assert_eq!(error.code(), "TokenExpired");
 }
+
+#[tokio::test]
+async fn a_provider_of_machines_says_so_and_no_other_is_taken_for_one() {
+    let jwks = format!("data:,{}", json!({"keys": [P256.jwk("good")]}));
+    let provider = |provisioning: Json| {
+        let mut provider = json!({
+            "type": "customJwt", "issuer": Kind::CustomEs256.issuer(), "jwks": jwks, "algorithm": "ES256",
+        });
+        if !provisioning.is_null() {
+            provider["provisioning"] = provisioning;
+        }
+        read(json!([provider]))
+    };
+    let token = Draft::of(Kind::CustomEs256).signed(&P256);
+    let expected = [
+        (Json::Null, true),
+        (json!(true), true),
+        (json!(false), false),
+    ];
+    for (provisioning, expected) in expected {
+        let provider = provider(provisioning).unwrap().providers()[0].clone();
+        let authenticator = authenticator([provider], clock());
+        let user = authenticator.verify_user(&token).await.unwrap();
+        assert_eq!(user.needs_provisioning, expected);
+    }
+    let (code, sentence) = provider(json!("no")).unwrap_err();
+    assert_eq!(code, "InvalidAuthConfig");
+    assert!(sentence.contains("Auth provider 1"), "{sentence}");
+}

@@ -93,6 +93,7 @@ impl Server {
             GateOptions {
                 function: setup.provision_with.map(|path| path.parse().unwrap()),
                 deadline: Duration::from_millis(100),
+                checks: None,
             },
             clock.clone(),
             Arc::new(GateMetrics::register(&mut metrics)),

@@ -86,6 +86,7 @@ impl Server {
             GateOptions {
                 function: provision_with.map(|path| path.parse().unwrap()),
                 deadline: GATE_DEADLINE,
+                checks: None,
             },
             clock.clone(),
             Arc::new(GateMetrics::register(&mut metrics)),
