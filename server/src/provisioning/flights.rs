@@ -41,14 +41,15 @@ enum FlightState<T> {
     Landed(Option<T>),
 }
 
-impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
-    /// No run under way.
-    pub fn new() -> Flights<K, T> {
+impl<K, T> Default for Flights<K, T> {
+    fn default() -> Flights<K, T> {
         Flights {
             under_way: Arc::new(Mutex::new(HashMap::new())),
         }
     }
+}
 
+impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
     /// Waits for the outcome of a run for `key`: of one that was under way, if its outcome `suits`, or else of one
     /// that this asker starts. `boarded` is told of each flight that is waited for: it gets the run to make, or
     /// nothing where the asker joined. The answer is nothing when the run ended without an outcome.

@@ -68,8 +68,17 @@ struct Flown {
     landing: Landing,
 }
 
-/// How a run ended: the timestamp at or past which everything of the identity must read.
-type Landing = Result<Timestamp, Unprovisioned>;
+/// How a run ended.
+#[derive(Clone)]
+enum Landing {
+    /// Everything of the identity must read at or past this timestamp.
+    Committed(Timestamp),
+    /// The provisioning function threw in the state as of this timestamp.
+    Refused(Timestamp, Thrown),
+    Failed {
+        reason: String,
+    },
+}
 
 const RETRY_FIRST: Duration = Duration::from_millis(25);
 
@@ -87,7 +96,7 @@ impl Gate {
             live,
             options,
             clock,
-            flights: Flights::new(),
+            flights: Flights::default(),
             metrics,
         })
     }
@@ -113,22 +122,28 @@ impl Gate {
             return Ok(caller);
         }
         let asked = self.clock.elapsed();
+        let newest = self.functions.database().durable_ts();
         let flown = self
             .flights
-            // A run that was under way may have seen other claims of the same person: then this one's turn is next.
             .share(
                 &identity.key(),
-                |flown| *flown.identity == **identity,
+                |flown| flown.answers(identity, newest),
                 |run| match run {
                     Some(run) => self.launch(run, identity, function),
                     None => self.metrics.joined(),
                 },
             )
             .await;
-        let landing = flown.map_or_else(|| Err(ended_without_an_outcome()), |flown| flown.landing);
         self.metrics
             .waited(self.clock.elapsed().saturating_sub(asked));
-        landing.map(|ts| provisioned(identity, ts))
+        match flown.map(|flown| flown.landing) {
+            Some(Landing::Committed(ts)) => Ok(provisioned(identity, ts)),
+            Some(Landing::Refused(_, thrown)) => Err(Unprovisioned::Refused(thrown)),
+            Some(Landing::Failed { reason }) => Err(Unprovisioned::Failed { reason }),
+            None => Err(Unprovisioned::Failed {
+                reason: "the provisioning run ended without an outcome".into(),
+            }),
+        }
     }
 
     /// Lets `user` in at once where nothing has to run: a run has ended for this person, and neither what it read nor a
@@ -201,7 +216,7 @@ impl Gate {
             self.try_until_landed(&call, &mut reason),
         )
         .await;
-        landed.unwrap_or(Err(Unprovisioned::Failed { reason }))
+        landed.unwrap_or(Landing::Failed { reason })
     }
 
     /// Runs it until the server's own troubles are over. The last of them is left in `reason`.
@@ -222,7 +237,7 @@ impl Gate {
         let (result, ts) = self.live.mutate_idempotently(call.clone()).await?;
         let outcome = result.done().expect("its caller may be looked at");
         let landing = landing(outcome, ts);
-        if landing.is_ok()
+        if matches!(landing, Landing::Committed(_))
             && let Some(checks) = &self.options.checks
         {
             self.look_for_mistakes(checks, call).await?;
@@ -259,18 +274,18 @@ impl Gate {
 
     fn report(&self, landing: &Landing) {
         match landing {
-            Ok(ts) => {
+            Landing::Committed(ts) => {
                 self.metrics.ended(Outcome::Provisioned);
                 tracing::debug!(ts = ts.0, "provisioned");
             }
-            Err(Unprovisioned::Refused(thrown)) => {
+            Landing::Refused(_, thrown) => {
                 self.metrics.ended(Outcome::Refused);
                 tracing::warn!(
                     has_data = thrown.data.is_some(),
                     "the provisioning function refused an identity"
                 );
             }
-            Err(Unprovisioned::Failed { reason }) => {
+            Landing::Failed { reason } => {
                 self.metrics.ended(Outcome::Failed);
                 tracing::error!(reason, "provisioning failed");
             }
@@ -278,9 +293,15 @@ impl Gate {
     }
 }
 
-fn ended_without_an_outcome() -> Unprovisioned {
-    Unprovisioned::Failed {
-        reason: "the provisioning run ended without an outcome".into(),
+impl Flown {
+    /// Whether a run that was under way answers for `identity`, asked for when `newest` was the newest commit: not if
+    /// it ran for other claims of the same person, and not if it may have seen the state before that commit.
+    fn answers(&self, identity: &Identity, newest: Timestamp) -> bool {
+        let is_fresh = match &self.landing {
+            Landing::Committed(ts) | Landing::Refused(ts, _) => *ts >= newest,
+            Landing::Failed { .. } => true,
+        };
+        *self.identity == *identity && is_fresh
     }
 }
 
@@ -300,10 +321,10 @@ fn provisioned(identity: &Arc<Identity>, committed_at: Timestamp) -> Caller {
 
 fn landing(outcome: &FunctionOutcome, ts: Timestamp) -> Landing {
     match outcome {
-        FunctionOutcome::Returned(_) => Ok(ts),
-        FunctionOutcome::Threw(thrown) if thrown.is_fault => Err(Unprovisioned::Failed {
+        FunctionOutcome::Returned(_) => Landing::Committed(ts),
+        FunctionOutcome::Threw(thrown) if thrown.is_fault => Landing::Failed {
             reason: thrown.message.clone(),
-        }),
-        FunctionOutcome::Threw(thrown) => Err(Unprovisioned::Refused(thrown.clone())),
+        },
+        FunctionOutcome::Threw(thrown) => Landing::Refused(ts, thrown.clone()),
     }
 }

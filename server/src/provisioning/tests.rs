@@ -1,7 +1,7 @@
 //! The gate by itself: one run for all who wait, and what they are told.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,6 +17,7 @@ use vestibule_schema::table::{Index, Schema, Table};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
+use super::flights::Flights;
 use super::*;
 use crate::auth::{Caller, IdentityAccess, VerifiedUser};
 use crate::clock::{SystemClock, UnixNanos};
@@ -45,14 +46,40 @@ impl Table for User {
 struct Rig {
     gate: Arc<Gate>,
     functions: Arc<Functions>,
+    live: Arc<LiveQueries>,
     /// Times the provisioning function wrote.
     written: Arc<AtomicUsize>,
+    pause: Arc<Pause>,
     metrics: Metrics,
     _following: Following,
     _dir: TempDir,
 }
 
-fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize) -> Result<()> {
+/// Where one run stops, behind its read.
+struct Pause {
+    is_wanted: AtomicBool,
+    has_read: Barrier,
+    may_go_on: Barrier,
+}
+
+impl Pause {
+    fn new() -> Arc<Pause> {
+        Arc::new(Pause {
+            is_wanted: AtomicBool::new(false),
+            has_read: Barrier::new(2),
+            may_go_on: Barrier::new(2),
+        })
+    }
+
+    fn pass(&self) {
+        if self.is_wanted.swap(false, Ordering::Relaxed) {
+            self.has_read.wait();
+            self.may_go_on.wait();
+        }
+    }
+}
+
+fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize, pause: &Pause) -> Result<()> {
     let who = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
     match who.subject() {
         "stranger" => return Err(Error::application(object! { "code" => "NotInvited" })),
@@ -69,6 +96,7 @@ fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize) -> Result<()> {
         .query::<User>()
         .index(User::BY_TOKEN, &token)
         .unique()?;
+    pause.pass();
     match known {
         Some(user) if user.name == name && who.subject() != "restless" => return Ok(()),
         Some(user) => ctx.db().patch(user.id, object! { "name" => name })?,
@@ -98,9 +126,10 @@ fn rig_with(checks: Option<Checks>) -> Rig {
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });
     let written = Arc::new(AtomicUsize::new(0));
-    let counted = written.clone();
+    let pause = Pause::new();
+    let (counted, pausing) = (written.clone(), pause.clone());
     let ensure = Function::mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| {
-        ensure_user(ctx, &counted)
+        ensure_user(ctx, &counted, &pausing)
     });
     let forget = Function::mutation("users:forget", |ctx: &mut MutationCtx, (): ()| {
         let who = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
@@ -130,11 +159,19 @@ fn rig_with(checks: Option<Checks>) -> Rig {
         checks,
     };
     let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
-    let gate = Gate::new(functions.clone(), live, options, clock, gate_metrics);
+    let gate = Gate::new(
+        functions.clone(),
+        live.clone(),
+        options,
+        clock,
+        gate_metrics,
+    );
     Rig {
         gate,
         functions,
+        live,
         written,
+        pause,
         metrics,
         _following: following,
         _dir: dir,
@@ -255,6 +292,37 @@ async fn a_run_goes_on_when_the_one_who_asked_leaves() {
     assert_eq!(rig.writes(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_after_a_commit_is_not_let_in_by_a_run_that_saw_the_state_before_it() {
+    let rig = rig();
+    let ada = person("ada", "Ada");
+    rig.gate.admit(&ada).await.unwrap();
+    rig.live.forget_idle();
+    rig.pause.is_wanted.store(true, Ordering::Relaxed);
+    let early = {
+        let (gate, ada) = (rig.gate.clone(), ada.clone());
+        tokio::spawn(async move { gate.admit(&ada).await })
+    };
+    let pause = rig.pause.clone();
+    tokio::task::spawn_blocking(move || pause.has_read.wait())
+        .await
+        .unwrap();
+    let deleted = rig
+        .functions
+        .mutate(call("users:forget", &ada))
+        .await
+        .unwrap()
+        .ts;
+    let mut late = Box::pin(rig.gate.admit(&ada));
+    assert!(futures_util::poll!(&mut late).is_pending());
+    assert_eq!(rig.metric("gate_joined_total"), "1");
+    rig.pause.may_go_on.wait();
+    let committed_at = |caller: Caller| caller.proof().unwrap().committed_at();
+    assert!(committed_at(early.await.unwrap().unwrap()) < deleted);
+    assert!(committed_at(late.await.unwrap()) > deleted);
+    assert_eq!(rig.writes(), 2);
+}
+
 #[tokio::test]
 async fn whoever_was_let_in_is_known_until_something_that_was_read_changes() {
     let rig = rig();
@@ -350,4 +418,26 @@ async fn in_development_a_provisioning_function_that_does_not_do_its_work_is_com
     let restless = said_for("restless").await;
     assert!(restless.contains("writes again"), "{restless}");
     assert!(!restless.contains("left no user document"), "{restless}");
+}
+
+#[tokio::test]
+async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_anew() {
+    let flights = Flights::<u8, &str>::default();
+    let ask = || {
+        flights.share(
+            &1,
+            |_| true,
+            |run| {
+                if let Some(run) = run {
+                    tokio::spawn(async move {
+                        let _run = run;
+                        panic!("the run broke");
+                    });
+                }
+            },
+        )
+    };
+    assert_eq!(join_all([ask(), ask()]).await, [None, None]);
+    let land = |run: Option<flights::Run<u8, &'static str>>| run.unwrap().land("landed");
+    assert_eq!(flights.share(&1, |_| true, land).await, Some("landed"));
 }
