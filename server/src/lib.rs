@@ -6,6 +6,10 @@
 
 pub mod clock;
 
+pub mod planted;
+
+pub mod record;
+
 pub mod storage;
 
 pub mod database;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::table::{Index, Schema, Table};
@@ -18,6 +19,7 @@ pub use config::{Config, LogFormat};
 pub use error::StartError;
 pub use running::Running;
 
+use crate::clock::{Clock, SystemClock};
 use crate::database::Limits;
 use crate::functions::{
     ActionCtx, Function, FunctionKind, MutationCtx, QueryCtx, Registry, Result,
@@ -47,6 +49,7 @@ pub struct App {
     sync: SyncOptions,
     gate_deadline: Duration,
     has_user: Option<FunctionPath>,
+    clock: Arc<dyn Clock>,
 }
 
 enum Provisioning {
@@ -72,6 +75,7 @@ impl App {
             sync: SyncOptions::default(),
             gate_deadline: GATE_DEADLINE,
             has_user: None,
+            clock: Arc::new(SystemClock::new()),
         }
     }
 
@@ -195,6 +199,12 @@ impl App {
     /// Another deadline for provisioning than five seconds.
     pub fn gate_deadline(mut self, deadline: Duration) -> App {
         self.gate_deadline = deadline;
+        self
+    }
+
+    /// Another clock than the machine's, for tests in which time passes as told.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> App {
+        self.clock = clock;
         self
     }
 

@@ -18,7 +18,7 @@ use super::{App, Config, StartError};
 use crate::auth::{
     AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, dev_issuer,
 };
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
@@ -67,7 +67,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     };
     let registry = Registry::new(app.functions.clone())?;
     let provisioning = app.provisioning_function(&registry)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock = app.clock.clone();
     let database = open_database(&app, &config, &secret, clock.clone())?;
     let rooms = Rooms::build(
         &app,

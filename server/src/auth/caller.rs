@@ -12,10 +12,12 @@ use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;
 
 use super::user_identity::ClaimsRead;
+use crate::planted::{self, Bug};
+use crate::record::Tag;
 
 /// Who calls a function. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Caller(Role);
+pub struct Caller(Role, Tag);
 
 #[derive(Clone, Debug)]
 enum Role {
@@ -86,38 +88,54 @@ impl ProvisioningProof {
 impl Caller {
     /// Without an identity: signed out, or never signed in.
     pub fn nobody() -> Caller {
-        Caller(Role::Nobody)
+        Caller(Role::Nobody, Tag::default())
     }
 
     /// A verified identity whose provisioning committed.
     pub fn provisioned(identity: Arc<Identity>, proof: ProvisioningProof) -> Caller {
-        Caller(Role::Provisioned(Person::of(identity), proof))
+        Caller(
+            Role::Provisioned(Person::of(identity), proof),
+            Tag::default(),
+        )
     }
 
     /// A verified identity whose provisioning has not committed. A function that looks at it is suspended.
     pub fn pending(identity: Arc<Identity>) -> Caller {
-        Caller(Role::Pending(identity))
+        Caller(Role::Pending(identity), Tag::default())
     }
 
     /// The holder of a verified admin key. No identity.
     pub fn admin() -> Caller {
-        Caller(Role::Admin)
+        Caller(Role::Admin, Tag::default())
     }
 
     /// The holder of a verified admin key who looks at the deployment as `identity`.
     pub fn admin_acting_as(identity: impl Into<Arc<Identity>>) -> Caller {
-        Caller(Role::AdminActingAs(Person::of(identity.into())))
+        Caller(
+            Role::AdminActingAs(Person::of(identity.into())),
+            Tag::default(),
+        )
     }
 
     /// The server itself: scheduled functions and its own work. No identity.
     pub fn system() -> Caller {
-        Caller(Role::System)
+        Caller(Role::System, Tag::default())
     }
 
     /// Someone whose identity must not be looked at, used to find out whether a query looks at all. A function that
     /// does is suspended.
     pub fn unidentified() -> Caller {
-        Caller(Role::Unidentified)
+        Caller(Role::Unidentified, Tag::default())
+    }
+
+    /// The same caller, with the mark of the call that a record will show.
+    pub fn recorded_as(self, tag: Tag) -> Caller {
+        Caller(self.0, tag)
+    }
+
+    /// The mark for the record. Nothing is decided by it.
+    pub fn tag(&self) -> Tag {
+        self.1
     }
 
     /// What a function finds when it asks who calls.
@@ -204,6 +222,9 @@ impl Person {
     }
 
     fn fingerprint(&self, read: &ClaimsRead) -> [u8; 32] {
+        if planted::is(Bug::CacheKeyForgetsIdentity) {
+            return [0; 32];
+        }
         let compute = || Sha256::digest(read.projection(&self.identity)).into();
         match read.is_empty() {
             true => *self.fingerprint.get_or_init(compute),

@@ -8,7 +8,8 @@ use thiserror::Error;
 use super::committer::CommitError;
 use super::lane::Batch;
 use super::write_log::WriteLog;
-use crate::storage::{AppendError, Appender, FoldProgress, StorageError};
+use crate::record::{self, Event, Point};
+use crate::storage::{AppendError, Appender, Commit, FoldProgress, StorageError};
 
 /// Makes batches durable, one append each.
 pub struct LogWriter {
@@ -72,7 +73,18 @@ impl LogWriter {
             )));
             return Ok(());
         }
+        let has_commits = !batch.commits.is_empty();
+        if has_commits {
+            record::stop(Point::BeforeCommit, || None);
+        }
         match self.appender.append(&batch.commits) {
+            Ok(()) if has_commits => {
+                let ts_of = |commit: &Commit| commit.ts.0;
+                record::event(|| Event::Committed {
+                    timestamps: batch.commits.iter().map(ts_of).collect(),
+                });
+                record::stop(Point::AfterCommit, || None);
+            }
             Ok(()) => {}
             Err(AppendError::NotCommitted(cause)) => {
                 self.roll_back(batch, Arc::new(cause));

@@ -13,9 +13,10 @@ use vestibule_schema::value::Value;
 use super::console::Console;
 use super::error::{Error, Result, SystemError};
 use super::function::{Body, FunctionKind};
-use super::runner::{Call, FunctionOutcome, QueryOutcome, outcome_of, panic_text};
+use super::runner::{Call, FunctionOutcome, QueryOutcome, ended, outcome_of, panic_text, recorded};
 use super::{Functions, Origin};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
+use crate::record::{self, Event};
 
 /// What an action is given. It holds no transaction: each call it makes is one of its own.
 #[derive(Clone)]
@@ -150,13 +151,17 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
     let Body::Action(body) = &function.body else {
         unreachable!("the registry was asked for an action")
     };
+    let recorded = || recorded(FunctionKind::Action, call, None, None);
+    record::event(|| Event::Started(recorded()));
     // The body's first step runs outside its future, so both are guarded.
     let running = AssertUnwindSafe(async { body(ctx, call.args.clone()).await });
     let result = running.catch_unwind().await.unwrap_or_else(|panic| {
         let what = panic_text(&*panic);
         tracing::error!(path = %function.path, panic = what, "an action panicked");
         Err(Error::panicked(&function.path, what))
-    })?;
+    });
+    record::event(|| ended(recorded(), &result));
+    let result = result?;
     function.check_result(&result, &environment.catalog, bytes_max)?;
     Ok(result)
 }

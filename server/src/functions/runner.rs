@@ -17,6 +17,7 @@ use crate::database::{
     CommitError, Committed, Environment, Mutation, ReadSet, Recorded, RecordedAnswer,
     SessionRequest, Transaction, Verdict,
 };
+use crate::record::{self, Event, Point};
 use crate::storage::ReadView;
 
 /// A call: what to run, with what, as whom.
@@ -102,6 +103,7 @@ pub fn run_query(
 ) -> std::result::Result<QueryRun, SystemError> {
     let tx = Transaction::read_only(view, environment);
     let ts = tx.snapshot_ts();
+    let recorded = || recorded(FunctionKind::Query, call, Some(ts), None);
     let mut ctx = QueryCtx {
         execution: Execution::new(tx, call.caller.clone(), journal),
     };
@@ -112,9 +114,11 @@ pub fn run_query(
                 unreachable!("the registry was asked for a query")
             };
             checked(function, environment, &call.args, || {
+                record::event(|| Event::Started(recorded()));
                 body(&mut ctx, call.args.clone())
             })
         });
+    record::event(|| ended(recorded(), &result));
     let mut execution = ctx.execution;
     if let Some(failure) = execution.tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
@@ -178,6 +182,8 @@ fn run_mutation_body<'v>(
     tx: Transaction<'v>,
     call: &Call,
 ) -> MutationBodyRun<'v> {
+    let (read_ts, commit_ts) = (tx.snapshot_ts(), tx.commit_ts());
+    let recorded = || recorded(FunctionKind::Mutation, call, Some(read_ts), commit_ts);
     let mut ctx = MutationCtx {
         execution: Execution::new(tx, call.caller.clone(), None),
     };
@@ -188,9 +194,11 @@ fn run_mutation_body<'v>(
                 unreachable!("the registry was asked for a mutation")
             };
             checked(function, environment, &call.args, || {
+                record::event(|| Event::Started(recorded()));
                 body(&mut ctx, call.args.clone())
             })
         });
+    record::event(|| ended(recorded(), &result));
     let Execution {
         tx,
         console,
@@ -203,6 +211,30 @@ fn run_mutation_body<'v>(
         log_lines: console.into_lines(),
         claims_read: observed.claims_read(),
     }
+}
+
+/// An execution as a record shows it.
+pub(super) fn recorded(
+    kind: FunctionKind,
+    call: &Call,
+    read_ts: Option<Timestamp>,
+    commit_ts: Option<Timestamp>,
+) -> record::Execution {
+    record::Execution {
+        path: call.path.to_string(),
+        kind: kind.name().to_string(),
+        identity: call.caller.identity_key(),
+        proof: call.caller.proof().map(|proof| proof.committed_at().0),
+        is_provisioning: call.caller.tag().is_provisioning(),
+        read_ts: read_ts.map(|ts| ts.0),
+        commit_ts: commit_ts.map(|ts| ts.0),
+        call: call.caller.tag().call(),
+    }
+}
+
+pub(super) fn ended(execution: record::Execution, result: &Result<Value>) -> Event {
+    let threw = result.as_ref().err().map(Error::to_string);
+    Event::Ended { execution, threw }
 }
 
 /// Checks arguments, runs `body`, checks the result. A panic becomes an error of this call alone.
@@ -265,6 +297,12 @@ impl QueuedMutation {
         }
     }
 
+    fn stop_when_provisioning(&self, point: Point) {
+        if self.call.caller.tag().is_provisioning() {
+            record::stop(point, || self.call.caller.identity_key());
+        }
+    }
+
     /// The answer of an earlier run, when there was one.
     fn recall(
         &self,
@@ -322,6 +360,7 @@ impl Mutation for QueuedMutation {
             return (tx, Verdict::Abort);
         }
         let ts = tx.commit_ts().unwrap_or(tx.snapshot_ts());
+        self.stop_when_provisioning(Point::LaneEntered);
         let MutationBodyRun {
             result,
             mut tx,
@@ -333,6 +372,7 @@ impl Mutation for QueuedMutation {
             tx,
             &self.call,
         );
+        self.stop_when_provisioning(Point::FunctionReturned);
         if let Some(failure) = tx.storage_failure() {
             self.ran = Some(Err(SystemError::Storage(failure.clone())));
             return (tx, Verdict::Abort);

@@ -2,10 +2,12 @@
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use vestibule_schema::timestamp::Timestamp;
 
 use super::Http;
 use super::respond::{self, NoCaller, WireError};
 use crate::auth::{Caller, Verified, VerifiedAdmin, parse_authorization};
+use crate::record::{self, Point, Seat};
 
 /// The query parameter that stands in for the header.
 const ADMIN_KEY_PARAMETER: &str = "adminKey";
@@ -42,16 +44,23 @@ impl Http {
             Verified::Admin(admin) => return Ok(admin.caller()),
             Verified::User(user) => user,
         };
-        let caller = self
-            .gate
-            .admit(&user)
-            .await
-            .map_err(respond::unprovisioned)?;
+        let seat = Seat::take();
+        seat.verified(1, &user.identity);
+        let admitted = self.gate.admit(&user).await;
+        record::pause(Point::BeforeOpening, || Some(user.identity.key())).await;
+        let caller = admitted.map_err(|why| {
+            seat.shut(1, why.name());
+            respond::unprovisioned(why)
+        })?;
         // The wait may have outlasted the token.
         let now = self.clock.now();
         user.check_not_expired(now)
             .map_err(|error| NoCaller::Refused(respond::token(&error, redact)))?;
-        Ok(caller)
+        let at = caller
+            .proof()
+            .map_or(Timestamp::ZERO, |proof| proof.committed_at());
+        seat.opened(1, || caller.identity_key(), at);
+        Ok(caller.recorded_as(seat.tag(1, None)))
     }
 }
 

@@ -15,6 +15,7 @@ use super::entry::QueryResult;
 use super::state::{State, ToRun};
 use crate::auth::Caller;
 use crate::functions::{Call, Origin, SystemError};
+use crate::planted::{self, Bug};
 
 /// What a client subscribes to.
 #[derive(Clone, Debug)]
@@ -122,7 +123,9 @@ impl Subscriber {
 
     /// Ends a subscription; one that is not there is left alone.
     pub fn remove(&mut self, query: QueryId) {
-        self.ids.remove(&query);
+        if !planted::is(Bug::SubscriptionSlotNotFreed) {
+            self.ids.remove(&query);
+        }
         self.change(|state, id, _| {
             let watch = state
                 .subscribers

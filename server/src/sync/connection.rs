@@ -14,12 +14,15 @@ use super::socket::{Close, Gone, Incoming, Socket};
 use super::told::Told;
 use super::{ClientFeatures, Connections};
 use crate::auth::Caller;
+use crate::record::Seat;
 use crate::subscriptions::Subscriber;
 
 /// One connection.
 pub(super) struct Connection<S> {
     pub rooms: Arc<Connections>,
     pub socket: Socket<S>,
+    /// Its place in a record.
+    pub seat: Seat,
     pub features: ClientFeatures,
     pub respond: Respond,
     pub mailbox: Mailbox,
@@ -93,6 +96,7 @@ where
     let (clock, shutdown) = (rooms.clock.clone(), rooms.shutdown.clone());
     let mut connection = Connection {
         socket,
+        seat: Seat::take(),
         features,
         respond: Respond {
             redact: rooms.options.redact,
@@ -243,6 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn end(mut self, end: End) {
+        self.seat.closing(|| format!("{end:?}"));
         let close = match end {
             End::Left => {
                 tracing::debug!("closed by the client");
@@ -271,8 +276,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn say_last(&mut self, message: ServerMessage) -> Close {
+        let text = message.to_json();
+        self.seat.sent(&text);
         // A client that cannot be told any more is closed all the same.
-        let _ = self.socket.feed(message.to_json()).await;
+        let _ = self.socket.feed(text).await;
         let _ = self.socket.flush().await;
         Close::without_code()
     }

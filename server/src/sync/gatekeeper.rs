@@ -16,7 +16,9 @@ use super::connection::{Connection, End};
 use super::respond::{gate_queue_full, not_provisioned, refusal_text};
 use super::socket::Close;
 use crate::auth::{self, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
+use crate::planted::{self, Bug};
 use crate::provisioning::Unprovisioned;
+use crate::record::{self, Point};
 
 /// The gate's answer for an identity version.
 pub(super) struct Admitted {
@@ -91,6 +93,11 @@ impl Gatekeeper {
         matches!(self.credential, Presented::Nobody)
     }
 
+    /// The newest identity version.
+    pub fn version(&self) -> u32 {
+        self.received
+    }
+
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -125,8 +132,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let rooms = self.rooms.clone();
         let rejected = |error: VerifyError| {
+            self.seat.rejected(error.code());
             verification_failed(&error, message.base_version, rooms.options.redact)
         };
+        record::pause(Point::TokenReceived, || None).await;
         match &message.credential {
             Credential::None => self.sign_out().await,
             Credential::User(token) => {
@@ -135,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     .verify_user(token)
                     .await
                     .map_err(|error| rejected(error.into()))?;
+                record::pause(Point::Verified, || Some(user.identity.key())).await;
                 self.sign_in(user).await
             }
             Credential::Admin { key, acting_as } => {
@@ -149,6 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.gatekeeper.received += 1;
         self.gatekeeper.credential = Presented::Nobody;
         let version = self.gatekeeper.received;
+        self.seat.signed_out(version);
         self.do_effects(Event::SignedOut { version }).await?;
         self.switch(Caller::nobody(), Timestamp::ZERO);
         Ok(())
@@ -174,6 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn sign_in(&mut self, user: VerifiedUser) -> Result<(), End> {
         self.gatekeeper.received += 1;
         let version = self.gatekeeper.received;
+        self.seat.verified(version, &user.identity);
         let key = user.identity.key();
         let is_refresh = self.gatekeeper.state.key() == Some(&key)
             && matches!(self.gatekeeper.state.admission(), Admission::Run { .. });
@@ -217,6 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Unprovisioned::Refused(thrown) => thrown.data.clone(),
                     Unprovisioned::Failed { .. } => None,
                 };
+                self.seat.shut(version, "refused");
                 self.gatekeeper.apply(Event::Refused { version });
                 self.reject_held("refused", data).await?;
                 Err(End::AuthError(AuthError {
@@ -226,7 +239,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }))
             }
             // Nothing is answered: the client connects again, still signed in, and sends what it has again.
-            Err(Unprovisioned::Failed { .. }) => Err(Close::try_again("ProvisioningFailed").into()),
+            Err(Unprovisioned::Failed { .. }) => {
+                self.seat.shut(version, "failed");
+                Err(Close::try_again("ProvisioningFailed").into())
+            }
         }
     }
 
@@ -234,7 +250,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for effect in self.gatekeeper.apply(event) {
             match effect {
                 Effect::RejectHeld { rejection } => {
-                    self.gatekeeper.admission = None;
+                    if !planted::is(Bug::GateOpenedByOlderVersion) {
+                        self.gatekeeper.admission = None;
+                    }
                     self.gatekeeper.waiting_since = None;
                     self.reject_held(rejection_reason(rejection), None).await?;
                 }
@@ -250,8 +268,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         };
         let (gate, user) = (self.rooms.gate.clone(), user.clone());
+        let older = self.gatekeeper.admission.take();
+        let older = older.filter(|_| planted::is(Bug::GateOpenedByOlderVersion));
         self.gatekeeper.admission = Some(Box::pin(async move {
+            if let Some(older) = older {
+                let outcome = older.await.outcome;
+                return Admitted { version, outcome };
+            }
             let outcome = gate.admit(&user).await;
+            record::pause(Point::BeforeOpening, || Some(user.identity.key())).await;
             Admitted { version, outcome }
         }));
         self.gatekeeper.waiting_since = Some(self.rooms.clock.elapsed());
@@ -259,6 +284,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn open(&mut self, at: Timestamp) -> Result<(), End> {
         let caller = self.gatekeeper.caller.clone();
+        let version = self.gatekeeper.received;
+        self.seat.opened(version, || caller.identity_key(), at);
         self.switch(caller, at);
         for (held, _) in self.gatekeeper.release() {
             self.start(held).await?;
@@ -277,6 +304,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn reject_held(&mut self, reason: &str, data: Option<Value>) -> Result<(), End> {
+        if reason == "identity_changed" && planted::is(Bug::HeldCallRunsAsNextIdentity) {
+            return Ok(());
+        }
         let thrown = not_provisioned(reason, data);
         for (held, _) in self.gatekeeper.release() {
             let (is_mutation, request) = (held.is_mutation, held.call.request_id);

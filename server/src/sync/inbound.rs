@@ -35,6 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 "WSMessageInvalidJson: the message cannot be read: {error}"
             ))
         })?;
+        self.seat.received(&message);
         match message {
             ClientMessage::Connect(connect) => self.connect(connect),
             ClientMessage::Authenticate(authenticate) => self.authenticate(authenticate).await,
@@ -158,6 +159,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Close::try_again("TooManyInflightActionsForSingleClient").into());
         }
         self.check_identity()?;
+        self.seat
+            .accepted(self.gatekeeper.version(), call.request_id);
         self.admit_call(Held {
             call,
             is_mutation,
@@ -190,7 +193,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let call = functions::Call {
             path,
             args,
-            caller: self.gatekeeper.caller().clone(),
+            caller: self
+                .gatekeeper
+                .caller()
+                .clone()
+                .recorded_as(self.seat.tag(self.gatekeeper.version(), Some(request_id))),
             origin: Origin::Client,
         };
         match is_mutation {

@@ -11,6 +11,7 @@ use vestibule_schema::wire::{
 use super::connection::{Connection, End};
 use super::mailbox::Completion;
 use super::options::CHUNK_BYTES_MAX;
+use crate::record::{self, Point};
 use crate::subscriptions::{Moment, QueryResult};
 
 /// Results that the client does not have yet.
@@ -43,6 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Queues a message.
     pub(super) async fn say(&mut self, text: String) -> Result<(), End> {
         self.sent_at = self.rooms.clock.elapsed();
+        self.seat.sent(&text);
         self.socket.feed(text).await?;
         Ok(())
     }
@@ -91,6 +93,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn send_transition(&mut self, ts: Timestamp, changed: Changed) -> Result<(), End> {
+        if self.told.version.identity != self.told.identity {
+            let whom = || self.gatekeeper.caller().identity_key();
+            record::pause(Point::BeforeFirstFrame, whom).await;
+        }
         let (start, end) = self.told.advance(ts);
         let mut writer = TransitionWriter::new(start, end);
         for (query, result) in &changed {
