@@ -397,6 +397,9 @@ impl std::io::Write for Collected {
 
 #[tokio::test]
 async fn in_development_a_provisioning_function_that_does_not_do_its_work_is_complained_about() {
+    let rig = rig_with(Some(Checks {
+        has_user: Some("users:exists".parse().unwrap()),
+    }));
     let log = Collected::default();
     let writer = log.clone();
     let collected = tracing_subscriber::fmt()
@@ -404,9 +407,6 @@ async fn in_development_a_provisioning_function_that_does_not_do_its_work_is_com
         .with_ansi(false)
         .finish();
     let _collecting = tracing::subscriber::set_default(collected);
-    let rig = rig_with(Some(Checks {
-        has_user: Some("users:exists".parse().unwrap()),
-    }));
     let said_for = async |subject: &str| {
         rig.gate.admit(&person(subject, "P")).await.unwrap();
         String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap()
