@@ -4,9 +4,12 @@ use std::sync::Weak;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::database::Database;
+use crate::functions::Runs;
 use crate::subscriptions::LiveQueries;
 
 /// Reads gauges off the database and the live queries.
@@ -14,6 +17,37 @@ use crate::subscriptions::LiveQueries;
 pub(super) struct Gauges {
     pub database: Weak<Database>,
     pub live: Weak<LiveQueries>,
+}
+
+impl Gauges {
+    fn encode_runs(
+        &self,
+        encoder: &mut DescriptorEncoder,
+        live: &LiveQueries,
+    ) -> Result<(), std::fmt::Error> {
+        let functions = live.functions().registry().runs();
+        let counts: [(_, _, fn(&Runs) -> u64); 2] = [
+            ("functions_runs", "Executions of functions", |function| {
+                function.runs
+            }),
+            (
+                "functions_errors",
+                "Executions of functions that failed",
+                |function| function.errors,
+            ),
+        ];
+        for (name, help, count) in counts {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for function in &functions {
+                let labels = [
+                    ("path", function.path.to_string()),
+                    ("kind", function.kind.name().to_string()),
+                ];
+                ConstCounter::new(count(function)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Collector for Gauges {
@@ -53,6 +87,6 @@ impl Collector for Gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        Ok(())
+        self.encode_runs(&mut encoder, &live)
     }
 }

@@ -161,6 +161,7 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
         Err(Error::panicked(&function.path, what))
     });
     record::event(|| ended(recorded(), &result));
+    function.count(result.is_err());
     let result = result?;
     function.check_result(&result, &environment.catalog, bytes_max)?;
     Ok(result)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error as ThisError;
 use vestibule_schema::id::TableNumber;
@@ -30,6 +31,27 @@ pub struct Registered {
     /// What its result must be, when that is declared.
     pub returns: Option<Validator>,
     pub(super) body: Body,
+    tally: Tally,
+}
+
+/// Executions of one function since the start.
+#[derive(Default)]
+struct Tally {
+    runs: AtomicU64,
+    errors: AtomicU64,
+}
+
+/// What a function has done since the start, for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runs {
+    /// Its path.
+    pub path: FunctionPath,
+    /// Its kind.
+    pub kind: FunctionKind,
+    /// Times it was called, with arguments that it takes or not.
+    pub runs: u64,
+    /// How many of them threw, panicked, or were refused for their arguments.
+    pub errors: u64,
 }
 
 /// A function that cannot be registered.
@@ -68,12 +90,29 @@ impl Registry {
                 args,
                 returns,
                 body,
+                tally: Tally::default(),
             });
             if registry.functions.insert(path, registered).is_some() {
                 return Err(RegistryError::Twice(function.path));
             }
         }
         Ok(registry)
+    }
+
+    /// What each function has done, by path.
+    pub fn runs(&self) -> Vec<Runs> {
+        let mut runs: Vec<Runs> = self
+            .functions
+            .values()
+            .map(|function| Runs {
+                path: function.path.clone(),
+                kind: function.kind(),
+                runs: function.tally.runs.load(Ordering::Relaxed),
+                errors: function.tally.errors.load(Ordering::Relaxed),
+            })
+            .collect();
+        runs.sort_by(|a, b| a.path.cmp(&b.path));
+        runs
     }
 
     /// The function at `path`, whoever calls it.
@@ -123,6 +162,14 @@ impl Registered {
     pub fn takes_no_arguments(&self) -> bool {
         let nothing = Value::Object(Default::default());
         self.args.check(&nothing, &NoTables).is_ok()
+    }
+
+    /// Counts a call.
+    pub(super) fn count(&self, is_error: bool) {
+        self.tally.runs.fetch_add(1, Ordering::Relaxed);
+        if is_error {
+            self.tally.errors.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Checks what a client or another function passes.

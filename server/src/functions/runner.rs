@@ -113,10 +113,12 @@ pub fn run_query(
             let Body::Query(body) = &function.body else {
                 unreachable!("the registry was asked for a query")
             };
-            checked(function, environment, &call.args, || {
+            let result = checked(function, environment, &call.args, || {
                 record::event(|| Event::Started(recorded()));
                 body(&mut ctx, call.args.clone())
-            })
+            });
+            function.count(result.is_err() && !ctx.execution.observed.suspended);
+            result
         });
     record::event(|| ended(recorded(), &result));
     let mut execution = ctx.execution;
@@ -193,10 +195,12 @@ fn run_mutation_body<'v>(
             let Body::Mutation(body) = &function.body else {
                 unreachable!("the registry was asked for a mutation")
             };
-            checked(function, environment, &call.args, || {
+            let result = checked(function, environment, &call.args, || {
                 record::event(|| Event::Started(recorded()));
                 body(&mut ctx, call.args.clone())
-            })
+            });
+            function.count(result.is_err() && !ctx.execution.observed.suspended);
+            result
         });
     record::event(|| ended(recorded(), &result));
     let Execution {

@@ -77,6 +77,11 @@ impl LiveQueries {
         (live, Following(task))
     }
 
+    /// The functions they run.
+    pub fn functions(&self) -> &Arc<Functions> {
+        &self.functions
+    }
+
     /// How many there are of what.
     pub fn census(&self) -> Census {
         let state = self.state.lock();
