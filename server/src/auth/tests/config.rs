@@ -261,3 +261,23 @@ async fn a_provider_of_machines_says_so_and_no_other_is_taken_for_one() {
     assert_eq!(code, "InvalidAuthConfig");
     assert!(sentence.contains("Auth provider 1"), "{sentence}");
 }
+
+#[tokio::test]
+async fn e5_a_token_refused_for_its_time_is_told_the_servers() {
+    let authenticator = authenticator([inline(Kind::Oidc, &[RSA.jwk("good")])], clock());
+    let now = super::NOW_SECONDS;
+    for (claim, at, said) in [
+        ("exp", now - 1, "it has expired"),
+        ("nbf", now + 6, "it is not valid yet"),
+    ] {
+        let token = Draft::of(Kind::Oidc).claim(claim, json!(at)).signed(&RSA);
+        let error = authenticator.verify_user(&token).await.unwrap_err();
+        for message in [error.message(), error.redacted_message()] {
+            let clock = "by this server's clock it is 2023-11-14T22:13:20Z";
+            assert!(
+                message.contains(said) && message.contains(clock),
+                "{message}"
+            );
+        }
+    }
+}
