@@ -50,6 +50,7 @@ pub fn app(invited: Option<String>) -> App {
         .mutation("messages:send", model::send)
         .query("messages:list", model::list)
         .query("messages:page", model::page)
-        .provision_with("users:ensureUser");
+        .provision_with("users:ensureUser")
+        .users_by(model::User::BY_TOKEN);
     page::add_to(app)
 }

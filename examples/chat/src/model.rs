@@ -13,7 +13,7 @@ pub struct User {
 }
 
 impl User {
-    const BY_TOKEN: Index<User> = Index::unique("by_token", &["token"]);
+    pub const BY_TOKEN: Index<User> = Index::unique("by_token", &["token"]);
 }
 
 impl Table for User {

@@ -282,6 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.gatekeeper.waiting_since = Some(self.rooms.clock.elapsed());
     }
 
+    #[tracing::instrument(name = "open", level = "debug", skip_all, fields(held = self.gatekeeper.held.len()))]
     async fn open(&mut self, at: Timestamp) -> Result<(), End> {
         let caller = self.gatekeeper.caller.clone();
         let version = self.gatekeeper.received;
