@@ -3,7 +3,7 @@
 use std::sync::Weak;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -26,28 +26,36 @@ impl Gauges {
         live: &LiveQueries,
     ) -> Result<(), std::fmt::Error> {
         let functions = live.functions().registry().runs();
-        let counts: [(_, _, fn(&Runs) -> u64); 2] = [
-            ("functions_runs", "Executions of functions", |function| {
-                function.runs
-            }),
-            (
-                "functions_errors",
-                "Executions of functions that failed",
-                |function| function.errors,
-            ),
-        ];
-        for (name, help, count) in counts {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for function in &functions {
-                let labels = [
-                    ("path", function.path.to_string()),
-                    ("kind", function.kind.name().to_string()),
-                ];
-                ConstCounter::new(count(function)).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
+        let runs = encoder.encode_descriptor(
+            "functions_runs",
+            "Calls of functions",
+            None,
+            MetricType::Counter,
+        )?;
+        encode_by_function(runs, &functions, |function| function.runs)?;
+        let errors = encoder.encode_descriptor(
+            "functions_errors",
+            "Calls of functions that failed",
+            None,
+            MetricType::Counter,
+        )?;
+        encode_by_function(errors, &functions, |function| function.errors)
     }
+}
+
+fn encode_by_function(
+    mut family: MetricEncoder<'_>,
+    functions: &[Runs],
+    count: impl Fn(&Runs) -> u64,
+) -> Result<(), std::fmt::Error> {
+    for function in functions {
+        let labels = [
+            ("path", function.path.to_string()),
+            ("kind", function.kind.name().to_string()),
+        ];
+        ConstCounter::new(count(function)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 impl Collector for Gauges {

@@ -88,44 +88,42 @@ impl ProvisioningProof {
 impl Caller {
     /// Without an identity: signed out, or never signed in.
     pub fn nobody() -> Caller {
-        Caller(Role::Nobody, Tag::default())
+        Caller::of(Role::Nobody)
     }
 
     /// A verified identity whose provisioning committed.
     pub fn provisioned(identity: Arc<Identity>, proof: ProvisioningProof) -> Caller {
-        Caller(
-            Role::Provisioned(Person::of(identity), proof),
-            Tag::default(),
-        )
+        Caller::of(Role::Provisioned(Person::of(identity), proof))
     }
 
     /// A verified identity whose provisioning has not committed. A function that looks at it is suspended.
     pub fn pending(identity: Arc<Identity>) -> Caller {
-        Caller(Role::Pending(identity), Tag::default())
+        Caller::of(Role::Pending(identity))
     }
 
     /// The holder of a verified admin key. No identity.
     pub fn admin() -> Caller {
-        Caller(Role::Admin, Tag::default())
+        Caller::of(Role::Admin)
     }
 
     /// The holder of a verified admin key who looks at the deployment as `identity`.
     pub fn admin_acting_as(identity: impl Into<Arc<Identity>>) -> Caller {
-        Caller(
-            Role::AdminActingAs(Person::of(identity.into())),
-            Tag::default(),
-        )
+        Caller::of(Role::AdminActingAs(Person::of(identity.into())))
     }
 
     /// The server itself: scheduled functions and its own work. No identity.
     pub fn system() -> Caller {
-        Caller(Role::System, Tag::default())
+        Caller::of(Role::System)
     }
 
     /// Someone whose identity must not be looked at, used to find out whether a query looks at all. A function that
     /// does is suspended.
     pub fn unidentified() -> Caller {
-        Caller(Role::Unidentified, Tag::default())
+        Caller::of(Role::Unidentified)
+    }
+
+    fn of(role: Role) -> Caller {
+        Caller(role, Tag::none())
     }
 
     /// The same caller, with the mark of the call that a record will show.

@@ -33,6 +33,12 @@ impl Seat {
 }
 
 impl Tag {
+    /// No mark.
+    #[inline(always)]
+    pub fn none() -> Tag {
+        Tag
+    }
+
     #[inline(always)]
     pub fn provisioning() -> Tag {
         Tag

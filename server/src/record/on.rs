@@ -81,6 +81,11 @@ enum Origin {
 }
 
 impl Tag {
+    /// No mark.
+    pub fn none() -> Tag {
+        Tag::default()
+    }
+
     /// The gate's own run.
     pub fn provisioning() -> Tag {
         Tag(Origin::Provisioning)
