@@ -127,6 +127,18 @@ impl Chat {
         Ok((response.status().as_u16(), response.json().await?))
     }
 
+    /// The values of metrics, each by its name with its labels.
+    pub async fn metrics(&self, names: &[&str]) -> anyhow::Result<Vec<f64>> {
+        let response = reqwest::get(format!("{}/metrics", self.url)).await?;
+        let text = response.error_for_status()?.text().await?;
+        let value = |name: &&str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(*name));
+            let value = line.with_context(|| format!("no {name} among the metrics"))?;
+            Ok(value.trim().parse()?)
+        };
+        names.iter().map(value).collect()
+    }
+
     /// Runs a query over HTTP.
     pub async fn query(&self, path: &str, args: Json) -> anyhow::Result<Json> {
         self.call("query", path, args, None).await
