@@ -1,6 +1,7 @@
 //! Flags and environment variables, and what they mean together.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -79,6 +80,11 @@ pub struct Config {
     )]
     pub allowed_origins: Vec<String>,
 
+    /// First logins of one issuer in a minute, where anybody may sign up; no bound when not given. Known users are not
+    /// counted.
+    #[arg(long, env = "VESTIBULE_FIRST_LOGINS_PER_MINUTE", value_name = "NUMBER")]
+    pub first_logins_per_minute: Option<NonZeroU32>,
+
     /// How the log on standard error is written. What is logged is chosen by VESTIBULE_LOG, as in `info` or
     /// `vestibule_server::sync=debug`.
     #[arg(
@@ -117,6 +123,7 @@ impl Config {
             auth_config: None,
             name: "vestibule".into(),
             allowed_origins: Vec::new(),
+            first_logins_per_minute: None,
             log_format: LogFormat::Text,
             redact: None,
         }

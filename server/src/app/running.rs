@@ -209,6 +209,7 @@ impl Rooms {
         let options = GateOptions {
             function: provisioning,
             deadline: app.gate_deadline,
+            first_logins_per_minute: config.first_logins_per_minute,
             checks: dev.then(|| Checks {
                 has_user: app.has_user.clone(),
             }),

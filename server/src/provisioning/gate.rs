@@ -1,5 +1,6 @@
 //! One run of the provisioning function per identity, however many ask.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use vestibule_schema::value::{Object, Value};
 
 use super::flights::{Flights, Run};
 use super::metrics::{GateMetrics, Outcome};
-use crate::auth::{Caller, ProvisioningProof, VerifiedUser};
+use super::new_users::NewUsers;
+use crate::auth::{Caller, IdentityAccess, ProvisioningProof, VerifiedUser};
 use crate::clock::{Clock, timeout};
 use crate::functions::{
     Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown,
@@ -28,6 +30,8 @@ pub struct GateOptions {
     pub function: Option<FunctionPath>,
     /// How long a run may take, its retries included, before it counts as failed.
     pub deadline: Duration,
+    /// First logins of one issuer in a minute; no bound where none. Whoever comes too many is told to try again later.
+    pub first_logins_per_minute: Option<NonZeroU32>,
     /// Development: looks after each run that wrote whether it did what a provisioning function must, and warns.
     pub checks: Option<Checks>,
 }
@@ -70,6 +74,7 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
     flights: Flights<IdentityKey, Flown>,
     metrics: Arc<GateMetrics>,
+    new_users: NewUsers,
 }
 
 /// A run that has ended.
@@ -103,7 +108,9 @@ impl Gate {
         clock: Arc<dyn Clock>,
         metrics: Arc<GateMetrics>,
     ) -> Arc<Gate> {
+        let new_users = NewUsers::new(options.first_logins_per_minute);
         Arc::new(Gate {
+            new_users,
             functions,
             live,
             options,
@@ -256,7 +263,17 @@ impl Gate {
                 .submit_mutation(call.clone(), None, unheard)?;
             return Ok(Landing::Committed(self.functions.database().durable_ts()));
         }
-        let (result, ts) = self.live.mutate_idempotently(call.clone()).await?;
+        // First where it cannot write: a known user costs no commit.
+        let without_writing = self.live.run_idempotent_without_writing(call).await?;
+        let (result, ts) = match without_writing {
+            Some(answer) => answer,
+            None if self.may_come(call) => self.live.mutate_idempotently(call).await?,
+            None => {
+                return Ok(Landing::Failed {
+                    reason: "too many first logins in this minute".into(),
+                });
+            }
+        };
         let outcome = result.done().expect("its caller may be looked at");
         let landing = landing(outcome, ts);
         if matches!(landing, Landing::Committed(_))
@@ -265,6 +282,15 @@ impl Gate {
             self.look_for_mistakes(checks, call).await?;
         }
         Ok(landing)
+    }
+
+    fn may_come(&self, call: &Call) -> bool {
+        match call.caller.identity() {
+            IdentityAccess::Known(Some(identity)) => self
+                .new_users
+                .may_come(&identity.issuer, self.clock.elapsed()),
+            IdentityAccess::Known(None) | IdentityAccess::Suspended => false,
+        }
     }
 
     /// Development: a provisioning function that leaves no user, or that would write again, opens the gate on a promise

@@ -7,6 +7,7 @@
 mod flights;
 mod gate;
 mod metrics;
+mod new_users;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,6 @@
 //! The gate by itself: one run for all who wait, and what they are told.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
@@ -111,6 +112,10 @@ fn rig() -> Rig {
 }
 
 fn rig_with(checks: Option<Checks>) -> Rig {
+    rig_of(checks, None)
+}
+
+fn rig_of(checks: Option<Checks>, first_logins_per_minute: Option<NonZeroU32>) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock::new());
     let database = Database::open(DatabaseOptions {
@@ -156,6 +161,7 @@ fn rig_with(checks: Option<Checks>) -> Rig {
     let options = GateOptions {
         function: Some("users:ensureUser".parse().unwrap()),
         deadline: Duration::from_secs(5),
+        first_logins_per_minute,
         checks,
     };
     let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
@@ -440,4 +446,19 @@ async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_
     assert_eq!(join_all([ask(), ask()]).await, [None, None]);
     let land = |run: Option<flights::Run<u8, &'static str>>| run.unwrap().land("landed");
     assert_eq!(flights.share(&1, |_| true, land).await, Some("landed"));
+}
+
+#[tokio::test]
+async fn j1_no_more_people_come_for_the_first_time_than_may_and_known_users_always() {
+    let rig = rig_of(None, NonZeroU32::new(2));
+    let (ada, bob) = (person("ada", "Ada"), person("bob", "Bob"));
+    rig.gate.admit(&ada).await.unwrap();
+    rig.gate.admit(&bob).await.unwrap();
+    let too_many = rig.gate.admit(&person("eve", "Eve")).await;
+    let reason = "too many first logins in this minute".to_string();
+    assert_eq!(too_many.unwrap_err(), Unprovisioned::Failed { reason });
+    rig.live.forget_idle();
+    rig.gate.admit(&ada).await.unwrap();
+    rig.gate.admit(&bob).await.unwrap();
+    assert_eq!(rig.writes(), 2);
 }

@@ -104,21 +104,29 @@ impl LiveQueries {
         Ok(self.keep(key, &call, run.into()))
     }
 
-    /// Runs a mutation that changes nothing where it ran before. Its answer holds until a commit overlaps what it read;
-    /// then it runs first where it cannot write, so that it costs no commit where it need not, and last on the lane.
-    pub async fn mutate_idempotently(
+    /// Runs a mutation that changes nothing where it ran before, on a snapshot where it cannot write. `None` when it
+    /// would have to. The answer holds until a commit overlaps what it read.
+    pub async fn run_idempotent_without_writing(
         self: &Arc<Self>,
-        call: Call,
+        call: &Call,
+    ) -> Result<Option<(Arc<QueryResult>, Timestamp)>, SystemError> {
+        if let Some(answer) = self.held_answer(call) {
+            return Ok(Some(answer));
+        }
+        let key = self.key(Execution::IdempotentMutation, call);
+        let run = self.functions.mutate_without_writing(call.clone()).await?;
+        Ok(run.map(|run| self.keep(key, call, run.into())))
+    }
+
+    /// Runs a mutation that changes nothing where it ran before, on the lane. The answer holds until a commit overlaps
+    /// what it read.
+    pub async fn mutate_idempotently(
+        &self,
+        call: &Call,
     ) -> Result<(Arc<QueryResult>, Timestamp), SystemError> {
-        if let Some(answer) = self.held_answer(&call) {
-            return Ok(answer);
-        }
-        let key = self.key(Execution::IdempotentMutation, &call);
-        if let Some(run) = self.functions.mutate_without_writing(call.clone()).await? {
-            return Ok(self.keep(key, &call, run.into()));
-        }
+        let key = self.key(Execution::IdempotentMutation, call);
         let run = self.functions.mutate(call.clone()).await?;
-        Ok(self.keep(key, &call, run.into()))
+        Ok(self.keep(key, call, run.into()))
     }
 
     /// The answer of an idempotent mutation that need not run now, because nothing it read has changed since it ran.

@@ -93,6 +93,7 @@ impl Server {
             GateOptions {
                 function: setup.provision_with.map(|path| path.parse().unwrap()),
                 deadline: Duration::from_millis(100),
+                first_logins_per_minute: None,
                 checks: None,
             },
             clock.clone(),

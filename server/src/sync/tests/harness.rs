@@ -86,6 +86,7 @@ impl Server {
             GateOptions {
                 function: provision_with.map(|path| path.parse().unwrap()),
                 deadline: GATE_DEADLINE,
+                first_logins_per_minute: None,
                 checks: None,
             },
             clock.clone(),
