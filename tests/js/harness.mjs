@@ -35,7 +35,10 @@ export function atEnd(t, end) {
   if (!endings.has(t)) {
     endings.set(t, []);
     t.after(async () => {
-      for (const end of endings.get(t).reverse()) await end();
+      // One that fails must not keep the others from ending what they began.
+      const failures = [];
+      for (const end of endings.get(t).reverse()) await Promise.resolve().then(end).catch((error) => failures.push(error));
+      if (failures.length > 0) throw failures[0];
     });
   }
   endings.get(t).push(end);
@@ -55,18 +58,22 @@ export class Chat {
   #data = mkdtempSync(path.join(tmpdir(), "vestibule-js-"));
   port = 0;
 
-  /** Starts a chat that ends with test `t`. `invited`: the only e-mail domain that is let in. */
-  static async start(t, { invited } = {}) {
-    const chat = new Chat(invited);
+  /**
+   * Starts a chat that ends with test `t`. `invited`: the only e-mail domain that is let in; `provisioningSwitch`:
+   * a file that makes it provision slowly or fail at it, see switch.mjs.
+   */
+  static async start(t, { invited, provisioningSwitch } = {}) {
+    const chat = new Chat(invited, provisioningSwitch);
     atEnd(t, () => chat.#end());
     await chat.start();
     return chat;
   }
 
-  constructor(invited) {
+  constructor(invited, provisioningSwitch) {
     this.#env = { VESTIBULE_LOG: "warn", ...process.env };
     delete this.#env.CHAT_INVITE_DOMAIN;
     if (invited) this.#env.CHAT_INVITE_DOMAIN = invited;
+    if (provisioningSwitch) this.#env.CHAT_PROVISIONING_SWITCH = provisioningSwitch;
   }
 
   get url() {

@@ -1,7 +1,7 @@
 //! A chat: what a user of Vestibule would start from. The tables and functions are in `model.rs`; this file puts them
 //! together with the page and runs them.
 
-mod model;
+pub mod model;
 mod page;
 
 use clap::Parser;
@@ -20,6 +20,11 @@ struct Arguments {
 
 /// Runs the chat as the command line says, until it is asked to stop.
 pub async fn run() -> anyhow::Result<()> {
+    run_as(app).await
+}
+
+/// Runs the chat that `app` makes of the invited domain, if there is one.
+pub async fn run_as(app: impl FnOnce(Option<String>) -> App) -> anyhow::Result<()> {
     let Arguments {
         config,
         invite_domain,

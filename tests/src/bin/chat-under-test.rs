@@ -1,6 +1,32 @@
-//! The example `chat`, built beside the tests that drive it as a process.
+//! The example `chat`, built beside the tests that drive it as a process. With `CHAT_PROVISIONING_SWITCH` set it can be
+//! made to provision slowly, or to fail at it, while it runs.
+
+use std::path::PathBuf;
+
+use vestibule_server::database::Limits;
+use vestibule_server::prelude::{App, MutationCtx};
+use vestibule_tests::switch::Switch;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    chat::run().await
+    match std::env::var_os("CHAT_PROVISIONING_SWITCH") {
+        Some(file) => chat::run_as(|invited| switched(invited, file.into())).await,
+        None => chat::run().await,
+    }
+}
+
+/// The chat, whose provisioning does what the file says.
+fn switched(invited: Option<String>, file: PathBuf) -> App {
+    let switch = Switch::new(file);
+    let patient = Limits {
+        user_millis_max: 600_000,
+        ..Limits::default()
+    };
+    chat::app(invited.clone())
+        .mutation("tests:ensureUser", move |ctx: &mut MutationCtx, (): ()| {
+            switch.pass();
+            chat::model::ensure_user(ctx, &invited)
+        })
+        .provision_with("tests:ensureUser")
+        .limits(patient)
 }

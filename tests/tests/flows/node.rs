@@ -8,21 +8,28 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("js")
 }
 
-/// Installs the suites' packages once, exactly as the lock file says.
+/// Installs the packages of the suites and of the React app they drive once.
 fn install() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
-        let npm = Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund"])
-            .current_dir(folder())
-            .output();
-        let npm = npm.expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
-        assert!(
-            npm.status.success(),
-            "npm ci failed:\n{}",
-            String::from_utf8_lossy(&npm.stderr)
-        );
+        install_in(&folder());
+        install_in(&folder().join("react"));
     });
+}
+
+/// Installs a folder's packages exactly as its lock file says.
+fn install_in(folder: &Path) {
+    let npm = Command::new("npm")
+        .args(["ci", "--no-audit", "--no-fund"])
+        .current_dir(folder)
+        .output();
+    let npm = npm.expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
+    assert!(
+        npm.status.success(),
+        "npm ci failed in {}:\n{}",
+        folder.display(),
+        String::from_utf8_lossy(&npm.stderr)
+    );
 }
 
 fn run(suite: &str) {
@@ -59,13 +66,14 @@ fn no_suite_is_left_out() {
     assert_eq!(suites, SUITES);
 }
 
-const SUITES: [&str; 7] = [
+const SUITES: [&str; 8] = [
     "browser.test.mjs",
     "first_logins.test.mjs",
     "http.test.mjs",
     "identity.test.mjs",
     "live.test.mjs",
     "pagination.test.mjs",
+    "react.test.mjs",
     "reconnect.test.mjs",
 ];
 
@@ -97,6 +105,11 @@ fn official_clients_see_live_results_and_optimistic_updates() {
 #[test]
 fn official_clients_page_without_gaps_or_overlaps() {
     run("pagination.test.mjs");
+}
+
+#[test]
+fn an_unmodified_official_react_app_shows_no_wrong_frame() {
+    run("react.test.mjs");
 }
 
 #[test]
