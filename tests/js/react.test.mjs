@@ -169,7 +169,7 @@ test("people who follow each other faster than they can be let in: only the last
   hold();
   await setActive(page, "Grace");
   await shows(page, "One moment.");
-  await setActive(page, "Ada");
+  await setActive(page, "Barbara");
   await setActive(page, "Linus");
   release();
   await home(page, "Linus");

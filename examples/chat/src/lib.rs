@@ -30,6 +30,7 @@ pub async fn run_as(app: impl FnOnce(Option<String>) -> App) -> anyhow::Result<(
         invite_domain,
     } = Arguments::parse();
     log_to_stderr(config.log_format);
+    let signals = StopSignals::listen()?;
     let running = app(invite_domain).start(config).await?;
     println!("The chat is at {}", running.url());
     if running.is_dev() {
@@ -37,7 +38,7 @@ pub async fn run_as(app: impl FnOnce(Option<String>) -> App) -> anyhow::Result<(
             "Open it in two tabs and sign in as anybody. This is development mode: nobody is asked for a password."
         );
     }
-    running.until_asked_to_stop().await?;
+    running.until(signals).await;
     Ok(())
 }
 

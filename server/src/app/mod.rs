@@ -17,7 +17,7 @@ use vestibule_schema::table::{Index, Schema, Table};
 
 pub use config::{Config, LogFormat};
 pub use error::StartError;
-pub use running::Running;
+pub use running::{Running, StopSignals};
 
 use crate::clock::{Clock, SystemClock};
 use crate::database::Limits;
@@ -215,8 +215,9 @@ impl App {
 
     /// Starts the server and runs it until the process is asked to stop, then lets what is under way finish.
     pub async fn serve(self, config: Config) -> Result<(), StartError> {
-        let running = self.start(config).await?;
-        running.until_asked_to_stop().await
+        let signals = StopSignals::listen()?;
+        self.start(config).await?.until(signals).await;
+        Ok(())
     }
 
     /// The provisioning function's path, checked against the functions there are.

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry as Metrics;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vestibule_schema::path::FunctionPath;
@@ -277,13 +278,13 @@ impl Running {
         self.dev
     }
 
-    /// Runs until SIGINT or SIGTERM, then shuts down. A second signal ends the process at once.
-    pub async fn until_asked_to_stop(self) -> Result<(), StartError> {
-        asked_to_stop().await.map_err(StartError::Signals)?;
+    /// Runs until a signal comes, then shuts down. A second one ends the process at once.
+    pub async fn until(self, mut signals: StopSignals) {
+        signals.next().await;
         tracing::info!("asked to stop; letting what is under way finish");
         tokio::select! {
-            () = self.shut_down() => Ok(()),
-            asked = asked_to_stop() => asked.map_err(StartError::Signals),
+            () = self.shut_down() => {}
+            () = signals.next() => {}
         }
     }
 
@@ -334,11 +335,26 @@ async fn close(mut database: Arc<Database>) {
     }
 }
 
-async fn asked_to_stop() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
+/// SIGINT and SIGTERM, from the moment this is made on: made before a server says that it is ready, none is lost.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Listens for them, instead of being ended by them.
+    pub fn listen() -> Result<StopSignals, StartError> {
+        let listen = |kind| signal(kind).map_err(StartError::Signals);
+        Ok(StopSignals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
