@@ -1,6 +1,7 @@
-//! What the flows share: the chat as a process of its own, a client that speaks the sync protocol message
-//! by message, and a switch that holds a process up.
+//! What the flows share: the chat and another app of its kind as processes of their own, a client that speaks the sync
+//! protocol message by message, and a switch that holds a process up.
 
+pub mod people;
 pub mod process;
 pub mod raw;
 pub mod switch;

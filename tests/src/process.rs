@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
 use serde_json::{Value as Json, json};
+use vestibule_server::auth::{AdminKeys, DeploymentSecret};
+use vestibule_server::clock::{Clock, SystemClock};
 
 /// A running chat. Dropping it kills it.
 pub struct Chat {
@@ -19,6 +21,7 @@ pub struct ChatOptions {
     data: PathBuf,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
+    log: Option<PathBuf>,
 }
 
 impl ChatOptions {
@@ -29,7 +32,14 @@ impl ChatOptions {
             data: data.to_path_buf(),
             variables: vec![("VESTIBULE_LOG".into(), "warn".into())],
             arguments: vec!["--listen".into(), "127.0.0.1:0".into()],
+            log: None,
         }
+    }
+
+    /// Keeps what it says on stderr in a file.
+    pub fn log_to(mut self, file: &Path) -> Self {
+        self.log = Some(file.to_path_buf());
+        self
     }
 
     /// Sets an environment variable.
@@ -57,7 +67,11 @@ impl ChatOptions {
 
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> anyhow::Result<Chat> {
-        let mut child = self.command().spawn().context("the chat does not start")?;
+        let mut command = self.command();
+        if let Some(log) = &self.log {
+            command.stderr(std::fs::File::create(log)?);
+        }
+        let mut child = command.spawn().context("the chat does not start")?;
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         while let Some(line) = lines.next().transpose()? {
             if let Some(at) = line.find("http://") {
@@ -99,16 +113,32 @@ impl Chat {
     }
 
     /// Asks it to stop and waits until it has.
-    pub fn stop(mut self) -> anyhow::Result<Option<i32>> {
+    pub fn stop(self) -> anyhow::Result<Option<i32>> {
+        self.ask_to_stop()?;
+        self.wait()
+    }
+
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) -> anyhow::Result<()> {
         Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])
             .status()?;
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(mut self) -> anyhow::Result<Option<i32>> {
         Ok(self.child.wait()?.code())
     }
 
-    /// A token of the development issuer.
+    /// A token of the development issuer for somebody who is called as their subject.
     pub async fn token(&self, subject: &str) -> anyhow::Result<String> {
-        let request = json!({ "subject": subject, "name": subject });
+        self.token_for(json!({ "subject": subject, "name": subject }))
+            .await
+    }
+
+    /// A token of the development issuer, for what `POST /dev/token` takes.
+    pub async fn token_for(&self, request: Json) -> anyhow::Result<String> {
         let response = reqwest::Client::new()
             .post(format!("{}/dev/token", self.url))
             .json(&request)
@@ -152,18 +182,37 @@ impl Chat {
         args: Json,
         token: Option<&str>,
     ) -> anyhow::Result<Json> {
-        let body = json!({ "path": path, "args": args, "format": "json" });
-        let mut request = reqwest::Client::new()
-            .post(format!("{}/api/{kind}", self.url))
-            .json(&body);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let answer: Json = request.send().await?.error_for_status()?.json().await?;
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let answer = self.answer(kind, path, args, authorization).await?;
         match answer["status"].as_str() {
             Some("success") => Ok(answer["value"].clone()),
             _ => bail!("{path} failed: {answer}"),
         }
+    }
+
+    /// What the server answers to a call over HTTP, success or not.
+    pub async fn answer(
+        &self,
+        kind: &str,
+        path: &str,
+        args: Json,
+        authorization: Option<String>,
+    ) -> anyhow::Result<Json> {
+        let body = json!({ "path": path, "args": args, "format": "json" });
+        let mut request = reqwest::Client::new()
+            .post(format!("{}/api/{kind}", self.url))
+            .json(&body);
+        if let Some(authorization) = authorization {
+            request = request.header("Authorization", authorization);
+        }
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// The newest commit, as text.
+    pub async fn newest_commit(&self) -> anyhow::Result<String> {
+        let request = reqwest::Client::new().post(format!("{}/api/query_ts", self.url));
+        let answer: Json = request.send().await?.error_for_status()?.json().await?;
+        Ok(answer["ts"].as_str().context("no ts")?.to_string())
     }
 }
 
@@ -172,4 +221,12 @@ impl Drop for Chat {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A key to administer the deployment on a data directory, in the form of an `Authorization` header.
+pub fn admin_authorization(data: &Path) -> anyhow::Result<String> {
+    let secret = DeploymentSecret::load_or_create(data)?;
+    let keys = AdminKeys::new("vestibule", &secret, Vec::new())?;
+    let minted = keys.mint(SystemClock::new().now(), None)?;
+    Ok(format!("Convex {}", minted.text.expose()))
 }

@@ -8,6 +8,8 @@ mod damage;
 mod first_logins;
 mod kills;
 mod node;
+mod people;
+mod provisioning_ends;
 mod starts;
 mod tidy;
 

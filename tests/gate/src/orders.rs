@@ -35,7 +35,7 @@ struct Landing {
 impl World {
     fn new() -> Arc<World> {
         Arc::new(World {
-            flights: Flights::new(),
+            flights: Flights::default(),
             commits: AtomicUsize::new(0),
             running: [AtomicUsize::new(0), AtomicUsize::new(0)],
             begun: AtomicUsize::new(0),
