@@ -108,17 +108,27 @@ impl Chat {
 
     /// A token of the development issuer.
     pub async fn token(&self, subject: &str) -> anyhow::Result<String> {
-        let request = json!({ "subject": subject, "name": subject });
-        let response = reqwest::Client::new()
-            .post(format!("{}/dev/token", self.url))
-            .json(&request)
-            .send()
+        self.token_for(json!({ "subject": subject, "name": subject }))
+            .await
+    }
+
+    /// A token of the development issuer for whoever `request` describes.
+    pub async fn token_for(&self, request: Json) -> anyhow::Result<String> {
+        mint_token(&self.url, request).await
+    }
+
+    /// A counter of `/metrics`.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = reqwest::get(format!("{}/metrics", self.url))
+            .await?
+            .text()
             .await?;
-        let answer: Json = response.error_for_status()?.json().await?;
-        Ok(answer["token"]
-            .as_str()
-            .context("no token in the answer")?
-            .to_string())
+        let line = text
+            .lines()
+            .find(|line| line.split([' ', '{']).next() == Some(name))
+            .with_context(|| format!("no metric {name}"))?;
+        let (_, number) = line.rsplit_once(' ').context("a metric has a number")?;
+        Ok(number.parse()?)
     }
 
     /// Status and body of `/healthz`.
@@ -153,6 +163,20 @@ impl Chat {
             _ => bail!("{path} failed: {answer}"),
         }
     }
+}
+
+/// A token of the development issuer at `url` for whoever `request` describes.
+pub async fn mint_token(url: &str, request: Json) -> anyhow::Result<String> {
+    let response = reqwest::Client::new()
+        .post(format!("{url}/dev/token"))
+        .json(&request)
+        .send()
+        .await?;
+    let answer: Json = response.error_for_status()?.json().await?;
+    Ok(answer["token"]
+        .as_str()
+        .context("no token in the answer")?
+        .to_string())
 }
 
 impl Drop for Chat {

@@ -8,6 +8,8 @@ mod damage;
 mod first_logins;
 mod kills;
 mod node;
+mod rust_client;
+mod rust_client_faults;
 mod starts;
 mod tidy;
 
