@@ -9,7 +9,7 @@ use vestibule_schema::wire::{
 };
 
 use super::calls::Progress;
-use super::link::Link;
+use super::link::{Link, Trouble};
 use super::{Effect, LoginId, Session};
 use crate::error::{CallError, EnsureUserError, FunctionError, Unprovisioned};
 
@@ -105,7 +105,7 @@ impl Session {
     }
 
     /// Takes the answer to the provisioning call, if this is one. Says whether it was.
-    pub(super) fn take_run(&mut self, response: &MutationResponse) -> bool {
+    pub(super) fn take_run(&mut self, now: Duration, response: &MutationResponse) -> bool {
         let Some(login) = &mut self.login else {
             return false;
         };
@@ -124,13 +124,13 @@ impl Session {
                         .push_back(Effect::AnswerStep(ticket, Ok(value.clone())));
                 }
             }
-            Err(failure) => self.refuse(reason_of(failure)),
+            Err(failure) => self.refuse(now, reason_of(failure)),
         }
         true
     }
 
     /// The user is not let in: everybody who waits is told, and nothing goes on as the user.
-    pub(super) fn refuse(&mut self, reason: Unprovisioned) {
+    pub(super) fn refuse(&mut self, now: Duration, reason: Unprovisioned) {
         let version = self.gate.version();
         let Some(login) = &mut self.login else { return };
         login.unprovisioned = Some(reason.clone());
@@ -141,6 +141,10 @@ impl Session {
             let error = EnsureUserError::Unprovisioned(reason.clone());
             self.effects
                 .push_back(Effect::AnswerStep(ticket, Err(error)));
+        }
+        // What already runs as the user must stop, and a query cannot be put back under the number it had.
+        if self.queries.is_on_wire(id) {
+            self.leave(now, Trouble::Restart);
         }
         if matches!(self.gate, State::Provisioning { .. }) {
             self.step_gate(match &reason {
@@ -161,8 +165,9 @@ impl Session {
         self.present_nobody();
     }
 
-    /// Answers everything that waits for the gate of a user who is not let in.
-    fn reject_held(&mut self) {
+    /// Answers everything that waits for the gate of a user who is not let in. What is sent on this connection ran
+    /// before that, and is answered yet.
+    pub(super) fn reject_held(&mut self) {
         let Some(login) = &self.login else { return };
         let id = login.id;
         // Nothing is rejected while the machine only begins another run for the same person.
@@ -178,8 +183,13 @@ impl Session {
         }
         let held = self
             .calls
-            .take(|call| call.whom == Some(id) && matches!(call.progress, Progress::Unsent { .. }));
+            .take(|call| call.whom == Some(id) && call.progress != Progress::Sent);
         for call in held {
+            if matches!(call.progress, Progress::Committed { .. }) {
+                // The user's queries show nothing, so there is nothing to wait for.
+                self.answer_committed(call);
+                continue;
+            }
             self.answer(call.ticket, Err(reject(&reason, call.may_have_run())));
         }
         self.show();

@@ -230,7 +230,7 @@ impl Session {
         if is_same && login.needs_token {
             let message = login.rejected_text.take();
             let message = message.unwrap_or_else(|| "it has expired".to_string());
-            return self.refuse(Unprovisioned::TokenRejected { message });
+            return self.refuse(now, Unprovisioned::TokenRejected { message });
         }
         if is_same {
             login.refresh_at = login
@@ -269,7 +269,7 @@ impl Session {
                 within: self.options.step_max,
                 trouble: login.trouble.clone(),
             };
-            return self.refuse(reason);
+            return self.refuse(now, reason);
         }
         let is_due = match login.fetch {
             Fetch::Running => false,
@@ -302,9 +302,11 @@ impl Session {
         login.trouble = Some(text.clone());
         login.rejections += u32::from(was_attempt);
         if login.rejections >= REJECTIONS_MAX {
-            self.refuse(Unprovisioned::TokenRejected { message: text });
+            self.refuse(now, Unprovisioned::TokenRejected { message: text });
         }
-        self.leave(now, Trouble::Restart);
+        if matches!(self.link, Link::Open(_)) {
+            self.leave(now, Trouble::Restart);
+        }
         self.tick_login(now);
     }
 
@@ -316,6 +318,7 @@ impl Session {
                 login.trouble = Some(trouble.text().to_string());
             }
         }
+        self.reject_held();
     }
 
     pub(super) fn login_status(&self) -> LoginStatus {

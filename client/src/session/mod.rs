@@ -310,13 +310,13 @@ impl Session {
 
     fn modify_query_set(&mut self, even_if_empty: bool) {
         let open = self.open_gate();
+        let Link::Open(wire) = &mut self.link else {
+            return;
+        };
         let modifications = self.queries.modifications(|scope| match scope {
             Scope::Anyone => true,
             Scope::User(login) => Some(login) == open,
         });
-        let Link::Open(wire) = &mut self.link else {
-            return;
-        };
         if modifications.is_empty() && !even_if_empty {
             return;
         }

@@ -146,6 +146,13 @@ impl Queries {
             .collect()
     }
 
+    /// Whether the server runs a query of one login.
+    pub fn is_on_wire(&self, login: LoginId) -> bool {
+        self.all
+            .values()
+            .any(|query| query.key.scope == Scope::User(login) && query.is_on_wire)
+    }
+
     /// The one-shot queries of one login that have no answer yet, taken off the list.
     pub fn take_waiting(&mut self, login: LoginId) -> Vec<Ticket> {
         let ids = self.of_login(login);

@@ -32,7 +32,7 @@ impl Session {
         match message {
             ServerMessage::Transition(transition) => self.transition(now, transition),
             ServerMessage::TransitionChunk(chunk) => self.chunk(now, chunk),
-            ServerMessage::MutationResponse(response) => self.mutation_response(response),
+            ServerMessage::MutationResponse(response) => self.mutation_response(now, response),
             ServerMessage::ActionResponse(response) => self.action_response(response),
             ServerMessage::AuthError(error) => self.auth_error(now, error),
             ServerMessage::FatalError { error } => self.close(Closed::Fatal(error)),
@@ -98,14 +98,14 @@ impl Session {
         }
     }
 
-    fn mutation_response(&mut self, response: MutationResponse) {
+    fn mutation_response(&mut self, now: Duration, response: MutationResponse) {
         if let Ok((_, ts)) = &response.outcome {
             self.newest_seen = self.newest_seen.max(*ts);
         }
-        if self.take_run(&response) {
+        if self.take_run(now, &response) {
             return;
         }
-        let current = self.login.as_ref().map(|login| login.id);
+        let watching = self.speaks_for();
         let Some(call) = self.calls.get(response.request_id) else {
             return;
         };
@@ -114,13 +114,13 @@ impl Session {
         }
         match response.outcome {
             Ok((value, ts)) => {
-                let is_orphan = call.whom.is_some() && call.whom != current;
+                let is_orphan = call.whom.is_some() && call.whom != watching;
                 call.progress = Progress::Committed {
                     value,
                     ts,
                     query_set: None,
                 };
-                // Nobody watches as the earlier user any more, so there is nothing to wait for.
+                // Nobody watches as that user any more, so there is nothing to wait for.
                 if is_orphan && let Some(call) = self.calls.remove(response.request_id) {
                     self.answer_committed(call);
                     self.show();
