@@ -40,11 +40,10 @@ mod session;
 mod status;
 mod subscription;
 mod token;
+mod without_user;
 mod worker;
 
-pub use client::{
-    Authenticated, Client, Connected, MayCall, Provisioned, SignInError, WithoutUser,
-};
+pub use client::{Authenticated, Client, Connected, MayCall, Provisioned, SignInError};
 pub use connection::{Connection, ConnectionError};
 pub use error::{
     AuthenticateError, CallError, Closed, ConnectError, EnsureUserError, FunctionError, LoginEnd,
@@ -58,3 +57,4 @@ pub use status::{ConnectionStatus, LoginStatus, Status};
 pub use subscription::{Subscription, SubscriptionError};
 pub use token::{FixedToken, TokenError, TokenSource, UnreadableToken};
 pub use vestibule_schema::{Object, Value, object};
+pub use without_user::WithoutUser;

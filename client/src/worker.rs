@@ -29,7 +29,7 @@ use crate::token::{AnyTokenSource, Token, TokenError};
 /// How long a client that nobody holds any more takes to say what it was told to say, and goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
-type Opening = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Box<Connection>, ConnectError>> + Send>>;
 type Fetching = Pin<Box<dyn Future<Output = (LoginId, Result<Token, TokenError>)> + Send>>;
 
 /// Connects, and starts the worker on the runtime that this is called on.
@@ -56,7 +56,7 @@ pub(crate) async fn start(address: &str, options: ClientOptions) -> Result<Handl
         session,
         status,
         started: Instant::now(),
-        socket: Socket::Open(Box::new(connection)),
+        socket: Socket::Open(connection),
         outbox: VecDeque::new(),
         fetching: None,
         sources: HashMap::new(),
@@ -78,9 +78,10 @@ fn session_id() -> [u8; 16] {
     bytes
 }
 
-async fn open(url: String, open_max: Duration) -> Result<Connection, ConnectError> {
+async fn open(url: String, open_max: Duration) -> Result<Box<Connection>, ConnectError> {
     let opened = timeout(open_max, Connection::open(&url)).await;
-    Ok(opened.map_err(|_| ConnectError::TimedOut(open_max))??)
+    let connection = opened.map_err(|_| ConnectError::TimedOut(open_max))??;
+    Ok(Box::new(connection))
 }
 
 struct Worker {
@@ -109,7 +110,7 @@ enum Socket {
 
 enum Happened {
     Asked,
-    Opened(Result<Connection, ConnectError>),
+    Opened(Result<Box<Connection>, ConnectError>),
     Heard(Result<Heard, ConnectionError>),
     Fetched(LoginId, Result<Token, TokenError>),
     Due,
@@ -175,7 +176,7 @@ impl Worker {
         match happened {
             Happened::Asked => {}
             Happened::Opened(Ok(connection)) => {
-                self.socket = Socket::Open(Box::new(connection));
+                self.socket = Socket::Open(connection);
                 self.session.opened(now);
             }
             Happened::Opened(Err(error)) => {

@@ -128,7 +128,7 @@ impl Calls {
     }
 
     /// The messages to send now as `whom`, in order.
-    pub fn to_send(&mut self, whom: Option<LoginId>) -> Vec<ClientMessage> {
+    pub fn take_unsent(&mut self, whom: Option<LoginId>) -> Vec<ClientMessage> {
         let sent = self
             .all
             .values()

@@ -331,7 +331,7 @@ impl Session {
     }
 
     fn send_calls(&mut self, whom: Option<LoginId>) {
-        for message in self.calls.to_send(whom) {
+        for message in self.calls.take_unsent(whom) {
             self.send(message);
         }
     }

@@ -167,7 +167,10 @@ async fn equal_subscriptions_share_one_on_the_wire() {
         .subscribe::<Vec<Value>>("messages.js:list", general())
         .unwrap();
     assert!(next(&mut second).await.unwrap().is_empty());
-    assert_eq!(chat.metric("vestibule_sync_results_total").await.unwrap(), before);
+    assert_eq!(
+        chat.metric("vestibule_sync_results_total").await.unwrap(),
+        before
+    );
 
     let _: Value = client
         .mutation("messages:send", message("hello"))
