@@ -119,9 +119,11 @@ pub async fn run() -> anyhow::Result<()> {
         "none" => app.without_provisioning(),
         path => app.provision_with(path),
     };
+    let signals = StopSignals::listen()?;
     let running = app.start(config).await?;
     println!("The people are at {}", running.url());
-    Ok(running.until_asked_to_stop().await?)
+    running.until(signals).await;
+    Ok(())
 }
 
 fn app(pause: Option<String>) -> App {
@@ -201,7 +203,7 @@ fn ensure(ctx: &mut MutationCtx, pause: Option<&str>) -> Result<()> {
     let email = who.text("email").map(str::to_string);
     let known = ctx.db().query::<Person>();
     let known = known
-        .index(Person::BY_TOKEN, &who.token_identifier)
+        .index(Person::BY_TOKEN, who.token_identifier())
         .unique()?;
     let id = match known {
         Some(person) if person.value.is_deleted => {
@@ -220,7 +222,7 @@ fn ensure(ctx: &mut MutationCtx, pause: Option<&str>) -> Result<()> {
             check_email(ctx, email.as_deref())?;
             let is_first = ctx.db().query::<Person>().first()?.is_none();
             let id = ctx.db().insert(Person {
-                token: who.token_identifier.to_string(),
+                token: who.token_identifier().to_string(),
                 name: name.to_string(),
                 email,
                 role: if is_first { "owner" } else { "member" }.into(),
@@ -232,7 +234,7 @@ fn ensure(ctx: &mut MutationCtx, pause: Option<&str>) -> Result<()> {
         }
     };
     ensure_workspace(ctx, id)?;
-    if let Some(pause) = pause.filter(|_| who.subject.starts_with("slow")) {
+    if let Some(pause) = pause.filter(|_| who.subject().starts_with("slow")) {
         wait_at(pause);
     }
     Ok(())
@@ -292,9 +294,9 @@ fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Object>> {
     let Some(who) = ctx.identity()? else {
         return Ok(None);
     };
-    let token = who.token_identifier.clone();
+    let token = who.token_identifier();
     let person = ctx.db().query::<Person>();
-    let person = person.index(Person::BY_TOKEN, &token).unique()?;
+    let person = person.index(Person::BY_TOKEN, token).unique()?;
     let person = person.ok_or_else(|| Error::application(object! { "code" => "UserNotFound" }))?;
     let workspace = ctx.db().query::<Workspace>();
     let workspace = workspace.index(Workspace::BY_OWNER, &person.id).unique()?;
@@ -374,13 +376,11 @@ fn apply(ctx: &mut MutationCtx, told: Told) -> Result<&'static str> {
 }
 
 fn caller(ctx: &mut MutationCtx) -> Result<Document<Person>> {
-    let token = ctx
-        .identity()?
-        .ok_or_else(unauthenticated)?
-        .token_identifier
-        .clone();
+    let who = ctx.identity()?.ok_or_else(unauthenticated)?;
     let person = ctx.db().query::<Person>();
-    let person = person.index(Person::BY_TOKEN, &token).unique()?;
+    let person = person
+        .index(Person::BY_TOKEN, who.token_identifier())
+        .unique()?;
     person.ok_or_else(|| Error::application(object! { "code" => "UserNotFound" }))
 }
 

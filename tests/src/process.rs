@@ -137,18 +137,9 @@ impl Chat {
             .await
     }
 
-    /// A token of the development issuer, for what `POST /dev/token` takes.
+    /// A token of the development issuer for whoever `request` describes.
     pub async fn token_for(&self, request: Json) -> anyhow::Result<String> {
-        let response = reqwest::Client::new()
-            .post(format!("{}/dev/token", self.url))
-            .json(&request)
-            .send()
-            .await?;
-        let answer: Json = response.error_for_status()?.json().await?;
-        Ok(answer["token"]
-            .as_str()
-            .context("no token in the answer")?
-            .to_string())
+        mint_token(&self.url, request).await
     }
 
     /// Status and body of `/healthz`.
@@ -214,6 +205,20 @@ impl Chat {
         let answer: Json = request.send().await?.error_for_status()?.json().await?;
         Ok(answer["ts"].as_str().context("no ts")?.to_string())
     }
+}
+
+/// A token of the development issuer at `url` for whoever `request` describes.
+pub async fn mint_token(url: &str, request: Json) -> anyhow::Result<String> {
+    let response = reqwest::Client::new()
+        .post(format!("{url}/dev/token"))
+        .json(&request)
+        .send()
+        .await?;
+    let answer: Json = response.error_for_status()?.json().await?;
+    Ok(answer["token"]
+        .as_str()
+        .context("no token in the answer")?
+        .to_string())
 }
 
 impl Drop for Chat {

@@ -10,6 +10,8 @@ mod kills;
 mod node;
 mod people;
 mod provisioning_ends;
+mod rust_client;
+mod rust_client_faults;
 mod starts;
 mod tidy;
 

@@ -1,0 +1,5 @@
+//! The session alone: message by message, and in random orders against a model of a server.
+
+mod random;
+mod server;
+mod world;
