@@ -348,7 +348,10 @@ pub(crate) async fn fetch(
 ) -> Result<Token, AuthenticateError> {
     let fetched = timeout(fetch_max, source(force_refresh)).await;
     let text = fetched.map_err(|_| AuthenticateError::TimedOut(fetch_max))??;
-    Ok(Token::read(text)?)
+    Ok(match force_refresh {
+        true => Token::read_new(text)?,
+        false => Token::read(text)?,
+    })
 }
 
 async fn ensure_user(handle: &Handle, login: LoginId) -> Result<Value, EnsureUserError> {

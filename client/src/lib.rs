@@ -26,6 +26,8 @@
 //! - [`Status`]: where the client stands, to be watched.
 //! - [`Connection`]: the protocol message by message, for tools and tests.
 
+#![warn(missing_docs)]
+
 mod address;
 mod args;
 mod client;
