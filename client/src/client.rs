@@ -49,7 +49,8 @@ use crate::worker;
 /// # }
 /// ```
 ///
-/// The socket closes when the client, its clones and all its subscriptions are dropped.
+/// The socket closes when the client, its clones and all its subscriptions are dropped; calls on their way get five
+/// seconds to be answered first.
 pub struct Client<S> {
     handle: Handle,
     step: S,

@@ -39,6 +39,7 @@ mod optimistic;
 mod options;
 mod pagination;
 mod session;
+mod socket;
 mod status;
 mod subscription;
 mod token;
