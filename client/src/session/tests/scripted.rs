@@ -647,3 +647,25 @@ fn ensure_request(rig: &Rig) -> u32 {
     let number = call.and_then(|it| it.split(' ').nth(1)?.parse().ok());
     number.unwrap()
 }
+
+#[test]
+fn nobody_is_presented_before_everything_is_sent_that_runs_as_nobody() {
+    const SENT_MAX: u32 = super::super::calls::CALLS_SENT_MAX as u32;
+    let mut rig = Rig::new();
+    for ticket in 0..=u64::from(SENT_MAX) {
+        rig.call(ticket, Scope::Anyone, Kind::Mutation, None);
+    }
+    rig.session.authenticate(rig.now, ADA, token("ada", "jwt"));
+    rig.session.ensure_user(rig.now, Ticket(1_000_000), ADA);
+    rig.perform();
+    assert_eq!(rig.said.last().unwrap(), "mutation 499 do:it");
+    rig.respond(0, 10);
+    assert_eq!(
+        rig.said[SENT_MAX as usize + 2..],
+        [
+            "mutation 500 do:it",
+            "authenticate jwt",
+            "mutation 501 users:ensureUser"
+        ]
+    );
+}
