@@ -49,7 +49,8 @@ use crate::worker;
 /// # }
 /// ```
 ///
-/// The socket closes when the client, its clones and all its subscriptions are dropped.
+/// The socket closes when the client, its clones and all its subscriptions are dropped; calls on their way get five
+/// seconds to be answered first.
 pub struct Client<S> {
     handle: Handle,
     step: S,
@@ -348,7 +349,10 @@ pub(crate) async fn fetch(
 ) -> Result<Token, AuthenticateError> {
     let fetched = timeout(fetch_max, source(force_refresh)).await;
     let text = fetched.map_err(|_| AuthenticateError::TimedOut(fetch_max))??;
-    Ok(Token::read(text)?)
+    Ok(match force_refresh {
+        true => Token::read_new(text)?,
+        false => Token::read(text)?,
+    })
 }
 
 async fn ensure_user(handle: &Handle, login: LoginId) -> Result<Value, EnsureUserError> {

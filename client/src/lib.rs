@@ -26,6 +26,8 @@
 //! - [`Status`]: where the client stands, to be watched.
 //! - [`Connection`]: the protocol message by message, for tools and tests.
 
+#![warn(missing_docs)]
+
 mod address;
 mod args;
 mod client;
@@ -37,6 +39,7 @@ mod optimistic;
 mod options;
 mod pagination;
 mod session;
+mod socket;
 mod status;
 mod subscription;
 mod token;

@@ -117,14 +117,19 @@ struct Claims {
 }
 
 impl Token {
-    /// Reads a token. Its remaining time is by this machine's clock, but never more than the whole lifetime it was
-    /// made with, which needs no clock.
+    /// Reads a token that may have been at hand for a while. Its remaining time is by this machine's clock, but never
+    /// more than the whole lifetime it was made with.
     pub fn read(text: String) -> Result<Token, UnreadableToken> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        Token::read_at(text, now.unwrap_or_default())
+        Token::read_at(text, Some(now()))
     }
 
-    fn read_at(text: String, now: Duration) -> Result<Token, UnreadableToken> {
+    /// Reads a token that was made just now. Its whole lifetime is before it, whatever this machine's clock says.
+    pub fn read_new(text: String) -> Result<Token, UnreadableToken> {
+        Token::read_at(text, None)
+    }
+
+    /// Reads a token as of `read_at`, or as of its own making.
+    fn read_at(text: String, read_at: Option<Duration>) -> Result<Token, UnreadableToken> {
         let mut parts = text.trim().split('.');
         let (Some(_), Some(payload), Some(_), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -136,13 +141,23 @@ impl Token {
             .map_err(|_| UnreadableToken)?;
         let claims: Claims = serde_json::from_slice(&json).map_err(|_| UnreadableToken)?;
         let lasts = claims.exp.map(|exp| {
-            let left = exp - now.as_secs_f64();
-            let whole = claims.iat.map_or(left, |iat| exp - iat);
-            Duration::try_from_secs_f64(left.min(whole).max(0.0)).unwrap_or(Duration::MAX)
+            let by_clock = |now: Duration| exp - now.as_secs_f64();
+            let seconds = match (claims.iat, read_at) {
+                (Some(iat), None) => exp - iat,
+                (Some(iat), Some(read_at)) => by_clock(read_at).min(exp - iat),
+                (None, read_at) => by_clock(read_at.unwrap_or_else(now)),
+            };
+            Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
         });
         let key = IdentityKey::new(format!("{}|{}", claims.iss, claims.sub));
         Ok(Token { text, key, lasts })
     }
+}
+
+/// This machine's clock, since the Unix epoch.
+fn now() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
 }
 
 /// Shows nothing that could be used or that names anybody.
@@ -167,7 +182,7 @@ mod tests {
     }
 
     fn read(payload: &str) -> Result<Token, UnreadableToken> {
-        Token::read_at(token(payload), Duration::from_secs(1_000))
+        Token::read_at(token(payload), Some(Duration::from_secs(1_000)))
     }
 
     #[test]
@@ -191,9 +206,16 @@ mod tests {
     }
 
     #[test]
+    fn a_new_token_lasts_its_whole_lifetime_whatever_the_clock_says() {
+        let payload = r#"{"iss":"i","sub":"ada","exp":160,"iat":100}"#;
+        let ada = Token::read_new(token(payload)).unwrap();
+        assert_eq!(ada.lasts, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
     fn what_is_no_jwt_is_refused() {
         for text in ["", "a.b", "a.b.c.d", "e30.e30.e30", "e30.!.e30"] {
-            let read = Token::read_at(text.to_string(), Duration::ZERO);
+            let read = Token::read_new(text.to_string());
             assert_eq!(read, Err(UnreadableToken), "{text}");
         }
     }

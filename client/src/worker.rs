@@ -1,10 +1,9 @@
 //! The one task of a client: it carries what happens to the session, and does what the session says.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::{Arc, RwLock};
-use std::task::Poll;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -15,21 +14,21 @@ use vestibule_schema::wire::{ClientMessage, QueryId, SessionId};
 
 use crate::address::sync_url;
 use crate::client::fetch;
-use crate::connection::{Connection, ConnectionError, Heard};
+use crate::connection::{ConnectionError, Heard};
 use crate::error::{AuthenticateError, CallError, ConnectError, EnsureUserError};
 use crate::handle::{Handle, Shared};
 use crate::inbox::{Answer, Command, Inbox, WatcherId};
 
 use crate::options::ClientOptions;
 use crate::session::{Changes, Effect, LoginId, Session, Ticket, Trouble};
+use crate::socket::{Socket, SocketEvent, open};
 use crate::status::Status;
 use crate::subscription::Shown;
 use crate::token::{AnyTokenSource, Token, TokenError};
 
-/// How long a client that nobody holds any more takes to say what it was told to say, and goodbye.
+/// How long a client that nobody holds any more goes on for calls that have no outcome yet, and to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
-type Opening = Pin<Box<dyn Future<Output = Result<Box<Connection>, ConnectError>> + Send>>;
 type Fetching = Pin<Box<dyn Future<Output = (LoginId, Result<Token, TokenError>)> + Send>>;
 
 /// Connects, and starts the worker on the runtime that this is called on.
@@ -65,6 +64,7 @@ pub(crate) async fn start(address: &str, options: ClientOptions) -> Result<Handl
         calls: HashMap::new(),
         steps: HashMap::new(),
         tickets: 0,
+        ends_at: None,
     };
     tokio::spawn(async move { worker.run().await });
     Ok(handle)
@@ -76,12 +76,6 @@ fn session_id() -> [u8; 16] {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     bytes
-}
-
-async fn open(url: String, open_max: Duration) -> Result<Box<Connection>, ConnectError> {
-    let opened = timeout(open_max, Connection::open(&url)).await;
-    let connection = opened.map_err(|_| ConnectError::TimedOut(open_max))??;
-    Ok(Box::new(connection))
 }
 
 struct Worker {
@@ -100,18 +94,13 @@ struct Worker {
     calls: HashMap<Ticket, Answer<CallError>>,
     steps: HashMap<Ticket, Answer<EnsureUserError>>,
     tickets: u64,
-}
-
-enum Socket {
-    None,
-    Opening(Opening),
-    Open(Box<Connection>),
+    /// When a client that nobody holds any more ends at the latest.
+    ends_at: Option<Duration>,
 }
 
 enum Happened {
     Asked,
-    Opened(Result<Box<Connection>, ConnectError>),
-    Heard(Result<Heard, ConnectionError>),
+    OnSocket(SocketEvent),
     Fetched(LoginId, Result<Token, TokenError>),
     Due,
 }
@@ -135,13 +124,25 @@ impl Worker {
             if self.session.closed().is_some() {
                 return self.close_all();
             }
-            if self.take_commands() {
+            let is_abandoned = self.take_commands();
+            self.perform();
+            if self.is_over(is_abandoned) {
                 return self.say_goodbye().await;
             }
-            self.perform();
             let happened = self.wait().await;
             self.take(happened);
         }
+    }
+
+    /// Whether nobody holds the client any more and nothing is left to do, or too much.
+    fn is_over(&mut self, is_abandoned: bool) -> bool {
+        if !is_abandoned {
+            self.ends_at = None;
+            return false;
+        }
+        let now = self.now();
+        let ends_at = *self.ends_at.get_or_insert(now + GOODBYE_MAX);
+        self.session.is_idle() || now >= ends_at
     }
 
     fn now(&self) -> Duration {
@@ -149,7 +150,10 @@ impl Worker {
     }
 
     async fn wait(&mut self) -> Happened {
-        let due = self.session.due();
+        let due = [self.session.due(), self.ends_at]
+            .into_iter()
+            .flatten()
+            .min();
         let started = self.started;
         let timer = async move {
             match due {
@@ -166,7 +170,7 @@ impl Worker {
         tokio::select! {
             () = self.shared.inbox.filled() => Happened::Asked,
             (login, token) = fetching => Happened::Fetched(login, token),
-            happened = self.socket.happen(&mut self.outbox) => happened,
+            event = self.socket.next(&mut self.outbox) => Happened::OnSocket(event),
             () = timer => Happened::Due,
         }
     }
@@ -175,29 +179,35 @@ impl Worker {
         let now = self.now();
         match happened {
             Happened::Asked => {}
-            Happened::Opened(Ok(connection)) => {
-                self.socket = Socket::Open(connection);
-                self.session.opened(now);
-            }
-            Happened::Opened(Err(error)) => {
-                self.lost(Trouble::Server(error.to_string()));
-            }
-            Happened::Heard(Ok(Heard::Alive)) => self.session.alive(now),
-            Happened::Heard(Ok(Heard::Message(message))) => self.session.received(now, message),
-            Happened::Heard(Err(ConnectionError::Message(error))) => {
-                self.session.garbled(now, &error.to_string());
-            }
-            Happened::Heard(Err(ConnectionError::Closed(frame))) => {
-                self.lost(Trouble::closed(frame));
-            }
-            Happened::Heard(Err(error)) => {
-                self.lost(Trouble::Ordinary(error.to_string()));
-            }
+            Happened::OnSocket(event) => self.take_socket_event(now, event),
             Happened::Fetched(login, token) => {
                 self.fetching = None;
                 self.session.fetched(now, login, token);
             }
             Happened::Due => self.session.tick(now),
+        }
+    }
+
+    fn take_socket_event(&mut self, now: Duration, event: SocketEvent) {
+        match event {
+            SocketEvent::Opened(Ok(connection)) => {
+                self.socket = Socket::Open(connection);
+                self.session.opened(now);
+            }
+            SocketEvent::Opened(Err(error)) => {
+                self.lost(Trouble::Server(error.to_string()));
+            }
+            SocketEvent::Heard(Ok(Heard::Alive)) => self.session.alive(now),
+            SocketEvent::Heard(Ok(Heard::Message(message))) => self.session.received(now, message),
+            SocketEvent::Heard(Err(ConnectionError::Message(error))) => {
+                self.session.garbled(now, &error.to_string());
+            }
+            SocketEvent::Heard(Err(ConnectionError::Closed(frame))) => {
+                self.lost(Trouble::closed(frame));
+            }
+            SocketEvent::Heard(Err(error)) => {
+                self.lost(Trouble::Ordinary(error.to_string()));
+            }
         }
     }
 
@@ -360,9 +370,8 @@ impl Worker {
         self.shared.inbox.close(why);
     }
 
-    /// Sends what is still to be sent, without waiting for answers, and closes the socket.
+    /// Sends what is still to be sent and closes the socket.
     async fn say_goodbye(&mut self) {
-        self.perform();
         let Socket::Open(mut connection) = std::mem::replace(&mut self.socket, Socket::None) else {
             return;
         };
@@ -375,27 +384,6 @@ impl Worker {
         };
         // A server that does not listen to it is left all the same.
         let _ = timeout(GOODBYE_MAX, goodbye).await;
-    }
-}
-
-impl Socket {
-    /// The next thing that happens on it. Nothing is lost when it is given up before it returns.
-    async fn happen(&mut self, outbox: &mut VecDeque<ClientMessage>) -> Happened {
-        let connection = match self {
-            Socket::None => return pending().await,
-            Socket::Opening(opening) => return Happened::Opened(opening.await),
-            Socket::Open(connection) => connection,
-        };
-        // Reading goes on while there is something to write: a server that waits for us to read would never take it.
-        poll_fn(|cx| {
-            if let Poll::Ready(heard) = connection.poll_heard(cx) {
-                return Poll::Ready(Happened::Heard(heard));
-            }
-            connection
-                .poll_send_all(cx, outbox)
-                .map(|error| Happened::Heard(Err(error)))
-        })
-        .await
     }
 }
 

@@ -148,6 +148,11 @@ impl Chat {
         Ok((response.status().as_u16(), response.json().await?))
     }
 
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        Ok(self.metrics(&[name]).await?[0])
+    }
+
     /// The values of metrics, each by its name with its labels.
     pub async fn metrics(&self, names: &[&str]) -> anyhow::Result<Vec<f64>> {
         let response = reqwest::get(format!("{}/metrics", self.url)).await?;

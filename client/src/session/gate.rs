@@ -56,7 +56,7 @@ impl Session {
         if !login.is_wanted || login.unprovisioned.is_some() {
             return;
         }
-        if login.has_run_out(now) && !login.needs_token {
+        if login.has_run_out(now) && !login.is_untried && !login.needs_token {
             login.needs_token = true;
             login.rejected_text = None;
             self.tick_login(now);
@@ -65,6 +65,7 @@ impl Session {
         if login.needs_token {
             return;
         }
+        login.is_untried = false;
         let (id, key) = (login.id, login.token.key.clone());
         let credential = Credential::User(login.token.text.clone());
         if let Some(wire) = self.wire() {

@@ -13,6 +13,8 @@ use crate::token::{Token, TokenError};
 
 /// Tokens that may be rejected in a row before the login is given up.
 pub(super) const REJECTIONS_MAX: u32 = 3;
+/// No token is replaced sooner than this after it was read, however short it lasts.
+const REFRESH_AFTER_MIN: Duration = Duration::from_secs(1);
 /// A token source that gives the same token again, or one that is about to expire, is not asked again before this.
 const REFRESH_PAUSE_MIN: Duration = Duration::from_secs(5);
 
@@ -22,6 +24,8 @@ pub(super) struct Login {
     pub token: Token,
     read_at: Duration,
     refresh_at: Option<Duration>,
+    /// The server has not seen the token yet, and may judge it by its own clock.
+    pub is_untried: bool,
     /// The token was rejected or has run out: it is not presented any more.
     pub needs_token: bool,
     pub fetch: Fetch,
@@ -56,6 +60,7 @@ impl Session {
             token,
             read_at: now,
             refresh_at: None,
+            is_untried: true,
             needs_token: false,
             fetch: Fetch::Idle,
             fetch_failures: 0,
@@ -239,10 +244,14 @@ impl Session {
             return;
         }
         login.needs_token = false;
+        login.is_untried = true;
         let (id, key) = (login.id, login.token.key.clone());
         let text = login.token.text.clone();
         let is_presented = self.wire().is_some_and(|wire| wire.presented == Some(id));
         if is_presented {
+            if let Some(login) = &mut self.login {
+                login.is_untried = false;
+            }
             self.authenticate_as(Credential::User(text));
             let version = self.gate.version() + 1;
             self.step_gate(Event::Refreshed { version, key });
@@ -348,7 +357,7 @@ impl Login {
     fn schedule(&mut self, now: Duration, before: Duration) {
         self.refresh_at = self.token.lasts.map(|lasts| {
             let wait = lasts.saturating_sub(before.min(lasts / 2));
-            now.saturating_add(wait)
+            now.saturating_add(wait.max(REFRESH_AFTER_MIN))
         });
     }
 

@@ -110,6 +110,11 @@ impl Session {
         self.closed.as_ref()
     }
 
+    /// Whether every call has its outcome.
+    pub fn is_idle(&self) -> bool {
+        self.calls.len() == 0
+    }
+
     /// Where the client stands.
     pub fn status(&self) -> Status {
         let attempt = self.backoff.attempts;

@@ -3,8 +3,8 @@
 use vestibule_client::{Client, Connected, FixedToken};
 
 async fn twice(client: Client<Connected>, ada: FixedToken, grace: FixedToken) {
-    let ada = client.authenticate(ada).await.unwrap();
-    let grace = client.authenticate(grace).await.unwrap();
+    let _ada = client.authenticate(ada).await.unwrap();
+    let _grace = client.authenticate(grace).await.unwrap();
 }
 
 fn main() {}

@@ -1,6 +1,7 @@
 //! A channel on the screen: messages as they come, one's own at once, and what becomes of the connection.
 
 use std::collections::BTreeSet;
+use std::io::{IsTerminal, stdout};
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,9 @@ use vestibule_client::{
 };
 
 const HELP: &str = "Type a message and press Enter. /name NAME renames you, /quit leaves.";
+
+/// How the id of a message begins that has none yet.
+const SENDING: &str = "sending ";
 
 /// A message as `messages:list` shows it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -30,7 +34,11 @@ pub struct Conversation {
     client: Client<Provisioned>,
     name: String,
     channel: String,
+    /// Ids of the messages on the screen.
     printed: BTreeSet<String>,
+    /// What was shown before it was stored: its line stands for the message when that comes.
+    on_its_way: Vec<Message>,
+    sent: usize,
     offline: bool,
 }
 
@@ -42,6 +50,8 @@ impl Conversation {
             name,
             channel,
             printed: BTreeSet::new(),
+            on_its_way: Vec::new(),
+            sent: 0,
             offline: false,
         }
     }
@@ -65,7 +75,10 @@ impl Conversation {
                 line = lines.next_line() => match line?.as_deref().map(str::trim) {
                     None | Some("/quit") => break,
                     Some("") => {}
-                    Some(line) => sending.extend(self.obey(line)),
+                    Some(line) => {
+                        forget_the_typed_line();
+                        sending.extend(self.obey(line));
+                    }
                 },
                 Some(sent) = sending.next() => self.sent(sent),
                 Ok(()) = status.changed() => {
@@ -83,6 +96,7 @@ impl Conversation {
     /// Sends a message, or does what a line with a slash says.
     fn obey(&mut self, line: &str) -> Option<vestibule_client::PendingCall<Value>> {
         if let Some(name) = line.strip_prefix("/name ") {
+            self.name = name.trim().to_string();
             let rename = object! { "name" => name.trim() };
             return Some(self.client.mutation("users:rename", rename).send());
         }
@@ -91,8 +105,9 @@ impl Conversation {
             return None;
         }
         let channel = object! { "channel" => self.channel.as_str() };
+        self.sent += 1;
         let on_its_way = Message {
-            id: String::new(),
+            id: format!("{SENDING}{}", self.sent),
             body: line.to_string(),
             author: Author {
                 name: self.name.clone(),
@@ -112,14 +127,20 @@ impl Conversation {
     }
 
     fn show(&mut self, newest: Vec<Message>) {
-        for message in newest.iter().rev() {
-            match message.id.is_empty() {
-                // On its way: its line is the one just typed.
-                true => {}
-                false if self.printed.insert(message.id.clone()) => {
-                    println!("  {:<12} {}", message.author.name, message.body);
-                }
-                false => {}
+        for message in newest.into_iter().rev() {
+            if !self.printed.insert(message.id.clone()) {
+                continue;
+            }
+            let is_own = |shown: &Message| {
+                shown.body == message.body && shown.author.name == message.author.name
+            };
+            if message.id.starts_with(SENDING) {
+                println!("  {:<12} {}", message.author.name, message.body);
+                self.on_its_way.push(message);
+            } else if let Some(own) = self.on_its_way.iter().position(is_own) {
+                self.on_its_way.remove(own);
+            } else {
+                println!("  {:<12} {}", message.author.name, message.body);
             }
         }
     }
@@ -144,5 +165,12 @@ impl Conversation {
             self.offline = false;
             println!("  … back");
         }
+    }
+}
+
+/// On a screen, the line that was typed makes room for the message it became.
+fn forget_the_typed_line() {
+    if stdout().is_terminal() {
+        print!("\x1b[1A\x1b[2K");
     }
 }

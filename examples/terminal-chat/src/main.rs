@@ -9,9 +9,9 @@
 mod conversation;
 mod tokens;
 
+use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Context;
 use clap::Parser;
 use vestibule_client::{Client, EnsureUserError, Provisioned, Unprovisioned, Value};
 
@@ -39,8 +39,17 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = sign_in(&arguments).await?;
     let conversation = Conversation::new(client, arguments.name, arguments.channel);
     conversation.run().await
@@ -54,16 +63,13 @@ async fn sign_in(arguments: &Arguments) -> anyhow::Result<Client<Provisioned>> {
         println!("{at:>8.1} ms  {name:<14} {what}");
     };
 
-    let client = Client::connect(&arguments.url).await.with_context(|| {
-        format!(
-            "is the chat running? `cargo run -p chat`, or not at {}",
-            arguments.url
-        )
+    let url = &arguments.url;
+    let client = Client::connect(url).await.map_err(|error| {
+        anyhow::anyhow!("No chat at {url}: {error}. `cargo run -p chat` starts one.")
     })?;
-    step("Connected", &arguments.url);
+    step("Connected", url);
 
-    let tokens =
-        DevelopmentTokens::new(&arguments.url, &arguments.name, arguments.email.as_deref());
+    let tokens = DevelopmentTokens::new(url, &arguments.name, arguments.email.as_deref());
     let client = client.authenticate(tokens).await?;
     step("Authenticated", "an auth token is at hand");
 
@@ -73,7 +79,7 @@ async fn sign_in(arguments: &Arguments) -> anyhow::Result<Client<Provisioned>> {
             EnsureUserError::Unprovisioned(Unprovisioned::Refused(thrown)) => {
                 let data = thrown.data.as_ref().and_then(Value::as_object);
                 let message = data.and_then(|data| data.get("message")?.as_str());
-                anyhow::bail!("{}", message.unwrap_or(&thrown.message).to_string());
+                anyhow::bail!("{}", message.unwrap_or(&thrown.message));
             }
             _ => return Err(error.into()),
         },

@@ -6,8 +6,8 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::timeout;
 use vestibule_client::{
-    CallError, Client, EnsureUserError, FixedToken, LoginStatus, Pagination, Provisioned,
-    Subscription, SubscriptionError, Unprovisioned, Value, object,
+    CallError, Client, ConnectError, EnsureUserError, FixedToken, LoginStatus, Pagination,
+    Provisioned, Subscription, SubscriptionError, Unprovisioned, Value, object,
 };
 use vestibule_tests::process::{Chat, mint_token};
 
@@ -161,13 +161,16 @@ async fn equal_subscriptions_share_one_on_the_wire() {
         .subscribe::<Vec<Value>>("messages:list", general())
         .unwrap();
     assert!(next(&mut first).await.unwrap().is_empty());
-    let before = results_sent(&chat).await;
+    let before = chat.metric("vestibule_sync_results_total").await.unwrap();
     let mut second = client
         .clone()
         .subscribe::<Vec<Value>>("messages.js:list", general())
         .unwrap();
     assert!(next(&mut second).await.unwrap().is_empty());
-    assert_eq!(results_sent(&chat).await, before);
+    assert_eq!(
+        chat.metric("vestibule_sync_results_total").await.unwrap(),
+        before
+    );
 
     let _: Value = client
         .mutation("messages:send", message("hello"))
@@ -176,7 +179,10 @@ async fn equal_subscriptions_share_one_on_the_wire() {
     for subscription in [&mut first, &mut second] {
         assert_eq!(bodies(&next(subscription).await.unwrap()), ["hello"]);
     }
-    assert_eq!(results_sent(&chat).await, before + 1.0);
+    assert_eq!(
+        chat.metric("vestibule_sync_results_total").await.unwrap(),
+        before + 1.0
+    );
 
     // The one that is left goes on alone.
     drop(first);
@@ -391,7 +397,48 @@ async fn a_server_without_a_gate_is_provisioned_by_an_ordinary_call() {
     running.shut_down().await;
 }
 
-async fn results_sent(chat: &Chat) -> f64 {
-    let sent = chat.metrics(&["vestibule_sync_results_total"]).await;
-    sent.unwrap()[0]
+#[tokio::test]
+async fn a_client_that_nobody_holds_says_what_it_was_told_to_and_leaves() {
+    let data = tempfile::tempdir().unwrap();
+    let chat = super::chat(data.path()).start().unwrap();
+    let client = sign_in(&chat, "ada").await;
+    let watched = client
+        .subscribe::<Vec<Value>>("messages:list", general())
+        .unwrap();
+    drop(
+        client
+            .mutation::<Value>("messages:send", message("goodbye"))
+            .send(),
+    );
+    drop(client);
+    assert_eq!(
+        chat.metric("vestibule_sync_connections").await.unwrap(),
+        1.0,
+        "a subscription holds the client"
+    );
+    drop(watched);
+    let gone = async {
+        while chat.metric("vestibule_sync_connections").await.unwrap() > 0.0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, gone).await.expect("the socket closes");
+    let args = json!({ "channel": "general" });
+    let stored = chat.query("messages:list", args).await.unwrap();
+    assert_eq!(stored.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_address_where_no_deployment_is_is_told_by_what_is_wrong_with_it() {
+    let address = super::free_address();
+    let nothing = Client::connect(&format!("http://{address}")).await;
+    assert!(matches!(nothing, Err(ConnectError::Connection(_))));
+    let no_address = Client::connect("chat.example").await;
+    assert!(matches!(no_address, Err(ConnectError::Address { .. })));
+
+    let data = tempfile::tempdir().unwrap();
+    let chat = super::chat(data.path()).start().unwrap();
+    let encrypted = chat.url().replacen("http", "https", 1);
+    let not_encrypted = timeout(LONG, Client::connect(&encrypted)).await.unwrap();
+    assert!(matches!(not_encrypted, Err(ConnectError::Connection(_))));
 }
