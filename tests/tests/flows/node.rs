@@ -1,4 +1,5 @@
-//! The official JavaScript clients under Node, and the page in a real browser: the suites of `tests/js`.
+//! The official JavaScript clients under Node, and the pages in a real browser: the suites of `tests/js`. And the React
+//! package with its own tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,6 +51,27 @@ fn run(suite: &str) {
         node.status.success(),
         "{suite} failed:\n{report}\n{}",
         String::from_utf8_lossy(&node.stderr)
+    );
+    println!("{report}");
+}
+
+/// Runs the tests that a package of ours brings along.
+fn run_package(package: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(package);
+    install_in(&folder);
+    let npm = Command::new("npm")
+        .arg("test")
+        .current_dir(&folder)
+        .env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"))
+        .output()
+        .expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
+    let report = String::from_utf8_lossy(&npm.stdout);
+    assert!(
+        npm.status.success(),
+        "{package} failed:\n{report}\n{}",
+        String::from_utf8_lossy(&npm.stderr)
     );
     println!("{report}");
 }
@@ -115,4 +137,9 @@ fn an_unmodified_official_react_app_shows_no_wrong_frame() {
 #[test]
 fn official_clients_lose_and_double_nothing_when_connections_break() {
     run("reconnect.test.mjs");
+}
+
+#[test]
+fn the_react_package_keeps_the_promise_with_and_without_a_gate() {
+    run_package("client/react");
 }
