@@ -9,12 +9,13 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("js")
 }
 
-/// Installs the packages of the suites and of the React app they drive once.
+/// Installs the packages of the suites and of the apps they drive once.
 fn install() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         install_in(&folder());
         install_in(&folder().join("react"));
+        install_in(&folder().join("../../examples/web"));
     });
 }
 
@@ -88,7 +89,7 @@ fn no_suite_is_left_out() {
     assert_eq!(suites, SUITES);
 }
 
-const SUITES: [&str; 8] = [
+const SUITES: [&str; 9] = [
     "browser.test.mjs",
     "first_logins.test.mjs",
     "http.test.mjs",
@@ -97,6 +98,7 @@ const SUITES: [&str; 8] = [
     "pagination.test.mjs",
     "react.test.mjs",
     "reconnect.test.mjs",
+    "web.test.mjs",
 ];
 
 #[test]
@@ -142,4 +144,9 @@ fn official_clients_lose_and_double_nothing_when_connections_break() {
 #[test]
 fn the_react_package_keeps_the_promise_with_and_without_a_gate() {
     run_package("client/react");
+}
+
+#[test]
+fn the_react_example_shows_one_place_after_the_other_in_a_real_browser() {
+    run("web.test.mjs");
 }
