@@ -17,7 +17,8 @@ impl Switch {
         Switch { file }
     }
 
-    /// Returns at once, or when the file no longer says `hold`.
+    /// Returns at once, or when the file no longer says `hold`; while it does, a file beside it with the extension
+    /// `held` says that somebody waits.
     ///
     /// # Panics
     ///
@@ -25,7 +26,11 @@ impl Switch {
     pub fn pass(&self) {
         loop {
             match self.word().as_str() {
-                "hold" => std::thread::sleep(LOOK_EVERY),
+                "hold" => {
+                    std::fs::write(self.file.with_extension("held"), "")
+                        .expect("the test's folder is writable");
+                    std::thread::sleep(LOOK_EVERY);
+                }
                 "fail" => panic!("the test wants this to fail"),
                 _ => return,
             }

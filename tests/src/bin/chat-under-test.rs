@@ -1,5 +1,6 @@
 //! The example `chat`, built beside the tests that drive it as a process. With `CHAT_PROVISIONING_SWITCH` set it can be
-//! made to provision slowly, or to fail at it, while it runs.
+//! made to provision slowly, or to fail at it, while it runs; with `CHAT_WITHOUT_GATE` it is a server as others are, that
+//! leaves provisioning to its clients.
 
 use std::path::PathBuf;
 
@@ -9,9 +10,17 @@ use vestibule_tests::switch::Switch;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    match std::env::var_os("CHAT_PROVISIONING_SWITCH") {
-        Some(file) => chat::run_as(|invited| switched(invited, file.into())).await,
-        None => chat::run().await,
+    chat::run_as(app).await
+}
+
+fn app(invited: Option<String>) -> App {
+    let app = match std::env::var_os("CHAT_PROVISIONING_SWITCH") {
+        Some(file) => switched(invited, file.into()),
+        None => chat::app(invited),
+    };
+    match std::env::var_os("CHAT_WITHOUT_GATE") {
+        Some(_) => app.without_provisioning(),
+        None => app,
     }
 }
 

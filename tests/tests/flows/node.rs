@@ -1,4 +1,5 @@
-//! The official JavaScript clients under Node, and the page in a real browser: the suites of `tests/js`.
+//! The official JavaScript clients under Node, and the pages in a real browser: the suites of `tests/js`. And the React
+//! package with its own tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,12 +9,13 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("js")
 }
 
-/// Installs the packages of the suites and of the React app they drive once.
+/// Installs the packages of the suites and of the apps they drive once.
 fn install() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         install_in(&folder());
         install_in(&folder().join("react"));
+        install_in(&folder().join("../../examples/web"));
     });
 }
 
@@ -54,6 +56,27 @@ fn run(suite: &str) {
     println!("{report}");
 }
 
+/// Runs the tests that a package of ours brings along.
+fn run_package(package: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(package);
+    install_in(&folder);
+    let npm = Command::new("npm")
+        .arg("test")
+        .current_dir(&folder)
+        .env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"))
+        .output()
+        .expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
+    let report = String::from_utf8_lossy(&npm.stdout);
+    assert!(
+        npm.status.success(),
+        "{package} failed:\n{report}\n{}",
+        String::from_utf8_lossy(&npm.stderr)
+    );
+    println!("{report}");
+}
+
 /// Every suite of the folder is run by a test below.
 #[test]
 fn no_suite_is_left_out() {
@@ -66,7 +89,7 @@ fn no_suite_is_left_out() {
     assert_eq!(suites, SUITES);
 }
 
-const SUITES: [&str; 8] = [
+const SUITES: [&str; 9] = [
     "browser.test.mjs",
     "first_logins.test.mjs",
     "http.test.mjs",
@@ -75,6 +98,7 @@ const SUITES: [&str; 8] = [
     "pagination.test.mjs",
     "react.test.mjs",
     "reconnect.test.mjs",
+    "web.test.mjs",
 ];
 
 #[test]
@@ -115,4 +139,14 @@ fn an_unmodified_official_react_app_shows_no_wrong_frame() {
 #[test]
 fn official_clients_lose_and_double_nothing_when_connections_break() {
     run("reconnect.test.mjs");
+}
+
+#[test]
+fn the_react_package_keeps_the_promise_with_and_without_a_gate() {
+    run_package("client/react");
+}
+
+#[test]
+fn the_react_example_shows_one_place_after_the_other_in_a_real_browser() {
+    run("web.test.mjs");
 }
