@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use vestibule_schema::identity::Identity;
 use vestibule_schema::object;
 use vestibule_schema::table::{Index, Schema, Table};
@@ -19,11 +20,13 @@ use vestibule_schema::value::{Object, Value};
 use super::flights::Flights;
 use super::*;
 use crate::auth::{Caller, IdentityAccess};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, Sleep, SystemClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::functions::{Call, Error, Function, Functions, MutationCtx, Origin, Registry, Result};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
+
+mod people;
 
 #[derive(Serialize, Deserialize)]
 struct User {
@@ -102,23 +105,13 @@ fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize, pause: &Pause) -> R
 }
 
 fn rig() -> Rig {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(SystemClock::new());
-    let database = Database::open(DatabaseOptions {
-        dir: dir.path().to_path_buf(),
-        schema: Schema::new().table::<User>(),
-        limits: Limits::default(),
-        store: StoreOptions::default(),
-        committer: CommitterOptions::default(),
-        reader_threads: 2,
-        secret: [1; 32],
-        clock: clock.clone(),
-        rng: Box::new(StdRng::seed_from_u64(4)),
-        on_unknown: Box::new(|unknown| panic!("{unknown}")),
-    });
+    rig_with(CommitterOptions::default(), Arc::new(SystemClock::new()))
+}
+
+fn rig_with(committer: CommitterOptions, clock: Arc<dyn Clock>) -> Rig {
     let written = Arc::new(AtomicUsize::new(0));
     let pause = Pause::new();
-    let (counted, pausing) = (written.clone(), pause.clone());
+    let (counted, pausing, holding) = (written.clone(), pause.clone(), pause.clone());
     let ensure = Function::mutation("users:ensureUser", move |ctx: &mut MutationCtx, (): ()| {
         ensure_user(ctx, &counted, &pausing)
     });
@@ -128,8 +121,53 @@ fn rig() -> Rig {
         }
         Ok(())
     });
+    let hold = Function::mutation("users:hold", move |_: &mut MutationCtx, (): ()| {
+        holding.pass();
+        Ok(())
+    });
+    let schema = Schema::new().table::<User>();
+    let rooms = rooms(schema, vec![ensure, delete_all, hold], committer, clock);
+    Rig {
+        gate: rooms.gate,
+        functions: rooms.functions,
+        written,
+        pause,
+        metrics: rooms.metrics,
+        _following: rooms.following,
+        _dir: rooms.dir,
+    }
+}
+
+/// The rooms below the gate, and the gate in front of `users:ensureUser`.
+struct Rooms {
+    gate: Arc<Gate>,
+    functions: Arc<Functions>,
+    metrics: Metrics,
+    following: Following,
+    dir: TempDir,
+}
+
+fn rooms(
+    schema: Schema,
+    functions: Vec<Function>,
+    committer: CommitterOptions,
+    clock: Arc<dyn Clock>,
+) -> Rooms {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(DatabaseOptions {
+        dir: dir.path().to_path_buf(),
+        schema,
+        limits: Limits::default(),
+        store: StoreOptions::default(),
+        committer,
+        reader_threads: 2,
+        secret: [1; 32],
+        clock: clock.clone(),
+        rng: Box::new(StdRng::seed_from_u64(4)),
+        on_unknown: Box::new(|unknown| panic!("{unknown}")),
+    });
     let functions = Functions::new(
-        Registry::new(vec![ensure, delete_all]).unwrap(),
+        Registry::new(functions).unwrap(),
         Arc::new(database.unwrap()),
     );
     let (live, following) = LiveQueries::start(functions.clone());
@@ -140,14 +178,12 @@ fn rig() -> Rig {
     };
     let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
     let gate = Gate::new(functions.clone(), live, options, clock, gate_metrics);
-    Rig {
+    Rooms {
         gate,
         functions,
-        written,
-        pause,
         metrics,
-        _following: following,
-        _dir: dir,
+        following,
+        dir,
     }
 }
 
@@ -260,7 +296,12 @@ async fn who_asks_after_a_commit_is_not_let_in_by_a_run_that_saw_the_state_befor
     tokio::task::spawn_blocking(move || pause.has_read.wait())
         .await
         .unwrap();
-    let deleted = rig.functions.mutate(delete_all()).await.unwrap().ts;
+    let deleted = rig
+        .functions
+        .mutate(nobodys("users:deleteAll"))
+        .await
+        .unwrap()
+        .ts;
     let mut late = Box::pin(rig.gate.admit(&ada));
     assert!(futures_util::poll!(&mut late).is_pending());
     assert_eq!(rig.metric("gate_joined_total"), "1");
@@ -271,9 +312,9 @@ async fn who_asks_after_a_commit_is_not_let_in_by_a_run_that_saw_the_state_befor
     assert_eq!(rig.writes(), 2);
 }
 
-fn delete_all() -> Call {
+fn nobodys(path: &str) -> Call {
     Call {
-        path: "users:deleteAll".parse().unwrap(),
+        path: path.parse().unwrap(),
         args: Value::Object(Object::new()),
         caller: Caller::nobody(),
         origin: Origin::Client,
@@ -300,4 +341,64 @@ async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_
     assert_eq!(join_all([ask(), ask()]).await, [None, None]);
     let land = |run: Option<flights::Run<u8, &'static str>>| run.unwrap().land("landed");
     assert_eq!(flights.share(&1, |_| true, land).await, Some("landed"));
+}
+
+/// A clock that tells how often somebody has begun to wait for it.
+struct WatchedClock {
+    clock: SystemClock,
+    sleeps: watch::Sender<usize>,
+}
+
+impl Clock for WatchedClock {
+    fn now(&self) -> UnixNanos {
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn sleep_until(&self, elapsed: Duration) -> Sleep {
+        self.sleeps.send_modify(|sleeps| *sleeps += 1);
+        self.clock.sleep_until(elapsed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c2_trouble_that_passes_is_tried_again_and_nobody_is_told() {
+    let clock = Arc::new(WatchedClock {
+        clock: SystemClock::new(),
+        sleeps: watch::Sender::new(0),
+    });
+    let committer = CommitterOptions {
+        queue_max: 1,
+        ..CommitterOptions::default()
+    };
+    let rig = rig_with(committer, clock.clone());
+    // One mutation holds the lane and another fills its queue: there is no room for a provisioning.
+    rig.pause.is_wanted.store(true, Ordering::Relaxed);
+    let submit = |path| {
+        rig.functions
+            .submit_mutation(nobodys(path), None, Box::new(|_| {}))
+    };
+    submit("users:hold").unwrap();
+    let pause = rig.pause.clone();
+    tokio::task::spawn_blocking(move || pause.has_read.wait())
+        .await
+        .unwrap();
+    submit("users:deleteAll").unwrap();
+    let asked = {
+        let gate = rig.gate.clone();
+        tokio::spawn(async move { gate.admit(&person("ada", "Ada")).await })
+    };
+    // First for the deadline, then before the second try.
+    let mut sleeps = clock.sleeps.subscribe();
+    sleeps.wait_for(|sleeps| *sleeps >= 2).await.unwrap();
+    assert!(!asked.is_finished());
+    rig.pause.may_go_on.wait();
+    asked.await.unwrap().unwrap();
+    assert_eq!(
+        (rig.writes(), rig.metric("gate_wait_seconds_count")),
+        (1, "1".into())
+    );
 }
