@@ -3,6 +3,7 @@
 // In a flow every failure is the test's failure, in helpers too.
 #![allow(clippy::unwrap_used)]
 
+mod cases;
 mod convex_crate;
 mod damage;
 mod first_logins;
