@@ -11,22 +11,21 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
-use tokio::sync::watch;
 use vestibule_schema::identity::Identity;
 use vestibule_schema::object;
 use vestibule_schema::table::{Index, Schema, Table};
 use vestibule_schema::value::{Object, Value};
 
-use super::flights::Flights;
 use super::*;
 use crate::auth::{Caller, IdentityAccess};
-use crate::clock::{Clock, Sleep, SystemClock, UnixNanos};
+use crate::clock::{Clock, SystemClock};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::functions::{Call, Error, Function, Functions, MutationCtx, Origin, Registry, Result};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 
 mod people;
+mod trouble;
 
 #[derive(Serialize, Deserialize)]
 struct User {
@@ -83,6 +82,14 @@ fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize, pause: &Pause) -> R
     match &*who.subject {
         "stranger" => return Err(Error::application(object! { "code" => "NotInvited" })),
         "broken" => panic!("broken"),
+        "endless" => loop {
+            ctx.db().query::<User>().count()?;
+        },
+        "greedy" => loop {
+            let name = "g".repeat(100_000);
+            let token = rand::random::<u128>().to_string();
+            ctx.db().insert(User { token, name })?;
+        },
         _ => {}
     }
     let name = who.text("name").unwrap_or("Anonymous").to_string();
@@ -319,86 +326,4 @@ fn nobodys(path: &str) -> Call {
         caller: Caller::nobody(),
         origin: Origin::Client,
     }
-}
-
-#[tokio::test]
-async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_anew() {
-    let flights = Flights::<u8, &str>::default();
-    let ask = || {
-        flights.share(
-            &1,
-            |_| true,
-            |run| {
-                if let Some(run) = run {
-                    tokio::spawn(async move {
-                        let _run = run;
-                        panic!("the run broke");
-                    });
-                }
-            },
-        )
-    };
-    assert_eq!(join_all([ask(), ask()]).await, [None, None]);
-    let land = |run: Option<flights::Run<u8, &'static str>>| run.unwrap().land("landed");
-    assert_eq!(flights.share(&1, |_| true, land).await, Some("landed"));
-}
-
-/// A clock that tells how often somebody has begun to wait for it.
-struct WatchedClock {
-    clock: SystemClock,
-    sleeps: watch::Sender<usize>,
-}
-
-impl Clock for WatchedClock {
-    fn now(&self) -> UnixNanos {
-        self.clock.now()
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.clock.elapsed()
-    }
-
-    fn sleep_until(&self, elapsed: Duration) -> Sleep {
-        self.sleeps.send_modify(|sleeps| *sleeps += 1);
-        self.clock.sleep_until(elapsed)
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn c2_trouble_that_passes_is_tried_again_and_nobody_is_told() {
-    let clock = Arc::new(WatchedClock {
-        clock: SystemClock::new(),
-        sleeps: watch::Sender::new(0),
-    });
-    let committer = CommitterOptions {
-        queue_max: 1,
-        ..CommitterOptions::default()
-    };
-    let rig = rig_with(committer, clock.clone());
-    // One mutation holds the lane and another fills its queue: there is no room for a provisioning.
-    rig.pause.is_wanted.store(true, Ordering::Relaxed);
-    let submit = |path| {
-        rig.functions
-            .submit_mutation(nobodys(path), None, Box::new(|_| {}))
-    };
-    submit("users:hold").unwrap();
-    let pause = rig.pause.clone();
-    tokio::task::spawn_blocking(move || pause.has_read.wait())
-        .await
-        .unwrap();
-    submit("users:deleteAll").unwrap();
-    let asked = {
-        let gate = rig.gate.clone();
-        tokio::spawn(async move { gate.admit(&person("ada", "Ada")).await })
-    };
-    // First for the deadline, then before the second try.
-    let mut sleeps = clock.sleeps.subscribe();
-    sleeps.wait_for(|sleeps| *sleeps >= 2).await.unwrap();
-    assert!(!asked.is_finished());
-    rig.pause.may_go_on.wait();
-    asked.await.unwrap().unwrap();
-    assert_eq!(
-        (rig.writes(), rig.metric("gate_wait_seconds_count")),
-        (1, "1".into())
-    );
 }

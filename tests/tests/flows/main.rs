@@ -13,6 +13,7 @@ mod people;
 mod provisioning_ends;
 mod starts;
 mod tidy;
+mod webhooks;
 
 use vestibule_tests::process::ChatOptions;
 
