@@ -148,7 +148,7 @@ fn app(pause: Option<String>) -> App {
         .mutation("people:loseWorkspace", |ctx: &mut MutationCtx, (): ()| {
             let person = caller(ctx)?.id;
             let found = ctx.db().query::<Workspace>();
-            match found.index(Workspace::BY_OWNER, &person).unique()? {
+            match found.index(Workspace::BY_OWNER, person).unique()? {
                 Some(workspace) => Ok(ctx.db().delete(workspace.id)?),
                 None => Ok(()),
             }
@@ -269,7 +269,7 @@ fn welcome(ctx: &mut MutationCtx) -> Result<()> {
 fn ensure_workspace(ctx: &mut MutationCtx, owner: DocumentId<Person>) -> Result<()> {
     let workspace = ctx.db().query::<Workspace>();
     if workspace
-        .index(Workspace::BY_OWNER, &owner)
+        .index(Workspace::BY_OWNER, owner)
         .unique()?
         .is_none()
     {
@@ -299,7 +299,7 @@ fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Object>> {
     let person = person.index(Person::BY_TOKEN, token).unique()?;
     let person = person.ok_or_else(|| Error::application(object! { "code" => "UserNotFound" }))?;
     let workspace = ctx.db().query::<Workspace>();
-    let workspace = workspace.index(Workspace::BY_OWNER, &person.id).unique()?;
+    let workspace = workspace.index(Workspace::BY_OWNER, person.id).unique()?;
     let teams = ctx.db().query::<Membership>();
     let teams = teams.index(Membership::BY_TOKEN, &token).collect()?;
     let teams = teams.into_iter().map(|team| Value::from(team.value.team));

@@ -3,6 +3,7 @@
 // In a flow every failure is the test's failure, in helpers too.
 #![allow(clippy::unwrap_used)]
 
+mod cases;
 mod convex_crate;
 mod damage;
 mod first_logins;
@@ -14,6 +15,7 @@ mod rust_client;
 mod rust_client_faults;
 mod starts;
 mod tidy;
+mod webhooks;
 
 use vestibule_tests::process::ChatOptions;
 

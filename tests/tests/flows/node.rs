@@ -89,9 +89,10 @@ fn no_suite_is_left_out() {
     assert_eq!(suites, SUITES);
 }
 
-const SUITES: [&str; 9] = [
+const SUITES: [&str; 10] = [
     "browser.test.mjs",
     "first_logins.test.mjs",
+    "first_touch.test.mjs",
     "http.test.mjs",
     "identity.test.mjs",
     "live.test.mjs",
@@ -109,6 +110,11 @@ fn two_people_chat_in_a_real_browser_and_the_gate_shows_its_states() {
 #[test]
 fn a_thousand_official_clients_sign_in_for_the_first_time_at_once() {
     run("first_logins.test.mjs");
+}
+
+#[test]
+fn official_clients_first_touch_the_server_in_every_way_that_pages_do() {
+    run("first_touch.test.mjs");
 }
 
 #[test]

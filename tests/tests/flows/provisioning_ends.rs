@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use vestibule_schema::wire::SessionId;
-use vestibule_tests::process::{Chat, ChatOptions};
+use vestibule_tests::process::{Chat, ChatOptions, admin_authorization};
 use vestibule_tests::raw::RawClient;
 
 use super::people::people;
@@ -158,4 +158,46 @@ async fn j8_and_i7_all_who_come_back_after_a_restart_are_let_in_without_a_write(
     assert_eq!(app.newest_commit().await.unwrap(), newest);
     drop(clients);
     assert_eq!(count(&app).await, PEOPLE as f64);
+}
+
+/// A disk that takes no more, made of a limit on the size of a file.
+#[tokio::test]
+async fn j5_on_a_disk_that_is_full_known_users_come_in_and_new_ones_are_told_to_come_back() {
+    const LIMITED: &str = "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"";
+    let data = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_people-under-test");
+    let arguments = ["-c", LIMITED, program, "--listen", "127.0.0.1:0"];
+    let app = ChatOptions::new("sh", data.path())
+        .arguments(&arguments)
+        .start()
+        .unwrap();
+    let mut known = sign_in(&app, "ada").await;
+    known.result().await.unwrap();
+    let admin = admin_authorization(data.path()).unwrap();
+    // Until not even little goes in any more.
+    for bytes in [100_000, 1] {
+        let mut written = 0;
+        while write(&app, &admin, bytes).await {
+            written += 1;
+            assert!(written < 1_000, "the disk does not get full");
+        }
+    }
+    // The one is let in by what can be read; the other has to be written.
+    let mut again = sign_in(&app, "ada").await;
+    let user = serde_json::to_value(again.result().await.unwrap()).unwrap();
+    assert_eq!(user["name"], "ada");
+    let mut new = sign_in(&app, "grace").await;
+    let closed = new.result().await.unwrap_err().to_string();
+    assert!(closed.contains("1013 ProvisioningFailed"), "{closed}");
+    assert_eq!(count(&app).await, 1.0);
+}
+
+/// Writes so many bytes, and says whether they were taken.
+async fn write(app: &Chat, admin: &str, bytes: usize) -> bool {
+    let event: u128 = rand::random();
+    let told = json!({
+        "event": event.to_string(), "kind": "updated", "token": "nobody", "at": 1.0, "team": "x".repeat(bytes),
+    });
+    let answer = app.answer("mutation", "webhooks:apply", told, Some(admin.to_string()));
+    answer.await.is_ok()
 }
