@@ -15,7 +15,7 @@ pub use event::{CallOf, Event, Execution, Point};
 #[cfg(not(feature = "record"))]
 pub use off::{Seat, Tag, event, pause, stop};
 #[cfg(feature = "record")]
-pub use on::{Recorder, Seat, Tag, arm, event, install, pause, release, stop};
+pub use on::{Recorder, Seat, Tag, arm, disarm, event, install, pause, release, stop};
 
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;

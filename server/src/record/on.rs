@@ -137,6 +137,11 @@ pub fn arm(point: Point, whom: Option<IdentityKey>) {
     pauses().state.lock().armed.push((point, whom));
 }
 
+/// Holds up nobody any more who has not arrived yet.
+pub fn disarm() {
+    pauses().state.lock().armed.clear();
+}
+
 /// Lets go whoever is held up at `point`, or at any point, and holds up nobody there any more.
 pub fn release(point: Option<Point>) {
     let pauses = pauses();
@@ -149,12 +154,21 @@ pub fn release(point: Option<Point>) {
     pauses.changes.send_modify(|changes| *changes += 1);
 }
 
-impl Pauses {
-    /// A ticket to wait with, when somebody is to be held up here.
-    fn arrive(&self, point: Point, whom: &Option<IdentityKey>) -> Option<u64> {
-        let mut state = self.state.lock();
+/// Somebody who is held up. When they are let go, or give up, they are so no longer.
+struct HeldUp {
+    ticket: u64,
+    point: Point,
+    whom: Option<IdentityKey>,
+}
+
+impl HeldUp {
+    /// At `point`, when somebody is to be held up here.
+    fn at(point: Point, whom: impl FnOnce() -> Option<IdentityKey>) -> Option<HeldUp> {
+        RECORDER.get()?;
+        let whom = whom();
+        let mut state = pauses().state.lock();
         let meant = |(armed, who): &(Point, Option<IdentityKey>)| {
-            *armed == point && (who.is_none() || who == whom)
+            *armed == point && (who.is_none() || *who == whom)
         };
         let place = state.armed.iter().position(meant)?;
         state.armed.swap_remove(place);
@@ -166,11 +180,25 @@ impl Pauses {
             point,
             identity: whom.clone(),
         });
-        Some(ticket)
+        Some(HeldUp {
+            ticket,
+            point,
+            whom,
+        })
     }
 
-    fn is_held(&self, ticket: u64) -> bool {
-        self.state.lock().held.contains_key(&ticket)
+    fn is_held(&self, state: &State) -> bool {
+        state.held.contains_key(&self.ticket)
+    }
+}
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        pauses().state.lock().held.remove(&self.ticket);
+        event(|| Event::Resumed {
+            point: self.point,
+            identity: self.whom.take(),
+        });
     }
 }
 
@@ -179,42 +207,24 @@ pub fn pause(
     point: Point,
     whom: impl FnOnce() -> Option<IdentityKey>,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    if RECORDER.get().is_none() {
+    let Some(held_up) = HeldUp::at(point, whom) else {
         return Box::pin(ready(()));
-    }
-    Box::pin(pause_task(point, whom()))
-}
-
-async fn pause_task(point: Point, whom: Option<IdentityKey>) {
-    let pauses = pauses();
-    let mut changes = pauses.changes.subscribe();
-    let Some(ticket) = pauses.arrive(point, &whom) else {
-        return;
     };
-    // The sender is never dropped.
-    let _ = changes.wait_for(|_| !pauses.is_held(ticket)).await;
-    event(|| Event::Resumed {
-        point,
-        identity: whom,
-    });
+    Box::pin(async move {
+        let mut changes = pauses().changes.subscribe();
+        let is_free = |_: &u64| !held_up.is_held(&pauses().state.lock());
+        // The sender is never dropped.
+        let _ = changes.wait_for(is_free).await;
+    })
 }
 
 /// A point where a thread may be held up.
 pub fn stop(point: Point, whom: impl FnOnce() -> Option<IdentityKey>) {
-    if RECORDER.get().is_none() {
-        return;
-    }
-    let (pauses, whom) = (pauses(), whom());
-    let Some(ticket) = pauses.arrive(point, &whom) else {
+    let Some(held_up) = HeldUp::at(point, whom) else {
         return;
     };
-    let mut state = pauses.state.lock();
-    pauses
+    let mut state = pauses().state.lock();
+    pauses()
         .released
-        .wait_while(&mut state, |state| state.held.contains_key(&ticket));
-    drop(state);
-    event(|| Event::Resumed {
-        point,
-        identity: whom,
-    });
+        .wait_while(&mut state, |state| held_up.is_held(state));
 }

@@ -221,6 +221,13 @@ impl Entry {
             .is_some_and(|version| !version.is_newest())
     }
 
+    /// Whether its last execution broke: it passed a limit, of time perhaps, or panicked. The next one may not.
+    pub fn is_broken(&self) -> bool {
+        self.result().is_some_and(
+            |result| matches!(result.done(), Some(FunctionOutcome::Threw(thrown)) if thrown.is_fault),
+        )
+    }
+
     pub fn is_suspended(&self) -> bool {
         self.result()
             .is_some_and(|result| result.outcome == QueryOutcome::Suspended)

@@ -80,10 +80,15 @@ impl State {
         entry.result().filter(|_| entry.is_fresh()).cloned()
     }
 
-    /// The entry of `key`, made when there is none. It runs when it has no answer and is not being run.
+    /// The entry of `key`, made when there is none. It runs when it has no answer and is not being run, and again when
+    /// its last execution broke.
     pub fn find_or_create(&mut self, key: EntryKey, call: &Call, to_run: &mut ToRun) -> u64 {
-        if let Some(id) = self.by_key.get(&key) {
-            return *id;
+        if let Some(id) = self.by_key.get(&key).copied() {
+            let entry = self.entries.get(&id);
+            if entry.is_some_and(|entry| entry.is_broken() && entry.running == 0) {
+                self.run(id, to_run);
+            }
+            return id;
         }
         let id = self.next_id();
         let mut call = call.clone();
@@ -151,7 +156,7 @@ impl State {
         if !entry.watchers.is_empty() || entry.running > 0 {
             return;
         }
-        if !entry.is_fresh() {
+        if !entry.is_fresh() || entry.is_broken() {
             return self.drop_entry(id);
         }
         if entry.idle.is_some() {

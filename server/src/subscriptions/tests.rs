@@ -15,7 +15,7 @@ use super::state::{State, ToRun};
 use super::subscriber::{Moment, QuerySpec};
 use crate::auth::Caller;
 use crate::database::{LogEntry, ReadSet, WriteLog};
-use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome};
+use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, Thrown};
 use crate::storage::KeyRange;
 
 const SUBSCRIBER: u64 = 1_000_000;
@@ -143,6 +143,19 @@ fn page(ts: u64, key: &'static str, value: &str, journal: Option<&str>) -> Answe
     page
 }
 
+/// The answer of an execution that took too long.
+fn broken(ts: u64, key: &'static str) -> Answer {
+    let mut broken = answer(ts, key, "");
+    let thrown = Thrown {
+        message: "too long".into(),
+        data: None,
+        is_fault: true,
+    };
+    let outcome = QueryOutcome::Done(FunctionOutcome::Threw(thrown));
+    Arc::get_mut(&mut broken.result).unwrap().outcome = outcome;
+    broken
+}
+
 fn key(path: &str) -> EntryKey {
     EntryKey {
         execution: Execution::Query,
@@ -182,6 +195,31 @@ fn an_answer_is_told_once_and_an_equal_one_not_at_all() {
     );
     rig.complete(id, answer(11, "k", "one"));
     assert_eq!(rig.assemble(0, 0).0, Some((11, vec![])));
+}
+
+#[test]
+fn a_query_that_broke_is_tried_again_for_whoever_asks_next() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:q");
+    assert_eq!(rig.complete(id, broken(10, "k")), NOTHING);
+    let (same, to_run) = rig.watch(1, "a:q");
+    assert_eq!((same, to_run), (id, vec![id]), "once for all who watch it");
+    let (same, to_run) = rig.watch(2, "a:q");
+    assert_eq!((same, &to_run[..]), (id, &NOTHING[..]), "that is under way");
+    rig.complete(id, answer(10, "k", "one"));
+    let told = vec!["one".into(), "one".into(), "one".into()];
+    assert_eq!(rig.assemble(0, 0).0, Some((10, told)));
+}
+
+#[test]
+fn what_broke_is_not_kept_when_nobody_watches_it_any_more() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:q");
+    rig.complete(id, broken(10, "k"));
+    rig.unwatch(0);
+    let (next, to_run) = rig.watch(1, "a:q");
+    assert_eq!(to_run, [next]);
+    assert_ne!(next, id);
 }
 
 #[test]

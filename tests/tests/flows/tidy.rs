@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -110,6 +111,40 @@ fn only_the_provisioning_room_opens_the_gate() {
             "{} issues a proof of provisioning",
             path.display()
         );
+    }
+}
+
+/// The record and the planted bugs are for the child program of the schedules and for nobody else.
+#[test]
+fn only_the_tests_can_record_or_plant() {
+    for member in ["schema", "server", "client", "examples/chat"] {
+        let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
+        let (name, uses) = ("\"record\"", "\"planted\"");
+        assert!(
+            !manifest.contains(name) && !manifest.contains(uses),
+            "{member} turns it on"
+        );
+    }
+    for package in ["chat", "vestibule-server"] {
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--edges", "features", "--package"])
+            .arg(package)
+            .current_dir(root())
+            .output()
+            .unwrap();
+        assert!(tree.status.success(), "{tree:?}");
+        let features = String::from_utf8(tree.stdout).unwrap();
+        for feature in ["record", "planted"] {
+            let is_on = features.contains(&format!("vestibule-server feature \"{feature}\""));
+            assert!(!is_on, "{package} is built with {feature}");
+        }
+    }
+    // A build of the whole workspace has the features, but only a program that asks for it uses them.
+    for folder in ["server/src", "client", "examples"] {
+        for (path, text) in sources(folder) {
+            let asks = text.contains("record::install(") || text.contains("planted::plant(");
+            assert!(!asks, "{} keeps a record or plants a bug", path.display());
+        }
     }
 }
 

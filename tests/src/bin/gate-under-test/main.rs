@@ -1,0 +1,83 @@
+//! A server with a small app that keeps a record of what it does: the child of the randomized schedules.
+//!
+//! Every event is written to standard output before the server goes on, so a kill loses nothing that somebody outside
+//! could have seen.
+
+mod app;
+mod clock;
+
+use std::fs::File;
+use std::io::{BufRead, Write, stdin, stdout};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use anyhow::Context;
+use parking_lot::Mutex;
+use vestibule_server::planted;
+use vestibule_server::prelude::*;
+use vestibule_server::record::{self, Event, Recorder};
+use vestibule_tests::control::{Command, Remark, variable};
+
+use clock::SkippingClock;
+
+/// Writes each event as a line, without a buffer.
+struct Lines(Mutex<File>);
+
+impl Recorder for Lines {
+    fn keep(&self, event: Event) {
+        let mut line = serde_json::to_vec(&event).expect("events are plain data");
+        line.push(b'\n');
+        let written = self.0.lock().write_all(&line);
+        if written.is_err() {
+            // Whoever started this program is gone.
+            std::process::exit(0);
+        }
+    }
+}
+
+fn note(remark: &Remark) {
+    let text = serde_json::to_string(remark).expect("remarks are plain data");
+    record::event(|| Event::Noted(text));
+}
+
+fn number(name: &str) -> anyhow::Result<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(0),
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    log_to_stderr(LogFormat::Text);
+    let lines = File::from(stdout().as_fd().try_clone_to_owned()?);
+    record::install(
+        Box::new(Lines(Mutex::new(lines))),
+        number(variable::FIRST_SEAT)?,
+    );
+    if let Ok(bug) = std::env::var(variable::PLANTED) {
+        planted::plant(serde_json::from_value(bug.clone().into()).context(bug)?);
+    }
+    let clock = Arc::new(SkippingClock::ahead(number(variable::AHEAD_MILLIS)?));
+    let mut config = Config::for_tests(std::env::var(variable::DATA)?);
+    config.dev = false;
+    config.auth_config = Some(std::env::var(variable::PROVIDERS)?);
+    let running = app::app().clock(clock.clone()).start(config).await?;
+    note(&Remark::Listening { url: running.url() });
+    tokio::task::spawn_blocking(move || obey(&clock)).await?
+}
+
+/// Does what it is told until nobody is there to tell it anything.
+fn obey(clock: &SkippingClock) -> anyhow::Result<()> {
+    for line in stdin().lock().lines() {
+        match serde_json::from_str(&line?)? {
+            Command::Arm { point, whom } => record::arm(point, whom),
+            Command::Disarm => record::disarm(),
+            Command::Release { point } => record::release(point),
+            Command::Advance { millis } => clock.advance(millis),
+            Command::Note(remark) => note(&remark),
+        }
+    }
+    // The test is over; what is under way is nobody's concern.
+    std::process::exit(0)
+}

@@ -1,0 +1,139 @@
+//! The first-login guarantee under randomized schedules, judged by the record of a real server on a real file.
+//!
+//! `cargo test --test schedules` runs until 5,000 people have signed in for the first time; `VESTIBULE_FIRST_LOGINS`
+//! asks for another number. A failing schedule is shrunk and printed with its seed; `VESTIBULE_SEED=… cargo test --test
+//! schedules first_logins` runs that schedule alone, many times, because threads do not repeat themselves.
+
+// In a test every failure is the test's failure, in helpers too.
+#![allow(clippy::unwrap_used)]
+
+mod child;
+mod client;
+mod issuer;
+mod oracle;
+mod peer;
+mod plan;
+mod planted;
+mod rig;
+mod shrink;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use plan::Plan;
+use rig::Rig;
+
+/// First logins of an ordinary run.
+const FIRST_LOGINS: usize = 5_000;
+/// Servers that schedules run on at the same time. Each schedule mostly waits.
+const RIGS: usize = 6;
+/// Times that the schedule of a given seed is run.
+const REPLAYS: usize = 50;
+/// A server is put away after so many schedules, so that each also meets a file that is nearly empty.
+const SCHEDULES_PER_SERVER: usize = 400;
+
+fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// What all rigs share.
+struct Campaign {
+    next_seed: AtomicU64,
+    first_logins: AtomicUsize,
+    schedules: AtomicUsize,
+    sights: Mutex<BTreeMap<&'static str, usize>>,
+    wanted: usize,
+    is_over: AtomicBool,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_logins_keep_the_guarantee_whatever_the_schedule() {
+    if let Some(seed) = variable("VESTIBULE_SEED") {
+        return replay(seed).await;
+    }
+    let seed: u64 = u64::from(rand::random::<u32>()) << 20;
+    let campaign = Arc::new(Campaign {
+        next_seed: AtomicU64::new(seed),
+        first_logins: AtomicUsize::new(0),
+        schedules: AtomicUsize::new(0),
+        sights: Mutex::default(),
+        wanted: variable("VESTIBULE_FIRST_LOGINS").unwrap_or(FIRST_LOGINS),
+        is_over: AtomicBool::new(false),
+    });
+    println!("schedules from VESTIBULE_SEED={seed} on");
+    let rigs: Vec<_> = (0..RIGS)
+        .map(|_| tokio::spawn(run_many(campaign.clone())))
+        .collect();
+    for rig in rigs {
+        if let Err(failure) = rig.await.unwrap() {
+            campaign.is_over.store(true, Ordering::Relaxed);
+            panic!("{failure}");
+        }
+    }
+    println!(
+        "{} first logins in {} schedules",
+        campaign.first_logins.load(Ordering::Relaxed),
+        campaign.schedules.load(Ordering::Relaxed)
+    );
+    campaign.check_sights();
+}
+
+impl Campaign {
+    /// A guarantee that nothing threatens is kept easily: a run of ordinary length has met everything.
+    fn check_sights(&self) {
+        let sights = self.sights.lock();
+        for (sight, times) in &*sights {
+            println!("{times:>8}  {sight}");
+        }
+        let missing = oracle::SIGHTS.iter();
+        let mut missing = missing.filter(|sight| !sights.contains_key(*sight));
+        if self.wanted >= FIRST_LOGINS
+            && let Some(sight) = missing.next()
+        {
+            panic!("no schedule met this: {sight}");
+        }
+    }
+}
+
+/// Runs schedules on servers of its own until enough people have signed in, or one schedule fails.
+async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
+    loop {
+        let mut rig = Rig::start(None).await.map_err(|error| error.to_string())?;
+        for _ in 0..SCHEDULES_PER_SERVER {
+            let logins = campaign.first_logins.load(Ordering::Relaxed);
+            if logins >= campaign.wanted || campaign.is_over.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let plan = Plan::of_seed(campaign.next_seed.fetch_add(1, Ordering::Relaxed));
+            let outcome = rig.run(&plan).await;
+            let outcome =
+                outcome.map_err(|error| format!("VESTIBULE_SEED={}: {error:#}", plan.seed))?;
+            if !outcome.violations.is_empty() {
+                campaign.is_over.store(true, Ordering::Relaxed);
+                return Err(shrink::report(&plan, outcome).await);
+            }
+            campaign
+                .first_logins
+                .fetch_add(outcome.first_logins, Ordering::Relaxed);
+            campaign.schedules.fetch_add(1, Ordering::Relaxed);
+            let mut sights = campaign.sights.lock();
+            for (sight, times) in outcome.sights {
+                *sights.entry(sight).or_default() += times;
+            }
+        }
+    }
+}
+
+async fn replay(seed: u64) {
+    let plan = Plan::of_seed(seed);
+    println!("VESTIBULE_SEED={seed}, {REPLAYS} times\n{plan}");
+    let mut rig = Rig::start(None).await.unwrap();
+    for _ in 0..REPLAYS {
+        let outcome = rig.run(&plan).await.unwrap();
+        if !outcome.violations.is_empty() {
+            panic!("{}", shrink::report(&plan, outcome).await);
+        }
+    }
+}

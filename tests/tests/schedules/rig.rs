@@ -1,0 +1,320 @@
+//! Carries a schedule out against a server, and sees it to its quiet end.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
+use vestibule_schema::identity::IdentityKey;
+use vestibule_server::planted::Bug;
+use vestibule_server::record::{Event, Point};
+use vestibule_tests::control::{Command, Remark};
+
+use super::child::{PATIENCE, Server, remark};
+use super::client::{Client, Sockets};
+use super::issuer::{Face, Issuer, Person};
+use super::oracle;
+use super::plan::{Plan, Quality, Step, Watched};
+
+/// A moment in which what is under way usually gets somewhere. Nothing depends on whether it does.
+const MOMENT: Duration = Duration::from_millis(60);
+/// More than a short token has, and than a provider is left alone for after it failed.
+const SKIP: Duration = Duration::from_secs(25);
+const SHORT_SECONDS: u64 = 20;
+const LONG_SECONDS: u64 = 86_400;
+/// Attempts at a login that nothing stands in the way of. Each finds another flaw of the schedule mended.
+const ATTEMPTS_MAX: usize = 4;
+
+/// What a run of a schedule showed.
+pub struct Outcome {
+    pub record: Vec<Event>,
+    pub violations: Vec<oracle::Violation>,
+    /// Identities that were let in for the first time.
+    pub first_logins: usize,
+    /// What there was to see, and how often.
+    pub sights: BTreeMap<&'static str, usize>,
+}
+
+/// A server with its provider, for many schedules one after another.
+pub struct Rig {
+    pub issuer: Issuer,
+    pub server: Server,
+    pub sockets: Sockets,
+    http: reqwest::Client,
+}
+
+/// Makes the people of every run new.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+impl Rig {
+    pub async fn start(bug: Option<Bug>) -> anyhow::Result<Rig> {
+        let issuer = Issuer::start().await?;
+        let server = Server::start(&issuer, bug).await?;
+        Ok(Rig {
+            issuer,
+            server,
+            sockets: Sockets::default(),
+            http: reqwest::Client::new(),
+        })
+    }
+
+    /// Runs a schedule and judges its record. An error is a failure of the test itself, or the death of the server.
+    pub async fn run(&mut self, plan: &Plan) -> anyhow::Result<Outcome> {
+        self.server.tape.take();
+        self.sockets.store(0, Ordering::Relaxed);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let people = plan.people.iter().enumerate();
+        let people = people.map(|(p, (manner, face))| Person {
+            face: *face,
+            subject: format!("{}-{}-{run}-{p}", manner.prefix(), std::process::id()),
+        });
+        let mut performance = Performance {
+            people: people.collect(),
+            clients: (0..plan.clients)
+                .map(|_| Client::new(&self.sockets))
+                .collect(),
+            requests: JoinSet::new(),
+            probes: Vec::new(),
+            run,
+            rig: self,
+        };
+        for step in &plan.steps {
+            performance.step(*step).await?;
+        }
+        let unrest = performance.come_to_rest(plan).await?;
+        ensure!(!self.server.has_died(), "the server ended by itself");
+        let record = self.server.tape.take();
+        let mut violations = oracle::judge(&record);
+        violations.extend(unrest);
+        Ok(Outcome {
+            first_logins: oracle::first_logins(&record),
+            sights: oracle::sights(&record),
+            record,
+            violations,
+        })
+    }
+}
+
+/// A run of a schedule under way.
+struct Performance<'r> {
+    rig: &'r mut Rig,
+    people: Vec<Person>,
+    clients: Vec<Client>,
+    /// Requests over HTTP.
+    requests: JoinSet<()>,
+    probes: Vec<Person>,
+    run: u64,
+}
+
+impl Performance<'_> {
+    fn identity(&self, p: usize) -> IdentityKey {
+        self.rig.issuer.identity(&self.people[p])
+    }
+
+    fn token(&self, person: &Person, quality: Quality) -> String {
+        let seconds = match quality {
+            Quality::Short => SHORT_SECONDS,
+            Quality::Fresh | Quality::Forged => LONG_SECONDS,
+        };
+        let now = self.rig.server.now();
+        let token = self.rig.issuer.token(person, now, seconds, &json!({}));
+        match quality {
+            Quality::Forged => forge(&token),
+            Quality::Fresh | Quality::Short => token,
+        }
+    }
+
+    async fn step(&mut self, step: Step) -> anyhow::Result<()> {
+        let url = self.rig.server.url();
+        match step {
+            Step::SignIn { c, p, token } => {
+                let token = self.token(&self.people[p], token);
+                let identity = self.identity(p);
+                self.clients[c].sign_in(&url, p, identity, token).await;
+            }
+            Step::SignOut { c } => self.clients[c].sign_out(&url).await,
+            Step::Watch { c, query } => self.clients[c].watch(&url, query).await,
+            Step::Unwatch { c, query } => self.clients[c].unwatch(&url, query).await,
+            Step::Mutate { c } => self.clients[c].mutate(&url).await,
+            Step::Act { c } => self.clients[c].act(&url).await,
+            Step::Again { c } => self.clients[c].again(&url).await,
+            Step::Drop { c } => self.clients[c].lose(),
+            Step::Reconnect { c } => self.reconnect(c).await,
+            Step::Settle { c } => {
+                self.clients[c].settle(MOMENT).await;
+            }
+            Step::HttpQuery { p } => self.request(p, "query", "users:me", json!({})),
+            Step::HttpMutation { p } => {
+                let meant = json!({ "meant": self.identity(p) });
+                self.request(p, "mutation", "notes:write", meant);
+            }
+            Step::Arm { point, p } => {
+                let whom = p.map(|p| self.identity(p));
+                self.rig.server.tell(&Command::Arm { point, whom })?;
+            }
+            Step::AwaitPause => {
+                let is_paused = |events: &[Event]| !oracle::held_up(events).is_empty();
+                self.rig.server.tape.wait(MOMENT, is_paused).await;
+            }
+            Step::Probe => self.probe().await?,
+            Step::Release { point } => {
+                let point = Some(point);
+                self.rig.server.tell(&Command::Release { point })?;
+            }
+            Step::Wait => self.rig.server.advance(SKIP)?,
+            Step::RotateKeys => {
+                self.rig.issuer.rotate();
+                // Asked for again no sooner.
+                self.rig.server.advance(Duration::from_secs(11))?;
+            }
+            Step::ProviderDown => self.rig.issuer.set_down(true),
+            Step::ProviderUp => self.rig.issuer.set_down(false),
+            Step::Kill => {
+                self.rig.server.kill().await?;
+                self.clients.iter_mut().for_each(Client::lose);
+                self.rig.sockets.store(0, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    async fn reconnect(&mut self, c: usize) {
+        let token = self.clients[c]
+            .wants()
+            .map(|p| self.token(&self.people[p], Quality::Fresh));
+        let url = self.rig.server.url();
+        self.clients[c].reconnect(&url, token).await;
+    }
+
+    fn request(&mut self, p: usize, kind: &str, path: &str, args: Json) {
+        let token = self.token(&self.people[p], Quality::Fresh);
+        let body = json!({ "path": path, "args": args, "format": "json" });
+        let url = format!("{}/api/{kind}", self.rig.server.url());
+        let request = self.rig.http.post(url).bearer_auth(token).json(&body);
+        self.requests.spawn(async move {
+            // How it ended is in the record.
+            let _ = request.send().await;
+        });
+    }
+
+    /// Somebody new signs in. They must get in although others are held up, unless those hold the one lane itself or
+    /// are held up where anybody would be.
+    async fn probe(&mut self) -> anyhow::Result<()> {
+        self.rig.issuer.set_down(false);
+        // Only those who wait already are to be in the way.
+        self.rig.server.tell(&Command::Disarm)?;
+        self.rig.server.obeyed().await?;
+        let held_up = self.rig.server.tape.look(oracle::held_up);
+        let is_lane = |point: &Point| {
+            use Point::{AfterCommit, BeforeCommit, FunctionReturned, LaneEntered};
+            matches!(
+                point,
+                LaneEntered | FunctionReturned | BeforeCommit | AfterCommit
+            )
+        };
+        if held_up.is_empty() || held_up.iter().any(is_lane) {
+            return Ok(());
+        }
+        let person = Person {
+            face: Face::Plain,
+            subject: format!(
+                "ok-{}-{}-probe{}",
+                std::process::id(),
+                self.run,
+                self.probes.len()
+            ),
+        };
+        let identity = self.rig.issuer.identity(&person);
+        let began = Remark::ProbeBegan {
+            identity: identity.clone(),
+        };
+        self.rig.server.tell(&Command::Note(began))?;
+        self.log_in(&person).await;
+        let ended = Remark::ProbeEnded { identity };
+        self.rig.server.tell(&Command::Note(ended))?;
+        self.probes.push(person);
+        Ok(())
+    }
+
+    /// A whole login of somebody whom nothing stands in the way. Returns whether they saw themselves.
+    async fn log_in(&mut self, person: &Person) -> bool {
+        let (url, identity) = (self.rig.server.url(), self.rig.issuer.identity(person));
+        let token = self.token(person, Quality::Fresh);
+        let mut client = Client::new(&self.rig.sockets);
+        client.watch(&url, Watched::Me).await;
+        client.sign_in(&url, 0, identity.clone(), token).await;
+        client.saw_itself(&identity, PATIENCE).await
+    }
+
+    /// Lets everybody go and everything end, then lets in everybody who may be, and looks at what was stored. Returns
+    /// what did not come to an end.
+    async fn come_to_rest(mut self, plan: &Plan) -> anyhow::Result<Vec<oracle::Violation>> {
+        self.rig.issuer.set_down(false);
+        self.rig.server.tell(&Command::Release { point: None })?;
+        let mut unrest = Vec::new();
+        for (c, client) in self.clients.iter_mut().enumerate() {
+            if !client.settle(PATIENCE).await {
+                let says = format!("client {c} never got all its answers");
+                unrest.push(oracle::Violation::new("G8", says));
+            }
+        }
+        while self.requests.join_next().await.is_some() {}
+        self.clients.clear();
+        for (p, (manner, _)) in plan.people.iter().enumerate() {
+            if manner.is_let_in() && !self.gets_in(p).await? {
+                let says = format!("person {p} cannot sign in though nothing is in the way");
+                unrest.push(oracle::Violation::new("G8", says));
+            }
+        }
+        let sockets = self.rig.sockets.load(Ordering::Relaxed);
+        let is_quiet = |events: &[Event]| oracle::is_quiet(events, sockets);
+        if !self.rig.server.tape.wait(PATIENCE, is_quiet).await {
+            unrest.push(oracle::Violation::new("G8", "something never ended".into()));
+        }
+        self.read_rows().await?;
+        // What was answered is in the record, but perhaps not read from it yet.
+        self.rig.server.obeyed().await?;
+        Ok(unrest)
+    }
+
+    async fn gets_in(&mut self, p: usize) -> anyhow::Result<bool> {
+        let person = self.people[p].clone();
+        for _ in 0..ATTEMPTS_MAX {
+            if self.log_in(&person).await {
+                return Ok(true);
+            }
+            self.rig.server.advance(SKIP)?;
+        }
+        Ok(false)
+    }
+
+    async fn read_rows(&mut self) -> anyhow::Result<()> {
+        let everybody: Vec<_> = self.people.iter().chain(&self.probes).cloned().collect();
+        for person in everybody {
+            let identity = self.rig.issuer.identity(&person);
+            let args = json!({ "token": identity });
+            let body = json!({ "path": "users:rows", "args": args, "format": "json" });
+            let url = format!("{}/api/query", self.rig.server.url());
+            let answer = self.rig.http.post(url).json(&body).send().await?;
+            let answer: Json = answer.error_for_status()?.json().await?;
+            let count = |place: usize| answer["value"][place].as_f64().unwrap_or(-1.0) as u64;
+            self.rig.server.tape.push(remark(&Remark::Rows {
+                identity,
+                users: count(0),
+                settings: count(1),
+            }));
+        }
+        Ok(())
+    }
+}
+
+/// The token with another signature.
+fn forge(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
+    let swapped: BTreeMap<char, char> = [('A', 'B'), ('B', 'A')].into();
+    let first = signature.chars().next().unwrap_or('A');
+    let other = swapped.get(&first).copied().unwrap_or('A');
+    format!("{signed}.{other}{}", signature.get(1..).unwrap_or_default())
+}
