@@ -120,8 +120,10 @@ pub async fn run() -> anyhow::Result<()> {
         path => app.provision_with(path),
     };
     let running = app.start(config).await?;
-    println!("The people are at {}", running.url());
-    Ok(running.until_asked_to_stop().await?)
+    let url = running.url();
+    let stopped = running.until_asked_to_stop();
+    println!("The people are at {url}");
+    Ok(stopped.await?)
 }
 
 fn app(pause: Option<String>) -> App {

@@ -26,14 +26,16 @@ pub async fn run() -> anyhow::Result<()> {
     } = Arguments::parse();
     log_to_stderr(config.log_format);
     let running = app(invite_domain).start(config).await?;
-    println!("The chat is at {}", running.url());
-    if running.is_dev() {
+    let (url, is_dev) = (running.url(), running.is_dev());
+    // Whoever reads that the chat is there may ask it to stop.
+    let stopped = running.until_asked_to_stop();
+    println!("The chat is at {url}");
+    if is_dev {
         println!(
             "Open it in two tabs and sign in as anybody. This is development mode: nobody is asked for a password."
         );
     }
-    running.until_asked_to_stop().await?;
-    Ok(())
+    Ok(stopped.await?)
 }
 
 /// The chat as an app. With `invited` set, only people with an e-mail address of that domain are let in.

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry as Metrics;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vestibule_schema::path::FunctionPath;
@@ -274,12 +275,20 @@ impl Running {
     }
 
     /// Runs until SIGINT or SIGTERM, then shuts down. A second signal ends the process at once.
-    pub async fn until_asked_to_stop(self) -> Result<(), StartError> {
-        asked_to_stop().await.map_err(StartError::Signals)?;
-        tracing::info!("asked to stop; letting what is under way finish");
-        tokio::select! {
-            () = self.shut_down() => Ok(()),
-            asked = asked_to_stop() => asked.map_err(StartError::Signals),
+    ///
+    /// Signals are heard from the call on, not from the first `await`: call it before telling anybody that the server
+    /// is ready.
+    pub fn until_asked_to_stop(self) -> impl Future<Output = Result<(), StartError>> + Send {
+        let signals = Signals::listen();
+        async move {
+            let mut signals = signals.map_err(StartError::Signals)?;
+            signals.asked_to_stop().await;
+            tracing::info!("asked to stop; letting what is under way finish");
+            tokio::select! {
+                () = self.shut_down() => {}
+                () = signals.asked_to_stop() => {}
+            }
+            Ok(())
         }
     }
 
@@ -330,11 +339,24 @@ async fn close(mut database: Arc<Database>) {
     }
 }
 
-async fn asked_to_stop() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
+/// The signals by which a process is asked to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
