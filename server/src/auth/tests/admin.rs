@@ -126,7 +126,7 @@ fn a_revoked_key_is_refused_at_once_and_after_a_restart() {
     );
     let admin = first.verify(lost.text.expose(), None, NOW).unwrap();
     assert_eq!(admin.key_id(), lost.id);
-    first.revoke(lost.id);
+    first.revoke(lost.id).unwrap();
     assert_eq!(
         first.check_still_valid(&admin, NOW),
         Err(AdminKeyError::Revoked)
