@@ -19,6 +19,7 @@ pub struct ChatOptions {
     data: PathBuf,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
+    log: Option<PathBuf>,
 }
 
 impl ChatOptions {
@@ -29,6 +30,7 @@ impl ChatOptions {
             data: data.to_path_buf(),
             variables: vec![("VESTIBULE_LOG".into(), "warn".into())],
             arguments: vec!["--listen".into(), "127.0.0.1:0".into()],
+            log: None,
         }
     }
 
@@ -47,6 +49,12 @@ impl ChatOptions {
         self
     }
 
+    /// A file for all that it logs.
+    pub fn log(mut self, path: &Path) -> Self {
+        self.log = Some(path.to_path_buf());
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg("--data").arg(&self.data);
@@ -57,7 +65,11 @@ impl ChatOptions {
 
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> anyhow::Result<Chat> {
-        let mut child = self.command().spawn().context("the chat does not start")?;
+        let mut command = self.command();
+        if let Some(path) = &self.log {
+            command.stderr(std::fs::File::create(path)?);
+        }
+        let mut child = command.spawn().context("the chat does not start")?;
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         while let Some(line) = lines.next().transpose()? {
             if let Some(at) = line.find("http://") {

@@ -8,6 +8,7 @@ mod damage;
 mod first_logins;
 mod kills;
 mod node;
+mod secrets;
 mod starts;
 mod tidy;
 
