@@ -47,12 +47,14 @@ pub struct Latch {
     pub guarded: Guarded,
 }
 
+pub type Meanwhile = Box<dyn Fn() + Send>;
+
 /// Counts the functions `guarded:*` that began, among them the one that provisions.
 #[derive(Clone, Default)]
 pub struct Guarded {
     began: Arc<AtomicUsize>,
     /// What happens while somebody is provisioned.
-    pub meanwhile: Arc<Mutex<Option<Box<dyn Fn() + Send>>>>,
+    pub meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
 
 impl Guarded {
