@@ -11,6 +11,7 @@ use super::keys::{self, ED25519, OTHER_RSA, P256, RSA, TestKey};
 use super::table::{MALFORMED, Table, three_providers};
 use super::tokens::{Draft, KINDS, Kind, message, signed};
 use super::{authenticator, clock, code, inline};
+use crate::auth::AUTH_TOKEN_BYTES_MAX;
 use crate::auth::jwks::LOW_ORDER_Y;
 
 pub fn an_ed25519_token_is_accepted_by_oidc_alone(table: &mut Table) {
@@ -62,7 +63,11 @@ pub fn t2_a_token_has_one_spelling(table: &mut Table) {
     // 256 bytes leave four spare bits in the last letter, which must be zero.
     let (rest, last) = parts[2].split_at(parts[2].len() - 1);
     let other = char::from(last.as_bytes()[0] + 1);
-    table.case("as it is", &at(2, format!("{rest}{other}")), MALFORMED);
+    table.case(
+        "other spare bits",
+        &at(2, format!("{rest}{other}")),
+        MALFORMED,
+    );
 }
 
 pub fn t3_header_and_payload_are_objects_with_distinct_keys_and_bounded(table: &mut Table) {
@@ -90,7 +95,24 @@ pub fn t3_header_and_payload_are_objects_with_distinct_keys_and_bounded(table: &
         table.case(format!("{header} {payload}"), &token, MALFORMED);
     }
     let long = draft.claim("filler", "x".repeat(16 * 1024)).signed(&RSA);
-    table.case("as it is", &long, MALFORMED);
+    table.case("longer than the bound", &long, MALFORMED);
+    let longest = token_of(AUTH_TOKEN_BYTES_MAX);
+    table.case("as long as the bound", &longest, "ok");
+}
+
+/// A valid token of this length.
+fn token_of(bytes: usize) -> String {
+    const SIGNATURE_BYTES: usize = 342;
+    let padded = |header: usize, payload: usize| {
+        let draft = Draft::of(Kind::Oidc).claim("filler", "x".repeat(payload));
+        draft.header("filler", "x".repeat(header))
+    };
+    // Base64 cannot have every length, so both parts are tried.
+    let lengths = (0..4)
+        .flat_map(|header| (bytes * 7 / 10..bytes * 3 / 4).map(move |payload| (header, payload)));
+    let mut drafts = lengths.map(|(header, payload)| padded(header, payload));
+    let fits = |draft: &Draft| draft.message().len() + 1 + SIGNATURE_BYTES == bytes;
+    drafts.find(fits).unwrap().signed(&RSA)
 }
 
 pub fn t4_a_token_without_a_signature_is_rejected(table: &mut Table) {

@@ -153,10 +153,10 @@ async fn the_bearer_of_every_http_call_refuses_the_table() {
             return;
         };
         let (status, code) = match case.expected {
-            "ok" => (200, ""),
             _ if case.token.is_empty() => (400, "InvalidHeaderFailure"),
-            // It does not fit into a request.
-            _ if case.token.len() > AUTH_TOKEN_BYTES_MAX => (431, ""),
+            // It does not fit into a request's header, which has the same bound.
+            _ if case.token.len() >= AUTH_TOKEN_BYTES_MAX => (431, ""),
+            "ok" => (200, ""),
             code => (401, code),
         };
         for kind in ["query", "mutation", "action"] {
