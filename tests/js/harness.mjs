@@ -55,21 +55,23 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.e
 export class Chat {
   #child = null;
   #env;
+  #flags;
   #data = mkdtempSync(path.join(tmpdir(), "vestibule-js-"));
   port = 0;
 
   /**
    * Starts a chat that ends with test `t`. `invited`: the only e-mail domain that is let in; `provisioningSwitch`:
-   * a file that makes it provision slowly or fail at it, see switch.mjs.
+   * a file that makes it provision slowly or fail at it, see switch.mjs; `flags`: more of its command line.
    */
-  static async start(t, { invited, provisioningSwitch } = {}) {
-    const chat = new Chat(invited, provisioningSwitch);
+  static async start(t, { invited, provisioningSwitch, flags } = {}) {
+    const chat = new Chat(invited, provisioningSwitch, flags);
     atEnd(t, () => chat.#end());
     await chat.start();
     return chat;
   }
 
-  constructor(invited, provisioningSwitch) {
+  constructor(invited, provisioningSwitch, flags = []) {
+    this.#flags = flags;
     this.#env = { VESTIBULE_LOG: "warn", ...process.env };
     delete this.#env.CHAT_INVITE_DOMAIN;
     if (invited) this.#env.CHAT_INVITE_DOMAIN = invited;
@@ -84,7 +86,7 @@ export class Chat {
   async start() {
     const program = process.env.CHAT_BIN;
     assert.ok(program, "CHAT_BIN names no chat program: build the example `chat` and set CHAT_BIN to its path");
-    const child = spawn(program, ["--listen", `127.0.0.1:${this.port}`, "--data", this.#data], {
+    const child = spawn(program, ["--listen", `127.0.0.1:${this.port}`, "--data", this.#data, ...this.#flags], {
       env: this.#env,
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -57,6 +57,12 @@ impl ChatOptions {
         self
     }
 
+    /// A file for all that it logs.
+    pub fn log(mut self, path: &Path) -> Self {
+        self.log = Some(path.to_path_buf());
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg("--data").arg(&self.data);

@@ -1,6 +1,6 @@
 //! Flags and environment variables, and what they mean together.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -85,6 +85,16 @@ pub struct Config {
     #[arg(long, env = "VESTIBULE_FIRST_LOGINS_PER_MINUTE", value_name = "NUMBER")]
     pub first_logins_per_minute: Option<NonZeroU32>,
 
+    /// Address of a reverse proxy before this server, whose X-Forwarded-For is believed. Without it, everybody who comes
+    /// through the proxy counts as one when wrong admin keys and refused tokens are counted.
+    #[arg(
+        long = "trusted-proxy",
+        env = "VESTIBULE_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "IP"
+    )]
+    pub trusted_proxies: Vec<IpAddr>,
+
     /// How the log on standard error is written. What is logged is chosen by VESTIBULE_LOG, as in `info` or
     /// `vestibule_server::sync=debug`.
     #[arg(
@@ -124,6 +134,7 @@ impl Config {
             name: "vestibule".into(),
             allowed_origins: Vec::new(),
             first_logins_per_minute: None,
+            trusted_proxies: Vec::new(),
             log_format: LogFormat::Text,
             redact: None,
         }

@@ -12,6 +12,10 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::table::{Index, Schema, Table};
 
@@ -255,14 +259,25 @@ impl App {
 pub fn log_to_stderr(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VESTIBULE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(FilterFn::new(is_discreet));
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(is_terminal);
+        .with_ansi(std::io::stderr().is_terminal());
     // A program that has set up its own log keeps it.
     let _ = match format {
-        LogFormat::Json => log.json().try_init(),
-        LogFormat::Text => log.try_init(),
+        LogFormat::Json => registry.with(log.json()).try_init(),
+        LogFormat::Text => registry.with(log).try_init(),
     };
+}
+
+/// Whether something is logged when it is asked for. The WebSocket library would log whole messages, and with them
+/// tokens and documents.
+fn is_discreet(metadata: &tracing::Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let is_talkative = ["tungstenite", "tokio_tungstenite"]
+        .iter()
+        .any(|library| target.starts_with(library));
+    !is_talkative || *metadata.level() <= tracing::Level::INFO
 }

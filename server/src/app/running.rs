@@ -100,6 +100,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
             redact_errors: config.redact.unwrap_or(!dev),
             allowed_origins: (!config.allowed_origins.is_empty())
                 .then(|| config.allowed_origins.clone()),
+            trusted_proxies: config.trusted_proxies.clone(),
             ..HttpOptions::default()
         },
     });
@@ -223,7 +224,7 @@ impl Rooms {
             clock.clone(),
             gate_metrics,
         );
-        let admin_keys = AdminKeys::new(&config.name, &secret, Vec::new())?;
+        let admin_keys = AdminKeys::open(&config.name, &secret, &config.data)?;
         let authenticator = Arc::new(Authenticator::new(providers, admin_keys, clock.clone()));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;
 
+use super::admin::AdminRights;
 use super::user_identity::ClaimsRead;
 use crate::planted::{self, Bug};
 use crate::record::Tag;
@@ -24,8 +25,8 @@ enum Role {
     Nobody,
     Provisioned(Arc<Person>, ProvisioningProof),
     Pending(Arc<Identity>),
-    Admin,
-    AdminActingAs(Arc<Person>),
+    Admin(AdminRights),
+    AdminActingAs(Arc<Person>, AdminRights),
     System,
     Unidentified,
 }
@@ -103,12 +104,20 @@ impl Caller {
 
     /// The holder of a verified admin key. No identity.
     pub fn admin() -> Caller {
-        Caller::of(Role::Admin)
+        Caller::of(Role::Admin(AdminRights::All))
     }
 
     /// The holder of a verified admin key who looks at the deployment as `identity`.
     pub fn admin_acting_as(identity: impl Into<Arc<Identity>>) -> Caller {
-        Caller::of(Role::AdminActingAs(Person::of(identity.into())))
+        Caller::admin_with(AdminRights::All, Some(identity.into()))
+    }
+
+    /// The holder of a verified admin key with these rights, who looks at the deployment as somebody or not.
+    pub fn admin_with(rights: AdminRights, acting_as: Option<Arc<Identity>>) -> Caller {
+        Caller::of(match acting_as {
+            Some(identity) => Role::AdminActingAs(Person::of(identity), rights),
+            None => Role::Admin(rights),
+        })
     }
 
     /// The server itself: scheduled functions and its own work. No identity.
@@ -139,8 +148,8 @@ impl Caller {
     /// What a function finds when it asks who calls.
     pub fn identity(&self) -> IdentityAccess<'_> {
         match &self.0 {
-            Role::Nobody | Role::Admin | Role::System => IdentityAccess::Known(None),
-            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
+            Role::Nobody | Role::Admin(_) | Role::System => IdentityAccess::Known(None),
+            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 IdentityAccess::Known(Some(&person.identity))
             }
             Role::Pending(_) | Role::Unidentified => IdentityAccess::Suspended,
@@ -151,11 +160,11 @@ impl Caller {
     /// for a pending identity too, and so never for functions.
     pub fn identity_key(&self) -> Option<IdentityKey> {
         match &self.0 {
-            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
+            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 Some(person.identity.key())
             }
             Role::Pending(identity) => Some(identity.key()),
-            Role::Nobody | Role::Admin | Role::System | Role::Unidentified => None,
+            Role::Nobody | Role::Admin(_) | Role::System | Role::Unidentified => None,
         }
     }
 
@@ -165,17 +174,29 @@ impl Caller {
             Role::Provisioned(_, proof) => Some(*proof),
             Role::Nobody
             | Role::Pending(_)
-            | Role::Admin
-            | Role::AdminActingAs(_)
+            | Role::Admin(_)
+            | Role::AdminActingAs(..)
             | Role::System
             | Role::Unidentified => None,
+        }
+    }
+
+    /// Whether it may start mutations and actions, which write.
+    pub fn may_write(&self) -> bool {
+        match self.0 {
+            Role::Admin(rights) | Role::AdminActingAs(_, rights) => rights == AdminRights::All,
+            Role::Nobody
+            | Role::Provisioned(..)
+            | Role::Pending(_)
+            | Role::System
+            | Role::Unidentified => true,
         }
     }
 
     /// Whether it may start internal functions from outside.
     pub fn may_call_internal(&self) -> bool {
         match self.0 {
-            Role::Admin | Role::AdminActingAs(_) | Role::System => true,
+            Role::Admin(_) | Role::AdminActingAs(..) | Role::System => true,
             Role::Nobody | Role::Provisioned(..) | Role::Pending(_) | Role::Unidentified => false,
         }
     }
@@ -183,8 +204,10 @@ impl Caller {
     /// Which functions of the system it may start.
     pub fn may_call_system(&self) -> SystemAccess {
         match self.0 {
-            Role::Admin | Role::System => SystemAccess::All,
-            Role::AdminActingAs(_) => SystemAccess::QueriesOnly,
+            Role::Admin(AdminRights::All) | Role::System => SystemAccess::All,
+            Role::Admin(AdminRights::ReadOnly) | Role::AdminActingAs(..) => {
+                SystemAccess::QueriesOnly
+            }
             Role::Nobody | Role::Provisioned(..) | Role::Pending(_) | Role::Unidentified => {
                 SystemAccess::None
             }
@@ -197,8 +220,8 @@ impl Caller {
     /// share, and so do all who have none.
     pub fn cache_scope(&self, read: &ClaimsRead) -> Option<CacheScope> {
         match &self.0 {
-            Role::Nobody | Role::Admin | Role::System => Some(CacheScope::Anonymous),
-            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
+            Role::Nobody | Role::Admin(_) | Role::System => Some(CacheScope::Anonymous),
+            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 Some(CacheScope::Identity(person.fingerprint(read)))
             }
             Role::Pending(_) | Role::Unidentified => None,
@@ -261,26 +284,27 @@ mod tests {
         let identity = ada();
         let known = IdentityAccess::Known(Some(&identity));
         let none = IdentityAccess::Known(None);
+        let suspended = IdentityAccess::Suspended;
+        let read_only = |acting_as| Caller::admin_with(AdminRights::ReadOnly, acting_as);
         let cases = [
-            (Caller::nobody(), none, false, Nothing),
-            (provisioned(ada()), known, false, Nothing),
+            (Caller::nobody(), none, false, Nothing, true),
+            (provisioned(ada()), known, false, Nothing, true),
+            (Caller::pending(ada()), suspended, false, Nothing, true),
+            (Caller::admin(), none, true, All, true),
             (
-                Caller::pending(ada()),
-                IdentityAccess::Suspended,
-                false,
-                Nothing,
+                Caller::admin_acting_as(ada()),
+                known,
+                true,
+                QueriesOnly,
+                true,
             ),
-            (Caller::admin(), none, true, All),
-            (Caller::admin_acting_as(ada()), known, true, QueriesOnly),
-            (Caller::system(), none, true, All),
-            (
-                Caller::unidentified(),
-                IdentityAccess::Suspended,
-                false,
-                Nothing,
-            ),
+            (read_only(None), none, true, QueriesOnly, false),
+            (read_only(Some(ada())), known, true, QueriesOnly, false),
+            (Caller::system(), none, true, All, true),
+            (Caller::unidentified(), suspended, false, Nothing, true),
         ];
-        for (caller, access, internal, system) in cases {
+        for (caller, access, internal, system, writes) in cases {
+            assert_eq!(caller.may_write(), writes, "{caller:?}");
             assert_eq!(caller.identity(), access, "{caller:?}");
             assert_eq!(caller.may_call_internal(), internal, "{caller:?}");
             assert_eq!(caller.may_call_system(), system, "{caller:?}");

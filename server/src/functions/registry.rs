@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error as ThisError;
 use vestibule_schema::id::TableNumber;
+use vestibule_schema::object;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::validator::{TableNames, Validator};
 use vestibule_schema::value::{Value, check_value};
@@ -13,6 +14,9 @@ use vestibule_schema::value::{Value, check_value};
 use super::error::{Error, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::runner::{Call, Origin};
+
+/// The code of a mutation or an action that is refused because its caller may look only.
+pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
 
 /// The functions, immutable while the server runs.
 #[derive(Default)]
@@ -120,7 +124,7 @@ impl Registry {
         self.functions.get(path)
     }
 
-    /// The function that `call` names, when it is of `kind`.
+    /// The function that `call` names, when it is of `kind` and its caller may run what is of that kind.
     pub fn find(&self, kind: FunctionKind, call: &Call) -> Result<&Arc<Registered>> {
         let function = self.find_any(call)?;
         if function.kind() != kind {
@@ -128,6 +132,11 @@ impl Registry {
             return Err(Error::plain(format!(
                 "Trying to execute {path} as {wanted}, but it is defined as {actual}."
             )));
+        }
+        if kind != FunctionKind::Query && !call.caller.may_write() {
+            return Err(Error::application(
+                object! { "code" => READ_ONLY_CODE, "reason" => "this admin key may run queries only" },
+            ));
         }
         Ok(function)
     }

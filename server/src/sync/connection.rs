@@ -1,5 +1,6 @@
 //! The loop of one connection: read what has come, do it, send what is due, flush once, wait.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) struct Connection<S> {
     /// Its place in a record.
     pub seat: Seat,
     pub features: ClientFeatures,
+    /// Where its client is.
+    pub from: Option<IpAddr>,
     pub respond: Respond,
     pub mailbox: Mailbox,
     pub subscriber: Subscriber,
@@ -78,8 +81,12 @@ impl From<Close> for End {
 const MESSAGES_IN_A_ROW_MAX: usize = 64;
 
 /// Serves a connection until it closes.
-pub(super) async fn run<S>(rooms: Arc<Connections>, io: S, features: ClientFeatures)
-where
+pub(super) async fn run<S>(
+    rooms: Arc<Connections>,
+    io: S,
+    features: ClientFeatures,
+    from: Option<IpAddr>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let metrics = rooms.metrics.clone();
@@ -100,6 +107,7 @@ where
         socket,
         seat: Seat::take(),
         features,
+        from,
         respond: Respond {
             redact: rooms.options.redact,
         },

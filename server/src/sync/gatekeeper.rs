@@ -15,7 +15,7 @@ use super::budget::Share;
 use super::connection::{Connection, End};
 use super::respond::{gate_queue_full, not_provisioned, refusal_text};
 use super::socket::Close;
-use crate::auth::{self, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
+use crate::auth::{self, AdminKeyError, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
 use crate::planted::{self, Bug};
 use crate::provisioning::Unprovisioned;
 use crate::record::{self, Point};
@@ -135,21 +135,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.seat.rejected(error.code());
             verification_failed(&error, message.base_version, rooms.options.redact)
         };
+        let door = rooms.authenticator.door(self.from);
         record::pause(Point::TokenReceived, || None).await;
         match &message.credential {
             Credential::None => self.sign_out().await,
             Credential::User(token) => {
-                let user = rooms
-                    .authenticator
-                    .verify_user(token)
-                    .await
-                    .map_err(|error| rejected(error.into()))?;
+                let user = door.verify_user(token).await.map_err(rejected)?;
                 record::pause(Point::Verified, || Some(user.identity.key())).await;
                 self.sign_in(user).await
             }
             Credential::Admin { key, acting_as } => {
-                let verified = rooms.authenticator.verify_admin(key, acting_as.as_ref());
-                let admin = verified.map_err(|error| rejected(error.into()))?;
+                let verified = door.verify_admin(key, acting_as.as_ref());
+                let admin = verified.map_err(rejected)?;
                 self.become_admin(admin).await
             }
         }
@@ -409,6 +406,9 @@ fn verification_failed(error: &VerifyError, base_version: u32, redact: bool) -> 
     let error = match error {
         VerifyError::Token(auth::AuthError::ProviderUnavailable { .. }) => {
             return Close::try_again("AuthProviderDiscoveryFailed").into();
+        }
+        VerifyError::AdminKey(AdminKeyError::RevokedUnreadable) | VerifyError::TooManyFailures => {
+            return Close::try_again(error.code()).into();
         }
         VerifyError::Token(error) => text(error, redact),
         VerifyError::AdminKey(error) => error.to_string(),

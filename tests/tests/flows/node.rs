@@ -89,13 +89,14 @@ fn no_suite_is_left_out() {
     assert_eq!(suites, SUITES);
 }
 
-const SUITES: [&str; 10] = [
+const SUITES: [&str; 11] = [
     "browser.test.mjs",
     "first_logins.test.mjs",
     "first_touch.test.mjs",
     "http.test.mjs",
     "identity.test.mjs",
     "live.test.mjs",
+    "openid.test.mjs",
     "pagination.test.mjs",
     "react.test.mjs",
     "reconnect.test.mjs",
@@ -130,6 +131,11 @@ fn official_clients_sign_in_refresh_switch_and_sign_out_on_one_connection() {
 #[test]
 fn official_clients_see_live_results_and_optimistic_updates() {
     run("live.test.mjs");
+}
+
+#[test]
+fn official_clients_sign_in_at_a_real_openid_provider_that_rotates_and_fails() {
+    run("openid.test.mjs");
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Server {
     /// A client with its features, over a pipe of `bytes` in each direction.
     pub async fn connect_with(&self, features: ClientFeatures, bytes: usize) -> Client {
         let (near, far) = tokio::io::duplex(bytes);
-        tokio::spawn(self.connections.clone().serve(far, features));
+        tokio::spawn(self.connections.clone().serve(far, features, None));
         Client {
             socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,
         }

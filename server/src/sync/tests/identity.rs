@@ -187,7 +187,7 @@ async fn a_revoked_admin_key_ends_its_connection_when_it_is_checked_again() {
     let key = admin(&mut client, &app, 0, None).await;
     client.modify(0, vec![]).await;
     client.next().await;
-    app.server.authenticator.admin_keys().revoke(key);
+    app.server.authenticator.admin_keys().revoke(key).unwrap();
     app.server.clock.advance(Duration::from_secs(14));
     client.mutate(0, "notes:nothing", json!({})).await;
     assert_eq!(
