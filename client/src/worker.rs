@@ -218,8 +218,14 @@ impl Worker {
         self.session.lost(now, trouble);
     }
 
-    /// Does everything the session says.
+    /// Does everything the session says. Whoever is answered finds the status as it is by then.
     fn perform(&mut self) {
+        let status = self.session.status();
+        self.status.send_if_modified(|shown| {
+            let has_changed = *shown != status;
+            *shown = status;
+            has_changed
+        });
         while let Some(effect) = self.session.next_effect() {
             match effect {
                 Effect::Open => {
@@ -251,12 +257,6 @@ impl Worker {
                 }
             }
         }
-        let status = self.session.status();
-        self.status.send_if_modified(|shown| {
-            let has_changed = *shown != status;
-            *shown = status;
-            has_changed
-        });
     }
 
     fn publish(&self, changes: Changes) {
