@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, pending};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -282,8 +284,12 @@ impl Worker {
         };
         let fetch_max = self.shared.options.fetch_max;
         self.fetching = Some(Box::pin(async move {
-            let fetched = fetch(&source, true, fetch_max).await;
-            (login, fetched.map_err(token_error))
+            let fetched = AssertUnwindSafe(fetch(&source, true, fetch_max)).catch_unwind();
+            let token = match fetched.await {
+                Ok(fetched) => fetched.map_err(token_error),
+                Err(_) => Err(TokenError::unavailable("the token source panicked")),
+            };
+            (login, token)
         }));
     }
 
