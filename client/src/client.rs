@@ -258,9 +258,8 @@ impl<S: sealed::Step> Client<S> {
         WithoutUser::new(self.handle.clone())
     }
 
-    /// Asks a query once.
-    ///
-    /// The result is not older than the call. The query is on the wire until it is answered, over lost connections too.
+    /// Asks a query once. One that is watched is answered with what it shows, any other by the server; over a lost
+    /// connection it waits for the next one. Every mutation of this client that has resolved is in the result.
     pub fn query<T: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> PendingCall<T>
     where
         S: MayCall,

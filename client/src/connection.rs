@@ -8,12 +8,11 @@ use futures_util::{SinkExt, StreamExt};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use vestibule_schema::wire::{ClientMessage, MESSAGE_BYTES_MAX, MessageError, ServerMessage};
 
 /// What the client calls itself to the server.
@@ -34,9 +33,11 @@ const CLIENT_NAME: &str = concat!("vestibule-rust-", env!("CARGO_PKG_VERSION"));
 /// # }
 /// ```
 pub struct Connection {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     has_unflushed: bool,
 }
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Why a connection cannot go on.
 #[derive(Debug, Error)]
@@ -71,8 +72,7 @@ impl Connection {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let opened = connect_async_tls_with_config(request, Some(config), true, connector());
-        let (socket, _) = opened.await.map_err(Box::new)?;
+        let socket = open_socket(request, config).await.map_err(Box::new)?;
         Ok(Connection {
             socket,
             has_unflushed: false,
@@ -160,12 +160,29 @@ impl Connection {
     }
 }
 
-/// TLS as this crate has it: with its own roots and cryptography, whatever else the program holds.
+/// Opens a socket, without TLS: `wss` addresses are refused.
+#[cfg(not(feature = "tls"))]
+async fn open_socket(
+    request: Request,
+    config: WebSocketConfig,
+) -> Result<Socket, tungstenite::Error> {
+    use tokio_tungstenite::connect_async_with_config;
+
+    let (socket, _) = connect_async_with_config(request, Some(config), true).await?;
+    Ok(socket)
+}
+
+/// Opens a socket. TLS is this crate's own, roots and cryptography, whatever else the program holds.
 #[cfg(feature = "tls")]
-fn connector() -> Option<Connector> {
+async fn open_socket(
+    request: Request,
+    config: WebSocketConfig,
+) -> Result<Socket, tungstenite::Error> {
     use std::sync::{Arc, LazyLock};
 
-    static CONFIG: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
+    use tokio_tungstenite::{Connector, connect_async_tls_with_config};
+
+    static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
         let roots = rustls::RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
@@ -177,10 +194,8 @@ fn connector() -> Option<Connector> {
             .with_no_client_auth();
         Arc::new(config)
     });
-    Some(Connector::Rustls(CONFIG.clone()))
-}
-
-#[cfg(not(feature = "tls"))]
-fn connector() -> Option<Connector> {
-    None
+    let connector = Connector::Rustls(TLS.clone());
+    let opened = connect_async_tls_with_config(request, Some(config), true, Some(connector));
+    let (socket, _) = opened.await?;
+    Ok(socket)
 }

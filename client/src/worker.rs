@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, pending};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -218,8 +220,14 @@ impl Worker {
         self.session.lost(now, trouble);
     }
 
-    /// Does everything the session says.
+    /// Does everything the session says. Whoever is answered finds the status as it is by then.
     fn perform(&mut self) {
+        let status = self.session.status();
+        self.status.send_if_modified(|shown| {
+            let has_changed = *shown != status;
+            *shown = status;
+            has_changed
+        });
         while let Some(effect) = self.session.next_effect() {
             match effect {
                 Effect::Open => {
@@ -251,12 +259,6 @@ impl Worker {
                 }
             }
         }
-        let status = self.session.status();
-        self.status.send_if_modified(|shown| {
-            let has_changed = *shown != status;
-            *shown = status;
-            has_changed
-        });
     }
 
     fn publish(&self, changes: Changes) {
@@ -282,8 +284,12 @@ impl Worker {
         };
         let fetch_max = self.shared.options.fetch_max;
         self.fetching = Some(Box::pin(async move {
-            let fetched = fetch(&source, true, fetch_max).await;
-            (login, fetched.map_err(token_error))
+            let fetched = AssertUnwindSafe(fetch(&source, true, fetch_max)).catch_unwind();
+            let token = match fetched.await {
+                Ok(fetched) => fetched.map_err(token_error),
+                Err(_) => Err(TokenError::unavailable("the token source panicked")),
+            };
+            (login, token)
         }));
     }
 

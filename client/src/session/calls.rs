@@ -1,6 +1,6 @@
 //! Mutations and actions on their way: in order, mutations exactly once, actions at most once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::{Args, Call as WireCall, ClientMessage, PathText, RequestId};
@@ -74,11 +74,15 @@ impl Call {
     }
 }
 
-/// All calls without an outcome, by request id, which is the order in which they were made.
+/// All calls without an outcome, by request id, which is the order in which they were made. Those that are looked for at
+/// every message are listed beside, so that a message costs the same however many calls wait.
 #[derive(Default)]
 pub(super) struct Calls {
     all: BTreeMap<RequestId, Call>,
     next: u32,
+    unsent: BTreeSet<RequestId>,
+    committed: BTreeSet<RequestId>,
+    updating: BTreeSet<RequestId>,
 }
 
 impl Calls {
@@ -97,6 +101,10 @@ impl Calls {
             update,
         } = call;
         let request = self.next_request();
+        if update.is_some() {
+            self.updating.insert(request);
+        }
+        self.unsent.insert(request);
         let call = Call {
             ticket,
             whom,
@@ -114,44 +122,62 @@ impl Calls {
         self.all.len()
     }
 
-    pub fn get(&mut self, request: RequestId) -> Option<&mut Call> {
-        self.all.get_mut(&request)
+    pub fn get(&self, request: RequestId) -> Option<&Call> {
+        self.all.get(&request)
     }
 
     pub fn remove(&mut self, request: RequestId) -> Option<Call> {
+        self.unsent.remove(&request);
+        self.committed.remove(&request);
+        self.updating.remove(&request);
         self.all.remove(&request)
+    }
+
+    /// The server has committed a mutation.
+    pub fn commit(&mut self, request: RequestId, value: Value, ts: Timestamp) {
+        if let Some(call) = self.all.get_mut(&request) {
+            self.committed.insert(request);
+            call.progress = Progress::Committed {
+                value,
+                ts,
+                query_set: None,
+            };
+        }
     }
 
     /// The optimistic updates, in the order of their mutations.
     pub fn updates(&self) -> impl Iterator<Item = &Update> {
-        self.all.values().filter_map(|call| call.update.as_ref())
+        self.updating
+            .iter()
+            .filter_map(|request| self.all.get(request)?.update.as_ref())
     }
 
     /// The messages to send now as `whom`, in order.
     pub fn take_unsent(&mut self, whom: Option<LoginId>) -> Vec<ClientMessage> {
-        let sent = self
-            .all
-            .values()
-            .filter(|call| call.progress == Progress::Sent)
-            .count();
-        let mut messages = Vec::new();
-        for (request, call) in &mut self.all {
-            if sent + messages.len() >= CALLS_SENT_MAX {
-                break;
-            }
-            if call.whom == whom && matches!(call.progress, Progress::Unsent { .. }) {
+        let sent = self.all.len() - self.unsent.len() - self.committed.len();
+        let requests: Vec<RequestId> = self
+            .unsent
+            .iter()
+            .filter(|request| self.all[*request].whom == whom)
+            .take(CALLS_SENT_MAX.saturating_sub(sent))
+            .copied()
+            .collect();
+        requests
+            .into_iter()
+            .filter_map(|request| {
+                self.unsent.remove(&request);
+                let call = self.all.get_mut(&request)?;
                 call.progress = Progress::Sent;
-                messages.push(call.message(*request));
-            }
-        }
-        messages
+                Some(call.message(request))
+            })
+            .collect()
     }
 
     /// Whether something is still to be sent as `whom`.
     pub fn has_unsent(&self, whom: Option<LoginId>) -> bool {
-        self.all
-            .values()
-            .any(|call| call.whom == whom && matches!(call.progress, Progress::Unsent { .. }))
+        self.unsent
+            .iter()
+            .any(|request| self.all[request].whom == whom)
     }
 
     /// Takes out the calls that `wanted` says, in order.
@@ -162,9 +188,13 @@ impl Calls {
             .filter(|(_, call)| wanted(call))
             .map(|(request, _)| *request)
             .collect();
+        self.remove_all(requests)
+    }
+
+    fn remove_all(&mut self, requests: Vec<RequestId>) -> Vec<Call> {
         requests
             .into_iter()
-            .filter_map(|request| self.all.remove(&request))
+            .filter_map(|request| self.remove(request))
             .collect()
     }
 
@@ -172,9 +202,12 @@ impl Calls {
     /// Gives the actions that were under way.
     pub fn disconnected(&mut self) -> Vec<Call> {
         let lost = self.take(|call| call.kind == Kind::Action && call.progress == Progress::Sent);
-        for call in self.all.values_mut() {
+        for (request, call) in &mut self.all {
             match &mut call.progress {
-                Progress::Sent => call.progress = Progress::Unsent { was_sent: true },
+                Progress::Sent => {
+                    call.progress = Progress::Unsent { was_sent: true };
+                    self.unsent.insert(*request);
+                }
                 Progress::Committed { query_set, .. } => *query_set = None,
                 Progress::Unsent { .. } => {}
             }
@@ -184,8 +217,11 @@ impl Calls {
 
     /// Fixes which query set must show the committed mutations of `whom`.
     pub fn await_query_set(&mut self, whom: Option<LoginId>, newest: u32) {
-        for call in self.all.values_mut().filter(|call| call.whom == whom) {
-            if let Progress::Committed { query_set, .. } = &mut call.progress {
+        for request in &self.committed {
+            if let Some(call) = self.all.get_mut(request)
+                && call.whom == whom
+                && let Progress::Committed { query_set, .. } = &mut call.progress
+            {
                 query_set.get_or_insert(newest);
             }
         }
@@ -193,11 +229,13 @@ impl Calls {
 
     /// Takes out the mutations whose effect is shown by query set `shown` at `ts`.
     pub fn take_shown(&mut self, shown: u32, at: Timestamp) -> Vec<Call> {
-        self.take(|call| match &call.progress {
+        let is_shown = |request: &&RequestId| match &self.all[*request].progress {
             Progress::Committed { ts, query_set, .. } => {
                 *ts <= at && query_set.is_some_and(|query_set| query_set <= shown)
             }
             Progress::Unsent { .. } | Progress::Sent => false,
-        })
+        };
+        let requests = self.committed.iter().filter(is_shown).copied().collect();
+        self.remove_all(requests)
     }
 }

@@ -115,11 +115,7 @@ impl Session {
         match response.outcome {
             Ok((value, ts)) => {
                 let is_orphan = call.whom.is_some() && call.whom != watching;
-                call.progress = Progress::Committed {
-                    value,
-                    ts,
-                    query_set: None,
-                };
+                self.calls.commit(response.request_id, value, ts);
                 // Nobody watches as that user any more, so there is nothing to wait for.
                 if is_orphan && let Some(call) = self.calls.remove(response.request_id) {
                     self.answer_committed(call);

@@ -10,6 +10,7 @@ use vestibule_client::{
     Provisioned, Subscription, SubscriptionError, Unprovisioned, Value, object,
 };
 use vestibule_tests::process::{Chat, mint_token};
+use vestibule_tests::proxy::Proxy;
 
 /// Far more than anything here takes, so that a test that hangs fails instead.
 const LONG: Duration = Duration::from_secs(120);
@@ -67,7 +68,6 @@ async fn the_steps_lead_to_a_user_who_exists() {
 
     let token = FixedToken(chat.token("ada").await.unwrap());
     let client = client.authenticate(token).await.unwrap();
-    assert_eq!(client.status().borrow().login, LoginStatus::Nobody);
     let people: f64 = client
         .without_user()
         .query("users:count", ())
@@ -383,17 +383,46 @@ async fn signing_out_ends_what_was_the_users() {
 #[tokio::test]
 async fn a_server_without_a_gate_is_provisioned_by_an_ordinary_call() {
     let data = tempfile::tempdir().unwrap();
-    let config = vestibule_server::app::Config::for_tests(data.path());
-    let app = chat::app(None).without_provisioning();
-    let running = app.start(config).await.unwrap();
-    let client = Client::connect(&running.url()).await.unwrap();
-    let ada = json!({ "subject": "ada", "name": "ada" });
-    let token = FixedToken(mint_token(&running.url(), ada).await.unwrap());
-    let client = client.authenticate(token).await.unwrap();
+    let config = vestibule_server::prelude::Config::for_tests(data.path());
+    let invited = Some("here.example".to_string());
+    let running = chat::app(invited)
+        .without_provisioning()
+        .start(config)
+        .await
+        .unwrap();
+    let proxy = Proxy::start(&running.url()).await.unwrap();
+    let token = |email: &'static str| {
+        let ada = json!({ "subject": email, "name": "ada", "email": email });
+        let url = running.url();
+        async move { FixedToken(mint_token(&url, ada).await.unwrap()) }
+    };
+
+    let client = Client::connect(&proxy.url()).await.unwrap();
+    let stranger = token("ada@elsewhere.example").await;
+    let refused = client.authenticate(stranger).await.unwrap().ensure_user();
+    let refused = refused.await.unwrap_err();
+    assert!(matches!(
+        refused.reason,
+        EnsureUserError::Unprovisioned(Unprovisioned::Refused(_))
+    ));
+
+    let client = refused.client.sign_out();
+    let client = client
+        .authenticate(token("ada@here.example").await)
+        .await
+        .unwrap();
     let client = client.ensure_user().await.unwrap();
     let mut me = client.subscribe::<Value>("users:me", ()).unwrap();
     let first = next(&mut me).await.unwrap();
     assert_eq!(first.as_object().unwrap()["name"], Value::from("ada"));
+
+    proxy.cut();
+    let _: Value = client
+        .mutation("users:rename", object! { "name" => "Ada L." })
+        .await
+        .unwrap();
+    let renamed = me.latest().unwrap().unwrap();
+    assert_eq!(renamed.as_object().unwrap()["name"], Value::from("Ada L."));
     running.shut_down().await;
 }
 
