@@ -196,6 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Queries that look at the identity keep what the client has until the gate opens.
             self.gatekeeper.caller = Caller::pending(user.identity.clone());
             self.subscriber.set_caller(self.gatekeeper.caller.clone());
+            // With those results nobody newer may be told either, such as a sign-out right before.
+            self.told.identity = self.told.version.identity;
         }
         self.gatekeeper.credential = Presented::User(user);
         self.do_effects(Event::IdentityVerified { version, key })

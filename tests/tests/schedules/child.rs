@@ -19,6 +19,8 @@ use super::issuer::Issuer;
 
 /// How long something may take that should take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How every token of the provider begins: `{"alg":` in base64.
+const TOKEN_BEGINNING: &str = "eyJhbGciOi";
 /// Seats that one life of the server may use.
 const SEATS_PER_LIFE: u64 = 1 << 32;
 
@@ -126,7 +128,7 @@ impl Server {
         let reader = std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 assert!(
-                    !line.contains("eyJ"),
+                    !line.contains(TOKEN_BEGINNING),
                     "a token stands in the record: {line}"
                 );
                 // A kill may cut the last line short.

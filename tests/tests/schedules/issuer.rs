@@ -102,6 +102,7 @@ impl Issuer {
             Face::Oidc => ("EdDSA", person.face),
             Face::Plain => ("ES256", person.face),
         };
+        // Written in this order, by which a token is known.
         let header = json!({"alg": algorithm, "typ": "JWT", "kid": keys.id.to_string()});
         let mut claims = json!({
             "iss": self.shared.issuer(face), "sub": person.subject, "aud": APP, "iat": now, "exp": now + seconds,

@@ -242,7 +242,18 @@ impl Plan {
             300..330 => Step::Unwatch { c, query },
             330..430 => Step::Mutate { c },
             430..480 => Step::Act { c },
-            480..530 => Step::Again { c },
+            480..515 => Step::Again { c },
+            // A request that has its answer is sent again by whoever comes next.
+            515..530 => {
+                let next = self.sign_in(c, rng);
+                self.steps.extend([
+                    Step::Mutate { c },
+                    Step::Settle { c },
+                    next,
+                    Step::Again { c },
+                ]);
+                return;
+            }
             530..570 => Step::Drop { c },
             570..640 => Step::Reconnect { c },
             640..720 => Step::Settle { c },

@@ -690,6 +690,38 @@ async fn d2_signing_out_and_in_again_passes_a_new_gate_without_a_write() {
 }
 
 #[tokio::test]
+async fn d2_nobody_is_not_told_in_passing_while_the_results_are_still_somebodys() {
+    let app = App::start();
+    let (mut client, _) = provisioned(&app, "ada", &[(0, "users:me")]).await;
+    app.hooks.ensuring.close();
+    let runs = app.hooks.ensuring.runs();
+    // The sign-out is over before anything was computed for nobody.
+    client.sign_out(1).await;
+    client.authenticate(2, &app.server.token("grace")).await;
+    app.hooks.ensuring.reached(runs + 1).await;
+    client
+        .modify(1, vec![add(1, "notes:count", json!({}))])
+        .await;
+    app.server.clock.advance(SyncOptions::default().gate_grace);
+    let mut me = json!("ada");
+    loop {
+        let told = client.next().await;
+        let of_me = results(&told).into_iter().find(|(query, _)| *query == 0);
+        me = of_me.map_or(me, |(_, result)| result);
+        let expected = match version(&told, "endVersion").1 {
+            1 => json!("ada"),
+            2 => json!(null),
+            _ => json!("grace"),
+        };
+        assert_eq!(me, expected, "{told}");
+        if me == "grace" {
+            break;
+        }
+        app.hooks.ensuring.open();
+    }
+}
+
+#[tokio::test]
 async fn d3_the_completion_of_one_user_does_not_open_the_gate_of_the_next() {
     let app = App::start();
     let mut client = pending(&app, "ada").await;
