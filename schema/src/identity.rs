@@ -129,6 +129,14 @@ impl Identity {
         Ok(identity)
     }
 
+    /// The same person without any claim.
+    pub fn from_names(other: &Identity) -> Identity {
+        Identity {
+            attributes: Object::new(),
+            ..other.clone()
+        }
+    }
+
     /// What `ctx.auth.getUserIdentity()` returns: all fields in one object, absent ones absent.
     pub fn to_value(&self) -> Value {
         let mut object = self.attributes.clone();

@@ -1,13 +1,13 @@
 //! What a program that defines functions uses.
 
 pub use vestibule_schema::id::DocumentId;
-pub use vestibule_schema::identity::Identity;
 pub use vestibule_schema::object;
 pub use vestibule_schema::table::{Index, Schema, Table};
 pub use vestibule_schema::validator::Validator;
 pub use vestibule_schema::value::{Object, Value};
 
-pub use crate::app::{App, Config, LogFormat, StartError, log_to_stderr};
+pub use crate::app::{App, Config, LogFormat, StartError, StopSignals, log_to_stderr};
+pub use crate::auth::UserIdentity;
 pub use crate::database::{
     Comparison, Document, Expression, Order, Page, PaginationOptions, Patch,
 };

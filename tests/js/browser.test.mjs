@@ -1,55 +1,24 @@
 // The chat's page in a real browser, as a person meets it. A picture of each state goes to tests/artifacts.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 import { atEnd, Chat, person, test } from "./harness.mjs";
+import { switchedChat } from "./switch.mjs";
 
 const PICTURES = fileURLToPath(new URL("../artifacts", import.meta.url));
-const FLAGS = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
-const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-
 // What the official client prints when a person is not let in, and when the server is away.
 const REFUSED = /NotProvisioned|not provisioned|Failed to authenticate/;
 const AWAY = /WebSocket connection to .* failed|ERR_CONNECTION_REFUSED|WebSocket closed with code/;
-
-function installed() {
-  const folders = (process.env.PATH ?? "").split(path.delimiter);
-  const candidates = NAMES.flatMap((name) => folders.map((folder) => path.join(folder, name)));
-  return [process.env.CHROMIUM, ...candidates].find((candidate) => {
-    try {
-      accessSync(candidate, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
-function findChromium() {
-  const found = installed();
-  if (found) return found;
-  if (process.getuid?.() === 0 && spawnSync("apt-get", ["--version"]).status === 0) {
-    spawnSync("apt-get", ["update"], { stdio: "ignore" });
-    spawnSync("apt-get", ["install", "-y", "chromium"], { stdio: "ignore", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
-  }
-  const now = installed();
-  assert.ok(now, "no Chromium: run `apt-get install chromium`, or set CHROMIUM to the path of a Chromium or Chrome");
-  return now;
-}
 
 let browser;
 
 before(async () => {
   mkdirSync(PICTURES, { recursive: true });
-  browser = await chromium.launch({ executablePath: findChromium(), args: FLAGS });
+  browser = await launch();
 });
 
 after(() => browser?.close());
@@ -197,7 +166,9 @@ test("one who is not invited sees the reason, may try again, and comes in with a
   const page = await open(t, chat, { expected: REFUSED });
   await signIn(page, { name: "Mallory", email: "mallory@elsewhere.test" });
   await gate(page, "refused");
-  assert.match(await page.getByTestId("refusal").textContent(), /Refused: NotInvited/);
+  assert.match(await page.getByTestId("refusal").textContent(), /This chat is for people with an address at example\.com\./);
+  assert.match(await page.getByTestId("gate-provisioning").textContent(), /NotInvited/);
+  await shows(page, "me-state", "Not let in");
   assert.equal(JSON.parse(await page.getByTestId("refusal-data").textContent()).code, "NotProvisioned");
   const retry = page.locator("[data-testid=retry]:not([disabled])");
   await retry.waitFor();
@@ -231,6 +202,97 @@ test("one who signs out while signing in stays out, and the next one comes in", 
   await page.locator("[data-testid=gate-user][data-state=done]").waitFor();
   await shows(page, "me-name", "Grace");
   await shows(page, "interruption-count", "0");
+});
+
+/** What `testid` says from now on, each change once, in `window.said`. */
+const listenTo = (page, testid) =>
+  page.evaluate((testid) => {
+    const spoken = document.querySelector(`[data-testid=${testid}]`);
+    window.said = [spoken.textContent];
+    const note = () => window.said.at(-1) !== spoken.textContent && window.said.push(spoken.textContent);
+    new MutationObserver(note).observe(spoken, { childList: true, characterData: true, subtree: true });
+  }, testid);
+const said = (page) => page.evaluate(() => window.said);
+
+test("a token that takes its time shows that one is being verified", async (t) => {
+  const chat = await Chat.start(t);
+  const page = await open(t, chat);
+  let letThrough;
+  const asked = new Promise((resolve) => (letThrough = resolve));
+  await page.route("**/dev/token", async (route) => {
+    await asked;
+    await route.continue();
+  });
+  await page.getByTestId("pick").first().click();
+  await gate(page, "verifying");
+  await shows(page, "me-state", "Signing in");
+  await picture(page, "verifying");
+  letThrough();
+  await gate(page, "provisioned");
+  await shows(page, "me-state", "");
+});
+
+test("a slow set-up says so after a second, what is public goes on, and then everything is there", async (t) => {
+  const { chat, hold, release } = await switchedChat(t);
+  const grace = await chat.http(person("Grace"));
+  const page = await open(t, chat);
+  hold();
+  await listenTo(page, "me-state");
+  await page.getByTestId("pick").first().click();
+  await shows(page, "me-state", "Setting up");
+  await gate(page, "provisioning");
+  assert.match(await page.getByTestId("gate-note").textContent(), /Setting up your user/);
+  assert.equal(await page.getByTestId("send").isDisabled(), true);
+  await picture(page, "setting-up");
+  release();
+  await grace.mutation("messages:send", { channel: "general", body: "Good morning." });
+  await message(page, "Good morning.").waitFor();
+  await page.locator("[data-testid=gate-user][data-state=done]").waitFor();
+  await shows(page, "me-name", "Ada");
+  assert.deepEqual(await said(page), ["", "Signing in", "Setting up", ""]);
+  await shows(page, "interruption-count", "0");
+  await shows(page, "connection-count", "1");
+});
+
+test("one who signs out while being set up is out at once, and what was set up opens nothing", async (t) => {
+  const { chat, hold, release } = await switchedChat(t);
+  const page = await open(t, chat, { expected: /not provisioned \(signed_out\)/ });
+  hold();
+  await page.getByTestId("pick").first().click();
+  await shows(page, "me-state", "Setting up");
+  await listenTo(page, "gate-status");
+  await page.getByTestId("sign-out").click();
+  await page.getByTestId("signed-out").waitFor();
+  await gate(page, "unprovisioned");
+  release();
+  // The user was made all the same, as the commit stands; the page hears of it as anybody does.
+  await shows(page, "user-count", "1");
+  assert.deepEqual(await said(page), ["provisioning", "unprovisioned"]);
+  assert.equal(await page.getByTestId("send").isDisabled(), true);
+  await page.getByTestId("pick").first().click();
+  await gate(page, "provisioned");
+  await shows(page, "user-count", "1");
+});
+
+test("a set-up that fails is tried again without a new login, by itself or at once", async (t) => {
+  const { chat, fail, release } = await switchedChat(t);
+  const page = await open(t, chat, { expected: /ProvisioningFailed/ });
+  let logins = 0;
+  page.on("request", (request) => (logins += request.url().endsWith("/dev/token") && request.postDataJSON().subject === "ada"));
+  fail();
+  await listenTo(page, "me-state");
+  await page.getByTestId("pick").first().click();
+  await gate(page, "failed");
+  await shows(page, "me-state", "Trying again");
+  assert.match(await page.getByTestId("refusal").textContent(), /Setting up your user did not work/);
+  await picture(page, "failed");
+  assert.equal(logins, 1);
+  release();
+  await page.getByTestId("retry").click();
+  await page.locator("[data-testid=gate-user][data-state=done]").waitFor();
+  await shows(page, "me-name", "Ada");
+  await shows(page, "user-count", "1");
+  assert.ok(!(await said(page)).includes("Not signed in"), "never signed out");
 });
 
 test("short tokens refresh, and nothing flickers", async (t) => {

@@ -35,7 +35,10 @@ export function atEnd(t, end) {
   if (!endings.has(t)) {
     endings.set(t, []);
     t.after(async () => {
-      for (const end of endings.get(t).reverse()) await end();
+      // One that fails must not keep the others from ending what they began.
+      const failures = [];
+      for (const end of endings.get(t).reverse()) await Promise.resolve().then(end).catch((error) => failures.push(error));
+      if (failures.length > 0) throw failures[0];
     });
   }
   endings.get(t).push(end);
@@ -52,21 +55,27 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.e
 export class Chat {
   #child = null;
   #env;
+  #flags;
   #data = mkdtempSync(path.join(tmpdir(), "vestibule-js-"));
   port = 0;
 
-  /** Starts a chat that ends with test `t`. `invited`: the only e-mail domain that is let in. */
-  static async start(t, { invited } = {}) {
-    const chat = new Chat(invited);
+  /**
+   * Starts a chat that ends with test `t`. `invited`: the only e-mail domain that is let in; `provisioningSwitch`:
+   * a file that makes it provision slowly or fail at it, see switch.mjs; `flags`: more of its command line.
+   */
+  static async start(t, { invited, provisioningSwitch, flags } = {}) {
+    const chat = new Chat(invited, provisioningSwitch, flags);
     atEnd(t, () => chat.#end());
     await chat.start();
     return chat;
   }
 
-  constructor(invited) {
+  constructor(invited, provisioningSwitch, flags = []) {
+    this.#flags = flags;
     this.#env = { VESTIBULE_LOG: "warn", ...process.env };
     delete this.#env.CHAT_INVITE_DOMAIN;
     if (invited) this.#env.CHAT_INVITE_DOMAIN = invited;
+    if (provisioningSwitch) this.#env.CHAT_PROVISIONING_SWITCH = provisioningSwitch;
   }
 
   get url() {
@@ -77,7 +86,7 @@ export class Chat {
   async start() {
     const program = process.env.CHAT_BIN;
     assert.ok(program, "CHAT_BIN names no chat program: build the example `chat` and set CHAT_BIN to its path");
-    const child = spawn(program, ["--listen", `127.0.0.1:${this.port}`, "--data", this.#data], {
+    const child = spawn(program, ["--listen", `127.0.0.1:${this.port}`, "--data", this.#data, ...this.#flags], {
       env: this.#env,
       stdio: ["ignore", "pipe", "pipe"],
     });

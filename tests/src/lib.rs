@@ -1,6 +1,10 @@
-//! What the flows share: the chat as a process of its own, a client that speaks the sync protocol message by message,
-//! and how a test talks to the server that keeps a record.
+//! What the flows share: the chat and another app of its kind as processes of their own, a wire that can be cut, a
+//! client that speaks the sync protocol message by message, a switch that holds a process up, and how a test talks to
+//! the server that keeps a record.
 
 pub mod control;
+pub mod people;
 pub mod process;
+pub mod proxy;
 pub mod raw;
+pub mod switch;

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
 use serde_json::{Value as Json, json};
+use vestibule_server::auth::{AdminKeys, DeploymentSecret};
+use vestibule_server::clock::{Clock, SystemClock};
 
 /// A running chat. Dropping it kills it.
 pub struct Chat {
@@ -19,6 +21,7 @@ pub struct ChatOptions {
     data: PathBuf,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
+    log: Option<PathBuf>,
 }
 
 impl ChatOptions {
@@ -29,7 +32,14 @@ impl ChatOptions {
             data: data.to_path_buf(),
             variables: vec![("VESTIBULE_LOG".into(), "warn".into())],
             arguments: vec!["--listen".into(), "127.0.0.1:0".into()],
+            log: None,
         }
+    }
+
+    /// Keeps what it says on stderr in a file.
+    pub fn log_to(mut self, file: &Path) -> Self {
+        self.log = Some(file.to_path_buf());
+        self
     }
 
     /// Sets an environment variable.
@@ -47,6 +57,12 @@ impl ChatOptions {
         self
     }
 
+    /// A file for all that it logs.
+    pub fn log(mut self, path: &Path) -> Self {
+        self.log = Some(path.to_path_buf());
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg("--data").arg(&self.data);
@@ -57,7 +73,11 @@ impl ChatOptions {
 
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> anyhow::Result<Chat> {
-        let mut child = self.command().spawn().context("the chat does not start")?;
+        let mut command = self.command();
+        if let Some(log) = &self.log {
+            command.stderr(std::fs::File::create(log)?);
+        }
+        let mut child = command.spawn().context("the chat does not start")?;
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         while let Some(line) = lines.next().transpose()? {
             if let Some(at) = line.find("http://") {
@@ -99,32 +119,56 @@ impl Chat {
     }
 
     /// Asks it to stop and waits until it has.
-    pub fn stop(mut self) -> anyhow::Result<Option<i32>> {
+    pub fn stop(self) -> anyhow::Result<Option<i32>> {
+        self.ask_to_stop()?;
+        self.wait()
+    }
+
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) -> anyhow::Result<()> {
         Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])
             .status()?;
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(mut self) -> anyhow::Result<Option<i32>> {
         Ok(self.child.wait()?.code())
     }
 
-    /// A token of the development issuer.
+    /// A token of the development issuer for somebody who is called as their subject.
     pub async fn token(&self, subject: &str) -> anyhow::Result<String> {
-        let request = json!({ "subject": subject, "name": subject });
-        let response = reqwest::Client::new()
-            .post(format!("{}/dev/token", self.url))
-            .json(&request)
-            .send()
-            .await?;
-        let answer: Json = response.error_for_status()?.json().await?;
-        Ok(answer["token"]
-            .as_str()
-            .context("no token in the answer")?
-            .to_string())
+        self.token_for(json!({ "subject": subject, "name": subject }))
+            .await
+    }
+
+    /// A token of the development issuer for whoever `request` describes.
+    pub async fn token_for(&self, request: Json) -> anyhow::Result<String> {
+        mint_token(&self.url, request).await
     }
 
     /// Status and body of `/healthz`.
     pub async fn health(&self) -> anyhow::Result<(u16, Json)> {
         let response = reqwest::get(format!("{}/healthz", self.url)).await?;
         Ok((response.status().as_u16(), response.json().await?))
+    }
+
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        Ok(self.metrics(&[name]).await?[0])
+    }
+
+    /// The values of metrics, each by its name with its labels.
+    pub async fn metrics(&self, names: &[&str]) -> anyhow::Result<Vec<f64>> {
+        let response = reqwest::get(format!("{}/metrics", self.url)).await?;
+        let text = response.error_for_status()?.text().await?;
+        let value = |name: &&str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(*name));
+            let value = line.with_context(|| format!("no {name} among the metrics"))?;
+            Ok(value.trim().parse()?)
+        };
+        names.iter().map(value).collect()
     }
 
     /// Runs a query over HTTP.
@@ -140,19 +184,52 @@ impl Chat {
         args: Json,
         token: Option<&str>,
     ) -> anyhow::Result<Json> {
-        let body = json!({ "path": path, "args": args, "format": "json" });
-        let mut request = reqwest::Client::new()
-            .post(format!("{}/api/{kind}", self.url))
-            .json(&body);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let answer: Json = request.send().await?.error_for_status()?.json().await?;
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let answer = self.answer(kind, path, args, authorization).await?;
         match answer["status"].as_str() {
             Some("success") => Ok(answer["value"].clone()),
             _ => bail!("{path} failed: {answer}"),
         }
     }
+
+    /// What the server answers to a call over HTTP, success or not.
+    pub async fn answer(
+        &self,
+        kind: &str,
+        path: &str,
+        args: Json,
+        authorization: Option<String>,
+    ) -> anyhow::Result<Json> {
+        let body = json!({ "path": path, "args": args, "format": "json" });
+        let mut request = reqwest::Client::new()
+            .post(format!("{}/api/{kind}", self.url))
+            .json(&body);
+        if let Some(authorization) = authorization {
+            request = request.header("Authorization", authorization);
+        }
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// The newest commit, as text.
+    pub async fn newest_commit(&self) -> anyhow::Result<String> {
+        let request = reqwest::Client::new().post(format!("{}/api/query_ts", self.url));
+        let answer: Json = request.send().await?.error_for_status()?.json().await?;
+        Ok(answer["ts"].as_str().context("no ts")?.to_string())
+    }
+}
+
+/// A token of the development issuer at `url` for whoever `request` describes.
+pub async fn mint_token(url: &str, request: Json) -> anyhow::Result<String> {
+    let response = reqwest::Client::new()
+        .post(format!("{url}/dev/token"))
+        .json(&request)
+        .send()
+        .await?;
+    let answer: Json = response.error_for_status()?.json().await?;
+    Ok(answer["token"]
+        .as_str()
+        .context("no token in the answer")?
+        .to_string())
 }
 
 impl Drop for Chat {
@@ -160,4 +237,12 @@ impl Drop for Chat {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A key to administer the deployment on a data directory, in the form of an `Authorization` header.
+pub fn admin_authorization(data: &Path) -> anyhow::Result<String> {
+    let secret = DeploymentSecret::load_or_create(data)?;
+    let keys = AdminKeys::new("vestibule", &secret, Vec::new())?;
+    let minted = keys.mint(SystemClock::new().now(), None)?;
+    Ok(format!("Convex {}", minted.text.expose()))
 }

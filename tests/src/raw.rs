@@ -4,8 +4,9 @@ use anyhow::bail;
 use vestibule_client::Connection;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
-    Args, Authenticate, Call, ClientMessage, Connect, Credential, MutationResponse, PathText,
-    RequestId, ServerMessage, SessionId,
+    AddQuery, Args, Authenticate, Call, ClientMessage, Connect, Credential, ModifyQuerySet,
+    MutationResponse, PathText, QueryId, QuerySetModification, RequestId, ServerMessage, SessionId,
+    StateModification,
 };
 
 /// One connection of a session.
@@ -38,6 +39,43 @@ impl RawClient {
             .connection
             .send(&ClientMessage::Authenticate(authenticate))
             .await?)
+    }
+
+    /// Watches a query without arguments, as the connection's only one.
+    pub async fn watch(&mut self, path: &str) -> anyhow::Result<()> {
+        let add = AddQuery {
+            query_id: QueryId(0),
+            path: PathText::new(path),
+            args: Args::Ok(vec![Value::Object(Object::new())]),
+            journal: None,
+            component_path: None,
+        };
+        let modify = ModifyQuerySet {
+            base_version: 0,
+            new_version: 1,
+            modifications: vec![QuerySetModification::Add(add)],
+        };
+        Ok(self
+            .connection
+            .send(&ClientMessage::ModifyQuerySet(modify))
+            .await?)
+    }
+
+    /// The next result of the watched query; what says nothing of it is passed over.
+    pub async fn result(&mut self) -> anyhow::Result<Value> {
+        loop {
+            match self.connection.next().await? {
+                ServerMessage::Transition(transition) => {
+                    match transition.modifications.into_iter().next() {
+                        None => {}
+                        Some(StateModification::QueryUpdated { value, .. }) => return Ok(value),
+                        Some(other) => bail!("the query's result is {other:?}"),
+                    }
+                }
+                ServerMessage::MutationResponse(_) | ServerMessage::Ping => {}
+                other => bail!("the server said {other:?}"),
+            }
+        }
     }
 
     /// Calls a mutation.

@@ -2,7 +2,7 @@
 // what is on the screen is what the newest results say. This file signs in and out and wires the page.
 
 import { client, live } from "./connection.js";
-import { gate } from "./gate.js";
+import { gate, onGate } from "./gate.js";
 import { loadOlder, sendMessage, showChannels, showMessagesOf } from "./messages.js";
 import { byId, dataOf, hideError, paintAvatar, showError, textOf } from "./page.js";
 
@@ -170,10 +170,26 @@ function showWho() {
   byId("short-live").checked = session?.who.short ?? false;
   for (const id of ["draft", "send"]) byId(id).disabled = !provisioned;
   for (const id of ["rename", "delete-me"]) byId(id).hidden = !provisioned;
-  const waiting = gate.is("refused", "failed") ? "No user to write as" : "Waiting for the gate";
+  const waiting = gate.is("refused", "failed") ? "No user to write as" : gate.isSlow ? "Setting up your user" : "Waiting for the gate";
+  byId("me-state").textContent = provisioned || session === null ? "" : whereYouStand();
   byId("draft").placeholder = provisioned ? "Write a message" : session ? waiting : "Sign in to write";
   showMessagesOf(provisioned ? me : null);
   document.title = session ? `${name} · Vestibule chat` : "Vestibule chat";
+}
+
+/** One line beside the name, for somebody who does not care about gates. */
+function whereYouStand() {
+  if (gate.is("refused")) return "Not let in";
+  if (gate.isRetrying) return "Trying again";
+  if (gate.is("failed")) return "Not signed in";
+  return gate.isSlow ? "Setting up" : "Signing in";
+}
+
+function retry() {
+  if (session === null) return;
+  // The client already tries again with the same token; hearing that the network is back it does not wait.
+  if (gate.isRetrying) window.dispatchEvent(new Event("online"));
+  else authenticate(session);
 }
 
 function showConnection({ isWebSocketConnected, hasEverConnected, connectionCount }) {
@@ -186,6 +202,7 @@ function showConnection({ isWebSocketConnected, hasEverConnected, connectionCoun
     gate.step("connection", "done");
     gate.wait();
   }
+  if (isWebSocketConnected && gate.isRetrying) gate.tryAgain();
   gate.showHeld();
 }
 
@@ -238,7 +255,7 @@ function listen() {
     event.target.reset();
   });
   byId("sign-out").addEventListener("click", signOut);
-  byId("retry").addEventListener("click", () => session && authenticate(session));
+  byId("retry").addEventListener("click", retry);
   byId("short-live").addEventListener("change", (event) => {
     session.who.short = event.target.checked;
     sessionStorage.setItem(REMEMBERED, JSON.stringify(session.who));
@@ -268,6 +285,7 @@ function listen() {
 
 function start() {
   listen();
+  onGate.add(showWho);
   gate.end();
   client.subscribeToConnectionState(showConnection);
   live("channels:list", {}, showChannels);

@@ -1,7 +1,7 @@
 //! A chat: what a user of Vestibule would start from. The tables and functions are in `model.rs`; this file puts them
 //! together with the page and runs them.
 
-mod model;
+pub mod model;
 mod page;
 
 use clap::Parser;
@@ -20,11 +20,17 @@ struct Arguments {
 
 /// Runs the chat as the command line says, until it is asked to stop.
 pub async fn run() -> anyhow::Result<()> {
+    run_as(app).await
+}
+
+/// Runs the chat that `app` makes of the invited domain, if there is one.
+pub async fn run_as(app: impl FnOnce(Option<String>) -> App) -> anyhow::Result<()> {
     let Arguments {
         config,
         invite_domain,
     } = Arguments::parse();
     log_to_stderr(config.log_format);
+    let signals = StopSignals::listen()?;
     let running = app(invite_domain).start(config).await?;
     println!("The chat is at {}", running.url());
     if running.is_dev() {
@@ -32,7 +38,7 @@ pub async fn run() -> anyhow::Result<()> {
             "Open it in two tabs and sign in as anybody. This is development mode: nobody is asked for a password."
         );
     }
-    running.until_asked_to_stop().await?;
+    running.until(signals).await;
     Ok(())
 }
 
@@ -50,6 +56,7 @@ pub fn app(invited: Option<String>) -> App {
         .mutation("messages:send", model::send)
         .query("messages:list", model::list)
         .query("messages:page", model::page)
-        .provision_with("users:ensureUser");
+        .provision_with("users:ensureUser")
+        .users_by(model::User::BY_TOKEN);
     page::add_to(app)
 }

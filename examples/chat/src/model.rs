@@ -13,7 +13,7 @@ pub struct User {
 }
 
 impl User {
-    const BY_TOKEN: Index<User> = Index::unique("by_token", &["token"]);
+    pub const BY_TOKEN: Index<User> = Index::unique("by_token", &["token"]);
 }
 
 impl Table for User {
@@ -57,7 +57,7 @@ pub fn ensure_user(ctx: &mut MutationCtx, invited: &Option<String>) -> Result<Do
     if let Some(user) = ctx
         .db()
         .query::<User>()
-        .index(User::BY_TOKEN, &identity.token_identifier)
+        .index(User::BY_TOKEN, identity.token_identifier())
         .unique()?
     {
         return Ok(user.id);
@@ -79,7 +79,7 @@ pub fn ensure_user(ctx: &mut MutationCtx, invited: &Option<String>) -> Result<Do
     Ok(ctx.db().insert(User {
         name,
         email,
-        token: identity.token_identifier.to_string(),
+        token: identity.token_identifier().to_string(),
     })?)
 }
 
@@ -91,7 +91,7 @@ pub fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Document<User>>> {
     let user = ctx
         .db()
         .query::<User>()
-        .index(User::BY_TOKEN, &identity.token_identifier)
+        .index(User::BY_TOKEN, identity.token_identifier())
         .unique()?;
     Ok(Some(user.ok_or_else(user_not_found)?))
 }
@@ -228,7 +228,7 @@ fn caller(ctx: &mut MutationCtx) -> Result<Document<User>> {
     let user = ctx
         .db()
         .query::<User>()
-        .index(User::BY_TOKEN, &identity.token_identifier)
+        .index(User::BY_TOKEN, identity.token_identifier())
         .unique()?;
     user.ok_or_else(user_not_found)
 }

@@ -1,6 +1,7 @@
 //! Flags and environment variables, and what they mean together.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -79,6 +80,21 @@ pub struct Config {
     )]
     pub allowed_origins: Vec<String>,
 
+    /// First logins of one issuer in a minute, where anybody may sign up; no bound when not given. Known users are not
+    /// counted.
+    #[arg(long, env = "VESTIBULE_FIRST_LOGINS_PER_MINUTE", value_name = "NUMBER")]
+    pub first_logins_per_minute: Option<NonZeroU32>,
+
+    /// Address of a reverse proxy before this server, whose X-Forwarded-For is believed. Without it, everybody who comes
+    /// through the proxy counts as one when wrong admin keys and refused tokens are counted.
+    #[arg(
+        long = "trusted-proxy",
+        env = "VESTIBULE_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "IP"
+    )]
+    pub trusted_proxies: Vec<IpAddr>,
+
     /// How the log on standard error is written. What is logged is chosen by VESTIBULE_LOG, as in `info` or
     /// `vestibule_server::sync=debug`.
     #[arg(
@@ -117,6 +133,8 @@ impl Config {
             auth_config: None,
             name: "vestibule".into(),
             allowed_origins: Vec::new(),
+            first_logins_per_minute: None,
+            trusted_proxies: Vec::new(),
             log_format: LogFormat::Text,
             redact: None,
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 use crate::auth::{
-    AuthConfigError, DeploymentNameError, DevIssuerError, DevRefused, SecretFileError,
+    AuthConfigError, DevIssuerError, DevRefused, OpenAdminKeysError, SecretFileError,
 };
 use crate::database::OpenError;
 use crate::functions::RegistryError;
@@ -44,7 +44,7 @@ pub enum StartError {
     #[error(transparent)]
     Secret(#[from] SecretFileError),
     #[error(transparent)]
-    Name(#[from] DeploymentNameError),
+    AdminKeys(#[from] OpenAdminKeysError),
     #[error(transparent)]
     DevIssuer(#[from] DevIssuerError),
     #[error(transparent)]

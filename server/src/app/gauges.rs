@@ -3,10 +3,13 @@
 use std::sync::Weak;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::database::Database;
+use crate::functions::Runs;
 use crate::subscriptions::LiveQueries;
 
 /// Reads gauges off the database and the live queries.
@@ -14,6 +17,45 @@ use crate::subscriptions::LiveQueries;
 pub(super) struct Gauges {
     pub database: Weak<Database>,
     pub live: Weak<LiveQueries>,
+}
+
+impl Gauges {
+    fn encode_runs(
+        &self,
+        encoder: &mut DescriptorEncoder,
+        live: &LiveQueries,
+    ) -> Result<(), std::fmt::Error> {
+        let functions = live.functions().registry().runs();
+        let runs = encoder.encode_descriptor(
+            "functions_runs",
+            "Calls of functions",
+            None,
+            MetricType::Counter,
+        )?;
+        encode_by_function(runs, &functions, |function| function.runs)?;
+        let errors = encoder.encode_descriptor(
+            "functions_errors",
+            "Calls of functions that failed",
+            None,
+            MetricType::Counter,
+        )?;
+        encode_by_function(errors, &functions, |function| function.errors)
+    }
+}
+
+fn encode_by_function(
+    mut family: MetricEncoder<'_>,
+    functions: &[Runs],
+    count: impl Fn(&Runs) -> u64,
+) -> Result<(), std::fmt::Error> {
+    for function in functions {
+        let labels = [
+            ("path", function.path.to_string()),
+            ("kind", function.kind.name().to_string()),
+        ];
+        ConstCounter::new(count(function)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 impl Collector for Gauges {
@@ -53,6 +95,6 @@ impl Collector for Gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        Ok(())
+        self.encode_runs(&mut encoder, &live)
     }
 }

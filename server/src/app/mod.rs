@@ -12,12 +12,16 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use vestibule_schema::path::FunctionPath;
-use vestibule_schema::table::Schema;
+use vestibule_schema::table::{Index, Schema, Table};
 
 pub use config::{Config, LogFormat};
 pub use error::StartError;
-pub use running::Running;
+pub use running::{Running, StopSignals};
 
 use crate::clock::{Clock, SystemClock};
 use crate::database::Limits;
@@ -48,6 +52,7 @@ pub struct App {
     limits: Limits,
     sync: SyncOptions,
     gate_deadline: Duration,
+    has_user: Option<FunctionPath>,
     clock: Arc<dyn Clock>,
 }
 
@@ -59,6 +64,8 @@ enum Provisioning {
 
 /// How long a provisioning run may be retried before the connection is asked to come back later.
 const GATE_DEADLINE: Duration = Duration::from_secs(5);
+/// The internal query that [`App::users_by`] adds.
+const HAS_USER: &str = "vestibule/provisioning:hasUser";
 
 impl App {
     /// An app over `schema`.
@@ -71,6 +78,7 @@ impl App {
             limits: Limits::default(),
             sync: SyncOptions::default(),
             gate_deadline: GATE_DEADLINE,
+            has_user: None,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -128,6 +136,37 @@ impl App {
         self
     }
 
+    /// Declares the index by which a user's document is found by `tokenIdentifier`. In development the gate then looks,
+    /// after each provisioning that wrote, whether the document is there, and complains loudly where it is not.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use vestibule_server::prelude::*;
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct User { token: String }
+    /// impl User {
+    ///     const BY_TOKEN: Index<User> = Index::unique("by_token", &["token"]);
+    /// }
+    /// # impl Table for User {
+    /// #     const NAME: &'static str = "users";
+    /// #     const INDEXES: &'static [Index<User>] = &[User::BY_TOKEN];
+    /// # }
+    /// let app = App::new(Schema::new().table::<User>()).users_by(User::BY_TOKEN);
+    /// ```
+    pub fn users_by<T: Table>(mut self, index: Index<T>) -> App {
+        let has_user = move |ctx: &mut QueryCtx<'_>, (): ()| {
+            let Some(identity) = ctx.identity()? else {
+                return Ok(false);
+            };
+            let users = ctx.db().query::<T>();
+            let user = users.index(index, identity.token_identifier()).first()?;
+            Ok(user.is_some())
+        };
+        let function = Function::query(HAS_USER, has_user).internal();
+        self.has_user = Some(HAS_USER.parse().expect("the path is well formed"));
+        self.function(function)
+    }
+
     /// Says that identities need no provisioning: functions run as soon as a token is verified.
     pub fn without_provisioning(mut self) -> App {
         self.provisioning = Provisioning::None;
@@ -180,8 +219,9 @@ impl App {
 
     /// Starts the server and runs it until the process is asked to stop, then lets what is under way finish.
     pub async fn serve(self, config: Config) -> Result<(), StartError> {
-        let running = self.start(config).await?;
-        running.until_asked_to_stop().await
+        let signals = StopSignals::listen()?;
+        self.start(config).await?.until(signals).await;
+        Ok(())
     }
 
     /// The provisioning function's path, checked against the functions there are.
@@ -219,14 +259,25 @@ impl App {
 pub fn log_to_stderr(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VESTIBULE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(FilterFn::new(is_discreet));
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(is_terminal);
+        .with_ansi(std::io::stderr().is_terminal());
     // A program that has set up its own log keeps it.
     let _ = match format {
-        LogFormat::Json => log.json().try_init(),
-        LogFormat::Text => log.try_init(),
+        LogFormat::Json => registry.with(log.json()).try_init(),
+        LogFormat::Text => registry.with(log).try_init(),
     };
+}
+
+/// Whether something is logged when it is asked for. The WebSocket library would log whole messages, and with them
+/// tokens and documents.
+fn is_discreet(metadata: &tracing::Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let is_talkative = ["tungstenite", "tokio_tungstenite"]
+        .iter()
+        .any(|library| target.starts_with(library));
+    !is_talkative || *metadata.level() <= tracing::Level::INFO
 }

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry as Metrics;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vestibule_schema::path::FunctionPath;
@@ -22,7 +23,7 @@ use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
-use crate::provisioning::{Gate, GateMetrics, GateOptions};
+use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
@@ -99,6 +100,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
             redact_errors: config.redact.unwrap_or(!dev),
             allowed_origins: (!config.allowed_origins.is_empty())
                 .then(|| config.allowed_origins.clone()),
+            trusted_proxies: config.trusted_proxies.clone(),
             ..HttpOptions::default()
         },
     });
@@ -209,6 +211,10 @@ impl Rooms {
         let options = GateOptions {
             function: provisioning,
             deadline: app.gate_deadline,
+            first_logins_per_minute: config.first_logins_per_minute,
+            checks: dev.then(|| Checks {
+                has_user: app.has_user.clone(),
+            }),
         };
         let gate_metrics = Arc::new(GateMetrics::register(&mut metrics));
         let gate = Gate::new(
@@ -218,7 +224,7 @@ impl Rooms {
             clock.clone(),
             gate_metrics,
         );
-        let admin_keys = AdminKeys::new(&config.name, &secret, Vec::new())?;
+        let admin_keys = AdminKeys::open(&config.name, &secret, &config.data)?;
         let authenticator = Arc::new(Authenticator::new(providers, admin_keys, clock.clone()));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),
@@ -273,13 +279,13 @@ impl Running {
         self.dev
     }
 
-    /// Runs until SIGINT or SIGTERM, then shuts down. A second signal ends the process at once.
-    pub async fn until_asked_to_stop(self) -> Result<(), StartError> {
-        asked_to_stop().await.map_err(StartError::Signals)?;
+    /// Runs until a signal comes, then shuts down. A second one ends the process at once.
+    pub async fn until(self, mut signals: StopSignals) {
+        signals.next().await;
         tracing::info!("asked to stop; letting what is under way finish");
         tokio::select! {
-            () = self.shut_down() => Ok(()),
-            asked = asked_to_stop() => asked.map_err(StartError::Signals),
+            () = self.shut_down() => {}
+            () = signals.next() => {}
         }
     }
 
@@ -330,11 +336,26 @@ async fn close(mut database: Arc<Database>) {
     }
 }
 
-async fn asked_to_stop() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
+/// SIGINT and SIGTERM, from the moment this is made on: made before a server says that it is ready, none is lost.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Listens for them, instead of being ended by them.
+    pub fn listen() -> Result<StopSignals, StartError> {
+        let listen = |kind| signal(kind).map_err(StartError::Signals);
+        Ok(StopSignals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

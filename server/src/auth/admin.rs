@@ -3,22 +3,23 @@
 //! A key is `name|opaque`. The opaque part is lower-case hexadecimal of a version byte, the key's id, when it was
 //! issued and when it expires (seconds since 1970; zero is never), and a code over all of that and the deployment's
 //! name, made with a key derived from the deployment secret. So keys need no storage, and one is revoked by its id.
+//! The version byte also says what a key may do: everything, or look only.
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, Mac};
-use parking_lot::RwLock;
 use serde_json::Value as Json;
 use sha2::Sha256;
 use vestibule_schema::identity::Identity;
 
 use super::caller::Caller;
 use super::private_file;
+use super::revoked_keys::{RevokedKeys, RevokedKeysError};
 use super::secret::{DeploymentSecret, NoRandomness, Secret};
 use super::strict_json;
 use crate::clock::UnixNanos;
@@ -30,8 +31,10 @@ pub const ACTING_AS_BYTES_MAX: usize = 16 * 1024;
 /// Longest deployment name, in bytes.
 pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 64;
 
-/// The first byte of every key, for the day when another form is needed.
-const VERSION: u8 = 1;
+/// The first byte of a key that may do everything.
+const VERSION_ALL: u8 = 1;
+/// The first byte of a key that may look only.
+const VERSION_READ_ONLY: u8 = 2;
 /// What the code is made for; no other use of the deployment secret makes the same one.
 const PURPOSE: &str = "admin keys, version 1";
 const ID_BYTES: usize = 8;
@@ -43,7 +46,17 @@ const CODE_BYTES: usize = 32;
 pub struct AdminKeys {
     name: String,
     code_key: Secret<[u8; 32]>,
-    revoked: RwLock<BTreeSet<KeyId>>,
+    revoked: RevokedKeys,
+}
+
+/// What the holder of an admin key may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdminRights {
+    /// Everything.
+    #[default]
+    All,
+    /// Run queries.
+    ReadOnly,
 }
 
 /// Names one admin key without being it, for lists, logs and revocation.
@@ -61,6 +74,7 @@ pub struct MintedKey {
 #[derive(Clone, Debug)]
 pub struct VerifiedAdmin {
     key_id: KeyId,
+    rights: AdminRights,
     expires_at: Option<UnixNanos>,
     acting_as: Option<Arc<Identity>>,
 }
@@ -74,6 +88,8 @@ pub enum AdminKeyError {
     Expired,
     #[error("The admin key was revoked: make a new one.")]
     Revoked,
+    #[error("Admin keys cannot be checked now: the list of revoked ones cannot be read.")]
+    RevokedUnreadable,
     #[error("The user to act as cannot be read: {reason}")]
     ActingAs { reason: String },
     #[error("This needs an admin key of the deployment.")]
@@ -87,6 +103,15 @@ pub enum AdminKeyError {
 )]
 pub struct DeploymentNameError(pub String);
 
+/// Why a deployment's admin keys cannot be checked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenAdminKeysError {
+    #[error(transparent)]
+    Name(#[from] DeploymentNameError),
+    #[error(transparent)]
+    Revoked(#[from] RevokedKeysError),
+}
+
 /// A text that is not a key id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("An admin key id is 16 lower-case hexadecimal digits.")]
@@ -94,6 +119,7 @@ pub struct KeyIdError;
 
 /// What the opaque part of a key says.
 struct Fields {
+    rights: AdminRights,
     id: KeyId,
     issued_at_seconds: u64,
     /// Zero is never.
@@ -107,6 +133,7 @@ impl AdminKeyError {
             AdminKeyError::Invalid | AdminKeyError::Expired | AdminKeyError::Revoked => {
                 "BadAdminKey"
             }
+            AdminKeyError::RevokedUnreadable => "AdminKeysUnavailable",
             AdminKeyError::ActingAs { .. } => "HeaderParseFailure",
             AdminKeyError::NotAdmin => "BadDeployKey",
         }
@@ -114,6 +141,17 @@ impl AdminKeyError {
 }
 
 impl AdminKeys {
+    /// The keys of the deployment `name`, without those that the list in its data directory revokes.
+    pub fn open(
+        name: &str,
+        secret: &DeploymentSecret,
+        data_directory: &Path,
+    ) -> Result<AdminKeys, OpenAdminKeysError> {
+        let keys = AdminKeys::new(name, secret, [])?;
+        let revoked = RevokedKeys::open(data_directory)?;
+        Ok(AdminKeys { revoked, ..keys })
+    }
+
     /// The keys of the deployment `name`, without those of the ids in `revoked`.
     pub fn new(
         name: &str,
@@ -127,7 +165,7 @@ impl AdminKeys {
         Ok(AdminKeys {
             name: name.to_owned(),
             code_key: secret.key_for(PURPOSE),
-            revoked: RwLock::new(revoked.into_iter().collect()),
+            revoked: RevokedKeys::of(revoked),
         })
     }
 
@@ -142,8 +180,19 @@ impl AdminKeys {
         now: UnixNanos,
         lifetime: Option<Duration>,
     ) -> Result<MintedKey, NoRandomness> {
+        self.mint_with(AdminRights::All, now, lifetime)
+    }
+
+    /// Makes a key as [`AdminKeys::mint`] does, whose holder may do what `rights` say.
+    pub fn mint_with(
+        &self,
+        rights: AdminRights,
+        now: UnixNanos,
+        lifetime: Option<Duration>,
+    ) -> Result<MintedKey, NoRandomness> {
         let id = KeyId(private_file::random()?);
         let fields = Fields {
+            rights,
             id,
             issued_at_seconds: now.seconds(),
             expires_at_seconds: lifetime.map_or(0, |it| now.plus(it).seconds().max(1)),
@@ -193,20 +242,32 @@ impl AdminKeys {
         if admin.expires_at.is_some_and(|end| now >= end) {
             return Err(AdminKeyError::Expired);
         }
-        if self.revoked.read().contains(&admin.key_id) {
-            return Err(AdminKeyError::Revoked);
+        match self.revoked.contains(admin.key_id) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(AdminKeyError::Revoked),
+            Err(error) => {
+                tracing::error!(%error, "no admin key works");
+                Err(AdminKeyError::RevokedUnreadable)
+            }
         }
-        Ok(())
     }
 
-    /// Refuses the key of this id from now on. Keeping the list over a restart is the caller's work.
-    pub fn revoke(&self, id: KeyId) {
-        self.revoked.write().insert(id);
+    /// Refuses the key of this id from now on, over restarts too when the list has a file.
+    pub fn revoke(&self, id: KeyId) -> Result<(), RevokedKeysError> {
+        self.revoked.insert(id)
     }
 
     /// The ids refused, in ascending order.
     pub fn revoked(&self) -> Vec<KeyId> {
-        self.revoked.read().iter().copied().collect()
+        self.revoked.ids()
+    }
+
+    /// The id of one of this deployment's keys, whether or not it still works.
+    pub fn id_of(&self, key: &str) -> Result<KeyId, AdminKeyError> {
+        let (name, secret_part) = key.split_once('|').ok_or(AdminKeyError::Invalid)?;
+        self.check_name(name)?;
+        let opaque = secret_part.split(':').next().unwrap_or_default();
+        self.fields_of(opaque).map(|fields| fields.id)
     }
 
     /// `given` is what stands before the `|`: the name, perhaps after a deployment type. A preview or project key
@@ -224,6 +285,20 @@ impl AdminKeys {
     }
 
     fn check_opaque(&self, opaque: &str, now: UnixNanos) -> Result<VerifiedAdmin, AdminKeyError> {
+        let fields = self.fields_of(opaque)?;
+        let expires_at = fields.expires_at_seconds;
+        let admin = VerifiedAdmin {
+            key_id: fields.id,
+            rights: fields.rights,
+            expires_at: (expires_at != 0).then(|| UnixNanos::from_seconds(expires_at)),
+            acting_as: None,
+        };
+        self.check_still_valid(&admin, now)?;
+        Ok(admin)
+    }
+
+    /// What a key of this deployment says.
+    fn fields_of(&self, opaque: &str) -> Result<Fields, AdminKeyError> {
         if opaque.len() != 2 * (FIELDS_BYTES + CODE_BYTES) {
             return Err(AdminKeyError::Invalid);
         }
@@ -236,14 +311,7 @@ impl AdminKeys {
         self.code(&fields)
             .verify_slice(code)
             .map_err(|_| AdminKeyError::Invalid)?;
-        let expires_at = fields.expires_at_seconds;
-        let admin = VerifiedAdmin {
-            key_id: fields.id,
-            expires_at: (expires_at != 0).then(|| UnixNanos::from_seconds(expires_at)),
-            acting_as: None,
-        };
-        self.check_still_valid(&admin, now)?;
-        Ok(admin)
+        Ok(fields)
     }
 
     fn code(&self, fields: &Fields) -> Hmac<Sha256> {
@@ -261,6 +329,11 @@ impl VerifiedAdmin {
         self.key_id
     }
 
+    /// What the holder may do.
+    pub fn rights(&self) -> AdminRights {
+        self.rights
+    }
+
     /// When the key ends; none if it does not.
     pub fn expires_at(&self) -> Option<UnixNanos> {
         self.expires_at
@@ -273,17 +346,17 @@ impl VerifiedAdmin {
 
     /// The caller this admin is.
     pub fn caller(&self) -> Caller {
-        match &self.acting_as {
-            Some(identity) => Caller::admin_acting_as(identity.clone()),
-            None => Caller::admin(),
-        }
+        Caller::admin_with(self.rights, self.acting_as.clone())
     }
 }
 
 impl Fields {
     fn to_bytes(&self) -> [u8; FIELDS_BYTES] {
         let mut bytes = [0; FIELDS_BYTES];
-        bytes[0] = VERSION;
+        bytes[0] = match self.rights {
+            AdminRights::All => VERSION_ALL,
+            AdminRights::ReadOnly => VERSION_READ_ONLY,
+        };
         bytes[1..9].copy_from_slice(&self.id.0);
         bytes[9..17].copy_from_slice(&self.issued_at_seconds.to_be_bytes());
         bytes[17..25].copy_from_slice(&self.expires_at_seconds.to_be_bytes());
@@ -295,7 +368,13 @@ impl Fields {
         let (id, rest) = rest.split_first_chunk()?;
         let (issued_at, rest) = rest.split_first_chunk()?;
         let (expires_at, rest) = rest.split_first_chunk()?;
-        (*version == VERSION && rest.is_empty()).then_some(Fields {
+        let rights = match *version {
+            VERSION_ALL => AdminRights::All,
+            VERSION_READ_ONLY => AdminRights::ReadOnly,
+            _ => return None,
+        };
+        rest.is_empty().then_some(Fields {
+            rights,
             id: KeyId(*id),
             issued_at_seconds: u64::from_be_bytes(*issued_at),
             expires_at_seconds: u64::from_be_bytes(*expires_at),

@@ -1,5 +1,6 @@
 //! The room's front door: credentials in, verified callers out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -11,6 +12,7 @@ use super::authorization::Credentials;
 use super::claims;
 use super::config::{AuthConfig, ProviderConfig};
 use super::error::AuthError;
+use super::failures::{ADMIN_KEY_FAILURES_PER_MINUTE_MAX, AUTH_FAILURES_PER_MINUTE_MAX, Failures};
 use super::fetch::{FETCH_TIME_MAX, Fetcher};
 use super::provider::{Provider, ProviderHealth};
 use super::token::Token;
@@ -21,8 +23,17 @@ use crate::clock::{Clock, UnixNanos};
 pub struct Authenticator {
     providers: ArcSwap<Vec<Arc<Provider>>>,
     admin_keys: AdminKeys,
+    refused_tokens: Failures,
+    refused_keys: Failures,
     fetcher: Arc<Fetcher>,
     clock: Arc<dyn Clock>,
+}
+
+/// The front door as one address comes to it: whoever fails too often is not listened to for a while.
+#[derive(Clone, Copy)]
+pub struct Door<'a> {
+    authenticator: &'a Authenticator,
+    from: Option<IpAddr>,
 }
 
 /// A person whose auth token was verified. Whether their user exists is not known here.
@@ -32,6 +43,9 @@ pub struct VerifiedUser {
     pub identity: Arc<Identity>,
     /// When the token ends: from this moment on nothing runs as them.
     pub expires_at: UnixNanos,
+    /// Whether the provider's identities have user documents to be made. Those of a provider of machines' tokens have
+    /// none.
+    pub needs_provisioning: bool,
 }
 
 /// What credentials turned out to be.
@@ -52,6 +66,9 @@ pub enum VerifyError {
     Token(#[from] AuthError),
     #[error(transparent)]
     AdminKey(#[from] AdminKeyError),
+    /// They were not even looked at.
+    #[error("Too much was refused from this address: try again in a minute.")]
+    TooManyFailures,
 }
 
 impl VerifyError {
@@ -60,6 +77,7 @@ impl VerifyError {
         match self {
             VerifyError::Token(error) => error.code(),
             VerifyError::AdminKey(error) => error.code(),
+            VerifyError::TooManyFailures => "TooManyAuthFailures",
         }
     }
 }
@@ -97,9 +115,13 @@ impl Authenticator {
         clock: Arc<dyn Clock>,
         fetcher: Fetcher,
     ) -> Authenticator {
+        let keys_max = ADMIN_KEY_FAILURES_PER_MINUTE_MAX;
+        let tokens_max = AUTH_FAILURES_PER_MINUTE_MAX;
         let authenticator = Authenticator {
             providers: ArcSwap::default(),
             admin_keys,
+            refused_tokens: Failures::new("auth tokens", tokens_max, clock.clone()),
+            refused_keys: Failures::new("admin keys", keys_max, clock.clone()),
             fetcher: Arc::new(fetcher),
             clock,
         };
@@ -121,12 +143,12 @@ impl Authenticator {
         self.providers.store(Arc::new(providers));
     }
 
-    /// Verifies whatever a request presented.
-    pub async fn verify(&self, credentials: &Credentials) -> Result<Verified, VerifyError> {
-        match credentials {
-            Credentials::Nobody => Ok(Verified::Nobody),
-            Credentials::User(token) => Ok(Verified::User(self.verify_user(token.expose()).await?)),
-            Credentials::Admin(key) => Ok(Verified::Admin(self.verify_admin(key.expose(), None)?)),
+    /// The door for whoever comes from this address. Without one, as for a program in the same process, failures are
+    /// not counted.
+    pub fn door(&self, from: Option<IpAddr>) -> Door<'_> {
+        Door {
+            authenticator: self,
+            from,
         }
     }
 
@@ -143,6 +165,7 @@ impl Authenticator {
         Ok(VerifiedUser {
             identity: Arc::new(identity),
             expires_at: checked.expires_at,
+            needs_provisioning: provider.config.needs_provisioning,
         })
     }
 
@@ -179,5 +202,63 @@ impl Authenticator {
                 audience: token.audience.names.clone(),
                 providers: providers.iter().map(|it| it.config.describe()).collect(),
             })
+    }
+}
+
+impl Door<'_> {
+    /// Verifies whatever a request presented.
+    pub async fn verify(self, credentials: &Credentials) -> Result<Verified, VerifyError> {
+        match credentials {
+            Credentials::Nobody => Ok(Verified::Nobody),
+            Credentials::User(token) => Ok(Verified::User(self.verify_user(token.expose()).await?)),
+            Credentials::Admin(key) => Ok(Verified::Admin(self.verify_admin(key.expose(), None)?)),
+        }
+    }
+
+    /// Verifies an auth token, as [`Authenticator::verify_user`] does.
+    pub async fn verify_user(self, token: &str) -> Result<VerifiedUser, VerifyError> {
+        let failures = &self.authenticator.refused_tokens;
+        self.check(failures)?;
+        let verified = self.authenticator.verify_user(token).await;
+        Ok(verified.inspect_err(|error| match error {
+            AuthError::Malformed(_)
+            | AuthError::NoProvider { .. }
+            | AuthError::Rejected { .. }
+            | AuthError::Expired => self.count(failures),
+            AuthError::ProviderUnavailable { .. } => {}
+        })?)
+    }
+
+    /// Verifies an admin key, as [`Authenticator::verify_admin`] does.
+    pub fn verify_admin(
+        self,
+        key: &str,
+        acting_as: Option<&Json>,
+    ) -> Result<VerifiedAdmin, VerifyError> {
+        let failures = &self.authenticator.refused_keys;
+        self.check(failures)?;
+        let verified = self.authenticator.verify_admin(key, acting_as);
+        Ok(verified.inspect_err(|error| match error {
+            AdminKeyError::Invalid => self.count(failures),
+            // Whoever has such a key does not guess.
+            AdminKeyError::Expired
+            | AdminKeyError::Revoked
+            | AdminKeyError::RevokedUnreadable
+            | AdminKeyError::ActingAs { .. }
+            | AdminKeyError::NotAdmin => {}
+        })?)
+    }
+
+    fn check(self, failures: &Failures) -> Result<(), VerifyError> {
+        match self.from.is_some_and(|from| failures.are_too_many(from)) {
+            true => Err(VerifyError::TooManyFailures),
+            false => Ok(()),
+        }
+    }
+
+    fn count(self, failures: &Failures) {
+        if let Some(from) = self.from {
+            failures.count(from);
+        }
     }
 }

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;
 
+use super::admin::AdminRights;
+use super::user_identity::ClaimsRead;
 use crate::planted::{self, Bug};
 use crate::record::Tag;
 
@@ -23,13 +25,13 @@ enum Role {
     Nobody,
     Provisioned(Arc<Person>, ProvisioningProof),
     Pending(Arc<Identity>),
-    Admin,
-    AdminActingAs(Arc<Person>),
+    Admin(AdminRights),
+    AdminActingAs(Arc<Person>, AdminRights),
     System,
     Unidentified,
 }
 
-/// An identity that functions may see, with its place in the result cache once someone asked for it.
+/// An identity that functions may see, with its place in the cache of results that looked at no claim.
 struct Person {
     identity: Arc<Identity>,
     fingerprint: OnceLock<[u8; 32]>,
@@ -67,7 +69,7 @@ pub enum SystemAccess {
 pub enum CacheScope {
     /// Results of a caller without an identity.
     Anonymous,
-    /// Results of an identity with exactly these fields, by a SHA-256 of them.
+    /// Results of an identity that says just this where it was looked at, by a SHA-256 of that.
     Identity([u8; 32]),
 }
 
@@ -87,41 +89,50 @@ impl ProvisioningProof {
 impl Caller {
     /// Without an identity: signed out, or never signed in.
     pub fn nobody() -> Caller {
-        Caller(Role::Nobody, Tag::none())
+        Caller::of(Role::Nobody)
     }
 
     /// A verified identity whose provisioning committed.
     pub fn provisioned(identity: Arc<Identity>, proof: ProvisioningProof) -> Caller {
-        Caller(Role::Provisioned(Person::of(identity), proof), Tag::none())
+        Caller::of(Role::Provisioned(Person::of(identity), proof))
     }
 
     /// A verified identity whose provisioning has not committed. A function that looks at it is suspended.
     pub fn pending(identity: Arc<Identity>) -> Caller {
-        Caller(Role::Pending(identity), Tag::none())
+        Caller::of(Role::Pending(identity))
     }
 
     /// The holder of a verified admin key. No identity.
     pub fn admin() -> Caller {
-        Caller(Role::Admin, Tag::none())
+        Caller::of(Role::Admin(AdminRights::All))
     }
 
     /// The holder of a verified admin key who looks at the deployment as `identity`.
     pub fn admin_acting_as(identity: impl Into<Arc<Identity>>) -> Caller {
-        Caller(
-            Role::AdminActingAs(Person::of(identity.into())),
-            Tag::none(),
-        )
+        Caller::admin_with(AdminRights::All, Some(identity.into()))
+    }
+
+    /// The holder of a verified admin key with these rights, who looks at the deployment as somebody or not.
+    pub fn admin_with(rights: AdminRights, acting_as: Option<Arc<Identity>>) -> Caller {
+        Caller::of(match acting_as {
+            Some(identity) => Role::AdminActingAs(Person::of(identity), rights),
+            None => Role::Admin(rights),
+        })
     }
 
     /// The server itself: scheduled functions and its own work. No identity.
     pub fn system() -> Caller {
-        Caller(Role::System, Tag::none())
+        Caller::of(Role::System)
     }
 
     /// Someone whose identity must not be looked at, used to find out whether a query looks at all. A function that
     /// does is suspended.
     pub fn unidentified() -> Caller {
-        Caller(Role::Unidentified, Tag::none())
+        Caller::of(Role::Unidentified)
+    }
+
+    fn of(role: Role) -> Caller {
+        Caller(role, Tag::none())
     }
 
     /// The same caller, with the mark of the call that a record will show.
@@ -137,8 +148,8 @@ impl Caller {
     /// What a function finds when it asks who calls.
     pub fn identity(&self) -> IdentityAccess<'_> {
         match &self.0 {
-            Role::Nobody | Role::Admin | Role::System => IdentityAccess::Known(None),
-            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
+            Role::Nobody | Role::Admin(_) | Role::System => IdentityAccess::Known(None),
+            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 IdentityAccess::Known(Some(&person.identity))
             }
             Role::Pending(_) | Role::Unidentified => IdentityAccess::Suspended,
@@ -149,11 +160,11 @@ impl Caller {
     /// for a pending identity too, and so never for functions.
     pub fn identity_key(&self) -> Option<IdentityKey> {
         match &self.0 {
-            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
+            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 Some(person.identity.key())
             }
             Role::Pending(identity) => Some(identity.key()),
-            Role::Nobody | Role::Admin | Role::System | Role::Unidentified => None,
+            Role::Nobody | Role::Admin(_) | Role::System | Role::Unidentified => None,
         }
     }
 
@@ -163,17 +174,29 @@ impl Caller {
             Role::Provisioned(_, proof) => Some(*proof),
             Role::Nobody
             | Role::Pending(_)
-            | Role::Admin
-            | Role::AdminActingAs(_)
+            | Role::Admin(_)
+            | Role::AdminActingAs(..)
             | Role::System
             | Role::Unidentified => None,
+        }
+    }
+
+    /// Whether it may start mutations and actions, which write.
+    pub fn may_write(&self) -> bool {
+        match self.0 {
+            Role::Admin(rights) | Role::AdminActingAs(_, rights) => rights == AdminRights::All,
+            Role::Nobody
+            | Role::Provisioned(..)
+            | Role::Pending(_)
+            | Role::System
+            | Role::Unidentified => true,
         }
     }
 
     /// Whether it may start internal functions from outside.
     pub fn may_call_internal(&self) -> bool {
         match self.0 {
-            Role::Admin | Role::AdminActingAs(_) | Role::System => true,
+            Role::Admin(_) | Role::AdminActingAs(..) | Role::System => true,
             Role::Nobody | Role::Provisioned(..) | Role::Pending(_) | Role::Unidentified => false,
         }
     }
@@ -181,25 +204,33 @@ impl Caller {
     /// Which functions of the system it may start.
     pub fn may_call_system(&self) -> SystemAccess {
         match self.0 {
-            Role::Admin | Role::System => SystemAccess::All,
-            Role::AdminActingAs(_) => SystemAccess::QueriesOnly,
+            Role::Admin(AdminRights::All) | Role::System => SystemAccess::All,
+            Role::Admin(AdminRights::ReadOnly) | Role::AdminActingAs(..) => {
+                SystemAccess::QueriesOnly
+            }
             Role::Nobody | Role::Provisioned(..) | Role::Pending(_) | Role::Unidentified => {
                 SystemAccess::None
             }
         }
     }
 
-    /// Whose results it may share when its identity was read; none while reading it suspends.
+    /// Whose results it may share when `read` was looked at of its identity; none while looking suspends.
     ///
-    /// Functions see the identity and nothing else of a caller, so equal identities share, and so do all who have none.
-    pub fn cache_scope(&self) -> Option<CacheScope> {
+    /// Functions see the identity and nothing else of a caller, so identities that are equal where they were looked at
+    /// share, and so do all who have none.
+    pub fn cache_scope(&self, read: &ClaimsRead) -> Option<CacheScope> {
         match &self.0 {
-            Role::Nobody | Role::Admin | Role::System => Some(CacheScope::Anonymous),
-            Role::Provisioned(person, _) | Role::AdminActingAs(person) => {
-                Some(CacheScope::Identity(person.fingerprint()))
+            Role::Nobody | Role::Admin(_) | Role::System => Some(CacheScope::Anonymous),
+            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
+                Some(CacheScope::Identity(person.fingerprint(read)))
             }
             Role::Pending(_) | Role::Unidentified => None,
         }
+    }
+
+    /// Whether a function that looks at its identity is suspended.
+    pub fn is_suspending(&self) -> bool {
+        self.identity() == IdentityAccess::Suspended
     }
 }
 
@@ -211,13 +242,15 @@ impl Person {
         })
     }
 
-    fn fingerprint(&self) -> [u8; 32] {
+    fn fingerprint(&self, read: &ClaimsRead) -> [u8; 32] {
         if planted::is(Bug::CacheKeyForgetsIdentity) {
             return [0; 32];
         }
-        *self
-            .fingerprint
-            .get_or_init(|| Sha256::digest(self.identity.canonical()).into())
+        let compute = || Sha256::digest(read.projection(&self.identity)).into();
+        match read.is_empty() {
+            true => *self.fingerprint.get_or_init(compute),
+            false => compute(),
+        }
     }
 }
 
@@ -251,26 +284,27 @@ mod tests {
         let identity = ada();
         let known = IdentityAccess::Known(Some(&identity));
         let none = IdentityAccess::Known(None);
+        let suspended = IdentityAccess::Suspended;
+        let read_only = |acting_as| Caller::admin_with(AdminRights::ReadOnly, acting_as);
         let cases = [
-            (Caller::nobody(), none, false, Nothing),
-            (provisioned(ada()), known, false, Nothing),
+            (Caller::nobody(), none, false, Nothing, true),
+            (provisioned(ada()), known, false, Nothing, true),
+            (Caller::pending(ada()), suspended, false, Nothing, true),
+            (Caller::admin(), none, true, All, true),
             (
-                Caller::pending(ada()),
-                IdentityAccess::Suspended,
-                false,
-                Nothing,
+                Caller::admin_acting_as(ada()),
+                known,
+                true,
+                QueriesOnly,
+                true,
             ),
-            (Caller::admin(), none, true, All),
-            (Caller::admin_acting_as(ada()), known, true, QueriesOnly),
-            (Caller::system(), none, true, All),
-            (
-                Caller::unidentified(),
-                IdentityAccess::Suspended,
-                false,
-                Nothing,
-            ),
+            (read_only(None), none, true, QueriesOnly, false),
+            (read_only(Some(ada())), known, true, QueriesOnly, false),
+            (Caller::system(), none, true, All, true),
+            (Caller::unidentified(), suspended, false, Nothing, true),
         ];
-        for (caller, access, internal, system) in cases {
+        for (caller, access, internal, system, writes) in cases {
+            assert_eq!(caller.may_write(), writes, "{caller:?}");
             assert_eq!(caller.identity(), access, "{caller:?}");
             assert_eq!(caller.may_call_internal(), internal, "{caller:?}");
             assert_eq!(caller.may_call_system(), system, "{caller:?}");
@@ -278,10 +312,17 @@ mod tests {
     }
 
     #[test]
-    fn only_equal_identities_share_results_that_read_them() {
+    fn only_identities_equal_where_they_were_looked_at_share_results() {
         let editor = Object::from([("role".to_owned(), Value::String("editor".to_owned()))]);
         let editor = Arc::new(Identity::new("https://issuer.example", "ada", editor));
-        let scope = |caller: Caller| caller.cache_scope();
+        let who = ClaimsRead::default();
+        let same = |a: Caller, b: Caller| a.cache_scope(&who) == b.cache_scope(&who);
+        assert!(same(provisioned(ada()), provisioned(editor.clone())));
+        assert!(!same(provisioned(ada()), Caller::nobody()));
+        let role = crate::auth::UserIdentity::new(editor.clone());
+        role.text("role");
+        let role = role.claims_read();
+        let scope = |caller: Caller| caller.cache_scope(&role);
         assert_eq!(scope(provisioned(ada())), scope(provisioned(ada())));
         assert_eq!(
             scope(provisioned(ada())),

@@ -27,6 +27,7 @@ pub struct ProviderConfig {
     pub(super) application_id: Option<String>,
     pub(super) rules: Rules,
     pub(super) keys: KeysFrom,
+    pub(super) needs_provisioning: bool,
 }
 
 /// The two kinds of provider, which differ in their rules.
@@ -195,7 +196,24 @@ impl ProviderConfig {
             application_id: application_id.map(str::to_owned),
             rules,
             keys,
+            needs_provisioning: true,
         })
+    }
+
+    /// The same provider, with identities that need no user document: those of services, say. They pass the gate without
+    /// a run of the provisioning function.
+    pub fn without_provisioning(self) -> ProviderConfig {
+        ProviderConfig {
+            needs_provisioning: false,
+            ..self
+        }
+    }
+
+    fn provisioned_as(self, provisioning: Option<bool>) -> ProviderConfig {
+        match provisioning {
+            Some(false) => self.without_provisioning(),
+            Some(true) | None => self,
+        }
     }
 
     fn from_json(position: usize, json: &Value) -> Result<ProviderConfig, AuthConfigError> {
@@ -206,13 +224,20 @@ impl ProviderConfig {
         match json.get("type") {
             None => {
                 let oidc = OidcJson::deserialize(json).map_err(not_understood)?;
-                ProviderConfig::oidc(&oidc.domain, &oidc.application_id)
+                let provider = ProviderConfig::oidc(&oidc.domain, &oidc.application_id)?;
+                Ok(provider.provisioned_as(oidc.provisioning))
             }
             Some(kind) if kind == "customJwt" => {
                 let custom = CustomJwtJson::deserialize(json).map_err(not_understood)?;
                 let algorithm = CustomJwtAlgorithm::parse(&custom.algorithm)?;
                 let application_id = custom.application_id.as_deref();
-                ProviderConfig::custom_jwt(&custom.issuer, &custom.jwks, algorithm, application_id)
+                let provider = ProviderConfig::custom_jwt(
+                    &custom.issuer,
+                    &custom.jwks,
+                    algorithm,
+                    application_id,
+                )?;
+                Ok(provider.provisioned_as(custom.provisioning))
             }
             Some(kind) => Err(AuthConfigError::Provider {
                 position,
@@ -273,6 +298,7 @@ struct OidcJson {
     domain: String,
     #[serde(rename = "applicationID")]
     application_id: String,
+    provisioning: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -285,6 +311,7 @@ struct CustomJwtJson {
     algorithm: String,
     #[serde(rename = "applicationID")]
     application_id: Option<String>,
+    provisioning: Option<bool>,
 }
 
 fn jwks_address(given: &str) -> Result<Url, AuthConfigError> {

@@ -5,6 +5,7 @@
 
 use super::config::ProviderKind;
 use super::fetch::FetchError;
+use crate::clock::UnixNanos;
 
 /// Longest piece of a token that a full message quotes, in characters.
 const QUOTED_CHARS_MAX: usize = 64;
@@ -133,10 +134,10 @@ pub enum TokenFault {
     TimeMissing { claim: &'static str },
     #[error("its \"{claim}\" claim is not a number of seconds since 1970 before the year 10000.")]
     TimeMalformed { claim: &'static str },
-    #[error("it has expired.")]
-    Expired,
-    #[error("it is not valid yet: compare the clocks of the provider and this server.")]
-    NotYetValid,
+    #[error("it has expired: by this server's clock it is {}.", utc(now))]
+    Expired { now: UnixNanos },
+    #[error("it is not valid yet: by this server's clock it is {}.", utc(now))]
+    NotYetValid { now: UnixNanos },
     #[error("its \"aud\" claim names others than the configured applicationID.")]
     AudienceNotAlone,
     #[error("its \"aud\" claim is not a string or a list of strings.")]
@@ -160,6 +161,15 @@ impl TokenFault {
             other => other.to_string(),
         }
     }
+}
+
+/// A moment as text, so that whoever reads it can compare clocks.
+fn utc(at: &UnixNanos) -> String {
+    let seconds = i64::try_from(at.seconds()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(
+        |_| format!("{seconds} s after 1970"),
+        |time| time.to_string(),
+    )
 }
 
 /// A piece of a token in quotes: shortened, and with everything odd escaped.

@@ -2,7 +2,8 @@
 //!
 //! Keys are used without asking while they are fresh. When they are not, one fetch runs for all who wait. When that
 //! fails, the old keys serve on for a day: an outage of the provider signs nobody out. A token with an unknown key id
-//! may mean that the provider has new keys, so it causes one more fetch, but at most one in ten seconds whoever asks.
+//! may mean that the provider has new keys, so it waits for one more fetch, of which there is at most one in ten
+//! seconds whoever asks: an unknown key id is refused only by keys that were fetched after it was presented.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +62,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     known: Option<Known>,
+    /// Fetches begun.
+    begun: u64,
     flight: Option<watch::Receiver<Option<Outcome>>>,
     /// The failures since the last success.
     failure: Option<Failure>,
@@ -71,6 +74,8 @@ struct State {
 #[derive(Clone)]
 struct Known {
     keys: Arc<FetchedKeys>,
+    /// The number of the fetch that brought them.
+    fetch: u64,
     fetched_at: Duration,
     fresh_for: Duration,
 }
@@ -91,6 +96,13 @@ enum Next {
         stale: Option<Arc<FetchedKeys>>,
     },
     Refuse(FetchError),
+}
+
+/// What somebody with an unknown key id does after a look at the state.
+enum Search {
+    Done(Outcome),
+    Join(watch::Receiver<Option<Outcome>>),
+    WaitUntil(Duration),
 }
 
 /// How old a cache's keys are.
@@ -137,34 +149,45 @@ impl KeyCache {
         }
     }
 
-    /// Newer keys than `seen`, in which a key id was not found. None when the provider was asked so recently that
-    /// `seen` is taken as all there is. An error when it cannot be asked: then nothing is known about the id.
-    pub async fn newer_than(
-        &self,
-        seen: &Arc<FetchedKeys>,
-    ) -> Result<Option<Arc<FetchedKeys>>, FetchError> {
-        let flight = {
-            let mut state = self.shared.state.lock();
-            let now = self.clock.elapsed();
-            if let Some(flight) = state.running_flight() {
-                flight
-            } else if let Some(known) = state.known.as_ref().filter(|it| !same(&it.keys, seen)) {
-                return Ok(Some(known.keys.clone()));
-            } else if let Some(failure) = state.failure_until(now) {
-                return Err(failure.error.clone());
-            } else if let Some(at) = state.refetched_at
-                && now.saturating_sub(at) < REFETCH_INTERVAL
-            {
-                return match &state.failure {
-                    Some(failure) => Err(failure.error.clone()),
-                    None => Ok(None),
-                };
-            } else {
-                state.refetched_at = Some(now);
-                self.start_flight(&mut state)
+    /// Keys among which `key_id` is, or that were fetched after this was called, so that it exists nowhere. An error
+    /// when the provider cannot be asked: then nothing is known about the id.
+    pub async fn search(&self, key_id: Option<&str>) -> Outcome {
+        let begun = self.shared.state.lock().begun;
+        loop {
+            match self.next_for_search(key_id, begun) {
+                Search::Done(outcome) => return outcome,
+                Search::Join(flight) => outcome(flight).await.map(drop)?,
+                Search::WaitUntil(at) => self.clock.sleep_until(at).await,
             }
-        };
-        outcome(flight).await.map(Some)
+        }
+    }
+
+    /// `begun` is how many fetches had begun when the search did: their keys prove nothing about later ones.
+    fn next_for_search(&self, key_id: Option<&str>, begun: u64) -> Search {
+        let mut state = self.shared.state.lock();
+        let now = self.clock.elapsed();
+        let answers = |it: &&Known| it.fetch > begun || !it.keys.keys.lacks(key_id);
+        if let Some(known) = state.known.as_ref().filter(answers) {
+            return Search::Done(Ok(known.keys.clone()));
+        }
+        if let Some(flight) = state.running_flight() {
+            return Search::Join(flight);
+        }
+        if let Some(failure) = state.failure_until(now) {
+            return Search::Done(Err(failure.error.clone()));
+        }
+        if let Some(at) = state
+            .refetched_at
+            .map(|at| at.saturating_add(REFETCH_INTERVAL))
+            && now < at
+        {
+            return match &state.failure {
+                Some(failure) => Search::Done(Err(failure.error.clone())),
+                None => Search::WaitUntil(at),
+            };
+        }
+        state.refetched_at = Some(now);
+        Search::Join(self.start_flight(&mut state))
     }
 
     pub fn report(&self) -> CacheReport {
@@ -214,6 +237,8 @@ impl KeyCache {
 
     /// Starts the one fetch that all askers wait for.
     fn start_flight(&self, state: &mut State) -> watch::Receiver<Option<Outcome>> {
+        state.begun += 1;
+        let number = state.begun;
         let (sender, receiver) = watch::channel(None);
         let (source, shared, clock) =
             (self.source.clone(), self.shared.clone(), self.clock.clone());
@@ -222,7 +247,10 @@ impl KeyCache {
             shared.fetches.fetch_add(1, Ordering::Relaxed);
             let fetched = source.fetcher.keys(&source.issuer, &source.from).await;
             let outcome = fetched.map(Arc::new);
-            shared.state.lock().finish(&outcome, clock.elapsed());
+            shared
+                .state
+                .lock()
+                .finish(&outcome, number, clock.elapsed());
             sender.send_replace(Some(outcome));
         };
         let task = tokio::spawn(fetch.instrument(span));
@@ -252,7 +280,7 @@ impl State {
         self.failure.as_ref().filter(|it| now < it.retry_at)
     }
 
-    fn finish(&mut self, outcome: &Outcome, now: Duration) {
+    fn finish(&mut self, outcome: &Outcome, fetch: u64, now: Duration) {
         self.flight = None;
         match outcome {
             Ok(keys) => {
@@ -262,6 +290,7 @@ impl State {
                 let asked = keys.max_age.unwrap_or(KEYS_FRESH_MIN);
                 self.known = Some(Known {
                     keys: keys.clone(),
+                    fetch,
                     fetched_at: now,
                     fresh_for: asked.clamp(KEYS_FRESH_MIN, KEYS_FRESH_MAX),
                 });
@@ -288,10 +317,6 @@ impl Known {
     fn is_fresh(&self, now: Duration) -> bool {
         self.age(now) < self.fresh_for
     }
-}
-
-fn same(one: &Arc<FetchedKeys>, other: &Arc<FetchedKeys>) -> bool {
-    Arc::ptr_eq(one, other)
 }
 
 async fn outcome(mut flight: watch::Receiver<Option<Outcome>>) -> Outcome {

@@ -2,7 +2,8 @@
 //!
 //! An auth token (a JWT) is read strictly ([`token`]), matched to one configured provider ([`config`]), and verified
 //! with that provider's keys ([`jwks`], [`provider`]); its claims then become the identity that functions see
-//! ([`claims`]). Admin keys are made and checked with the deployment secret alone ([`admin`], [`secret`]). What the
+//! ([`claims`]). Admin keys are made and checked with the deployment secret alone ([`admin`], [`secret`]).
+//! Whoever fails too often is not listened to for a while ([`failures`], [`Door`]). What the
 //! other rooms pass around is a [`Caller`]: it says which identity a function may look at, and cannot be made up.
 //!
 //! Left to others: routes and status codes (`http`), identity versions and expiry on a connection (`sync`), and
@@ -17,6 +18,7 @@ mod claims;
 pub mod config;
 pub mod dev_issuer;
 pub mod error;
+mod failures;
 mod fetch;
 mod inline_keys;
 mod issuer;
@@ -24,23 +26,31 @@ mod jwks;
 mod key_cache;
 mod private_file;
 mod provider;
+mod revoked_keys;
 pub mod secret;
 mod strict_json;
 mod token;
+pub mod user_identity;
 mod verify;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub use admin::{AdminKeyError, AdminKeys, DeploymentNameError, KeyId, VerifiedAdmin};
-pub use authenticator::{Authenticator, Verified, VerifiedUser, VerifyError};
+pub use admin::{
+    AdminKeyError, AdminKeys, AdminRights, DeploymentNameError, KeyId, OpenAdminKeysError,
+    VerifiedAdmin,
+};
+pub use authenticator::{Authenticator, Door, Verified, VerifiedUser, VerifyError};
 pub use authorization::{AuthorizationError, Credentials, parse_authorization};
 pub use caller::{CacheScope, Caller, IdentityAccess, ProvisioningProof, SystemAccess};
 pub use config::{AuthConfig, AuthConfigError, CustomJwtAlgorithm, ProviderConfig};
 pub use dev_issuer::{DevIssuer, DevIssuerError, DevRefused, TokenRequest, TokenResponse};
 pub use error::{AuthError, TokenFault};
+pub use failures::{ADMIN_KEY_FAILURES_PER_MINUTE_MAX, AUTH_FAILURES_PER_MINUTE_MAX};
 pub use fetch::FetchError;
 pub use issuer::IssuerFault;
 pub use provider::{KeysState, ProviderHealth};
+pub use revoked_keys::{REVOKED_KEYS_FILE, RevokedKeysError};
 pub use secret::{DeploymentSecret, Secret, SecretFileError};
 pub use token::AUTH_TOKEN_BYTES_MAX;
+pub use user_identity::{ClaimsRead, UserIdentity};

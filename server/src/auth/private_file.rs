@@ -96,7 +96,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+/// Makes the name of a file just created durable.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     match path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())

@@ -81,8 +81,8 @@ impl Provider {
         audience_fits && self.config.issuer.matches(&token.issuer)
     }
 
-    /// The keys in which a token's key is to be looked for. An unknown key id asks the provider once more, if it was
-    /// not asked just now.
+    /// The keys in which a token's key is to be looked for. An unknown key id asks the provider once more; that
+    /// may take some seconds when it was asked just now.
     pub async fn keys_for(&self, key_id: Option<&str>) -> Result<KeysInUse, AuthError> {
         let cache = match &self.keys {
             Keys::Inline(keys) => return Ok(KeysInUse::Inline(keys.clone())),
@@ -96,8 +96,8 @@ impl Provider {
         if !current.keys.lacks(key_id) {
             return Ok(KeysInUse::Fetched(current));
         }
-        let newer = cache.newer_than(&current).await.map_err(unavailable)?;
-        Ok(KeysInUse::Fetched(newer.unwrap_or(current)))
+        let newest = cache.search(key_id).await.map_err(unavailable)?;
+        Ok(KeysInUse::Fetched(newest))
     }
 
     pub fn health(&self) -> ProviderHealth {

@@ -114,14 +114,14 @@ fn check_claims(
     // No leeway: the same instant ends the token on a running connection.
     let expires_at = time(claims, "exp")?.ok_or(TokenFault::TimeMissing { claim: "exp" })?;
     if now >= expires_at {
-        return Err(TokenFault::Expired);
+        return Err(TokenFault::Expired { now });
     }
     let not_before = match time(claims, "nbf") {
         Err(_) if planted::is(Bug::NotBeforeOfWrongTypeSkipped) => None,
         read => read?,
     };
     if not_before.is_some_and(|at| at > now.plus(NOT_BEFORE_LEEWAY)) {
-        return Err(TokenFault::NotYetValid);
+        return Err(TokenFault::NotYetValid { now });
     }
     let issued_at = time(claims, "iat")?;
     if issued_at.is_none() && matches!(config.rules, Rules::Oidc) {

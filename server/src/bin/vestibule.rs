@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
-use vestibule_server::auth::{AdminKeys, DeploymentSecret};
+use clap::{Args, Parser, Subcommand};
+use vestibule_server::auth::{AdminKeys, AdminRights, DeploymentSecret, KeyId};
 use vestibule_server::clock::{Clock, SystemClock};
 
 /// Tools for a Vestibule deployment. The server itself is your own program: see the example `chat`.
@@ -18,40 +18,96 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Makes a key with which a person administers a deployment, and prints it.
+    /// Makes a key with which a person administers a deployment, and prints it. Its id, by which it can be revoked,
+    /// goes to standard error.
     AdminKey {
-        /// The deployment's data directory.
-        #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR")]
-        data: PathBuf,
-        /// The deployment's name, as the server is started with it.
-        #[arg(long, env = "VESTIBULE_NAME", default_value = "vestibule")]
-        name: String,
+        #[command(flatten)]
+        deployment: Deployment,
         /// Days until the key ends; it never does when this is left out.
         #[arg(long, value_name = "DAYS")]
         expires_in_days: Option<u64>,
+        /// A key that runs queries and nothing else.
+        #[arg(long)]
+        read_only: bool,
     },
+    /// Ends an admin key. A running server refuses it from its next use on, and at the latest a minute later on
+    /// connections where it was presented before.
+    RevokeAdminKey {
+        #[command(flatten)]
+        deployment: Deployment,
+        /// The key's id, or the whole key.
+        key: String,
+    },
+    /// Prints the ids of the admin keys that were revoked.
+    RevokedAdminKeys {
+        #[command(flatten)]
+        deployment: Deployment,
+    },
+}
+
+#[derive(Args)]
+struct Deployment {
+    /// The deployment's data directory.
+    #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR")]
+    data: PathBuf,
+    /// The deployment's name, as the server is started with it.
+    #[arg(long, env = "VESTIBULE_NAME", default_value = "vestibule")]
+    name: String,
+}
+
+impl Deployment {
+    fn admin_keys(&self) -> anyhow::Result<AdminKeys> {
+        let Deployment { data, name } = self;
+        anyhow::ensure!(
+            data.is_dir(),
+            "{} is not a data directory; start the server on it once",
+            data.display()
+        );
+        let secret = DeploymentSecret::load_or_create(data)
+            .context("the deployment's secret cannot be read")?;
+        Ok(AdminKeys::open(name, &secret, data)?)
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let Arguments { command } = Arguments::parse();
     match command {
         Command::AdminKey {
-            data,
-            name,
+            deployment,
             expires_in_days,
+            read_only,
         } => {
-            anyhow::ensure!(
-                data.is_dir(),
-                "{} is not a data directory; start the server on it once",
-                data.display()
-            );
-            let secret = DeploymentSecret::load_or_create(&data)
-                .context("the deployment's secret cannot be read")?;
-            let keys = AdminKeys::new(&name, &secret, Vec::new())?;
-            let lifetime = expires_in_days.map(|days| Duration::from_secs(days * 24 * 60 * 60));
-            let minted = keys.mint(SystemClock::new().now(), lifetime)?;
+            let rights = match read_only {
+                true => AdminRights::ReadOnly,
+                false => AdminRights::All,
+            };
+            let lifetime =
+                expires_in_days.map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60)));
+            let keys = deployment.admin_keys()?;
+            let minted = keys.mint_with(rights, SystemClock::new().now(), lifetime)?;
+            eprintln!("key id {}", minted.id);
             println!("{}", minted.text.expose());
-            Ok(())
         }
+        Command::RevokeAdminKey { deployment, key } => {
+            let keys = deployment.admin_keys()?;
+            let id = key_id(&keys, &key)?;
+            keys.revoke(id)?;
+            println!("{id}");
+        }
+        Command::RevokedAdminKeys { deployment } => {
+            let revoked = deployment.admin_keys()?.revoked();
+            revoked.iter().for_each(|id| println!("{id}"));
+        }
+    }
+    Ok(())
+}
+
+/// A mistyped key must not pass for one that is revoked now.
+fn key_id(keys: &AdminKeys, given: &str) -> anyhow::Result<KeyId> {
+    match given.contains('|') {
+        true => keys
+            .id_of(given)
+            .context("a whole key must be one of this deployment"),
+        false => Ok(given.parse()?),
     }
 }

@@ -90,6 +90,11 @@ impl WriteLog {
         self.newest.subscribe()
     }
 
+    /// The newest commit whose news is here. The newest durable one may be a moment ahead.
+    pub fn newest(&self) -> Timestamp {
+        *self.newest.borrow()
+    }
+
     /// The commits after `after`, oldest first; `None` when the log no longer reaches back that far.
     pub fn since(&self, after: Timestamp) -> Option<Vec<LogEntry>> {
         let state = self.state.lock();

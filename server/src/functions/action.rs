@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
 use vestibule_schema::convert::{from_value, to_value};
-use vestibule_schema::identity::Identity;
 use vestibule_schema::value::Value;
 
 use super::console::Console;
@@ -16,7 +15,7 @@ use super::error::{Error, Result, SystemError};
 use super::function::{Body, FunctionKind};
 use super::runner::{Call, FunctionOutcome, QueryOutcome, ended, outcome_of, panic_text, recorded};
 use super::{Functions, Origin};
-use crate::auth::{Caller, IdentityAccess};
+use crate::auth::{Caller, IdentityAccess, UserIdentity};
 use crate::record::{self, Event};
 
 /// What an action is given. It holds no transaction: each call it makes is one of its own.
@@ -38,9 +37,9 @@ pub struct ActionRun {
 
 impl ActionCtx {
     /// The verified identity of the caller, `None` when nobody is signed in.
-    pub fn identity(&self) -> Option<Arc<Identity>> {
+    pub fn identity(&self) -> Option<UserIdentity> {
         match self.caller.identity() {
-            IdentityAccess::Known(identity) => identity.cloned(),
+            IdentityAccess::Known(identity) => identity.cloned().map(UserIdentity::new),
             // Actions start behind the gate, so a suspended identity never gets here.
             IdentityAccess::Suspended => None,
         }
@@ -162,6 +161,7 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
         Err(Error::panicked(&function.path, what))
     });
     record::event(|| ended(recorded(), &result));
+    function.count(result.is_err());
     let result = result?;
     function.check_result(&result, &environment.catalog, bytes_max)?;
     Ok(result)

@@ -1,20 +1,19 @@
 //! What queries and mutations are given: the database, the caller's identity and a console.
 
-use std::sync::Arc;
-
-use vestibule_schema::identity::Identity;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::console::Console;
 use super::error::{Error, Result};
-use crate::auth::{Caller, IdentityAccess};
+use crate::auth::{Caller, ClaimsRead, IdentityAccess, UserIdentity};
 use crate::database::{DatabaseReader, DatabaseWriter, Journal, Transaction};
 
 /// What the runner learns from an execution beside its result.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
-    /// The function looked at the caller's identity, so its result is that identity's own.
+    /// The function asked who calls, so its result is that identity's own.
     pub identity: bool,
+    /// What it was given, when somebody is signed in.
+    user: Option<UserIdentity>,
     /// It looked while the identity must not be seen yet.
     pub suspended: bool,
 }
@@ -26,6 +25,14 @@ pub(super) struct Execution<'v> {
     pub console: Console,
     pub journal: Journal,
     pub observed: Observed,
+}
+
+impl Observed {
+    /// The claims looked at; none when the function never asked who calls.
+    pub fn claims_read(&self) -> Option<ClaimsRead> {
+        let read = || self.user.as_ref().map(UserIdentity::claims_read);
+        self.identity.then(|| read().unwrap_or_default())
+    }
 }
 
 impl<'v> Execution<'v> {
@@ -42,10 +49,15 @@ impl<'v> Execution<'v> {
         }
     }
 
-    fn identity(&mut self) -> Result<Option<Arc<Identity>>> {
+    fn identity(&mut self) -> Result<Option<UserIdentity>> {
         self.observed.identity = true;
         match self.caller.identity() {
-            IdentityAccess::Known(identity) => Ok(identity.cloned()),
+            IdentityAccess::Known(None) => Ok(None),
+            IdentityAccess::Known(Some(identity)) => {
+                let user = &mut self.observed.user;
+                let user = user.get_or_insert_with(|| UserIdentity::new(identity.clone()));
+                Ok(Some(user.clone()))
+            }
             IdentityAccess::Suspended => {
                 self.observed.suspended = true;
                 Err(Error::plain("the caller's identity is not provisioned yet"))
@@ -66,8 +78,8 @@ impl<'v> QueryCtx<'v> {
     }
 
     /// The verified identity of the caller, `None` when nobody is signed in. Results of a query that asks are kept
-    /// apart by identity; results of one that does not are shared by everybody.
-    pub fn identity(&mut self) -> Result<Option<Arc<Identity>>> {
+    /// apart by identity, and by the claims that it looks at; results of one that does not are shared by everybody.
+    pub fn identity(&mut self) -> Result<Option<UserIdentity>> {
         self.execution.identity()
     }
 
@@ -94,7 +106,7 @@ impl<'v> MutationCtx<'v> {
     }
 
     /// The verified identity of the caller, `None` when nobody is signed in.
-    pub fn identity(&mut self) -> Result<Option<Arc<Identity>>> {
+    pub fn identity(&mut self) -> Result<Option<UserIdentity>> {
         self.execution.identity()
     }
 

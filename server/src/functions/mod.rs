@@ -21,7 +21,7 @@ pub use error::{Error, Result, SystemError, Thrown};
 pub use function::{
     ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility,
 };
-pub use registry::{Registered, Registry, RegistryError};
+pub use registry::{READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 
 use crate::database::{Database, SessionRequest, SubmitError};

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error as ThisError;
 use vestibule_schema::id::TableNumber;
+use vestibule_schema::object;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::validator::{TableNames, Validator};
 use vestibule_schema::value::{Value, check_value};
@@ -12,6 +14,9 @@ use vestibule_schema::value::{Value, check_value};
 use super::error::{Error, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::runner::{Call, Origin};
+
+/// The code of a mutation or an action that is refused because its caller may look only.
+pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
 
 /// The functions, immutable while the server runs.
 #[derive(Default)]
@@ -30,6 +35,27 @@ pub struct Registered {
     /// What its result must be, when that is declared.
     pub returns: Option<Validator>,
     pub(super) body: Body,
+    tally: Tally,
+}
+
+/// Executions of one function since the start.
+#[derive(Default)]
+struct Tally {
+    runs: AtomicU64,
+    errors: AtomicU64,
+}
+
+/// What a function has done since the start, for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runs {
+    /// Its path.
+    pub path: FunctionPath,
+    /// Its kind.
+    pub kind: FunctionKind,
+    /// Times it was called, with arguments that it takes or not.
+    pub runs: u64,
+    /// How many of them threw, panicked, or were refused for their arguments.
+    pub errors: u64,
 }
 
 /// A function that cannot be registered.
@@ -68,6 +94,7 @@ impl Registry {
                 args,
                 returns,
                 body,
+                tally: Tally::default(),
             });
             if registry.functions.insert(path, registered).is_some() {
                 return Err(RegistryError::Twice(function.path));
@@ -76,12 +103,28 @@ impl Registry {
         Ok(registry)
     }
 
+    /// What each function has done, by path.
+    pub fn runs(&self) -> Vec<Runs> {
+        let mut runs: Vec<Runs> = self
+            .functions
+            .values()
+            .map(|function| Runs {
+                path: function.path.clone(),
+                kind: function.kind(),
+                runs: function.tally.runs.load(Ordering::Relaxed),
+                errors: function.tally.errors.load(Ordering::Relaxed),
+            })
+            .collect();
+        runs.sort_by(|a, b| a.path.cmp(&b.path));
+        runs
+    }
+
     /// The function at `path`, whoever calls it.
     pub fn get(&self, path: &FunctionPath) -> Option<&Arc<Registered>> {
         self.functions.get(path)
     }
 
-    /// The function that `call` names, when it is of `kind`.
+    /// The function that `call` names, when it is of `kind` and its caller may run what is of that kind.
     pub fn find(&self, kind: FunctionKind, call: &Call) -> Result<&Arc<Registered>> {
         let function = self.find_any(call)?;
         if function.kind() != kind {
@@ -89,6 +132,11 @@ impl Registry {
             return Err(Error::plain(format!(
                 "Trying to execute {path} as {wanted}, but it is defined as {actual}."
             )));
+        }
+        if kind != FunctionKind::Query && !call.caller.may_write() {
+            return Err(Error::application(
+                object! { "code" => READ_ONLY_CODE, "reason" => "this admin key may run queries only" },
+            ));
         }
         Ok(function)
     }
@@ -123,6 +171,14 @@ impl Registered {
     pub fn takes_no_arguments(&self) -> bool {
         let nothing = Value::Object(Default::default());
         self.args.check(&nothing, &NoTables).is_ok()
+    }
+
+    /// Counts a call.
+    pub(super) fn count(&self, is_error: bool) {
+        self.tally.runs.fetch_add(1, Ordering::Relaxed);
+        if is_error {
+            self.tally.errors.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Checks what a client or another function passes.

@@ -12,7 +12,7 @@ use super::context::{Execution, MutationCtx, QueryCtx};
 use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
 use super::registry::{Registered, Registry};
-use crate::auth::Caller;
+use crate::auth::{Caller, ClaimsRead};
 use crate::database::{
     CommitError, Committed, Environment, Mutation, ReadSet, Recorded, RecordedAnswer,
     SessionRequest, Transaction, Verdict,
@@ -69,8 +69,8 @@ pub struct QueryRun {
     pub log_lines: Vec<String>,
     /// What it read.
     pub reads: ReadSet,
-    /// Whether it looked at the caller's identity.
-    pub observed_identity: bool,
+    /// What it looked at of the caller's identity; none when it never asked who calls.
+    pub claims_read: Option<ClaimsRead>,
     /// Where its paginated read ended.
     pub journal: Option<String>,
     /// The commit it saw.
@@ -78,7 +78,7 @@ pub struct QueryRun {
 }
 
 /// One execution of a mutation whose outcome is certain.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct MutationRun {
     /// How it ended. Only a returned value was committed.
     pub outcome: FunctionOutcome,
@@ -87,6 +87,10 @@ pub struct MutationRun {
     /// Its commit, or that of the state it saw when it changed nothing; of a mutation that was sent again, that of its
     /// first run.
     pub ts: Timestamp,
+    /// What it read; nothing of a mutation that was sent again.
+    pub reads: ReadSet,
+    /// What it looked at of the caller's identity; none when it never asked who calls.
+    pub claims_read: Option<ClaimsRead>,
 }
 
 /// Runs a query on `view`. An error is the server's trouble, never the function's.
@@ -109,10 +113,12 @@ pub fn run_query(
             let Body::Query(body) = &function.body else {
                 unreachable!("the registry was asked for a query")
             };
-            checked(function, environment, &call.args, || {
+            let result = checked(function, environment, &call.args, || {
                 record::event(|| Event::Started(recorded()));
                 body(&mut ctx, call.args.clone())
-            })
+            });
+            function.count(result.is_err() && !ctx.execution.observed.suspended);
+            result
         });
     record::event(|| ended(recorded(), &result));
     let mut execution = ctx.execution;
@@ -127,7 +133,7 @@ pub fn run_query(
         outcome,
         log_lines: execution.console.into_lines(),
         reads: execution.tx.take_reads(),
-        observed_identity: execution.observed.identity,
+        claims_read: execution.observed.claims_read(),
         journal: execution.journal.next,
         ts,
     })
@@ -146,7 +152,7 @@ pub fn run_mutation_without_writing(
         result,
         mut tx,
         log_lines,
-        observed_identity,
+        claims_read,
     } = run_mutation_body(registry, environment, tx, call);
     if let Some(failure) = tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
@@ -159,7 +165,7 @@ pub fn run_mutation_without_writing(
         outcome,
         log_lines,
         reads: tx.take_reads(),
-        observed_identity,
+        claims_read,
         journal: None,
         ts,
     }))
@@ -169,7 +175,7 @@ struct MutationBodyRun<'v> {
     result: Result<Value>,
     tx: Transaction<'v>,
     log_lines: Vec<String>,
-    observed_identity: bool,
+    claims_read: Option<ClaimsRead>,
 }
 
 fn run_mutation_body<'v>(
@@ -189,10 +195,12 @@ fn run_mutation_body<'v>(
             let Body::Mutation(body) = &function.body else {
                 unreachable!("the registry was asked for a mutation")
             };
-            checked(function, environment, &call.args, || {
+            let result = checked(function, environment, &call.args, || {
                 record::event(|| Event::Started(recorded()));
                 body(&mut ctx, call.args.clone())
-            })
+            });
+            function.count(result.is_err() && !ctx.execution.observed.suspended);
+            result
         });
     record::event(|| ended(recorded(), &result));
     let Execution {
@@ -205,7 +213,7 @@ fn run_mutation_body<'v>(
         result,
         tx,
         log_lines: console.into_lines(),
-        observed_identity: observed.identity,
+        claims_read: observed.claims_read(),
     }
 }
 
@@ -318,6 +326,8 @@ impl QueuedMutation {
                 outcome: FunctionOutcome::Returned(value),
                 log_lines,
                 ts,
+                reads: ReadSet::default(),
+                claims_read: None,
             })),
             Recorded::OtherIdentity => {
                 let error = Error::plain(
@@ -328,6 +338,8 @@ impl QueuedMutation {
                     outcome,
                     log_lines: Vec::new(),
                     ts: tx.snapshot_ts(),
+                    reads: ReadSet::default(),
+                    claims_read: None,
                 }))
             }
         }
@@ -357,7 +369,7 @@ impl Mutation for QueuedMutation {
             result,
             mut tx,
             log_lines,
-            ..
+            claims_read,
         } = run_mutation_body(
             &self.functions.registry,
             self.functions.database.environment(),
@@ -388,6 +400,8 @@ impl Mutation for QueuedMutation {
             outcome,
             log_lines,
             ts,
+            reads: tx.take_reads(),
+            claims_read,
         }));
         (tx, verdict)
     }

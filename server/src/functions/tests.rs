@@ -290,3 +290,33 @@ fn a_path_is_registered_once_and_arguments_are_objects() {
         Err(RegistryError::Path(_))
     ));
 }
+
+#[tokio::test]
+async fn calls_and_their_failures_are_counted_by_function() {
+    let rig = rig();
+    rig.mutate("counters:add", step("a", 1)).await;
+    rig.mutate("counters:add", object! { "name" => "a" }).await;
+    rig.mutate("counters:panic", Object::new()).await;
+    rig.query("counters:total").await;
+    rig.act("counters:addTwice", step("b", 1)).await;
+    rig.act("counters:forwardRefusal", Object::new()).await;
+    let counted: Vec<_> = rig
+        .functions
+        .registry()
+        .runs()
+        .into_iter()
+        .filter(|function| function.runs > 0)
+        .map(|function| (function.path.to_string(), function.runs, function.errors))
+        .collect();
+    let expected = [
+        ("counters:add", 3, 1),
+        ("counters:addSecretly", 1, 0),
+        ("counters:addTwice", 1, 0),
+        ("counters:forwardRefusal", 1, 1),
+        ("counters:panic", 1, 1),
+        ("counters:refuse", 1, 1),
+        ("counters:total", 2, 0),
+    ];
+    let expected = expected.map(|(path, runs, errors)| (path.to_string(), runs, errors));
+    assert_eq!(counted, expected);
+}

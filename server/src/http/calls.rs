@@ -232,6 +232,9 @@ impl Http {
                 }
             },
         };
+        if kind != FunctionKind::Query && !call.caller.may_write() {
+            return Err(respond::read_only());
+        }
         self.execute(kind, call, slot, writing).await
     }
 

@@ -1,16 +1,22 @@
 //! Who is calling: from a request's headers to the caller its function runs as.
 
+use std::net::IpAddr;
+
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use vestibule_schema::timestamp::Timestamp;
 
 use super::Http;
 use super::respond::{self, NoCaller, WireError};
+use super::serve::OpenConnection;
 use crate::auth::{Caller, Verified, VerifiedAdmin, parse_authorization};
 use crate::record::{self, Point, Seat};
 
 /// The query parameter that stands in for the header.
 const ADMIN_KEY_PARAMETER: &str = "adminKey";
+/// The header in which a proxy says whom it speaks for, after those that others said before it.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 impl Http {
     /// Verifies whatever the request presents. Credentials that are wrong refuse the request: nobody becomes
@@ -24,7 +30,10 @@ impl Http {
             .map(|value| value.as_bytes());
         let credentials =
             parse_authorization(headers, parameter.as_deref()).map_err(respond::authorization)?;
-        let verified = self.authenticator.verify(&credentials).await;
+        let door = self
+            .authenticator
+            .door(self.client_address(&request.extensions, &request.headers));
+        let verified = door.verify(&credentials).await;
         verified.map_err(|error| respond::credentials(&error, self.options.redact_errors))
     }
 
@@ -34,6 +43,28 @@ impl Http {
         verified
             .require_admin()
             .map_err(|error| respond::admin_key(&error))
+    }
+
+    /// Where a request comes from: its peer, or, when that is a trusted proxy, the last address in its header that is
+    /// not one. What stands before that address anybody could have written.
+    pub(super) fn client_address(
+        &self,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+    ) -> Option<IpAddr> {
+        let peer = extensions.get::<OpenConnection>()?.peer.to_canonical();
+        let is_trusted = |address: &IpAddr| self.options.trusted_proxies.contains(address);
+        let values = headers.get_all(FORWARDED_FOR).into_iter();
+        let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+        let addresses = texts.iter().rev().flat_map(|text| text.rsplit(','));
+        let mut client = peer;
+        for text in addresses {
+            match text.trim().parse::<IpAddr>() {
+                Ok(address) if is_trusted(&client) => client = address.to_canonical(),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        Some(client)
     }
 
     /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning.
@@ -46,7 +77,7 @@ impl Http {
         };
         let seat = Seat::take();
         seat.verified(1, &user.identity);
-        let admitted = self.gate.admit(&user.identity).await;
+        let admitted = self.gate.admit(&user).await;
         record::pause(Point::BeforeOpening, || Some(user.identity.key())).await;
         let caller = admitted.map_err(|why| {
             seat.shut(1, why.name());

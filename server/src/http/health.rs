@@ -12,7 +12,7 @@ use serde_json::json as object;
 
 use super::Http;
 use super::respond::{WireError, json, text, with_type};
-use crate::auth::KeysState;
+use crate::auth::{AdminRights, KeysState};
 
 /// The type of the metrics' text form.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -115,10 +115,11 @@ pub(super) async fn check_admin_key(
     request: Request,
 ) -> Result<Response, WireError> {
     let (parts, _) = request.into_parts();
-    http.verify_admin(&parts).await?;
+    let admin = http.verify_admin(&parts).await?;
+    let is_read_only = admin.rights() == AdminRights::ReadOnly;
     // Official tools take an empty list of operations for all of them.
     let allowed: [&str; 0] = [];
-    let body = object!({ "success": true, "allowedOps": allowed, "isReadOnly": false });
+    let body = object!({ "success": true, "allowedOps": allowed, "isReadOnly": is_read_only });
     Ok(json(StatusCode::OK, body.to_string()))
 }
 

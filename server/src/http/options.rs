@@ -1,5 +1,6 @@
 //! The bounds and settings of the HTTP room.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Longest body of a public route: the largest arguments, and what stands around them.
@@ -29,6 +30,8 @@ pub struct HttpOptions {
     /// Web pages that may open sockets and read answers, as origins (`https://app.example`); `None` is all. There are
     /// no ambient credentials to steal, so a list is for deployments that want one.
     pub allowed_origins: Option<Vec<String>>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Whether `/metrics` is served.
     pub expose_metrics: bool,
     /// Longest body of a request, in bytes.
@@ -63,6 +66,7 @@ impl Default for HttpOptions {
             deployment_name: "vestibule".to_string(),
             redact_errors: true,
             allowed_origins: None,
+            trusted_proxies: Vec::new(),
             expose_metrics: true,
             body_bytes_max: BODY_BYTES_MAX,
             body_bytes_total_max: BODY_BYTES_TOTAL_MAX,

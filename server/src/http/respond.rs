@@ -10,7 +10,7 @@ use crate::auth::{
     AdminKeyError, AuthError, AuthorizationError, DevIssuerError, DevRefused, VerifyError,
 };
 use crate::database::{CommitError, LeaseError, ReadersError};
-use crate::functions::{FunctionOutcome, SystemError, Thrown};
+use crate::functions::{FunctionOutcome, READ_ONLY_CODE, SystemError, Thrown};
 use crate::provisioning::Unprovisioned;
 
 /// A request that is refused as a whole: `{"code": …, "message": …}`.
@@ -175,6 +175,11 @@ pub(super) fn credentials(error: &VerifyError, redact: bool) -> WireError {
     match error {
         VerifyError::Token(error) => token(error, redact),
         VerifyError::AdminKey(error) => admin_key(error),
+        VerifyError::TooManyFailures => WireError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            error.code(),
+            error.to_string(),
+        ),
     }
 }
 
@@ -205,11 +210,21 @@ pub(super) fn admin_key(error: &AdminKeyError) -> WireError {
         AdminKeyError::Invalid | AdminKeyError::Expired | AdminKeyError::Revoked => {
             StatusCode::UNAUTHORIZED
         }
+        AdminKeyError::RevokedUnreadable => StatusCode::SERVICE_UNAVAILABLE,
         AdminKeyError::ActingAs { .. } => StatusCode::BAD_REQUEST,
         AdminKeyError::NotAdmin => StatusCode::FORBIDDEN,
     };
     tracing::debug!(code = error.code(), "an admin key was refused");
     WireError::new(status, error.code(), error.to_string())
+}
+
+/// A mutation or an action by the holder of a key that may look only.
+pub(super) fn read_only() -> WireError {
+    WireError::new(
+        StatusCode::FORBIDDEN,
+        READ_ONLY_CODE,
+        "This admin key may run queries only.",
+    )
 }
 
 /// An identity that was not let in. The gate has logged it.

@@ -4,7 +4,7 @@
 //! or with the server. The server waits for what is under way, for a bounded time, and drops the rest.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// A connection that counts as open. Whoever holds one keeps it counted.
 #[derive(Clone)]
 pub(super) struct OpenConnection {
+    /// Whoever connected: a client, or a proxy before it.
+    pub peer: IpAddr,
     _held: Arc<(OwnedSemaphorePermit, Counted)>,
 }
 
@@ -74,7 +76,7 @@ impl Http {
             loop {
                 pace.turn().await;
                 match listener.accept().await {
-                    Ok((stream, _)) => self.accept(stream, &room, &router, &shutdown),
+                    Ok((stream, peer)) => self.accept(stream, peer.ip(), &room, &router, &shutdown),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_REST).await;
@@ -109,6 +111,7 @@ impl Http {
     fn accept(
         self: &Arc<Self>,
         stream: TcpStream,
+        peer: IpAddr,
         room: &Arc<Semaphore>,
         router: &Router,
         shutdown: &CancellationToken,
@@ -118,6 +121,7 @@ impl Http {
             return refuse(stream);
         };
         let connection = OpenConnection {
+            peer,
             _held: Arc::new((permit, self.metrics.connected())),
         };
         let serving = serve_connection(

@@ -155,7 +155,7 @@ impl Http {
             let run = functions.query_on(&*snapshot, &call, None);
             let was_provisioned = match (&run, call.caller.proof(), call.caller.identity()) {
                 (Ok(run), Some(proof), IdentityAccess::Known(Some(identity)))
-                    if run.observed_identity && proof.committed_at() > ts =>
+                    if run.claims_read.is_some() && proof.committed_at() > ts =>
                 {
                     gate.was_provisioned_on(&*snapshot, identity)
                 }

@@ -71,6 +71,7 @@ impl Http {
         }
         let upgrading = hyper::upgrade::on(&mut request);
         let connection = request.extensions().get::<OpenConnection>().cloned();
+        let from = self.client_address(request.extensions(), request.headers());
         let connections = self.connections.clone();
         let serving = async move {
             // The connection counts as open until the socket ends.
@@ -78,7 +79,7 @@ impl Http {
             match upgrading.await {
                 Ok(upgraded) => {
                     connections
-                        .serve(TokioIo::new(upgraded), client.features())
+                        .serve(TokioIo::new(upgraded), client.features(), from)
                         .await
                 }
                 Err(error) => tracing::debug!(%error, "a client left during its handshake"),

@@ -1,19 +1,19 @@
 //! One run of the provisioning function per identity, however many ask.
 
-use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::watch;
 use tracing::Instrument;
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
+use super::flights::{Flights, Run};
 use super::metrics::{GateMetrics, Outcome};
-use crate::auth::{Caller, ProvisioningProof};
+use super::new_users::NewUsers;
+use crate::auth::{Caller, IdentityAccess, ProvisioningProof, VerifiedUser};
 use crate::clock::{Clock, timeout};
 use crate::functions::{
     Call, FunctionOutcome, Functions, Origin, QueryOutcome, SystemError, Thrown,
@@ -30,6 +30,18 @@ pub struct GateOptions {
     pub function: Option<FunctionPath>,
     /// How long a run may take, its retries included, before it counts as failed.
     pub deadline: Duration,
+    /// First logins of one issuer in a minute; no bound where none. Whoever comes too many is told to try again later.
+    pub first_logins_per_minute: Option<NonZeroU32>,
+    /// Development: looks after each run that wrote whether it did what a provisioning function must, and warns.
+    pub checks: Option<Checks>,
+}
+
+/// What is looked at after a provisioning run that wrote.
+#[derive(Clone, Debug)]
+pub struct Checks {
+    /// An internal query that says whether the caller has a user document; `None` where the app declared no index to
+    /// find it by.
+    pub has_user: Option<FunctionPath>,
 }
 
 /// Why an identity was not let in.
@@ -60,19 +72,30 @@ pub struct Gate {
     live: Arc<LiveQueries>,
     options: GateOptions,
     clock: Arc<dyn Clock>,
-    flights: Mutex<HashMap<IdentityKey, Flight>>,
+    flights: Flights<IdentityKey, Flown>,
     metrics: Arc<GateMetrics>,
+    new_users: NewUsers,
 }
 
-/// A run under way.
-struct Flight {
-    /// The identity it runs for, every claim included.
+/// A run that has ended.
+#[derive(Clone)]
+struct Flown {
+    /// The identity it ran for, every claim included.
     identity: Arc<Identity>,
-    landed: watch::Receiver<Option<Landing>>,
+    landing: Landing,
 }
 
-/// How a run ended: the timestamp at or past which everything of the identity must read.
-type Landing = Result<Timestamp, Unprovisioned>;
+/// How a run ended.
+#[derive(Clone)]
+enum Landing {
+    /// Everything of the identity must read at or past this timestamp.
+    Committed(Timestamp),
+    /// The provisioning function threw in the state as of this timestamp.
+    Refused(Timestamp, Thrown),
+    Failed {
+        reason: String,
+    },
+}
 
 const RETRY_FIRST: Duration = Duration::from_millis(25);
 
@@ -85,12 +108,14 @@ impl Gate {
         clock: Arc<dyn Clock>,
         metrics: Arc<GateMetrics>,
     ) -> Arc<Gate> {
+        let new_users = NewUsers::new(options.first_logins_per_minute);
         Arc::new(Gate {
+            new_users,
             functions,
             live,
             options,
             clock,
-            flights: Mutex::default(),
+            flights: Flights::default(),
             metrics,
         })
     }
@@ -105,26 +130,61 @@ impl Gate {
         &self.metrics
     }
 
-    /// Waits until `identity` is provisioned. A run that was started goes on when the asker leaves.
-    pub async fn admit(
-        self: &Arc<Self>,
-        identity: &Arc<Identity>,
-    ) -> Result<Caller, Unprovisioned> {
-        let Some(function) = &self.options.function else {
+    /// Waits until `user` is provisioned. A run that was started goes on when the asker leaves.
+    pub async fn admit(self: &Arc<Self>, user: &VerifiedUser) -> Result<Caller, Unprovisioned> {
+        let identity = &user.identity;
+        let Some(function) = self.function_for(user) else {
             return Ok(provisioned(identity, Timestamp::ZERO));
         };
+        if let Some(caller) = self.admit_known(user) {
+            self.metrics.waited(Duration::ZERO);
+            return Ok(caller);
+        }
         let asked = self.clock.elapsed();
-        let landing = loop {
-            let (flown_for, landed) = self.board(identity, function);
-            let landing = land(landed).await;
-            // A run that was under way may have seen other claims of the same person: then this one's turn is next.
-            if *flown_for == **identity {
-                break landing;
-            }
-        };
+        let newest = self.functions.database().durable_ts();
+        let flown = self
+            .flights
+            .share(
+                &identity.key(),
+                |flown| flown.answers(identity, newest),
+                |run| match run {
+                    Some(run) => self.launch(run, identity, function),
+                    None => self.metrics.joined(),
+                },
+            )
+            .await;
         self.metrics
             .waited(self.clock.elapsed().saturating_sub(asked));
-        landing.map(|ts| provisioned(identity, ts))
+        match flown.map(|flown| flown.landing) {
+            Some(Landing::Committed(ts)) => Ok(provisioned(identity, ts)),
+            Some(Landing::Refused(_, thrown)) => Err(Unprovisioned::Refused(thrown)),
+            Some(Landing::Failed { reason }) => Err(Unprovisioned::Failed { reason }),
+            None => Err(Unprovisioned::Failed {
+                reason: "the provisioning run ended without an outcome".into(),
+            }),
+        }
+    }
+
+    /// Lets `user` in at once where nothing has to run: a run has ended for this person, and neither what it read nor a
+    /// claim that it looked at has changed since.
+    pub fn admit_known(&self, user: &VerifiedUser) -> Option<Caller> {
+        let identity = &user.identity;
+        let Some(function) = self.function_for(user) else {
+            return Some(provisioned(identity, Timestamp::ZERO));
+        };
+        let (_, ts) = self
+            .live
+            .held_answer(&provisioning_call(identity, function))?;
+        self.metrics.known();
+        record::run_began(identity);
+        record::run_landed(identity, Ok(&ts));
+        Some(provisioned(identity, ts))
+    }
+
+    /// What has to run for `user`: nothing for machines, and where the app provisions nobody.
+    fn function_for(&self, user: &VerifiedUser) -> Option<&FunctionPath> {
+        let function = self.options.function.as_ref();
+        function.filter(|_| user.needs_provisioning)
     }
 
     /// Whether `identity` was provisioned in an older state already, which nobody can change any more.
@@ -147,45 +207,26 @@ impl Gate {
         }))
     }
 
-    /// Joins the run under way for this person, or starts one.
-    fn board(
+    /// Makes the run in a task of its own.
+    fn launch(
         self: &Arc<Self>,
+        run: Run<IdentityKey, Flown>,
         identity: &Arc<Identity>,
         function: &FunctionPath,
-    ) -> (Arc<Identity>, watch::Receiver<Option<Landing>>) {
-        let mut flights = self.flights.lock();
-        if let Some(flight) = flights.get(&identity.key()) {
-            self.metrics.joined();
-            return (flight.identity.clone(), flight.landed.clone());
-        }
-        let (land, landed) = watch::channel(None);
-        flights.insert(
-            identity.key(),
-            Flight {
-                identity: identity.clone(),
-                landed: landed.clone(),
-            },
-        );
-        drop(flights);
-        let (gate, person, function) = (self.clone(), identity.clone(), function.clone());
+    ) {
+        let (gate, identity, function) = (self.clone(), identity.clone(), function.clone());
         let span = tracing::info_span!("provision", identity = ?identity.key());
         tokio::spawn(
             async move {
-                // Ends the flight also when the run panics: waiters then see the channel close.
-                let _ended = EndFlight {
-                    gate: &gate,
-                    key: person.key(),
-                };
-                record::run_began(&person);
-                let landing = gate.fly(&person, &function).await;
+                let _in_flight = gate.metrics.take_off();
+                record::run_began(&identity);
+                let landing = gate.fly(&identity, &function).await;
                 gate.report(&landing);
-                record::run_landed(&person, landing.as_ref().map_err(Unprovisioned::name));
-                gate.flights.lock().remove(&person.key());
-                land.send_replace(Some(landing));
+                record::run_landed(&identity, landing.as_recorded());
+                run.land(Flown { identity, landing });
             }
             .instrument(span),
         );
-        (identity.clone(), landed)
     }
 
     /// Runs the provisioning function to an outcome.
@@ -198,7 +239,7 @@ impl Gate {
             self.try_until_landed(&call, &mut reason),
         )
         .await;
-        landed.unwrap_or(Err(Unprovisioned::Failed { reason }))
+        landed.unwrap_or(Landing::Failed { reason })
     }
 
     /// Runs it until the server's own troubles are over. The last of them is left in `reason`.
@@ -215,37 +256,84 @@ impl Gate {
         }
     }
 
-    /// First where it cannot write: a known user costs no commit. Then, when it has to write, on the lane.
     async fn run_once(&self, call: &Call) -> Result<Landing, SystemError> {
-        if let Some((result, ts)) = self.live.mutate_without_writing(call.clone()).await?
-            && let Some(outcome) = result.done()
-        {
-            return Ok(landing(outcome, ts));
-        }
         if planted::is(Bug::GateOpenedBeforeCommit) {
             let unheard = Box::new(drop);
             self.functions
                 .submit_mutation(call.clone(), None, unheard)?;
-            return Ok(Ok(self.functions.database().durable_ts()));
+            return Ok(Landing::Committed(self.functions.database().durable_ts()));
         }
-        let run = self.functions.mutate(call.clone()).await?;
-        Ok(landing(&run.outcome, run.ts))
+        // First where it cannot write: a known user costs no commit.
+        let without_writing = self.live.run_idempotent_without_writing(call).await?;
+        let (result, ts) = match without_writing {
+            Some(answer) => answer,
+            None if self.may_come(call) => self.live.mutate_idempotently(call).await?,
+            None => {
+                return Ok(Landing::Failed {
+                    reason: "too many first logins in this minute".into(),
+                });
+            }
+        };
+        let outcome = result.done().expect("its caller may be looked at");
+        let landing = landing(outcome, ts);
+        if matches!(landing, Landing::Committed(_))
+            && let Some(checks) = &self.options.checks
+        {
+            self.look_for_mistakes(checks, call).await?;
+        }
+        Ok(landing)
+    }
+
+    fn may_come(&self, call: &Call) -> bool {
+        match call.caller.identity() {
+            IdentityAccess::Known(Some(identity)) => self
+                .new_users
+                .may_come(&identity.issuer, self.clock.elapsed()),
+            IdentityAccess::Known(None) | IdentityAccess::Suspended => false,
+        }
+    }
+
+    /// Development: a provisioning function that leaves no user, or that would write again, opens the gate on a promise
+    /// that it does not keep.
+    async fn look_for_mistakes(&self, checks: &Checks, call: &Call) -> Result<(), SystemError> {
+        let function = &call.path;
+        if let Some(has_user) = &checks.has_user {
+            let asked = Call {
+                path: has_user.clone(),
+                ..call.clone()
+            };
+            let run = self.functions.query(asked, None).await?;
+            if run.outcome == QueryOutcome::Done(FunctionOutcome::Returned(Value::Boolean(false))) {
+                tracing::error!(
+                    %function,
+                    "{function} committed and left no user document for its caller: queries will not find the user"
+                );
+            }
+        }
+        let again = self.functions.mutate_without_writing(call.clone()).await?;
+        if again.is_none() {
+            tracing::error!(
+                %function,
+                "{function} writes again for a user that it has just provisioned: each login will cost a commit"
+            );
+        }
+        Ok(())
     }
 
     fn report(&self, landing: &Landing) {
         match landing {
-            Ok(ts) => {
+            Landing::Committed(ts) => {
                 self.metrics.ended(Outcome::Provisioned);
                 tracing::debug!(ts = ts.0, "provisioned");
             }
-            Err(Unprovisioned::Refused(thrown)) => {
+            Landing::Refused(_, thrown) => {
                 self.metrics.ended(Outcome::Refused);
                 tracing::warn!(
                     has_data = thrown.data.is_some(),
                     "the provisioning function refused an identity"
                 );
             }
-            Err(Unprovisioned::Failed { reason }) => {
+            Landing::Failed { reason } => {
                 self.metrics.ended(Outcome::Failed);
                 tracing::error!(reason, "provisioning failed");
             }
@@ -253,25 +341,25 @@ impl Gate {
     }
 }
 
-struct EndFlight<'g> {
-    gate: &'g Gate,
-    key: IdentityKey,
-}
-
-impl Drop for EndFlight<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.gate.flights.lock().remove(&self.key);
+impl Landing {
+    fn as_recorded(&self) -> Result<&Timestamp, &'static str> {
+        match self {
+            Landing::Committed(ts) => Ok(ts),
+            Landing::Refused(..) => Err("refused"),
+            Landing::Failed { .. } => Err("failed"),
         }
     }
 }
 
-async fn land(mut landed: watch::Receiver<Option<Landing>>) -> Landing {
-    match landed.wait_for(Option::is_some).await {
-        Ok(landing) => landing.clone().expect("waited for an outcome"),
-        Err(_) => Err(Unprovisioned::Failed {
-            reason: "the provisioning run ended without an outcome".into(),
-        }),
+impl Flown {
+    /// Whether a run that was under way answers for `identity`, asked for when `newest` was the newest commit: not if
+    /// it ran for other claims of the same person, and not if it may have seen the state before that commit.
+    fn answers(&self, identity: &Identity, newest: Timestamp) -> bool {
+        let is_fresh = match &self.landing {
+            Landing::Committed(ts) | Landing::Refused(ts, _) => *ts >= newest,
+            Landing::Failed { .. } => true,
+        };
+        *self.identity == *identity && is_fresh
     }
 }
 
@@ -291,10 +379,10 @@ fn provisioned(identity: &Arc<Identity>, committed_at: Timestamp) -> Caller {
 
 fn landing(outcome: &FunctionOutcome, ts: Timestamp) -> Landing {
     match outcome {
-        FunctionOutcome::Returned(_) => Ok(ts),
-        FunctionOutcome::Threw(thrown) if thrown.is_fault => Err(Unprovisioned::Failed {
+        FunctionOutcome::Returned(_) => Landing::Committed(ts),
+        FunctionOutcome::Threw(thrown) if thrown.is_fault => Landing::Failed {
             reason: thrown.message.clone(),
-        }),
-        FunctionOutcome::Threw(thrown) => Err(Unprovisioned::Refused(thrown.clone())),
+        },
+        FunctionOutcome::Threw(thrown) => Landing::Refused(ts, thrown.clone()),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -26,6 +27,17 @@ pub struct GateMetrics {
     wait: Histogram,
     outcomes: Family<OutcomeLabel, Counter>,
     joined: Counter,
+    known: Counter,
+    in_flight: Gauge,
+}
+
+/// A run that is counted as under way until it is dropped.
+pub(super) struct InFlight<'m>(&'m Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl GateMetrics {
@@ -35,6 +47,8 @@ impl GateMetrics {
             wait: Histogram::new(exponential_buckets(0.000_1, 2.0, 18)),
             outcomes: Family::default(),
             joined: Counter::default(),
+            known: Counter::default(),
+            in_flight: Gauge::default(),
         };
         let gate = registry.sub_registry_with_prefix("gate");
         gate.register(
@@ -52,6 +66,16 @@ impl GateMetrics {
             "Waits that joined a run already under way",
             metrics.joined.clone(),
         );
+        gate.register(
+            "known",
+            "Identities that were let in without a run",
+            metrics.known.clone(),
+        );
+        gate.register(
+            "in_flight",
+            "Runs of the provisioning function under way",
+            metrics.in_flight.clone(),
+        );
         metrics
     }
 
@@ -61,6 +85,15 @@ impl GateMetrics {
 
     pub(super) fn ended(&self, outcome: Outcome) {
         self.outcomes.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(super) fn known(&self) {
+        self.known.inc();
+    }
+
+    pub(super) fn take_off(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
     }
 
     pub(super) fn joined(&self) {

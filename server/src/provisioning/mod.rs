@@ -4,10 +4,12 @@
 //! the proof that the identity's provisioning committed, or the reason why not. What to hold back meanwhile is the
 //! asker's part.
 
+mod flights;
 mod gate;
 mod metrics;
+mod new_users;
 #[cfg(test)]
 mod tests;
 
-pub use gate::{Gate, GateOptions, Unprovisioned};
+pub use gate::{Checks, Gate, GateOptions, Unprovisioned};
 pub use metrics::GateMetrics;

@@ -33,6 +33,7 @@ impl Seat {
 }
 
 impl Tag {
+    /// No mark.
     #[inline(always)]
     pub fn none() -> Tag {
         Tag

@@ -68,12 +68,13 @@ impl Drop for Seat {
 }
 
 /// Where a call came from. It travels with the caller.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Tag(Origin);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Origin {
     /// The server's own work, such as a live query that many watch.
+    #[default]
     Server,
     Provisioning,
     Call(CallOf),

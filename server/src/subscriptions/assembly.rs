@@ -72,7 +72,7 @@ impl SubscriberState {
 
     /// Its identity must not be looked at yet.
     fn is_pending(&self) -> bool {
-        self.caller.cache_scope().is_none()
+        self.caller.is_suspending()
     }
 }
 
@@ -109,14 +109,12 @@ impl State {
         let caller = state.caller.clone();
         let sees_internal = caller.may_call_internal();
         let old = watch.entry;
-        let mut scope = self.scope(Execution::Query, &watch.spec.path, &caller);
+        let scope = self.scope(Execution::Query, &watch.spec.path, &caller);
         if let Some(entry) = old.and_then(|old| self.entries.get(&old)) {
             let is_everybodys =
                 entry.key.scope == Scope::Shared && entry.key.sees_internal == sees_internal;
-            match (is_everybodys, entry.is_suspended(), caller.cache_scope()) {
-                (true, false, _) if scope == Scope::Shared => return,
-                (true, true, Some(own)) => scope = Scope::Of(own),
-                _ => {}
+            if is_everybodys && !entry.is_suspended() && scope == Scope::Shared {
+                return;
             }
         }
         let key = EntryKey {
@@ -172,10 +170,10 @@ impl State {
         self.release(id);
     }
 
-    /// Watchers of a shared result that turned out to depend on the identity go on to their own, unless theirs must
-    /// not be seen yet.
-    pub(super) fn move_on_suspended(&mut self, id: u64, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get(&id).filter(|entry| entry.is_suspended()) else {
+    /// Watchers of a result that turned out to depend on the identity, or on more of it than was known, go on to their
+    /// own, unless theirs must not be seen yet.
+    pub(super) fn resolve_watchers(&mut self, id: u64, to_run: &mut ToRun) {
+        let Some(entry) = self.entries.get(&id) else {
             return;
         };
         for (subscriber, query) in entry.watchers.clone() {

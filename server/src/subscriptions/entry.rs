@@ -8,9 +8,9 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::{OutcomeJson, QueryId};
 
 use super::idle::IdlePlace;
-use crate::auth::CacheScope;
+use crate::auth::{CacheScope, ClaimsRead};
 use crate::database::ReadSet;
-use crate::functions::{Call, FunctionOutcome, QueryOutcome, QueryRun, SystemError};
+use crate::functions::{Call, FunctionOutcome, MutationRun, QueryOutcome, QueryRun, SystemError};
 use crate::storage::KeyRange;
 
 /// What a query gave, shared by everyone who watches it.
@@ -57,7 +57,8 @@ impl QueryResult {
 pub(super) struct Answer {
     pub result: Arc<QueryResult>,
     pub reads: ReadSet,
-    pub observed_identity: bool,
+    /// What it looked at of the caller's identity; none when it never asked who calls.
+    pub claims_read: Option<ClaimsRead>,
     /// The commit it saw.
     pub ts: Timestamp,
 }
@@ -68,7 +69,7 @@ impl From<QueryRun> for Answer {
             outcome,
             log_lines,
             reads,
-            observed_identity,
+            claims_read,
             journal,
             ts,
         } = run;
@@ -81,9 +82,30 @@ impl From<QueryRun> for Answer {
         Answer {
             result: Arc::new(result),
             reads,
-            observed_identity,
+            claims_read,
             ts,
         }
+    }
+}
+
+impl From<MutationRun> for Answer {
+    fn from(run: MutationRun) -> Answer {
+        let MutationRun {
+            outcome,
+            log_lines,
+            ts,
+            reads,
+            claims_read,
+        } = run;
+        let outcome = QueryOutcome::Done(outcome);
+        Answer::from(QueryRun {
+            outcome,
+            log_lines,
+            reads,
+            claims_read,
+            journal: None,
+            ts,
+        })
     }
 }
 
@@ -92,8 +114,8 @@ impl From<QueryRun> for Answer {
 pub(super) enum Execution {
     /// A query.
     Query,
-    /// A mutation, where it cannot write: its answer holds as long as nothing it read changes.
-    MutationWithoutWriting,
+    /// A mutation that has nothing to do where it ran before, as long as nothing it read changes.
+    IdempotentMutation,
 }
 
 /// Whose result it is.
@@ -101,7 +123,7 @@ pub(super) enum Execution {
 pub(super) enum Scope {
     /// Everybody's: it runs without an identity to look at, and is suspended when it looks.
     Shared,
-    /// That of callers whose identity looks the same.
+    /// That of callers whose identity is the same where executions of the function have been seen to look.
     Of(CacheScope),
 }
 

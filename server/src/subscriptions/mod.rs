@@ -20,7 +20,7 @@ pub use subscriber::{Moment, QuerySpec, Subscriber};
 
 use crate::functions::{Call, FunctionOutcome, Functions, Origin, SystemError};
 use crate::storage::ReadView;
-use entry::{Answer, EntryKey, Execution, Scope};
+use entry::{Answer, EntryKey, Execution};
 use state::{State, ToRun};
 
 /// Distinct queries of a deployment that are watched at once.
@@ -77,6 +77,11 @@ impl LiveQueries {
         (live, Following(task))
     }
 
+    /// The functions they run.
+    pub fn functions(&self) -> &Arc<Functions> {
+        &self.functions
+    }
+
     /// How many there are of what.
     pub fn census(&self) -> Census {
         let state = self.state.lock();
@@ -99,18 +104,41 @@ impl LiveQueries {
         Ok(self.keep(key, &call, run.into()))
     }
 
-    /// Runs a mutation that is expected to write nothing. `None` when it would have to write. The answer of one that
-    /// does not is cached by what it read.
-    pub async fn mutate_without_writing(
-        &self,
-        call: Call,
+    /// Runs a mutation that changes nothing where it ran before, on a snapshot where it cannot write. `None` when it
+    /// would have to. The answer holds until a commit overlaps what it read.
+    pub async fn run_idempotent_without_writing(
+        self: &Arc<Self>,
+        call: &Call,
     ) -> Result<Option<(Arc<QueryResult>, Timestamp)>, SystemError> {
-        let key = self.key(Execution::MutationWithoutWriting, &call);
-        if let Some(answer) = self.cached(&key) {
+        if let Some(answer) = self.held_answer(call) {
             return Ok(Some(answer));
         }
+        let key = self.key(Execution::IdempotentMutation, call);
         let run = self.functions.mutate_without_writing(call.clone()).await?;
-        Ok(run.map(|run| self.keep(key, &call, run.into())))
+        Ok(run.map(|run| self.keep(key, call, run.into())))
+    }
+
+    /// Runs a mutation that changes nothing where it ran before, on the lane. The answer holds until a commit overlaps
+    /// what it read.
+    pub async fn mutate_idempotently(
+        &self,
+        call: &Call,
+    ) -> Result<(Arc<QueryResult>, Timestamp), SystemError> {
+        let key = self.key(Execution::IdempotentMutation, call);
+        let run = self.functions.mutate(call.clone()).await?;
+        Ok(self.keep(key, call, run.into()))
+    }
+
+    /// The answer of an idempotent mutation that need not run now, because nothing it read has changed since it ran.
+    pub fn held_answer(self: &Arc<Self>, call: &Call) -> Option<(Arc<QueryResult>, Timestamp)> {
+        let key = self.key(Execution::IdempotentMutation, call);
+        // An answer is known to hold once all news has been looked at; there is no need to wait for the follower.
+        let newest = self.functions.database().write_log().newest();
+        let is_behind = self.state.lock().ts < newest;
+        if is_behind {
+            self.follow(newest);
+        }
+        self.cached(&key)
     }
 
     fn key(&self, execution: Execution, call: &Call) -> EntryKey {
@@ -139,18 +167,8 @@ impl LiveQueries {
         Some((answer, state.ts))
     }
 
-    fn keep(
-        &self,
-        mut key: EntryKey,
-        call: &Call,
-        answer: Answer,
-    ) -> (Arc<QueryResult>, Timestamp) {
+    fn keep(&self, key: EntryKey, call: &Call, answer: Answer) -> (Arc<QueryResult>, Timestamp) {
         let kept = (answer.result.clone(), answer.ts);
-        key.scope = match (answer.observed_identity, call.caller.cache_scope()) {
-            (false, _) => Scope::Shared,
-            (true, Some(scope)) => Scope::Of(scope),
-            (true, None) => return kept,
-        };
         // Errors are computed anew each time; so are pages, whose border belongs to one watcher.
         let is_returned = matches!(kept.0.done(), Some(FunctionOutcome::Returned(_)));
         if is_returned && kept.0.journal.is_none() {

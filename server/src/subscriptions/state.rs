@@ -1,7 +1,7 @@
 //! The state of all live queries, behind one lock that is held for no execution and no I/O. Here: what is kept, and
 //! what commits and executions do to it. What subscribers make of it is in `assembly`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use vestibule_schema::path::FunctionPath;
@@ -11,7 +11,7 @@ use super::assembly::SubscriberState;
 use super::entry::{Answer, Entry, EntryKey, Execution, QueryResult, Scope, Version};
 use super::idle::Idle;
 use super::intervals::IntervalIndex;
-use crate::auth::Caller;
+use crate::auth::{Caller, ClaimsRead};
 use crate::database::{Freshness, LogEntry, WriteLog};
 use crate::functions::{Call, Origin, SystemError};
 
@@ -23,8 +23,9 @@ pub(super) struct State {
     by_key: HashMap<EntryKey, u64>,
     intervals: IntervalIndex,
     pub subscribers: BTreeMap<u64, SubscriberState>,
-    /// Functions that have been seen to look at an identity: their results are kept by identity from the start.
-    identity_readers: HashSet<(Execution, FunctionPath)>,
+    /// Functions that have been seen to look at an identity, and at which claims of it: their results are kept apart
+    /// by what it says there.
+    identity_readers: HashMap<(Execution, FunctionPath), ClaimsRead>,
     pub(super) idle: Idle,
     /// Subscribers that wait for news.
     pub(super) waiting: Vec<u64>,
@@ -60,11 +61,16 @@ impl State {
 
     /// The scope in which `caller`'s result of a function is looked for first.
     pub fn scope(&self, execution: Execution, path: &FunctionPath, caller: &Caller) -> Scope {
-        match caller.cache_scope() {
-            Some(scope) if self.identity_readers.contains(&(execution, path.clone())) => {
-                Scope::Of(scope)
-            }
-            _ => Scope::Shared,
+        let read = self.identity_readers.get(&(execution, path.clone()));
+        let own = read.and_then(|read| caller.cache_scope(read));
+        own.map_or(Scope::Shared, Scope::Of)
+    }
+
+    /// Notes what an execution looked at of its caller's identity.
+    fn learn(&mut self, execution: Execution, path: &FunctionPath, read: Option<ClaimsRead>) {
+        if let Some(read) = read {
+            let known = self.identity_readers.entry((execution, path.clone()));
+            known.or_default().extend(read);
         }
     }
 
@@ -103,7 +109,16 @@ impl State {
     }
 
     /// Keeps the result of an execution that nobody watches, for the next one who asks.
-    pub fn keep(&mut self, key: EntryKey, call: &Call, answer: Answer, log: &WriteLog) {
+    pub fn keep(&mut self, mut key: EntryKey, call: &Call, answer: Answer, log: &WriteLog) {
+        let looked = answer.claims_read.is_some();
+        if looked && call.caller.is_suspending() {
+            return;
+        }
+        self.learn(key.execution, &key.path, answer.claims_read.clone());
+        key.scope = match looked {
+            true => self.scope(key.execution, &key.path, &call.caller),
+            false => Scope::Shared,
+        };
         if self.by_key.contains_key(&key) {
             return;
         }
@@ -265,7 +280,9 @@ impl State {
             Ok(answer) => self.accept(id, answer, log),
             Err(error) => self.accept_trouble(id, error),
         }
-        self.move_on_suspended(id, &mut to_run);
+        if self.is_suspended(id) | self.follow_scope(id) {
+            self.resolve_watchers(id, &mut to_run);
+        }
         self.run_when_stale(id, &mut to_run);
         self.wake_watchers(id);
         self.release(id);
@@ -290,10 +307,14 @@ impl State {
         let Answer {
             result,
             reads,
-            observed_identity,
+            claims_read,
             ts,
         } = answer;
         let freshness = log.freshness(&reads, ts);
+        let Some(key) = self.entries.get(&id).map(|entry| entry.key.clone()) else {
+            return;
+        };
+        self.learn(key.execution, &key.path, claims_read);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
@@ -305,10 +326,6 @@ impl State {
         {
             // Another execution of the same query has overtaken this one.
             return;
-        }
-        if observed_identity {
-            self.identity_readers
-                .insert((entry.key.execution, entry.key.path.clone()));
         }
         let until = match freshness {
             Freshness::Fresh => None,
@@ -333,6 +350,39 @@ impl State {
         self.follow_page_border(id, is_rerun);
     }
 
+    fn is_suspended(&self, id: u64) -> bool {
+        self.entries.get(&id).is_some_and(Entry::is_suspended)
+    }
+
+    /// When an execution has looked at more claims than any before it, the answer is that of fewer people than it was
+    /// listed for. Whether it is listed anew; then its watchers may have to go elsewhere.
+    fn follow_scope(&mut self, id: u64) -> bool {
+        let Some(entry) = self.entries.get(&id) else {
+            return false;
+        };
+        let key = &entry.key;
+        let scope = self.scope(key.execution, &key.path, &entry.call.caller);
+        if key.scope == Scope::Shared || key.scope == scope {
+            return false;
+        }
+        let key = EntryKey {
+            scope,
+            ..key.clone()
+        };
+        self.list_anew(id, key);
+        true
+    }
+
+    /// From now on an entry is found under another key, unless one is already.
+    fn list_anew(&mut self, id: u64, key: EntryKey) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let old_key = std::mem::replace(&mut entry.key, key.clone());
+        self.unlist(&old_key, id);
+        self.by_key.entry(key).or_insert(id);
+    }
+
     /// Whoever asks with a journal gets what the next execution would give. The first execution without a journal is
     /// also what somebody else without one would get now; later ones keep the page's border, so they are found under
     /// that.
@@ -351,8 +401,6 @@ impl State {
             journal,
             ..entry.key.clone()
         };
-        let old_key = std::mem::replace(&mut entry.key, key.clone());
-        self.unlist(&old_key, id);
-        self.by_key.entry(key).or_insert(id);
+        self.list_anew(id, key);
     }
 }

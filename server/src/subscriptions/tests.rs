@@ -132,7 +132,7 @@ fn answer(ts: u64, key: &'static str, value: &str) -> Answer {
     Answer {
         result: Arc::new(result),
         reads,
-        observed_identity: false,
+        claims_read: None,
         ts: Timestamp(ts),
     }
 }

@@ -1,5 +1,6 @@
 //! The loop of one connection: read what has come, do it, send what is due, flush once, wait.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) struct Connection<S> {
     /// Its place in a record.
     pub seat: Seat,
     pub features: ClientFeatures,
+    /// Where its client is.
+    pub from: Option<IpAddr>,
     pub respond: Respond,
     pub mailbox: Mailbox,
     pub subscriber: Subscriber,
@@ -40,6 +43,8 @@ pub(super) struct Connection<S> {
     /// Until then the first Transition waits for the mutations that came with the query set.
     pub first_mutations_by: Duration,
     heard_at: Duration,
+    /// When it last said something, other than that it is alive.
+    asked_at: Duration,
     probed_at: Duration,
     pub sent_at: Duration,
     is_draining: bool,
@@ -76,8 +81,12 @@ impl From<Close> for End {
 const MESSAGES_IN_A_ROW_MAX: usize = 64;
 
 /// Serves a connection until it closes.
-pub(super) async fn run<S>(rooms: Arc<Connections>, io: S, features: ClientFeatures)
-where
+pub(super) async fn run<S>(
+    rooms: Arc<Connections>,
+    io: S,
+    features: ClientFeatures,
+    from: Option<IpAddr>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let metrics = rooms.metrics.clone();
@@ -98,6 +107,7 @@ where
         socket,
         seat: Seat::take(),
         features,
+        from,
         respond: Respond {
             redact: rooms.options.redact,
         },
@@ -112,6 +122,7 @@ where
         first_query_set_by: Some(now + rooms.options.first_query_set_grace),
         first_mutations_by: now + rooms.options.first_mutations_grace,
         heard_at: now,
+        asked_at: now,
         probed_at: now,
         sent_at: now,
         is_draining: false,
@@ -159,6 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn step(&mut self, wake: &Notify) -> Result<(), End> {
         self.send_what_is_due().await?;
         self.check_silence().await?;
+        self.check_idle()?;
         self.check_drained()?;
         match self.wait(wake).await {
             Happened::Received(incoming) => self.receive(incoming).await,
@@ -191,7 +203,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for handled in 1.. {
             self.heard_at = self.rooms.clock.elapsed();
             match incoming {
-                Incoming::Text(text) => self.handle(&text).await?,
+                Incoming::Text(text) => {
+                    self.asked_at = self.heard_at;
+                    self.handle(&text).await?
+                }
                 Incoming::Alive => {}
                 Incoming::Left => return Err(End::Left),
                 Incoming::Broken(close) => {
@@ -219,7 +234,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .max(self.probed_at)
             .saturating_add(options.probe_after);
         let lost = self.heard_at.saturating_add(options.silence_max);
-        let due = ping.min(probe).min(lost);
+        let idle = self.idle_since().map_or(Duration::MAX, |since| {
+            since.saturating_add(options.anonymous_idle_max)
+        });
+        let due = ping.min(probe).min(lost).min(idle);
         self.held_back_until().map_or(due, |until| due.min(until))
     }
 
@@ -236,6 +254,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.socket.flush().await?;
         }
         Ok(())
+    }
+
+    /// Since when a connection of nobody has been of no use to anyone.
+    fn idle_since(&self) -> Option<Duration> {
+        let is_idle = self.gatekeeper.is_anonymous()
+            && self.subscriber.is_empty()
+            && self.mutations_pending == 0
+            && self.actions_pending == 0;
+        is_idle.then_some(self.asked_at)
+    }
+
+    /// Sockets that nobody uses are not held open for strangers; a client that wants one connects again.
+    fn check_idle(&self) -> Result<(), End> {
+        let idle_max = self.rooms.options.anonymous_idle_max;
+        let now = self.rooms.clock.elapsed();
+        match self.idle_since() {
+            Some(since) if now.saturating_sub(since) >= idle_max => {
+                Err(Close::try_again("Idle").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A draining connection closes once its calls have their outcome.

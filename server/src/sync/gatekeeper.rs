@@ -15,7 +15,7 @@ use super::budget::Share;
 use super::connection::{Connection, End};
 use super::respond::{gate_queue_full, not_provisioned, refusal_text};
 use super::socket::Close;
-use crate::auth::{self, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
+use crate::auth::{self, AdminKeyError, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
 use crate::planted::{self, Bug};
 use crate::provisioning::Unprovisioned;
 use crate::record::{self, Point};
@@ -135,21 +135,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.seat.rejected(error.code());
             verification_failed(&error, message.base_version, rooms.options.redact)
         };
+        let door = rooms.authenticator.door(self.from);
         record::pause(Point::TokenReceived, || None).await;
         match &message.credential {
             Credential::None => self.sign_out().await,
             Credential::User(token) => {
-                let user = rooms
-                    .authenticator
-                    .verify_user(token)
-                    .await
-                    .map_err(|error| rejected(error.into()))?;
+                let user = door.verify_user(token).await.map_err(rejected)?;
                 record::pause(Point::Verified, || Some(user.identity.key())).await;
                 self.sign_in(user).await
             }
             Credential::Admin { key, acting_as } => {
-                let verified = rooms.authenticator.verify_admin(key, acting_as.as_ref());
-                let admin = verified.map_err(|error| rejected(error.into()))?;
+                let verified = door.verify_admin(key, acting_as.as_ref());
+                let admin = verified.map_err(rejected)?;
                 self.become_admin(admin).await
             }
         }
@@ -189,6 +186,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let key = user.identity.key();
         let is_refresh = self.gatekeeper.state.key() == Some(&key)
             && matches!(self.gatekeeper.state.admission(), Admission::Run { .. });
+        if is_refresh && let Some(caller) = self.rooms.gate.admit_known(&user) {
+            self.gatekeeper.credential = Presented::User(user);
+            self.do_effects(Event::Refreshed { version, key }).await?;
+            self.switch(caller, Timestamp::ZERO);
+            return Ok(());
+        }
         if !is_refresh {
             // Queries that look at the identity keep what the client has until the gate opens.
             self.gatekeeper.caller = Caller::pending(user.identity.clone());
@@ -263,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Presented::User(user) = &self.gatekeeper.credential else {
             return;
         };
-        let (gate, identity) = (self.rooms.gate.clone(), user.identity.clone());
+        let (gate, user) = (self.rooms.gate.clone(), user.clone());
         let older = self.gatekeeper.admission.take();
         let older = older.filter(|_| planted::is(Bug::GateOpenedByOlderVersion));
         self.gatekeeper.admission = Some(Box::pin(async move {
@@ -271,13 +274,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let outcome = older.await.outcome;
                 return Admitted { version, outcome };
             }
-            let outcome = gate.admit(&identity).await;
-            record::pause(Point::BeforeOpening, || Some(identity.key())).await;
+            let outcome = gate.admit(&user).await;
+            record::pause(Point::BeforeOpening, || Some(user.identity.key())).await;
             Admitted { version, outcome }
         }));
         self.gatekeeper.waiting_since = Some(self.rooms.clock.elapsed());
     }
 
+    #[tracing::instrument(name = "open", level = "debug", skip_all, fields(held = self.gatekeeper.held.len()))]
     async fn open(&mut self, at: Timestamp) -> Result<(), End> {
         let caller = self.gatekeeper.caller.clone();
         let version = self.gatekeeper.received;
@@ -404,6 +408,9 @@ fn verification_failed(error: &VerifyError, base_version: u32, redact: bool) -> 
     let error = match error {
         VerifyError::Token(auth::AuthError::ProviderUnavailable { .. }) => {
             return Close::try_again("AuthProviderDiscoveryFailed").into();
+        }
+        VerifyError::AdminKey(AdminKeyError::RevokedUnreadable) | VerifyError::TooManyFailures => {
+            return Close::try_again(error.code()).into();
         }
         VerifyError::Token(error) => text(error, redact),
         VerifyError::AdminKey(error) => error.to_string(),

@@ -18,6 +18,7 @@ mod socket;
 mod tests;
 mod told;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -114,15 +115,15 @@ impl Connections {
             && self.metrics.connections.get() < self.options.connections_max as i64
     }
 
-    /// Serves an upgraded socket until it closes.
-    pub async fn serve<S>(self: Arc<Self>, io: S, features: ClientFeatures)
+    /// Serves an upgraded socket until it closes. `from` is where its client is, if that is known.
+    pub async fn serve<S>(self: Arc<Self>, io: S, features: ClientFeatures, from: Option<IpAddr>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let tracker = self.tasks.clone();
         let span = tracing::info_span!("connection");
         let served = tracker
-            .track_future(connection::run(self, io, features))
+            .track_future(connection::run(self, io, features, from))
             .instrument(span);
         served.await;
     }

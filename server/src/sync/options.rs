@@ -40,6 +40,8 @@ pub struct SyncOptions {
     pub probe_after: Duration,
     /// … and dropped after this long.
     pub silence_max: Duration,
+    /// A connection that has presented nobody, watches nothing and asks for nothing is closed after this long.
+    pub anonymous_idle_max: Duration,
     /// A client that takes nothing for this long is dropped.
     pub stall_max: Duration,
     /// How long a closing connection waits for the outcome of its mutations.
@@ -68,6 +70,7 @@ impl Default for SyncOptions {
             ping_after: Duration::from_secs(15),
             probe_after: Duration::from_secs(45),
             silence_max: Duration::from_secs(120),
+            anonymous_idle_max: Duration::from_secs(300),
             stall_max: Duration::from_secs(120),
             drain_max: Duration::from_secs(5),
             admin_recheck_after: Duration::from_secs(60),

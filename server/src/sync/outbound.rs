@@ -33,7 +33,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break;
             }
         }
-        let is_silent = self.rooms.clock.elapsed() >= self.sent_at + self.rooms.options.ping_after;
+        let is_silent = self.rooms.clock.elapsed()
+            >= self.sent_at.saturating_add(self.rooms.options.ping_after);
         if is_silent {
             self.say(ServerMessage::Ping.to_json()).await?;
         }

@@ -63,6 +63,7 @@ impl Respond {
                 outcome,
                 log_lines,
                 ts,
+                ..
             }) => (outcome, log_lines, ts),
             Err(SystemError::NotCommitted(error @ CommitError::NotCommitted(_))) => {
                 tracing::warn!(%error, "a mutation was not committed");

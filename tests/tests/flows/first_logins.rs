@@ -6,21 +6,19 @@ use vestibule_client::Connection;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
     AddQuery, Args, Authenticate, ClientMessage, Credential, ModifyQuerySet, PathText, QueryId,
-    QuerySetModification, ServerMessage, StateModification,
+    QuerySetModification, ServerMessage, StateModification, Transition,
 };
 use vestibule_tests::process::Chat;
 
 /// Connects, signs in and watches `users:me`, all in one breath. Returns the name in the very first result.
 async fn first_login(chat: &Chat, subject: &str) -> anyhow::Result<String> {
-    let token = chat.token(subject).await?;
+    Ok(sign_in(chat, subject).await?.1)
+}
+
+/// The same, with the connection left open.
+async fn sign_in(chat: &Chat, subject: &str) -> anyhow::Result<(Connection, String)> {
     let mut connection = Connection::open(&chat.sync_url()).await?;
-    let authenticate = Authenticate {
-        base_version: 0,
-        credential: Credential::User(token),
-    };
-    connection
-        .send(&ClientMessage::Authenticate(authenticate))
-        .await?;
+    authenticate(&mut connection, 0, chat.token(subject).await?).await?;
     let me = AddQuery {
         query_id: QueryId(0),
         path: PathText::new("users:me"),
@@ -38,11 +36,7 @@ async fn first_login(chat: &Chat, subject: &str) -> anyhow::Result<String> {
         .send(&ClientMessage::ModifyQuerySet(modify))
         .await?;
     loop {
-        let message = connection.next().await?;
-        let ServerMessage::Transition(transition) = &message else {
-            anyhow::bail!("the server said {message:?}")
-        };
-        match &transition.modifications[..] {
+        match &next_transition(&mut connection).await?.modifications[..] {
             // A client whose messages come in late is told early that it is signed in.
             [] => {}
             [
@@ -51,10 +45,31 @@ async fn first_login(chat: &Chat, subject: &str) -> anyhow::Result<String> {
                     ..
                 },
             ] => {
-                return Ok(user["name"].as_str().unwrap_or_default().to_string());
+                let name = user["name"].as_str().unwrap_or_default().to_string();
+                return Ok((connection, name));
             }
             other => anyhow::bail!("the first result of {subject} is {other:?}"),
         }
+    }
+}
+
+async fn authenticate(
+    connection: &mut Connection,
+    base_version: u32,
+    token: String,
+) -> anyhow::Result<()> {
+    let authenticate = Authenticate {
+        base_version,
+        credential: Credential::User(token),
+    };
+    let message = ClientMessage::Authenticate(authenticate);
+    Ok(connection.send(&message).await?)
+}
+
+async fn next_transition(connection: &mut Connection) -> anyhow::Result<Transition> {
+    match connection.next().await? {
+        ServerMessage::Transition(transition) => Ok(transition),
+        other => anyhow::bail!("the server said {other:?}"),
     }
 }
 
@@ -102,4 +117,35 @@ async fn a_first_touch_over_http_passes_the_same_gate() {
         chat.query("users:count", json!({})).await.unwrap(),
         json!(1.0)
     );
+}
+
+#[tokio::test]
+async fn a_known_user_costs_no_write_and_a_refresh_runs_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let chat = super::chat(data.path()).start().unwrap();
+    let (mut connection, _) = sign_in(&chat, "ada").await.unwrap();
+    let counters = [
+        r#"vestibule_functions_runs_total{path="users:ensureUser",kind="Mutation"}"#,
+        r#"vestibule_functions_runs_total{path="users:me",kind="Query"}"#,
+        "vestibule_durable_ts",
+    ];
+    let before = chat.metrics(&counters).await.unwrap();
+    for base_version in 1..=5 {
+        let token = chat.token("ada").await.unwrap();
+        authenticate(&mut connection, base_version, token)
+            .await
+            .unwrap();
+        let told = next_transition(&mut connection).await.unwrap();
+        assert_eq!(told.end_version.identity, base_version + 1);
+        assert!(told.modifications.is_empty());
+    }
+    for _ in 0..5 {
+        assert_eq!(first_login(&chat, "ada").await.unwrap(), "ada");
+    }
+    assert_eq!(chat.metrics(&counters).await.unwrap(), before);
+    let [known, runs] = [
+        "vestibule_gate_known_total",
+        r#"vestibule_gate_outcomes_total{outcome="Provisioned"}"#,
+    ];
+    assert_eq!(chat.metrics(&[known, runs]).await.unwrap(), [10.0, 1.0]);
 }

@@ -3,13 +3,20 @@
 // In a flow every failure is the test's failure, in helpers too.
 #![allow(clippy::unwrap_used)]
 
+mod cases;
 mod convex_crate;
 mod damage;
 mod first_logins;
 mod kills;
 mod node;
+mod people;
+mod provisioning_ends;
+mod rust_client;
+mod rust_client_faults;
+mod secrets;
 mod starts;
 mod tidy;
+mod webhooks;
 
 use vestibule_tests::process::ChatOptions;
 

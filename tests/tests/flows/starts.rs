@@ -88,7 +88,35 @@ fn an_issuer_that_cannot_be_one_is_refused() {
 #[test]
 fn a_server_that_is_asked_to_stop_ends_well_and_starts_again() {
     let data = tempfile::tempdir().unwrap();
-    for _ in 0..2 {
+    // Also one that is asked in the moment in which it says that it is there.
+    for _ in 0..20 {
         assert_eq!(chat(data.path()).start().unwrap().stop().unwrap(), Some(0));
+    }
+}
+
+#[test]
+fn c12_an_app_that_says_nothing_of_provisioning_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let app = super::people::people(data.path());
+    let (code, said) = app.variable("PEOPLE_PROVISION", "").run_to_end().unwrap();
+    assert_ne!(code, Some(0), "it started: {said}");
+    assert!(said.contains("provision"), "{said}");
+    let app = super::people::people(data.path()).variable("PEOPLE_PROVISION", "none");
+    assert_eq!(app.start().unwrap().stop().unwrap(), Some(0));
+}
+
+#[test]
+fn c13_a_provisioning_function_that_is_gone_or_is_another_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let problems = [
+        ("people:gone", "is not registered"),
+        ("people:me", "is not a mutation"),
+        ("people:rename", "needs arguments"),
+    ];
+    for (path, problem) in problems {
+        let app = super::people::people(data.path()).variable("PEOPLE_PROVISION", path);
+        let (code, said) = app.run_to_end().unwrap();
+        assert_ne!(code, Some(0), "it started: {said}");
+        assert!(said.contains(path) && said.contains(problem), "{said}");
     }
 }

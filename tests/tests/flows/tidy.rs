@@ -149,6 +149,22 @@ fn only_the_tests_can_record_or_plant() {
 }
 
 #[test]
+fn the_clients_session_does_no_io_and_reads_no_clock() {
+    for (path, text) in sources("client/src/session") {
+        for library in [
+            "tokio::",
+            "std::net",
+            "Instant::",
+            "SystemTime::",
+            "rand::rng(",
+        ] {
+            let named = without_tests(&text).contains(library);
+            assert!(!named, "{} names {library}", path.display());
+        }
+    }
+}
+
+#[test]
 fn client_and_server_meet_only_in_the_schema() {
     for (one, other) in [
         ("client", "vestibule-server"),

@@ -6,7 +6,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde_json::json;
 
 use super::NOW;
-use crate::auth::admin::{AdminKeyError, AdminKeys};
+use crate::auth::admin::{AdminKeyError, AdminKeys, AdminRights};
 use crate::auth::secret::DeploymentSecret;
 use crate::clock::UnixNanos;
 
@@ -126,7 +126,7 @@ fn a_revoked_key_is_refused_at_once_and_after_a_restart() {
     );
     let admin = first.verify(lost.text.expose(), None, NOW).unwrap();
     assert_eq!(admin.key_id(), lost.id);
-    first.revoke(lost.id);
+    first.revoke(lost.id).unwrap();
     assert_eq!(
         first.check_still_valid(&admin, NOW),
         Err(AdminKeyError::Revoked)
@@ -182,4 +182,69 @@ fn a_name_that_a_key_could_not_carry_is_refused() {
     for name in ["", "a|b", "a:b", "a b", "ä", &"a".repeat(65)] {
         assert!(AdminKeys::new(name, &secret, []).is_err(), "{name}");
     }
+}
+
+#[test]
+fn a_key_says_whether_its_holder_may_write() {
+    let keys = keys("a");
+    for (rights, version) in [(AdminRights::All, "01"), (AdminRights::ReadOnly, "02")] {
+        let key = keys.mint_with(rights, NOW, None).unwrap();
+        let text = key.text.expose();
+        assert!(text.starts_with(&format!("a|{version}")), "{text}");
+        let admin = keys.verify(text, None, NOW).unwrap();
+        assert_eq!(admin.rights(), rights);
+        assert_eq!(admin.caller().may_write(), rights == AdminRights::All);
+    }
+}
+
+#[test]
+fn a_key_tells_its_id_even_when_it_works_no_more_and_only_a_key_does() {
+    let keys = keys("a");
+    let key = keys.mint(NOW, Some(Duration::ZERO)).unwrap();
+    let text = key.text.expose();
+    assert_eq!(keys.id_of(text), Ok(key.id));
+    assert_eq!(keys.id_of(&format!("prod:{text}:e30=")), Ok(key.id));
+    for other in [
+        &text[..text.len() - 2],
+        "a|",
+        "a",
+        &text.replacen('a', "b", 1),
+    ] {
+        assert_eq!(keys.id_of(other), Err(AdminKeyError::Invalid), "{other}");
+    }
+}
+
+#[test]
+fn the_list_in_the_data_directory_is_looked_at() {
+    let data = tempfile::tempdir().unwrap();
+    let secret = DeploymentSecret::from_bytes([7; 32]);
+    let open = || AdminKeys::open("cosy", &secret, data.path()).unwrap();
+    let first = open();
+    assert_eq!(first.name(), "cosy");
+    let key = first.mint(NOW, None).unwrap();
+    assert_eq!(code(&first, key.text.expose()), "ok");
+    open().revoke(key.id).unwrap();
+    assert_eq!(code(&first, key.text.expose()), "BadAdminKey");
+    assert_eq!(open().revoked(), [key.id]);
+    std::fs::write(data.path().join("revoked-admin-keys"), "damaged").unwrap();
+    assert_eq!(code(&first, key.text.expose()), "AdminKeysUnavailable");
+    assert!(AdminKeys::open("cosy", &secret, data.path()).is_err());
+}
+
+#[test]
+fn a_key_and_its_attributes_are_read_up_to_their_bound() {
+    const LONGEST: usize = 1_024 + 16 * 1_024;
+    let keys = keys("test");
+    let key = minted(&keys);
+    let with_attributes = |bytes: usize| {
+        let empty = r#"{"issuer":"https://i","subject":""}"#;
+        let subject = "s".repeat(bytes - empty.len());
+        let attributes = format!(r#"{{"issuer":"https://i","subject":"{subject}"}}"#);
+        format!("{key}:{}", BASE64.encode(attributes.as_bytes()))
+    };
+    let bytes = (LONGEST - key.len() - 1) / 4 * 3;
+    let longest = with_attributes(bytes);
+    assert_eq!(longest.len(), LONGEST);
+    assert_eq!(code(&keys, &longest), "ok");
+    assert_eq!(code(&keys, &with_attributes(bytes + 1)), "BadAdminKey");
 }

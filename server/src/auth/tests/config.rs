@@ -232,3 +232,52 @@ async fn a_verified_user_has_the_expiry_of_the_token() {
     let error = user.check_not_expired(user.expires_at).unwrap_err();
     assert_eq!(error.code(), "TokenExpired");
 }
+
+#[tokio::test]
+async fn a_provider_of_machines_says_so_and_no_other_is_taken_for_one() {
+    let jwks = format!("data:,{}", json!({"keys": [P256.jwk("good")]}));
+    let provider = |provisioning: Json| {
+        let mut provider = json!({
+            "type": "customJwt", "issuer": Kind::CustomEs256.issuer(), "jwks": jwks, "algorithm": "ES256",
+        });
+        if !provisioning.is_null() {
+            provider["provisioning"] = provisioning;
+        }
+        read(json!([provider]))
+    };
+    let token = Draft::of(Kind::CustomEs256).signed(&P256);
+    let expected = [
+        (Json::Null, true),
+        (json!(true), true),
+        (json!(false), false),
+    ];
+    for (provisioning, expected) in expected {
+        let provider = provider(provisioning).unwrap().providers()[0].clone();
+        let authenticator = authenticator([provider], clock());
+        let user = authenticator.verify_user(&token).await.unwrap();
+        assert_eq!(user.needs_provisioning, expected);
+    }
+    let (code, sentence) = provider(json!("no")).unwrap_err();
+    assert_eq!(code, "InvalidAuthConfig");
+    assert!(sentence.contains("Auth provider 1"), "{sentence}");
+}
+
+#[tokio::test]
+async fn e5_a_token_refused_for_its_time_is_told_the_servers() {
+    let authenticator = authenticator([inline(Kind::Oidc, &[RSA.jwk("good")])], clock());
+    let now = super::NOW_SECONDS;
+    for (claim, at, said) in [
+        ("exp", now - 1, "it has expired"),
+        ("nbf", now + 6, "it is not valid yet"),
+    ] {
+        let token = Draft::of(Kind::Oidc).claim(claim, json!(at)).signed(&RSA);
+        let error = authenticator.verify_user(&token).await.unwrap_err();
+        for message in [error.message(), error.redacted_message()] {
+            let clock = "by this server's clock it is 2023-11-14T22:13:20Z";
+            assert!(
+                message.contains(said) && message.contains(clock),
+                "{message}"
+            );
+        }
+    }
+}

@@ -4,13 +4,14 @@ mod admin;
 mod claims;
 mod config;
 mod dev;
-mod issuer;
-mod keys;
+pub mod issuer;
+pub mod keys;
 mod mutants;
 mod outages;
-mod refusals;
+mod rotation;
 mod signatures;
-mod tokens;
+pub mod table;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -23,10 +24,10 @@ use super::{
 use crate::clock::{ManualClock, UnixNanos};
 
 /// The present moment of these tests.
-const NOW_SECONDS: u64 = 1_700_000_000;
-const NOW: UnixNanos = UnixNanos::from_seconds(NOW_SECONDS);
+pub const NOW_SECONDS: u64 = 1_700_000_000;
+pub const NOW: UnixNanos = UnixNanos::from_seconds(NOW_SECONDS);
 /// The audience of these tests.
-const APP: &str = "app";
+pub const APP: &str = "app";
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(NOW))
@@ -71,4 +72,11 @@ async fn code(authenticator: &Authenticator, token: &str) -> &'static str {
         Ok(_) => "ok",
         Err(error) => error.code(),
     }
+}
+
+/// A key of the deployment whose tokens are tried.
+fn admin_key() -> String {
+    let secret = DeploymentSecret::from_bytes([7; 32]);
+    let keys = AdminKeys::new("test", &secret, []).unwrap();
+    keys.mint(NOW, None).unwrap().text.expose().clone()
 }

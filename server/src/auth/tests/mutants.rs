@@ -6,7 +6,8 @@ use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 
 use super::keys::{ED25519, P256, RSA};
-use super::tokens::{Draft, KINDS, Kind};
+use super::table::Table;
+use super::tokens::{Draft, KINDS, Kind, encode, message};
 use super::{authenticator, clock, code, inline};
 use crate::auth::Authenticator;
 
@@ -26,6 +27,29 @@ static TOKENS: LazyLock<[String; 3]> = LazyLock::new(|| {
         Draft::of(Kind::CustomEs256).signed(&P256),
     ]
 });
+
+pub fn t27_one_flipped_bit_is_noticed(table: &mut Table) {
+    table.rejected("in the signature", |kind| {
+        let draft = Draft::of(kind);
+        let mut signature = kind.key().sign(draft.message().as_bytes());
+        signature[30] ^= 1;
+        draft.with_signature(&signature)
+    });
+    for (part, from, to) in [("header", "good", "gooe"), ("payload", "ada", "ad`")] {
+        table.rejected(format!("in the {part}"), |kind| {
+            let draft = Draft::of(kind);
+            let signature = kind.key().sign(draft.message().as_bytes());
+            let text = |json| {
+                serde_json::Value::Object(json)
+                    .to_string()
+                    .replace(from, to)
+            };
+            let (header, claims) = (text(draft.header), text(draft.claims));
+            let message = message(header.as_bytes(), claims.as_bytes());
+            format!("{message}.{}", encode(&signature))
+        });
+    }
+}
 
 #[tokio::test]
 async fn t27_every_flipped_bit_is_noticed() {

@@ -20,19 +20,19 @@ const UNAVAILABLE: &str = "AuthProviderDiscoveryFailed";
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A provider, who verifies its tokens, and the time.
-struct World {
-    issuer: TestIssuer,
-    authenticator: Authenticator,
-    clock: Arc<ManualClock>,
+pub(super) struct World {
+    pub issuer: TestIssuer,
+    pub authenticator: Authenticator,
+    pub clock: Arc<ManualClock>,
 }
 
 impl World {
     /// With an honest provider that has the key `good`.
-    async fn new() -> World {
+    pub async fn new() -> World {
         World::of(TestIssuer::with_keys(&[RSA.jwk("good")]).await)
     }
 
-    fn of(issuer: TestIssuer) -> World {
+    pub fn of(issuer: TestIssuer) -> World {
         let clock = clock();
         let provider = ProviderConfig::oidc(&issuer.url, APP).unwrap();
         let authenticator = authenticator([provider], clock.clone());
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// A token that is valid now.
-    fn draft(&self) -> Draft {
+    pub fn draft(&self) -> Draft {
         let now = self.clock.now().seconds();
         let draft = Draft::new(&self.issuer.url, "RS256");
         draft
@@ -53,24 +53,24 @@ impl World {
             .claim("exp", now + 60)
     }
 
-    fn token(&self) -> String {
+    pub fn token(&self) -> String {
         self.draft().signed(&RSA)
     }
 
-    fn unknown(&self, kid: &str) -> String {
+    pub fn unknown(&self, kid: &str) -> String {
         self.draft().header("kid", kid).signed(&RSA)
     }
 
-    async fn code(&self, token: &str) -> &'static str {
+    pub async fn code(&self, token: &str) -> &'static str {
         code(&self.authenticator, token).await
     }
 
-    fn go_down(&self) {
+    pub fn go_down(&self) {
         self.issuer.answer(DISCOVERY, Answer::Status(503));
         self.issuer.answer(KEYS, Answer::Status(503));
     }
 
-    fn come_back(&self) {
+    pub fn come_back(&self) {
         self.issuer
             .answer(DISCOVERY, Answer::json(self.issuer.discovery()));
         self.issuer
@@ -250,21 +250,6 @@ async fn p2_an_unknown_key_of_a_provider_that_is_down_is_not_a_bad_token() {
 }
 
 #[tokio::test]
-async fn p3_unknown_keys_cause_one_fetch_in_ten_seconds() {
-    let world = World::new().await;
-    assert_eq!(world.code(&world.token()).await, "ok");
-    for second in 0..40 {
-        for attempt in 0..25 {
-            let token = world.unknown(&format!("{second}-{attempt}"));
-            assert_eq!(world.code(&token).await, "Unauthenticated");
-        }
-        assert_eq!(world.code(&world.token()).await, "ok");
-        world.clock.advance(Duration::from_secs(1));
-    }
-    assert_eq!(world.issuer.asked(KEYS), 1 + 4);
-}
-
-#[tokio::test]
 async fn p3_a_hopeless_token_causes_no_fetch() {
     let world = World::new().await;
     for draft in [
@@ -288,6 +273,7 @@ async fn t13_no_request_leaves_for_an_address_in_a_header() {
         assert_eq!(world.code(&draft.signed(&RSA)).await, "ok");
         let forged = draft.header("kid", "theirs").signed(&OTHER_RSA);
         assert_eq!(world.code(&forged).await, "Unauthenticated");
+        world.clock.advance(Duration::from_secs(10));
     }
     assert_eq!(other.asked(KEYS), 0);
 }

@@ -1,7 +1,9 @@
 //! The functions that these tests call.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use vestibule_schema::object;
@@ -42,9 +44,57 @@ pub fn schema() -> Schema {
 pub struct Latch {
     pub entered: Arc<Notify>,
     pub release: Arc<Notify>,
+    pub guarded: Guarded,
+}
+
+pub type Meanwhile = Box<dyn Fn() + Send>;
+
+/// Counts the functions `guarded:*` that began, among them the one that provisions.
+#[derive(Clone, Default)]
+pub struct Guarded {
+    began: Arc<AtomicUsize>,
+    /// What happens while somebody is provisioned.
+    pub meanwhile: Arc<Mutex<Option<Meanwhile>>>,
+}
+
+impl Guarded {
+    pub fn began(&self) -> usize {
+        self.began.load(Ordering::SeqCst)
+    }
+
+    fn begin(&self) {
+        self.began.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn functions(&self) -> Vec<Function> {
+        let [reads, writes, acts, ensures] = [(); 4].map(|()| self.clone());
+        vec![
+            Function::query("guarded:query", move |_, _: ()| {
+                reads.begin();
+                Ok("read")
+            }),
+            Function::mutation("guarded:mutation", move |ctx, _: ()| {
+                writes.begin();
+                let text = "written".to_string();
+                add(ctx, Add { text })
+            }),
+            Function::action("guarded:action", move |_: ActionCtx, _: ()| {
+                acts.begin();
+                async { Ok("acted") }
+            }),
+            Function::mutation("guarded:ensure", move |ctx, _: ()| {
+                ensures.begin();
+                if let Some(meanwhile) = &*ensures.meanwhile.lock() {
+                    meanwhile();
+                }
+                ensure(ctx, ())
+            }),
+        ]
+    }
 }
 
 pub fn functions(latch: Latch) -> Vec<Function> {
+    let guarded = latch.guarded.functions();
     let wait = move |_: ActionCtx, _: ()| {
         let latch = latch.clone();
         async move {
@@ -53,7 +103,7 @@ pub fn functions(latch: Latch) -> Vec<Function> {
             Ok("released")
         }
     };
-    vec![
+    let others = vec![
         Function::query("notes:count", |ctx, _: ()| {
             Ok(ctx.db().query::<Note>().count()? as f64)
         }),
@@ -74,7 +124,7 @@ pub fn functions(latch: Latch) -> Vec<Function> {
         }),
         Function::mutation("users:ensure", ensure),
         Function::query("users:me", |ctx, _: ()| {
-            Ok(ctx.identity()?.map(|who| who.subject.clone()))
+            Ok(ctx.identity()?.map(|who| who.subject().to_string()))
         }),
         Function::query("users:count", |ctx, _: ()| {
             Ok(ctx.db().query::<User>().count()? as f64)
@@ -94,7 +144,8 @@ pub fn functions(latch: Latch) -> Vec<Function> {
             ctx.run_query::<f64>("notes:count", ()).await
         }),
         Function::action("acts:wait", wait),
-    ]
+    ];
+    guarded.into_iter().chain(others).collect()
 }
 
 #[derive(Deserialize)]
@@ -113,13 +164,13 @@ fn ensure(ctx: &mut MutationCtx<'_>, _: ()) -> Result<()> {
     let who = ctx
         .identity()?
         .ok_or_else(|| Error::new("nobody is signed in"))?;
-    if who.subject == "mallory" {
+    if who.subject() == "mallory" {
         return Err(Error::application(object! { "why" => "banned" }));
     }
     let users = ctx.db().query::<User>().collect()?;
-    if users.iter().all(|user| user.subject != who.subject) {
+    if users.iter().all(|user| user.subject != who.subject()) {
         ctx.db().insert(User {
-            subject: who.subject.clone(),
+            subject: who.subject().to_string(),
         })?;
     }
     Ok(())

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::app::{self, Latch};
 use crate::auth::{
-    AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, TokenRequest,
+    AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, TokenRequest,
 };
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
@@ -35,6 +35,8 @@ pub struct Setup {
     pub has_dev_issuer: bool,
     pub sockets_max: usize,
     pub site: Vec<Asset>,
+    /// Beside the development issuer.
+    pub providers: Vec<ProviderConfig>,
 }
 
 impl Default for Setup {
@@ -50,6 +52,7 @@ impl Default for Setup {
             has_dev_issuer: false,
             sockets_max: 100,
             site: Vec::new(),
+            providers: Vec::new(),
         }
     }
 }
@@ -63,10 +66,10 @@ pub struct Server {
     pub connections: Arc<Connections>,
     pub serving: JoinHandle<()>,
     issuer: DevIssuer,
-    admin_keys: AdminKeys,
+    pub admin_keys: AdminKeys,
     client: reqwest::Client,
     _following: Following,
-    _dir: TempDir,
+    pub dir: TempDir,
 }
 
 impl Server {
@@ -82,7 +85,7 @@ impl Server {
         let issuer =
             || DevIssuer::open(dir.path(), &format!("http://{address}"), "test-app").unwrap();
         let secret = DeploymentSecret::load_or_create(dir.path()).unwrap();
-        let admin_keys = || AdminKeys::new("test", &secret, []).unwrap();
+        let admin_keys = || AdminKeys::open("test", &secret, dir.path()).unwrap();
         let latch = Latch::default();
         let functions = open(&dir, clock.clone(), latch.clone());
         let (live, following) = LiveQueries::start(functions.clone());
@@ -93,11 +96,14 @@ impl Server {
             GateOptions {
                 function: setup.provision_with.map(|path| path.parse().unwrap()),
                 deadline: Duration::from_millis(100),
+                first_logins_per_minute: None,
+                checks: None,
             },
             clock.clone(),
             Arc::new(GateMetrics::register(&mut metrics)),
         );
         let auth = AuthConfig::none().with(issuer().provider().unwrap());
+        let auth = setup.providers.into_iter().fold(auth, AuthConfig::with);
         let authenticator = Arc::new(Authenticator::new(auth, admin_keys(), clock.clone()));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),
@@ -138,7 +144,7 @@ impl Server {
             admin_keys: admin_keys(),
             client: reqwest::Client::new(),
             _following: following,
-            _dir: dir,
+            dir,
         }
     }
 

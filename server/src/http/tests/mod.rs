@@ -1,15 +1,19 @@
 //! A real server on a port of this machine, asked by an HTTP client and by raw bytes.
 
+mod admin_keys;
 mod app;
 mod calls;
 mod deployment;
 mod dev;
+mod doors;
 mod harness;
 mod limits;
 mod origins;
+mod outages;
 mod panics;
 mod provisioning;
 mod roles;
 mod shutdown;
 mod snapshots;
+mod socket_client;
 mod sockets;

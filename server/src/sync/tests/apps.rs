@@ -263,14 +263,14 @@ fn users(hooks: &Arc<Hooks>) -> Vec<Function> {
             let who = ctx.identity()?;
             me_hooks.started(
                 "users:me",
-                who.as_ref().map(|who| who.subject.as_str()),
+                who.as_ref().map(|who| who.subject()),
                 ctx.snapshot_ts(),
             );
             let Some(who) = who else { return Ok(None) };
             let user = ctx
                 .db()
                 .query::<User>()
-                .index(User::BY_TOKEN, &who.token_identifier)
+                .index(User::BY_TOKEN, who.token_identifier())
                 .unique()?;
             let user =
                 user.ok_or_else(|| Error::application(object! { "code" => "UserNotFound" }))?;
@@ -284,12 +284,12 @@ fn users(hooks: &Arc<Hooks>) -> Vec<Function> {
             let who = ctx.identity()?;
             maybe_hooks.started(
                 "users:meIfAnybody",
-                who.as_ref().map(|who| who.subject.as_str()),
+                who.as_ref().map(|who| who.subject()),
                 ctx.snapshot_ts(),
             );
-            Ok(Some(
-                who.map_or("nobody".to_string(), |who| who.subject.clone()),
-            ))
+            Ok(Some(who.map_or("nobody".to_string(), |who| {
+                who.subject().to_string()
+            })))
         }),
         Function::query("users:claims", |ctx: &mut QueryCtx, (): ()| {
             let who = ctx.identity()?;
@@ -304,14 +304,14 @@ fn users(hooks: &Arc<Hooks>) -> Vec<Function> {
             let who = ctx.identity()?;
             who_hooks.started(
                 "users:whoami",
-                who.as_ref().map(|who| who.subject.as_str()),
+                who.as_ref().map(|who| who.subject()),
                 ctx.commit_ts(),
             );
             let Some(who) = who else { return Ok(None) };
             let user = ctx
                 .db()
                 .query::<User>()
-                .index(User::BY_TOKEN, &who.token_identifier)
+                .index(User::BY_TOKEN, who.token_identifier())
                 .unique()?;
             Ok(Some(
                 user.ok_or_else(|| Error::new("User not found"))?.value.name,
@@ -322,23 +322,23 @@ fn users(hooks: &Arc<Hooks>) -> Vec<Function> {
 
 fn ensure_user(ctx: &mut MutationCtx, hooks: &Hooks) -> Result<DocumentId<User>> {
     let who = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
-    hooks.started("users:ensureUser", Some(&who.subject), ctx.commit_ts());
+    hooks.started("users:ensureUser", Some(who.subject()), ctx.commit_ts());
     if let Some(user) = ctx
         .db()
         .query::<User>()
-        .index(User::BY_TOKEN, &who.token_identifier)
+        .index(User::BY_TOKEN, who.token_identifier())
         .unique()?
     {
         return Ok(user.id);
     }
-    if who.subject.starts_with("stranger") {
+    if who.subject().starts_with("stranger") {
         return Err(Error::application(object! { "code" => "NotInvited" }));
     }
-    assert!(!who.subject.starts_with("jinx"), "ensureUser broke");
+    assert!(!who.subject().starts_with("jinx"), "ensureUser broke");
     let name = who.text("name").unwrap_or("Anonymous").to_string();
     let id = ctx.db().insert(User {
         name,
-        token: who.token_identifier.to_string(),
+        token: who.token_identifier().to_string(),
     })?;
     hooks.ensuring.pass();
     Ok(id)
@@ -375,7 +375,7 @@ fn actions(hooks: &Arc<Hooks>) -> Vec<Function> {
                 let who = ctx.identity();
                 hooks.started(
                     "users:act",
-                    who.as_ref().map(|who| who.subject.as_str()),
+                    who.as_ref().map(|who| who.subject()),
                     Timestamp::ZERO,
                 );
                 ctx.run_query::<Option<String>>("users:me", ()).await

@@ -243,6 +243,38 @@ async fn a_silent_client_is_asked_for_a_sign_of_life_and_dropped_without_one() {
 }
 
 #[tokio::test]
+async fn j2_a_connection_of_nobody_that_wants_nothing_is_closed_and_others_are_not() {
+    let idle_max = Duration::from_secs(30);
+    let app = App::start_with(SyncOptions {
+        anonymous_idle_max: idle_max,
+        ping_after: Duration::MAX,
+        ..SyncOptions::default()
+    });
+    let mut idle = connected(&app).await;
+    idle.modify(0, vec![]).await;
+    idle.next().await;
+    let mut watching = connected(&app).await;
+    watching.watch(0, &[(0, "users:count")]).await;
+    watching.next().await;
+    let mut signed_in = connected(&app).await;
+    signed_in.authenticate(0, &app.server.token("ada")).await;
+    signed_in.modify(0, vec![]).await;
+    signed_in.next().await;
+    watching.next().await;
+    app.server
+        .clock
+        .advance(idle_max - Duration::from_millis(1));
+    // It is open still, and asking starts the time anew.
+    assert_eq!(idle.said_so_far().await, Vec::<Json>::new());
+    app.server.clock.advance(Duration::from_millis(1));
+    assert_eq!(idle.said_so_far().await, Vec::<Json>::new());
+    app.server.clock.advance(idle_max);
+    assert_eq!(idle.next_or_close().await, Err(closed(1013, "Idle")));
+    assert_eq!(watching.said_so_far().await, Vec::<Json>::new());
+    assert_eq!(signed_in.said_so_far().await, Vec::<Json>::new());
+}
+
+#[tokio::test]
 async fn without_a_query_set_the_first_transition_comes_after_a_grace() {
     let app = App::start();
     let mut client = connected(&app).await;

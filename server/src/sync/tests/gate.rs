@@ -160,3 +160,25 @@ async fn an_expired_token_is_told_before_the_next_result() {
     );
     assert_eq!(client.next_or_close().await, Err(None));
 }
+
+#[tokio::test]
+async fn b10_while_one_is_slow_to_be_provisioned_known_users_come_in_and_new_ones_wait_for_the_lane_alone()
+ {
+    let app = App::start();
+    let mut known = app.server.connect().await;
+    sign_in(&mut known, &app.server, "grace").await;
+    app.hooks.ensuring.close();
+    let mut slow = app.server.connect().await;
+    slow.say_connect().await;
+    slow.authenticate(0, &app.server.token("ada")).await;
+    app.hooks.ensuring.reached(2).await;
+    let mut again = app.server.connect().await;
+    let first = sign_in(&mut again, &app.server, "grace").await;
+    assert_eq!(results(&first), [(0, json!("grace")), (1, json!(1.0))]);
+    let mut new = app.server.connect().await;
+    new.say_connect().await;
+    new.authenticate(0, &app.server.token("hedy")).await;
+    new.watch(0, &[(0, "users:me")]).await;
+    app.hooks.ensuring.open();
+    assert_eq!(results(&new.next().await), [(0, json!("hedy"))]);
+}

@@ -86,6 +86,8 @@ impl Server {
             GateOptions {
                 function: provision_with.map(|path| path.parse().unwrap()),
                 deadline: GATE_DEADLINE,
+                first_logins_per_minute: None,
+                checks: None,
             },
             clock.clone(),
             Arc::new(GateMetrics::register(&mut metrics)),
@@ -134,7 +136,7 @@ impl Server {
     /// A client with its features, over a pipe of `bytes` in each direction.
     pub async fn connect_with(&self, features: ClientFeatures, bytes: usize) -> Client {
         let (near, far) = tokio::io::duplex(bytes);
-        tokio::spawn(self.connections.clone().serve(far, features));
+        tokio::spawn(self.connections.clone().serve(far, features, None));
         Client {
             socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,
         }

@@ -123,7 +123,7 @@ static BROKE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 fn ensure_user(ctx: &mut MutationCtx, (): ()) -> Result<bool> {
     let identity = ctx.identity()?.ok_or_else(|| coded("Nobody"))?;
-    let token = identity.token_identifier.clone();
+    let token = identity.token_identifier().to_string();
     let found = ctx
         .db()
         .query::<User>()
@@ -135,7 +135,7 @@ fn ensure_user(ctx: &mut MutationCtx, (): ()) -> Result<bool> {
     ctx.db().insert(User {
         token: token.clone(),
     })?;
-    let manner = identity.subject.split('-').next().unwrap_or_default();
+    let manner = identity.subject().split('-').next().unwrap_or_default();
     match manner {
         "refuse" => return Err(coded("NotInvited")),
         "fail" => {
@@ -183,7 +183,7 @@ fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<String>> {
 fn whoami(ctx: &mut QueryCtx) -> Result<Option<String>> {
     Ok(ctx
         .identity()?
-        .map(|identity| identity.token_identifier.clone()))
+        .map(|identity| identity.token_identifier().to_string()))
 }
 
 /// How many documents an identity has of each table that provisioning writes.
@@ -218,7 +218,7 @@ fn pulse(ctx: &mut QueryCtx, (): ()) -> Result<f64> {
 fn write(ctx: &mut MutationCtx, Meant { meant }: Meant) -> Result<Note> {
     let ran_as = ctx
         .identity()?
-        .map(|identity| identity.token_identifier.clone());
+        .map(|identity| identity.token_identifier().to_string());
     if let Some(token) = &ran_as {
         let users = ctx.db().query::<User>().index(User::BY_TOKEN, token);
         if users.count()? == 0 {
@@ -242,7 +242,7 @@ fn write(ctx: &mut MutationCtx, Meant { meant }: Meant) -> Result<Note> {
 async fn act(ctx: ActionCtx, args: Meant) -> Result<Note> {
     let ran_as = ctx
         .identity()
-        .map(|identity| identity.token_identifier.clone());
+        .map(|identity| identity.token_identifier().to_string());
     let note: Note = ctx.run_mutation("notes:write", args.clone()).await?;
     if note.ran_as != ran_as {
         return Err(coded("AnotherIdentity"));

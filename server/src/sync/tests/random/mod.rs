@@ -17,7 +17,7 @@ use serde_json::json;
 use super::harness::{OpenAtEnd, Server, seeds};
 use crate::sync::SyncOptions;
 use peer::Peer;
-use world::{History, Spec};
+use world::{History, Spec, Who};
 
 const RUNS: u64 = 12;
 const STEPS: usize = 400;
@@ -90,9 +90,17 @@ impl Run {
                 }
             }
             27..62 => self.write(peer).await,
-            62..70 => {
+            62..66 => {
                 let subject = self.some_subject();
-                self.peers[peer].present(&self.server, Some(subject)).await;
+                let who = self.with_claims(subject);
+                self.peers[peer].present(&self.server, Some(who)).await;
+            }
+            66..70 => {
+                // A refresh, perhaps with other claims.
+                if let Some(Who { subject, .. }) = self.peers[peer].who.clone() {
+                    let who = self.with_claims(subject);
+                    self.peers[peer].present(&self.server, Some(who)).await;
+                }
             }
             70..73 => self.peers[peer].present(&self.server, None).await,
             73..76 => self.peers[peer].reconnect(&self.server).await,
@@ -173,9 +181,18 @@ impl Run {
         )
     }
 
+    fn with_claims(&mut self, subject: String) -> Who {
+        let mut one_of = |claims: [&str; 2]| claims[self.rng.random_range(0..2)].to_string();
+        Who {
+            subject,
+            name: one_of(["Ada", "Augusta"]),
+            email: one_of(["ada@example.com", "lovelace@example.com"]),
+        }
+    }
+
     fn some_spec(&mut self, peer: usize) -> Spec {
         let (group, key) = (self.some_group(), self.some_key());
-        match self.rng.random_range(0..9) {
+        match self.rng.random_range(0..10) {
             0 => Spec::Get { group, key },
             1 => Spec::Range {
                 group,
@@ -191,6 +208,7 @@ impl Run {
             4 => Spec::Flaky { group },
             5 => Spec::Me,
             6 => Spec::Maybe { group },
+            9 => Spec::Claims { group },
             7 => match self.peers[peer].some_cursor() {
                 Some((group, cursor)) => Spec::Page {
                     group,

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use vestibule_schema::timestamp::Timestamp;
 
 use super::super::harness::{Client, PATIENCE, Server, ts};
-use super::world::{Executed, History, Spec, Told};
+use super::world::{Executed, History, Spec, Told, Who};
 
 pub struct Peer {
     pub name: String,
@@ -18,9 +18,9 @@ pub struct Peer {
     next_query: u32,
     next_request: u32,
     /// Whom it is signed in as.
-    subject: Option<String>,
+    pub who: Option<Who>,
     /// By identity version sent on this socket.
-    identities: Vec<Option<String>>,
+    identities: Vec<Option<Who>>,
     /// By query set version sent on this socket.
     query_sets: Vec<BTreeMap<u32, Spec>>,
     /// What the last Transition ended at.
@@ -64,7 +64,7 @@ impl Peer {
             sockets: 0,
             next_query: 0,
             next_request: 0,
-            subject: None,
+            who: None,
             identities: vec![None],
             query_sets: vec![BTreeMap::new()],
             version: zero(),
@@ -100,8 +100,8 @@ impl Peer {
         self.query_sets = vec![BTreeMap::new()];
         self.owes_transition = false;
         self.say_connect().await;
-        if let Some(subject) = self.subject.clone() {
-            self.present(server, Some(subject)).await;
+        if let Some(who) = self.who.clone() {
+            self.present(server, Some(who)).await;
         }
         let adds = queries
             .iter()
@@ -120,14 +120,23 @@ impl Peer {
         }
     }
 
-    pub async fn present(&mut self, server: &Server, subject: Option<String>) {
+    pub async fn present(&mut self, server: &Server, who: Option<Who>) {
         let base = self.identities.len() as u32 - 1;
-        match &subject {
-            Some(subject) => self.client.authenticate(base, &server.token(subject)).await,
+        match &who {
+            Some(Who {
+                subject,
+                name,
+                email,
+            }) => {
+                let claims = json!({ "subject": subject, "name": name, "email": email });
+                self.client
+                    .authenticate(base, &server.token_with(claims))
+                    .await
+            }
             None => self.client.sign_out(base).await,
         }
-        self.subject = subject.clone();
-        self.identities.push(subject);
+        self.who = who.clone();
+        self.identities.push(who);
     }
 
     pub fn queries(&self) -> &BTreeMap<u32, Spec> {
@@ -197,7 +206,7 @@ impl Peer {
     }
 
     async fn send_call(&mut self, request: u32) {
-        let subject = self.subject.clone();
+        let subject = self.who.as_ref().map(|who| who.subject.clone());
         let sent = self
             .unanswered
             .get_mut(&request)
@@ -314,7 +323,8 @@ impl Peer {
         self.owes_transition = false;
         let query_set = &self.query_sets[self.version["querySet"].as_u64().unwrap() as usize];
         let version = self.version["identity"].as_u64().unwrap() as usize;
-        let subject = self.identities[version].as_deref();
+        let who = self.identities[version].as_ref();
+        let subject = who.map(|who| who.subject.as_str());
         let is_behind = version + 1 < self.identities.len();
         if let Some(subject) = subject {
             let ensured = self.history.ensured.lock().get(subject).copied();
@@ -367,12 +377,12 @@ impl Peer {
             let expected = match (told, spec) {
                 (None, _) if is_frozen => continue,
                 (None, _) => panic!("{id} {spec:?} is not answered: {context}"),
-                (Some(_), _) => spec.evaluate(&world, subject, journal, &self.history),
+                (Some(_), _) => spec.evaluate(&world, who, journal, &self.history),
             };
             let is_right = told == Some(&expected) || is_frozen;
             assert!(
                 is_right,
-                "{id} {spec:?} at {now}: told {told:?}, must be {expected:?} for {subject:?}: {context}"
+                "{id} {spec:?} at {now}: told {told:?}, must be {expected:?} for {who:?}: {context}"
             );
         }
         self.told.retain(|id, _| query_set.contains_key(id));

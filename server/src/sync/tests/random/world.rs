@@ -19,6 +19,14 @@ pub struct World {
     pub users: BTreeMap<String, String>,
 }
 
+/// Somebody, with the claims of one auth token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Who {
+    pub subject: String,
+    pub name: String,
+    pub email: String,
+}
+
 /// Where a page ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Border {
@@ -104,6 +112,10 @@ pub enum Spec {
     Maybe {
         group: u32,
     },
+    /// Looks at other claims in other states.
+    Claims {
+        group: u32,
+    },
 }
 
 /// What a query must give.
@@ -124,6 +136,7 @@ impl Spec {
             Spec::Flaky { .. } => "items:flaky",
             Spec::Me => "users:me",
             Spec::Maybe { .. } => "items:maybe",
+            Spec::Claims { .. } => "items:claims",
         }
     }
 
@@ -131,7 +144,10 @@ impl Spec {
         match self {
             Spec::Get { group, key } => json!({ "group": group, "key": key }),
             Spec::Range { group, from, to } => json!({ "group": group, "from": from, "to": to }),
-            Spec::Count { group } | Spec::Flaky { group } | Spec::Maybe { group } => {
+            Spec::Count { group }
+            | Spec::Flaky { group }
+            | Spec::Maybe { group }
+            | Spec::Claims { group } => {
                 json!({ "group": group })
             }
             Spec::Page {
@@ -147,17 +163,18 @@ impl Spec {
 
     /// Whether it may look at the identity.
     pub fn may_look(&self) -> bool {
-        matches!(self, Spec::Me | Spec::Maybe { .. })
+        matches!(self, Spec::Me | Spec::Maybe { .. } | Spec::Claims { .. })
     }
 
-    /// What it must give in `world` to `subject`; pages by the journal that came with their result.
+    /// What it must give in `world` to `who`; pages by the journal that came with their result.
     pub fn evaluate(
         &self,
         world: &World,
-        subject: Option<&str>,
+        who: Option<&Who>,
         journal: Option<&str>,
         history: &History,
     ) -> Told {
+        let subject = who.map(|who| who.subject.as_str());
         let of = |group: &u32| {
             let group = *group;
             world
@@ -218,6 +235,22 @@ impl Spec {
                 count if count % 2 == 0 => Told::Value(json!(count.to_string())),
                 count => Told::Value(json!(format!("{count} {}", subject.unwrap_or("nobody")))),
             },
+            Spec::Claims { group } => {
+                let Some(Who {
+                    subject,
+                    name,
+                    email,
+                }) = who
+                else {
+                    return Told::Value(json!("nobody"));
+                };
+                Told::Value(json!(match of(group).count() % 4 {
+                    0 => subject.clone(),
+                    1 => name.clone(),
+                    2 => email.clone(),
+                    _ => format!("{name} {email}"),
+                }))
+            }
         }
     }
 }

@@ -1,0 +1,40 @@
+// When the official client may be told of another identity.
+
+import type { ConvexReactClient } from "convex/react";
+
+/**
+ * Passes identities on to the client, but not while it replaces a token that the server rejected: it has stopped its
+ * socket then, and a `setAuth` or `clearAuth` in between would make it forget to start it again.
+ */
+export class ReachableClient {
+  #isReplacing = false;
+  #waiting: (() => void)[] = [];
+  #stopListening: (() => void) | null = null;
+
+  constructor(private readonly client: ConvexReactClient) {}
+
+  /** Whether the client replaces a rejected token, as it tells its `onRefreshChange`. */
+  replacing(isReplacing: boolean): void {
+    this.#isReplacing = isReplacing;
+    if (!isReplacing) this.#goOn();
+  }
+
+  /** Does it now, or as soon as the client has a socket again; in the order asked. */
+  tell(what: () => void): void {
+    if (this.#waiting.length === 0 && !this.#isStopped()) return what();
+    this.#waiting.push(what);
+    this.#stopListening ??= this.client.subscribeToConnectionState(() => {
+      if (!this.#isStopped()) this.#goOn();
+    });
+  }
+
+  #isStopped(): boolean {
+    return this.#isReplacing && !this.client.connectionState().isWebSocketConnected;
+  }
+
+  #goOn(): void {
+    this.#stopListening?.();
+    this.#stopListening = null;
+    for (const what of this.#waiting.splice(0)) what();
+  }
+}

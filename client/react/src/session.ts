@@ -1,0 +1,197 @@
+// One client's way through the state machine: it listens to what the official provider tells the client about auth,
+// runs the provisioning mutation when the machine says so, and holds calls meanwhile. Knows nothing of React.
+
+import type { ConvexReactClient } from "convex/react";
+import type { FunctionReference } from "convex/server";
+import { isGateAnswer, notProvisioned, NotProvisionedError } from "./error.js";
+import { HeldCalls, rejected } from "./held.js";
+import { INITIAL, step, type Effect, type Event, type IdentityKey, type IdentityVersion, type State } from "./machine.js";
+import { ReachableClient } from "./reachable.js";
+import { fetchPatiently, keyOf } from "./token.js";
+
+/** A mutation that makes the caller's user when it is missing, and takes no arguments. */
+export type ProvisioningMutation = FunctionReference<"mutation", "public", Record<string, never>, unknown>;
+
+/** What is known now. A new object whenever something changed. */
+export interface Snapshot {
+  readonly state: State;
+  /** The provider's session that the state is about. */
+  readonly mark: unknown;
+  /** Why it is unprovisioned, when the machine says that it ended so. */
+  readonly error: NotProvisionedError | null;
+}
+
+/** What the official providers use of a client. */
+export type AuthClient = Pick<ConvexReactClient, "setAuth" | "clearAuth">;
+
+type SetAuth = Parameters<ConvexReactClient["setAuth"]>;
+
+/** The identity that was presented last; a later one replaces the object. */
+interface Presented {
+  present: () => void;
+}
+
+/** The official client tells no timestamps. It sends what follows behind the mutation that committed. */
+const NO_TIMESTAMP = "AAAAAAAAAAA=";
+const NOTHING: Snapshot = { state: INITIAL, mark: undefined, error: null };
+
+type TurnedAway = Extract<State, { type: "Unprovisioned" }> & { ended: NonNullable<Extract<State, { type: "Unprovisioned" }>["ended"]> };
+
+/** Whether somebody is signed in who was not let in. */
+const isTurnedAway = (state: State): state is TurnedAway => state.type === "Unprovisioned" && state.ended !== null;
+
+/** One client's identities, from the token to the user. */
+export class ProvisioningSession {
+  #snapshot = NOTHING;
+  #mark: unknown;
+  #presented: Presented | null = null;
+  /** Whether the server has shown that it keeps the promise itself: then its yes to a token is a yes to the user. */
+  #hasGate = false;
+  /** The app's last no, which a client that gives up on the token must not hide. */
+  #refusal: { key: IdentityKey; error: NotProvisionedError } | null = null;
+  #held = new HeldCalls();
+  #reachable: ReachableClient;
+  #listeners = new Set<() => void>();
+
+  constructor(
+    private readonly client: ConvexReactClient,
+    private readonly ensureUser: ProvisioningMutation,
+  ) {
+    this.#reachable = new ReachableClient(client);
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  readonly snapshot = (): Snapshot => this.#snapshot;
+  readonly serverSnapshot = (): Snapshot => NOTHING;
+
+  /** Names the provider's session that the next `setAuth` is about. */
+  expect(mark: unknown): void {
+    this.#mark = mark;
+  }
+
+  /** The client for the official provider: it listens, and passes everything on. */
+  readonly authClient: AuthClient = {
+    setAuth: (...auth) => {
+      const presented: Presented = { present: () => this.client.setAuth(...this.#listening(presented, auth)) };
+      this.#presented = presented;
+      this.#publish({ ...this.#snapshot, mark: this.#mark });
+      this.#reachable.tell(presented.present);
+    },
+    clearAuth: () => {
+      this.#presented = null;
+      this.#refusal = null;
+      this.#apply({ type: "SignedOut", version: this.#nextVersion() });
+      this.#held.reject("SignedOut");
+      this.#reachable.tell(() => this.client.clearAuth());
+    },
+  };
+
+  /** Tries again for somebody who was not let in, with the same login. */
+  readonly retry = (): void => {
+    const { state } = this.#snapshot;
+    // Presented anew, as the server may have dropped the identity; the client sends what follows behind it.
+    if (this.#presented && isTurnedAway(state)) this.#reachable.tell(this.#presented.present);
+    this.#apply({ type: "Retried", version: state.version });
+  };
+
+  /** Runs `call` as the person who is signed in, once that person is provisioned. */
+  admit<T>(call: () => Promise<T>): Promise<T> {
+    const { state, error } = this.#snapshot;
+    if (state.type === "Provisioned") return call();
+    if (isTurnedAway(state)) return Promise.reject(error ?? rejected(state.ended.reason));
+    return this.#presented ? this.#held.hold(call) : Promise.reject(rejected("SignedOut"));
+  }
+
+  /** The arguments of a `setAuth`, listened to. */
+  #listening(presented: Presented, [fetchToken, onChange, onRefreshChange]: SetAuth): SetAuth {
+    const isWanted = () => this.#presented === presented;
+    return [
+      async ({ forceRefreshToken }) => {
+        const token = await fetchPatiently(fetchToken, forceRefreshToken, isWanted);
+        // The client presents the token as soon as it has it; what the machine does about it must come behind.
+        if (token) setTimeout(() => isWanted() && this.#tokenPresented(keyOf(token) ?? "unreadable token"));
+        return token;
+      },
+      (isAuthenticated) => {
+        if (isWanted()) this.#answered(isAuthenticated);
+        onChange?.(isAuthenticated);
+      },
+      (isReplacing) => {
+        onRefreshChange?.(isReplacing);
+        this.#reachable.replacing(isReplacing);
+      },
+    ];
+  }
+
+  #tokenPresented(key: string): void {
+    const { state } = this.#snapshot;
+    // The client presents the token of somebody who was refused several times over. Only a retry asks again.
+    if (isTurnedAway(state) && state.ended.key === key) return;
+    this.#apply({ type: "Refreshed", version: this.#nextVersion(), key });
+  }
+
+  #answered(isAuthenticated: boolean): void {
+    const { state } = this.#snapshot;
+    if (!isAuthenticated) return this.#notAccepted(state);
+    if (this.#hasGate && isTurnedAway(state)) this.#apply({ type: "Retried", version: state.version });
+  }
+
+  /** The server does not take the token, or there is none. */
+  #notAccepted(state: State): void {
+    if (isTurnedAway(state)) return;
+    if (state.type === "Provisioning" && this.#refusal?.key === state.key) {
+      return this.#apply({ type: "Refused", version: state.version }, this.#refusal.error);
+    }
+    const error = new NotProvisionedError("Failed", "The server did not accept the auth token, or there was none.");
+    if (state.type === "Provisioning") return this.#apply({ type: "Failed", version: state.version }, error);
+    const key = state.type === "Provisioned" ? state.key : "no token";
+    const version = this.#nextVersion();
+    const [lost] = step(state, { type: "IdentityVerified", version, key });
+    this.#publish({ ...this.#snapshot, state: lost });
+    this.#apply({ type: "Failed", version }, error);
+  }
+
+  #nextVersion(): IdentityVersion {
+    return this.#snapshot.state.version + 1;
+  }
+
+  #apply(event: Event, error: NotProvisionedError | null = null): void {
+    const [state, effects] = step(this.#snapshot.state, event);
+    if (state === this.#snapshot.state) return;
+    if (isTurnedAway(state) && state.ended.reason === "Refused" && error) this.#refusal = { key: state.ended.key, error };
+    if (error) console.error(`The user was not provisioned: ${error.message}`, error);
+    this.#publish({ ...this.#snapshot, state, error });
+    for (const effect of effects) this.#perform(effect, error);
+  }
+
+  #perform(effect: Effect, error: NotProvisionedError | null): void {
+    switch (effect.type) {
+      case "RejectHeld":
+        return this.#held.reject(effect.rejection, error);
+      case "Run":
+        return this.#run(effect.version);
+      case "Open":
+        return this.#held.letGo();
+    }
+  }
+
+  #run(version: IdentityVersion): void {
+    this.client.mutation(this.ensureUser, {}).then(
+      () => this.#apply({ type: "Committed", version, ts: NO_TIMESTAMP }),
+      (error: unknown) => {
+        this.#hasGate ||= isGateAnswer(error);
+        const because = notProvisioned(error);
+        this.#apply({ type: because.reason === "Refused" ? "Refused" : "Failed", version }, because);
+      },
+    );
+  }
+
+  #publish(snapshot: Snapshot): void {
+    this.#snapshot = snapshot;
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -1,0 +1,9 @@
+//! `action` on a client that has not taken the step `ensure_user`.
+
+use vestibule_client::{Authenticated, Client, Value};
+
+async fn too_early(client: Client<Authenticated>) {
+    client.action::<Value>("messages:export", ()).await.unwrap();
+}
+
+fn main() {}

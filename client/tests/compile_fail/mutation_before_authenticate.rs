@@ -1,0 +1,9 @@
+//! `mutation` on a client that has not taken the step `authenticate`.
+
+use vestibule_client::{Client, Connected, Value};
+
+async fn too_early(client: Client<Connected>) {
+    client.mutation::<Value>("messages:send", ()).await.unwrap();
+}
+
+fn main() {}

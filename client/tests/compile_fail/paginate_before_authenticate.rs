@@ -1,0 +1,9 @@
+//! `paginate` on a client that has not taken the step `authenticate`.
+
+use vestibule_client::{Client, Connected, Value};
+
+async fn too_early(client: Client<Connected>) {
+    client.paginate::<Value>("messages:page", (), 20).unwrap();
+}
+
+fn main() {}

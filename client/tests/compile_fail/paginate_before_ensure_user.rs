@@ -1,0 +1,9 @@
+//! `paginate` on a client that has not taken the step `ensure_user`.
+
+use vestibule_client::{Authenticated, Client, Value};
+
+async fn too_early(client: Client<Authenticated>) {
+    client.paginate::<Value>("messages:page", (), 20).unwrap();
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+//! `query` on a client that has not taken the step `authenticate`.
+
+use vestibule_client::{Client, Connected, Value};
+
+async fn too_early(client: Client<Connected>) {
+    client.query::<Value>("messages:list", ()).await.unwrap();
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+//! `subscribe` on a client that has not taken the step `ensure_user`.
+
+use vestibule_client::{Authenticated, Client, Value};
+
+async fn too_early(client: Client<Authenticated>) {
+    client.subscribe::<Value>("messages:list", ()).unwrap();
+}
+
+fn main() {}

@@ -1,0 +1,115 @@
+//! Runs that do not end well: trouble that passes, limits and panics.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use super::{Setup, nobodys, person, rig, rig_with};
+use crate::clock::{Clock, Sleep, SystemClock, UnixNanos};
+use crate::database::CommitterOptions;
+use crate::provisioning::Unprovisioned;
+use crate::provisioning::flights::{Flights, Run};
+
+#[tokio::test]
+async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_anew() {
+    let flights = Flights::<u8, &str>::default();
+    let ask = || {
+        flights.share(
+            &1,
+            |_| true,
+            |run| {
+                if let Some(run) = run {
+                    tokio::spawn(async move {
+                        let _run = run;
+                        panic!("the run broke");
+                    });
+                }
+            },
+        )
+    };
+    assert_eq!(join_all([ask(), ask()]).await, [None, None]);
+    let land = |run: Option<Run<u8, &'static str>>| run.unwrap().land("landed");
+    assert_eq!(flights.share(&1, |_| true, land).await, Some("landed"));
+}
+
+/// A clock that tells how often somebody has begun to wait for it.
+struct WatchedClock {
+    clock: SystemClock,
+    sleeps: watch::Sender<usize>,
+}
+
+impl Clock for WatchedClock {
+    fn now(&self) -> UnixNanos {
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn sleep_until(&self, elapsed: Duration) -> Sleep {
+        self.sleeps.send_modify(|sleeps| *sleeps += 1);
+        self.clock.sleep_until(elapsed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c2_trouble_that_passes_is_tried_again_and_nobody_is_told() {
+    let clock = Arc::new(WatchedClock {
+        clock: SystemClock::new(),
+        sleeps: watch::Sender::new(0),
+    });
+    let committer = CommitterOptions {
+        queue_max: 1,
+        ..CommitterOptions::default()
+    };
+    let rig = rig_with(Setup {
+        committer,
+        clock: clock.clone(),
+        ..Setup::default()
+    });
+    // One mutation holds the lane and another fills its queue: there is no room for a provisioning.
+    rig.pause.is_wanted.store(true, Ordering::Relaxed);
+    let submit = |path| {
+        rig.functions
+            .submit_mutation(nobodys(path), None, Box::new(|_| {}))
+    };
+    submit("users:hold").unwrap();
+    let pause = rig.pause.clone();
+    tokio::task::spawn_blocking(move || pause.has_read.wait())
+        .await
+        .unwrap();
+    submit("users:deleteAll").unwrap();
+    let asked = {
+        let gate = rig.gate.clone();
+        tokio::spawn(async move { gate.admit(&person("ada", "Ada")).await })
+    };
+    // First for the deadline, then before the second try.
+    let mut sleeps = clock.sleeps.subscribe();
+    sleeps.wait_for(|sleeps| *sleeps >= 2).await.unwrap();
+    assert!(!asked.is_finished());
+    rig.pause.may_go_on.wait();
+    asked.await.unwrap().unwrap();
+    assert_eq!(
+        (rig.writes(), rig.metric("gate_wait_seconds_count")),
+        (1, "1".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c6_and_c18_one_that_takes_too_long_or_too_much_has_failed_and_frees_the_lane() {
+    let rig = rig();
+    for subject in ["endless", "greedy"] {
+        let failed = rig.gate.admit(&person(subject, "E")).await;
+        assert!(
+            matches!(failed, Err(Unprovisioned::Failed { .. })),
+            "{subject}: {failed:?}"
+        );
+    }
+    rig.gate.admit(&person("ada", "Ada")).await.unwrap();
+    assert_eq!(rig.writes(), 1);
+    assert_eq!(rig.metric("gate_outcomes_total{outcome=\"Failed\"}"), "2");
+}

@@ -1,0 +1,11 @@
+//! The gate without the server around it: its single flight in every order of its steps, and its machine in every
+//! state that a few connections can bring about.
+
+// The very file of the server, over loom's locks.
+#[cfg(test)]
+#[path = "../../../server/src/provisioning/flights.rs"]
+mod flights;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
+mod states;
