@@ -301,7 +301,7 @@ fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Object>> {
     let workspace = ctx.db().query::<Workspace>();
     let workspace = workspace.index(Workspace::BY_OWNER, person.id).unique()?;
     let teams = ctx.db().query::<Membership>();
-    let teams = teams.index(Membership::BY_TOKEN, &token).collect()?;
+    let teams = teams.index(Membership::BY_TOKEN, token).collect()?;
     let teams = teams.into_iter().map(|team| Value::from(team.value.team));
     Ok(Some(object! {
         "name" => person.value.name,
