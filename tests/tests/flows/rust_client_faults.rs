@@ -1,15 +1,16 @@
 //! Our own Rust client over lost connections, killed servers, expiring tokens and changing users.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use vestibule_client::{
     CallError, Client, ClientOptions, ConnectionStatus, FixedToken, LoginEnd, LoginStatus,
-    Provisioned, SubscriptionError, TokenError, TokenSource, Value,
+    Provisioned, SubscriptionError, TokenError, TokenSource, Value, object,
 };
 use vestibule_tests::process::{Chat, mint_token};
 use vestibule_tests::proxy::Proxy;
@@ -180,11 +181,11 @@ async fn after_a_change_of_users_unanswered_mutations_are_rejected_and_never_run
     );
 }
 
-/// Tokens of `subject` that last a few seconds, counted, and none at all while `is_away`.
+/// Tokens of ada that last a few seconds, counted, and none at all while `is_away`.
 fn short_tokens(
     chat: &Chat,
     seconds: u64,
-    fetched: Arc<AtomicUsize>,
+    fetched: watch::Sender<usize>,
     is_away: Arc<AtomicBool>,
 ) -> impl TokenSource + use<> {
     let url = chat.url().to_string();
@@ -194,9 +195,10 @@ fn short_tokens(
             if is_away.load(Ordering::SeqCst) {
                 return Err(TokenError::unavailable("the provider is away"));
             }
-            fetched.fetch_add(1, Ordering::SeqCst);
             let ada = json!({ "subject": "ada", "name": "ada", "expiresInSeconds": seconds });
-            mint_token(&url, ada).await.map_err(TokenError::unavailable)
+            let token = mint_token(&url, ada).await;
+            fetched.send_modify(|fetched| *fetched += 1);
+            token.map_err(TokenError::unavailable)
         }
     }
 }
@@ -206,8 +208,8 @@ async fn a_token_is_replaced_ahead_of_its_end_without_a_flicker() {
     let data = tempfile::tempdir().unwrap();
     let chat = super::chat(data.path()).start().unwrap();
     let proxy = Proxy::start(chat.url()).await.unwrap();
-    let fetched = Arc::new(AtomicUsize::new(0));
-    let tokens = short_tokens(&chat, 8, fetched.clone(), Arc::default());
+    let (fetched, mut fetches) = watch::channel(0);
+    let tokens = short_tokens(&chat, 8, fetched, Arc::default());
     let options = ClientOptions::default().refresh_before(Duration::from_secs(6));
     let client = Client::connect_with(&proxy.url(), options).await.unwrap();
     let client = client.authenticate(tokens).await.unwrap();
@@ -216,19 +218,14 @@ async fn a_token_is_replaced_ahead_of_its_end_without_a_flicker() {
     next(&mut me).await.unwrap();
     let mut status = client.status();
     status.mark_unchanged();
-    let refreshed = async {
-        while fetched.load(Ordering::SeqCst) < 4 {
-            tokio::select! {
-                changed = status.changed() => {
-                    changed.unwrap();
-                    panic!("the status became {:?}", *status.borrow());
-                }
-                flicker = me.next() => panic!("a result came: {flicker:?}"),
-                () = tokio::time::sleep(Duration::from_millis(50)) => {}
-            }
+    let replaced = async {
+        tokio::select! {
+            changed = status.changed() => panic!("the status became another: {changed:?}"),
+            flicker = me.next() => panic!("a result came: {flicker:?}"),
+            fetched = fetches.wait_for(|fetched| *fetched >= 4) => drop(fetched.unwrap()),
         }
     };
-    timeout(LONG, refreshed).await.expect("tokens are replaced");
+    timeout(LONG, replaced).await.expect("tokens are replaced");
     let _: Value = client
         .mutation("messages:send", message("still here"))
         .await
@@ -241,7 +238,8 @@ async fn without_a_token_to_be_had_the_user_is_never_a_guest() {
     let data = tempfile::tempdir().unwrap();
     let chat = super::chat(data.path()).start().unwrap();
     let is_away = Arc::new(AtomicBool::new(false));
-    let tokens = short_tokens(&chat, 3, Arc::default(), is_away.clone());
+    let (fetched, _fetches) = watch::channel(0);
+    let tokens = short_tokens(&chat, 3, fetched, is_away.clone());
     let client = Client::connect(chat.url()).await.unwrap();
     let client = client.authenticate(tokens).await.unwrap();
     let client = client.ensure_user().await.unwrap();
@@ -250,24 +248,28 @@ async fn without_a_token_to_be_had_the_user_is_never_a_guest() {
     is_away.store(true, Ordering::SeqCst);
 
     // The server notices the end of a token when there is something to do.
-    let mut sent = Vec::new();
-    while client.status().borrow().login != LoginStatus::Refreshing {
-        let call = client.mutation::<Value>(
-            "users:rename",
-            vestibule_client::object! { "name" => "ada" },
-        );
-        sent.push(call.send());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let rename = || {
+        let same = object! { "name" => "ada" };
+        client.mutation::<Value>("users:rename", same).send()
+    };
+    let mut status = client.status();
+    let waiting = loop {
+        let mut call = rename();
+        tokio::select! {
+            renamed = &mut call => drop(renamed.unwrap()),
+            refreshing = status.wait_for(|status| status.login == LoginStatus::Refreshing) => {
+                drop(refreshing.unwrap());
+                break call;
+            }
+        }
+    };
     assert_eq!(
         me.latest().unwrap().unwrap(),
         ada,
         "the newest result stays"
     );
     is_away.store(false, Ordering::SeqCst);
-    for call in sent {
-        timeout(LONG, call).await.unwrap().unwrap();
-    }
+    timeout(LONG, waiting).await.unwrap().unwrap();
     assert_eq!(me.latest().unwrap().unwrap(), ada);
 }
 
