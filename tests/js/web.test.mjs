@@ -2,6 +2,7 @@
 // of each state goes to tests/artifacts.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { after, before } from "node:test";
@@ -95,6 +96,11 @@ async function send(page, text) {
   await page.getByTestId("draft").fill(text);
   await page.getByTestId("send").click();
 }
+
+test("its types are right, and it builds for production", () => {
+  const { status, stdout, stderr } = spawnSync("npm", ["run", "build"], { cwd: WEB, encoding: "utf8" });
+  assert.equal(status, 0, stdout + stderr);
+});
 
 test("a first login, a reload, and over to somebody else: one place after the other, and nobody too many", async (t) => {
   const web = await serve(t, await Chat.start(t));
