@@ -38,7 +38,12 @@ async function open(t, context, chat, { expected, ...options } = {}) {
   return page;
 }
 
-const home = (page, name) => page.getByTestId("home").filter({ hasText: `Home of ${name}` }).waitFor();
+/** Waits for one's home, and for two more frames of it. */
+async function home(page, name) {
+  await page.getByTestId("home").filter({ hasText: `Home of ${name}` }).waitFor();
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+}
+
 const signedOut = (page) => page.getByText("Please sign in.").waitFor();
 const shows = (page, text) => page.waitForFunction((text) => document.body.innerText.replace(/\s+/g, " ").includes(text), text);
 const setActive = (page, ...call) => page.evaluate((call) => window.clerk.setActive(...call), call);

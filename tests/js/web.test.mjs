@@ -2,6 +2,7 @@
 // of each state goes to tests/artifacts.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { after, before } from "node:test";
@@ -83,7 +84,13 @@ const inside = (page, name) =>
   });
 const pick = (page, name) => page.getByTestId("pick").filter({ hasText: name }).click();
 const message = (page, text) => page.locator("[data-testid=message][data-state=sent]", { hasText: text }).waitFor();
-const way = async (page) => (await page.evaluate(() => window.places.splice(0, window.places.length - 1))).concat(await page.evaluate(() => window.places)).join(", ");
+/** The way so far; what is on the screen now begins the next. */
+const way = (page) =>
+  page.evaluate(() => {
+    const all = window.places.join(", ");
+    window.places.splice(0, window.places.length - 1);
+    return all;
+  });
 
 async function signIn(page, { name, email = "" }) {
   await page.getByTestId("name").fill(name);
@@ -95,6 +102,11 @@ async function send(page, text) {
   await page.getByTestId("draft").fill(text);
   await page.getByTestId("send").click();
 }
+
+test("its types are right, and it builds for production", () => {
+  const { status, stdout, stderr } = spawnSync("npm", ["run", "build"], { cwd: WEB, encoding: "utf8" });
+  assert.equal(status, 0, stdout + stderr);
+});
 
 test("a first login, a reload, and over to somebody else: one place after the other, and nobody too many", async (t) => {
   const web = await serve(t, await Chat.start(t));

@@ -6,7 +6,7 @@ import { createContext, useContext, useInsertionEffect, useMemo, useSyncExternal
 import { presenceOf, type Presence, type UseAuth } from "./auth.js";
 import type { NotProvisionedError } from "./error.js";
 import { OfficialProvider } from "./official.js";
-import { ProvisioningSession, type ProvisioningMutation, type Snapshot } from "./session.js";
+import { NOBODY, ProvisioningSession, type ProvisioningMutation, type Snapshot } from "./session.js";
 
 /**
  * Where the person at the screen stands.
@@ -67,7 +67,8 @@ export function UserProvisioningProvider({ client, useAuth, ensureUser, children
   const session = useMemo(() => new ProvisioningSession(client, ensureUser), [client, path]);
   const snapshot = useSyncExternalStore(session.subscribe, session.snapshot, session.serverSnapshot);
   // Before the effect in which the official provider calls `setAuth` for what was rendered here.
-  useInsertionEffect(() => session.expect(mark));
+  useInsertionEffect(() => session.expect(isSignedIn && !isLoading ? mark : NOBODY), [session, isSignedIn, isLoading, mark]);
+  useInsertionEffect(() => () => session.expect(NOBODY), [session]);
   const status = statusOf({ isLoading, isSignedIn, mark }, snapshot);
   const error = status === "refused" || status === "failed" ? snapshot.error : null;
   const provided = useMemo(() => {

@@ -33,7 +33,9 @@ interface Presented {
 
 /** The official client tells no timestamps. It sends what follows behind the mutation that committed. */
 const NO_TIMESTAMP = "AAAAAAAAAAA=";
-const NOTHING: Snapshot = { state: INITIAL, mark: undefined, error: null };
+/** The mark of no session. */
+export const NOBODY = Symbol("nobody");
+const NOTHING: Snapshot = { state: INITIAL, mark: NOBODY, error: null };
 
 type TurnedAway = Extract<State, { type: "Unprovisioned" }> & { ended: NonNullable<Extract<State, { type: "Unprovisioned" }>["ended"]> };
 
@@ -43,7 +45,7 @@ const isTurnedAway = (state: State): state is TurnedAway => state.type === "Unpr
 /** One client's identities, from the token to the user. */
 export class ProvisioningSession {
   #snapshot = NOTHING;
-  #mark: unknown;
+  #mark: unknown = NOBODY;
   #presented: Presented | null = null;
   /** Whether the server has shown that it keeps the promise itself: then its yes to a token is a yes to the user. */
   #hasGate = false;
@@ -68,8 +70,13 @@ export class ProvisioningSession {
   readonly snapshot = (): Snapshot => this.#snapshot;
   readonly serverSnapshot = (): Snapshot => NOTHING;
 
-  /** Names the provider's session that the next `setAuth` is about. */
+  /**
+   * Says which of the provider's sessions is on the screen, `NOBODY` for none. The next `setAuth` is about it, and so is
+   * what waits: the provider's effects come and go, in StrictMode too, while the same person stays.
+   */
   expect(mark: unknown): void {
+    if (mark === this.#mark) return;
+    this.#held.reject(mark === NOBODY ? "SignedOut" : "IdentityChanged");
     this.#mark = mark;
   }
 
@@ -85,7 +92,6 @@ export class ProvisioningSession {
       this.#presented = null;
       this.#refusal = null;
       this.#apply({ type: "SignedOut", version: this.#nextVersion() });
-      this.#held.reject("SignedOut");
       this.#reachable.tell(() => this.client.clearAuth());
     },
   };
@@ -100,10 +106,11 @@ export class ProvisioningSession {
 
   /** Runs `call` as the person who is signed in, once that person is provisioned. */
   admit<T>(call: () => Promise<T>): Promise<T> {
-    const { state, error } = this.#snapshot;
+    const { state, mark, error } = this.#snapshot;
+    if (this.#mark === NOBODY) return Promise.reject(rejected("SignedOut"));
+    if (mark !== this.#mark) return this.#held.hold(call);
     if (state.type === "Provisioned") return call();
-    if (isTurnedAway(state)) return Promise.reject(error ?? rejected(state.ended.reason));
-    return this.#presented ? this.#held.hold(call) : Promise.reject(rejected("SignedOut"));
+    return isTurnedAway(state) ? Promise.reject(error ?? rejected(state.ended.reason)) : this.#held.hold(call);
   }
 
   /** The arguments of a `setAuth`, listened to. */
@@ -171,7 +178,8 @@ export class ProvisioningSession {
   #perform(effect: Effect, error: NotProvisionedError | null): void {
     switch (effect.type) {
       case "RejectHeld":
-        return this.#held.reject(effect.rejection, error);
+        // Whether somebody has left, or only the provider's effect ran anew, `expect` knows.
+        return effect.rejection === "SignedOut" ? undefined : this.#held.reject(effect.rejection, error);
       case "Run":
         return this.#run(effect.version);
       case "Open":

@@ -84,12 +84,20 @@ function App({ screen, account }: { screen: Screen; account: Account }): ReactNo
   );
 }
 
+/** What a test wants otherwise. */
+interface Parts {
+  client?: ConvexReactClient;
+  useAuth?: UseAuth;
+  children?: ReactNode;
+}
+
 /** The app with its provider, as a page has it. */
-export function page(screen: Screen, account: Account, client: ConvexReactClient, useAuth: UseAuth = account.useAuth): ReactNode {
+export function page(screen: Screen, account: Account, client: ConvexReactClient, { useAuth = account.useAuth, children }: Parts = {}): ReactNode {
   return (
     <StrictMode>
       <UserProvisioningProvider client={client} useAuth={useAuth} ensureUser={api.ensureUser}>
         <App screen={screen} account={account} />
+        {children}
       </UserProvisioningProvider>
     </StrictMode>
   );
@@ -115,7 +123,7 @@ export function newScreen(element: Element): Screen {
 }
 
 /** Shows the app until the test ends. */
-export function show(chat: Chat, account: Account, { client = newClient(chat), useAuth }: { client?: ConvexReactClient; useAuth?: UseAuth } = {}): Screen {
+export function show(chat: Chat, account: Account, { client = newClient(chat), ...parts }: Parts = {}): Screen {
   const element = document.body.appendChild(document.createElement("div"));
   const root = createRoot(element);
   const screen = newScreen(element);
@@ -124,6 +132,6 @@ export function show(chat: Chat, account: Account, { client = newClient(chat), u
     root.unmount();
     element.remove();
   });
-  root.render(page(screen, account, client, useAuth));
+  root.render(page(screen, account, client, parts));
   return screen;
 }

@@ -1,12 +1,13 @@
 // @vitest-environment happy-dom
 // The package in an app in StrictMode, against a server that keeps the promise itself and one that does not.
 
+import { useCallback, useLayoutEffect, useSyncExternalStore } from "react";
+import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { UseAuth0, UseOwnAuth } from "../src/index.js";
+import { useAuthedMutation, useUserProvisioning, type UseAuth0, type UseOwnAuth } from "../src/index.js";
 import { Account, ADA, GRACE, LINUS } from "./account.js";
-import { newClient, show, type Screen } from "./app.js";
+import { api, newClient, show, type Screen } from "./app.js";
 import { startChat } from "./chat.js";
-import { useCallback, useSyncExternalStore } from "react";
 
 const isHome = (name: string) => (screen: Screen) => screen.text().startsWith(`Home of ${name} `);
 const isOutside = (screen: Screen) => screen.text() === "Outside.";
@@ -33,10 +34,13 @@ const logged = () => vi.mocked(console.error).mock.calls.map(([text]) => String(
 describe.each([{ gate: true }, { gate: false }])("a server with gate: $gate", ({ gate }) => {
   test("cold start, signed in: provisions on mount", async () => {
     const chat = await startChat({ gate });
-    const screen = show(chat, new Account(chat, ADA));
+    const client = newClient(chat);
+    const calls = vi.spyOn(client, "mutation");
+    const screen = show(chat, new Account(chat, ADA), { client });
     await screen.until(isHome("Ada"));
     expect(screen.way()).toBe("provisioning provisioned");
     assertHonest(screen);
+    expect(calls).toHaveBeenCalledTimes(1);
     expect(await chat.query("users:count")).toBe(1);
     expect(logged()).toEqual([]);
   });
@@ -166,6 +170,20 @@ describe.each([{ gate: true }, { gate: false }])("a server with gate: $gate", ({
     chat.provisioning("go");
   });
 
+  test("a mutation that a component calls as it mounts waits too, each time StrictMode has it mount", async () => {
+    const chat = await startChat({ gate });
+    const sent: Promise<string>[] = [];
+    const SendsAtOnce = () => {
+      const send = useAuthedMutation(api.send);
+      useLayoutEffect(() => void sent.push(send({ channel: "general", body: "at once" })), [send]);
+      return null;
+    };
+    const screen = show(chat, new Account(chat, ADA), { children: <SendsAtOnce /> });
+    await screen.until(isHome("Ada"));
+    expect(sent).toHaveLength(2);
+    await Promise.all(sent);
+  });
+
   test("a page that is mounted anew on the same client, as by hot reload, comes in again", async () => {
     const chat = await startChat({ gate });
     const account = new Account(chat, ADA);
@@ -214,6 +232,11 @@ describe.each([{ gate: true }, { gate: false }])("a server with gate: $gate", ({
     expect(screen.way()).toBe("provisioning provisioned provisioning provisioned unprovisioned");
     assertHonest(screen);
   });
+});
+
+test("a hook without its provider says what it needs", () => {
+  const Lost = () => useUserProvisioning().status;
+  expect(() => renderToString(<Lost />)).toThrow("useUserProvisioning needs a <UserProvisioningProvider> above it.");
 });
 
 function ownAuth(account: Account): UseOwnAuth {
