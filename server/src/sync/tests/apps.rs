@@ -291,6 +291,13 @@ fn users(hooks: &Arc<Hooks>) -> Vec<Function> {
                 who.subject().to_string()
             })))
         }),
+        Function::mutation("users:leave", |ctx: &mut MutationCtx, (): ()| {
+            let who = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
+            let users = ctx.db().query::<User>();
+            let user = users.index(User::BY_TOKEN, who.token_identifier());
+            let user = user.unique()?.ok_or_else(|| Error::new("gone"))?;
+            Ok(ctx.db().delete(user.id)?)
+        }),
         Function::query("users:claims", |ctx: &mut QueryCtx, (): ()| {
             let who = ctx.identity()?;
             Ok(who.map_or(Value::Null, |who| {

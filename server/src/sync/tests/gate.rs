@@ -182,3 +182,40 @@ async fn b10_while_one_is_slow_to_be_provisioned_known_users_come_in_and_new_one
     app.hooks.ensuring.open();
     assert_eq!(results(&new.next().await), [(0, json!("hedy"))]);
 }
+
+#[tokio::test]
+async fn a_client_that_provisions_its_user_itself_costs_no_commit_behind_the_gate() {
+    let app = App::start();
+    let mut client = app.server.connect().await;
+    sign_in(&mut client, &app.server, "ada").await;
+    let committed = app.server.durable_ts();
+    let runs = app.hooks.starts_of("users:ensureUser").len();
+    for request in 0..3 {
+        client.mutate(request, "users:ensureUser", json!({})).await;
+        let response = client.next_of("MutationResponse").await;
+        assert_eq!(response["success"], true, "{response}");
+    }
+    assert_eq!(app.server.durable_ts(), committed);
+    assert_eq!(app.hooks.starts_of("users:ensureUser").len(), runs);
+    // Other arguments are checked as always.
+    client
+        .mutate(3, "users:ensureUser", json!({ "extra": 1 }))
+        .await;
+    let response = client.next_of("MutationResponse").await;
+    assert_eq!(response["success"], false, "{response}");
+}
+
+#[tokio::test]
+async fn a_client_that_provisions_its_user_itself_does_so_in_the_order_of_its_mutations() {
+    let app = App::start();
+    let mut client = app.server.connect().await;
+    sign_in(&mut client, &app.server, "ada").await;
+    let calls = ["users:leave", "users:ensureUser", "users:whoami"];
+    for (request, path) in (0..).zip(calls) {
+        client.mutate(request, path, json!({})).await;
+    }
+    for path in calls {
+        let response = client.next_of("MutationResponse").await;
+        assert_eq!(response["success"], true, "{path}: {response}");
+    }
+}
