@@ -227,6 +227,7 @@ test("a first login that takes longer than a second: loading all the while, also
   const grace = await chat.http(person("Grace"));
   const page = await open(t, await profile(t), chat);
   await signedOut(page);
+  await shows(page, "[count: 0]");
   hold();
   await page.getByTestId("Ada").click();
   const waits = () => page.waitForFunction(() => window.entries.length > 0 && performance.now() - window.entries.findLast((entry) => entry.kinds).ms > 1_200);
