@@ -187,13 +187,14 @@ impl State {
 
     // ---- commits and executions ------------------------------------------------------------------------------
 
-    /// Looks at new commits: answers that they overtake get an end, and run again when someone watches them.
+    /// Looks at new commits: answers that they overtake get an end, and run again when someone watches them. Several
+    /// may look at once, and one that has looked at less comes to nothing.
     pub fn follow(&mut self, news: Option<Vec<LogEntry>>, newest: Timestamp) -> ToRun {
         let overtaken = match news {
             Some(news) => self.overtaken_by(&news),
             None => self.overtaken_by_anything(newest),
         };
-        self.ts = newest;
+        self.ts = self.ts.max(newest);
         let mut to_run = ToRun::new();
         for (id, ts) in overtaken {
             self.overtake(id, ts, &mut to_run);

@@ -490,3 +490,15 @@ fn a_page_that_ran_again_is_found_under_its_border() {
     assert!(rig.state.answer(&bordered).is_none());
     assert!(rig.state.answer(&first).is_some());
 }
+
+#[test]
+fn whoever_looks_at_older_news_takes_nothing_back() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:a");
+    rig.complete(id, answer(10, "a", "old"));
+    rig.commit(12, &["a"]);
+    rig.complete(id, answer(12, "a", "new"));
+    assert_eq!(rig.state.follow(Some(Vec::new()), Timestamp(11)), NOTHING);
+    let (shown, _) = rig.assemble(12, 12);
+    assert_eq!(shown, Some((12, vec!["new".to_string()])));
+}
