@@ -118,7 +118,7 @@ fn witness() -> &'static AtomicBool {
 #[test]
 fn two_who_ask_at_once_are_both_answered_by_one_run_or_by_two_one_after_the_other() {
     let (joined, apart) = (witness(), witness());
-    explore(3, || {
+    explore(2, || {
         let world = World::new();
         let other = {
             let world = world.clone();
@@ -198,7 +198,7 @@ fn who_asks_after_a_commit_gets_an_answer_that_has_seen_it() {
 #[test]
 fn a_run_that_is_lost_wakes_everybody_and_the_next_one_starts_anew() {
     let shared = witness();
-    explore(3, || {
+    explore(2, || {
         let world = World::new();
         let other = {
             let world = world.clone();
