@@ -70,4 +70,5 @@ export class Account {
 
 export const ADA = { subject: "ada", name: "Ada" };
 export const GRACE = { subject: "grace", name: "Grace" };
+export const BARBARA = { subject: "barbara", name: "Barbara" };
 export const LINUS = { subject: "linus", name: "Linus" };
