@@ -1,0 +1,3 @@
+//! Load on a server, measured from outside: scenarios, and the report of what they saw.
+
+pub mod report;
