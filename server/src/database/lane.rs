@@ -12,6 +12,7 @@ use vestibule_schema::value::Value;
 use super::catalog::Catalog;
 use super::committer::{CommitError, Committed, CommitterOptions, Mutation, Verdict};
 use super::keys::{IndexId, creation_time};
+use super::session_requests::KnownSessions;
 use super::transaction::{Changes, Environment, Transaction, WriteContext};
 use super::write_log::LogEntry;
 use crate::storage::{
@@ -87,6 +88,7 @@ pub struct Lane {
     last_ts: Timestamp,
     /// The newest creation time given to anything, in milliseconds; the next one is later too.
     last_creation_time: f64,
+    known_sessions: KnownSessions,
     generation: u64,
     rollbacks: Arc<AtomicU64>,
 }
@@ -107,6 +109,7 @@ impl Lane {
             head,
             environment,
             rng,
+            known_sessions: KnownSessions::default(),
             generation: rollbacks.load(Ordering::Acquire),
             rollbacks,
         })
@@ -133,6 +136,7 @@ impl Lane {
             rng: &mut *self.rng,
             last_creation_time: &mut self.last_creation_time,
             commit_ts,
+            known_sessions: &mut self.known_sessions,
         };
         let tx = Transaction::writable(&self.head, &self.environment, writer);
         let (tx, verdict) = mutation.run(tx);

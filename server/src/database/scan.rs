@@ -154,14 +154,15 @@ impl Transaction<'_> {
         })
     }
 
-    /// At most `max` entries of a range that holds no documents, in key order. Not charged to the function, and no
+    /// At most `max` entries of a range that holds no documents, in the direction. Not charged to the function, and no
     /// part of what it read.
     pub fn scan_system(
         &mut self,
         range: KeyRange,
+        direction: Direction,
         max: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, DatabaseError> {
-        let mut stream = Stream::new(range, Direction::Forward);
+        let mut stream = Stream::new(range, direction);
         let mut entries = Vec::new();
         while entries.len() < max {
             match self.next_entry(&mut stream)? {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashlink::LruCache;
 use parking_lot::Mutex;
 use vestibule_schema::key::{decode_key, encode_key};
 use vestibule_schema::object;
@@ -17,7 +18,7 @@ use super::error::DatabaseError;
 use super::keys::{IndexId, session_request_key};
 use super::transaction::Transaction;
 use crate::planted::{self, Bug};
-use crate::storage::{StorageError, successor};
+use crate::storage::{Direction, KeyRange, StorageError, successor};
 
 /// Who sent which request: what makes a mutation recognisable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +57,48 @@ pub enum Recorded {
 pub const RETENTION_DAYS: u64 = 14;
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
+/// The newest request of each session that has a record, or had one: a later one was never answered. Spares the lane
+/// a look for what cannot be there.
+pub struct KnownSessions(LruCache<[u8; 16], Option<u32>>);
+
+/// Sessions that are known at once, some MiB. What is known of others is looked up when they come.
+const KNOWN_SESSIONS_MAX: usize = 1 << 16;
+
+impl Default for KnownSessions {
+    fn default() -> Self {
+        KnownSessions(LruCache::new(KNOWN_SESSIONS_MAX))
+    }
+}
+
 impl SessionRequest {
     fn key(&self) -> Bytes {
         session_request_key(&self.session, self.request)
     }
 
+    /// Whether there may be a record of it.
+    fn may_be_known(&self, tx: &mut Transaction<'_>) -> Result<bool, DatabaseError> {
+        let Some(writer) = &mut tx.writer else {
+            return Ok(true);
+        };
+        let newest = match writer.known_sessions.0.get(&self.session) {
+            Some(newest) => *newest,
+            None => {
+                let newest = newest_request(tx, &self.session)?;
+                if let Some(writer) = &mut tx.writer {
+                    writer.known_sessions.0.insert(self.session, newest);
+                }
+                newest
+            }
+        };
+        Ok(newest.is_some_and(|newest| self.request <= newest))
+    }
+
     /// Looks for the answer of an earlier run.
     pub fn find(&self, tx: &mut Transaction<'_>) -> Result<Recorded, DatabaseError> {
         if planted::is(Bug::DedupeRecordSkipped) {
+            return Ok(Recorded::Nothing);
+        }
+        if !self.may_be_known(tx)? {
             return Ok(Recorded::Nothing);
         }
         let key = self.key();
@@ -83,7 +118,30 @@ impl SessionRequest {
     /// Keeps the answer, in the mutation's own transaction.
     pub fn record(&self, tx: &mut Transaction<'_>, answer: &RecordedAnswer) {
         tx.write_system(self.key(), Some(encode(&self.identity, answer)));
+        let known = tx.writer.as_mut();
+        // Should this not be committed, the next look finds nothing, as it would have without knowing.
+        if let Some(newest) =
+            known.and_then(|writer| writer.known_sessions.0.get_mut(&self.session))
+        {
+            *newest = (*newest).max(Some(self.request));
+        }
     }
+}
+
+/// The newest request of a session that has a record.
+fn newest_request(
+    tx: &mut Transaction<'_>,
+    session: &[u8; 16],
+) -> Result<Option<u32>, DatabaseError> {
+    let range = KeyRange::new(
+        session_request_key(session, 0),
+        successor(&session_request_key(session, u32::MAX)),
+    );
+    let last = tx.scan_system(range, Direction::Reverse, 1)?;
+    Ok(last.first().map(|(key, _)| {
+        let request = key.last_chunk();
+        u32::from_be_bytes(*request.expect("every key of the range ends in a request"))
+    }))
 }
 
 fn encode(identity: &str, answer: &RecordedAnswer) -> Bytes {
@@ -190,7 +248,7 @@ fn forget_old(
     if let Some(after) = after {
         range.start = successor(&after);
     }
-    let mut records = tx.scan_system(range, scan_max)?;
+    let mut records = tx.scan_system(range, Direction::Forward, scan_max)?;
     let is_end = records.len() < scan_max;
     let last = records.last().map(|(key, _)| key.clone());
     records.retain(|(_, bytes)| decode(bytes).is_none_or(|(_, answer)| answer.ts.0 < oldest));

@@ -20,6 +20,7 @@ use super::error::{DatabaseError, LimitError};
 use super::keys::document_key;
 use super::limits::{Limits, Usage};
 use super::read_set::ReadSet;
+use super::session_requests::KnownSessions;
 use crate::clock::Clock;
 use crate::storage::{KeyRange, ReadView, StorageError, Write};
 
@@ -54,6 +55,8 @@ pub struct WriteContext<'v> {
     pub last_creation_time: &'v mut f64,
     /// The timestamp that the transaction's commit will carry.
     pub commit_ts: Timestamp,
+    /// What the lane knows of the answers that are kept.
+    pub known_sessions: &'v mut KnownSessions,
 }
 
 /// What a transaction changed, ready to be committed.

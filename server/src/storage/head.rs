@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::base_cache::{BaseCache, Question};
 use super::reader::BaseReader;
 use super::sqlite::Files;
 use super::store::Shared;
@@ -110,9 +111,12 @@ impl Head {
             return;
         }
         // The base must reach as far as what is forgotten, before it is forgotten.
-        self.shared.head_base.lock().end_before(folded);
+        let mut base = self.shared.head_base.lock();
+        base.end_before(folded);
         let hand = std::mem::take(&mut self.hand);
-        self.hand = self.overlay.forget(folded, bytes_max, visits, hand);
+        let tell = |key: &[u8]| base.cache.forget(key, folded);
+        self.hand = self.overlay.forget(folded, bytes_max, visits, hand, tell);
+        drop(base);
         self.stamp = Stamp::fresh();
     }
 
@@ -133,10 +137,7 @@ impl Layers for Head {
     }
 
     fn base_value(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.shared
-            .head_base
-            .lock()
-            .read(&self.shared, |reader| reader.value(key))
+        self.shared.head_base.lock().value(&self.shared, key)
     }
 
     fn base_read(
@@ -146,9 +147,8 @@ impl Layers for Head {
         count: usize,
         each: &mut dyn FnMut(Bytes, Bytes),
     ) -> Result<bool, StorageError> {
-        self.shared.head_base.lock().read(&self.shared, |reader| {
-            reader.read(range, direction, count, each)
-        })
+        let mut base = self.shared.head_base.lock();
+        base.range(&self.shared, range, direction, count, each)
     }
 }
 
@@ -172,23 +172,74 @@ impl ReadView for Head {
 /// after its `complete_after`, so it fits every base whose fold position is at or after that, which every later one is.
 /// The appender uses this to end the transaction when it would keep the write-ahead log from starting anew. It is the
 /// one lock that lane and appender share, held for one read or one ending.
-#[derive(Default)]
 pub(super) struct HeadBase {
     reader: Option<BaseReader>,
     /// The fold position that the open transaction sees; `None` between transactions.
     folded: Option<Timestamp>,
+    cache: BaseCache,
 }
 
 impl HeadBase {
+    pub fn new(cache_bytes_max: usize) -> Self {
+        Self {
+            reader: None,
+            folded: None,
+            cache: BaseCache::new(cache_bytes_max),
+        }
+    }
+
+    fn value(&mut self, shared: &Shared, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        if let Some(answer) = self.cache.answer(Question::Value(key)) {
+            return Ok(answer.entries.first().map(|(_, value)| value.clone()));
+        }
+        let (folded, value) = self.read(shared, |reader| reader.value(key))?;
+        let entry = value.clone().map(|value| (Bytes::new(), value));
+        self.cache
+            .remember(Question::Value(key), folded, entry.as_slice(), false);
+        Ok(value)
+    }
+
+    fn range(
+        &mut self,
+        shared: &Shared,
+        range: &KeyRange,
+        direction: Direction,
+        count: usize,
+        each: &mut dyn FnMut(Bytes, Bytes),
+    ) -> Result<bool, StorageError> {
+        let question = Question::Range(range, direction, count);
+        if let Some(answer) = self.cache.answer(question) {
+            for (key, value) in &answer.entries {
+                each(key.clone(), value.clone());
+            }
+            return Ok(answer.more);
+        }
+        let mut entries = Vec::new();
+        let (folded, more) = self.read(shared, |reader| {
+            reader.read(range, direction, count, |key, value| {
+                entries.push((key, value))
+            })
+        })?;
+        self.cache.remember(question, folded, &entries, more);
+        for (key, value) in entries {
+            each(key, value);
+        }
+        Ok(more)
+    }
+
+    /// What a read of the base says, and the fold position of that base.
     fn read<T>(
         &mut self,
         shared: &Shared,
         read: impl FnOnce(&BaseReader) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
-        let result = self.begun(&shared.files, &shared.options).and_then(read);
+    ) -> Result<(Timestamp, T), StorageError> {
+        let result = self
+            .begun(&shared.files, &shared.options)
+            .and_then(|(folded, reader)| Ok((folded, read(reader)?)));
         if result.is_err() {
             // A connection that met an error is not used again.
-            *self = Self::default();
+            self.reader = None;
+            self.folded = None;
         }
         result
     }
@@ -197,15 +248,16 @@ impl HeadBase {
         &mut self,
         files: &Files,
         options: &StoreOptions,
-    ) -> Result<&BaseReader, StorageError> {
+    ) -> Result<(Timestamp, &BaseReader), StorageError> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => BaseReader::open(files, options)?,
         };
-        if self.folded.is_none() {
-            self.folded = Some(reader.begin()?);
-        }
-        Ok(self.reader.insert(reader))
+        let folded = match self.folded {
+            Some(folded) => folded,
+            None => *self.folded.insert(reader.begin()?),
+        };
+        Ok((folded, self.reader.insert(reader)))
     }
 
     /// Ends the transaction if it does not see everything folded up to `folded`.

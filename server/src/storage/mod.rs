@@ -19,6 +19,7 @@
 //! overlay holds every key that changed after the fold position.
 
 mod appender;
+mod base_cache;
 mod checkpoint;
 mod codec;
 mod error;

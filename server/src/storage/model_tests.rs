@@ -74,12 +74,18 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Few enough keys to be overwritten often; of two lengths, so that some are prefixes of others; one is empty.
+/// Few enough keys to be overwritten often; of several lengths, so that some are prefixes of others; one is empty, a few
+/// are too short to be of a family, and the others are of two.
 fn key(number: u8) -> Bytes {
+    let ending = |n: u8| match n % 3 {
+        0 => vec![n / 3, u8::MAX],
+        _ => vec![n / 3],
+    };
     match number % 96 {
         0 => Bytes::new(),
-        n if n % 3 == 0 => Bytes::from(vec![n / 3, u8::MAX]),
-        n => Bytes::from(vec![n / 3]),
+        n @ 1..6 => Bytes::from(ending(n)),
+        n @ 6..48 => Bytes::from([&b"fam1"[..], &ending(n)].concat()),
+        n => Bytes::from([&b"fam2"[..], &ending(n)].concat()),
     }
 }
 

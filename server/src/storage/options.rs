@@ -9,6 +9,8 @@ pub struct StoreOptions {
     /// [`Head::refresh`](super::Head::refresh) forgets folded entries; what is not folded is never forgotten, so the
     /// lane must slow down as [`Head::unfolded_bytes`](super::Head::unfolded_bytes) nears this.
     pub overlay_bytes_max: usize,
+    /// How many bytes of small answers the head remembers from the folded state.
+    pub head_cache_bytes: usize,
     /// How many keys one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next append waits.
     pub fold_chunk_keys: usize,
     /// Bytes of unmoved write-ahead log from which a checkpoint runs that disturbs nobody.
@@ -31,6 +33,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             overlay_bytes_max: 64 << 20,
+            head_cache_bytes: 64 << 20,
             fold_chunk_keys: 512,
             checkpoint_wal_bytes: 16 << 20,
             truncate_wal_bytes: 64 << 20,

@@ -21,6 +21,7 @@ use vestibule_schema::table::{IndexDefinition, Schema, TableDefinition};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
+use super::session_requests::KnownSessions;
 use super::setup::set_up;
 use super::transaction::Changes;
 use super::*;
@@ -39,6 +40,7 @@ struct Rig {
     store: Store,
     rng: StdRng,
     last_creation_time: f64,
+    known_sessions: KnownSessions,
     dir: TempDir,
 }
 
@@ -66,6 +68,7 @@ impl Rig {
             rng: StdRng::seed_from_u64(store.epoch()),
             store,
             last_creation_time: START as f64 * 1000.0,
+            known_sessions: KnownSessions::default(),
             dir,
         })
     }
@@ -101,6 +104,7 @@ impl Rig {
             commit_ts: self.next_ts(),
             rng: &mut self.rng,
             last_creation_time: &mut self.last_creation_time,
+            known_sessions: &mut self.known_sessions,
         };
         let mut tx = Transaction::writable(&self.head, &self.environment, writer);
         let returned = body(&mut tx);

@@ -94,6 +94,33 @@ fn bookkeeping_is_neither_charged_nor_part_of_what_was_read() {
     assert!(changes.touched.is_empty());
 }
 
+#[test]
+fn what_the_lane_knows_of_sessions_changes_no_answer() {
+    let mut rig = Rig::new(Schema::new());
+    // Newest first, so that what is known of the session is not what was recorded last.
+    for number in [9, 4, 6] {
+        record(&mut rig, &request(number, "ada"));
+    }
+    let check = |rig: &mut Rig| {
+        for number in 0..12 {
+            let request = request(number, "ada");
+            let expected = find(rig, &request);
+            let found = rig.attempt(|tx| request.find(tx).unwrap());
+            assert_eq!(found, expected, "request {number}");
+        }
+    };
+    check(&mut rig);
+    let mut rig = rig.reopen(Schema::new()).unwrap();
+    record(&mut rig, &request(5, "ada"));
+    check(&mut rig);
+    rig.attempt(|tx| {
+        let answer = answer(tx, 0.0);
+        request(11, "ada").record(tx, &answer);
+    });
+    record(&mut rig, &request(10, "ada"));
+    check(&mut rig);
+}
+
 fn open(dir: &TempDir, clock: &Arc<ManualClock>) -> Database {
     threads::open(dir, Schema::new(), clock.clone(), |_| {})
 }

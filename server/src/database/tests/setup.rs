@@ -7,7 +7,7 @@ use super::super::catalog::{IndexMeta, TableMeta, encode_entry};
 use super::super::error::OFFENDERS_LISTED_MAX;
 use super::super::setup::BUILD_WRITES_MAX;
 use super::*;
-use crate::storage::Write;
+use crate::storage::{Direction, Write};
 
 fn plain() -> Schema {
     schema([table("rooms", &[])])
@@ -39,9 +39,12 @@ fn counting(count: i32) -> Vec<Value> {
 }
 
 fn entries(rig: &Rig, index: &IndexMeta) -> usize {
-    rig.query(|tx| tx.scan_system(index.id.range(), usize::MAX).unwrap())
-        .0
-        .len()
+    rig.query(|tx| {
+        tx.scan_system(index.id.range(), Direction::Forward, usize::MAX)
+            .unwrap()
+    })
+    .0
+    .len()
 }
 
 #[test]
@@ -153,7 +156,10 @@ fn break_off_build(rig: &mut Rig) {
     let mut half_built = meta(rig, "rooms").clone();
     half_built.indexes[0].ready = false;
     let index = half_built.indexes[0].id;
-    let (found, _) = rig.query(|tx| tx.scan_system(index.range(), 3).unwrap());
+    let (found, _) = rig.query(|tx| {
+        tx.scan_system(index.range(), Direction::Forward, 3)
+            .unwrap()
+    });
     let (key, value) = encode_entry(&half_built);
     let mut writes = vec![Write {
         key,
