@@ -21,6 +21,7 @@ mod de;
 mod error;
 mod native;
 mod ser;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -65,4 +66,16 @@ pub fn to_value<T: Serialize + ?Sized>(source: &T) -> Result<Value, ConvertError
 /// ```
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ConvertError> {
     native::reading_natively(|| T::deserialize(de::ValueDeserializer(value)))
+}
+
+/// Reads a `T` out of a stored document, the encoding of an object, and its `_creationTime` beside it: 0 in a document
+/// that has none. As [`from_value`] of the other fields, without making a value of them.
+pub fn from_document<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, f64), ConvertError> {
+    let mut creation_time = None;
+    let document = stored::DocumentDeserializer {
+        bytes,
+        creation_time: &mut creation_time,
+    };
+    let read = native::reading_natively(|| T::deserialize(document))?;
+    Ok((read, creation_time.unwrap_or(0.0)))
 }

@@ -108,6 +108,12 @@ impl<T: ?Sized> DocumentId<T> {
         }
     }
 
+    /// How many characters its text has.
+    pub fn text_len(self) -> usize {
+        let table_bytes = write_varint(self.table.get(), &mut [0; ID_BYTES_MAX]);
+        BASE32.encode_len(table_bytes + INTERNAL_ID_BYTES + CHECKSUM_BYTES)
+    }
+
     /// The number of the document's table.
     pub fn table(self) -> TableNumber {
         self.table

@@ -19,6 +19,8 @@
 //! Escaping by 01, not by a byte behind the 00, is what keeps `"a"` from being a prefix of `"a\0"`: an index range of
 //! the keys that start with one value's encoding holds that value alone.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use crate::value::{Object, VALUE_NESTING_MAX, Value, check_field_name};
@@ -179,7 +181,7 @@ fn find_mark(bytes: &[u8]) -> Option<usize> {
 /// Decodes the value `bytes` start with, `None` meaning undefined, and tells how many bytes it took. Only what
 /// [`encode_key`] writes is accepted, so equal values have equal bytes.
 pub fn decode_key(bytes: &[u8]) -> Result<(Option<Value>, usize), KeyError> {
-    let mut reader = Reader { rest: bytes };
+    let mut reader = Reader::new(bytes);
     let value = match reader.byte()? {
         UNDEFINED => None,
         tag => Some(reader.value(tag, 0)?),
@@ -187,13 +189,112 @@ pub fn decode_key(bytes: &[u8]) -> Result<(Option<Value>, usize), KeyError> {
     Ok((value, bytes.len() - reader.rest.len()))
 }
 
+/// The size of the encoded value `bytes` consist of, as [`Value::size`] counts it, without decoding it. Only what is
+/// needed to find the end is checked.
+pub fn encoded_size(bytes: &[u8]) -> Result<usize, KeyError> {
+    let mut reader = Reader::new(bytes);
+    let tag = reader.byte()?;
+    let size = reader.skip(tag, 0)?;
+    reader.finish()?;
+    Ok(size)
+}
+
 /// What is left to decode.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
+/// What a tag announces, for those who decode into something else than a [`Value`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Null,
+    String,
+    Array,
+    Object,
+    Other,
+}
+
+impl Shape {
+    pub fn of(tag: u8) -> Shape {
+        match tag {
+            NULL => Shape::Null,
+            STRING => Shape::String,
+            ARRAY => Shape::Array,
+            OBJECT => Shape::Object,
+            _ => Shape::Other,
+        }
+    }
+}
+
 impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Result<u8, KeyError> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Reader { rest: bytes }
+    }
+
+    /// Checks that nothing is left.
+    pub fn finish(self) -> Result<(), KeyError> {
+        match self.rest.first() {
+            None => Ok(()),
+            Some(tag) => Err(KeyError::Tag(*tag)),
+        }
+    }
+
+    /// The tag of an array's next element; `None` at its end.
+    pub fn element(&mut self) -> Result<Option<u8>, KeyError> {
+        self.byte().map(|tag| (tag != END).then_some(tag))
+    }
+
+    /// A string's content, borrowed where nothing in it is escaped.
+    pub fn text(&mut self) -> Result<Cow<'a, str>, KeyError> {
+        let plain = self.plain()?;
+        if self.rest.first() == Some(&END) {
+            self.byte()?;
+            let text = str::from_utf8(plain).map_err(|_| KeyError::Utf8)?;
+            return Ok(Cow::Borrowed(text));
+        }
+        let content = self.escaped_from(plain)?;
+        let text = String::from_utf8(content).map_err(|_| KeyError::Utf8)?;
+        Ok(Cow::Owned(text))
+    }
+
+    /// Passes what follows `tag`, inside `depth` containers, and tells its size.
+    pub fn skip(&mut self, tag: u8, depth: usize) -> Result<usize, KeyError> {
+        match tag {
+            NULL | FALSE | TRUE => Ok(1),
+            INTEGER_MIN..=INTEGER_MAX => self.integer(tag).map(|_| 9),
+            FLOAT => self.float().map(|_| 9),
+            STRING | BYTES => self.skip_escaped(),
+            ARRAY | OBJECT if depth == VALUE_NESTING_MAX => Err(KeyError::TooNested),
+            ARRAY => {
+                let mut size = 2;
+                while let Some(tag) = self.element()? {
+                    size += self.skip(tag, depth + 1)?;
+                }
+                Ok(size)
+            }
+            OBJECT => {
+                let mut size = 2;
+                while let Some(name) = self.name()? {
+                    let tag = self.byte()?;
+                    size += name.len() + 1 + self.skip(tag, depth + 1)?;
+                }
+                Ok(size)
+            }
+            UNDEFINED => Err(KeyError::Undefined),
+            other => Err(KeyError::Tag(other)),
+        }
+    }
+
+    fn skip_escaped(&mut self) -> Result<usize, KeyError> {
+        let mut len = self.plain()?.len();
+        while self.byte()? == ESCAPE {
+            self.byte()?;
+            len += 1 + self.plain()?.len();
+        }
+        Ok(2 + len)
+    }
+
+    pub fn byte(&mut self) -> Result<u8, KeyError> {
         let (&byte, rest) = self.rest.split_first().ok_or(KeyError::Truncated)?;
         self.rest = rest;
         Ok(byte)
@@ -209,7 +310,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads what follows `tag`, inside `depth` containers.
-    fn value(&mut self, tag: u8, depth: usize) -> Result<Value, KeyError> {
+    pub fn value(&mut self, tag: u8, depth: usize) -> Result<Value, KeyError> {
         match tag {
             NULL => Ok(Value::Null),
             INTEGER_MIN..=INTEGER_MAX => self.integer(tag).map(Value::Int64),
@@ -254,7 +355,13 @@ impl<'a> Reader<'a> {
     }
 
     fn escaped(&mut self) -> Result<Vec<u8>, KeyError> {
-        let mut content = self.plain()?.to_vec();
+        let plain = self.plain()?;
+        self.escaped_from(plain)
+    }
+
+    /// Content that begins with what was read already.
+    fn escaped_from(&mut self, plain: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let mut content = plain.to_vec();
         while self.byte()? == ESCAPE {
             content.push(match self.byte()? {
                 ESCAPED_END => END,
@@ -273,7 +380,7 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self) -> Result<String, KeyError> {
-        String::from_utf8(self.escaped()?).map_err(|_| KeyError::Utf8)
+        self.text().map(Cow::into_owned)
     }
 
     fn array(&mut self, depth: usize) -> Result<Vec<Value>, KeyError> {
@@ -289,30 +396,29 @@ impl<'a> Reader<'a> {
     fn object(&mut self, depth: usize) -> Result<Object, KeyError> {
         let mut object = Object::new();
         while let Some(name) = self.name()? {
+            check_field_name(name).map_err(|_| KeyError::FieldName)?;
             if object
                 .last_key_value()
-                .is_some_and(|(last, _)| *last >= name)
+                .is_some_and(|(last, _)| last.as_str() >= name)
             {
                 return Err(KeyError::FieldOrder);
             }
             let tag = self.byte()?;
-            object.insert(name, self.value(tag, depth)?);
+            object.insert(name.to_owned(), self.value(tag, depth)?);
         }
         Ok(object)
     }
 
-    /// The next name of an object; `None` at its end.
-    fn name(&mut self) -> Result<Option<String>, KeyError> {
+    /// The next name of an object, legal or not; `None` at its end.
+    pub fn name(&mut self) -> Result<Option<&'a str>, KeyError> {
         match self.rest.first() {
             Some(&END) => self.byte().map(|_| None),
-            Some(&EMPTY_NAME) => self.byte().map(|_| Some(String::new())),
+            Some(&EMPTY_NAME) => self.byte().map(|_| Some("")),
             _ => {
                 let end = self.rest.iter().position(|&byte| byte == END);
                 let name = self.take(end.ok_or(KeyError::Truncated)?)?;
                 self.byte()?;
-                let name = str::from_utf8(name).map_err(|_| KeyError::Utf8)?;
-                check_field_name(name).map_err(|_| KeyError::FieldName)?;
-                Ok(Some(name.to_owned()))
+                str::from_utf8(name).map(Some).map_err(|_| KeyError::Utf8)
             }
         }
     }

@@ -17,14 +17,14 @@ pub mod wire;
 
 pub use id::{DocumentId, IdError, IdOf, InternalId, TableNumber};
 pub use json::{JsonFormat, JsonFormatError};
-pub use key::{KeyError, decode_key, encode_key, encode_object};
+pub use key::{KeyError, decode_key, encode_key, encode_object, encoded_size};
 pub use path::{FieldPath, FunctionPath, FunctionPathError, IdentifierError, check_identifier};
 pub use value::{
     DocumentError, FieldNameError, Object, Value, ValueError, check_document, check_field_name,
     check_value, object_size,
 };
 
-pub use convert::{ConvertError, from_value, to_value};
+pub use convert::{ConvertError, from_document, from_value, to_value};
 pub use table::{Index, IndexDefinition, Schema, SchemaError, Table, TableDefinition};
 pub use trace::ArgsError;
 pub use validator::{Field, TableNames, ValidationError, Validator, ValidatorError};

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::id::{DocumentId, InternalId, TableNumber};
+use crate::key::{encode_object, encoded_size};
 use crate::object;
 use crate::table::Table;
+use crate::value::Object;
 use crate::value::arbitrary::arb_value;
 
 #[track_caller]
@@ -19,12 +21,54 @@ fn both_ways<T: Serialize + DeserializeOwned + PartialEq + Debug>(
 ) {
     let value = value.into();
     assert_eq!(to_value(&rust).unwrap(), value);
+    same_when_stored::<T>(&value);
     assert_eq!(from_value::<T>(value).unwrap(), rust);
+}
+
+/// Checks that a document is read like the value it is, by itself and as a field.
+#[track_caller]
+fn same_when_stored<T: DeserializeOwned + Debug>(value: &Value) {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Holder<T> {
+        held: T,
+    }
+
+    let holder = object! { "held" => value.clone() };
+    same_as_document::<Holder<T>>(&holder);
+    let holder =
+        object! { "Aside" => vec![value.clone()], "held" => value.clone(), "z" => value.clone() };
+    same_as_document::<Holder<T>>(&holder);
+    if let Value::Object(fields) = value {
+        same_as_document::<T>(fields);
+    }
+}
+
+#[track_caller]
+fn same_as_document<T: DeserializeOwned + Debug>(fields: &Object) {
+    let expected = from_value::<T>(Value::Object(fields.clone())).map_err(|e| e.to_string());
+    for time in [None, Some(1.5)] {
+        let mut stored = fields.clone();
+        stored.extend(time.map(|time| ("_creationTime".to_owned(), Value::Float64(time))));
+        let mut bytes = Vec::new();
+        encode_object(&mut bytes, &stored);
+        let read = from_document::<T>(&bytes).map_err(|e| e.to_string());
+        let expected = expected.as_ref().map(|read| (read, time.unwrap_or(0.0)));
+        match (&read, expected) {
+            // Not a number is not even equal to itself.
+            (Ok(read), Ok(expected)) => assert_eq!(format!("{read:?}"), format!("{expected:?}")),
+            (Err(read), Err(expected)) => assert_eq!(read, expected),
+            (read, expected) => panic!("{read:?} is not {expected:?}"),
+        }
+        let value = Value::Object(stored);
+        assert_eq!(encoded_size(&bytes), Ok(value.size()));
+    }
 }
 
 #[track_caller]
 fn refused<T: DeserializeOwned + Debug>(value: impl Into<Value>) -> String {
-    from_value::<T>(value.into()).unwrap_err().to_string()
+    let value = value.into();
+    same_when_stored::<T>(&value);
+    from_value::<T>(value).unwrap_err().to_string()
 }
 
 fn list<V: Into<Value>>(elements: impl IntoIterator<Item = V>) -> Value {
@@ -403,6 +447,24 @@ proptest! {
     fn a_value_converts_to_itself(value in arb_value()) {
         prop_assert_eq!(&to_value(&value).unwrap(), &value);
         prop_assert_eq!(&from_value::<Value>(value.clone()).unwrap(), &value);
+    }
+
+    #[test]
+    fn a_document_is_read_like_its_value(value in arb_value()) {
+        same_when_stored::<Value>(&value);
+        same_when_stored::<Option<String>>(&value);
+        same_when_stored::<BTreeMap<String, Value>>(&value);
+        same_when_stored::<f64>(&value);
+        same_when_stored::<Vec<Value>>(&value);
+    }
+
+    #[test]
+    fn a_cut_document_is_refused(fields in arb_value(), cut: prop::sample::Index) {
+        let mut bytes = Vec::new();
+        encode_object(&mut bytes, &object! { "held" => fields });
+        let cut = cut.index(bytes.len());
+        prop_assert!(from_document::<BTreeMap<String, Value>>(&bytes[..cut]).is_err());
+        prop_assert!(encoded_size(&bytes[..cut]).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod readers;
 mod scan;
 mod session_requests;
 mod setup;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -10,6 +10,7 @@ use super::error::{DatabaseError, QueryError};
 use super::keys::IndexId;
 use super::limits::Limits;
 use super::query::{Operator, Query, Scan, compile};
+use super::stored::{StoredDocument, Unusable};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Direction, KeyRange, successor};
 
@@ -37,9 +38,9 @@ pub struct PaginationOptions {
 
 /// One page.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RawPage {
+pub struct RawPage<D = RawDocument> {
     /// The documents.
-    pub page: Vec<RawDocument>,
+    pub page: Vec<D>,
     /// Whether the page ends where the query does.
     pub is_done: bool,
     /// Where the next page starts.
@@ -72,13 +73,48 @@ impl PageStatus {
 /// Documents of one page above which a split is recommended.
 const PAGE_DOCUMENTS_RECOMMENDED_MAX: usize = 6_144;
 
-/// Reads a page of `query`. `journal` is the end of the page when the same query ran before.
+impl RawPage<StoredDocument> {
+    /// The same page with each document turned into something else, up to the first error.
+    pub(super) fn try_map<D>(
+        self,
+        map: impl FnMut(StoredDocument) -> Result<D, DatabaseError>,
+    ) -> Result<RawPage<D>, DatabaseError> {
+        let RawPage {
+            page,
+            is_done,
+            continue_cursor,
+            split_cursor,
+            page_status,
+        } = self;
+        Ok(RawPage {
+            page: page.into_iter().map(map).collect::<Result<_, _>>()?,
+            is_done,
+            continue_cursor,
+            split_cursor,
+            page_status,
+        })
+    }
+}
+
+/// As [`paginate_stored`], with the documents decoded.
+#[cfg(test)]
 pub fn paginate(
     tx: &mut Transaction<'_>,
     query: &Query,
     options: &PaginationOptions,
     journal: Option<&str>,
 ) -> Result<RawPage, DatabaseError> {
+    let page = paginate_stored(tx, query, options, journal)?;
+    page.try_map(|stored| tx.decode(&stored))
+}
+
+/// Reads a page of `query`. `journal` is the end of the page when the same query ran before.
+pub(super) fn paginate_stored(
+    tx: &mut Transaction<'_>,
+    query: &Query,
+    options: &PaginationOptions,
+    journal: Option<&str>,
+) -> Result<RawPage<StoredDocument>, DatabaseError> {
     if query
         .operators
         .iter()
@@ -212,7 +248,7 @@ fn lower_end(range: &mut KeyRange, end: Bytes) {
 struct PageReader<'p> {
     bounds: &'p PageBounds,
     query: &'p Query,
-    documents: Vec<RawDocument>,
+    documents: Vec<StoredDocument>,
     /// The key of every scanned entry: one of them becomes the split position.
     scanned: Vec<Bytes>,
     /// Bytes of the scanned documents.
@@ -230,7 +266,7 @@ impl PageReader<'_> {
         let bytes_before = tx.usage().bytes_read;
         let outcome = tx.scan_range(scan, range, |usage, key, document| {
             self.bytes = usage.bytes_read - bytes_before;
-            Ok(self.take(key, document)?)
+            self.take(key, document)
         });
         match outcome {
             // The execution's own limit ends the page early, as long as there is something to give.
@@ -244,12 +280,15 @@ impl PageReader<'_> {
         }
     }
 
-    fn take(&mut self, key: &Bytes, document: RawDocument) -> Result<ControlFlow<()>, QueryError> {
+    fn take(&mut self, key: &Bytes, document: StoredDocument) -> Result<ControlFlow<()>, Unusable> {
         self.scanned.push(key.clone());
         let mut passes = true;
-        for operator in &self.query.operators {
-            if let Operator::Filter(expression) = operator {
-                passes = passes && expression.accepts(&document.fields)?;
+        if !self.query.operators.is_empty() {
+            let fields = document.fields()?;
+            for operator in &self.query.operators {
+                if let Operator::Filter(expression) = operator {
+                    passes = passes && expression.accepts(&fields)?;
+                }
             }
         }
         if passes {
@@ -268,7 +307,7 @@ impl PageReader<'_> {
         })
     }
 
-    fn finish(self, seal: &CursorSeal, is_exhausted: bool) -> RawPage {
+    fn finish(self, seal: &CursorSeal, is_exhausted: bool) -> RawPage<StoredDocument> {
         let end = match (&self.bounds.end, self.scanned.last()) {
             (Some(end), _) => end.clone(),
             (None, Some(last)) if !is_exhausted => after(last),

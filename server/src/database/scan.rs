@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
-use vestibule_schema::id::InternalId;
+use vestibule_schema::id::{DocumentId, InternalId};
 
 use super::error::{DatabaseError, QueryError};
 use super::filter::Expression;
 use super::keys::{self, document_key};
 use super::limits::Usage;
 use super::query::{Operator, Query, Scan, compile};
+use super::stored::{StoredDocument, Unusable};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Cursor, Direction, Entry, KeyRange, StorageError, successor};
 
@@ -21,37 +22,47 @@ impl Transaction<'_> {
     pub fn scan(
         &mut self,
         query: &Query,
-        visit: impl FnMut(RawDocument) -> ControlFlow<()>,
+        visit: impl FnMut(StoredDocument) -> ControlFlow<()>,
     ) -> Result<(), DatabaseError> {
         self.scan_limited(query, None, visit)
     }
 
     /// Every document that passes.
     pub fn collect(&mut self, query: &Query) -> Result<Vec<RawDocument>, DatabaseError> {
-        self.collect_limited(query, None)
+        let stored = self.collect_stored(query, None)?;
+        stored.iter().map(|stored| self.decode(stored)).collect()
     }
 
     /// At most `n` documents that pass; `take(0)` reads nothing.
     pub fn take(&mut self, query: &Query, n: usize) -> Result<Vec<RawDocument>, DatabaseError> {
-        self.collect_limited(query, Some(n))
+        let stored = self.collect_stored(query, Some(n))?;
+        stored.iter().map(|stored| self.decode(stored)).collect()
     }
 
     /// The only document that passes; an error names them when there are two.
     pub fn unique(&mut self, query: &Query) -> Result<Option<RawDocument>, DatabaseError> {
-        let mut found = self.take(query, 2)?;
+        let stored = self.unique_stored(query)?;
+        stored.map(|stored| self.decode(&stored)).transpose()
+    }
+
+    pub(super) fn unique_stored(
+        &mut self,
+        query: &Query,
+    ) -> Result<Option<StoredDocument>, DatabaseError> {
+        let mut found = self.collect_stored(query, Some(2))?;
         if let [first, second] = &found[..] {
-            let ids = format!("{}, {}", first.id, second.id);
+            let ids = format!("{}, {}", first.id(), second.id());
             let table = query.table.clone();
             return Err(QueryError::NotUnique { table, ids }.into());
         }
         Ok(found.pop())
     }
 
-    fn collect_limited(
+    pub(super) fn collect_stored(
         &mut self,
         query: &Query,
         limit: Option<usize>,
-    ) -> Result<Vec<RawDocument>, DatabaseError> {
+    ) -> Result<Vec<StoredDocument>, DatabaseError> {
         let mut documents = Vec::new();
         self.scan_limited(query, limit, |document| {
             documents.push(document);
@@ -64,7 +75,7 @@ impl Transaction<'_> {
         &mut self,
         query: &Query,
         limit: Option<usize>,
-        mut visit: impl FnMut(RawDocument) -> ControlFlow<()>,
+        mut visit: impl FnMut(StoredDocument) -> ControlFlow<()>,
     ) -> Result<(), DatabaseError> {
         let Some(scan) = compile(query, self.catalog())? else {
             return Ok(());
@@ -91,7 +102,7 @@ impl Transaction<'_> {
         &mut self,
         scan: &Scan<'_>,
         range: KeyRange,
-        mut visit: impl FnMut(&Usage, &Bytes, RawDocument) -> Result<ControlFlow<()>, DatabaseError>,
+        mut visit: impl FnMut(&Usage, &Bytes, StoredDocument) -> Result<ControlFlow<()>, Unusable>,
     ) -> Result<bool, DatabaseError> {
         let mut stream = Stream::new(range, scan.direction);
         let outcome = loop {
@@ -100,7 +111,8 @@ impl Transaction<'_> {
                 Ok(Some((key, document))) => match visit(&self.usage, &key, document) {
                     Ok(ControlFlow::Continue(())) => {}
                     Ok(ControlFlow::Break(())) => break Ok(false),
-                    Err(error) => break Err(error),
+                    Err(Unusable::Query(error)) => break Err(error.into()),
+                    Err(Unusable::Damaged(error)) => break Err(self.break_with(error)),
                 },
                 Err(error) => break Err(error),
             }
@@ -117,7 +129,7 @@ impl Transaction<'_> {
         &mut self,
         scan: &Scan<'_>,
         stream: &mut Stream,
-    ) -> Result<Option<(Bytes, RawDocument)>, DatabaseError> {
+    ) -> Result<Option<(Bytes, StoredDocument)>, DatabaseError> {
         self.check_time()?;
         let Some((key, value)) = self.next_entry(stream)? else {
             return Ok(None);
@@ -127,8 +139,7 @@ impl Transaction<'_> {
             true => value,
             false => self.document_behind(scan, &key, id)?,
         };
-        let document = self.decode(scan.table, &key, id, &stored)?;
-        self.charge_read(&document)?;
+        let document = self.charged(DocumentId::new(scan.table.number, id), stored)?;
         Ok(Some((key, document)))
     }
 
@@ -288,9 +299,9 @@ enum Stage<'q> {
 
 enum Passed {
     Dropped,
-    Through(RawDocument),
+    Through(StoredDocument),
     /// A limit lets nothing behind this document through, which itself passed or not.
-    Last(Option<RawDocument>),
+    Last(Option<StoredDocument>),
 }
 
 impl<'q> Pipeline<'q> {
@@ -308,12 +319,17 @@ impl<'q> Pipeline<'q> {
             .then_some(Pipeline { stages })
     }
 
-    fn push(&mut self, document: RawDocument) -> Result<Passed, QueryError> {
+    fn push(&mut self, document: StoredDocument) -> Result<Passed, Unusable> {
         let mut is_last = false;
+        let mut fields = None;
         for stage in &mut self.stages {
             match stage {
                 Stage::Filter(expression) => {
-                    if !expression.accepts(&document.fields)? {
+                    let fields = match &mut fields {
+                        Some(fields) => fields,
+                        none => none.insert(document.fields()?),
+                    };
+                    if !expression.accepts(fields)? {
                         return Ok(match is_last {
                             true => Passed::Last(None),
                             false => Passed::Dropped,

@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::RngCore;
-use vestibule_schema::id::{DocumentId, InternalId};
-use vestibule_schema::key::decode_key;
+use vestibule_schema::id::DocumentId;
 use vestibule_schema::timestamp::Timestamp;
-use vestibule_schema::value::{Object, Value, object_size};
+use vestibule_schema::value::Object;
 
-use super::catalog::{Catalog, TableMeta};
+use super::catalog::Catalog;
 use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError};
 use super::keys::document_key;
 use super::limits::{Limits, Usage};
 use super::read_set::ReadSet;
 use super::session_requests::KnownSessions;
+use super::stored::StoredDocument;
 use crate::clock::Clock;
 use crate::storage::{KeyRange, ReadView, StorageError, Write};
 
@@ -166,18 +166,24 @@ impl<'v> Transaction<'v> {
 
     /// The document with this id, `None` when there is none.
     pub fn get(&mut self, id: DocumentId) -> Result<Option<RawDocument>, DatabaseError> {
+        let stored = self.get_stored(id)?;
+        stored.map(|stored| self.decode(&stored)).transpose()
+    }
+
+    pub(super) fn get_stored(
+        &mut self,
+        id: DocumentId,
+    ) -> Result<Option<StoredDocument>, DatabaseError> {
         self.check_time()?;
         let Some(table) = self.catalog().table_numbered(id.table()) else {
             return Ok(None);
         };
         let key = document_key(table.by_id, id.internal());
         self.record(KeyRange::point(key.clone()))?;
-        let Some(stored) = self.entry(&key)? else {
-            return Ok(None);
-        };
-        let document = self.decode(table, &key, id.internal(), &stored)?;
-        self.charge_read(&document)?;
-        Ok(Some(document))
+        match self.entry(&key)? {
+            Some(bytes) => self.charged(id, bytes).map(Some),
+            None => Ok(None),
+        }
     }
 
     // ---- the database's own bookkeeping ----------------------------------------------------------------------
@@ -202,34 +208,19 @@ impl<'v> Transaction<'v> {
         }
     }
 
-    /// The document of `table` that is stored under `key` as `stored`.
-    pub(super) fn decode(
+    /// A document that was read.
+    pub(super) fn charged(
         &mut self,
-        table: &TableMeta,
-        key: &Bytes,
-        id: InternalId,
-        stored: &[u8],
-    ) -> Result<RawDocument, DatabaseError> {
-        match decode_key(stored) {
-            Ok((Some(Value::Object(mut fields)), used)) if used == stored.len() => {
-                let id = DocumentId::new(table.number, id);
-                fields.insert("_id".to_string(), Value::String(id.to_string()));
-                Ok(RawDocument { id, fields })
-            }
-            _ => Err(self.break_with(StorageError::misplaced(
-                key,
-                "a stored document cannot be decoded",
-            ))),
-        }
+        id: DocumentId,
+        bytes: Bytes,
+    ) -> Result<StoredDocument, DatabaseError> {
+        let stored = StoredDocument::new(id, bytes).map_err(|error| self.break_with(error))?;
+        self.usage.read(stored.size(), self.limits())?;
+        Ok(stored)
     }
 
     pub(super) fn record(&mut self, range: KeyRange) -> Result<(), LimitError> {
         self.reads.record(range, self.limits().ranges_read_max)
-    }
-
-    pub(super) fn charge_read(&mut self, document: &RawDocument) -> Result<(), LimitError> {
-        self.usage
-            .read(object_size(&document.fields), self.limits())
     }
 
     pub(super) fn check_time(&self) -> Result<(), LimitError> {

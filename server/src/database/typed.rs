@@ -7,14 +7,14 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use serde::Serialize;
-use vestibule_schema::convert::{from_value, to_value};
+use vestibule_schema::convert::to_value;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::table::Table;
 use vestibule_schema::value::{Object, Value};
 
 use super::error::{DatabaseError, QueryError};
 use super::query::Query;
-use super::transaction::{RawDocument, Transaction};
+use super::transaction::Transaction;
 
 pub use query::{IndexRange, TableQuery};
 
@@ -37,24 +37,6 @@ impl<T: Table> Deref for Document<T> {
 
     fn deref(&self) -> &T {
         &self.value
-    }
-}
-
-impl<T: Table> Document<T> {
-    fn from_raw(raw: RawDocument) -> Result<Self, DatabaseError> {
-        let RawDocument { id, mut fields } = raw;
-        fields.remove("_id");
-        let creation_time = match fields.remove("_creationTime") {
-            Some(Value::Float64(time)) => time,
-            _ => 0.0,
-        };
-        let value =
-            from_value(Value::Object(fields)).map_err(|source| convert_error::<T>(source))?;
-        Ok(Document {
-            id: DocumentId::new(id.table(), id.internal()),
-            creation_time,
-            value,
-        })
     }
 }
 
@@ -184,10 +166,8 @@ impl<'t, 'v> DatabaseReader<'t, 'v> {
         id: DocumentId<T>,
     ) -> Result<Option<Document<T>>, DatabaseError> {
         check_table::<T>(self.tx, id, "get")?;
-        self.tx
-            .get(id.untyped())?
-            .map(Document::from_raw)
-            .transpose()
+        let stored = self.tx.get_stored(id.untyped())?;
+        stored.map(|stored| self.tx.read_as(&stored)).transpose()
     }
 
     /// A query over `T`'s table.

@@ -17,6 +17,14 @@ use super::scan::Stream;
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Direction, KeyRange};
 
+/// A written document's keys in the indexes.
+enum NewKeys {
+    /// No indexed field has changed.
+    AsBefore,
+    /// They follow from its fields.
+    Computed,
+}
+
 const ID: &str = "_id";
 const CREATION_TIME: &str = "_creationTime";
 
@@ -31,7 +39,7 @@ impl<'v> Transaction<'v> {
         let id = DocumentId::new(table.number, internal);
         set_system_field(&mut fields, ID, Value::String(id.to_string()))?;
         set_system_field(&mut fields, CREATION_TIME, Value::Float64(creation_time))?;
-        self.write(table, id, Vec::new(), Some(fields))?;
+        self.write(table, id, Vec::new(), Some((fields, NewKeys::Computed)))?;
         Ok(id)
     }
 
@@ -43,7 +51,7 @@ impl<'v> Transaction<'v> {
     ) -> Result<(), DatabaseError> {
         let (table, mut document) = self.existing(id, "patch", "Update")?;
         let old_keys = index_keys(table, &document);
-        let mut is_changed = false;
+        let mut changed = Vec::new();
         for (name, value) in fields {
             if document.fields.get(&name) == value.as_ref() {
                 continue;
@@ -54,15 +62,23 @@ impl<'v> Transaction<'v> {
                 }
                 // They cannot be removed; a patch without them keeps them as well.
                 None if is_system(&name) => continue,
-                Some(value) => document.fields.insert(name, value),
+                Some(value) => document.fields.insert(name.clone(), value),
                 None => document.fields.remove(&name),
             };
-            is_changed = true;
+            changed.push(name);
         }
-        match is_changed {
-            true => self.write(table, id, old_keys, Some(document.fields)),
-            false => Ok(()),
+        if changed.is_empty() {
+            return Ok(());
         }
+        let moves = |index: &IndexMeta| {
+            let mut fields = index.fields.iter();
+            fields.any(|field| changed.contains(&field.fields()[0]))
+        };
+        let keys = match table.indexes.iter().any(moves) {
+            true => NewKeys::Computed,
+            false => NewKeys::AsBefore,
+        };
+        self.write(table, id, old_keys, Some((document.fields, keys)))
     }
 
     /// Replaces a document's fields. `_id` and `_creationTime` stay and may be given unchanged. Writes nothing when
@@ -79,7 +95,7 @@ impl<'v> Transaction<'v> {
             return Ok(());
         }
         old.fields = fields;
-        self.write(table, id, old_keys, Some(old.fields))
+        self.write(table, id, old_keys, Some((old.fields, NewKeys::Computed)))
     }
 
     /// Removes a document.
@@ -133,23 +149,26 @@ impl<'v> Transaction<'v> {
         table: &TableMeta,
         id: DocumentId,
         old_keys: Vec<Bytes>,
-        new: Option<Object>,
+        new: Option<(Object, NewKeys)>,
     ) -> Result<(), DatabaseError> {
-        let new = new.map(|fields| self.check_fields(table, fields));
-        let new = new.transpose()?.map(|fields| RawDocument { id, fields });
-        let new_keys = new
-            .as_ref()
-            .map_or(Vec::new(), |new| index_keys(table, new));
-        if let Some(new) = &new {
-            self.check_unique(table, new, &old_keys, &new_keys)?;
+        let (mut new_keys, mut size) = (Vec::new(), 0);
+        let mut encoded = None;
+        if let Some((fields, keys)) = new {
+            let fields = self.check_fields(table, fields)?;
+            let new = RawDocument { id, fields };
+            new_keys = match keys {
+                NewKeys::AsBefore => old_keys.clone(),
+                NewKeys::Computed => index_keys(table, &new),
+            };
+            self.check_unique(table, &new, &old_keys, &new_keys)?;
+            size = object_size(&new.fields);
+            encoded = Some(encode_document(new.fields));
         }
-        let size = new.as_ref().map_or(0, |new| object_size(&new.fields));
         self.usage.write(size, self.limits())?;
 
         let key = document_key(table.by_id, id.internal());
         self.touched.push(key.clone());
-        self.writes
-            .insert(key, new.map(|new| encode_document(new.fields)));
+        self.writes.insert(key, encoded);
         self.write_entries(old_keys, new_keys);
         Ok(())
     }

@@ -70,37 +70,31 @@ impl<T: Table> TableQuery<'_, '_, T> {
 
     /// Every document.
     pub fn collect(self) -> Result<Vec<Document<T>>, DatabaseError> {
-        self.tx
-            .collect(&self.query?)?
-            .into_iter()
-            .map(Document::from_raw)
-            .collect()
+        self.read(None)
     }
 
     /// At most `n` documents.
     pub fn take(self, n: usize) -> Result<Vec<Document<T>>, DatabaseError> {
-        self.tx
-            .take(&self.query?, n)?
-            .into_iter()
-            .map(Document::from_raw)
-            .collect()
+        self.read(Some(n))
     }
 
     /// The first document.
     pub fn first(self) -> Result<Option<Document<T>>, DatabaseError> {
-        self.tx
-            .take(&self.query?, 1)?
-            .pop()
-            .map(Document::from_raw)
-            .transpose()
+        Ok(self.read(Some(1))?.pop())
     }
 
     /// The only document; an error that names them when there are several.
     pub fn unique(self) -> Result<Option<Document<T>>, DatabaseError> {
-        self.tx
-            .unique(&self.query?)?
-            .map(Document::from_raw)
-            .transpose()
+        let stored = self.tx.unique_stored(&self.query?)?;
+        stored.map(|stored| self.tx.read_as(&stored)).transpose()
+    }
+
+    fn read(self, limit: Option<usize>) -> Result<Vec<Document<T>>, DatabaseError> {
+        let stored = self.tx.collect_stored(&self.query?, limit)?;
+        stored
+            .iter()
+            .map(|stored| self.tx.read_as(stored))
+            .collect()
     }
 
     /// How many documents there are; reads them all.
@@ -120,7 +114,7 @@ impl<T: Table> TableQuery<'_, '_, T> {
             return Err(QueryError::Pagination(MULTIPLE_PAGINATED.to_string()).into());
         }
         let previous = self.journal.previous.as_deref();
-        let page = pagination::paginate(self.tx, &self.query?, options, previous)?;
+        let page = pagination::paginate_stored(self.tx, &self.query?, options, previous)?;
         self.journal.next = Some(page.continue_cursor.clone());
         let RawPage {
             page,
@@ -128,12 +122,9 @@ impl<T: Table> TableQuery<'_, '_, T> {
             continue_cursor,
             split_cursor,
             page_status,
-        } = page;
+        } = page.try_map(|stored| self.tx.read_as(&stored))?;
         Ok(Page {
-            page: page
-                .into_iter()
-                .map(Document::from_raw)
-                .collect::<Result<_, _>>()?,
+            page,
             is_done,
             continue_cursor,
             split_cursor: Nullable(split_cursor),
