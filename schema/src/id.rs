@@ -15,7 +15,8 @@ use thiserror::Error;
 use crate::table::Table;
 use crate::value::Value;
 
-const INTERNAL_ID_BYTES: usize = 16;
+/// Bytes of an [`InternalId`].
+pub const INTERNAL_ID_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 2;
 const TABLE_NUMBER_BYTES_MAX: usize = 5;
 const ID_BYTES_MAX: usize = TABLE_NUMBER_BYTES_MAX + INTERNAL_ID_BYTES + CHECKSUM_BYTES;

@@ -5,13 +5,13 @@
 //! holds nothing else.
 
 use bytes::Bytes;
-use vestibule_schema::id::InternalId;
+use vestibule_schema::id::{INTERNAL_ID_BYTES, InternalId};
 use vestibule_schema::key::{encode_key, encode_object};
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
 
-use crate::storage::KeyRange;
+use crate::storage::{GROUP_TAIL_BYTES, KeyRange};
 
 /// One contiguous part of the key space. Ids below [`IndexId::FIRST_USER`] are the database's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,10 @@ pub fn index_key(index: IndexId, fields: &[FieldPath], document: &Object, id: In
     key.extend_from_slice(&id.0);
     key.into()
 }
+
+/// Every index key ends in `_creationTime`, a float64 with its tag, and the internal id.
+const INDEX_KEY_TAIL_BYTES: usize = (1 + size_of::<f64>()) + INTERNAL_ID_BYTES;
+const _: () = assert!(INDEX_KEY_TAIL_BYTES == GROUP_TAIL_BYTES);
 
 /// The part of an index key that a unique index must not hold twice: index id and each field's value.
 pub fn index_prefix(index: IndexId, fields: &[FieldPath], document: &Object) -> Vec<u8> {

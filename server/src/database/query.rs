@@ -108,6 +108,8 @@ pub(super) struct Scan<'c> {
     pub is_by_id: bool,
     /// The keys to scan.
     pub range: KeyRange,
+    /// Whether all its keys are equal but for what every index key ends in.
+    pub is_lookup: bool,
     pub direction: Direction,
 }
 
@@ -120,6 +122,7 @@ pub(super) fn compile<'c>(
         return Err(QueryError::TooManyOperators(query.operators.len()));
     }
     let table = catalog.table(&query.table);
+    let mut is_lookup = false;
     let (keys, range) = match (&query.source, table) {
         (Source::FullTableScan, None) => return Ok(None),
         (Source::FullTableScan, Some(table)) => {
@@ -136,6 +139,7 @@ pub(super) fn compile<'c>(
         (Source::IndexRange { index, bounds }, Some(table)) => {
             let keys = IndexKeys::find(table, index)?;
             let range = keys.range(bounds)?;
+            is_lookup = keys.is_lookup(bounds);
             (keys, range)
         }
     };
@@ -144,6 +148,7 @@ pub(super) fn compile<'c>(
         index: keys.id,
         fields: keys.fields,
         is_by_id: keys.id == keys.table.by_id,
+        is_lookup,
         range,
         direction: query.order.direction(),
     }))
@@ -212,6 +217,15 @@ impl<'c> IndexKeys<'c> {
             });
         }
         Ok(range)
+    }
+
+    /// Whether `bounds`, which make a range, are an equality on each declared field and nothing else.
+    fn is_lookup(&self, bounds: &[Bound]) -> bool {
+        let is_declared =
+            |bound: &Bound| bound.kind == BoundKind::Eq && self.fields.contains(&bound.field);
+        !self.fields.is_empty()
+            && bounds.len() == self.fields.len()
+            && bounds.iter().all(is_declared)
     }
 
     fn sort<'b>(&self, bounds: &'b [Bound]) -> Result<Sorted<'b>, QueryError> {

@@ -105,6 +105,9 @@ impl Transaction<'_> {
         mut visit: impl FnMut(&Usage, &Bytes, StoredDocument) -> Result<ControlFlow<()>, Unusable>,
     ) -> Result<bool, DatabaseError> {
         let mut stream = Stream::new(range, scan.direction);
+        if scan.is_lookup && stream.range == scan.range {
+            self.look_up(&mut stream)?;
+        }
         let outcome = loop {
             match self.scan_step(scan, &mut stream) {
                 Ok(None) => break Ok(true),
@@ -184,6 +187,19 @@ impl Transaction<'_> {
         Ok(entries)
     }
 
+    /// Reads all of a stream that is one group of index keys at once, where that is quick.
+    pub(super) fn look_up(&mut self, stream: &mut Stream) -> Result<(), DatabaseError> {
+        let group = self.guard(|view| view.group(&stream.range.start))?;
+        stream.group = group.map(|group| {
+            let mut entries = group.into_vec();
+            if stream.direction == Direction::Reverse {
+                entries.reverse();
+            }
+            entries.into_iter()
+        });
+        Ok(())
+    }
+
     /// The next entry of a stream.
     pub(super) fn next_entry(
         &mut self,
@@ -191,7 +207,10 @@ impl Transaction<'_> {
     ) -> Result<Option<(Bytes, Bytes)>, DatabaseError> {
         loop {
             if stream.ahead.is_none() {
-                stream.ahead = Some(self.guard(|view| view.next(&mut stream.cursor))?);
+                stream.ahead = Some(match &mut stream.group {
+                    Some(group) => group.next(),
+                    None => self.guard(|view| view.next(&mut stream.cursor))?,
+                });
             }
             let stored = stream.ahead.as_ref().and_then(Option::as_ref);
             let own = match self.writes.is_empty() {
@@ -224,6 +243,8 @@ pub(super) struct Stream {
     range: KeyRange,
     direction: Direction,
     cursor: Cursor,
+    /// The snapshot's entries that are left, when all of them were read at once.
+    group: Option<std::vec::IntoIter<Entry>>,
     /// The snapshot's next entry when it was already fetched; `Some(None)` is the end.
     ahead: Option<Option<Entry>>,
     /// The last key that was passed.
@@ -236,6 +257,7 @@ impl Stream {
             cursor: Cursor::new(range.clone(), direction),
             range,
             direction,
+            group: None,
             ahead: None,
             position: None,
         }

@@ -254,6 +254,7 @@ impl<'v> Transaction<'v> {
         let range = KeyRange::prefix(index_prefix(*id, fields, &new.fields));
         self.record(range.clone())?;
         let mut stream = Stream::new(range, Direction::Forward);
+        self.look_up(&mut stream)?;
         match self.next_entry(&mut stream)? {
             Some((key, _)) => self.id_of_entry(&key).map(Some),
             None => Ok(None),

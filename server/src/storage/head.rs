@@ -1,12 +1,13 @@
 //! The head: every commit so far, durable or not, as the lane sees it.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
 
-use super::base_cache::{BaseCache, Question};
+use super::head_cache::{GROUP_ENTRIES_MAX, Group, HeadCache};
 use super::reader::BaseReader;
 use super::sqlite::Files;
 use super::store::Shared;
@@ -25,6 +26,7 @@ pub struct Head {
     /// Where forgetting goes on: it walks the overlay round and round.
     hand: Bytes,
     entries_since_refresh: usize,
+    cache: RefCell<HeadCache>,
 }
 
 /// The least a refresh looks at when the overlay is too large.
@@ -43,6 +45,7 @@ impl Head {
             unfolded_bytes: bytes,
             hand: Bytes::new(),
             entries_since_refresh: 0,
+            cache: RefCell::new(HeadCache::new(shared.options.head_cache_bytes)),
         }
     }
 
@@ -74,6 +77,8 @@ impl Head {
             "commits are applied in the order of their timestamps"
         );
         let bytes = self.overlay.apply(commit);
+        let cache = self.cache.get_mut();
+        commit.writes.iter().for_each(|write| cache.apply(write));
         self.ts = commit.ts;
         self.stamp = Stamp::fresh();
         self.unfolded.push_back((commit.ts, bytes));
@@ -92,6 +97,20 @@ impl Head {
         self.overlay = published.overlay.clone();
         self.ts = published.ts;
         self.stamp = Stamp::fresh();
+        self.cache.get_mut().clear();
+    }
+
+    /// The entries of a group from first to last, if they are few.
+    fn read_group(&self, prefix: &[u8]) -> Result<Group, StorageError> {
+        let range = KeyRange::prefix(Bytes::copy_from_slice(prefix));
+        let entries = self.scan(range, Direction::Forward);
+        let entries: Vec<Entry> = entries
+            .take(GROUP_ENTRIES_MAX + 1)
+            .collect::<Result<_, _>>()?;
+        Ok(match entries.len() > GROUP_ENTRIES_MAX {
+            true => Group::Large,
+            false => Group::Small(entries.into()),
+        })
     }
 
     /// Takes note of folding, and forgets folded entries as far as needed to hold no more than `overlay_bytes_max`.
@@ -111,12 +130,9 @@ impl Head {
             return;
         }
         // The base must reach as far as what is forgotten, before it is forgotten.
-        let mut base = self.shared.head_base.lock();
-        base.end_before(folded);
+        self.shared.head_base.lock().end_before(folded);
         let hand = std::mem::take(&mut self.hand);
-        let tell = |key: &[u8]| base.cache.forget(key, folded);
-        self.hand = self.overlay.forget(folded, bytes_max, visits, hand, tell);
-        drop(base);
+        self.hand = self.overlay.forget(folded, bytes_max, visits, hand);
         self.stamp = Stamp::fresh();
     }
 
@@ -137,7 +153,10 @@ impl Layers for Head {
     }
 
     fn base_value(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.shared.head_base.lock().value(&self.shared, key)
+        self.shared
+            .head_base
+            .lock()
+            .read(&self.shared, |reader| reader.value(key))
     }
 
     fn base_read(
@@ -147,8 +166,9 @@ impl Layers for Head {
         count: usize,
         each: &mut dyn FnMut(Bytes, Bytes),
     ) -> Result<bool, StorageError> {
-        let mut base = self.shared.head_base.lock();
-        base.range(&self.shared, range, direction, count, each)
+        self.shared.head_base.lock().read(&self.shared, |reader| {
+            reader.read(range, direction, count, each)
+        })
     }
 }
 
@@ -158,7 +178,30 @@ impl ReadView for Head {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        view::value(self, key)
+        if let Some(value) = self.cache.borrow_mut().value(key) {
+            return Ok(value.clone());
+        }
+        let value = view::value(self, key)?;
+        let key = Bytes::copy_from_slice(key);
+        self.cache.borrow_mut().keep_value(key, value.clone());
+        Ok(value)
+    }
+
+    fn group(&self, prefix: &[u8]) -> Result<Option<Box<[Entry]>>, StorageError> {
+        let known = self.cache.borrow_mut().group(prefix).cloned();
+        let group = match known {
+            Some(group) => group,
+            None => {
+                let group = self.read_group(prefix)?;
+                let prefix = Bytes::copy_from_slice(prefix);
+                self.cache.borrow_mut().keep_group(prefix, group.clone());
+                group
+            }
+        };
+        Ok(match group {
+            Group::Small(entries) => Some(entries),
+            Group::Large => None,
+        })
     }
 
     fn next(&self, cursor: &mut Cursor) -> Result<Option<Entry>, StorageError> {
@@ -172,74 +215,23 @@ impl ReadView for Head {
 /// after its `complete_after`, so it fits every base whose fold position is at or after that, which every later one is.
 /// The appender uses this to end the transaction when it would keep the write-ahead log from starting anew. It is the
 /// one lock that lane and appender share, held for one read or one ending.
+#[derive(Default)]
 pub(super) struct HeadBase {
     reader: Option<BaseReader>,
     /// The fold position that the open transaction sees; `None` between transactions.
     folded: Option<Timestamp>,
-    cache: BaseCache,
 }
 
 impl HeadBase {
-    pub fn new(cache_bytes_max: usize) -> Self {
-        Self {
-            reader: None,
-            folded: None,
-            cache: BaseCache::new(cache_bytes_max),
-        }
-    }
-
-    fn value(&mut self, shared: &Shared, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        if let Some(answer) = self.cache.answer(Question::Value(key)) {
-            return Ok(answer.entries.first().map(|(_, value)| value.clone()));
-        }
-        let (folded, value) = self.read(shared, |reader| reader.value(key))?;
-        let entry = value.clone().map(|value| (Bytes::new(), value));
-        self.cache
-            .remember(Question::Value(key), folded, entry.as_slice(), false);
-        Ok(value)
-    }
-
-    fn range(
-        &mut self,
-        shared: &Shared,
-        range: &KeyRange,
-        direction: Direction,
-        count: usize,
-        each: &mut dyn FnMut(Bytes, Bytes),
-    ) -> Result<bool, StorageError> {
-        let question = Question::Range(range, direction, count);
-        if let Some(answer) = self.cache.answer(question) {
-            for (key, value) in &answer.entries {
-                each(key.clone(), value.clone());
-            }
-            return Ok(answer.more);
-        }
-        let mut entries = Vec::new();
-        let (folded, more) = self.read(shared, |reader| {
-            reader.read(range, direction, count, |key, value| {
-                entries.push((key, value))
-            })
-        })?;
-        self.cache.remember(question, folded, &entries, more);
-        for (key, value) in entries {
-            each(key, value);
-        }
-        Ok(more)
-    }
-
-    /// What a read of the base says, and the fold position of that base.
     fn read<T>(
         &mut self,
         shared: &Shared,
         read: impl FnOnce(&BaseReader) -> Result<T, StorageError>,
-    ) -> Result<(Timestamp, T), StorageError> {
-        let result = self
-            .begun(&shared.files, &shared.options)
-            .and_then(|(folded, reader)| Ok((folded, read(reader)?)));
+    ) -> Result<T, StorageError> {
+        let result = self.begun(&shared.files, &shared.options).and_then(read);
         if result.is_err() {
             // A connection that met an error is not used again.
-            self.reader = None;
-            self.folded = None;
+            *self = Self::default();
         }
         result
     }
@@ -248,16 +240,15 @@ impl HeadBase {
         &mut self,
         files: &Files,
         options: &StoreOptions,
-    ) -> Result<(Timestamp, &BaseReader), StorageError> {
+    ) -> Result<&BaseReader, StorageError> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => BaseReader::open(files, options)?,
         };
-        let folded = match self.folded {
-            Some(folded) => folded,
-            None => *self.folded.insert(reader.begin()?),
-        };
-        Ok((folded, self.reader.insert(reader)))
+        if self.folded.is_none() {
+            self.folded = Some(reader.begin()?);
+        }
+        Ok(self.reader.insert(reader))
     }
 
     /// Ends the transaction if it does not see everything folded up to `folded`.

@@ -19,12 +19,12 @@
 //! overlay holds every key that changed after the fold position.
 
 mod appender;
-mod base_cache;
 mod checkpoint;
 mod codec;
 mod error;
 mod fold;
 mod head;
+mod head_cache;
 mod keys;
 mod leaf;
 mod open;
@@ -56,6 +56,10 @@ pub use view::{Cursor, Entry, ReadView, Scan};
 
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
+
+/// Keys that are equal but for so many bytes at their end are a group, which [`ReadView::group`] reads at once. It is what
+/// the database's index keys end in: what tells apart the documents of equal fields.
+pub const GROUP_TAIL_BYTES: usize = 25;
 
 /// One key set to a value, or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -74,20 +74,28 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Few enough keys to be overwritten often; of several lengths, so that some are prefixes of others; one is empty, a few
-/// are too short to be of a family, and the others are of two.
+/// Few enough keys to be overwritten often; of two lengths, so that some are prefixes of others; one is empty. The
+/// larger half belongs to groups of up to six.
 fn key(number: u8) -> Bytes {
-    let ending = |n: u8| match n % 3 {
-        0 => vec![n / 3, u8::MAX],
-        _ => vec![n / 3],
-    };
     match number % 96 {
         0 => Bytes::new(),
-        n @ 1..6 => Bytes::from(ending(n)),
-        n @ 6..48 => Bytes::from([&b"fam1"[..], &ending(n)].concat()),
-        n => Bytes::from([&b"fam2"[..], &ending(n)].concat()),
+        n @ 1..48 if n % 3 == 0 => Bytes::from(vec![n / 3, u8::MAX]),
+        n @ 1..48 => Bytes::from(vec![n / 3]),
+        n => {
+            let mut key = group_prefix(n).to_vec();
+            key.extend([n; GROUP_TAIL_BYTES]);
+            Bytes::from(key)
+        }
     }
 }
+
+/// The group of a key that is in one.
+fn group_prefix(n: u8) -> [u8; 2] {
+    [GROUPED, n / 6]
+}
+
+/// What keys in groups begin with.
+const GROUPED: u8 = 0x80;
 
 fn value(number: u16) -> Bytes {
     let len = usize::from(number);
@@ -322,6 +330,15 @@ impl Rig {
             assert_eq!(open.head.get(&key).unwrap().as_ref(), self.head.get(&key));
             for (snapshot, model) in &open.snapshots {
                 assert_eq!(snapshot.get(&key).unwrap().as_ref(), model.get(&key));
+            }
+        }
+        for number in 48..96 {
+            let prefix = group_prefix(number);
+            let range = KeyRange::prefix(prefix.to_vec());
+            if let Some(group) = open.head.group(&prefix).unwrap() {
+                let group = group.into_iter().map(|entry| (entry.key, entry.value));
+                let expected = in_range(&self.head, &range, Direction::Forward);
+                assert_eq!(group.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
             }
         }
         self.scan(&KeyRange::all(), Direction::Forward, usize::MAX);

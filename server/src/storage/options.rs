@@ -9,7 +9,7 @@ pub struct StoreOptions {
     /// [`Head::refresh`](super::Head::refresh) forgets folded entries; what is not folded is never forgotten, so the
     /// lane must slow down as [`Head::unfolded_bytes`](super::Head::unfolded_bytes) nears this.
     pub overlay_bytes_max: usize,
-    /// How many bytes of small answers the head remembers from the folded state.
+    /// How many bytes the head spends on remembering what it was asked.
     pub head_cache_bytes: usize,
     /// How many keys one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next append waits.
     pub fold_chunk_keys: usize,

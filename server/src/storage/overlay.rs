@@ -103,14 +103,13 @@ impl Overlay {
     }
 
     /// Forgets entries at or before `folded`, looking at up to `visits` of them from `hand` on, until it holds no more
-    /// than `bytes_max`. Tells which, and returns where to look next.
+    /// than `bytes_max`. Returns where to look next.
     pub(super) fn forget(
         &mut self,
         folded: Timestamp,
         bytes_max: usize,
         visits: usize,
         hand: Bytes,
-        mut tell: impl FnMut(&[u8]),
     ) -> Bytes {
         let excess = self.bytes.saturating_sub(bytes_max);
         let (mut forgotten, mut bytes) = (Vec::new(), 0);
@@ -130,10 +129,7 @@ impl Overlay {
             },
         );
         if !forgotten.is_empty() {
-            for key in &forgotten {
-                self.entries.remove(key);
-                tell(key);
-            }
+            forgotten.iter().for_each(|key| self.entries.remove(key));
             self.bytes -= bytes;
             self.complete_after = self.complete_after.max(folded);
         }

@@ -26,6 +26,13 @@ pub trait ReadView {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
+    /// All entries whose keys begin with `prefix` and go on for [`GROUP_TAIL_BYTES`](super::GROUP_TAIL_BYTES), in order;
+    /// nothing when a scan of that prefix is the better way to them. No other key may begin with `prefix`.
+    fn group(&self, prefix: &[u8]) -> Result<Option<Box<[Entry]>>, StorageError> {
+        let _ = prefix;
+        Ok(None)
+    }
+
     /// The cursor's next entry; `None` at the end of its range. A cursor goes on after the last key it returned, in the
     /// state this view shows now. Between two calls the view is free for other reads.
     fn next(&self, cursor: &mut Cursor) -> Result<Option<Entry>, StorageError>;
