@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod clerk;
 mod convex_crate;
 mod damage;
 mod first_logins;
