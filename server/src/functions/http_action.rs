@@ -74,6 +74,14 @@ impl HttpRequest {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// The first value of a parameter of the query, decoded.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let query = self.query.as_deref()?;
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        let (_, value) = pairs.find(|(found, _)| found == name)?;
+        Some(value.into_owned())
+    }
+
     /// The body as text.
     pub fn text(&self) -> Result<&str> {
         Ok(std::str::from_utf8(&self.body)?)

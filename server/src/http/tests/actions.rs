@@ -31,10 +31,10 @@ async fn status(request: RequestBuilder) -> u16 {
 #[tokio::test]
 async fn a_request_reaches_its_action_as_it_was_sent() {
     let server = Server::start().await;
-    let request = post(&server, "/http/tell?a=1&b=%20", &b"\x00\xff"[..]);
+    let request = post(&server, "/http/tell?a=1&b=%20x&b=2", &b"\x00\xff"[..]);
     let (status, told) = answer(request.header("X-One", "one")).await;
     let expected = json!({
-        "method": "POST", "path": "/tell", "query": "a=1&b=%20", "x": "one", "body": [0, 255],
+        "method": "POST", "path": "/tell", "query": "a=1&b=%20x&b=2", "b": " x", "x": "one", "body": [0, 255],
     });
     assert_eq!((status.as_u16(), told), (200, expected));
     // Below a prefix the path is what was sent, not what it may mean.
@@ -326,6 +326,16 @@ async fn one_who_is_not_let_in_stops_only_what_looks_at_them() {
     assert_eq!(nested.0, 500);
     let trace = nested.1["trace"].as_str().unwrap();
     assert!(trace.contains("cannot be seen"), "{trace}");
+}
+
+#[tokio::test]
+async fn one_whose_provisioning_fails_is_told_to_come_back_where_an_action_looks_at_them() {
+    let server = with(|setup| setup.provision_with = Some("users:break")).await;
+    let ada = server.token("ada");
+    let looks = server.get("/http/me").bearer_auth(&ada);
+    assert_refused(looks, 503, "ProvisioningFailed").await;
+    let unasked = server.get("/http/unasked").bearer_auth(&ada);
+    assert_eq!(answer(unasked).await.1, json!([0.0, false]));
 }
 
 #[tokio::test]

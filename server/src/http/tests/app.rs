@@ -129,6 +129,9 @@ pub fn functions(latch: Latch) -> Vec<Function> {
             ))
         }),
         Function::mutation("users:ensure", ensure),
+        Function::mutation("users:break", |_, _: ()| -> Result<()> {
+            panic!("a bug in the app")
+        }),
         Function::query("users:me", |ctx, _: ()| {
             Ok(ctx.identity()?.map(|who| who.subject().to_string()))
         }),
@@ -232,6 +235,7 @@ async fn tell(_: HttpActionCtx, request: HttpRequest) -> Result<HttpResponse> {
         "method": request.method.as_str(),
         "path": request.path,
         "query": request.query,
+        "b": request.parameter("b"),
         "x": request.header("x-one"),
         "body": request.body.to_vec(),
     });
