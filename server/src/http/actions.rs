@@ -16,9 +16,7 @@ use super::around::Asked;
 use super::body::{BodyError, ReadBody};
 use super::respond::{self, NoCaller, WireError};
 use crate::auth::{AuthorizationError, Caller, Credentials, Verified, parse_authorization};
-use crate::functions::{
-    HttpAsker, HttpRequest, HttpResponse, RegisteredRoute, RouteFound, SystemError, Thrown,
-};
+use crate::functions::{HttpAsker, HttpRequest, HttpResponse, RouteFound, SystemError, Thrown};
 
 /// What stands for the site's address of other servers.
 const PREFIX: &str = "/http";
@@ -52,8 +50,7 @@ pub(super) async fn answer(
     };
     let body = http.read_action_body(&parts, body).await?;
     let slot = http.slot()?;
-    let Asking { asker, refused } = http.asking(&parts).await;
-    let refusal = asker.refusal.clone();
+    let asking = http.asking(&parts).await;
     let request = HttpRequest {
         method: match parts.method {
             Method::HEAD => Method::GET,
@@ -66,21 +63,17 @@ pub(super) async fn answer(
             .as_ref()
             .map_or_else(Bytes::new, |body| body.bytes.clone()),
     };
-    let running = http.clone().run_action(route, request, asker);
+    let (functions, asker) = (http.functions.clone(), asking.asker.clone());
+    let time_max = http.options.request_timeout;
     // One that has begun goes on when its caller leaves, as actions do, and holds its place and its part of the budget.
     let running = async move {
         let _held = (slot, body);
-        running.await
+        functions.answer(&route, request, asker, time_max).await
     };
     let running = http.abort.clone().run_until_cancelled_owned(running);
     match http.tasks.spawn(running.in_current_span()).await {
         Ok(Some(Ok(response))) => Ok(written(response)),
-        Ok(Some(Err(thrown))) => Ok(match refused {
-            Some(refused) if refusal.as_ref() == Some(&thrown) => refused,
-            Some(_) | None => {
-                respond::uncaught(&thrown, &asked.request_id, http.options.redact_errors)
-            }
-        }),
+        Ok(Some(Err(thrown))) => Ok(http.threw(&asked, asking, &thrown)),
         Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
         Err(error) => {
             tracing::error!(%error, "the task of an HTTP action failed");
@@ -110,16 +103,14 @@ impl Http {
         }
     }
 
-    async fn run_action(
-        self: Arc<Self>,
-        route: Arc<RegisteredRoute>,
-        request: HttpRequest,
-        asker: HttpAsker,
-    ) -> Result<HttpResponse, Thrown> {
-        let time_max = self.options.request_timeout;
-        self.functions
-            .answer(&route, request, asker, time_max)
-            .await
+    /// What is answered when an action throws. Why somebody was not let in has an answer of its own.
+    fn threw(&self, asked: &Asked, asking: Asking, thrown: &Thrown) -> Response {
+        match asking.refused {
+            Some(refused) if asking.asker.refusal.as_ref() == Some(thrown) => refused,
+            Some(_) | None => {
+                respond::uncaught(thrown, &asked.request_id, self.options.redact_errors)
+            }
+        }
     }
 
     /// Who asks. Only an auth token says so, and one that is not accepted refuses nothing by itself: what a webhook
@@ -134,23 +125,16 @@ impl Http {
             Ok(verified) => self.admit(verified).await,
             Err(error) => Err(NoCaller::Refused(error)),
         };
-        match admitted {
-            Ok(caller) => Asking {
-                asker: HttpAsker {
-                    caller,
-                    refusal: None,
-                },
-                refused: None,
-            },
+        let (caller, refusal, refused) = match admitted {
+            Ok(caller) => (caller, None, None),
             Err(no_caller) => {
                 let (refusal, refused) = respond::refused_asker(no_caller);
-                let caller = Caller::unidentified();
-                let refusal = Some(refusal);
-                Asking {
-                    asker: HttpAsker { caller, refusal },
-                    refused: Some(refused),
-                }
+                (Caller::unidentified(), Some(refusal), Some(refused))
             }
+        };
+        Asking {
+            asker: HttpAsker { caller, refusal },
+            refused,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod cases;
 mod clerk;
+mod clerk_believed;
 mod convex_crate;
 mod damage;
 mod first_logins;

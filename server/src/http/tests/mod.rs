@@ -3,6 +3,7 @@
 mod actions;
 mod admin_keys;
 mod app;
+mod askers;
 mod calls;
 mod deployment;
 mod dev;
