@@ -79,6 +79,7 @@ pub fn change_user(
     match user_by_token(ctx, &token)? {
         // The same event again is as old as itself.
         Some(user) if user.value.told_at.is_some_and(|known| at <= known) => Ok("known"),
+        // What the provider says replaces a name that was chosen here.
         Some(user) => {
             let name = name.unwrap_or(user.value.name);
             let told = object! { "name" => name, "email" => Value::from(email), "toldAt" => at };

@@ -230,4 +230,9 @@ async fn w9_a_membership_that_is_told_before_its_person_is_there_at_the_first_lo
     assert_eq!(world.tell(&joined).await, "known");
     let now = world.organizations("user_ada").await;
     assert_eq!(now, json!(["Compiler People"]));
+    // An end is one, as of whenever it is told.
+    let mut over = membership("deleted", "orgmem_1", "user_ada", "Compiler People", 6);
+    over["data"].as_object_mut().unwrap().remove("updated_at");
+    assert_eq!(world.tell(&over).await, "updated");
+    assert_eq!(world.organizations("user_ada").await, json!([]));
 }
