@@ -1,5 +1,6 @@
 //! What a program that defines functions uses.
 
+pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use vestibule_schema::id::DocumentId;
 pub use vestibule_schema::object;
 pub use vestibule_schema::table::{Index, Schema, Table};
@@ -11,4 +12,7 @@ pub use crate::auth::UserIdentity;
 pub use crate::database::{
     Comparison, Document, Expression, Order, Page, PaginationOptions, Patch,
 };
-pub use crate::functions::{ActionCtx, Error, Function, MutationCtx, QueryCtx, Result};
+pub use crate::functions::{
+    ActionCtx, Error, Function, HttpActionCtx, HttpRequest, HttpResponse, MutationCtx, QueryCtx,
+    Result,
+};

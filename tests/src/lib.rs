@@ -1,7 +1,8 @@
-//! What the flows share: the chat and another app of its kind as processes of their own, a wire that can be cut, a
-//! client that speaks the sync protocol message by message, a switch that holds a process up, and how a test talks to
-//! the server that keeps a record.
+//! What the flows share: the chat and another app of its kind as processes of their own, Clerk as it sends webhooks, a
+//! wire that can be cut, a client that speaks the sync protocol message by message, a switch that holds a process up,
+//! and how a test talks to the server that keeps a record.
 
+pub mod clerk;
 pub mod control;
 pub mod people;
 pub mod process;

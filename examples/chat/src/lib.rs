@@ -1,8 +1,11 @@
 //! A chat: what a user of Vestibule would start from. The tables and functions are in `model.rs`; this file puts them
-//! together with the page and runs them.
+//! together with the page and runs them. What Clerk tells by webhook is read in `clerk.rs` and applied in `told.rs`.
 
+mod clerk;
 pub mod model;
 mod page;
+mod svix;
+mod told;
 
 use clap::Parser;
 use vestibule_server::prelude::*;
@@ -31,8 +34,19 @@ pub async fn run_as(app: impl FnOnce(Option<String>) -> App) -> anyhow::Result<(
     } = Arguments::parse();
     log_to_stderr(config.log_format);
     let signals = StopSignals::listen()?;
-    let running = app(invite_domain).start(config).await?;
+    let webhooks = clerk::Webhooks::from_environment(&config)?;
+    let takes_webhooks = webhooks.is_some();
+    let app = app(invite_domain.clone());
+    let app = match webhooks {
+        Some(webhooks) => webhooks.add_to(app, invite_domain),
+        None => app,
+    };
+    let running = app.start(config).await?;
     println!("The chat is at {}", running.url());
+    if takes_webhooks {
+        let (url, path) = (running.url(), clerk::PATH);
+        println!("It takes Clerk's webhooks at {url}/http{path}");
+    }
     if running.is_dev() {
         println!(
             "Open it in two tabs and sign in as anybody. This is development mode: nobody is asked for a password."
@@ -52,6 +66,8 @@ pub fn app(invited: Option<String>) -> App {
         .query("users:count", model::count)
         .mutation("users:rename", model::rename)
         .mutation("users:deleteMe", model::delete_me)
+        .query("users:organizations", told::organizations)
+        .function(Function::mutation("users:undelete", told::undelete_user).internal())
         .query("channels:list", model::channels)
         .mutation("messages:send", model::send)
         .query("messages:list", model::list)

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use vestibule_server::prelude::*;
 
+use super::told::{Membership, Tombstone, is_deleted};
+
 /// A person. The index is unique: two documents for one identity cannot exist, whatever the functions do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct User {
@@ -10,6 +12,9 @@ pub struct User {
     pub email: Option<String>,
     /// Issuer and subject of the person's auth token.
     pub token: String,
+    /// As of when the provider told of them last by a webhook, in milliseconds since 1970.
+    #[serde(default, rename = "toldAt", skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<f64>,
 }
 
 impl User {
@@ -40,7 +45,11 @@ impl Table for Message {
 
 /// The chat's schema.
 pub fn schema() -> Schema {
-    Schema::new().table::<User>().table::<Message>()
+    Schema::new()
+        .table::<User>()
+        .table::<Message>()
+        .table::<Tombstone>()
+        .table::<Membership>()
 }
 
 /// The channels there are.
@@ -54,33 +63,44 @@ const NAME_BYTES_MAX: usize = 80;
 /// Makes the caller's document when it is missing. Vestibule runs it before anything else runs as a new identity.
 pub fn ensure_user(ctx: &mut MutationCtx, invited: &Option<String>) -> Result<DocumentId<User>> {
     let identity = ctx.identity()?.ok_or_else(unauthenticated)?;
-    if let Some(user) = ctx
-        .db()
-        .query::<User>()
-        .index(User::BY_TOKEN, identity.token_identifier())
-        .unique()?
-    {
+    if let Some(user) = user_by_token(ctx, identity.token_identifier())? {
         return Ok(user.id);
     }
+    if is_deleted(ctx, identity.token_identifier())? {
+        return Err(Error::application(object! {
+            "code" => "Deleted",
+            "message" => "This account was deleted.",
+        }));
+    }
     let email = identity.text("email").map(str::to_string);
-    if let Some(domain) = invited {
-        let is_invited = email
-            .as_deref()
-            .and_then(|email| email.rsplit_once('@'))
-            .is_some_and(|(_, d)| d == domain);
-        if !is_invited {
-            return Err(Error::application(object! {
-                "code" => "NotInvited",
-                "message" => format!("This chat is for people with an address at {domain}."),
-            }));
-        }
+    if let Some(domain) = invited
+        && !is_invited(email.as_deref(), domain)
+    {
+        return Err(Error::application(object! {
+            "code" => "NotInvited",
+            "message" => format!("This chat is for people with an address at {domain}."),
+        }));
     }
     let name = identity.text("name").unwrap_or("Anonymous").to_string();
     Ok(ctx.db().insert(User {
         name,
         email,
         token: identity.token_identifier().to_string(),
+        told_at: None,
     })?)
+}
+
+/// Whether an address is of the invited domain.
+pub fn is_invited(email: Option<&str>, domain: &str) -> bool {
+    email
+        .and_then(|email| email.rsplit_once('@'))
+        .is_some_and(|(_, d)| d == domain)
+}
+
+/// The document of whoever has this issuer and subject.
+pub fn user_by_token(ctx: &mut MutationCtx, token: &str) -> Result<Option<Document<User>>> {
+    let users = ctx.db().query::<User>();
+    Ok(users.index(User::BY_TOKEN, token).unique()?)
 }
 
 /// The caller's document, null when nobody is signed in.
@@ -225,12 +245,7 @@ fn view(ctx: &mut QueryCtx, message: Document<Message>) -> Result<MessageView> {
 
 fn caller(ctx: &mut MutationCtx) -> Result<Document<User>> {
     let identity = ctx.identity()?.ok_or_else(unauthenticated)?;
-    let user = ctx
-        .db()
-        .query::<User>()
-        .index(User::BY_TOKEN, identity.token_identifier())
-        .unique()?;
-    user.ok_or_else(user_not_found)
+    user_by_token(ctx, identity.token_identifier())?.ok_or_else(user_not_found)
 }
 
 fn check_channel(channel: &str) -> Result<()> {

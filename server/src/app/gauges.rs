@@ -49,10 +49,7 @@ fn encode_by_function(
     count: impl Fn(&Runs) -> u64,
 ) -> Result<(), std::fmt::Error> {
     for function in functions {
-        let labels = [
-            ("path", function.path.to_string()),
-            ("kind", function.kind.name().to_string()),
-        ];
+        let labels = [("path", function.path.as_str()), ("kind", function.kind)];
         ConstCounter::new(count(function)).encode(family.encode_family(&labels)?)?;
     }
     Ok(())

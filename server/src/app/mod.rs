@@ -13,6 +13,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,7 +27,8 @@ pub use running::{Running, StopSignals};
 use crate::clock::{Clock, SystemClock};
 use crate::database::Limits;
 use crate::functions::{
-    ActionCtx, Function, FunctionKind, MutationCtx, QueryCtx, Registry, Result,
+    ActionCtx, Function, FunctionKind, HttpActionCtx, HttpRequest, HttpResponse, HttpRoute,
+    MutationCtx, QueryCtx, Registry, RegistryError, Result,
 };
 use crate::http::Asset;
 use crate::sync::SyncOptions;
@@ -47,6 +49,7 @@ use crate::sync::SyncOptions;
 pub struct App {
     schema: Schema,
     functions: Vec<Function>,
+    http_routes: Vec<HttpRoute>,
     provisioning: Provisioning,
     site: Vec<Asset>,
     limits: Limits,
@@ -73,6 +76,7 @@ impl App {
         App {
             schema,
             functions: Vec::new(),
+            http_routes: Vec::new(),
             provisioning: Provisioning::Unsaid,
             site: Vec::new(),
             limits: Limits::default(),
@@ -126,6 +130,53 @@ impl App {
     /// Adds a function: for internal ones, and those with validators of their own.
     pub fn function(mut self, function: Function) -> App {
         self.functions.push(function);
+        self
+    }
+
+    /// Adds an HTTP action: answers requests with this method at this path below `/http`, which is what stands for the
+    /// site's address of other Convex servers. For webhooks, and whatever else is no client.
+    ///
+    /// Nothing is answered for it: not preflights of pages of other origins, and nobody is kept out. It may call every
+    /// function, internal ones included. A request's body has at most
+    /// [`HTTP_REQUEST_BYTES_MAX`](crate::http::HTTP_REQUEST_BYTES_MAX) bytes.
+    ///
+    /// ```
+    /// use vestibule_server::prelude::*;
+    ///
+    /// async fn hello(_: HttpActionCtx, request: HttpRequest) -> Result<HttpResponse> {
+    ///     let whom = request.text()?;
+    ///     Ok(HttpResponse::text(StatusCode::OK, format!("Hello, {whom}")))
+    /// }
+    ///
+    /// // curl -d Ada http://127.0.0.1:3210/http/hello
+    /// let app = App::new(Schema::new()).http_route(Method::POST, "/hello", hello);
+    /// ```
+    pub fn http_route<F>(
+        mut self,
+        method: Method,
+        path: &str,
+        body: impl Fn(HttpActionCtx, HttpRequest) -> F + Send + Sync + 'static,
+    ) -> App
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        self.http_routes.push(HttpRoute::path(method, path, body));
+        self
+    }
+
+    /// Adds an HTTP action for every path that begins with `prefix`, which ends with a slash. The longest prefix wins,
+    /// and an exact path before it.
+    pub fn http_route_prefix<F>(
+        mut self,
+        method: Method,
+        prefix: &str,
+        body: impl Fn(HttpActionCtx, HttpRequest) -> F + Send + Sync + 'static,
+    ) -> App
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        let route = HttpRoute::path_prefix(method, prefix, body);
+        self.http_routes.push(route);
         self
     }
 
@@ -222,6 +273,11 @@ impl App {
         let signals = StopSignals::listen()?;
         self.start(config).await?.until(signals).await;
         Ok(())
+    }
+
+    /// The app's functions and HTTP actions, checked.
+    fn registry(&self) -> Result<Registry, RegistryError> {
+        Registry::new(self.functions.clone())?.with_http_routes(self.http_routes.clone())
     }
 
     /// The provisioning function's path, checked against the functions there are.

@@ -66,7 +66,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         true => with_dev_issuer(&config, address, providers)?,
         false => (providers, None),
     };
-    let registry = Registry::new(app.functions.clone())?;
+    let registry = app.registry()?;
     let provisioning = app.provisioning_function(&registry)?;
     let clock = app.clock.clone();
     let database = open_database(&app, &config, &secret, clock.clone())?;

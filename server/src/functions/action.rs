@@ -36,6 +36,14 @@ pub struct ActionRun {
 }
 
 impl ActionCtx {
+    pub(super) fn new(functions: Arc<Functions>, caller: Caller) -> ActionCtx {
+        ActionCtx {
+            functions,
+            caller,
+            console: Arc::default(),
+        }
+    }
+
     /// The verified identity of the caller, `None` when nobody is signed in.
     pub fn identity(&self) -> Option<UserIdentity> {
         match self.caller.identity() {
@@ -58,9 +66,9 @@ impl ActionCtx {
             .map_err(trouble)?;
         match run.outcome {
             QueryOutcome::Done(outcome) => unwrap(outcome),
-            QueryOutcome::Suspended => {
-                Err(Error::plain("the caller's identity is not provisioned yet"))
-            }
+            QueryOutcome::Suspended => Err(Error::plain(
+                "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused",
+            )),
         }
     }
 
@@ -129,12 +137,8 @@ fn unwrap<R: DeserializeOwned>(outcome: FunctionOutcome) -> Result<R> {
 
 /// Runs an action to its end.
 pub(super) async fn run_action(functions: Arc<Functions>, call: Call) -> ActionRun {
-    let console = Arc::new(Mutex::new(Console::default()));
-    let ctx = ActionCtx {
-        functions: functions.clone(),
-        caller: call.caller.clone(),
-        console: console.clone(),
-    };
+    let ctx = ActionCtx::new(functions.clone(), call.caller.clone());
+    let console = ctx.console.clone();
     let result = start(&functions, ctx, &call).await;
     let log_lines = std::mem::take(&mut *console.lock()).into_lines();
     ActionRun {

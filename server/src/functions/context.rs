@@ -60,7 +60,9 @@ impl<'v> Execution<'v> {
             }
             IdentityAccess::Suspended => {
                 self.observed.suspended = true;
-                Err(Error::plain("the caller's identity is not provisioned yet"))
+                Err(Error::plain(
+                    "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused",
+                ))
             }
         }
     }

@@ -5,12 +5,15 @@ mod console;
 mod context;
 mod error;
 mod function;
+mod http_action;
+mod http_routes;
 mod registry;
 mod runner;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -21,6 +24,10 @@ pub use error::{Error, Result, SystemError, Thrown};
 pub use function::{
     ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility,
 };
+pub use http_action::{
+    HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpAsker, HttpRequest, HttpResponse,
+};
+pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
 pub use registry::{READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 
@@ -141,6 +148,17 @@ impl Functions {
     /// Runs an action to its end.
     pub async fn act(self: &Arc<Self>, call: Call) -> Result<ActionRun, SystemError> {
         Ok(action::run_action(self.clone(), call).await)
+    }
+
+    /// Runs an HTTP action to its end, or to the end of its time.
+    pub async fn answer(
+        self: &Arc<Self>,
+        route: &RegisteredRoute,
+        request: HttpRequest,
+        asker: HttpAsker,
+        time_max: Duration,
+    ) -> Result<HttpResponse, Thrown> {
+        http_action::run_http_action(self.clone(), route, request, asker, time_max).await
     }
 }
 

@@ -13,6 +13,7 @@ use vestibule_schema::value::{Value, check_value};
 
 use super::error::{Error, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
+use super::http_routes::{HttpRoute, HttpRoutes};
 use super::runner::{Call, Origin};
 
 /// The code of a mutation or an action that is refused because its caller may look only.
@@ -22,6 +23,7 @@ pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
 #[derive(Default)]
 pub struct Registry {
     functions: HashMap<FunctionPath, Arc<Registered>>,
+    http_routes: HttpRoutes,
 }
 
 /// A function with everything about it checked.
@@ -40,7 +42,7 @@ pub struct Registered {
 
 /// Executions of one function since the start.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     runs: AtomicU64,
     errors: AtomicU64,
 }
@@ -48,10 +50,10 @@ struct Tally {
 /// What a function has done since the start, for metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runs {
-    /// Its path.
-    pub path: FunctionPath,
-    /// Its kind.
-    pub kind: FunctionKind,
+    /// Its path; of an HTTP action its route.
+    pub path: String,
+    /// The name of its kind.
+    pub kind: &'static str,
     /// Times it was called, with arguments that it takes or not.
     pub runs: u64,
     /// How many of them threw, panicked, or were refused for their arguments.
@@ -67,6 +69,13 @@ pub enum RegistryError {
     Twice(String),
     #[error("the arguments of `{path}`: {reason}")]
     Args { path: String, reason: String },
+    #[error("the HTTP route `{label}` {problem}")]
+    HttpRoute {
+        label: String,
+        problem: &'static str,
+    },
+    #[error("the HTTP route `{0}` is registered twice")]
+    HttpRouteTwice(String),
 }
 
 impl Registry {
@@ -103,18 +112,27 @@ impl Registry {
         Ok(registry)
     }
 
+    /// The same with an app's HTTP actions.
+    pub fn with_http_routes(
+        mut self,
+        routes: Vec<HttpRoute>,
+    ) -> std::result::Result<Registry, RegistryError> {
+        self.http_routes = HttpRoutes::new(routes)?;
+        Ok(self)
+    }
+
+    /// The routes of the HTTP actions.
+    pub fn http_routes(&self) -> &HttpRoutes {
+        &self.http_routes
+    }
+
     /// What each function has done, by path.
     pub fn runs(&self) -> Vec<Runs> {
-        let mut runs: Vec<Runs> = self
-            .functions
-            .values()
-            .map(|function| Runs {
-                path: function.path.clone(),
-                kind: function.kind(),
-                runs: function.tally.runs.load(Ordering::Relaxed),
-                errors: function.tally.errors.load(Ordering::Relaxed),
-            })
-            .collect();
+        let functions = self.functions.values().map(|function| {
+            let (path, kind) = (function.path.to_string(), function.kind().name());
+            function.tally.runs(path, kind)
+        });
+        let mut runs: Vec<Runs> = functions.chain(self.http_routes.runs()).collect();
         runs.sort_by(|a, b| a.path.cmp(&b.path));
         runs
     }
@@ -157,6 +175,24 @@ impl Registry {
     }
 }
 
+impl Tally {
+    pub fn count(&self, is_error: bool) {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        if is_error {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn runs(&self, path: String, kind: &'static str) -> Runs {
+        Runs {
+            path,
+            kind,
+            runs: self.runs.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+        }
+    }
+}
+
 impl Registered {
     /// Its kind.
     pub fn kind(&self) -> FunctionKind {
@@ -175,10 +211,7 @@ impl Registered {
 
     /// Counts a call.
     pub(super) fn count(&self, is_error: bool) {
-        self.tally.runs.fetch_add(1, Ordering::Relaxed);
-        if is_error {
-            self.tally.errors.fetch_add(1, Ordering::Relaxed);
-        }
+        self.tally.count(is_error);
     }
 
     /// Checks what a client or another function passes.

@@ -236,7 +236,7 @@ pub(super) fn recorded(
     }
 }
 
-pub(super) fn ended(execution: record::Execution, result: &Result<Value>) -> Event {
+pub(super) fn ended<T>(execution: record::Execution, result: &Result<T>) -> Event {
     let threw = result.as_ref().err().map(Error::to_string);
     Event::Ended { execution, threw }
 }

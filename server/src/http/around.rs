@@ -15,6 +15,7 @@ use super::Http;
 use super::client_version::ClientVersion;
 use super::cors::Cors;
 use super::respond::WireError;
+use super::routes::ACTION_ROUTES;
 
 const REQUEST_ID_HEADER: &str = "convex-request-id";
 /// Longest request id that a client may choose, in bytes.
@@ -41,12 +42,15 @@ pub(super) async fn around(
     let (began, _in_flight) = (clock.elapsed(), http.metrics.request_began());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    let cors = Cors::of(&http.options, request.method(), request.headers());
-    let mut response = match cors.is_preflight() {
+    let is_action = ACTION_ROUTES.contains(&route);
+    let cors = (!is_action).then(|| Cors::of(&http.options, request.method(), request.headers()));
+    let mut response = match cors.as_ref().is_some_and(Cors::is_preflight) {
         true => StatusCode::OK.into_response(),
         false => answer(&http, route, request, next).await,
     };
-    cors.mark(response.headers_mut());
+    if let Some(cors) = cors {
+        cors.mark(response.headers_mut());
+    }
     http.metrics.request_ended(
         route,
         response.status().as_u16(),
@@ -57,7 +61,13 @@ pub(super) async fn around(
 
 /// Runs a request that is no preflight.
 async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> Response {
-    let asked = match asked(request.headers()) {
+    // Who asks an HTTP action is no client of ours, and says nothing to this server.
+    let none = HeaderMap::new();
+    let headers = match ACTION_ROUTES.contains(&route) {
+        true => &none,
+        false => request.headers(),
+    };
+    let asked = match asked(headers) {
         Ok(asked) => asked,
         Err(error) => return error.into_response(),
     };

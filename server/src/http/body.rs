@@ -21,6 +21,36 @@ pub(super) struct ReadBody {
     _share: BodyShare,
 }
 
+/// Why a body is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyError {
+    /// It has more bytes than this.
+    TooLong { limit: usize },
+    /// The client stopped sending it.
+    EndedEarly,
+    /// It took too long.
+    TooSlow,
+    /// All bodies together are too much.
+    BudgetSpent,
+}
+
+impl From<BodyError> for WireError {
+    fn from(error: BodyError) -> WireError {
+        match error {
+            BodyError::TooLong { limit } => {
+                WireError::bad_body(format!("The body is longer than {limit} bytes."))
+            }
+            BodyError::EndedEarly => WireError::bad_body("The body ended early."),
+            BodyError::TooSlow => WireError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "RequestTimeout",
+                "The body took too long to arrive.",
+            ),
+            BodyError::BudgetSpent => WireError::too_many_requests(),
+        }
+    }
+}
+
 impl ReadBody {
     /// Reads it as JSON.
     pub fn json<'b, T: Deserialize<'b>>(&'b self) -> Result<T, WireError> {
@@ -41,16 +71,17 @@ impl Http {
                 "The Content-Type must be application/json.",
             ));
         }
-        self.read_body(headers, body).await
+        let limit = self.options.body_bytes_max;
+        Ok(self.read_body(headers, body, limit).await?)
     }
 
-    /// Reads a body of any type.
+    /// Reads a body of any type, of at most `limit` bytes.
     pub(super) async fn read_body(
         &self,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<ReadBody, WireError> {
-        let limit = self.options.body_bytes_max;
+        limit: usize,
+    ) -> Result<ReadBody, BodyError> {
         let promised = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -58,20 +89,20 @@ impl Http {
             let mut stream = body.into_data_stream();
             if promised.is_some_and(|promised| promised > limit) {
                 swallow(stream, limit).await;
-                return Err(too_large(limit));
+                return Err(BodyError::TooLong { limit });
             }
             let mut bytes =
                 BytesMut::with_capacity(promised.unwrap_or_default().min(FIRST_BYTES_MAX));
             let mut share = self.budget.share();
             while let Some(chunk) = stream.next().await {
-                let chunk = chunk.map_err(|_| WireError::bad_body("The body ended early."))?;
+                let chunk = chunk.map_err(|_| BodyError::EndedEarly)?;
                 if bytes.len() + chunk.len() > limit {
                     swallow(stream, limit).await;
-                    return Err(too_large(limit));
+                    return Err(BodyError::TooLong { limit });
                 }
                 share
                     .grow_to(bytes.len() + chunk.len())
-                    .map_err(|_| WireError::too_many_requests())?;
+                    .map_err(|_| BodyError::BudgetSpent)?;
                 bytes.extend_from_slice(&chunk);
             }
             Ok(ReadBody {
@@ -79,22 +110,10 @@ impl Http {
                 _share: share,
             })
         };
-        match tokio::time::timeout(self.options.body_timeout, reading).await {
-            Ok(read) => read,
-            Err(_) => {
-                let message = "The body took too long to arrive.";
-                Err(WireError::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "RequestTimeout",
-                    message,
-                ))
-            }
-        }
+        tokio::time::timeout(self.options.body_timeout, reading)
+            .await
+            .unwrap_or(Err(BodyError::TooSlow))
     }
-}
-
-fn too_large(limit: usize) -> WireError {
-    WireError::bad_body(format!("The body is longer than {limit} bytes."))
 }
 
 /// Throws away what is left of a body that is too long, within a bound. A client that is still sending would

@@ -86,7 +86,9 @@ pub(super) async fn echo(
     request: Request,
 ) -> Result<Response, WireError> {
     let (parts, body) = request.into_parts();
-    let body = http.read_body(&parts.headers, body).await?;
+    let body = http
+        .read_body(&parts.headers, body, http.options.body_bytes_max)
+        .await?;
     // Never a page: whatever is sent here would otherwise run as one of this server's.
     let mut response = with_type(
         StatusCode::OK,

@@ -4,6 +4,7 @@
 //! each request before and after its route, and `respond.rs` is where errors of the other rooms become answers. What
 //! is said on a socket after its handshake is the sync room's.
 
+mod actions;
 mod around;
 mod body;
 mod budget;
@@ -35,7 +36,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use options::HttpOptions;
+pub use options::{HTTP_REQUEST_BYTES_MAX, HttpOptions};
 pub use serve::bind;
 pub use site::Asset;
 

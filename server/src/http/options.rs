@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// Longest body of a public route: the largest arguments, and what stands around them.
 pub const BODY_BYTES_MAX: usize = (16 << 20) + 2_000;
+/// Longest body of a request to an HTTP action.
+pub const HTTP_REQUEST_BYTES_MAX: usize = 20 << 20;
 /// Bytes of all bodies held at the same time.
 pub const BODY_BYTES_TOTAL_MAX: usize = 256 << 20;
 /// Function requests that may run at the same time.
@@ -28,7 +30,7 @@ pub struct HttpOptions {
     /// Whether errors show clients no more than a request id, as in production.
     pub redact_errors: bool,
     /// Web pages that may open sockets and read answers, as origins (`https://app.example`); `None` is all. There are
-    /// no ambient credentials to steal, so a list is for deployments that want one.
+    /// no ambient credentials to steal, so a list is for deployments that want one. HTTP actions answer for themselves.
     pub allowed_origins: Option<Vec<String>>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
@@ -36,13 +38,15 @@ pub struct HttpOptions {
     pub expose_metrics: bool,
     /// Longest body of a request, in bytes.
     pub body_bytes_max: usize,
+    /// Longest body of a request to an HTTP action, in bytes.
+    pub action_body_bytes_max: usize,
     /// Bytes of all bodies held at the same time.
     pub body_bytes_total_max: usize,
     /// Time for a body to arrive.
     pub body_timeout: Duration,
     /// Function requests that may run at the same time.
     pub requests_max: usize,
-    /// Time for one request, its body included.
+    /// Time for one request, its body included. An HTTP action ends with it.
     pub request_timeout: Duration,
     /// Longest request line and header lines, in bytes.
     pub header_bytes_max: usize,
@@ -69,6 +73,7 @@ impl Default for HttpOptions {
             trusted_proxies: Vec::new(),
             expose_metrics: true,
             body_bytes_max: BODY_BYTES_MAX,
+            action_body_bytes_max: HTTP_REQUEST_BYTES_MAX,
             body_bytes_total_max: BODY_BYTES_TOTAL_MAX,
             body_timeout: Duration::from_secs(60),
             requests_max: REQUESTS_MAX,

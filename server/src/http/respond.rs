@@ -254,6 +254,49 @@ fn not_provisioned(thrown: Thrown) -> Thrown {
     }
 }
 
+/// What an HTTP action finds when it looks at somebody who was not let in, and what answers its request if it lets that
+/// pass.
+pub(super) fn refused_asker(no_caller: NoCaller) -> (Thrown, Response) {
+    match no_caller {
+        NoCaller::Refused(error) => {
+            let data = object! { "code" => error.code, "message" => error.message.clone() };
+            let thrown = Thrown {
+                message: error.message.clone(),
+                data: Some(Value::Object(data)),
+                is_fault: false,
+            };
+            (thrown, error.into_response())
+        }
+        NoCaller::NotProvisioned(thrown) => {
+            let data = thrown.data.as_ref().map(clean_json);
+            let body = serde_json::json!({
+                "code": "NotProvisioned", "message": thrown.message, "data": data,
+            });
+            (thrown, json(StatusCode::FORBIDDEN, body.to_string()))
+        }
+    }
+}
+
+/// The answer to a request whose HTTP action threw.
+pub(super) fn uncaught(thrown: &Thrown, request_id: &str, redact: bool) -> Response {
+    let code = format!("[Request ID: {request_id}] Server Error");
+    let mut body = match redact {
+        true => serde_json::json!({ "code": code }),
+        false => {
+            let first_line = thrown.message.lines().next().unwrap_or_default();
+            serde_json::json!({ "code": format!("{code}: {first_line}"), "trace": thrown.message })
+        }
+    };
+    if let Some(data) = &thrown.data {
+        body["data"] = clean_json(data);
+    }
+    json(StatusCode::INTERNAL_SERVER_ERROR, body.to_string())
+}
+
+fn clean_json(value: &Value) -> serde_json::Value {
+    value.to_format(JsonFormat::Clean)
+}
+
 /// A timestamp that cannot be read at.
 pub(super) fn lease(error: &LeaseError) -> WireError {
     match error {

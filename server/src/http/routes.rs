@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_request};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 use super::around::{around, single_leading_slash};
 use super::respond::WireError;
-use super::{Http, calls, dev, health, open_api, site, snapshots, upgrade};
+use super::{Http, actions, calls, dev, health, open_api, site, snapshots, upgrade};
 use crate::auth::dev_issuer::DEV_JWKS_PATH;
 
 /// A route, and what a reader of the API is told about it.
@@ -100,13 +100,19 @@ pub(super) const ROUTES: &[Route] = routes![
     get  DEV_JWKS_PATH,                       Anyone,      Other,         dev::keys,               "The development issuer's keys.";
 ];
 
+/// Where the app's HTTP actions are, whatever the method. What is said of origins there is theirs to say.
+pub(super) const ACTION_ROUTES: [&str; 2] = ["/http/", "/http/{*path}"];
+
 /// The routes at work, with what is around them.
 pub(super) fn router(http: Arc<Http>) -> Router {
     let unrouted: Router<Arc<Http>> = Router::new();
-    let routes = ROUTES
-        .iter()
-        .fold(unrouted, |router, route| {
-            router.route(route.path, (route.handler)())
+    let routes = ROUTES.iter().fold(unrouted, |router, route| {
+        router.route(route.path, (route.handler)())
+    });
+    let routes = ACTION_ROUTES
+        .into_iter()
+        .fold(routes, |router, path| {
+            router.route(path, any(actions::answer))
         })
         .fallback(site::file)
         .method_not_allowed_fallback(async || WireError::method_not_allowed())

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod clerk;
+mod clerk_believed;
 mod convex_crate;
 mod damage;
 mod first_logins;

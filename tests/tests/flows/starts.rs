@@ -1,5 +1,7 @@
 //! Starts that must be refused, each with a sentence that says what is wrong and what to do.
 
+use vestibule_server::prelude::{App, Config, HttpResponse, Method, Schema, StatusCode};
+
 use super::chat;
 
 fn refused(data: &std::path::Path, arguments: &[&str]) -> String {
@@ -118,5 +120,27 @@ fn c13_a_provisioning_function_that_is_gone_or_is_another_is_refused() {
         let (code, said) = app.run_to_end().unwrap();
         assert_ne!(code, Some(0), "it started: {said}");
         assert!(said.contains(path) && said.contains(problem), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_http_action_at_a_path_that_is_taken_or_is_none_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    for (paths, says) in [
+        (["/clerk", "/clerk"], "`POST /clerk` is registered twice"),
+        (["/clerk", "stripe"], "`POST stripe` must begin with `/`"),
+    ] {
+        let app = paths
+            .into_iter()
+            .fold(App::new(Schema::new()), |app, path| {
+                app.http_route(Method::POST, path, async |_, _| {
+                    Ok(HttpResponse::empty(StatusCode::OK))
+                })
+            });
+        let started = app
+            .without_provisioning()
+            .start(Config::for_tests(data.path()));
+        let refused = started.await.err().unwrap().to_string();
+        assert!(refused.contains(says), "{refused}");
     }
 }

@@ -10,7 +10,13 @@ use vestibule_schema::object;
 use vestibule_schema::table::{Schema, Table};
 use vestibule_schema::value::Value;
 
-use crate::functions::{ActionCtx, Error, Function, MutationCtx, QueryCtx, Result};
+use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE};
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::functions::{
+    ActionCtx, Error, Function, HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpRequest, HttpResponse,
+    HttpRoute, MutationCtx, QueryCtx, Result,
+};
 
 #[derive(Serialize, Deserialize)]
 struct Note {
@@ -123,6 +129,9 @@ pub fn functions(latch: Latch) -> Vec<Function> {
             ))
         }),
         Function::mutation("users:ensure", ensure),
+        Function::mutation("users:break", |_, _: ()| -> Result<()> {
+            panic!("a bug in the app")
+        }),
         Function::query("users:me", |ctx, _: ()| {
             Ok(ctx.identity()?.map(|who| who.subject().to_string()))
         }),
@@ -146,6 +155,91 @@ pub fn functions(latch: Latch) -> Vec<Function> {
         Function::action("acts:wait", wait),
     ];
     guarded.into_iter().chain(others).collect()
+}
+
+/// The HTTP actions.
+pub fn http_routes(latch: Latch) -> Vec<HttpRoute> {
+    let wait = move |_: HttpActionCtx, _: HttpRequest| {
+        let latch = latch.clone();
+        async move {
+            latch.entered.notify_one();
+            latch.release.notified().await;
+            Ok(HttpResponse::text(StatusCode::OK, "released"))
+        }
+    };
+    vec![
+        HttpRoute::path(Method::POST, "/tell", tell),
+        HttpRoute::path(Method::GET, "/tell", tell),
+        HttpRoute::path_prefix(Method::PUT, "/files/", tell),
+        HttpRoute::path(Method::GET, "/", tell),
+        HttpRoute::path(Method::OPTIONS, "/open", async |_, _| {
+            let origin = http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+            let everybody = HeaderValue::from_static("*");
+            Ok(HttpResponse::empty(StatusCode::NO_CONTENT).header(origin, everybody))
+        }),
+        HttpRoute::path(Method::POST, "/panic", async |_, request: HttpRequest| {
+            panic!("a bug that quotes {}", request.text()?)
+        }),
+        HttpRoute::path(Method::POST, "/throw", async |_, _| {
+            Err(Error::application(object! { "code" => "FULL" }))
+        }),
+        HttpRoute::path(Method::POST, "/status", async |_, request: HttpRequest| {
+            let status: u16 = request.json()?;
+            Ok(HttpResponse::empty(StatusCode::from_u16(status)?))
+        }),
+        HttpRoute::path(Method::GET, "/long", async |_, _| {
+            let text = "x".repeat(HTTP_RESPONSE_BYTES_MAX + 1);
+            Ok(HttpResponse::text(StatusCode::OK, text))
+        }),
+        HttpRoute::path(Method::GET, "/framed", async |_, _| {
+            let wrong = HeaderValue::from_static("7");
+            let cookie = |text| HeaderValue::from_static(text);
+            Ok(HttpResponse::text(StatusCode::CREATED, "framed")
+                .header(CONTENT_LENGTH, wrong.clone())
+                .header(CONNECTION, wrong)
+                .header(SET_COOKIE, cookie("a=1"))
+                .header(SET_COOKIE, cookie("b=2")))
+        }),
+        HttpRoute::path(Method::POST, "/add", async |ctx, request: HttpRequest| {
+            let text = request.text()?;
+            let count: f64 = ctx
+                .run_mutation("notes:add", object! { "text" => text })
+                .await?;
+            let hidden: String = ctx.run_query("notes:hidden", ()).await?;
+            let acted: f64 = ctx.run_action("acts:hello", ()).await?;
+            HttpResponse::json(StatusCode::OK, &(count, hidden, acted))
+        }),
+        HttpRoute::path(Method::GET, "/me", async |ctx, _| {
+            let who = ctx.identity()?;
+            let asked: Option<String> = ctx.run_query("users:me", ()).await?;
+            let users: f64 = ctx.run_query("users:count", ()).await?;
+            let who = who.map(|who| who.subject().to_string());
+            HttpResponse::json(StatusCode::OK, &(who, asked, users))
+        }),
+        HttpRoute::path(Method::GET, "/unasked", async |ctx, _| {
+            let users: f64 = ctx.run_query("users:count", ()).await?;
+            let is_known = ctx.identity().is_ok();
+            HttpResponse::json(StatusCode::OK, &(users, is_known))
+        }),
+        HttpRoute::path(Method::GET, "/nested", async |ctx, _| {
+            let asked: Option<String> = ctx.run_query("users:me", ()).await?;
+            HttpResponse::json(StatusCode::OK, &asked)
+        }),
+        HttpRoute::path(Method::GET, "/wait", wait),
+    ]
+}
+
+/// Tells what it was asked.
+async fn tell(_: HttpActionCtx, request: HttpRequest) -> Result<HttpResponse> {
+    let told = serde_json::json!({
+        "method": request.method.as_str(),
+        "path": request.path,
+        "query": request.query,
+        "b": request.parameter("b"),
+        "x": request.header("x-one"),
+        "body": request.body.to_vec(),
+    });
+    HttpResponse::json(StatusCode::OK, &told)
 }
 
 #[derive(Deserialize)]

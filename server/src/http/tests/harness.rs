@@ -221,10 +221,9 @@ fn open(dir: &TempDir, clock: Arc<ManualClock>, latch: Latch) -> Arc<Functions> 
         rng: Box::new(StdRng::seed_from_u64(1)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });
-    Functions::new(
-        Registry::new(app::functions(latch)).unwrap(),
-        Arc::new(database.unwrap()),
-    )
+    let registry = Registry::new(app::functions(latch.clone())).unwrap();
+    let registry = registry.with_http_routes(app::http_routes(latch));
+    Functions::new(registry.unwrap(), Arc::new(database.unwrap()))
 }
 
 pub async fn json_of(response: Response) -> Json {

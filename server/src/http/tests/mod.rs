@@ -1,7 +1,9 @@
 //! A real server on a port of this machine, asked by an HTTP client and by raw bytes.
 
+mod actions;
 mod admin_keys;
 mod app;
+mod askers;
 mod calls;
 mod deployment;
 mod dev;

@@ -1,0 +1,234 @@
+//! HTTP actions: what an app answers at addresses of its own, as to a webhook. They are given what actions are given,
+//! and the request.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Functions;
+use super::action::ActionCtx;
+use super::error::{Error, Result, Thrown};
+use super::http_routes::RegisteredRoute;
+use super::runner::ended;
+use crate::auth::{Caller, UserIdentity};
+use crate::record::{self, Event};
+
+/// Longest body of an HTTP action's answer, in bytes.
+pub const HTTP_RESPONSE_BYTES_MAX: usize = 20 << 20;
+/// The kind of HTTP actions in metrics and records.
+pub(super) const HTTP_ACTION: &str = "HttpAction";
+
+/// A request as an HTTP action sees it.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    /// Its method. `HEAD` comes as `GET`; the answer's body is then left out.
+    pub method: Method,
+    /// Its path below the app's routes, as it was sent: percent-encoded, from the first slash on.
+    pub path: String,
+    /// What stands behind the question mark.
+    pub query: Option<String>,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, as it came: empty for `GET`, `HEAD` and `OPTIONS`.
+    pub body: Bytes,
+}
+
+/// What an HTTP action answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpResponse {
+    /// From 200 on.
+    pub status: StatusCode,
+    /// Its headers. Those that frame a message, such as its length, are the server's.
+    pub headers: HeaderMap,
+    /// At most [`HTTP_RESPONSE_BYTES_MAX`] bytes.
+    pub body: Bytes,
+}
+
+/// What an HTTP action is given. It holds no transaction: each call it makes is one of its own.
+#[derive(Clone)]
+pub struct HttpActionCtx {
+    action: ActionCtx,
+    refusal: Option<Thrown>,
+}
+
+/// Who asks, as far as their auth token says so.
+#[derive(Clone, Debug)]
+pub struct HttpAsker {
+    /// Whom the calls of the action run as. One whose identity may not be seen where there is a refusal.
+    pub caller: Caller,
+    /// Why the auth token says nothing. It stops nobody who does not look: what stands in the header may be meant for
+    /// the app.
+    pub refusal: Option<Thrown>,
+}
+
+impl HttpRequest {
+    /// The first value of a header, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The first value of a parameter of the query, decoded.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let query = self.query.as_deref()?;
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        let (_, value) = pairs.find(|(found, _)| found == name)?;
+        Some(value.into_owned())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> Result<&str> {
+        Ok(std::str::from_utf8(&self.body)?)
+    }
+
+    /// The body, read from JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        Ok(serde_json::from_slice(&self.body)?)
+    }
+}
+
+impl HttpResponse {
+    /// An answer without a body.
+    pub fn empty(status: StatusCode) -> HttpResponse {
+        HttpResponse {
+            status,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// An answer in plain text.
+    pub fn text(status: StatusCode, text: impl Into<String>) -> HttpResponse {
+        let text = Bytes::from(text.into());
+        HttpResponse::empty(status).with_body("text/plain; charset=utf-8", text)
+    }
+
+    /// An answer in JSON. What has no JSON form is an error.
+    pub fn json(status: StatusCode, value: &impl Serialize) -> Result<HttpResponse> {
+        let text = Bytes::from(serde_json::to_vec(value)?);
+        Ok(HttpResponse::empty(status).with_body("application/json", text))
+    }
+
+    /// The same with one more header. Headers that repeat, as `set-cookie` may, stay side by side.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> HttpResponse {
+        self.headers.append(name, value);
+        self
+    }
+
+    fn with_body(mut self, content_type: &'static str, body: Bytes) -> HttpResponse {
+        let content_type = HeaderValue::from_static(content_type);
+        self.headers.insert(CONTENT_TYPE, content_type);
+        self.body = body;
+        self
+    }
+}
+
+impl HttpActionCtx {
+    /// The verified identity of whoever sent the request with `Authorization: Bearer` and an auth token; `None` without
+    /// one. A token that is not accepted, or whose user was not let in, is an error, which answers the request with its
+    /// own status where it is not caught.
+    pub fn identity(&self) -> Result<Option<UserIdentity>> {
+        match &self.refusal {
+            Some(refusal) => Err(Error::from_thrown(refusal.clone())),
+            None => Ok(self.action.identity()),
+        }
+    }
+
+    /// Runs a query, internal or not, at the newest commit.
+    pub async fn run_query<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        args: impl Serialize,
+    ) -> Result<R> {
+        self.action.run_query(path, args).await
+    }
+
+    /// Runs a mutation, internal or not, and waits until it is durable.
+    pub async fn run_mutation<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        args: impl Serialize,
+    ) -> Result<R> {
+        self.action.run_mutation(path, args).await
+    }
+
+    /// Runs an action, internal or not.
+    pub async fn run_action<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        args: impl Serialize,
+    ) -> Result<R> {
+        self.action.run_action(path, args).await
+    }
+}
+
+/// Runs an HTTP action to its end, or to the end of its time. What it had begun by then is not undone.
+pub(super) async fn run_http_action(
+    functions: Arc<Functions>,
+    route: &RegisteredRoute,
+    request: HttpRequest,
+    asker: HttpAsker,
+    time_max: Duration,
+) -> Result<HttpResponse, Thrown> {
+    let HttpAsker { caller, refusal } = asker;
+    let recorded = {
+        let caller = caller.clone();
+        move || record::Execution {
+            path: route.label().to_string(),
+            kind: HTTP_ACTION.to_string(),
+            identity: caller.identity_key(),
+            proof: caller.proof().map(|proof| proof.committed_at().0),
+            is_provisioning: false,
+            read_ts: None,
+            commit_ts: None,
+            call: caller.tag().call(),
+        }
+    };
+    let ctx = HttpActionCtx {
+        action: ActionCtx::new(functions, caller),
+        refusal,
+    };
+    record::event(|| Event::Started(recorded()));
+    // The body's first step runs outside its future, so both are guarded.
+    let running = AssertUnwindSafe(async { (route.body)(ctx, request).await }).catch_unwind();
+    let result = match tokio::time::timeout(time_max, running).await {
+        Ok(Ok(result)) => result.and_then(checked),
+        Ok(Err(_)) => {
+            // A panic may quote the request, so its text is for the panic hook alone.
+            tracing::error!(route = route.label(), "an HTTP action panicked");
+            Err(Error::panicked(&route.label(), "see the server's log"))
+        }
+        Err(_) => {
+            tracing::warn!(route = route.label(), "an HTTP action took too long");
+            let seconds = time_max.as_secs();
+            Err(Error::plain(format!(
+                "Function execution timed out (maximum duration: {seconds}s)"
+            )))
+        }
+    };
+    record::event(|| ended(recorded(), &result));
+    route.count(result.is_err());
+    result.map_err(Error::into_thrown)
+}
+
+fn checked(response: HttpResponse) -> Result<HttpResponse> {
+    if response.status.is_informational() {
+        return Err(Error::plain(format!(
+            "An HTTP action answers with a status from 200 on, not with {}.",
+            response.status.as_u16()
+        )));
+    }
+    if response.body.len() > HTTP_RESPONSE_BYTES_MAX {
+        return Err(Error::plain(format!(
+            "HttpResponseTooLarge: HTTP actions support responses up to {} MiB",
+            HTTP_RESPONSE_BYTES_MAX >> 20
+        )));
+    }
+    Ok(response)
+}

@@ -1,0 +1,341 @@
+//! The routes of an app's HTTP actions: what may be one, and which takes a request.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::error::Result;
+use super::function::BoxFuture;
+use super::http_action::{HTTP_ACTION, HttpActionCtx, HttpRequest, HttpResponse};
+use super::registry::{RegistryError, Runs, Tally};
+
+/// The methods that a route may have. `HEAD` is asked of a route for `GET`.
+const METHODS: [Method; 6] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::PATCH,
+];
+
+/// The body of an HTTP action.
+pub type HttpActionBody =
+    dyn Fn(HttpActionCtx, HttpRequest) -> BoxFuture<Result<HttpResponse>> + Send + Sync;
+
+/// An HTTP action and the requests it takes.
+#[derive(Clone)]
+pub struct HttpRoute {
+    method: Method,
+    place: Place,
+    body: Arc<HttpActionBody>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// This path alone.
+    Path(String),
+    /// Every path that begins so.
+    Prefix(String),
+}
+
+/// The routes, immutable while the server runs.
+#[derive(Default)]
+pub struct HttpRoutes(Vec<Arc<RegisteredRoute>>);
+
+/// A route with everything about it checked.
+pub struct RegisteredRoute {
+    method: Method,
+    place: Place,
+    label: String,
+    pub(super) body: Arc<HttpActionBody>,
+    tally: Tally,
+}
+
+/// What a request's method and path lead to.
+pub enum RouteFound {
+    /// This action.
+    Route(Arc<RegisteredRoute>),
+    /// Only actions for these methods.
+    OtherMethods(Vec<Method>),
+    /// Nothing.
+    Nothing,
+}
+
+impl HttpRoute {
+    /// Answers requests for `path` alone.
+    pub fn path<F>(
+        method: Method,
+        path: &str,
+        body: impl Fn(HttpActionCtx, HttpRequest) -> F + Send + Sync + 'static,
+    ) -> HttpRoute
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        HttpRoute::new(method, Place::Path(path.to_string()), body)
+    }
+
+    /// Answers requests for every path that begins with `prefix`. The longest prefix wins, and an exact path before it.
+    pub fn path_prefix<F>(
+        method: Method,
+        prefix: &str,
+        body: impl Fn(HttpActionCtx, HttpRequest) -> F + Send + Sync + 'static,
+    ) -> HttpRoute
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        HttpRoute::new(method, Place::Prefix(prefix.to_string()), body)
+    }
+
+    fn new<F>(
+        method: Method,
+        place: Place,
+        body: impl Fn(HttpActionCtx, HttpRequest) -> F + Send + Sync + 'static,
+    ) -> HttpRoute
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        let body = move |ctx: HttpActionCtx, request: HttpRequest| -> BoxFuture<_> {
+            Box::pin(body(ctx, request))
+        };
+        HttpRoute {
+            method,
+            place,
+            body: Arc::new(body),
+        }
+    }
+
+    fn label(&self) -> String {
+        format!("{} {}", self.method, self.place)
+    }
+
+    /// What is wrong with it by itself.
+    fn problem(&self) -> Option<&'static str> {
+        let text = match &self.place {
+            Place::Path(text) | Place::Prefix(text) => text,
+        };
+        if !METHODS.contains(&self.method) {
+            return Some("has a method other than GET, POST, PUT, DELETE, OPTIONS and PATCH");
+        }
+        if !text.starts_with('/') {
+            return Some("must begin with `/`");
+        }
+        if matches!(self.place, Place::Prefix(_)) && !text.ends_with('/') {
+            return Some("must end with `/`, since it is a prefix");
+        }
+        match text.chars().all(is_of_a_path) {
+            true => None,
+            false => Some(
+                "holds something that no path of a request holds; percent-encode what is meant literally, \
+                 and take a prefix for whatever varies",
+            ),
+        }
+    }
+}
+
+/// Whether a path may hold it as it stands. A star is left out: it is meant as a pattern, which it is not.
+fn is_of_a_path(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "/-._~!$&'()+,;=:@%".contains(letter)
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Path(path) => f.write_str(path),
+            Place::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
+impl HttpRoutes {
+    /// The routes, checked.
+    pub(super) fn new(routes: Vec<HttpRoute>) -> Result<HttpRoutes, RegistryError> {
+        let mut registered: Vec<Arc<RegisteredRoute>> = Vec::with_capacity(routes.len());
+        for route in routes {
+            let label = route.label();
+            if let Some(problem) = route.problem() {
+                return Err(RegistryError::HttpRoute { label, problem });
+            }
+            if registered.iter().any(|other| other.label == label) {
+                return Err(RegistryError::HttpRouteTwice(label));
+            }
+            registered.push(Arc::new(RegisteredRoute {
+                method: route.method,
+                place: route.place,
+                label,
+                body: route.body,
+                tally: Tally::default(),
+            }));
+        }
+        // In the order in which they are tried.
+        registered.sort_by_key(|route| match &route.place {
+            Place::Path(_) => (0, Reverse(0)),
+            Place::Prefix(prefix) => (1, Reverse(prefix.len())),
+        });
+        Ok(HttpRoutes(registered))
+    }
+
+    /// What takes a request for `path`: an exact path before a prefix, and the longest prefix before others.
+    pub fn find(&self, method: &Method, path: &str) -> RouteFound {
+        let method = match *method {
+            Method::HEAD => &Method::GET,
+            _ => method,
+        };
+        let there = || self.0.iter().filter(|route| route.place.takes(path));
+        if let Some(route) = there().find(|route| route.method == *method) {
+            return RouteFound::Route(route.clone());
+        }
+        let mut others: Vec<Method> = Vec::new();
+        for route in there() {
+            if !others.contains(&route.method) {
+                others.push(route.method.clone());
+            }
+        }
+        match others.is_empty() {
+            true => RouteFound::Nothing,
+            false => RouteFound::OtherMethods(others),
+        }
+    }
+
+    /// What each route has done, in no order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = Runs> {
+        self.0
+            .iter()
+            .map(|route| route.tally.runs(route.label.clone(), HTTP_ACTION))
+    }
+}
+
+impl Place {
+    fn takes(&self, path: &str) -> bool {
+        match self {
+            Place::Path(own) => own == path,
+            Place::Prefix(prefix) => path.starts_with(prefix),
+        }
+    }
+}
+
+impl RegisteredRoute {
+    /// As logs and metrics name it: `POST /clerk`, `GET /files/*`.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) fn count(&self, is_error: bool) {
+        self.tally.count(is_error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn at(method: Method, path: &str) -> HttpRoute {
+        HttpRoute::path(method, path, async |_, _| {
+            Ok(HttpResponse::empty(StatusCode::OK))
+        })
+    }
+
+    fn below(method: Method, prefix: &str) -> HttpRoute {
+        HttpRoute::path_prefix(method, prefix, async |_, _| {
+            Ok(HttpResponse::empty(StatusCode::OK))
+        })
+    }
+
+    fn found(routes: &HttpRoutes, method: Method, path: &str) -> String {
+        match routes.find(&method, path) {
+            RouteFound::Route(route) => route.label().to_string(),
+            RouteFound::OtherMethods(others) => format!("{others:?}"),
+            RouteFound::Nothing => "nothing".to_string(),
+        }
+    }
+
+    #[test]
+    fn an_exact_path_comes_first_and_then_the_longest_prefix() {
+        let routes = HttpRoutes::new(vec![
+            below(Method::GET, "/"),
+            below(Method::GET, "/files/"),
+            below(Method::GET, "/files/private/"),
+            at(Method::GET, "/files/private/mine"),
+            at(Method::POST, "/files/private/mine"),
+            at(Method::POST, "/clerk"),
+        ])
+        .unwrap();
+        for (method, path, expected) in [
+            (
+                Method::GET,
+                "/files/private/mine",
+                "GET /files/private/mine",
+            ),
+            (
+                Method::HEAD,
+                "/files/private/mine",
+                "GET /files/private/mine",
+            ),
+            (
+                Method::POST,
+                "/files/private/mine",
+                "POST /files/private/mine",
+            ),
+            (Method::GET, "/files/private/yours", "GET /files/private/*"),
+            (Method::GET, "/files/private/", "GET /files/private/*"),
+            (Method::GET, "/files/private", "GET /files/*"),
+            (Method::GET, "/files", "GET /*"),
+            (Method::GET, "/clerk", "GET /*"),
+            (Method::POST, "/clerk", "POST /clerk"),
+            (Method::POST, "/clerk/", "[GET]"),
+            (Method::DELETE, "/clerk", "[POST, GET]"),
+        ] {
+            assert_eq!(
+                found(&routes, method.clone(), path),
+                expected,
+                "{method} {path}"
+            );
+        }
+        let one = HttpRoutes::new(vec![at(Method::POST, "/clerk")]).unwrap();
+        assert_eq!(found(&one, Method::GET, "/clerk"), "[POST]");
+        assert_eq!(found(&one, Method::POST, "/"), "nothing");
+    }
+
+    #[test]
+    fn a_route_that_could_never_be_asked_for_is_refused() {
+        for (route, expected) in [
+            (at(Method::GET, "clerk"), "`GET clerk` must begin with `/`"),
+            (at(Method::GET, ""), "`GET ` must begin with `/`"),
+            (
+                below(Method::GET, "/files"),
+                "`GET /files*` must end with `/`",
+            ),
+            (at(Method::GET, "/users/{id}"), "holds something"),
+            (at(Method::GET, "/files/*"), "holds something"),
+            (at(Method::GET, "/a?b=c"), "holds something"),
+            (at(Method::GET, "/é"), "holds something"),
+            (at(Method::HEAD, "/x"), "has a method other than GET"),
+            (at(Method::CONNECT, "/x"), "has a method other than GET"),
+        ] {
+            let refused = HttpRoutes::new(vec![route]).err().unwrap().to_string();
+            assert!(refused.contains(expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_is_taken_is_refused() {
+        for twice in [
+            [at(Method::GET, "/x"), at(Method::GET, "/x")],
+            [below(Method::GET, "/x/"), below(Method::GET, "/x/")],
+        ] {
+            let refused = HttpRoutes::new(twice.to_vec()).err().unwrap().to_string();
+            assert!(refused.contains("registered twice"), "{refused}");
+        }
+        let apart = [
+            at(Method::GET, "/x/"),
+            below(Method::GET, "/x/"),
+            at(Method::PUT, "/x/"),
+        ];
+        assert!(HttpRoutes::new(apart.to_vec()).is_ok());
+    }
+}

@@ -1,0 +1,198 @@
+//! The app's HTTP actions, below `/http`: which one takes a request, who asks, and what becomes of its answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use tracing::Instrument;
+
+use super::Http;
+use super::around::Asked;
+use super::body::{BodyError, ReadBody};
+use super::respond::{self, NoCaller, WireError};
+use crate::auth::{AuthorizationError, Caller, Credentials, Verified, parse_authorization};
+use crate::functions::{HttpAsker, HttpRequest, HttpResponse, RouteFound, SystemError, Thrown};
+
+/// What stands for the site's address of other servers.
+const PREFIX: &str = "/http";
+/// Headers that frame a message, which the server writes itself.
+const FRAMING: [axum::http::HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
+
+/// Who asks, and what answers a request whose action looks at somebody who was not let in.
+struct Asking {
+    asker: HttpAsker,
+    refused: Option<Response>,
+}
+
+/// Any method, any path below `/http/`.
+pub(super) async fn answer(
+    State(http): State<Arc<Http>>,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Result<Response, WireError> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let path = path.strip_prefix(PREFIX).unwrap_or(path).to_string();
+    let route = match http
+        .functions
+        .registry()
+        .http_routes()
+        .find(&parts.method, &path)
+    {
+        RouteFound::Route(route) => route,
+        RouteFound::OtherMethods(methods) => return Ok(not_with_this_method(methods)),
+        RouteFound::Nothing => return Err(no_such_route()),
+    };
+    let body = http.read_action_body(&parts, body).await?;
+    let slot = http.slot()?;
+    let asking = http.asking(&parts).await;
+    let request = HttpRequest {
+        method: match parts.method {
+            Method::HEAD => Method::GET,
+            method => method,
+        },
+        path,
+        query: parts.uri.query().map(str::to_string),
+        headers: parts.headers,
+        body: body
+            .as_ref()
+            .map_or_else(Bytes::new, |body| body.bytes.clone()),
+    };
+    let (functions, asker) = (http.functions.clone(), asking.asker.clone());
+    let time_max = http.options.request_timeout;
+    // One that has begun goes on when its caller leaves, as actions do, and holds its place and its part of the budget.
+    let running = async move {
+        let _held = (slot, body);
+        functions.answer(&route, request, asker, time_max).await
+    };
+    let running = http.abort.clone().run_until_cancelled_owned(running);
+    match http.tasks.spawn(running.in_current_span()).await {
+        Ok(Some(Ok(response))) => Ok(written(response)),
+        Ok(Some(Err(thrown))) => Ok(http.threw(&asked, asking, &thrown)),
+        Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
+        Err(error) => {
+            tracing::error!(%error, "the task of an HTTP action failed");
+            Err(WireError::internal())
+        }
+    }
+}
+
+impl Http {
+    async fn read_action_body(
+        &self,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Option<ReadBody>, WireError> {
+        if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return Ok(None);
+        }
+        let limit = self.options.action_body_bytes_max;
+        match self.read_body(&parts.headers, body, limit).await {
+            Ok(body) => Ok(Some(body)),
+            Err(BodyError::TooLong { limit }) => Err(WireError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "HttpRequestTooLarge",
+                format!("The body is longer than {limit} bytes."),
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is answered when an action throws. Why somebody was not let in has an answer of its own.
+    fn threw(&self, asked: &Asked, asking: Asking, thrown: &Thrown) -> Response {
+        match asking.refused {
+            Some(refused) if asking.asker.refusal.as_ref() == Some(thrown) => refused,
+            Some(_) | None => {
+                respond::uncaught(thrown, &asked.request_id, self.options.redact_errors)
+            }
+        }
+    }
+
+    /// Who asks. Only an auth token says so, and one that is not accepted refuses nothing by itself: what a webhook
+    /// presents is often a secret between it and the app.
+    async fn asking(&self, parts: &Parts) -> Asking {
+        let verified = match bearer(&parts.headers) {
+            Ok(None) => Ok(Verified::Nobody),
+            Ok(Some(credentials)) => self.verify_bearer(parts, &credentials).await,
+            Err(error) => Err(respond::authorization(error)),
+        };
+        let admitted = match verified {
+            Ok(verified) => self.admit(verified).await,
+            Err(error) => Err(NoCaller::Refused(error)),
+        };
+        let (caller, refusal, refused) = match admitted {
+            Ok(caller) => (caller, None, None),
+            Err(no_caller) => {
+                let (refusal, refused) = respond::refused_asker(no_caller);
+                (Caller::unidentified(), Some(refusal), Some(refused))
+            }
+        };
+        Asking {
+            asker: HttpAsker { caller, refusal },
+            refused,
+        }
+    }
+
+    async fn verify_bearer(
+        &self,
+        parts: &Parts,
+        credentials: &Credentials,
+    ) -> Result<Verified, WireError> {
+        // What does not even look like an auth token is nobody's attempt at guessing one.
+        let is_like_a_token = matches!(credentials, Credentials::User(token)
+            if token.expose().split('.').count() == 3);
+        let from = self.client_address(&parts.extensions, &parts.headers);
+        let door = self.authenticator.door(from.filter(|_| is_like_a_token));
+        let verified = door.verify(credentials).await;
+        verified.map_err(|error| respond::credentials(&error, self.options.redact_errors))
+    }
+}
+
+/// The auth token that a request presents, if it presents something as one. Other schemes are the app's own affair.
+fn bearer(headers: &HeaderMap) -> Result<Option<Credentials>, AuthorizationError> {
+    let values = headers.get_all(AUTHORIZATION).iter();
+    match parse_authorization(values.map(HeaderValue::as_bytes), None) {
+        Ok(Credentials::User(token)) => Ok(Some(Credentials::User(token))),
+        Ok(Credentials::Nobody | Credentials::Admin(_)) => Ok(None),
+        Err(AuthorizationError::Unreadable | AuthorizationError::UnknownScheme) => Ok(None),
+        Err(AuthorizationError::Repeated) => Err(AuthorizationError::Repeated),
+    }
+}
+
+fn written(response: HttpResponse) -> Response {
+    let HttpResponse {
+        status,
+        mut headers,
+        body,
+    } = response;
+    for name in FRAMING {
+        headers.remove(name);
+    }
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn no_such_route() -> WireError {
+    WireError::new(
+        StatusCode::NOT_FOUND,
+        "NotFound",
+        "No matching routes found",
+    )
+}
+
+fn not_with_this_method(methods: Vec<Method>) -> Response {
+    let head = methods.contains(&Method::GET).then_some(Method::HEAD);
+    let methods: Vec<Method> = methods.into_iter().chain(head).collect();
+    let allow: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    let mut response = WireError::method_not_allowed().into_response();
+    let allow = HeaderValue::try_from(allow.join(", ")).expect("methods are tokens");
+    response.headers_mut().insert(ALLOW, allow);
+    response
+}
