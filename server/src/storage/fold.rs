@@ -207,7 +207,7 @@ impl Appender {
         Some(Round {
             target: published.ts,
             folded,
-            overlay: published.overlay.clone(),
+            overlay: published.overlay.after(folded),
             rest,
         })
     }

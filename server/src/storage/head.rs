@@ -23,14 +23,8 @@ pub struct Head {
     /// Every commit that was not folded at the last refresh, with the bytes it wrote.
     unfolded: VecDeque<(Timestamp, usize)>,
     unfolded_bytes: usize,
-    /// Where forgetting goes on: it walks the overlay round and round.
-    hand: Bytes,
-    entries_since_refresh: usize,
     cache: RefCell<HeadCache>,
 }
-
-/// The least a refresh looks at when the overlay is too large.
-const FORGET_VISITS_MIN: usize = 2048;
 
 impl Head {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
@@ -43,8 +37,6 @@ impl Head {
             stamp: Stamp::fresh(),
             unfolded: VecDeque::from([(published.ts, bytes)]),
             unfolded_bytes: bytes,
-            hand: Bytes::new(),
-            entries_since_refresh: 0,
             cache: RefCell::new(HeadCache::new(shared.options.head_cache_bytes)),
         }
     }
@@ -83,7 +75,6 @@ impl Head {
         self.stamp = Stamp::fresh();
         self.unfolded.push_back((commit.ts, bytes));
         self.unfolded_bytes += bytes;
-        self.entries_since_refresh += commit.writes.len();
     }
 
     /// Takes back every commit after a published state, once appending them failed as not committed.
@@ -114,7 +105,7 @@ impl Head {
     }
 
     /// Takes note of folding, and forgets folded entries as far as needed to hold no more than `overlay_bytes_max`.
-    /// A folded entry that is still held is a cache. Call it once a batch: it looks at a bounded number of entries.
+    /// A folded entry that is still held is a cache. Call it once a batch.
     pub fn refresh(&mut self) {
         let folded = self.shared.folded();
         while let Some(&(ts, bytes)) = self.unfolded.front()
@@ -123,16 +114,13 @@ impl Head {
             self.unfolded.pop_front();
             self.unfolded_bytes -= bytes;
         }
-        let visits = FORGET_VISITS_MIN.max(2 * self.entries_since_refresh);
-        self.entries_since_refresh = 0;
         let bytes_max = self.shared.options.overlay_bytes_max;
         if self.overlay.bytes() <= bytes_max || self.overlay.bytes() <= self.unfolded_bytes() {
             return;
         }
         // The base must reach as far as what is forgotten, before it is forgotten.
         self.shared.head_base.lock().end_before(folded);
-        let hand = std::mem::take(&mut self.hand);
-        self.hand = self.overlay.forget(folded, bytes_max, visits, hand);
+        self.overlay.forget(folded, bytes_max);
         self.stamp = Stamp::fresh();
     }
 

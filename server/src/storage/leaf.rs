@@ -143,10 +143,6 @@ impl Leaf {
     ) -> impl DoubleEndedIterator<Item = (&[u8], Entry<'_>)> + Clone {
         at.map(|at| (self.key(at), self.entry(at)))
     }
-
-    pub fn all(&self) -> impl DoubleEndedIterator<Item = (&[u8], Entry<'_>)> + Clone {
-        self.entries(0..self.len())
-    }
 }
 
 fn record<'e>((key, Entry { ts, value }): (&'e [u8], Entry<'e>)) -> Record<'e, Tag> {

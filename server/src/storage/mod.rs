@@ -32,6 +32,7 @@ mod options;
 mod overlay;
 mod packed;
 mod reader;
+mod run;
 mod snapshot;
 mod sqlite;
 mod store;

@@ -34,7 +34,7 @@ pub(super) fn open(
     // rests on pages that only the system's cache holds.
     checkpoint(&connection, &files)?;
     let folded = Timestamp(u64::from_le_bytes(Meta::Folded.read(&connection)?));
-    let published = replay(&connection, folded)?;
+    let published = replay(&connection, folded, &options)?;
     let epoch = raise_epoch(&connection)?;
     let shared = Shared {
         published: ArcSwap::from_pointee(published),
@@ -193,8 +193,12 @@ fn raise_epoch(connection: &Connection) -> Result<u64, StorageError> {
 /// Rebuilds the overlay from the rows after the fold position, each checked by itself and for its place. Rows up to the
 /// fold position are left over from folding. The newest timestamp never goes back: it is the log's last, or the fold
 /// position once every row is folded.
-fn replay(connection: &Connection, folded: Timestamp) -> Result<Published, StorageError> {
-    let mut overlay = Overlay::new(folded);
+fn replay(
+    connection: &Connection,
+    folded: Timestamp,
+    options: &StoreOptions,
+) -> Result<Published, StorageError> {
+    let mut overlay = Overlay::new(folded, options.overlay_bytes_max);
     let mut ts = folded;
     let mut statement =
         connection.prepare("SELECT last_ts, body FROM log WHERE last_ts > ?1 ORDER BY last_ts")?;

@@ -33,7 +33,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             overlay_bytes_max: 64 << 20,
-            head_cache_bytes: 64 << 20,
+            head_cache_bytes: 128 << 20,
             fold_chunk_keys: 512,
             checkpoint_wal_bytes: 16 << 20,
             truncate_wal_bytes: 64 << 20,

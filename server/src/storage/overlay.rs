@@ -1,30 +1,67 @@
-//! The overlay: what is committed and not yet folded, in key order, with snapshots for the price of a reference.
+//! The overlay: what is committed and not yet folded, in key order, with snapshots for the price of a few references.
+//!
+//! What is newest is in a small tree. When that is full it becomes a run, which never changes again; runs of one size
+//! become a larger one. So a commit changes a few nodes that are at hand, where one large tree would be changed all over,
+//! and what is folded is forgotten a run at a time, oldest first.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use vestibule_schema::timestamp::Timestamp;
 
 use super::leaf::{Entry, Value};
+use super::run::{self, Merged, Run};
 use super::tree::Tree;
 use super::{Commit, Direction, KeyRange};
 
-/// What an entry costs in memory beyond its key and value: its share of a leaf and of the branches above.
+/// What an entry costs in memory beyond its key and value: its share of a leaf and of what leads there.
 const ENTRY_OVERHEAD_BYTES: usize = 64;
+/// As many runs of about one size become one.
+const MERGED_RUNS: usize = 4;
+
+/// How large its parts become.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// The newest commits become a run when they hold so many bytes: as many as stay near the processor.
+    recent_bytes_max: usize,
+    /// Runs do not grow beyond so many bytes: merging larger ones would hold up the lane, and what is large is forgotten
+    /// late.
+    run_bytes_max: usize,
+}
+
+impl Sizes {
+    /// Those of an overlay that is to hold `bytes_max`.
+    fn of(bytes_max: usize) -> Self {
+        Self {
+            recent_bytes_max: (bytes_max / 64).max(4 * ENTRY_OVERHEAD_BYTES),
+            run_bytes_max: bytes_max / 8,
+        }
+    }
+}
 
 /// Every key written after some timestamp, with its newest value. It may hold older ones too. Cloning is cheap and
 /// shares structure; a clone never changes.
 #[derive(Clone)]
 pub struct Overlay {
-    entries: Tree,
+    recent: Tree,
+    recent_bytes: usize,
+    /// The last commit in `recent`.
+    recent_newest: Timestamp,
+    /// Older commits, oldest first.
+    runs: Vec<Arc<Run>>,
     complete_after: Timestamp,
-    bytes: usize,
+    sizes: Sizes,
 }
 
 impl Overlay {
-    pub(super) fn new(complete_after: Timestamp) -> Self {
+    /// An empty overlay over a base that reaches to `complete_after`. Later it is to hold about `bytes_max`.
+    pub(super) fn new(complete_after: Timestamp, bytes_max: usize) -> Self {
         Self {
-            entries: Tree::new(),
+            recent: Tree::new(),
+            recent_bytes: 0,
+            recent_newest: complete_after,
+            runs: Vec::new(),
             complete_after,
-            bytes: 0,
+            sizes: Sizes::of(bytes_max),
         }
     }
 
@@ -33,14 +70,14 @@ impl Overlay {
         self.complete_after
     }
 
-    /// Memory it holds, with a fixed overhead per entry.
+    /// Memory it holds, with a fixed overhead per entry. A key that was written again may count more than once.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.recent_bytes + self.runs.iter().map(|run| run.bytes).sum::<usize>()
     }
 
-    /// How many keys it holds.
+    /// How many entries it holds; a key that was written again may count more than once.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.recent.len() + self.runs.iter().map(|run| run.len()).sum::<usize>()
     }
 
     /// Whether it holds nothing.
@@ -49,19 +86,36 @@ impl Overlay {
     }
 
     pub(super) fn entry(&self, key: &[u8]) -> Option<Entry<'_>> {
-        self.entries.get(key)
+        let mut runs = self.runs.iter().rev();
+        self.recent
+            .get(key)
+            .or_else(|| runs.find_map(|run| run.get(key)))
+    }
+
+    /// The same commits but for runs that end at or before `folded`.
+    pub(super) fn after(&self, folded: Timestamp) -> Self {
+        let runs = self.runs.iter().filter(|run| run.newest > folded);
+        Self {
+            runs: runs.cloned().collect(),
+            complete_after: self.complete_after.max(folded),
+            ..self.clone()
+        }
     }
 
     /// Bytes held for commits after `folded`.
     pub(super) fn bytes_after(&self, folded: Timestamp) -> usize {
         let mut bytes = 0;
-        self.entries
-            .walk(&KeyRange::all(), Direction::Forward, &mut |key, entry| {
+        self.read(
+            &KeyRange::all(),
+            Direction::Forward,
+            usize::MAX,
+            |key, entry| {
                 if entry.ts > folded {
                     bytes += entry_bytes(key, entry.value.len());
                 }
                 true
-            });
+            },
+        );
         bytes
     }
 
@@ -72,18 +126,64 @@ impl Overlay {
             let value = Value::of(write.value.as_ref());
             let bytes = entry_bytes(&write.key, value.len());
             added += bytes;
-            self.bytes += bytes;
-            if let Some(previous_len) = self.entries.insert(
+            self.recent_bytes += bytes;
+            if let Some(previous_len) = self.recent.insert(
                 &write.key,
                 Entry {
                     ts: commit.ts,
                     value,
                 },
             ) {
-                self.bytes -= entry_bytes(&write.key, previous_len);
+                self.recent_bytes -= entry_bytes(&write.key, previous_len);
             }
         }
+        self.recent_newest = commit.ts;
+        if self.recent_bytes >= self.sizes.recent_bytes_max {
+            self.end_recent();
+            self.merge_runs();
+        }
         added
+    }
+
+    /// Makes a run of what is newest.
+    fn end_recent(&mut self) {
+        let mut entries = Vec::with_capacity(self.recent.len());
+        self.recent
+            .walk(&KeyRange::all(), Direction::Forward, &mut |key, entry| {
+                entries.push((key, entry));
+                true
+            });
+        let run = Run::build(&entries, self.recent_newest, self.recent_bytes);
+        self.recent = Tree::new();
+        self.recent_bytes = 0;
+        self.runs.push(Arc::new(run));
+    }
+
+    /// Makes one run of the newest ones when enough of them are of about one size.
+    fn merge_runs(&mut self) {
+        while let Some(first) = self.first_to_merge() {
+            let runs = &self.runs[first..];
+            let all = KeyRange::all();
+            let layers = runs.iter().rev();
+            let layers = layers.map(|run| run.entries(&all, Direction::Forward));
+            let entries: Vec<_> = Merged::new(layers, Direction::Forward).collect();
+            let bytes = entries.iter();
+            let bytes = bytes.map(|(key, entry)| entry_bytes(key, entry.value.len()));
+            let newest = runs.last().map_or(self.complete_after, |run| run.newest);
+            let merged = Arc::new(Run::build(&entries, newest, bytes.sum()));
+            self.runs.truncate(first);
+            self.runs.push(merged);
+        }
+    }
+
+    fn first_to_merge(&self) -> Option<usize> {
+        let last = self.runs.last()?.bytes;
+        let alike = self.runs.iter().rev();
+        let alike = alike.take_while(|run| run.bytes <= 2 * last);
+        let (count, bytes) =
+            alike.fold((0, 0), |(count, bytes), run| (count + 1, bytes + run.bytes));
+        let is_due = count >= MERGED_RUNS && bytes <= self.sizes.run_bytes_max;
+        is_due.then(|| self.runs.len() - count)
     }
 
     /// Hands out up to `count` entries of the range in the direction, while `each` answers true. Returns false if that
@@ -95,45 +195,56 @@ impl Overlay {
         count: usize,
         mut each: impl FnMut(&[u8], Entry<'_>) -> bool,
     ) -> bool {
+        if range.is_empty() {
+            return false;
+        }
+        let mut recent = Vec::new();
+        self.recent.walk(range, direction, &mut |key, entry| {
+            recent.push((key, entry));
+            recent.len() < count
+        });
+        let runs = self.runs.iter().rev();
+        let runs = runs.map(|run| Layer::Run(run.entries(range, direction)));
+        let layers = std::iter::once(Layer::Recent(recent.into_iter())).chain(runs);
         let mut left = count;
-        !self.entries.walk(range, direction, &mut |key, entry| {
+        for (key, entry) in Merged::new(layers, direction) {
             left -= 1;
-            each(key, entry) && left > 0
-        })
+            if !each(key, entry) || left == 0 {
+                return true;
+            }
+        }
+        false
     }
 
-    /// Forgets entries at or before `folded`, looking at up to `visits` of them from `hand` on, until it holds no more
-    /// than `bytes_max`. Returns where to look next.
-    pub(super) fn forget(
-        &mut self,
-        folded: Timestamp,
-        bytes_max: usize,
-        visits: usize,
-        hand: Bytes,
-    ) -> Bytes {
-        let excess = self.bytes.saturating_sub(bytes_max);
-        let (mut forgotten, mut bytes) = (Vec::new(), 0);
-        let mut last = Vec::new();
-        let more = self.read(
-            &KeyRange::new(hand, None),
-            Direction::Forward,
-            visits,
-            |key, entry| {
-                last.clear();
-                last.extend_from_slice(key);
-                if entry.ts <= folded {
-                    bytes += entry_bytes(key, entry.value.len());
-                    forgotten.push(Bytes::copy_from_slice(key));
-                }
-                bytes < excess
-            },
-        );
-        if !forgotten.is_empty() {
-            forgotten.iter().for_each(|key| self.entries.remove(key));
-            self.bytes -= bytes;
-            self.complete_after = self.complete_after.max(folded);
+    /// Forgets the oldest commits at or before `folded`, until it holds no more than `bytes_max`.
+    pub(super) fn forget(&mut self, folded: Timestamp, bytes_max: usize) {
+        if self.recent_newest <= folded && self.bytes() > bytes_max && self.recent.len() > 0 {
+            self.end_recent();
         }
-        if more { last.into() } else { Bytes::new() }
+        while let Some(oldest) = self.runs.first()
+            && oldest.newest <= folded
+            && self.bytes() > bytes_max
+        {
+            self.complete_after = oldest.newest;
+            self.runs.remove(0);
+        }
+    }
+}
+
+/// The entries of one part of the overlay.
+enum Layer<'o> {
+    Recent(std::vec::IntoIter<(&'o [u8], Entry<'o>)>),
+    Run(run::Entries<'o>),
+}
+
+impl<'o> Iterator for Layer<'o> {
+    type Item = (&'o [u8], Entry<'o>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Layer::Recent(entries) => entries.next(),
+            Layer::Run(entries) => entries.next(),
+        }
     }
 }
 
