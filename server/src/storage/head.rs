@@ -167,7 +167,7 @@ impl ReadView for Head {
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         if let Some(value) = self.cache.borrow_mut().value(key) {
-            return Ok(value.clone());
+            return Ok(value);
         }
         let value = view::value(self, key)?;
         let key = Bytes::copy_from_slice(key);
@@ -176,7 +176,7 @@ impl ReadView for Head {
     }
 
     fn group(&self, prefix: &[u8]) -> Result<Option<Box<[Entry]>>, StorageError> {
-        let known = self.cache.borrow_mut().group(prefix).cloned();
+        let known = self.cache.borrow_mut().group(prefix);
         let group = match known {
             Some(group) => group,
             None => {

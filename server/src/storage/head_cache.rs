@@ -49,12 +49,13 @@ impl HeadCache {
     }
 
     /// The value of a key, if it is known: `Some(None)` when there is none.
-    pub fn value(&mut self, key: &[u8]) -> Option<&Option<Bytes>> {
-        if !self.young.values.contains(key) {
-            let (key, value) = self.old.values.take(key)?;
-            self.keep_value(key, value);
+    pub fn value(&mut self, key: &[u8]) -> Option<Option<Bytes>> {
+        if let Some(value) = self.young.values.get(key) {
+            return Some(value.clone());
         }
-        self.young.values.get(key)
+        let (key, value) = self.old.values.take(key)?;
+        self.keep_value(key, value.clone());
+        Some(value)
     }
 
     pub fn keep_value(&mut self, key: Bytes, value: Option<Bytes>) {
@@ -63,12 +64,13 @@ impl HeadCache {
     }
 
     /// The group of keys that begin with `prefix`, if it is known.
-    pub fn group(&mut self, prefix: &[u8]) -> Option<&Group> {
-        if !self.young.groups.contains(prefix) {
-            let (prefix, group) = self.old.groups.take(prefix)?;
-            self.keep_group(prefix, group);
+    pub fn group(&mut self, prefix: &[u8]) -> Option<Group> {
+        if let Some(group) = self.young.groups.get(prefix) {
+            return Some(group.clone());
         }
-        self.young.groups.get(prefix)
+        let (prefix, group) = self.old.groups.take(prefix)?;
+        self.keep_group(prefix, group.clone());
+        Some(group)
     }
 
     pub fn keep_group(&mut self, prefix: Bytes, group: Group) {
@@ -125,10 +127,6 @@ impl<A> Default for Answers<A> {
 }
 
 impl<A: Weighed + Clone> Answers<A> {
-    fn contains(&self, asked: &[u8]) -> bool {
-        self.answers.contains_key(asked)
-    }
-
     fn get(&self, asked: &[u8]) -> Option<&A> {
         self.answers.get(asked)
     }
@@ -212,10 +210,10 @@ mod tests {
         cache.keep_value(Bytes::from("a"), None);
         cache.apply(&set("a", Some("1")));
         cache.apply(&set("b", Some("1")));
-        assert_eq!(cache.value(b"a"), Some(&Some(Bytes::from("1"))));
+        assert_eq!(cache.value(b"a"), Some(Some(Bytes::from("1"))));
         assert_eq!(cache.value(b"b"), None);
         cache.apply(&set("a", None));
-        assert_eq!(cache.value(b"a"), Some(&None));
+        assert_eq!(cache.value(b"a"), Some(None));
         cache.clear();
         assert_eq!(cache.value(b"a"), None);
     }
@@ -232,8 +230,8 @@ mod tests {
         };
         cache.apply(&member("b", Some(Bytes::new())));
         assert_eq!(cache.group(b"b"), None);
-        assert_eq!(cache.group(b"a"), Some(&group(&[])));
-        assert_eq!(cache.group(b"bb"), Some(&group(&[])));
+        assert_eq!(cache.group(b"a"), Some(group(&[])));
+        assert_eq!(cache.group(b"bb"), Some(group(&[])));
         cache.apply(&member("a", None));
         assert_eq!(cache.group(b"a"), None);
     }
@@ -252,7 +250,7 @@ mod tests {
                 key: Bytes::from("kept"),
                 value: value.clone(),
             });
-            assert_eq!(cache.value(b"kept"), Some(&value));
+            assert_eq!(cache.value(b"kept"), Some(value));
             let generations = [&cache.young, &cache.old];
             let bytes: usize = generations.iter().map(|kept| kept.bytes()).sum();
             assert!(bytes <= ANSWERS_MAX * ANSWER_OVERHEAD_BYTES + ANSWER_OVERHEAD_BYTES);
