@@ -1,0 +1,223 @@
+//! One connection: a handshake, and then frames in and out over a socket that never blocks.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::frames::{self, Kind};
+use super::messages;
+
+/// A connection to the server.
+pub struct Connection {
+    /// Its number, from 0.
+    pub number: usize,
+    stream: TcpStream,
+    phase: Phase,
+    /// The beginning of a frame of which the rest is still to come.
+    rest: Vec<u8>,
+    /// The beginning of a message of several frames.
+    message: Vec<u8>,
+    /// What is to be written, from `written` on.
+    out: Vec<u8>,
+    written: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The handshake was sent, or will be once there is a connection.
+    Upgrading,
+    Open,
+}
+
+/// What has come over a connection.
+pub enum News<'m> {
+    /// The server has answered the handshake; messages may follow.
+    Open,
+    /// A message.
+    Message(&'m [u8]),
+}
+
+/// Bytes of a handshake's answer; a longer one is none of ours.
+const ANSWER_BYTES_MAX: usize = 8 << 10;
+
+impl Connection {
+    /// Begins to connect. `Connect` of a new session is sent together with the handshake's end.
+    pub fn begin(
+        number: usize,
+        address: SocketAddr,
+        path: &str,
+        registry: &Registry,
+    ) -> io::Result<Connection> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut stream, Token(number), interest)?;
+        let handshake = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dmVzdGlidWxlIGxvYWQhIQ==\r\n\r\n"
+        );
+        Ok(Connection {
+            number,
+            stream,
+            phase: Phase::Upgrading,
+            rest: Vec::new(),
+            message: Vec::new(),
+            out: handshake.into_bytes(),
+            written: 0,
+        })
+    }
+
+    /// Queues a text message, which `write` writes. [`Connection::flush`] sends what is queued, all at once.
+    pub fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        frames::text(&mut self.out, write);
+    }
+
+    /// Writes as much of what is queued as the system takes.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while self.written < self.out.len() {
+            match self.stream.write(&self.out[self.written..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => self.written += bytes,
+                Err(error) if is_later(&error) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Reads everything there is and hands each piece of it on. `scratch` is what is read into; it is shared by all
+    /// connections, so that an idle one holds no memory.
+    pub fn receive(
+        &mut self,
+        scratch: &mut [u8],
+        until_end: bool,
+        mut news: impl FnMut(&mut Connection, News<'_>),
+    ) -> io::Result<()> {
+        loop {
+            let kept = self.rest.len();
+            if kept + kept / 2 >= scratch.len() {
+                return self.receive_huge(news);
+            }
+            scratch[..kept].copy_from_slice(&self.rest);
+            self.rest.clear();
+            let room = scratch.len() - kept;
+            let read = match self.stream.read(&mut scratch[kept..]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read,
+                Err(error) if is_later(&error) => 0,
+                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+                Err(error) => return Err(error),
+            };
+            let bytes = &scratch[..kept + read];
+            let used = self.read_bytes(bytes, &mut news)?;
+            self.rest.extend_from_slice(&bytes[used..]);
+            // Less than was asked for is all there is; the next bytes come with an event of their own.
+            if read == 0 || (read < room && !until_end) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// As [`Connection::receive`], for a message that is longer than what connections share.
+    fn receive_huge(&mut self, mut news: impl FnMut(&mut Connection, News<'_>)) -> io::Result<()> {
+        let mut all = std::mem::take(&mut self.rest);
+        let ended = match self.stream.read_to_end(&mut all) {
+            Ok(_) => true,
+            Err(error) if is_later(&error) => false,
+            Err(error) => return Err(error),
+        };
+        let used = self.read_bytes(&all, &mut news)?;
+        all.drain(..used);
+        self.rest = all;
+        match ended {
+            true => Err(ErrorKind::UnexpectedEof.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads what is whole in `bytes`, and returns how much that is.
+    fn read_bytes(
+        &mut self,
+        bytes: &[u8],
+        news: &mut impl FnMut(&mut Connection, News<'_>),
+    ) -> io::Result<usize> {
+        let mut used = 0;
+        if self.phase == Phase::Upgrading {
+            let Some(answer) = end_of_answer(bytes)? else {
+                return Ok(0);
+            };
+            used = answer;
+            self.phase = Phase::Open;
+            self.send(messages::connect);
+            news(self, News::Open);
+        }
+        while let Some(frame) = frames::next(&bytes[used..]).map_err(|_| broken("a bad frame"))? {
+            used += frame.bytes;
+            match frame.kind {
+                Kind::Text => news(self, News::Message(frame.payload)),
+                Kind::Part { ends } => {
+                    self.message.extend_from_slice(frame.payload);
+                    if ends {
+                        let message = std::mem::take(&mut self.message);
+                        news(self, News::Message(&message));
+                    }
+                }
+                Kind::Ping => frames::pong(&mut self.out, frame.payload),
+                Kind::Pong => {}
+                Kind::Close => return Err(closed(frame.payload)),
+            }
+        }
+        Ok(used)
+    }
+
+    /// The socket, to be taken off the event loop.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+}
+
+fn is_later(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::NotConnected
+    )
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("the server sent {what}"))
+}
+
+fn closed(payload: &[u8]) -> io::Error {
+    let reason = match payload {
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            format!("closed with {code} {}", String::from_utf8_lossy(reason))
+        }
+        _ => "closed without a reason".to_string(),
+    };
+    io::Error::new(ErrorKind::ConnectionAborted, reason)
+}
+
+/// Where the handshake's answer ends, if all of it is there and it is a yes.
+fn end_of_answer(bytes: &[u8]) -> io::Result<Option<usize>> {
+    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
+        return match bytes.len() {
+            0..=ANSWER_BYTES_MAX => Ok(None),
+            _ => Err(broken("no end of its answer to the handshake")),
+        };
+    };
+    if bytes.starts_with(b"HTTP/1.1 101 ") {
+        return Ok(Some(end + 4));
+    }
+    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or(bytes);
+    let line = String::from_utf8_lossy(line);
+    Err(io::Error::new(
+        ErrorKind::ConnectionRefused,
+        format!("the handshake was answered with {line}"),
+    ))
+}

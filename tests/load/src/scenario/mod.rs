@@ -1,0 +1,3 @@
+//! The scenarios: what each of them asks of a server, and what it has to see.
+
+pub mod transfers;
