@@ -1,4 +1,4 @@
-//! The app that is loaded: a table of accounts. Its functions do not look at who calls them unless they have to, so
+//! The app that is loaded: accounts that move money, and items that are watched. Its functions do not look at who calls them unless they have to, so
 //! that what is measured is what is asked for.
 
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,14 @@ pub const BALANCE: f64 = 1e9;
 
 /// The app.
 pub fn app() -> App {
-    App::new(Schema::new().table::<Account>())
+    App::new(Schema::new().table::<Account>().table::<Item>())
         .mutation("accounts:open", open)
         .mutation("accounts:transfer", transfer)
         .query("accounts:total", total)
+        .query("accounts:point", point)
+        .query("accounts:range", range)
+        .mutation("items:put", put)
+        .query("items:range", items)
         .without_provisioning()
 }
 
@@ -102,4 +106,75 @@ fn total(ctx: &mut QueryCtx, Stretch { first, count }: Stretch) -> Result<Total>
         accounts: accounts.len() as f64,
         balance: accounts.iter().map(|account| account.balance).sum(),
     })
+}
+
+/// An account to read. Who wants an answer of their own brings a number that nobody else brings.
+#[derive(Deserialize)]
+struct Point {
+    number: f64,
+    #[serde(default, rename = "nonce")]
+    _nonce: f64,
+}
+
+/// One account, by its number.
+fn point(ctx: &mut QueryCtx, Point { number, .. }: Point) -> Result<Option<Account>> {
+    let accounts = ctx.db().query::<Account>();
+    let account = accounts.index(Account::BY_NUMBER, number).unique()?;
+    Ok(account.map(|account| account.value))
+}
+
+/// A stretch of accounts to read.
+#[derive(Deserialize)]
+struct Range {
+    first: f64,
+    count: f64,
+    #[serde(default, rename = "nonce")]
+    _nonce: f64,
+}
+
+/// The accounts of a stretch.
+fn range(ctx: &mut QueryCtx, Range { first, count, .. }: Range) -> Result<Vec<Account>> {
+    let accounts = ctx.db().query::<Account>();
+    let accounts = accounts.index_range(Account::BY_NUMBER, |range| {
+        range.gte("number", first).lt("number", first + count)
+    });
+    let accounts = accounts.collect()?.into_iter();
+    Ok(accounts.map(|account| account.value).collect())
+}
+
+/// Something to watch, found by its number.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Item {
+    /// Which write it is of; counts up.
+    at: f64,
+    body: String,
+    number: f64,
+}
+
+impl Item {
+    const BY_NUMBER: Index<Item> = Index::unique("by_number", &["number"]);
+}
+
+impl Table for Item {
+    const NAME: &'static str = "items";
+    const INDEXES: &'static [Index<Item>] = &[Item::BY_NUMBER];
+}
+
+/// Writes an item, in place of the one that has its number.
+fn put(ctx: &mut MutationCtx, item: Item) -> Result<()> {
+    let items = ctx.db().query::<Item>();
+    match items.index(Item::BY_NUMBER, item.number).unique()? {
+        Some(known) => Ok(ctx.db().replace(known.id, item)?),
+        None => ctx.db().insert(item).map(drop).map_err(Into::into),
+    }
+}
+
+/// The items of a stretch.
+fn items(ctx: &mut QueryCtx, Stretch { first, count }: Stretch) -> Result<Vec<Item>> {
+    let items = ctx.db().query::<Item>();
+    let items = items.index_range(Item::BY_NUMBER, |range| {
+        range.gte("number", first).lt("number", first + count)
+    });
+    let items = items.collect()?.into_iter();
+    Ok(items.map(|item| item.value).collect())
 }

@@ -1,9 +1,12 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::scenario::fan_out::FanOut;
+use crate::scenario::reads::Reads;
 use crate::scenario::transfers::Transfers;
 use crate::server::Serve;
 
@@ -31,11 +34,65 @@ pub struct Common {
     pub json: Option<PathBuf>,
 }
 
+/// How long a run is, and what chance is made of.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Times {
+    /// Measured seconds.
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = positive)]
+    pub seconds: f64,
+    /// Seconds before the measured ones.
+    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = not_negative)]
+    pub warm_up: f64,
+    /// What chance is made of.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub seed: u64,
+}
+
+impl Times {
+    /// The measured time.
+    pub fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// The time before it.
+    pub fn warm_up(&self) -> Duration {
+        Duration::from_secs_f64(self.warm_up)
+    }
+}
+
+/// Reads a number above zero.
+pub fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("it has to be a number above zero".into()),
+    }
+}
+
+/// Reads a number that is not below zero.
+pub fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
+        _ => Err("it has to be a number, and not below zero".into()),
+    }
+}
+
+/// Reads a count above zero.
+pub fn some(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("it has to be a whole number above zero".into()),
+    }
+}
+
 /// What load there is.
 #[derive(Debug, Subcommand)]
 pub enum Scenario {
     /// Transfers between accounts, durable before they are answered.
     Transfers(Transfers),
+    /// One writer, and many who watch.
+    FanOut(FanOut),
+    /// Queries, cached and not.
+    Reads(Reads),
     /// Runs the app that is loaded, until standard input ends.
     #[command(hide = true)]
     Serve(Serve),

@@ -5,27 +5,29 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use rand_distr::{Distribution, Exp};
+use anyhow::bail;
 
+use crate::arguments::Times;
+use crate::arrivals::{Arrivals, Clockwork};
 use crate::client::{Connection, Connections, News, Next, Work};
 use crate::measure::{Latencies, Window};
 use crate::progress::Progress;
+use crate::run::Measured;
+use crate::timing::Timing;
 
 /// What the clients say, and what counts as an answer.
 pub trait Calling {
     /// Queues the call `request` on a connection. Requests of one connection count up from 0.
     fn call(&mut self, connection: &mut Connection, request: u32);
 
-    /// Hands `answered` the request that a message answers, and whether it succeeded; each one, or none.
-    fn read(
-        &mut self,
-        connection: &Connection,
-        message: &[u8],
-        answered: &mut dyn FnMut(u32, Result<(), String>),
-    );
+    /// Hands `answered` each request that a message answers, with what went wrong, if something did.
+    fn read(&mut self, connection: &Connection, message: &[u8], answered: Answered<'_>);
 }
+
+/// Takes a request and how it was answered.
+pub type Answered<'a> = &'a mut dyn FnMut(u32, Outcome);
+/// How a call was answered: with success, or with a kind of error.
+pub type Outcome = Result<(), String>;
 
 /// How calls are made.
 #[derive(Clone, Debug)]
@@ -34,23 +36,10 @@ pub struct Plan {
     pub clients: usize,
     /// Calls that one connection may wait for.
     pub in_flight: usize,
-    /// Time before the measured time.
-    pub warm_up: Duration,
-    /// The measured time.
-    pub length: Duration,
-    /// Arrivals; each answer makes the next call where there are none.
-    pub arrivals: Option<Arrivals>,
-    /// What chance is made of.
-    pub seed: u64,
-}
-
-/// When calls are due.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrivals {
-    /// In a second, on average.
-    pub rate: f64,
-    /// At equal distances, instead of by chance.
-    pub even: bool,
+    /// How long, and what chance is made of.
+    pub times: Times,
+    /// When calls are due; each answer makes the next call where there is no rate.
+    pub arrivals: Arrivals,
 }
 
 /// What came of it.
@@ -65,146 +54,101 @@ pub struct Called {
     pub succeeded: u64,
 }
 
-/// How long answers are waited for when nothing is called any more.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
-
-/// Makes calls as `plan` says. `at_border` is called when the measured time begins and when it ends.
+/// Makes calls as `plan` says.
 pub fn run(
     connections: &mut Connections,
-    calling: impl Calling,
+    calling: &mut impl Calling,
     plan: &Plan,
     progress: &Progress,
-    at_border: impl FnMut() -> anyhow::Result<()>,
+    measured: &mut Measured<'_>,
 ) -> anyhow::Result<Called> {
-    let mut calls = Calls::new(calling, plan.clone(), progress, at_border);
-    for _ in 0..plan.clients {
-        connections.begin()?;
-    }
+    let mut calls = Calls {
+        calling,
+        plan: plan.clone(),
+        progress,
+        measured,
+        timing: Timing::new(&plan.times),
+        waiting: (0..plan.clients).map(|_| Waiting::default()).collect(),
+        open: 0,
+        lost: 0,
+        in_flight: 0,
+        clockwork: None,
+        backlog: VecDeque::new(),
+        next_connection: 0,
+        answers: Vec::new(),
+        latencies: Latencies::default(),
+        errors: BTreeMap::new(),
+        succeeded: 0,
+    };
     connections.drive(&mut calls)?;
-    calls.called()
+    if !calls.timing.has_started() {
+        bail!("not every client could connect: {:?}", calls.errors);
+    }
+    Ok(calls.called())
 }
 
-struct Calls<'p, C, B> {
-    calling: C,
+struct Calls<'r, 's, C> {
+    calling: &'r mut C,
     plan: Plan,
-    progress: &'p Progress,
-    at_border: B,
-    border_failure: Option<anyhow::Error>,
-    phase: Phase,
+    progress: &'r Progress,
+    measured: &'r mut Measured<'s>,
+    timing: Timing,
     waiting: Vec<Waiting>,
     open: usize,
-    in_flight: usize,
-    /// Arrivals for which no connection had room.
-    backlog: VecDeque<Instant>,
-    arrivals: Option<Clockwork>,
-    next_connection: usize,
     /// Connections that have ended.
     lost: usize,
+    in_flight: usize,
+    clockwork: Option<Clockwork>,
+    /// Arrivals for which no connection had room.
+    backlog: VecDeque<Instant>,
+    next_connection: usize,
     /// Answers of one message; kept for its memory.
-    answers: Vec<(u32, Result<(), String>)>,
-    window: Window,
+    answers: Vec<(u32, Outcome)>,
     latencies: Latencies,
     errors: BTreeMap<String, u64>,
     succeeded: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Connecting,
-    WarmingUp,
-    Measuring,
-    Draining,
-}
-
 /// What one connection waits for.
 #[derive(Default)]
 struct Waiting {
-    open: bool,
+    is_open: bool,
     next_request: u32,
     /// Requests without an answer, oldest first, and when each was due.
     requests: VecDeque<(u32, Instant)>,
 }
 
-/// Tells when the next call is due.
-struct Clockwork {
-    next: Instant,
-    mean: f64,
-    gaps: Option<Exp<f64>>,
-    rng: SmallRng,
-}
+/// The longest time without a turn: progress is to be seen.
+const TURN_MAX: Duration = Duration::from_millis(100);
 
-impl Clockwork {
-    fn new(arrivals: Arrivals, seed: u64, start: Instant) -> Clockwork {
-        let gaps = Exp::new(arrivals.rate).expect("the rate is positive");
-        Clockwork {
-            next: start,
-            mean: 1.0 / arrivals.rate,
-            gaps: (!arrivals.even).then_some(gaps),
-            rng: SmallRng::seed_from_u64(seed),
-        }
-    }
-
-    /// The next arrival that is due at `now`.
-    fn due(&mut self, now: Instant) -> Option<Instant> {
-        let due = self.next;
-        if due > now {
-            return None;
-        }
-        let gap = self
-            .gaps
-            .map_or(self.mean, |gaps| gaps.sample(&mut self.rng));
-        self.next += Duration::from_secs_f64(gap);
-        Some(due)
-    }
-}
-
-impl<'p, C: Calling, B: FnMut() -> anyhow::Result<()>> Calls<'p, C, B> {
-    fn new(calling: C, plan: Plan, progress: &'p Progress, at_border: B) -> Self {
-        Calls {
-            calling,
-            progress,
-            at_border,
-            border_failure: None,
-            phase: Phase::Connecting,
-            waiting: (0..plan.clients).map(|_| Waiting::default()).collect(),
-            open: 0,
-            in_flight: 0,
-            backlog: VecDeque::new(),
-            arrivals: None,
-            next_connection: 0,
-            lost: 0,
-            answers: Vec::new(),
-            window: Window::new(Instant::now(), plan.length),
-            latencies: Latencies::default(),
-            errors: BTreeMap::new(),
-            succeeded: 0,
-            plan,
-        }
-    }
-
-    fn called(mut self) -> anyhow::Result<Called> {
-        if let Some(failure) = self.border_failure {
-            return Err(failure);
-        }
-        let unanswered = self.in_flight as u64;
+impl<C: Calling> Calls<'_, '_, C> {
+    fn called(mut self) -> Called {
+        let unanswered = (self.in_flight + self.backlog.len()) as u64;
         if unanswered > 0 {
             self.errors.insert("unanswered".into(), unanswered);
         }
-        Ok(Called {
-            window: self.window,
+        Called {
+            window: self.timing.window,
             latencies: self.latencies,
             errors: self.errors,
             succeeded: self.succeeded,
-        })
+        }
     }
 
-    fn calls_more(&self) -> bool {
-        matches!(self.phase, Phase::WarmingUp | Phase::Measuring)
-    }
-
-    fn border(&mut self) {
-        if let Err(failure) = (self.at_border)() {
-            self.border_failure.get_or_insert(failure);
+    /// Everybody is there: calls begin.
+    fn start(&mut self, connections: &mut Connections, now: Instant) {
+        self.timing.start(now);
+        self.clockwork = Clockwork::new(self.plan.arrivals, self.plan.times.seed, now);
+        if self.clockwork.is_some() {
+            return;
+        }
+        for number in 0..self.plan.clients {
+            let Some(connection) = connections.touch(number) else {
+                continue;
+            };
+            for _ in 0..self.plan.in_flight {
+                self.call(connection, now);
+            }
         }
     }
 
@@ -217,98 +161,88 @@ impl<'p, C: Calling, B: FnMut() -> anyhow::Result<()>> Calls<'p, C, B> {
         self.calling.call(connection, request);
     }
 
-    fn answered(&mut self, number: usize, request: u32, outcome: Result<(), String>, now: Instant) {
-        let requests = &mut self.waiting[number].requests;
-        let Some(at) = requests.iter().position(|(waiting, _)| *waiting == request) else {
-            *self
-                .errors
-                .entry("an answer to no call".into())
-                .or_default() += 1;
-            return;
-        };
-        let (_, due) = requests.remove(at).expect("it is at its position");
-        self.in_flight -= 1;
-        match outcome {
-            Ok(()) => {
-                self.succeeded += 1;
-                let is_measured = self.window.add(now, 1);
-                // Arrivals that were due in the measured time count however late they are answered.
-                let has_latency = match self.arrivals {
-                    Some(_) => self.window.holds(due),
-                    None => is_measured,
-                };
-                if has_latency {
-                    self.latencies.add(now - due);
-                }
-            }
-            Err(why) => *self.errors.entry(why).or_default() += 1,
-        }
-    }
-
-    /// Makes the calls that are due by the clock, on one connection after the other.
+    /// Makes the calls that are due by the clock, on one connection after the other, and says when the next one is.
     fn call_what_is_due(&mut self, connections: &mut Connections, now: Instant) -> Option<Instant> {
-        let clockwork = self.arrivals.as_mut()?;
+        let clockwork = self.clockwork.as_mut()?;
         while let Some(due) = clockwork.due(now) {
             self.backlog.push_back(due);
         }
-        let next = clockwork.next;
-        let mut full = 0;
-        while let Some(due) = self.backlog.front().copied()
-            && full < self.plan.clients
-        {
-            let number = self.next_connection;
-            self.next_connection = (number + 1) % self.plan.clients;
-            let waiting = &self.waiting[number];
-            let has_room = waiting.open && waiting.requests.len() < self.plan.in_flight;
-            match connections.touch(number).filter(|_| has_room) {
-                Some(connection) => {
-                    self.backlog.pop_front();
-                    self.call(connection, due);
-                    full = 0;
-                }
-                None => full += 1,
-            }
-        }
+        let next = clockwork.next();
+        self.call_backlog(connections);
         Some(next)
     }
 
-    fn start(&mut self, connections: &mut Connections, now: Instant) {
-        self.phase = Phase::WarmingUp;
-        self.window = Window::new(now + self.plan.warm_up, self.plan.length);
-        match self.plan.arrivals {
-            Some(arrivals) => self.arrivals = Some(Clockwork::new(arrivals, self.plan.seed, now)),
-            None => {
-                for number in 0..self.plan.clients {
-                    let Some(connection) = connections.touch(number) else {
-                        continue;
-                    };
-                    for _ in 0..self.plan.in_flight {
-                        self.call(connection, now);
-                    }
+    fn call_backlog(&mut self, connections: &mut Connections) {
+        let mut without_room = 0;
+        while without_room < self.plan.clients {
+            let Some(due) = self.backlog.front().copied() else {
+                return;
+            };
+            let number = self.next_connection;
+            self.next_connection = (number + 1) % self.plan.clients;
+            let waiting = &self.waiting[number];
+            let has_room = waiting.is_open && waiting.requests.len() < self.plan.in_flight;
+            let connection = match has_room {
+                true => connections.touch(number),
+                false => None,
+            };
+            match connection {
+                Some(connection) => {
+                    self.backlog.pop_front();
+                    self.call(connection, due);
+                    without_room = 0;
                 }
+                None => without_room += 1,
             }
+        }
+    }
+
+    fn answered(&mut self, number: usize, request: u32, outcome: Outcome, now: Instant) {
+        let requests = &mut self.waiting[number].requests;
+        let at = requests.iter().position(|(waiting, _)| *waiting == request);
+        let Some((_, due)) = at.and_then(|at| requests.remove(at)) else {
+            return self.failed("an answer to no call", 1);
+        };
+        self.in_flight -= 1;
+        if let Err(why) = outcome {
+            return self.failed(&why, 1);
+        }
+        self.succeeded += 1;
+        let is_measured = self.timing.window.add(now, 1);
+        // Arrivals that were due in the measured time count, however late they are answered.
+        let has_latency = match self.clockwork {
+            Some(_) => self.timing.window.holds(due),
+            None => is_measured,
+        };
+        if has_latency {
+            self.latencies.add(now - due);
+        }
+    }
+
+    fn failed(&mut self, why: &str, calls: u64) {
+        match self.errors.get_mut(why) {
+            Some(count) => *count += calls,
+            None => drop(self.errors.insert(why.to_string(), calls)),
         }
     }
 }
 
-impl<C: Calling, B: FnMut() -> anyhow::Result<()>> Work for Calls<'_, C, B> {
+impl<C: Calling> Work for Calls<'_, '_, C> {
     fn news(&mut self, connection: &mut Connection, news: News<'_>, now: Instant) {
         let message = match news {
             News::Open => {
-                self.waiting[connection.number].open = true;
+                self.waiting[connection.number].is_open = true;
                 self.open += 1;
                 return;
             }
             News::Message(message) => message,
         };
         let mut answers = std::mem::take(&mut self.answers);
-        self.calling
-            .read(connection, message, &mut |request, outcome| {
-                answers.push((request, outcome))
-            });
+        let mut answered = |request, outcome| answers.push((request, outcome));
+        self.calling.read(connection, message, &mut answered);
         for (request, outcome) in answers.drain(..) {
             self.answered(connection.number, request, outcome, now);
-            if self.calls_more() && self.arrivals.is_none() {
+            if self.clockwork.is_none() && self.timing.is_asking() {
                 self.call(connection, now);
             }
         }
@@ -317,51 +251,42 @@ impl<C: Calling, B: FnMut() -> anyhow::Result<()>> Work for Calls<'_, C, B> {
 
     fn ended(&mut self, number: usize, why: io::Error, _now: Instant) {
         let waiting = &mut self.waiting[number];
-        waiting.open = false;
-        self.in_flight -= waiting.requests.len();
-        let lost = waiting.requests.drain(..).count() as u64;
-        *self
-            .errors
-            .entry(format!("connection lost: {why}"))
-            .or_default() += lost.max(1);
+        waiting.is_open = false;
+        let lost = waiting.requests.len();
+        waiting.requests.clear();
+        self.in_flight -= lost;
         self.lost += 1;
+        self.failed(&format!("connection lost: {why}"), lost.max(1) as u64);
     }
 
     fn turn(&mut self, connections: &mut Connections, now: Instant) -> Next {
-        let all_there = self.open == self.plan.clients;
-        match self.phase {
-            Phase::Connecting if all_there => self.start(connections, now),
-            Phase::WarmingUp if now >= self.window.start => {
-                self.phase = Phase::Measuring;
-                self.border();
+        if !self.timing.has_started() {
+            if let Err(why) = connections.open_up_to(self.plan.clients, self.open) {
+                self.failed(&format!("no connection: {why}"), 1);
+                return Next::Done;
             }
-            Phase::Measuring if now >= self.window.end => {
-                self.phase = Phase::Draining;
-                self.border();
+            if self.open == self.plan.clients {
+                self.start(connections, now);
             }
-            _ => {}
         }
-        if self.lost == self.plan.clients || self.border_failure.is_some() {
-            return Next::Done;
-        }
-        let next_arrival = match self.calls_more() {
+        self.timing.turn(now, self.measured);
+        let next_arrival = match self.timing.is_asking() {
             true => self.call_what_is_due(connections, now),
             false => None,
         };
-        let next_step = match self.phase {
-            Phase::Connecting => now + TURN_MAX,
-            Phase::WarmingUp => self.window.start,
-            Phase::Measuring => self.window.end,
-            Phase::Draining if self.in_flight == 0 || now >= self.window.end + DRAIN_MAX => {
-                return Next::Done;
-            }
-            Phase::Draining => self.window.end + DRAIN_MAX,
-        };
-        self.progress.show(now, &self.window, &self.latencies);
-        let wake = next_arrival.map_or(next_step, |arrival| arrival.min(next_step));
-        Next::Until(wake.min(now + TURN_MAX))
+        if !self.timing.is_asking() {
+            // What was due in the measured time is called, however late.
+            self.call_backlog(connections);
+        }
+        let is_idle = self.in_flight == 0 && self.backlog.is_empty();
+        let is_alone = self.lost == self.plan.clients;
+        let is_short = self.lost > 0 && !self.timing.has_started();
+        if self.timing.is_over(now, is_idle) || is_alone || is_short {
+            return Next::Done;
+        }
+        self.progress
+            .show(now, &self.timing.window, &self.latencies);
+        let wakes = [next_arrival, self.timing.next(), Some(now + TURN_MAX)];
+        Next::Until(wakes.into_iter().flatten().min().unwrap_or(now))
     }
 }
-
-/// The longest time without a turn: progress is to be seen.
-const TURN_MAX: Duration = Duration::from_millis(100);

@@ -18,6 +18,8 @@ fn main() -> anyhow::Result<ExitCode> {
             serve(flags)?;
             return Ok(ExitCode::SUCCESS);
         }
+        Scenario::FanOut(flags) => scenario::fan_out::run(&flags, &server(&common)?)?,
+        Scenario::Reads(flags) => scenario::reads::run(&flags, &server(&common)?)?,
         Scenario::Transfers(flags) => scenario::transfers::run(&flags, &server(&common)?)?,
     };
     println!("{}", closing::table(&run));

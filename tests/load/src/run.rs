@@ -1,21 +1,27 @@
 //! What stands around every run: what the processes used meanwhile.
 
 use std::collections::BTreeMap;
+use std::thread::JoinHandle;
+
+use anyhow::bail;
 
 use crate::measure::Window;
-use crate::report::Run;
+use crate::metrics::{APPENDS, Metrics};
+use crate::report::{Figure, Run};
 use crate::server::Server;
 use crate::usage::Used;
 
 /// What was used until the borders of the measured time.
 pub struct Measured<'s> {
     server: &'s Server,
-    borders: Vec<Border>,
+    borders: Vec<anyhow::Result<Border>>,
 }
 
 struct Border {
     server: Option<Used>,
     client: Used,
+    /// Asked for beside the run, which goes on meanwhile. A server that tells nothing is asked in vain.
+    metrics: JoinHandle<Option<Metrics>>,
 }
 
 impl<'s> Measured<'s> {
@@ -28,20 +34,46 @@ impl<'s> Measured<'s> {
     }
 
     /// The measured time begins, or ends.
-    pub fn border(&mut self) -> anyhow::Result<()> {
-        self.borders.push(Border {
+    pub fn border(&mut self) {
+        let border = self.look();
+        self.borders.push(border);
+    }
+
+    fn look(&self) -> anyhow::Result<Border> {
+        let address = self.server.address.clone();
+        Ok(Border {
             server: self.server.used()?,
             client: Used::by_us()?,
-        });
-        Ok(())
+            metrics: std::thread::spawn(move || Metrics::of(&address).ok()),
+        })
     }
 
     /// A run with what is the same for all.
-    pub fn run(&self, scenario: &str, unit: &str, window: &Window) -> anyhow::Result<Run> {
-        let [start, end] = &self.borders[..] else {
-            anyhow::bail!("the run ended before its measured time did");
+    pub fn run(self, scenario: &str, unit: &str, window: &Window) -> anyhow::Result<Run> {
+        let mut borders = self.borders.into_iter();
+        let (Some(start), Some(end)) = (borders.next(), borders.next()) else {
+            bail!("the run ended before its measured time did");
         };
-        let server = end.server.zip(start.server);
+        let (start, end) = (start?, end?);
+        let appends = |border: JoinHandle<Option<Metrics>>| border.join().ok()??.value(APPENDS);
+        let appends = appends(start.metrics).zip(appends(end.metrics));
+        let used = end.server.zip(start.server);
+        let server = used.map(|(end, start)| {
+            let mut usage = end.since(&start);
+            usage.fsyncs = appends.map(|(start, end)| (end - start) as u64);
+            usage
+        });
+        let mut figures = Vec::new();
+        if let Some(server) = &server
+            && window.count() > 0
+        {
+            let cpu_seconds = server.user_cpu_seconds + server.system_cpu_seconds;
+            figures.push(Figure {
+                name: format!("server CPU per {}", unit.strip_suffix('s').unwrap_or(unit)),
+                value: cpu_seconds * 1e6 / window.count() as f64,
+                unit: "µs".to_string(),
+            });
+        }
         Ok(Run {
             scenario: scenario.to_string(),
             subject: self.server.subject.clone(),
@@ -53,11 +85,17 @@ impl<'s> Measured<'s> {
             rate: window.count() as f64 / window.seconds(),
             rate_over_time: window.slices(),
             latencies: Vec::new(),
-            figures: Vec::new(),
+            figures,
             errors: BTreeMap::new(),
             checks: Vec::new(),
-            server: server.map(|(end, start)| end.since(&start)),
+            server,
             client: end.client.since(&start.client),
         })
     }
+}
+
+/// Settings as a run tells them.
+pub fn settings<const N: usize>(settings: [(&str, String); N]) -> BTreeMap<String, String> {
+    let own = |(name, value): (&str, String)| (name.to_string(), value);
+    settings.map(own).into()
 }

@@ -3,17 +3,28 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
+use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::frames::{self, Kind};
-use super::messages;
+use super::{answers, messages};
+
+/// What is spoken over connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The sync protocol, over a WebSocket at `/api/sync`.
+    Sync,
+    /// HTTP/1.1, one request after the other.
+    Http,
+}
 
 /// A connection to the server.
 pub struct Connection {
     /// Its number, from 0.
     pub number: usize,
     stream: TcpStream,
+    protocol: Protocol,
     phase: Phase,
     /// The beginning of a frame of which the rest is still to come.
     rest: Vec<u8>,
@@ -26,28 +37,25 @@ pub struct Connection {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The handshake was sent, or will be once there is a connection.
-    Upgrading,
+    /// There is no connection yet, or no answer to its handshake.
+    Opening,
     Open,
 }
 
 /// What has come over a connection.
 pub enum News<'m> {
-    /// The server has answered the handshake; messages may follow.
+    /// Messages may follow: the server has answered the handshake, where there is one.
     Open,
-    /// A message.
+    /// A message, or the body of an HTTP answer.
     Message(&'m [u8]),
 }
 
-/// Bytes of a handshake's answer; a longer one is none of ours.
-const ANSWER_BYTES_MAX: usize = 8 << 10;
-
 impl Connection {
-    /// Begins to connect. `Connect` of a new session is sent together with the handshake's end.
+    /// Begins to connect. On a WebSocket, `Connect` of a new session is the first message.
     pub fn begin(
         number: usize,
         address: SocketAddr,
-        path: &str,
+        protocol: Protocol,
         registry: &Registry,
     ) -> io::Result<Connection> {
         let mut stream = TcpStream::connect(address)?;
@@ -55,16 +63,20 @@ impl Connection {
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut stream, Token(number), interest)?;
         let handshake = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET /api/sync HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dmVzdGlidWxlIGxvYWQhIQ==\r\n\r\n"
         );
         Ok(Connection {
             number,
             stream,
-            phase: Phase::Upgrading,
+            protocol,
+            phase: Phase::Opening,
             rest: Vec::new(),
             message: Vec::new(),
-            out: handshake.into_bytes(),
+            out: match protocol {
+                Protocol::Sync => handshake.into_bytes(),
+                Protocol::Http => Vec::new(),
+            },
             written: 0,
         })
     }
@@ -72,6 +84,11 @@ impl Connection {
     /// Queues a text message, which `write` writes. [`Connection::flush`] sends what is queued, all at once.
     pub fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         frames::text(&mut self.out, write);
+    }
+
+    /// Queues bytes as they are: an HTTP request.
+    pub fn send_bytes(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.out);
     }
 
     /// Writes as much of what is queued as the system takes.
@@ -90,9 +107,26 @@ impl Connection {
         Ok(())
     }
 
+    /// Takes what an event says has happened, and hands on what came of it.
+    pub fn happened(
+        &mut self,
+        event: &Event,
+        scratch: &mut [u8],
+        mut news: impl FnMut(&mut Connection, News<'_>),
+    ) -> io::Result<()> {
+        if self.protocol == Protocol::Http && self.phase == Phase::Opening && event.is_writable() {
+            self.phase = Phase::Open;
+            news(self, News::Open);
+        }
+        match event.is_readable() || event.is_error() || event.is_read_closed() {
+            true => self.receive(scratch, event.is_read_closed(), news),
+            false => Ok(()),
+        }
+    }
+
     /// Reads everything there is and hands each piece of it on. `scratch` is what is read into; it is shared by all
     /// connections, so that an idle one holds no memory.
-    pub fn receive(
+    fn receive(
         &mut self,
         scratch: &mut [u8],
         until_end: bool,
@@ -146,17 +180,41 @@ impl Connection {
         bytes: &[u8],
         news: &mut impl FnMut(&mut Connection, News<'_>),
     ) -> io::Result<usize> {
-        let mut used = 0;
-        if self.phase == Phase::Upgrading {
-            let Some(answer) = end_of_answer(bytes)? else {
-                return Ok(0);
-            };
-            used = answer;
-            self.phase = Phase::Open;
-            self.send(messages::connect);
-            news(self, News::Open);
+        match (self.protocol, self.phase) {
+            (Protocol::Http, _) => self.read_answers(bytes, news),
+            (Protocol::Sync, Phase::Open) => self.read_frames(bytes, news),
+            (Protocol::Sync, Phase::Opening) => {
+                let Some(used) = answers::end_of_handshake(bytes)? else {
+                    return Ok(0);
+                };
+                self.phase = Phase::Open;
+                self.send(messages::connect);
+                news(self, News::Open);
+                Ok(used + self.read_frames(&bytes[used..], news)?)
+            }
         }
-        while let Some(frame) = frames::next(&bytes[used..]).map_err(|_| broken("a bad frame"))? {
+    }
+
+    fn read_answers(
+        &mut self,
+        bytes: &[u8],
+        news: &mut impl FnMut(&mut Connection, News<'_>),
+    ) -> io::Result<usize> {
+        let mut used = 0;
+        while let Some(answer) = answers::next(&bytes[used..])? {
+            used += answer.bytes;
+            news(self, News::Message(answer.body));
+        }
+        Ok(used)
+    }
+
+    fn read_frames(
+        &mut self,
+        bytes: &[u8],
+        news: &mut impl FnMut(&mut Connection, News<'_>),
+    ) -> io::Result<usize> {
+        let mut used = 0;
+        while let Some(frame) = frames::next(&bytes[used..]).map_err(|_| bad_frame())? {
             used += frame.bytes;
             match frame.kind {
                 Kind::Text => news(self, News::Message(frame.payload)),
@@ -188,8 +246,8 @@ fn is_later(error: &io::Error) -> bool {
     )
 }
 
-fn broken(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("the server sent {what}"))
+fn bad_frame() -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "the server sent a bad frame")
 }
 
 fn closed(payload: &[u8]) -> io::Error {
@@ -201,23 +259,4 @@ fn closed(payload: &[u8]) -> io::Error {
         _ => "closed without a reason".to_string(),
     };
     io::Error::new(ErrorKind::ConnectionAborted, reason)
-}
-
-/// Where the handshake's answer ends, if all of it is there and it is a yes.
-fn end_of_answer(bytes: &[u8]) -> io::Result<Option<usize>> {
-    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
-        return match bytes.len() {
-            0..=ANSWER_BYTES_MAX => Ok(None),
-            _ => Err(broken("no end of its answer to the handshake")),
-        };
-    };
-    if bytes.starts_with(b"HTTP/1.1 101 ") {
-        return Ok(Some(end + 4));
-    }
-    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or(bytes);
-    let line = String::from_utf8_lossy(line);
-    Err(io::Error::new(
-        ErrorKind::ConnectionRefused,
-        format!("the handshake was answered with {line}"),
-    ))
 }

@@ -5,9 +5,11 @@
 //! is reported beside the server's own usage with every run, and the hidden scenario `echo` measures the floor: the same
 //! client against a server that does nothing.
 
+mod answers;
 pub mod connection;
 pub mod frames;
 pub mod messages;
+mod timer;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
-pub use connection::{Connection, News};
+pub use connection::{Connection, News, Protocol};
+use timer::{TIMER, Timer};
 
 /// What a scenario does with what comes over its connections.
 pub trait Work {
@@ -42,8 +45,9 @@ pub enum Next {
 /// All connections of a run.
 pub struct Connections {
     poll: Poll,
+    timer: Timer,
     address: SocketAddr,
-    path: String,
+    protocol: Protocol,
     all: Vec<Option<Connection>>,
     touched: Vec<usize>,
 }
@@ -51,14 +55,21 @@ pub struct Connections {
 /// What is read at once.
 const SCRATCH_BYTES: usize = 256 << 10;
 const EVENTS_MAX: usize = 4_096;
+/// Connections that may wait for the server to take them up. Systems drop more than their backlog, and what was dropped
+/// is tried again after a whole second.
+const OPENING_MAX: usize = 1_000;
+/// Shorter waits are left to the timer, longer ones to the event loop and its milliseconds.
+const TIMER_WAIT_MAX: Duration = Duration::from_millis(20);
 
 impl Connections {
-    /// No connections yet to the server at `address`, which takes WebSockets at `path`.
-    pub fn new(address: SocketAddr, path: &str) -> io::Result<Connections> {
+    /// No connections yet to the server at `address`.
+    pub fn new(address: SocketAddr, protocol: Protocol) -> io::Result<Connections> {
+        let poll = Poll::new()?;
         Ok(Connections {
-            poll: Poll::new()?,
+            timer: Timer::new(poll.registry())?,
+            poll,
             address,
-            path: path.to_string(),
+            protocol,
             all: Vec::new(),
             touched: Vec::new(),
         })
@@ -72,10 +83,19 @@ impl Connections {
         Ok(number)
     }
 
+    /// Begins connections until there are `total`, of which `open` are open by now: a few at a time, as many as a server
+    /// can be expected to have waiting.
+    pub fn open_up_to(&mut self, total: usize, open: usize) -> io::Result<()> {
+        while self.all.len() < total && self.all.len() - open < OPENING_MAX {
+            self.begin()?;
+        }
+        Ok(())
+    }
+
     /// Begins a connection in the place of one that has ended.
     pub fn begin_again(&mut self, number: usize) -> io::Result<()> {
         let registry = self.poll.registry();
-        let connection = Connection::begin(number, self.address, &self.path, registry)?;
+        let connection = Connection::begin(number, self.address, self.protocol, registry)?;
         self.all[number] = Some(connection);
         Ok(())
     }
@@ -105,30 +125,40 @@ impl Connections {
                 return Ok(());
             };
             self.flush_touched(work, now);
-            let wait = wake.saturating_duration_since(Instant::now());
-            match self.poll.poll(&mut events, Some(whole_millis(wait))) {
+            let wait = self.prepare_wait(wake)?;
+            match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
             }
             for event in &events {
+                if event.token() == TIMER {
+                    continue;
+                }
                 let number = event.token().0;
                 let Some(connection) = &mut self.all[number] else {
                     continue;
                 };
                 now = Instant::now();
-                let mut outcome = Ok(());
-                if event.is_readable() || event.is_error() || event.is_read_closed() {
-                    let news = |connection: &mut Connection, news: News<'_>| {
-                        work.news(connection, news, now)
-                    };
-                    outcome = connection.receive(&mut scratch, event.is_read_closed(), news);
-                }
+                let news = |connection: &mut Connection, news: News<'_>| {
+                    work.news(connection, news, now);
+                };
+                let outcome = connection.happened(event, &mut scratch, news);
                 if let Err(why) = outcome.and_then(|()| connection.flush()) {
                     self.cut(number);
                     work.ended(number, why, now);
                 }
             }
         }
+    }
+
+    /// How long to wait for events so that the loop is awake at `wake`.
+    fn prepare_wait(&mut self, wake: Instant) -> io::Result<Duration> {
+        let wait = wake.saturating_duration_since(Instant::now());
+        if wait.is_zero() || wait >= TIMER_WAIT_MAX {
+            return Ok(wait);
+        }
+        self.timer.set(wait)?;
+        Ok(wait.max(Duration::from_millis(1)))
     }
 
     fn flush_touched(&mut self, work: &mut impl Work, now: Instant) {
@@ -144,9 +174,4 @@ impl Connections {
         }
         self.touched = touched;
     }
-}
-
-/// The system waits in whole milliseconds and would round up; an arrival that is due sooner is not waited for at all.
-fn whole_millis(wait: Duration) -> Duration {
-    Duration::from_millis(wait.as_millis() as u64)
 }

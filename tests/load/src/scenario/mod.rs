@@ -1,3 +1,5 @@
 //! The scenarios: what each of them asks of a server, and what it has to see.
 
+pub mod fan_out;
+pub mod reads;
 pub mod transfers;
