@@ -25,7 +25,12 @@ pub const BALANCE: f64 = 1e9;
 
 /// The app.
 pub fn app() -> App {
-    App::new(Schema::new().table::<Account>().table::<Item>())
+    let schema = Schema::new()
+        .table::<Account>()
+        .table::<Item>()
+        .table::<User>()
+        .table::<Message>();
+    App::new(schema)
         .mutation("accounts:open", open)
         .mutation("accounts:transfer", transfer)
         .query("accounts:total", total)
@@ -33,7 +38,12 @@ pub fn app() -> App {
         .query("accounts:range", range)
         .mutation("items:put", put)
         .query("items:range", items)
-        .without_provisioning()
+        .mutation("users:ensureUser", ensure_user)
+        .query("users:me", me)
+        .query("users:count", count_users)
+        .mutation("messages:send", send)
+        .query("messages:list", list)
+        .provision_with("users:ensureUser")
 }
 
 /// A stretch of account numbers.
@@ -177,4 +187,111 @@ fn items(ctx: &mut QueryCtx, Stretch { first, count }: Stretch) -> Result<Vec<It
     });
     let items = items.collect()?.into_iter();
     Ok(items.map(|item| item.value).collect())
+}
+
+/// A person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct User {
+    name: String,
+    token: String,
+}
+
+impl User {
+    const BY_TOKEN: Index<User> = Index::unique("by_token", &["token"]);
+}
+
+impl Table for User {
+    const NAME: &'static str = "users";
+    const INDEXES: &'static [Index<User>] = &[User::BY_TOKEN];
+}
+
+/// Makes the caller's document when it is missing.
+fn ensure_user(ctx: &mut MutationCtx, (): ()) -> Result<DocumentId<User>> {
+    let identity = ctx
+        .identity()?
+        .ok_or_else(|| Error::application("Unauthenticated"))?;
+    let token = identity.token_identifier().to_string();
+    let users = ctx.db().query::<User>();
+    if let Some(user) = users.index(User::BY_TOKEN, &token).unique()? {
+        return Ok(user.id);
+    }
+    let name = identity.text("name").unwrap_or("Anonymous").to_string();
+    Ok(ctx.db().insert(User { name, token })?)
+}
+
+/// The caller's document, null when nobody is signed in.
+fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Document<User>>> {
+    let Some(identity) = ctx.identity()? else {
+        return Ok(None);
+    };
+    let users = ctx.db().query::<User>();
+    let user = users
+        .index(User::BY_TOKEN, identity.token_identifier())
+        .unique()?;
+    let not_found = || Error::application(object! { "code" => "UserNotFound" });
+    Ok(Some(user.ok_or_else(not_found)?))
+}
+
+#[derive(Deserialize)]
+struct After {
+    after: String,
+}
+
+/// How many users there are in a stretch, and its last one if there are more.
+#[derive(Serialize)]
+struct Counted {
+    count: f64,
+    last: Option<String>,
+}
+
+/// Users that one query counts.
+const COUNTED_MAX: usize = 5_000;
+
+fn count_users(ctx: &mut QueryCtx, After { after }: After) -> Result<Counted> {
+    let users = ctx.db().query::<User>();
+    let users = users
+        .index_range(User::BY_TOKEN, |range| range.gt("token", after))
+        .take(COUNTED_MAX)?;
+    let is_last = users.len() < COUNTED_MAX;
+    let last = users.last().filter(|_| !is_last);
+    Ok(Counted {
+        count: users.len() as f64,
+        last: last.map(|user| user.token.clone()),
+    })
+}
+
+/// A message in a channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Message {
+    channel: String,
+    body: String,
+}
+
+impl Message {
+    const BY_CHANNEL: Index<Message> = Index::new("by_channel", &["channel"]);
+}
+
+impl Table for Message {
+    const NAME: &'static str = "messages";
+    const INDEXES: &'static [Index<Message>] = &[Message::BY_CHANNEL];
+}
+
+/// Messages that `messages:list` gives.
+const NEWEST: usize = 50;
+
+fn send(ctx: &mut MutationCtx, message: Message) -> Result<()> {
+    ctx.db().insert(message)?;
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct List {
+    channel: String,
+}
+
+/// The newest messages of a channel, newest first.
+fn list(ctx: &mut QueryCtx, List { channel }: List) -> Result<Vec<Document<Message>>> {
+    let messages = ctx.db().query::<Message>();
+    let messages = messages.index(Message::BY_CHANNEL, &channel);
+    Ok(messages.order(Order::Desc).take(NEWEST)?)
 }

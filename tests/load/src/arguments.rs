@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::scenario::fan_out::FanOut;
+use crate::scenario::first_logins::FirstLogins;
 use crate::scenario::reads::Reads;
 use crate::scenario::transfers::Transfers;
 use crate::server::Serve;
@@ -89,6 +90,8 @@ pub fn some(text: &str) -> Result<usize, String> {
 pub enum Scenario {
     /// Transfers between accounts, durable before they are answered.
     Transfers(Transfers),
+    /// People whom the server has never seen sign in.
+    FirstLogins(FirstLogins),
     /// One writer, and many who watch.
     FanOut(FanOut),
     /// Queries, cached and not.

@@ -261,7 +261,7 @@ impl<C: Calling> Work for Calls<'_, '_, C> {
 
     fn turn(&mut self, connections: &mut Connections, now: Instant) -> Next {
         if !self.timing.has_started() {
-            if let Err(why) = connections.open_up_to(self.plan.clients, self.open) {
+            if let Err(why) = connections.open_up_to(self.plan.clients) {
                 self.failed(&format!("no connection: {why}"), 1);
                 return Next::Done;
             }

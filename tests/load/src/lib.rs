@@ -9,6 +9,7 @@ pub mod choice;
 pub mod client;
 pub mod closing;
 pub mod http;
+pub mod issuer;
 pub mod measure;
 pub mod metrics;
 pub mod progress;

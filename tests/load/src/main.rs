@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use load::arguments::{Arguments, Common, Scenario};
 use load::http::Address;
+use load::issuer::Issuer;
 use load::report::{Report, Run};
 use load::server::{Server, raise_open_files, serve};
 use load::{closing, scenario};
@@ -13,18 +14,17 @@ use load::{closing, scenario};
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { scenario, common } = Arguments::parse();
     raise_open_files();
-    let run = match scenario {
-        Scenario::Serve(flags) => {
-            serve(flags)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Scenario::FanOut(flags) => scenario::fan_out::run(&flags, &server(&common)?)?,
-        Scenario::Reads(flags) => scenario::reads::run(&flags, &server(&common)?)?,
-        Scenario::Transfers(flags) => scenario::transfers::run(&flags, &server(&common)?)?,
-    };
-    println!("{}", closing::table(&run));
-    let holds = run.checks.iter().all(|check| check.holds);
-    write_json(&common, run)?;
+    if let Scenario::Serve(flags) = scenario {
+        serve(flags)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runs = run(&scenario, &common)?;
+    for run in &runs {
+        println!("{}", closing::table(run));
+    }
+    let mut checks = runs.iter().flat_map(|run| &run.checks);
+    let holds = checks.all(|check| check.holds);
+    write_json(&common, runs)?;
     Ok(if holds {
         ExitCode::SUCCESS
     } else {
@@ -32,21 +32,37 @@ fn main() -> anyhow::Result<ExitCode> {
     })
 }
 
-fn server(common: &Common) -> anyhow::Result<Server> {
-    match &common.url {
-        Some(url) => Ok(Server::elsewhere(Address::parse(url)?)),
-        None => Server::start(),
+fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
+    let one = |run: anyhow::Result<Run>| run.map(|run| vec![run]);
+    match scenario {
+        Scenario::Serve(_) => Ok(Vec::new()),
+        Scenario::FirstLogins(flags) => {
+            let issuer = Issuer::start(flags.alg, flags.issuer_port)?;
+            let server = server(common, Some(&issuer.auth_config()))?;
+            scenario::first_logins::run(flags, &issuer, &server)
+        }
+        Scenario::Transfers(flags) => one(scenario::transfers::run(flags, &server(common, None)?)),
+        Scenario::FanOut(flags) => one(scenario::fan_out::run(flags, &server(common, None)?)),
+        Scenario::Reads(flags) => one(scenario::reads::run(flags, &server(common, None)?)),
     }
 }
 
-fn write_json(common: &Common, run: Run) -> anyhow::Result<()> {
+/// The server that was named, or one of our own that takes tokens as `auth_config` says.
+fn server(common: &Common, auth_config: Option<&str>) -> anyhow::Result<Server> {
+    match &common.url {
+        Some(url) => Ok(Server::elsewhere(Address::parse(url)?)),
+        None => Server::start(auth_config),
+    }
+}
+
+fn write_json(common: &Common, runs: Vec<Run>) -> anyhow::Result<()> {
     let Some(file) = &common.json else {
         return Ok(());
     };
     let report = Report {
         started: jiff::Timestamp::now().to_string(),
         machine: Vec::new(),
-        runs: vec![run],
+        runs,
     };
     let text = serde_json::to_vec_pretty(&report)?;
     std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))

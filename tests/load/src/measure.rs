@@ -104,6 +104,21 @@ impl Window {
         }
     }
 
+    /// A window from `start` on, whose end is not known yet.
+    pub fn open(start: Instant) -> Window {
+        Window {
+            start,
+            end: start + Duration::from_secs(24 * 60 * 60),
+            slice: SLICE_MIN,
+            counts: Vec::new(),
+        }
+    }
+
+    /// It ended, after all that was counted.
+    pub fn close(&mut self, end: Instant) {
+        self.end = end.max(self.start + Duration::from_micros(1));
+    }
+
     /// Whether `at` is in it.
     pub fn holds(&self, at: Instant) -> bool {
         self.start <= at && at < self.end
@@ -113,8 +128,11 @@ impl Window {
     pub fn add(&mut self, at: Instant, units: u64) -> bool {
         let holds = self.holds(at);
         if holds {
-            let slice = (at - self.start).as_nanos() / self.slice.as_nanos();
-            self.counts[slice as usize] += units;
+            let slice = ((at - self.start).as_nanos() / self.slice.as_nanos()) as usize;
+            if slice >= self.counts.len() {
+                self.counts.resize(slice + 1, 0);
+            }
+            self.counts[slice] += units;
         }
         holds
     }

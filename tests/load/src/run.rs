@@ -69,7 +69,7 @@ impl<'s> Measured<'s> {
         {
             let cpu_seconds = server.user_cpu_seconds + server.system_cpu_seconds;
             figures.push(Figure {
-                name: format!("server CPU per {}", unit.strip_suffix('s').unwrap_or(unit)),
+                name: format!("server CPU per {}", one(unit)),
                 value: cpu_seconds * 1e6 / window.count() as f64,
                 unit: "µs".to_string(),
             });
@@ -91,6 +91,14 @@ impl<'s> Measured<'s> {
             server,
             client: end.client.since(&start.client),
         })
+    }
+}
+
+/// The name of one unit.
+fn one(unit: &str) -> String {
+    match unit.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => unit.strip_suffix('s').unwrap_or(unit).to_string(),
     }
 }
 

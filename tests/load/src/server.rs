@@ -53,8 +53,8 @@ pub fn serve(serve: Serve) -> anyhow::Result<()> {
 }
 
 impl Server {
-    /// Starts the app on a temporary directory.
-    pub fn start() -> anyhow::Result<Server> {
+    /// Starts the app on a temporary directory. `auth_config` says whose tokens it takes.
+    pub fn start(auth_config: Option<&str>) -> anyhow::Result<Server> {
         let data = tempfile::Builder::new()
             .prefix("vestibule-load-")
             .tempdir()?;
@@ -62,6 +62,7 @@ impl Server {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path());
+        command.args(auth_config.map(|config| format!("--auth-config={config}")));
         command.env(
             "VESTIBULE_LOG",
             std::env::var("VESTIBULE_LOG").unwrap_or("warn".into()),

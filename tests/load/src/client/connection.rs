@@ -233,6 +233,11 @@ impl Connection {
         Ok(used)
     }
 
+    /// Whether messages may follow.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
     /// The socket, to be taken off the event loop.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream

@@ -16,6 +16,15 @@ pub fn connect(out: &mut Vec<u8>) {
     out.extend_from_slice(br#"","connectionCount":0,"lastCloseReason":"InitialConnect"}"#);
 }
 
+/// `Authenticate` with a user's token, as the connection's first identity.
+pub fn authenticate(out: &mut Vec<u8>, token: &str) {
+    out.extend_from_slice(
+        br#"{"type":"Authenticate","baseVersion":0,"tokenType":"User","value":""#,
+    );
+    out.extend_from_slice(token.as_bytes());
+    out.extend_from_slice(br#""}"#);
+}
+
 /// `Mutation` with arguments that `args` writes as one JSON object.
 pub fn mutation(out: &mut Vec<u8>, request: u32, path: &str, args: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(br#"{"type":"Mutation","requestId":"#);

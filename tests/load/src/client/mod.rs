@@ -50,6 +50,8 @@ pub struct Connections {
     protocol: Protocol,
     all: Vec<Option<Connection>>,
     touched: Vec<usize>,
+    /// Connections that have begun and are not open yet.
+    opening: usize,
 }
 
 /// What is read at once.
@@ -72,6 +74,7 @@ impl Connections {
             protocol,
             all: Vec::new(),
             touched: Vec::new(),
+            opening: 0,
         })
     }
 
@@ -83,13 +86,17 @@ impl Connections {
         Ok(number)
     }
 
-    /// Begins connections until there are `total`, of which `open` are open by now: a few at a time, as many as a server
-    /// can be expected to have waiting.
-    pub fn open_up_to(&mut self, total: usize, open: usize) -> io::Result<()> {
-        while self.all.len() < total && self.all.len() - open < OPENING_MAX {
+    /// Begins connections until there are `total`: a few at a time, as many as a server can be expected to have waiting.
+    pub fn open_up_to(&mut self, total: usize) -> io::Result<()> {
+        while self.all.len() < total && !self.is_opening_many() {
             self.begin()?;
         }
         Ok(())
+    }
+
+    /// Whether as many connections wait for the server as can be expected of it.
+    pub fn is_opening_many(&self) -> bool {
+        self.opening >= OPENING_MAX
     }
 
     /// Begins a connection in the place of one that has ended.
@@ -97,6 +104,7 @@ impl Connections {
         let registry = self.poll.registry();
         let connection = Connection::begin(number, self.address, self.protocol, registry)?;
         self.all[number] = Some(connection);
+        self.opening += 1;
         Ok(())
     }
 
@@ -110,6 +118,7 @@ impl Connections {
     /// Cuts a connection without a goodbye.
     pub fn cut(&mut self, number: usize) {
         if let Some(mut connection) = self.all[number].take() {
+            self.opening -= usize::from(!connection.is_open());
             // One that cannot be taken off the loop is off it when it is dropped.
             let _ = self.poll.registry().deregister(connection.stream());
         }
@@ -140,6 +149,7 @@ impl Connections {
                 };
                 now = Instant::now();
                 let news = |connection: &mut Connection, news: News<'_>| {
+                    self.opening -= usize::from(matches!(news, News::Open));
                     work.news(connection, news, now);
                 };
                 let outcome = connection.happened(event, &mut scratch, news);

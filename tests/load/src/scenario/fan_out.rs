@@ -430,7 +430,7 @@ impl Work for Fan<'_, '_> {
 
     fn turn(&mut self, connections: &mut Connections, now: Instant) -> Next {
         if !self.timing.has_started() {
-            if let Err(why) = connections.open_up_to(self.flags.clients + 1, self.open) {
+            if let Err(why) = connections.open_up_to(self.flags.clients + 1) {
                 self.failed(&format!("no connection: {why}"));
                 return Next::Done;
             }

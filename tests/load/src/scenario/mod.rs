@@ -1,5 +1,6 @@
 //! The scenarios: what each of them asks of a server, and what it has to see.
 
 pub mod fan_out;
+pub mod first_logins;
 pub mod reads;
 pub mod transfers;
