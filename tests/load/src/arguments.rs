@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::scenario::fan_out::FanOut;
 use crate::scenario::first_logins::FirstLogins;
+use crate::scenario::idle::Idle;
 use crate::scenario::reads::Reads;
+use crate::scenario::reconnects::Reconnects;
 use crate::scenario::transfers::Transfers;
 use crate::server::Serve;
 
@@ -94,6 +96,10 @@ pub enum Scenario {
     FirstLogins(FirstLogins),
     /// One writer, and many who watch.
     FanOut(FanOut),
+    /// Connections that watch something and do nothing.
+    Idle(Idle),
+    /// Everybody is cut off at once and comes back.
+    Reconnects(Reconnects),
     /// Queries, cached and not.
     Reads(Reads),
     /// Runs the app that is loaded, until standard input ends.

@@ -43,6 +43,8 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
         }
         Scenario::Transfers(flags) => one(scenario::transfers::run(flags, &server(common, None)?)),
         Scenario::FanOut(flags) => one(scenario::fan_out::run(flags, &server(common, None)?)),
+        Scenario::Idle(flags) => one(scenario::idle::run(flags, &server(common, None)?)),
+        Scenario::Reconnects(flags) => scenario::reconnects::run(flags, &server(common, None)?),
         Scenario::Reads(flags) => one(scenario::reads::run(flags, &server(common, None)?)),
     }
 }

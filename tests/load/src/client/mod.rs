@@ -81,8 +81,7 @@ impl Connections {
     /// Begins one more connection and returns its number.
     pub fn begin(&mut self) -> io::Result<usize> {
         let number = self.all.len();
-        self.all.push(None);
-        self.begin_again(number)?;
+        self.begin_at(number)?;
         Ok(number)
     }
 
@@ -99,11 +98,14 @@ impl Connections {
         self.opening >= OPENING_MAX
     }
 
-    /// Begins a connection in the place of one that has ended.
-    pub fn begin_again(&mut self, number: usize) -> io::Result<()> {
+    /// Begins the connection `number`: the next one, or one in the place of another that has ended.
+    pub fn begin_at(&mut self, number: usize) -> io::Result<()> {
         let registry = self.poll.registry();
         let connection = Connection::begin(number, self.address, self.protocol, registry)?;
-        self.all[number] = Some(connection);
+        match self.all.get_mut(number) {
+            Some(place) => *place = Some(connection),
+            None => self.all.push(Some(connection)),
+        }
         self.opening += 1;
         Ok(())
     }

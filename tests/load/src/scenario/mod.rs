@@ -2,5 +2,8 @@
 
 pub mod fan_out;
 pub mod first_logins;
+pub mod idle;
 pub mod reads;
+pub mod reconnects;
 pub mod transfers;
+mod watchers;
