@@ -28,7 +28,7 @@ pub struct Arguments {
 /// What all scenarios take.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// A server that runs elsewhere with this program's app (`load serve`), as http://host:port. Without it, one is
+    /// A server that runs elsewhere, started with `load serve`, as http://host:port. Without it, one is
     /// started as a process of its own on temporary files.
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
@@ -102,7 +102,18 @@ pub enum Scenario {
     Reconnects(Reconnects),
     /// Queries, cached and not.
     Reads(Reads),
-    /// Runs the app that is loaded, until standard input ends.
-    #[command(hide = true)]
+    /// Runs the app that is loaded, for --url of another invocation.
     Serve(Serve),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
 }

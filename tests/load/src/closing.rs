@@ -14,7 +14,7 @@ pub fn table(run: &Run) -> String {
         .collect();
     let mut line = |name: &str, value: String| {
         // Writing into a string does not fail.
-        let _ = writeln!(table, "{name:>20}  {value}");
+        let _ = writeln!(table, "{name:>24}  {value}");
     };
     line(
         &run.scenario,
@@ -35,7 +35,11 @@ pub fn table(run: &Run) -> String {
         line(&latency.of, values);
     }
     for figure in &run.figures {
-        line(&figure.name, format!("{:.2} {}", figure.value, figure.unit));
+        let value = match figure.unit.as_str() {
+            "bytes" => format!("{:.1} KiB", figure.value / 1024.0),
+            unit => format!("{:.2} {unit}", figure.value),
+        };
+        line(&figure.name, value);
     }
     if run.errors.is_empty() {
         line("errors", "none".into());

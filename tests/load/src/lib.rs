@@ -1,6 +1,7 @@
 //! Load on a server, measured from outside: scenarios, and the report of what they saw.
 
 pub mod accounts;
+pub mod alternative;
 pub mod app;
 pub mod arguments;
 pub mod arrivals;
@@ -10,8 +11,10 @@ pub mod client;
 pub mod closing;
 pub mod http;
 pub mod issuer;
+pub mod machine;
 pub mod measure;
 pub mod metrics;
+pub mod pairs;
 pub mod progress;
 pub mod report;
 pub mod run;

@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
 use load::arguments::{Arguments, Common, Scenario};
-use load::http::Address;
 use load::issuer::Issuer;
 use load::report::{Report, Run};
 use load::server::{Server, raise_open_files, serve};
-use load::{closing, scenario};
+use load::{closing, machine, pairs, scenario};
 
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { scenario, common } = Arguments::parse();
@@ -21,6 +20,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let runs = run(&scenario, &common)?;
     for run in &runs {
         println!("{}", closing::table(run));
+    }
+    if let Some(verdict) = pairs::verdict(&runs) {
+        println!("{verdict}");
     }
     let mut checks = runs.iter().flat_map(|run| &run.checks);
     let holds = checks.all(|check| check.holds);
@@ -38,10 +40,20 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
         Scenario::Serve(_) => Ok(Vec::new()),
         Scenario::FirstLogins(flags) => {
             let issuer = Issuer::start(flags.alg, flags.issuer_port)?;
+            if common.url.is_some() && flags.issuer_port == 0 {
+                bail!(
+                    "the server has to know whose tokens these are: choose an --issuer-port, and start the server \
+                     with an --auth-config that names it, as in\n--auth-config '{}'",
+                    issuer.auth_config()
+                );
+            }
             let server = server(common, Some(&issuer.auth_config()))?;
             scenario::first_logins::run(flags, &issuer, &server)
         }
-        Scenario::Transfers(flags) => one(scenario::transfers::run(flags, &server(common, None)?)),
+        Scenario::Transfers(flags) => match flags.against {
+            Some(alternative) => scenario::transfers::run_pairs(flags, alternative),
+            None => one(scenario::transfers::run(flags, &server(common, None)?)),
+        },
         Scenario::FanOut(flags) => one(scenario::fan_out::run(flags, &server(common, None)?)),
         Scenario::Idle(flags) => one(scenario::idle::run(flags, &server(common, None)?)),
         Scenario::Reconnects(flags) => scenario::reconnects::run(flags, &server(common, None)?),
@@ -52,7 +64,7 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
 /// The server that was named, or one of our own that takes tokens as `auth_config` says.
 fn server(common: &Common, auth_config: Option<&str>) -> anyhow::Result<Server> {
     match &common.url {
-        Some(url) => Ok(Server::elsewhere(Address::parse(url)?)),
+        Some(url) => Server::elsewhere(url),
         None => Server::start(auth_config),
     }
 }
@@ -63,7 +75,7 @@ fn write_json(common: &Common, runs: Vec<Run>) -> anyhow::Result<()> {
     };
     let report = Report {
         started: jiff::Timestamp::now().to_string(),
-        machine: Vec::new(),
+        machine: machine::described(),
         runs,
     };
     let text = serde_json::to_vec_pretty(&report)?;

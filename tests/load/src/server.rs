@@ -1,14 +1,16 @@
 //! The server under load: a process of its own, so that what it uses is its own, or one that runs elsewhere.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use vestibule_server::prelude::*;
 
+use crate::alternative::Alternative;
+use crate::client::blocking;
 use crate::http::Address;
 use crate::usage::Used;
 
@@ -18,30 +20,37 @@ pub struct Server {
     pub address: Address,
     /// What it is called in reports.
     pub subject: String,
+    /// Whether it runs the app; an alternative does no more than transfers.
+    pub has_app: bool,
     started: Option<Started>,
 }
 
 /// A process of ours, and its files.
 struct Started {
     child: Child,
+    /// Whoever works for it, beside what it started itself.
+    workers: Vec<u32>,
     _data: Option<TempDir>,
 }
 
-/// The flags of the process that serves. It ends when its standard input does.
+/// The flags of `serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
     #[command(flatten)]
     config: Config,
+    /// Stops when standard input ends, and says `listening PORT` when it is ready: for programs that start this one.
+    #[arg(long, hide = true)]
+    attached: bool,
 }
 
-/// Runs the app until standard input ends.
+/// Runs the app until it is asked to stop.
 pub fn serve(serve: Serve) -> anyhow::Result<()> {
-    raise_open_files();
     log_to_stderr(serve.config.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().build()?.block_on(async {
+        if !serve.attached {
+            return Ok(crate::app::app().serve(serve.config).await?);
+        }
         let running = crate::app::app().start(serve.config).await?;
         println!("listening {}", running.address().port());
         let parent = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
@@ -58,9 +67,11 @@ impl Server {
         let data = tempfile::Builder::new()
             .prefix("vestibule-load-")
             .tempdir()?;
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(
+            std::env::current_exe().context("this program does not know where it is")?,
+        );
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--attached", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path());
         command.args(auth_config.map(|config| format!("--auth-config={config}")));
         command.env(
@@ -68,6 +79,31 @@ impl Server {
             std::env::var("VESTIBULE_LOG").unwrap_or("warn".into()),
         );
         Server::start_command("vestibule", command, Some(data))
+    }
+
+    /// Starts an alternative with these many accounts.
+    pub fn start_alternative(alternative: Alternative, accounts: u32) -> anyhow::Result<Server> {
+        let directory = alternative.prepare()?;
+        let mut command = Command::new("node");
+        command.arg(directory.join("server.mjs"));
+        command
+            .args(["--port", "0", "--accounts"])
+            .arg(accounts.to_string());
+        let mut server = Server::start_command(alternative.name(), command, None)?;
+        server.has_app = false;
+        let stats = server.stats()?;
+        let pids = stats["pids"].as_array().into_iter().flatten();
+        if let Some(started) = &mut server.started {
+            started.workers = pids
+                .filter_map(|pid| pid.as_u64()?.try_into().ok())
+                .collect();
+        }
+        Ok(server)
+    }
+
+    /// What an alternative says of itself.
+    pub fn stats(&self) -> anyhow::Result<Json> {
+        blocking::mutate(self.address.socket, "server:stats", &json!({}))
     }
 
     /// Starts a program that says `listening PORT` when it is ready, and ends when its standard input does.
@@ -94,25 +130,50 @@ impl Server {
         Ok(Server {
             address: Address::parse(&format!("http://127.0.0.1:{port}"))?,
             subject: subject.to_string(),
-            started: Some(Started { child, _data: data }),
+            has_app: true,
+            started: Some(Started {
+                child,
+                workers: Vec::new(),
+                _data: data,
+            }),
         })
     }
 
-    /// One that runs elsewhere.
-    pub fn elsewhere(address: Address) -> Server {
-        Server {
+    /// One that runs elsewhere, which has to be `load serve`.
+    pub fn elsewhere(url: &str) -> anyhow::Result<Server> {
+        let address = Address::parse(url)?;
+        let nothing = json!({ "first": 0, "count": 0 });
+        let total = address.call("query", "accounts:total", &nothing);
+        total.with_context(|| {
+            format!("{url} cannot be loaded; it has to be started with `load serve`")
+        })?;
+        Ok(Server {
             subject: address.url.clone(),
             address,
+            has_app: true,
             started: None,
-        }
+        })
     }
 
     /// What its process has used until now, if it is ours.
     pub fn used(&self) -> anyhow::Result<Option<Used>> {
         let started = self.started.as_ref();
-        started
-            .map(|started| Used::by(started.child.id()))
-            .transpose()
+        started.map(Started::used).transpose()
+    }
+}
+
+impl Started {
+    fn used(&self) -> anyhow::Result<Used> {
+        match &self.workers[..] {
+            [] => Used::by(self.child.id()),
+            workers => {
+                let mut roots = workers.to_vec();
+                roots.push(self.child.id());
+                roots.sort_unstable();
+                roots.dedup();
+                Used::by_all(&roots)
+            }
+        }
     }
 }
 
@@ -123,14 +184,6 @@ impl Drop for Server {
             drop(started.child.stdin.take());
             let _ = started.child.wait();
         }
-    }
-}
-
-/// This very program, or what a test names in its place.
-fn program() -> anyhow::Result<PathBuf> {
-    match std::env::var_os("VESTIBULE_LOAD_PROGRAM") {
-        Some(program) => Ok(program.into()),
-        None => std::env::current_exe().context("this program does not know where it is"),
     }
 }
 

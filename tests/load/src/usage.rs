@@ -22,29 +22,42 @@ impl Used {
 
     /// Of the process `pid`.
     pub fn by(pid: u32) -> anyhow::Result<Used> {
-        let read = |file: &str| {
-            let path = format!("/proc/{pid}/{file}");
-            fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
-        };
-        let stat = read("stat")?;
-        // The name, in parentheses, may hold anything; the state is the first field after it.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-        let ticks = |field: usize| -> f64 {
-            let ticks = fields
-                .split(' ')
-                .nth(field)
-                .and_then(|ticks| ticks.parse().ok());
-            ticks.unwrap_or(0.0)
-        };
-        let per_second = rustix::param::clock_ticks_per_second() as f64;
-        let status = read("status")?;
+        let fields = Stat::of(pid)?;
+        let path = format!("/proc/{pid}/status");
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kibibytes = rss.and_then(|rss| rss.trim().split(' ').next()?.parse::<u64>().ok());
+        let per_second = rustix::param::clock_ticks_per_second() as f64;
         Ok(Used {
-            user_cpu_seconds: ticks(11) / per_second,
-            system_cpu_seconds: ticks(12) / per_second,
+            user_cpu_seconds: fields.user_ticks / per_second,
+            system_cpu_seconds: fields.system_ticks / per_second,
             rss_bytes: kibibytes.unwrap_or(0) << 10,
         })
+    }
+
+    /// Of the processes `roots` and all that they started, together. Memory that they share counts for each of them.
+    pub fn by_all(roots: &[u32]) -> anyhow::Result<Used> {
+        let mut processes = roots.to_vec();
+        let parents = parents()?;
+        // Each round finds the children of those of the round before.
+        let mut from = 0;
+        while from < processes.len() {
+            let known = processes.len();
+            for (pid, parent) in &parents {
+                if processes[from..known].contains(parent) && !processes.contains(pid) {
+                    processes.push(*pid);
+                }
+            }
+            from = known;
+        }
+        let mut all = Used::default();
+        // One that has ended meanwhile took its time with it.
+        for used in processes.into_iter().filter_map(|pid| Used::by(pid).ok()) {
+            all.user_cpu_seconds += used.user_cpu_seconds;
+            all.system_cpu_seconds += used.system_cpu_seconds;
+            all.rss_bytes += used.rss_bytes;
+        }
+        Ok(all)
     }
 
     /// Resident memory, in bytes.
@@ -60,5 +73,62 @@ impl Used {
             rss_bytes: self.rss_bytes,
             fsyncs: None,
         }
+    }
+}
+
+/// Some of what `/proc/PID/stat` says.
+struct Stat {
+    parent: u32,
+    user_ticks: f64,
+    system_ticks: f64,
+}
+
+impl Stat {
+    fn of(pid: u32) -> anyhow::Result<Stat> {
+        let path = format!("/proc/{pid}/stat");
+        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // The name, in parentheses, may hold anything; the state is the first field after it.
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let field = |at: usize| -> Option<u32> { fields.split(' ').nth(at)?.parse().ok() };
+        Ok(Stat {
+            parent: field(1).unwrap_or(0),
+            user_ticks: field(11).unwrap_or(0).into(),
+            system_ticks: field(12).unwrap_or(0).into(),
+        })
+    }
+}
+
+/// Every process, with the one that started it.
+fn parents() -> anyhow::Result<Vec<(u32, u32)>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").context("cannot read /proc")? {
+        let pid = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        if let Some((pid, stat)) = pid.and_then(|pid| Some((pid, Stat::of(pid).ok()?))) {
+            parents.push((pid, stat.parent));
+        }
+    }
+    Ok(parents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_counts_together_with_those_it_started() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let me = std::process::id();
+        assert!(parents().unwrap().contains(&(child.id(), me)));
+        let (alone, all) = (Used::by(me).unwrap(), Used::by_all(&[me]).unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(alone.rss_bytes() > 0 && all.rss_bytes() > alone.rss_bytes() / 2);
+        assert!(Used::by(child.id()).is_err());
     }
 }

@@ -62,10 +62,6 @@ impl Connection {
         stream.set_nodelay(true)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut stream, Token(number), interest)?;
-        let handshake = format!(
-            "GET /api/sync HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dmVzdGlidWxlIGxvYWQhIQ==\r\n\r\n"
-        );
         Ok(Connection {
             number,
             stream,
@@ -74,7 +70,7 @@ impl Connection {
             rest: Vec::new(),
             message: Vec::new(),
             out: match protocol {
-                Protocol::Sync => handshake.into_bytes(),
+                Protocol::Sync => handshake(address),
                 Protocol::Http => Vec::new(),
             },
             written: 0,
@@ -242,6 +238,15 @@ impl Connection {
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
+}
+
+/// Asks for a WebSocket. A key need not be secret or new; it shows that whoever answers knows of WebSockets.
+pub(super) fn handshake(address: SocketAddr) -> Vec<u8> {
+    format!(
+        "GET /api/sync HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dmVzdGlidWxlIGxvYWQhIQ==\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 fn is_later(error: &io::Error) -> bool {

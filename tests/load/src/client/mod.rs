@@ -6,6 +6,7 @@
 //! client against a server that does nothing.
 
 mod answers;
+pub mod blocking;
 pub mod connection;
 pub mod frames;
 pub mod messages;

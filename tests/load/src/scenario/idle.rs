@@ -69,8 +69,8 @@ pub fn run(flags: &Idle, server: &Server) -> anyhow::Result<Run> {
         let bytes = after.rss_bytes().saturating_sub(before.rss_bytes());
         run.figures.push(Figure {
             name: "RSS per connection".into(),
-            value: bytes as f64 / 1024.0 / flags.clients as f64,
-            unit: "KiB".into(),
+            value: bytes as f64 / flags.clients as f64,
+            unit: "bytes".into(),
         });
     }
     run.figures.push(Figure {

@@ -59,10 +59,8 @@ fn reconnect(
     })?;
     measured.border();
     let mut run = measured.run("reconnects", "reconnects", &watchers.window)?;
-    run.settings = settings([
-        ("clients", flags.clients.to_string()),
-        ("round", round.to_string()),
-    ]);
+    run.pair = round;
+    run.settings = settings([("clients", flags.clients.to_string())]);
     run.latencies = vec![watchers.latencies.told("cut to current")];
     run.figures.push(Figure {
         name: "all current after".into(),

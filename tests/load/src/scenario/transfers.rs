@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::accounts::{self, Total};
+use crate::alternative::Alternative;
 use crate::arguments::{Times, not_negative, some};
 use crate::arrivals::Arrivals;
 use crate::calls::{self, Calling, Plan};
@@ -13,7 +14,7 @@ use crate::choice::Choice;
 use crate::client::messages::{self, Told};
 use crate::client::{Connection, Connections, Protocol};
 use crate::progress::Progress;
-use crate::report::{Check, Run};
+use crate::report::{Check, Figure, Run};
 use crate::run::{Measured, settings};
 use crate::server::Server;
 
@@ -35,8 +36,33 @@ pub struct Transfers {
     pub accounts: u32,
     #[command(flatten)]
     pub arrivals: Arrivals,
+    /// Runs an alternative right after each run of ours, and tells how their rates compare.
+    #[arg(long, value_enum, conflicts_with = "url")]
+    pub against: Option<Alternative>,
+    /// How often both are run.
+    #[arg(long, default_value_t = 5, value_name = "NUMBER", requires = "against",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub pairs: u32,
     #[command(flatten)]
     pub times: Times,
+}
+
+/// Runs it against an alternative, each time on servers of their own.
+pub fn run_pairs(flags: &Transfers, alternative: Alternative) -> anyhow::Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for pair in 1..=flags.pairs {
+        for ours in [true, false] {
+            let server = match ours {
+                true => Server::start(None)?,
+                false => Server::start_alternative(alternative, flags.accounts)?,
+            };
+            let mut run = run(flags, &server)?;
+            run.pair = pair;
+            eprintln!("pair {pair}: {}, {:.0} transfers/s", run.subject, run.rate);
+            runs.push(run);
+        }
+    }
+    Ok(runs)
 }
 
 /// Runs it.
@@ -49,6 +75,7 @@ pub fn run(flags: &Transfers, server: &Server) -> anyhow::Result<Run> {
         times: flags.times,
         arrivals: flags.arrivals,
     };
+    let retries_before = retries(server)?;
     let mut measured = Measured::of(server);
     let mut connections = Connections::new(server.address.socket, Protocol::Sync)?;
     let progress = Progress::new("transfers", flags.times.length().as_millis() as u64);
@@ -74,10 +101,25 @@ pub fn run(flags: &Transfers, server: &Server) -> anyhow::Result<Run> {
     if let Some(rate) = flags.arrivals.rate {
         run.settings.insert("rate".into(), rate.to_string());
     }
+    if let Some((before, after)) = retries_before.zip(retries(server)?) {
+        run.figures.push(Figure {
+            name: "retries".into(),
+            value: after - before,
+            unit: String::new(),
+        });
+    }
     run.latencies = vec![called.latencies.told("answer")];
     run.errors = called.errors;
     run.checks = vec![check(&before, &after)];
     Ok(run)
+}
+
+/// How often an alternative has had to try a transfer again.
+fn retries(server: &Server) -> anyhow::Result<Option<f64>> {
+    match server.has_app {
+        true => Ok(None),
+        false => Ok(server.stats()?["retries"].as_f64()),
+    }
 }
 
 fn check(before: &Total, after: &Total) -> Check {
