@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
+use crate::server::this_program;
+
 /// A server to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Alternative {
@@ -13,6 +15,9 @@ pub enum Alternative {
     NodeSqlite,
     /// A Node process before PostgreSQL, at serializable isolation.
     Postgres,
+    /// Nothing at all, as fast as that goes.
+    #[value(hide = true)]
+    Echo,
 }
 
 impl Alternative {
@@ -21,11 +26,26 @@ impl Alternative {
         match self {
             Alternative::NodeSqlite => "node-sqlite",
             Alternative::Postgres => "postgres",
+            Alternative::Echo => "echo",
         }
     }
 
+    /// The command that serves these many accounts.
+    pub fn command(self, accounts: u32) -> anyhow::Result<Command> {
+        if self == Alternative::Echo {
+            let mut command = Command::new(this_program()?);
+            command.arg("serve-echo");
+            return Ok(command);
+        }
+        let mut command = Command::new("node");
+        command.arg(self.prepare()?.join("server.mjs"));
+        command.args(["--port", "0", "--accounts"]);
+        command.arg(accounts.to_string());
+        Ok(command)
+    }
+
     /// Its directory, with the packages that it needs, which are fetched the first time.
-    pub fn prepare(self) -> anyhow::Result<PathBuf> {
+    fn prepare(self) -> anyhow::Result<PathBuf> {
         let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("alternatives");
         let directory = all.join(self.name());
         if !directory.join("server.mjs").exists() {

@@ -104,6 +104,9 @@ pub enum Scenario {
     Reads(Reads),
     /// Runs the app that is loaded, for --url of another invocation.
     Serve(Serve),
+    /// Answers every call at once and does nothing, until standard input ends.
+    #[command(hide = true)]
+    ServeEcho,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod choice;
 pub mod client;
 pub mod closing;
+pub mod echo;
 pub mod http;
 pub mod issuer;
 pub mod machine;

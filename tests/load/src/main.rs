@@ -8,16 +8,22 @@ use load::arguments::{Arguments, Common, Scenario};
 use load::issuer::Issuer;
 use load::report::{Report, Run};
 use load::server::{Server, raise_open_files, serve};
-use load::{closing, machine, pairs, scenario};
+use load::{closing, echo, machine, pairs, scenario};
 
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { scenario, common } = Arguments::parse();
     raise_open_files();
-    if let Scenario::Serve(flags) = scenario {
-        serve(flags)?;
-        return Ok(ExitCode::SUCCESS);
+    match scenario {
+        Scenario::Serve(flags) => serve(flags)?,
+        Scenario::ServeEcho => echo::serve()?,
+        scenario => return measure(&scenario, &common),
     }
-    let runs = run(&scenario, &common)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a scenario and tells what it saw. Whatever has to hold and does not makes the program fail.
+fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
+    let runs = run(scenario, common)?;
     for run in &runs {
         println!("{}", closing::table(run));
     }
@@ -26,7 +32,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let mut checks = runs.iter().flat_map(|run| &run.checks);
     let holds = checks.all(|check| check.holds);
-    write_json(&common, runs)?;
+    write_json(common, runs)?;
     Ok(if holds {
         ExitCode::SUCCESS
     } else {
@@ -37,7 +43,7 @@ fn main() -> anyhow::Result<ExitCode> {
 fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
     let one = |run: anyhow::Result<Run>| run.map(|run| vec![run]);
     match scenario {
-        Scenario::Serve(_) => Ok(Vec::new()),
+        Scenario::Serve(_) | Scenario::ServeEcho => Ok(Vec::new()),
         Scenario::FirstLogins(flags) => {
             let issuer = Issuer::start(flags.alg, flags.issuer_port)?;
             if common.url.is_some() && flags.issuer_port == 0 {

@@ -20,7 +20,7 @@ pub struct Measured<'s> {
 struct Border {
     server: Option<Used>,
     client: Used,
-    /// Asked for beside the run, which goes on meanwhile. A server that tells nothing is asked in vain.
+    /// Asked for beside the run, which goes on meanwhile. Nothing where they cannot be told.
     metrics: JoinHandle<Option<Metrics>>,
 }
 
@@ -41,10 +41,14 @@ impl<'s> Measured<'s> {
 
     fn look(&self) -> anyhow::Result<Border> {
         let address = self.server.address.clone();
+        let has_metrics = self.server.has_app;
         Ok(Border {
             server: self.server.used()?,
             client: Used::by_us()?,
-            metrics: std::thread::spawn(move || Metrics::of(&address).ok()),
+            metrics: std::thread::spawn(move || match has_metrics {
+                true => Metrics::of(&address).ok(),
+                false => None,
+            }),
         })
     }
 

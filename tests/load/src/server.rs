@@ -1,6 +1,7 @@
 //! The server under load: a process of its own, so that what it uses is its own, or one that runs elsewhere.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -67,9 +68,7 @@ impl Server {
         let data = tempfile::Builder::new()
             .prefix("vestibule-load-")
             .tempdir()?;
-        let mut command = Command::new(
-            std::env::current_exe().context("this program does not know where it is")?,
-        );
+        let mut command = Command::new(this_program()?);
         command
             .args(["serve", "--attached", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path());
@@ -83,12 +82,7 @@ impl Server {
 
     /// Starts an alternative with these many accounts.
     pub fn start_alternative(alternative: Alternative, accounts: u32) -> anyhow::Result<Server> {
-        let directory = alternative.prepare()?;
-        let mut command = Command::new("node");
-        command.arg(directory.join("server.mjs"));
-        command
-            .args(["--port", "0", "--accounts"])
-            .arg(accounts.to_string());
+        let command = alternative.command(accounts)?;
         let mut server = Server::start_command(alternative.name(), command, None)?;
         server.has_app = false;
         let stats = server.stats()?;
@@ -185,6 +179,11 @@ impl Drop for Server {
             let _ = started.child.wait();
         }
     }
+}
+
+/// Where this very program is.
+pub fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("this program does not know where it is")
 }
 
 /// Asks the system for as many open files as it gives: every connection is one.

@@ -316,3 +316,19 @@ fn what_cannot_be_done_is_said() {
         assert!(stderr.contains(said), "{arguments}: {stderr}");
     }
 }
+
+#[test]
+fn two_servers_are_compared_pair_by_pair() {
+    let runs = runs(&format!(
+        "transfers --against echo --pairs 2 --accounts 50 --clients 2 {BRIEF}"
+    ));
+    let made: Vec<(u32, &str)> = runs
+        .iter()
+        .map(|run| (run.pair, run.subject.as_str()))
+        .collect();
+    assert_eq!(
+        made,
+        [(1, "vestibule"), (1, "echo"), (2, "vestibule"), (2, "echo")]
+    );
+    assert!(runs.iter().all(|run| run.count > 0));
+}

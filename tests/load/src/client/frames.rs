@@ -83,8 +83,9 @@ pub struct Frame<'b> {
     pub bytes: usize,
 }
 
-/// The server broke the rules of WebSockets.
-#[derive(Debug, PartialEq, Eq)]
+/// The other side broke the rules of WebSockets.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a frame breaks the rules of WebSockets")]
 pub struct Broken;
 
 /// The frame that `bytes` begins with, if all of it is there.
@@ -95,22 +96,9 @@ pub fn next(bytes: &[u8]) -> Result<Option<Frame<'_>>, Broken> {
     if second & MASKED != 0 || first & 0x70 != 0 {
         return Err(Broken);
     }
-    let (header, length) = match second {
-        126 => match bytes.get(2..4) {
-            Some(length) => (4, u64::from(u16::from_be_bytes([length[0], length[1]]))),
-            None => return Ok(None),
-        },
-        127 => match bytes.get(2..10) {
-            Some(length) => {
-                let length = length.try_into().expect("eight bytes");
-                (10, u64::from_be_bytes(length))
-            }
-            None => return Ok(None),
-        },
-        length => (2, u64::from(length)),
+    let Some((header, end)) = extent(bytes, second)? else {
+        return Ok(None);
     };
-    let length = usize::try_from(length).map_err(|_| Broken)?;
-    let end = length.checked_add(header).ok_or(Broken)?;
     let Some(payload) = bytes.get(header..end) else {
         return Ok(None);
     };
@@ -130,26 +118,52 @@ pub fn next(bytes: &[u8]) -> Result<Option<Frame<'_>>, Broken> {
     }))
 }
 
+/// The payload of the masked frame that `bytes` begins with, if all of it is there, and how many bytes the frame takes. Only
+/// what this client writes is read: a key of zero.
+pub fn next_masked(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Broken> {
+    let [_, second, ..] = *bytes else {
+        return Ok(None);
+    };
+    let Some((header, end)) = extent(bytes, second & !MASKED)? else {
+        return Ok(None);
+    };
+    let end = end + KEY.len();
+    let Some(rest) = bytes.get(header..end) else {
+        return Ok(None);
+    };
+    match rest.strip_prefix(&KEY) {
+        Some(payload) => Ok(Some((payload, end))),
+        None => Err(Broken),
+    }
+}
+
+/// Where a frame's header ends, without a key, and the frame, if its length is there.
+fn extent(bytes: &[u8], second: u8) -> Result<Option<(usize, usize)>, Broken> {
+    let (header, length) = match second {
+        126 => match bytes.get(2..4) {
+            Some(length) => (4, u64::from(u16::from_be_bytes([length[0], length[1]]))),
+            None => return Ok(None),
+        },
+        127 => match bytes.get(2..10) {
+            Some(length) => {
+                let length = length.try_into().expect("eight bytes");
+                (10, u64::from_be_bytes(length))
+            }
+            None => return Ok(None),
+        },
+        length => (2, u64::from(length)),
+    };
+    let length = usize::try_from(length).map_err(|_| Broken)?;
+    // Room for a key behind it, too.
+    let end = length
+        .checked_add(header)
+        .filter(|end| *end < usize::MAX - KEY.len());
+    Ok(Some((header, end.ok_or(Broken)?)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What a server would read: the payload's length and place, by the rules for masked frames.
-    fn payload_of(frame: &[u8]) -> &[u8] {
-        assert_eq!(frame[0], 0x81);
-        assert!(frame[1] & MASKED != 0);
-        let (at, length) = match frame[1] & 0x7f {
-            126 => (4, usize::from(u16::from_be_bytes([frame[2], frame[3]]))),
-            127 => (
-                10,
-                u64::from_be_bytes(frame[2..10].try_into().unwrap()) as usize,
-            ),
-            length => (2, usize::from(length)),
-        };
-        assert_eq!(frame[at..at + 4], KEY);
-        assert_eq!(frame.len(), at + 4 + length);
-        &frame[at + 4..]
-    }
 
     #[test]
     fn a_message_of_any_length_is_framed() {
@@ -157,7 +171,11 @@ mod tests {
             let message = vec![b'x'; length];
             let mut out = Vec::new();
             text(&mut out, |out| out.extend_from_slice(&message));
-            assert_eq!(payload_of(&out), message);
+            let whole = out.len();
+            assert_eq!(next_masked(&out), Ok(Some((&message[..], whole))));
+            for cut in 0..whole.min(20) {
+                assert_eq!(next_masked(&out[..cut]), Ok(None));
+            }
         }
     }
 
