@@ -9,7 +9,7 @@ import { Life, readOptions, serve, wholeNumber } from "../wire.mjs";
 import { startCluster } from "./cluster.mjs";
 
 // More connections share more syncs, up to the point where they only conflict: this many did best on two cores.
-const CONNECTIONS = 16;
+const CONNECTIONS = 8;
 const ATTEMPTS_MAX = 100;
 const PAUSE_MILLISECONDS_MAX = 32;
 const SERIALIZATION_FAILURE = "40001";
