@@ -1,7 +1,8 @@
 //! Load on a server, measured from outside: scenarios, and the report of what they saw.
 
 pub mod accounts;
-pub mod alternative;
+pub mod against;
+pub mod alternatives;
 pub mod app;
 pub mod arguments;
 pub mod arrivals;

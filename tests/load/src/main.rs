@@ -57,7 +57,7 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
             scenario::first_logins::run(flags, &issuer, &server)
         }
         Scenario::Transfers(flags) => match flags.against {
-            Some(alternative) => scenario::transfers::run_pairs(flags, alternative),
+            Some(against) => scenario::transfers::run_pairs(flags, against),
             None => one(scenario::transfers::run(flags, &server(common, None)?)),
         },
         Scenario::FanOut(flags) => one(scenario::fan_out::run(flags, &server(common, None)?)),

@@ -10,7 +10,8 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use vestibule_server::prelude::*;
 
-use crate::alternative::Alternative;
+use crate::against::Against;
+use crate::alternatives::RunningAlternative;
 use crate::client::blocking;
 use crate::http::Address;
 use crate::usage::Used;
@@ -28,10 +29,16 @@ pub struct Server {
 
 /// A process of ours, and its files.
 struct Started {
-    child: Child,
+    process: Process,
     /// Whoever works for it, beside what it started itself.
     workers: Vec<u32>,
     _data: Option<TempDir>,
+}
+
+enum Process {
+    /// This very program; it ends when its standard input does.
+    Ours(Child),
+    Alternative(RunningAlternative),
 }
 
 /// The flags of `serve`.
@@ -80,17 +87,31 @@ impl Server {
         Server::start_command("vestibule", command, Some(data))
     }
 
-    /// Starts an alternative with these many accounts.
-    pub fn start_alternative(alternative: Alternative, accounts: u32) -> anyhow::Result<Server> {
-        let command = alternative.command(accounts)?;
-        let mut server = Server::start_command(alternative.name(), command, None)?;
-        server.has_app = false;
+    /// Starts what we are compared with, with these many accounts.
+    pub fn start_against(against: Against, accounts: u32) -> anyhow::Result<Server> {
+        let Some(alternative) = against.alternative() else {
+            let mut command = Command::new(this_program()?);
+            command.arg("serve-echo");
+            let mut server = Server::start_command("echo", command, None)?;
+            server.has_app = false;
+            return Ok(server);
+        };
+        let running = alternative.start(accounts.into())?;
+        let mut server = Server {
+            address: Address::parse(&format!("http://127.0.0.1:{}", running.port()))?,
+            subject: alternative.name().to_string(),
+            has_app: false,
+            started: Some(Started {
+                process: Process::Alternative(running),
+                workers: Vec::new(),
+                _data: None,
+            }),
+        };
         let stats = server.stats()?;
         let pids = stats["pids"].as_array().into_iter().flatten();
         if let Some(started) = &mut server.started {
-            started.workers = pids
-                .filter_map(|pid| pid.as_u64()?.try_into().ok())
-                .collect();
+            let pids = pids.filter_map(|pid| pid.as_u64()?.try_into().ok());
+            started.workers = pids.collect();
         }
         Ok(server)
     }
@@ -126,7 +147,7 @@ impl Server {
             subject: subject.to_string(),
             has_app: true,
             started: Some(Started {
-                child,
+                process: Process::Ours(child),
                 workers: Vec::new(),
                 _data: data,
             }),
@@ -158,25 +179,27 @@ impl Server {
 
 impl Started {
     fn used(&self) -> anyhow::Result<Used> {
-        match &self.workers[..] {
-            [] => Used::by(self.child.id()),
-            workers => {
-                let mut roots = workers.to_vec();
-                roots.push(self.child.id());
-                roots.sort_unstable();
-                roots.dedup();
-                Used::by_all(&roots)
-            }
-        }
+        let root = match &self.process {
+            Process::Ours(child) => return Used::by(child.id()),
+            Process::Alternative(running) => running.pid(),
+        };
+        let mut roots = self.workers.clone();
+        roots.push(root);
+        roots.sort_unstable();
+        roots.dedup();
+        Used::by_all(&roots)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(started) = &mut self.started {
+        let Some(started) = &mut self.started else {
+            return;
+        };
+        if let Process::Ours(child) = &mut started.process {
             // It ends by itself once nobody can speak to it any more; its files go after it.
-            drop(started.child.stdin.take());
-            let _ = started.child.wait();
+            drop(child.stdin.take());
+            let _ = child.wait();
         }
     }
 }

@@ -32,7 +32,7 @@ const TURN_MAX: Duration = Duration::from_millis(250);
 
 /// Runs it.
 pub fn run(flags: &Idle, server: &Server) -> anyhow::Result<Run> {
-    let wanted = watchers::write(server)?;
+    let wanted = watchers::write(&server.address)?;
     let before = server.used()?;
     let mut connections = Connections::new(server.address.socket, Protocol::Sync)?;
     let progress = Progress::new("connecting", flags.clients as u64);

@@ -25,7 +25,7 @@ pub struct Reconnects {
 
 /// Runs it: one run for each round.
 pub fn run(flags: &Reconnects, server: &Server) -> anyhow::Result<Vec<Run>> {
-    let wanted = watchers::write(server)?;
+    let wanted = watchers::write(&server.address)?;
     let mut connections = Connections::new(server.address.socket, Protocol::Sync)?;
     let progress = Progress::new("connecting", flags.clients as u64);
     Watchers::new(flags.clients, false, wanted, &progress).gather(&mut connections)?;
@@ -51,8 +51,9 @@ fn reconnect(
     }
     let progress = Progress::new("reconnecting", flags.clients as u64);
     let mut watchers = Watchers::new(flags.clients, false, wanted, &progress);
+    let address = &server.address;
     std::thread::scope(|scope| {
-        let writing = scope.spawn(|| watchers::write(server));
+        let writing = scope.spawn(|| watchers::write(address));
         watchers.gather(connections)?;
         let written = writing.join().expect("writing does not panic");
         written.map(drop)

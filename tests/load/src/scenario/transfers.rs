@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::accounts::{self, Total};
-use crate::alternative::Alternative;
+use crate::against::Against;
 use crate::arguments::{Times, not_negative, some};
 use crate::arrivals::Arrivals;
 use crate::calls::{self, Calling, Plan};
@@ -38,7 +38,7 @@ pub struct Transfers {
     pub arrivals: Arrivals,
     /// Runs an alternative right after each run of ours, and tells how their rates compare.
     #[arg(long, value_enum, conflicts_with = "url")]
-    pub against: Option<Alternative>,
+    pub against: Option<Against>,
     /// How often both are run.
     #[arg(long, default_value_t = 5, value_name = "NUMBER", requires = "against",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -48,13 +48,13 @@ pub struct Transfers {
 }
 
 /// Runs it against an alternative, each time on servers of their own.
-pub fn run_pairs(flags: &Transfers, alternative: Alternative) -> anyhow::Result<Vec<Run>> {
+pub fn run_pairs(flags: &Transfers, against: Against) -> anyhow::Result<Vec<Run>> {
     let mut runs = Vec::new();
     for pair in 1..=flags.pairs {
         for ours in [true, false] {
             let server = match ours {
                 true => Server::start(None)?,
-                false => Server::start_alternative(alternative, flags.accounts)?,
+                false => Server::start_against(against, flags.accounts)?,
             };
             let mut run = run(flags, &server)?;
             run.pair = pair;

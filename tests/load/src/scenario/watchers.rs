@@ -10,9 +10,9 @@ use serde_json::json;
 
 use crate::client::messages::{self, Told, number_after};
 use crate::client::{Connection, Connections, News, Next, Work};
+use crate::http::Address;
 use crate::measure::{Latencies, Window};
 use crate::progress::Progress;
-use crate::server::Server;
 
 /// How long everybody is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -150,9 +150,9 @@ impl Work for Watchers<'_> {
 }
 
 /// Writes what everybody watches, and returns the number of the write.
-pub fn write(server: &Server) -> anyhow::Result<u64> {
+pub fn write(address: &Address) -> anyhow::Result<u64> {
     let at = jiff::Timestamp::now().as_microsecond() as u64;
     let args = json!({ "at": at, "body": "x".repeat(BODY_BYTES), "number": 0 });
-    server.address.call("mutation", "items:put", &args)?;
+    address.call("mutation", "items:put", &args)?;
     Ok(at)
 }
