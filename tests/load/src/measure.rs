@@ -40,6 +40,11 @@ impl Latencies {
         self.nanos.len()
     }
 
+    /// What 99 of 100 are at most, in milliseconds.
+    pub fn p99(&self) -> f64 {
+        millis(self.nanos.value_at_quantile(0.99))
+    }
+
     /// The distribution, as it is told.
     pub fn told(&self, of: &str) -> Latency {
         let at = |quantile| millis(self.nanos.value_at_quantile(quantile));

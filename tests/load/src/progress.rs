@@ -45,7 +45,7 @@ impl Progress {
         let rate = window.count() as f64 / passed.as_secs_f64().max(0.001);
         let message = match passed.is_zero() {
             true => "warming up".to_string(),
-            false => format!("{rate:.0}/s, p99 {:.2} ms", latencies.told("").p99),
+            false => format!("{rate:.0}/s, p99 {:.2} ms", latencies.p99()),
         };
         self.step(passed.as_millis() as u64, message);
     }

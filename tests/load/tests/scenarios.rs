@@ -332,3 +332,15 @@ fn two_servers_are_compared_pair_by_pair() {
     );
     assert!(runs.iter().all(|run| run.count > 0));
 }
+
+/// Needs Node 20 or newer with npm; what else the alternative needs it says itself.
+#[test]
+fn an_alternative_is_compared_with() {
+    let runs = runs(&format!(
+        "transfers --against node-sqlite --pairs 1 --accounts 50 --clients 2 {BRIEF}"
+    ));
+    let other = &runs[1];
+    assert_eq!((runs.len(), other.subject.as_str()), (2, "node-sqlite"));
+    assert!(other.count > 0 && other.server.as_ref().unwrap().rss_bytes > 0);
+    assert!(other.figures.iter().any(|figure| figure.name == "retries"));
+}

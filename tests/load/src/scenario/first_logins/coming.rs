@@ -159,7 +159,7 @@ impl<'r> Coming<'r> {
     fn show(&mut self, now: Instant) {
         if now - self.shown >= SHOW_EVERY {
             self.shown = now;
-            let p99 = self.from_arrival.told("").p99;
+            let p99 = self.from_arrival.p99();
             self.progress.step(
                 self.done as u64,
                 format!("{} logged in, p99 {p99:.0} ms", self.done),
