@@ -109,9 +109,11 @@ fn a_write_is_seen_by_whoever_watches_its_range() {
 
 #[test]
 fn a_write_that_nobody_watches_is_answered() {
-    let run = run(&format!("fan-out --clients 3 --ranges 0 {BRIEF}"));
-    assert_eq!(run.unit, "writes");
-    assert!(run.count > 0);
+    for ranges in ["0", "5 --miss"] {
+        let run = run(&format!("fan-out --clients 3 --ranges {ranges} {BRIEF}"));
+        assert_eq!(run.unit, "writes");
+        assert!(run.count > 0 && run.latencies.len() == 1, "{run:?}");
+    }
 }
 
 #[test]

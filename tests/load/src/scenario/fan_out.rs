@@ -29,6 +29,9 @@ pub struct FanOut {
     /// range of one client. With 0 nobody watches anything, which shows what a write costs by itself.
     #[arg(long, value_name = "NUMBER")]
     pub ranges: Option<u32>,
+    /// Each write hits a range that nobody watches: what a write costs beside all who watch something else.
+    #[arg(long, requires = "ranges")]
+    pub miss: bool,
     #[command(flatten)]
     pub arrivals: Arrivals,
     #[command(flatten)]
@@ -51,8 +54,9 @@ pub fn run(flags: &FanOut, server: &Server) -> anyhow::Result<Run> {
         ("seed", flags.times.seed.to_string()),
     ]);
     if let Some(ranges) = flags.ranges {
+        let hit = if flags.miss { ", none hit" } else { "" };
         run.settings
-            .insert("ranges each".into(), ranges.to_string());
+            .insert("ranges each".into(), format!("{ranges}{hit}"));
     }
     if let Some(rate) = flags.arrivals.rate {
         run.settings.insert("rate".into(), rate.to_string());

@@ -21,6 +21,8 @@ use crate::timing::Timing;
 
 /// Numbers of one range. Only the first is ever written.
 const RANGE: u32 = 10;
+/// Ranges that nobody watches and that are written to.
+const OTHER_RANGES: u32 = 1_000;
 /// The longest time without a turn: progress is to be seen.
 const TURN_MAX: Duration = Duration::from_millis(100);
 /// Writes that may wait for their answer; more are due, but not made yet.
@@ -123,7 +125,7 @@ impl<'r, 's> Fan<'r, 's> {
     fn audience(&self) -> usize {
         match self.flags.ranges {
             None => self.flags.clients,
-            Some(ranges) => usize::from(ranges > 0),
+            Some(ranges) => usize::from(ranges > 0 && !self.flags.miss),
         }
     }
 
@@ -154,14 +156,19 @@ impl<'r, 's> Fan<'r, 's> {
         connection.send(|out| messages::modify_query_set(out, 0, [], queries));
     }
 
+    /// The range that the next write hits.
+    fn range_to_write(&mut self) -> u32 {
+        let watched = self.flags.ranges.unwrap_or(0) * self.flags.clients as u32;
+        match (self.flags.ranges, self.audience()) {
+            (None, _) => 0,
+            // However many are watched, it is one of so many others.
+            (Some(_), 0) => watched + self.rng.random_range(0..OTHER_RANGES),
+            (Some(_), _) => self.rng.random_range(0..watched),
+        }
+    }
+
     fn write(&mut self, connection: &mut Connection, due: Instant) {
-        let number = match self.flags.ranges {
-            None => 0,
-            Some(ranges) => {
-                let all = self.flags.clients as u32 * ranges.max(1);
-                self.rng.random_range(0..all) * RANGE
-            }
-        };
+        let number = self.range_to_write() * RANGE;
         let request = self.made;
         self.made += 1;
         let at = self.before + u64::from(self.made);
@@ -208,7 +215,7 @@ impl<'r, 's> Fan<'r, 's> {
         if self.timing.window.holds(due) {
             self.answers.add(now - due);
         }
-        if self.flags.ranges == Some(0) {
+        if self.audience() == 0 {
             self.timing.window.add(now, 1);
         }
         self.settle(number);
@@ -240,6 +247,7 @@ impl<'r, 's> Fan<'r, 's> {
 
     /// Forgets the writes that everybody has and that were answered.
     fn settle(&mut self, number: u32) {
+        let has_audience = self.audience() > 0;
         let Some(writes) = self.writes.get_mut(&number) else {
             return;
         };
@@ -249,7 +257,7 @@ impl<'r, 's> Fan<'r, 's> {
         {
             if self.timing.window.holds(write.due) {
                 self.measured_writes += 1;
-                if self.flags.ranges != Some(0) {
+                if has_audience {
                     let after = write.delivered.saturating_duration_since(answered);
                     self.last_deliveries.add(after);
                 }
