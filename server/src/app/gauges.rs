@@ -92,6 +92,14 @@ impl Collector for Gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        let appends = ConstCounter::new(database.appends());
+        let help = "Batches of commits appended to the log, each with one sync";
+        appends.encode(encoder.encode_descriptor(
+            "storage_appends",
+            help,
+            None,
+            appends.metric_type(),
+        )?)?;
         self.encode_runs(&mut encoder, &live)
     }
 }

@@ -170,6 +170,11 @@ impl Database {
         self.store.durable_ts()
     }
 
+    /// Batches of commits appended since the start, each with one sync.
+    pub fn appends(&self) -> u64 {
+        self.store.appends()
+    }
+
     /// Whether an execution met stored data that is damaged.
     pub fn is_damaged(&self) -> bool {
         self.environment.damaged.load(Ordering::Relaxed)

@@ -9,6 +9,7 @@
 //! NORMAL as under FULL. They rest on each sync succeeding: so after a failed one, by whatever work, the appender stops.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 use vestibule_schema::timestamp::Timestamp;
@@ -80,6 +81,7 @@ impl Appender {
         self.keep_row_buffer(row);
         result.map_err(|failure| self.append_error(failure))?;
         self.appended = last.ts;
+        self.shared.appends.fetch_add(1, Ordering::Relaxed);
         self.folding.note_appended(commits, row_bytes);
         Ok(())
     }

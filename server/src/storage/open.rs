@@ -39,6 +39,7 @@ pub(super) fn open(
     let shared = Shared {
         published: ArcSwap::from_pointee(published),
         folded: AtomicU64::new(folded.0),
+        appends: AtomicU64::new(0),
         head_base: Mutex::new(HeadBase::default()),
         idle_readers: Mutex::new(Vec::new()),
         deployment: uuid::Uuid::from_bytes(Meta::Deployment.read(&connection)?),

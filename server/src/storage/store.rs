@@ -53,6 +53,11 @@ impl Store {
         self.shared.published.load().ts
     }
 
+    /// Batches appended since the store was opened, each with one sync. Syncs of checkpoints are not counted.
+    pub fn appends(&self) -> u64 {
+        self.shared.appends.load(Ordering::Relaxed)
+    }
+
     /// A view of the newest durable state, for as long as it is held.
     pub fn snapshot(&self) -> Result<Snapshot, StorageError> {
         Snapshot::take(&self.shared)
@@ -77,6 +82,8 @@ impl Store {
 pub(super) struct Shared {
     pub published: ArcSwap<Published>,
     pub folded: AtomicU64,
+    /// Batches appended since the store was opened.
+    pub appends: AtomicU64,
     pub head_base: Mutex<HeadBase>,
     pub idle_readers: Mutex<Vec<BaseReader>>,
     pub files: Files,

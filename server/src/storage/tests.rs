@@ -510,3 +510,15 @@ fn assert_whole(view: &dyn ReadView, keys: usize) {
         assert_eq!(view.get(b"17").unwrap().unwrap(), view.ts().0.to_string());
     }
 }
+
+#[test]
+fn every_batch_counts_as_one_append() {
+    let mut rig = Rig::new(StoreOptions::default());
+    assert_eq!(rig.store.appends(), 0);
+    let batch = [commit(1, &[("a", "1")]), commit(2, &[("b", "1")])];
+    rig.appender.append(&batch).unwrap();
+    rig.appender.append(&[commit(3, &[("a", "2")])]).unwrap();
+    assert_eq!(rig.store.appends(), 2);
+    rig.appender.append(&[]).unwrap();
+    assert_eq!(rig.store.appends(), 2);
+}

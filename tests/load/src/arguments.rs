@@ -1,0 +1,122 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::scenario::fan_out::FanOut;
+use crate::scenario::first_logins::FirstLogins;
+use crate::scenario::idle::Idle;
+use crate::scenario::reads::Reads;
+use crate::scenario::reconnects::Reconnects;
+use crate::scenario::transfers::Transfers;
+use crate::server::Serve;
+
+/// Puts load on a Vestibule server and tells how it bears it.
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub scenario: Scenario,
+    /// What all scenarios take.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What all scenarios take.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// A server that runs elsewhere, started with `load serve`, as http://host:port. Without it, one is
+    /// started as a process of its own on temporary files.
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// Writes everything that was measured into a file, as JSON.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// How long a run is, and what chance is made of.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Times {
+    /// Measured seconds.
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = positive)]
+    pub seconds: f64,
+    /// Seconds before the measured ones.
+    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = not_negative)]
+    pub warm_up: f64,
+    /// What chance is made of.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub seed: u64,
+}
+
+impl Times {
+    /// The measured time.
+    pub fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// The time before it.
+    pub fn warm_up(&self) -> Duration {
+        Duration::from_secs_f64(self.warm_up)
+    }
+}
+
+/// Reads a number above zero.
+pub fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("it has to be a number above zero".into()),
+    }
+}
+
+/// Reads a number that is not below zero.
+pub fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
+        _ => Err("it has to be a number, and not below zero".into()),
+    }
+}
+
+/// Reads a count above zero.
+pub fn some(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("it has to be a whole number above zero".into()),
+    }
+}
+
+/// What load there is.
+#[derive(Debug, Subcommand)]
+pub enum Scenario {
+    /// Transfers between accounts, durable before they are answered.
+    Transfers(Transfers),
+    /// People whom the server has never seen sign in.
+    FirstLogins(FirstLogins),
+    /// One writer, and many who watch.
+    FanOut(FanOut),
+    /// Connections that watch something and do nothing.
+    Idle(Idle),
+    /// Everybody is cut off at once and comes back.
+    Reconnects(Reconnects),
+    /// Queries, cached and not.
+    Reads(Reads),
+    /// Runs the app that is loaded, for --url of another invocation.
+    Serve(Serve),
+    /// Answers every call at once and does nothing, until standard input ends.
+    #[command(hide = true)]
+    ServeEcho,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

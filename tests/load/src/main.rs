@@ -1,0 +1,89 @@
+//! Runs the load generator.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use load::arguments::{Arguments, Common, Scenario};
+use load::issuer::Issuer;
+use load::report::{Report, Run};
+use load::server::{Server, raise_open_files, serve};
+use load::{closing, echo, machine, pairs, scenario};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let Arguments { scenario, common } = Arguments::parse();
+    raise_open_files();
+    match scenario {
+        Scenario::Serve(flags) => serve(flags)?,
+        Scenario::ServeEcho => echo::serve()?,
+        scenario => return measure(&scenario, &common),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a scenario and tells what it saw. Whatever has to hold and does not makes the program fail.
+fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
+    let runs = run(scenario, common)?;
+    for run in &runs {
+        println!("{}", closing::table(run));
+    }
+    if let Some(verdict) = pairs::verdict(&runs) {
+        println!("{verdict}");
+    }
+    let mut checks = runs.iter().flat_map(|run| &run.checks);
+    let holds = checks.all(|check| check.holds);
+    write_json(common, runs)?;
+    Ok(if holds {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
+    let one = |run: anyhow::Result<Run>| run.map(|run| vec![run]);
+    match scenario {
+        Scenario::Serve(_) | Scenario::ServeEcho => Ok(Vec::new()),
+        Scenario::FirstLogins(flags) => {
+            let issuer = Issuer::start(flags.alg, flags.issuer_port)?;
+            if common.url.is_some() && flags.issuer_port == 0 {
+                bail!(
+                    "the server has to know whose tokens these are: choose an --issuer-port, and start the server \
+                     with an --auth-config that names it, as in\n--auth-config '{}'",
+                    issuer.auth_config()
+                );
+            }
+            let server = server(common, Some(&issuer.auth_config()))?;
+            scenario::first_logins::run(flags, &issuer, &server)
+        }
+        Scenario::Transfers(flags) => match flags.against {
+            Some(against) => scenario::transfers::run_pairs(flags, against),
+            None => one(scenario::transfers::run(flags, &server(common, None)?)),
+        },
+        Scenario::FanOut(flags) => one(scenario::fan_out::run(flags, &server(common, None)?)),
+        Scenario::Idle(flags) => one(scenario::idle::run(flags, &server(common, None)?)),
+        Scenario::Reconnects(flags) => scenario::reconnects::run(flags, &server(common, None)?),
+        Scenario::Reads(flags) => one(scenario::reads::run(flags, &server(common, None)?)),
+    }
+}
+
+/// The server that was named, or one of our own that takes tokens as `auth_config` says.
+fn server(common: &Common, auth_config: Option<&str>) -> anyhow::Result<Server> {
+    match &common.url {
+        Some(url) => Server::elsewhere(url),
+        None => Server::start(auth_config),
+    }
+}
+
+fn write_json(common: &Common, runs: Vec<Run>) -> anyhow::Result<()> {
+    let Some(file) = &common.json else {
+        return Ok(());
+    };
+    let report = Report {
+        started: jiff::Timestamp::now().to_string(),
+        machine: machine::described(),
+        runs,
+    };
+    let text = serde_json::to_vec_pretty(&report)?;
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}

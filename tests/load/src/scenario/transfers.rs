@@ -1,0 +1,188 @@
+//! Transfers between accounts: two reads and two writes each, and answered once they are durable. Nothing is lost or made
+//! on the way: the accounts hold together afterwards what they held before.
+
+use clap::Args;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use crate::accounts::{self, Total};
+use crate::against::Against;
+use crate::arguments::{Times, not_negative, some};
+use crate::arrivals::Arrivals;
+use crate::calls::{self, Calling, Plan};
+use crate::choice::Choice;
+use crate::client::messages::{self, Told};
+use crate::client::{Connection, Connections, Protocol};
+use crate::progress::Progress;
+use crate::report::{Check, Figure, Run};
+use crate::run::{Measured, settings};
+use crate::server::Server;
+
+/// The flags of `transfers`.
+#[derive(Args, Clone, Debug)]
+pub struct Transfers {
+    /// Connections.
+    #[arg(long, default_value = "64", value_name = "NUMBER", value_parser = some)]
+    pub clients: usize,
+    /// Transfers that one connection waits for at a time; with --rate, the most that it may.
+    #[arg(long, default_value = "1", value_name = "NUMBER", value_parser = some)]
+    pub in_flight: usize,
+    /// How unevenly accounts are chosen: 0 is evenly, else the exponent of Zipf's distribution.
+    #[arg(long, default_value_t = 0.0, value_name = "EXPONENT", value_parser = not_negative)]
+    pub alpha: f64,
+    /// How many accounts there are.
+    #[arg(long, default_value_t = 100_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub accounts: u32,
+    #[command(flatten)]
+    pub arrivals: Arrivals,
+    /// Runs an alternative right after each run of ours, and tells how their rates compare.
+    #[arg(long, value_enum, conflicts_with = "url")]
+    pub against: Option<Against>,
+    /// How often both are run.
+    #[arg(long, default_value_t = 5, value_name = "NUMBER", requires = "against",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub pairs: u32,
+    #[command(flatten)]
+    pub times: Times,
+}
+
+/// Runs it against an alternative, each time on servers of their own.
+pub fn run_pairs(flags: &Transfers, against: Against) -> anyhow::Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for pair in 1..=flags.pairs {
+        for ours in [true, false] {
+            let server = match ours {
+                true => Server::start(None)?,
+                false => Server::start_against(against, flags.accounts)?,
+            };
+            let mut run = run(flags, &server)?;
+            run.pair = pair;
+            eprintln!("pair {pair}: {}, {:.0} transfers/s", run.subject, run.rate);
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// Runs it.
+pub fn run(flags: &Transfers, server: &Server) -> anyhow::Result<Run> {
+    accounts::open(flags.accounts, server)?;
+    let before = accounts::total(flags.accounts, server)?;
+    let plan = Plan {
+        clients: flags.clients,
+        in_flight: flags.in_flight,
+        times: flags.times,
+        arrivals: flags.arrivals,
+    };
+    let retries_before = retries(server)?;
+    let mut measured = Measured::of(server);
+    let mut connections = Connections::new(server.address.socket, Protocol::Sync)?;
+    let progress = Progress::new("transfers", flags.times.length().as_millis() as u64);
+    let mut transferring = Transferring::new(flags);
+    let called = calls::run(
+        &mut connections,
+        &mut transferring,
+        &plan,
+        &progress,
+        &mut measured,
+    )?;
+    drop(progress);
+    drop(connections);
+    let after = accounts::total(flags.accounts, server)?;
+    let mut run = measured.run("transfers", "transfers", &called.window)?;
+    run.settings = settings([
+        ("clients", flags.clients.to_string()),
+        ("in flight", flags.in_flight.to_string()),
+        ("alpha", flags.alpha.to_string()),
+        ("accounts", flags.accounts.to_string()),
+        ("seed", flags.times.seed.to_string()),
+    ]);
+    if let Some(rate) = flags.arrivals.rate {
+        run.settings.insert("rate".into(), rate.to_string());
+    }
+    if let Some((before, after)) = retries_before.zip(retries(server)?) {
+        run.figures.push(Figure {
+            name: "retries".into(),
+            value: after - before,
+            unit: String::new(),
+        });
+    }
+    run.latencies = vec![called.latencies.told("answer")];
+    run.errors = called.errors;
+    run.checks = vec![check(&before, &after)];
+    Ok(run)
+}
+
+/// How often an alternative has had to try a transfer again.
+fn retries(server: &Server) -> anyhow::Result<Option<f64>> {
+    match server.has_app {
+        true => Ok(None),
+        false => Ok(server.stats()?["retries"].as_f64()),
+    }
+}
+
+fn check(before: &Total, after: &Total) -> Check {
+    Check {
+        what: "The accounts hold together what they held before.".into(),
+        holds: before == after,
+        seen: format!(
+            "{} in {} accounts; before, {} in {}",
+            after.balance, after.accounts, before.balance, before.accounts
+        ),
+    }
+}
+
+/// Chooses accounts and says transfers.
+struct Transferring {
+    accounts: Choice,
+    rng: SmallRng,
+}
+
+impl Transferring {
+    fn new(flags: &Transfers) -> Transferring {
+        Transferring {
+            accounts: Choice::new(flags.accounts, flags.alpha),
+            rng: SmallRng::seed_from_u64(flags.times.seed),
+        }
+    }
+}
+
+impl Calling for Transferring {
+    fn call(&mut self, connection: &mut Connection, request: u32) {
+        let from = self.accounts.choose(&mut self.rng);
+        let mut to = self.accounts.choose(&mut self.rng);
+        while to == from {
+            to = self.accounts.choose(&mut self.rng);
+        }
+        connection.send(|out| {
+            messages::mutation(out, request, "accounts:transfer", |out| {
+                out.extend_from_slice(br#"{"from":"#);
+                messages::number(out, from.into());
+                out.extend_from_slice(br#","to":"#);
+                messages::number(out, to.into());
+                out.extend_from_slice(br#","amount":1}"#);
+            });
+        });
+    }
+
+    fn read(
+        &mut self,
+        _: &Connection,
+        message: &[u8],
+        answered: &mut dyn FnMut(u32, Result<(), String>),
+    ) {
+        match messages::told(message) {
+            Told::MutationResponse {
+                request,
+                success: true,
+            } => answered(request, Ok(())),
+            Told::MutationResponse {
+                request,
+                success: false,
+            } => answered(request, Err("refused".into())),
+            Told::Transition | Told::Ping => {}
+            Told::Other(kind) => eprintln!("the server said {kind}"),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The server under load: a process of its own, so that what it uses is its own, or one that runs elsewhere.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+use vestibule_server::prelude::*;
+
+use crate::against::Against;
+use crate::alternatives::RunningAlternative;
+use crate::client::blocking;
+use crate::http::Address;
+use crate::usage::Used;
+
+/// The server that a scenario loads.
+pub struct Server {
+    /// Where it is.
+    pub address: Address,
+    /// What it is called in reports.
+    pub subject: String,
+    /// Whether it runs the app; an alternative does no more than transfers.
+    pub has_app: bool,
+    started: Option<Started>,
+}
+
+/// A process of ours, and its files.
+struct Started {
+    process: Process,
+    /// Whoever works for it, beside what it started itself.
+    workers: Vec<u32>,
+    _data: Option<TempDir>,
+}
+
+enum Process {
+    /// This very program; it ends when its standard input does.
+    Ours(Child),
+    Alternative(RunningAlternative),
+}
+
+/// The flags of `serve`.
+#[derive(Args, Debug)]
+pub struct Serve {
+    #[command(flatten)]
+    config: Config,
+    /// Stops when standard input ends, and says `listening PORT` when it is ready: for programs that start this one.
+    #[arg(long, hide = true)]
+    attached: bool,
+}
+
+/// Runs the app until it is asked to stop.
+pub fn serve(serve: Serve) -> anyhow::Result<()> {
+    log_to_stderr(serve.config.log_format);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().build()?.block_on(async {
+        if !serve.attached {
+            return Ok(crate::app::app().serve(serve.config).await?);
+        }
+        let running = crate::app::app().start(serve.config).await?;
+        println!("listening {}", running.address().port());
+        let parent = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        // However it ended, nobody is there any more.
+        let _ = parent.await;
+        running.shut_down().await;
+        Ok(())
+    })
+}
+
+impl Server {
+    /// Starts the app on a temporary directory. `auth_config` says whose tokens it takes.
+    pub fn start(auth_config: Option<&str>) -> anyhow::Result<Server> {
+        let data = tempfile::Builder::new()
+            .prefix("vestibule-load-")
+            .tempdir()?;
+        let mut command = Command::new(this_program()?);
+        command
+            .args(["serve", "--attached", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path());
+        command.args(auth_config.map(|config| format!("--auth-config={config}")));
+        command.env(
+            "VESTIBULE_LOG",
+            std::env::var("VESTIBULE_LOG").unwrap_or("warn".into()),
+        );
+        Server::start_command("vestibule", command, Some(data))
+    }
+
+    /// Starts what we are compared with, with these many accounts.
+    pub fn start_against(against: Against, accounts: u32) -> anyhow::Result<Server> {
+        let Some(alternative) = against.alternative() else {
+            let mut command = Command::new(this_program()?);
+            command.arg("serve-echo");
+            let mut server = Server::start_command("echo", command, None)?;
+            server.has_app = false;
+            return Ok(server);
+        };
+        let running = alternative.start(accounts.into())?;
+        let mut server = Server {
+            address: Address::parse(&format!("http://127.0.0.1:{}", running.port()))?,
+            subject: alternative.name().to_string(),
+            has_app: false,
+            started: Some(Started {
+                process: Process::Alternative(running),
+                workers: Vec::new(),
+                _data: None,
+            }),
+        };
+        let stats = server.stats()?;
+        let pids = stats["pids"].as_array().into_iter().flatten();
+        if let Some(started) = &mut server.started {
+            let pids = pids.filter_map(|pid| pid.as_u64()?.try_into().ok());
+            started.workers = pids.collect();
+        }
+        Ok(server)
+    }
+
+    /// What an alternative says of itself.
+    pub fn stats(&self) -> anyhow::Result<Json> {
+        blocking::mutate(self.address.socket, "server:stats", &json!({}))
+    }
+
+    /// Starts a program that says `listening PORT` when it is ready, and ends when its standard input does.
+    fn start_command(
+        subject: &str,
+        mut command: Command,
+        data: Option<TempDir>,
+    ) -> anyhow::Result<Server> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{subject} does not start"))?;
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let port = loop {
+            let Some(line) = lines.next().transpose()? else {
+                bail!("{subject} ended before it was ready: {}", child.wait()?);
+            };
+            if let Some(port) = line.strip_prefix("listening ") {
+                break port.trim().to_string();
+            }
+        };
+        // Keeps reading, so that it never meets a closed pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Server {
+            address: Address::parse(&format!("http://127.0.0.1:{port}"))?,
+            subject: subject.to_string(),
+            has_app: true,
+            started: Some(Started {
+                process: Process::Ours(child),
+                workers: Vec::new(),
+                _data: data,
+            }),
+        })
+    }
+
+    /// One that runs elsewhere, which has to be `load serve`.
+    pub fn elsewhere(url: &str) -> anyhow::Result<Server> {
+        let address = Address::parse(url)?;
+        let nothing = json!({ "first": 0, "count": 0 });
+        let total = address.call("query", "accounts:total", &nothing);
+        total.with_context(|| {
+            format!("{url} cannot be loaded; it has to be started with `load serve`")
+        })?;
+        Ok(Server {
+            subject: address.url.clone(),
+            address,
+            has_app: true,
+            started: None,
+        })
+    }
+
+    /// What its process has used until now, if it is ours.
+    pub fn used(&self) -> anyhow::Result<Option<Used>> {
+        let started = self.started.as_ref();
+        started.map(Started::used).transpose()
+    }
+}
+
+impl Started {
+    fn used(&self) -> anyhow::Result<Used> {
+        let root = match &self.process {
+            Process::Ours(child) => return Used::by(child.id()),
+            Process::Alternative(running) => running.pid(),
+        };
+        let mut roots = self.workers.clone();
+        roots.push(root);
+        roots.sort_unstable();
+        roots.dedup();
+        Used::by_all(&roots)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(started) = &mut self.started else {
+            return;
+        };
+        if let Process::Ours(child) = &mut started.process {
+            // It ends by itself once nobody can speak to it any more; its files go after it.
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Where this very program is.
+pub fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("this program does not know where it is")
+}
+
+/// Asks the system for as many open files as it gives: every connection is one.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, whoever needs more files is told so when they run out.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
