@@ -16,7 +16,7 @@ pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Most header lines.
 pub const HEADER_LINES_MAX: usize = 100;
 /// Connections accepted in a second, beyond which accepting is paced.
-pub const CONNECTS_PER_SECOND_MAX: u32 = 2_000;
+pub const CONNECTS_PER_SECOND_MAX: u32 = 10_000;
 /// Open files left to the rest of the process when connections take all others.
 const FILES_RESERVED: usize = 100;
 /// Open files where the system does not say.

@@ -29,7 +29,7 @@ use super::{Http, HttpOptions};
 /// outside of every bound.
 pub const SEND_BUFFER_BYTES: u32 = 64 << 10;
 /// Connections that the system may hold before they are accepted.
-const BACKLOG: u32 = 1_024;
+const BACKLOG: u32 = 4_096;
 /// Bytes read ahead on a connection. A header that does not end within them is too long.
 const READ_BUFFER_BYTES: usize = 64 << 10;
 /// How long accepting rests when the system refuses, for want of files as a rule.
