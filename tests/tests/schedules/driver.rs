@@ -13,6 +13,7 @@ use super::client::{Client as Naive, Sockets};
 use super::issuer::{Issuer, Person};
 use super::page::Page;
 use super::plan::{Kind, Quality, Watched};
+use super::react_app::Pages;
 
 const SHORT_SECONDS: u64 = 20;
 const LONG_SECONDS: u64 = 86_400;
@@ -101,6 +102,7 @@ impl Driver {
     /// The client with this number, of a server at `url`.
     pub async fn new(
         kind: Kind,
+        pages: Option<Arc<Pages>>,
         c: usize,
         mint: &Mint,
         url: &str,
@@ -111,7 +113,7 @@ impl Driver {
                 client: Naive::new(sockets),
                 wants: None,
             },
-            Kind::Rust | Kind::React => Driver::Page(Page::new(c, mint.clone(), url).await?),
+            Kind::Rust | Kind::React => Driver::Page(Page::new(pages, c, mint.clone(), url).await?),
         })
     }
 

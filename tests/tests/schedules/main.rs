@@ -18,6 +18,7 @@ mod page;
 mod peer;
 mod plan;
 mod planted;
+mod react_app;
 mod rig;
 mod rust_app;
 mod shrink;
@@ -62,6 +63,11 @@ async fn first_logins_keep_the_guarantee_whatever_the_schedule() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rust_client_keeps_its_promises_whatever_the_schedule() {
     run(Kind::Rust, &oracle::RUST_SIGHTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn react_pages_keep_their_promises_whatever_the_schedule() {
+    run(Kind::React, &oracle::REACT_SIGHTS).await;
 }
 
 /// Runs as many schedules with clients of a kind as are asked for, or that of the given seed. A guarantee that nothing
@@ -114,7 +120,7 @@ fn share(kind: Kind) -> usize {
     match kind {
         Kind::Naive => 1,
         Kind::Rust => 7,
-        Kind::React => 25,
+        Kind::React => 40,
     }
 }
 

@@ -13,6 +13,7 @@ use vestibule_tests::story::Saw;
 
 use super::child::PATIENCE;
 use super::driver::{Act, Mint};
+use super::react_app::{self, Pages};
 use super::rust_app;
 
 /// What an application and its tasks write on.
@@ -59,15 +60,24 @@ pub struct Page {
 }
 
 impl Page {
-    /// One on the Rust client.
-    pub async fn new(c: usize, mint: Mint, url: &str) -> anyhow::Result<Page> {
+    /// One on the React package, in a process with pages, or on the Rust client.
+    pub async fn new(
+        pages: Option<Arc<Pages>>,
+        c: usize,
+        mint: Mint,
+        url: &str,
+    ) -> anyhow::Result<Page> {
         let wire = Proxy::start(url).await?;
         let desk = Arc::new(Desk {
             story: Mutex::default(),
             open: watch::Sender::new(0),
         });
         let (orders, taken) = mpsc::unbounded_channel();
-        let app = tokio::spawn(rust_app::run(c, wire.url(), mint, desk.clone(), taken));
+        let (at, desk_of_app) = (wire.url(), desk.clone());
+        let app = match pages {
+            Some(pages) => tokio::spawn(react_app::run(pages, c, at, mint, desk_of_app, taken)),
+            None => tokio::spawn(rust_app::run(c, at, mint, desk_of_app, taken)),
+        };
         Ok(Page {
             wire,
             is_lost: false,

@@ -182,6 +182,12 @@ impl Plan {
             return self;
         }
         let mut rng = StdRng::seed_from_u64(self.seed ^ u64::MAX);
+        let people = self.people.into_iter().map(|(manner, face)| match manner {
+            // The official client tries for as long as the page is open, so nothing would come of them.
+            Manner::Failing | Manner::Panicking if kind == Kind::React => (Manner::Refused, face),
+            _ => (manner, face),
+        });
+        let people = people.collect();
         let mut steps = Vec::new();
         for step in self.steps {
             steps.push(step);
@@ -195,8 +201,12 @@ impl Plan {
                 steps.extend(a_token_that_ends(c));
             }
         }
+        if kind == Kind::React {
+            steps = steps.into_iter().filter_map(for_pages).collect();
+        }
         Plan {
             kind,
+            people,
             steps,
             ..self
         }
@@ -342,6 +352,23 @@ impl Plan {
             3 => self.steps.push(Step::Kill),
             _ => {}
         }
+    }
+}
+
+/// A step as a page takes it. Its connection is not lost: over a lost one the official client sends what has no answer
+/// as whoever is signed in by then, and nothing above it can take that back.
+fn for_pages(step: Step) -> Option<Step> {
+    let token = Quality::Fresh;
+    match step {
+        Step::SignIn { c, p, .. } => Some(Step::SignIn { c, p, token }),
+        Step::Drop { .. }
+        | Step::Reconnect { .. }
+        | Step::Kill
+        | Step::Wait
+        | Step::RotateKeys
+        | Step::ProviderDown
+        | Step::ProviderUp => None,
+        step => Some(step),
     }
 }
 

@@ -19,6 +19,7 @@ use super::driver::{Act, Driver, Mint};
 use super::issuer::{Face, Issuer, Person};
 use super::oracle;
 use super::plan::{Kind, Plan, Quality, Step, Watched};
+use super::react_app::Pages;
 
 /// A moment in which what is under way usually gets somewhere. Nothing depends on whether it does.
 const MOMENT: Duration = Duration::from_millis(60);
@@ -43,6 +44,8 @@ pub struct Rig {
     pub server: Server,
     pub sockets: Sockets,
     http: reqwest::Client,
+    /// Started for the first schedule that needs it.
+    pages: Option<Arc<Pages>>,
 }
 
 /// Makes the people of every run new.
@@ -57,6 +60,7 @@ impl Rig {
             server,
             sockets: Sockets::default(),
             http: reqwest::Client::new(),
+            pages: None,
         })
     }
 
@@ -79,9 +83,14 @@ impl Rig {
         });
         let people = people.collect();
         let (mint, url) = (self.mint(), self.server.url());
+        if plan.kind == Kind::React && self.pages.is_none() {
+            self.pages = Some(Arc::new(Pages::start()?));
+        }
+        let pages = self.pages.clone().filter(|_| plan.kind == Kind::React);
         let mut clients = Vec::new();
         for c in 0..plan.clients {
-            clients.push(Driver::new(plan.kind, c, &mint, &url, &self.sockets).await?);
+            clients
+                .push(Driver::new(plan.kind, pages.clone(), c, &mint, &url, &self.sockets).await?);
         }
         let mut performance = Performance {
             people,
