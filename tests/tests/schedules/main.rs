@@ -21,6 +21,7 @@ mod planted;
 mod react_app;
 mod rig;
 mod rust_app;
+mod rust_words;
 mod shrink;
 
 use std::collections::BTreeMap;

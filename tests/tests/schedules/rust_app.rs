@@ -11,17 +11,17 @@ use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{AbortHandle, JoinSet};
 use vestibule_client::{
-    Authenticated, CallError, Client, ClientOptions, Connected, EnsureUserError, LoginStatus,
-    PendingCall, Provisioned, Subscription, SubscriptionError, TokenError, TokenSource,
-    Unprovisioned,
+    Authenticated, Client, ClientOptions, Connected, EnsureUserError, PendingCall, Provisioned,
+    Subscription, TokenError, TokenSource,
 };
 use vestibule_schema::identity::IdentityKey;
-use vestibule_tests::story::{CallKind, How, Mine, Saw, Standing, Why};
+use vestibule_tests::story::{CallKind, Mine, Saw};
 
 use super::driver::{Act, Mint};
 use super::issuer::Person;
 use super::page::{Desk, Open, Order};
 use super::plan::{Quality, Watched};
+use super::rust_words::{how, is_kept_out, marks, standing, why, why_outside};
 
 /// Short pauses, because every schedule would wait for long ones.
 const PAUSE_FIRST: Duration = Duration::from_millis(3);
@@ -500,67 +500,5 @@ async fn read_on(
                 text: error.to_string(),
             },
         });
-    }
-}
-
-fn why(error: &SubscriptionError) -> Why {
-    match error {
-        SubscriptionError::Function(_) => Why::Function,
-        SubscriptionError::NotProvisioned(_) => Why::NotProvisioned,
-        SubscriptionError::LoginEnded(_) => Why::LoginEnded,
-        _ => Why::Other,
-    }
-}
-
-fn marks(mine: Option<Result<Json, SubscriptionError>>) -> Mine {
-    match mine {
-        None => Mine::Nothing,
-        Some(Err(_)) => Mine::Over,
-        Some(Ok(notes)) => {
-            let notes = notes.as_array().into_iter().flatten();
-            let marks = notes.filter_map(|note| Some(note["mark"].as_str()?.to_string()));
-            Mine::Marks(marks.collect())
-        }
-    }
-}
-
-fn how(result: Result<Json, CallError>) -> How {
-    match result {
-        Ok(note) => How::Returned(note),
-        Err(CallError::LoginEnded { may_have_run, .. }) => How::LoginEnded { may_have_run },
-        Err(CallError::NotProvisioned { may_have_run, .. }) => How::NotProvisioned { may_have_run },
-        Err(CallError::ConnectionLost) => How::ConnectionLost,
-        Err(CallError::Function(thrown)) => How::Threw(format!("{thrown} {:?}", thrown.data)),
-        Err(other) => How::Threw(format!("{other:?}")),
-    }
-}
-
-fn why_outside(error: &EnsureUserError) -> &'static str {
-    match error {
-        EnsureUserError::Unprovisioned(Unprovisioned::Refused(_)) => "refused",
-        EnsureUserError::Unprovisioned(Unprovisioned::TokenRejected { .. }) => "token rejected",
-        EnsureUserError::Unprovisioned(Unprovisioned::Failed { .. }) => "failed",
-        EnsureUserError::Unprovisioned(Unprovisioned::TimedOut { .. }) => "timed out",
-        EnsureUserError::LoginEnded(_) => "login ended",
-        _ => "closed",
-    }
-}
-
-fn is_kept_out(client: &Client<Provisioned>) -> bool {
-    matches!(
-        client.status().borrow().login,
-        LoginStatus::Unprovisioned(_)
-    )
-}
-
-fn standing(status: &LoginStatus) -> Standing {
-    match status {
-        LoginStatus::Authenticated => Standing::Authenticated,
-        LoginStatus::Provisioning => Standing::Provisioning,
-        LoginStatus::Provisioned => Standing::Provisioned,
-        LoginStatus::Refreshing => Standing::Refreshing,
-        LoginStatus::Unprovisioned(_) => Standing::KeptOut,
-        LoginStatus::Ended(_) => Standing::Ended,
-        _ => Standing::Nobody,
     }
 }
