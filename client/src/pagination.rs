@@ -29,6 +29,10 @@ pub struct Pages<T> {
 /// Why the pages cannot be shown: what [`SubscriptionError`] says of one of them.
 pub type PaginationError = SubscriptionError;
 
+/// Times in a row that the pages start over. A query that never takes even the first cursor of its own would be asked
+/// for ever.
+const RESTARTS_MAX: u32 = 10;
+
 /// The answer of a paginated query.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,6 +69,9 @@ struct Page {
 /// A query watched page by page: a stream of [`Pages`]. The function takes a `paginationOpts` argument beside its own
 /// and returns a page of documents.
 ///
+/// When the function begins to ask for something else, because of a document that it reads, say, cursors that it gave
+/// out mean nothing any more. Then the pages start over: what is shown next is the first page of what it asks for now.
+///
 /// ```no_run
 /// # async fn run(client: vestibule_client::Client<vestibule_client::Provisioned>)
 /// # -> Result<(), Box<dyn std::error::Error>> {
@@ -91,6 +98,8 @@ pub struct Pagination<T> {
     page_size: u32,
     id: f64,
     pages: Vec<Page>,
+    /// Times in a row that the pages started over without showing anything.
+    restarts: u32,
     /// Wakes the stream after [`Pagination::load_more`].
     has_news: bool,
     is_over: bool,
@@ -113,6 +122,7 @@ impl<T> Pagination<T> {
             args: to_args(args)?,
             page_size,
             pages: Vec::new(),
+            restarts: 0,
             has_news: false,
             is_over: false,
             items: std::marker::PhantomData,
@@ -194,6 +204,7 @@ impl<T> Pagination<T> {
 
     /// The first page again: the cursors do not fit the query any more.
     fn start_over(&mut self) -> Result<(), CallError> {
+        self.restarts += 1;
         self.id = self.handle.inbox().next_id() as f64;
         self.pages = vec![self.watch(None, None)?];
         Ok(())
@@ -203,6 +214,15 @@ impl<T> Pagination<T> {
 impl Page {
     fn latest(&self) -> Option<Result<PageAnswer, SubscriptionError>> {
         read(self.watched.shown())
+    }
+
+    fn has_invalid_cursor(&self) -> bool {
+        let halves = self.halves.as_deref().into_iter().flatten();
+        let is_invalid = match self.latest() {
+            Some(Err(SubscriptionError::Function(error))) => is_invalid_cursor(&error),
+            Some(_) | None => false,
+        };
+        is_invalid || halves.into_iter().any(Page::has_invalid_cursor)
     }
 
     /// The two halves, once both have a result.
@@ -225,8 +245,11 @@ impl Page {
 }
 
 impl<T: DeserializeOwned> Pagination<T> {
-    /// What is shown now; nothing before the first page has come.
+    /// What is shown now; nothing before the first page has come, the first one again if the pages start over.
     pub fn latest(&self) -> Option<Result<Pages<T>, PaginationError>> {
+        if self.must_start_over() {
+            return None;
+        }
         let shown = self.snapshot();
         let mut items = Vec::new();
         let mut is_done = false;
@@ -268,12 +291,10 @@ impl<T: DeserializeOwned> Pagination<T> {
         self.pages.iter().map(|page| page.watched.shown()).collect()
     }
 
-    /// Whether a page says that its cursor belongs to another query.
-    fn has_invalid_cursor(&self) -> bool {
-        self.pages.iter().any(|page| match page.latest() {
-            Some(Err(SubscriptionError::Function(error))) => is_invalid_cursor(&error),
-            Some(_) | None => false,
-        })
+    /// Whether a page says that its cursor belongs to another query: the one that it begins at, or the one at which it
+    /// has ended before.
+    fn must_start_over(&self) -> bool {
+        self.restarts < RESTARTS_MAX && self.pages.iter().any(Page::has_invalid_cursor)
     }
 }
 
@@ -302,9 +323,11 @@ impl<T: DeserializeOwned> Stream for Pagination<T> {
                 break;
             }
             has_news = true;
-            // One of the first page alone is an answer; starting over would not change it.
-            if self.pages.len() > 1 && self.has_invalid_cursor() && self.start_over().is_ok() {
+            if self.must_start_over() && self.start_over().is_ok() {
                 continue;
+            }
+            if let Some(Some(Ok(_))) = self.pages.first().map(Page::latest) {
+                self.restarts = 0;
             }
             self.rearrange();
         }

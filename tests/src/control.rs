@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use vestibule_schema::identity::IdentityKey;
 use vestibule_server::record::Point;
 
+use crate::story::Saw;
+
 /// Environment variables that the child reads.
 pub mod variable {
     /// Its data directory.
@@ -54,6 +56,13 @@ pub enum Remark {
         users: u64,
         settings: u64,
     },
+    /// The marks of the notes that the file holds of an identity, in the order in which they were written.
+    Written {
+        identity: IdentityKey,
+        marks: Vec<String>,
+    },
+    /// What the application behind a client saw. All of these come at the end, those of one client in their order.
+    Saw { client: usize, saw: Saw },
     /// Everything the child was told before has been done.
     Obeyed { order: u64 },
 }

@@ -23,8 +23,8 @@ export class ReachableClient {
   tell(what: () => void): void {
     if (this.#waiting.length === 0 && !this.#isStopped()) return what();
     this.#waiting.push(what);
-    this.#stopListening ??= this.client.subscribeToConnectionState(() => {
-      if (!this.#isStopped()) this.#goOn();
+    this.#stopListening ??= this.client.subscribeToConnectionState(({ isWebSocketConnected }) => {
+      if (isWebSocketConnected) this.#goOn();
     });
   }
 
@@ -35,6 +35,18 @@ export class ReachableClient {
   #goOn(): void {
     this.#stopListening?.();
     this.#stopListening = null;
-    for (const what of this.#waiting.splice(0)) what();
+    const waiting = this.#waiting.splice(0);
+    // It says that it replaces nothing any more when it is closed, too, and then takes no identity.
+    if (waiting.length > 0 && this.#isClosed()) return;
+    for (const what of waiting) what();
+  }
+
+  #isClosed(): boolean {
+    try {
+      this.client.connectionState();
+      return false;
+    } catch {
+      return true;
+    }
   }
 }

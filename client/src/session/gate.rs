@@ -143,6 +143,11 @@ impl Session {
             self.effects
                 .push_back(Effect::AnswerStep(ticket, Err(error)));
         }
+        // Before any answer: a mutation that resolves is in whatever is shown then.
+        for query in self.queries.suspend(id) {
+            self.effects
+                .push_back(Effect::Suspend(query, reason.clone()));
+        }
         // What already runs as the user must stop, and a query cannot be put back under the number it had.
         if self.queries.is_on_wire(id) {
             self.leave(now, Trouble::Restart);
@@ -158,10 +163,6 @@ impl Session {
             });
         } else {
             self.reject_held();
-        }
-        for query in self.queries.suspend(id) {
-            self.effects
-                .push_back(Effect::Suspend(query, reason.clone()));
         }
         self.present_nobody();
     }

@@ -10,6 +10,10 @@ use load::report::{Report, Run};
 use load::server::{Server, raise_open_files, serve};
 use load::{closing, echo, machine, pairs, scenario};
 
+/// As a team's server should have it: see `examples/chat`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { scenario, common } = Arguments::parse();
     raise_open_files();

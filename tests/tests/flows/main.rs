@@ -15,6 +15,7 @@ mod people;
 mod provisioning_ends;
 mod rust_client;
 mod rust_client_faults;
+mod rust_client_pages;
 mod secrets;
 mod starts;
 mod tidy;

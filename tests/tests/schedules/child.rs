@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child as Process, ChildStdin, Command as Program, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use vestibule_server::planted::Bug;
 use vestibule_server::record::Event;
 use vestibule_tests::control::{Command, Remark, variable};
 
+use super::driver::ServerTime;
 use super::issuer::Issuer;
 
 /// How long something may take that should take milliseconds.
@@ -38,7 +39,7 @@ pub struct Server {
     bug: Option<Bug>,
     life: Option<Life>,
     lives: u64,
-    ahead: Duration,
+    pub time: ServerTime,
     orders: u64,
     pub tape: Tape,
 }
@@ -92,7 +93,7 @@ impl Server {
             bug,
             life: None,
             lives: 0,
-            ahead: Duration::ZERO,
+            time: ServerTime::default(),
             orders: 0,
             tape: Tape::new(),
         };
@@ -105,7 +106,10 @@ impl Server {
         program
             .env(variable::DATA, self.data.path().join("data"))
             .env(variable::PROVIDERS, &self.providers)
-            .env(variable::AHEAD_MILLIS, self.ahead.as_millis().to_string())
+            .env(
+                variable::AHEAD_MILLIS,
+                self.time.skipped().as_millis().to_string(),
+            )
             .env(
                 variable::FIRST_SEAT,
                 (self.lives * SEATS_PER_LIFE).to_string(),
@@ -206,15 +210,9 @@ impl Server {
 
     /// Lets time pass.
     pub fn advance(&mut self, time: Duration) -> anyhow::Result<()> {
-        self.ahead += time;
+        self.time.skip(time);
         let millis = u64::try_from(time.as_millis())?;
         self.tell(&Command::Advance { millis })
-    }
-
-    /// The seconds that its clock shows.
-    pub fn now(&self) -> u64 {
-        let machine = SystemTime::now().duration_since(UNIX_EPOCH);
-        (machine.expect("the clock is past 1970") + self.ahead).as_secs()
     }
 
     /// Its address for HTTP clients.

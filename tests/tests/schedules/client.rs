@@ -22,8 +22,8 @@ use super::plan::Watched;
 pub struct Client {
     session: SessionId,
     peer: Option<Peer>,
-    /// Whom it wants to be: the person's number, and their identity.
-    wants: Option<(usize, IdentityKey)>,
+    /// Whom it wants to be.
+    wants: Option<IdentityKey>,
     /// Whom its present connection has presented last.
     is: Option<IdentityKey>,
     watched: BTreeMap<Watched, u32>,
@@ -52,11 +52,6 @@ impl Client {
             mutations: Vec::new(),
             sockets: sockets.clone(),
         }
-    }
-
-    /// The person whom it wants to be.
-    pub fn wants(&self) -> Option<usize> {
-        self.wants.as_ref().map(|(p, _)| *p)
     }
 
     /// The connection, made when there is none. None when the server cannot be reached.
@@ -90,15 +85,15 @@ impl Client {
         peer.send(&ClientMessage::Authenticate(authenticate)).await;
     }
 
-    pub async fn sign_in(&mut self, url: &str, p: usize, identity: IdentityKey, token: String) {
-        self.wants = Some((p, identity));
+    pub async fn sign_in(&mut self, url: &str, identity: IdentityKey, token: String) {
+        self.wants = Some(identity);
         self.present(url, token).await;
     }
 
     /// Presents a token of whom it wants to be.
     async fn present(&mut self, url: &str, token: String) {
         self.authenticate(url, Credential::User(token)).await;
-        self.is = self.wants.as_ref().map(|(_, identity)| identity.clone());
+        self.is = self.wants.clone();
     }
 
     pub async fn sign_out(&mut self, url: &str) {

@@ -115,6 +115,11 @@ impl Issuer {
         format!("{text}.{}", BASE64URL_NOPAD.encode(&signature))
     }
 
+    /// Whether it is down.
+    pub fn is_down(&self) -> bool {
+        *self.shared.is_down.lock()
+    }
+
     /// Signs with new keys from now on. The ones before stay published.
     pub fn rotate(&self) {
         let mut keys = self.shared.keys.lock();

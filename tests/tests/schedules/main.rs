@@ -1,20 +1,27 @@
-//! The first-login guarantee under randomized schedules, judged by the record of a real server on a real file.
+//! The first-login guarantee under randomized schedules, judged by the record of a real server on a real file, and by
+//! what applications on our own clients saw.
 //!
-//! `cargo test --test schedules` runs until 5,000 people have signed in for the first time; `VESTIBULE_FIRST_LOGINS`
-//! asks for another number. A failing schedule is shrunk and printed with its seed; `VESTIBULE_SEED=… cargo test --test
-//! schedules first_logins` runs that schedule alone, many times, because threads do not repeat themselves.
+//! `cargo test --test schedules` runs until 5,000 people have signed in for the first time through clients that know
+//! nothing of the guarantee, and a share of that through each of ours; `VESTIBULE_FIRST_LOGINS` asks for another number.
+//! A failing schedule is shrunk and printed with its seed; `VESTIBULE_SEED=… cargo test --test schedules first_logins`
+//! (or `rust_client`, or `react_pages`) runs that schedule alone, many times, because threads do not repeat themselves.
 
 // In a test every failure is the test's failure, in helpers too.
 #![allow(clippy::unwrap_used)]
 
 mod child;
 mod client;
+mod driver;
 mod issuer;
 mod oracle;
+mod page;
 mod peer;
 mod plan;
 mod planted;
+mod react_app;
 mod rig;
+mod rust_app;
+mod rust_words;
 mod shrink;
 
 use std::collections::BTreeMap;
@@ -22,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use plan::Plan;
+use plan::{Kind, Plan};
 use rig::Rig;
 
 /// First logins of an ordinary run.
@@ -40,6 +47,7 @@ fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
 
 /// What all rigs share.
 struct Campaign {
+    kind: Kind,
     next_seed: AtomicU64,
     first_logins: AtomicUsize,
     schedules: AtomicUsize,
@@ -50,16 +58,34 @@ struct Campaign {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_logins_keep_the_guarantee_whatever_the_schedule() {
+    run(Kind::Naive, &oracle::SIGHTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rust_client_keeps_its_promises_whatever_the_schedule() {
+    run(Kind::Rust, &oracle::RUST_SIGHTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn react_pages_keep_their_promises_whatever_the_schedule() {
+    run(Kind::React, &oracle::REACT_SIGHTS).await;
+}
+
+/// Runs as many schedules with clients of a kind as are asked for, or that of the given seed. A guarantee that nothing
+/// threatens is kept easily: a run of ordinary length must have met all of `sights`.
+async fn run(kind: Kind, sights: &[&'static str]) {
     if let Some(seed) = variable("VESTIBULE_SEED") {
-        return replay(seed).await;
+        return replay(seed, kind).await;
     }
     let seed: u64 = u64::from(rand::random::<u32>()) << 20;
+    let asked_for = variable("VESTIBULE_FIRST_LOGINS").unwrap_or(FIRST_LOGINS);
     let campaign = Arc::new(Campaign {
+        kind,
         next_seed: AtomicU64::new(seed),
         first_logins: AtomicUsize::new(0),
         schedules: AtomicUsize::new(0),
         sights: Mutex::default(),
-        wanted: variable("VESTIBULE_FIRST_LOGINS").unwrap_or(FIRST_LOGINS),
+        wanted: asked_for / share(kind),
         is_over: AtomicBool::new(false),
     });
     println!("schedules from VESTIBULE_SEED={seed} on");
@@ -77,23 +103,25 @@ async fn first_logins_keep_the_guarantee_whatever_the_schedule() {
         campaign.first_logins.load(Ordering::Relaxed),
         campaign.schedules.load(Ordering::Relaxed)
     );
-    campaign.check_sights();
+    let met = campaign.sights.lock();
+    for (sight, times) in &*met {
+        println!("{times:>8}  {sight}");
+    }
+    let missing = sights.iter().find(|sight| !met.contains_key(**sight));
+    if asked_for >= FIRST_LOGINS
+        && let Some(sight) = missing
+    {
+        panic!("no schedule met this: {sight}");
+    }
 }
 
-impl Campaign {
-    /// A guarantee that nothing threatens is kept easily: a run of ordinary length has met everything.
-    fn check_sights(&self) {
-        let sights = self.sights.lock();
-        for (sight, times) in &*sights {
-            println!("{times:>8}  {sight}");
-        }
-        let missing = oracle::SIGHTS.iter();
-        let mut missing = missing.filter(|sight| !sights.contains_key(*sight));
-        if self.wanted >= FIRST_LOGINS
-            && let Some(sight) = missing.next()
-        {
-            panic!("no schedule met this: {sight}");
-        }
+/// Of how many first logins one goes through clients of a kind. Ours do more for each, and the server's side is tried
+/// by the naive ones.
+fn share(kind: Kind) -> usize {
+    match kind {
+        Kind::Naive => 1,
+        Kind::Rust => 7,
+        Kind::React => 40,
     }
 }
 
@@ -106,7 +134,8 @@ async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
             if logins >= campaign.wanted || campaign.is_over.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let plan = Plan::of_seed(campaign.next_seed.fetch_add(1, Ordering::Relaxed));
+            let seed = campaign.next_seed.fetch_add(1, Ordering::Relaxed);
+            let plan = Plan::of_seed(seed).driven_by(campaign.kind);
             let outcome = rig.run(&plan).await;
             let outcome =
                 outcome.map_err(|error| format!("VESTIBULE_SEED={}: {error:#}", plan.seed))?;
@@ -126,8 +155,8 @@ async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
     }
 }
 
-async fn replay(seed: u64) {
-    let plan = Plan::of_seed(seed);
+async fn replay(seed: u64, kind: Kind) {
+    let plan = Plan::of_seed(seed).driven_by(kind);
     println!("VESTIBULE_SEED={seed}, {REPLAYS} times\n{plan}");
     let mut rig = Rig::start(None).await.unwrap();
     for _ in 0..REPLAYS {

@@ -64,6 +64,17 @@ impl Watched {
     }
 }
 
+/// What the clients of a schedule are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Speaks the protocol, and knows nothing of the guarantee.
+    Naive,
+    /// The Rust client.
+    Rust,
+    /// A page with the React package.
+    React,
+}
+
 /// How good a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
@@ -146,6 +157,7 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub seed: u64,
+    pub kind: Kind,
     pub people: Vec<(Manner, Face)>,
     pub clients: usize,
     pub steps: Vec<Step>,
@@ -163,6 +175,43 @@ const POINTS: [Point; 8] = [
 ];
 
 impl Plan {
+    /// The same schedule for clients of ours, which do nothing before they are let in: they are often given the time
+    /// for that, and then do something.
+    pub fn driven_by(self, kind: Kind) -> Plan {
+        if kind == Kind::Naive {
+            return self;
+        }
+        let mut rng = StdRng::seed_from_u64(self.seed ^ u64::MAX);
+        let people = self.people.into_iter().map(|(manner, face)| match manner {
+            // The official client tries for as long as the page is open, so nothing would come of them.
+            Manner::Failing | Manner::Panicking if kind == Kind::React => (Manner::Refused, face),
+            _ => (manner, face),
+        });
+        let people = people.collect();
+        let mut steps = Vec::new();
+        for step in self.steps {
+            steps.push(step);
+            let Step::SignIn { c, token, .. } = step else {
+                continue;
+            };
+            if rng.random_bool(0.6) {
+                steps.extend(something_at_home(c, &mut rng));
+            }
+            if token != Quality::Fresh && rng.random_bool(0.6) {
+                steps.extend(a_token_that_ends(c));
+            }
+        }
+        if kind == Kind::React {
+            steps = steps.into_iter().filter_map(for_pages).collect();
+        }
+        Plan {
+            kind,
+            people,
+            steps,
+            ..self
+        }
+    }
+
     /// The schedule of a seed.
     pub fn of_seed(seed: u64) -> Plan {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -172,6 +221,7 @@ impl Plan {
         let length = rng.random_range(6..=18);
         let mut plan = Plan {
             seed,
+            kind: Kind::Naive,
             people,
             clients,
             steps: Vec::new(),
@@ -303,6 +353,50 @@ impl Plan {
             _ => {}
         }
     }
+}
+
+/// A step as a page takes it. Its connection is not lost: over a lost one the official client sends what has no answer
+/// as whoever is signed in by then, and nothing above it can take that back.
+fn for_pages(step: Step) -> Option<Step> {
+    let token = Quality::Fresh;
+    match step {
+        Step::SignIn { c, p, .. } => Some(Step::SignIn { c, p, token }),
+        Step::Drop { .. }
+        | Step::Reconnect { .. }
+        | Step::Kill
+        | Step::Wait
+        | Step::RotateKeys
+        | Step::ProviderDown
+        | Step::ProviderUp => None,
+        step => Some(step),
+    }
+}
+
+fn something_at_home(c: usize, rng: &mut StdRng) -> Vec<Step> {
+    let query = Watched::Mine;
+    let mut steps = vec![Step::Settle { c }, Step::Watch { c, query }];
+    for _ in 0..rng.random_range(0..4) {
+        steps.push(match rng.random_range(0..10) {
+            0..6 => Step::Mutate { c },
+            6..8 => Step::Act { c },
+            8 => Step::Settle { c },
+            _ => Step::Reconnect { c },
+        });
+    }
+    steps
+}
+
+/// A token that is short is over while the client does something, and one that was never good is replaced.
+fn a_token_that_ends(c: usize) -> [Step; 7] {
+    [
+        Step::Settle { c },
+        Step::Wait,
+        Step::Mutate { c },
+        Step::Settle { c },
+        Step::Again { c },
+        Step::Settle { c },
+        Step::Mutate { c },
+    ]
 }
 
 fn person(rng: &mut StdRng) -> (Manner, Face) {

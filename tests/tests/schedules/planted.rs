@@ -83,14 +83,16 @@ async fn refuses_an_nbf_of_a_wrong_type(bug: Option<Bug>) -> anyhow::Result<()> 
         let person = person(face, "ok-nbf");
         for nbf in [json!("soon"), json!([1]), json!(null), json!(-1)] {
             let extra = json!({ "nbf": nbf });
-            let token = rig.issuer.token(&person, rig.server.now(), 3_600, &extra);
+            let token = rig
+                .issuer
+                .token(&person, rig.server.time.seconds(), 3_600, &extra);
             let status = call_with(&rig, &token).await?;
             ensure!(status == 401, "over HTTP, {extra} gives {status}");
             let mut client = Client::new(&rig.sockets);
             let identity = rig.issuer.identity(&person);
             client.watch(&rig.server.url(), Watched::Me).await;
             client
-                .sign_in(&rig.server.url(), 0, identity.clone(), token)
+                .sign_in(&rig.server.url(), identity.clone(), token)
                 .await;
             let limit = Duration::from_secs(30);
             let is_in = client.saw_itself(&identity, limit).await;
@@ -116,7 +118,7 @@ async fn asks_for_keys_once(bug: Option<Bug>) -> anyhow::Result<()> {
     let tokens: Vec<String> = people
         .map(|person| {
             rig.issuer
-                .token(&person, rig.server.now(), 3_600, &json!({}))
+                .token(&person, rig.server.time.seconds(), 3_600, &json!({}))
         })
         .collect();
     let calls = tokens.iter().map(|token| call_with(&rig, token));

@@ -1,6 +1,7 @@
 //! Carries a schedule out against a server, and sees it to its quiet end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,16 +15,16 @@ use vestibule_tests::control::{Command, Remark};
 
 use super::child::{PATIENCE, Server, remark};
 use super::client::{Client, Sockets};
+use super::driver::{Act, Driver, Mint};
 use super::issuer::{Face, Issuer, Person};
 use super::oracle;
-use super::plan::{Plan, Quality, Step, Watched};
+use super::plan::{Kind, Plan, Quality, Step, Watched};
+use super::react_app::Pages;
 
 /// A moment in which what is under way usually gets somewhere. Nothing depends on whether it does.
 const MOMENT: Duration = Duration::from_millis(60);
 /// More than a short token has, and than a provider is left alone for after it failed.
 const SKIP: Duration = Duration::from_secs(25);
-const SHORT_SECONDS: u64 = 20;
-const LONG_SECONDS: u64 = 86_400;
 /// Attempts at a login that nothing stands in the way of. Each finds another flaw of the schedule mended.
 const ATTEMPTS_MAX: usize = 4;
 
@@ -39,10 +40,12 @@ pub struct Outcome {
 
 /// A server with its provider, for many schedules one after another.
 pub struct Rig {
-    pub issuer: Issuer,
+    pub issuer: Arc<Issuer>,
     pub server: Server,
     pub sockets: Sockets,
     http: reqwest::Client,
+    /// Started for the first schedule that needs it.
+    pages: Option<Arc<Pages>>,
 }
 
 /// Makes the people of every run new.
@@ -50,14 +53,22 @@ static RUNS: AtomicU64 = AtomicU64::new(0);
 
 impl Rig {
     pub async fn start(bug: Option<Bug>) -> anyhow::Result<Rig> {
-        let issuer = Issuer::start().await?;
+        let issuer = Arc::new(Issuer::start().await?);
         let server = Server::start(&issuer, bug).await?;
         Ok(Rig {
             issuer,
             server,
             sockets: Sockets::default(),
             http: reqwest::Client::new(),
+            pages: None,
         })
+    }
+
+    fn mint(&self) -> Mint {
+        Mint {
+            issuer: self.issuer.clone(),
+            time: self.server.time.clone(),
+        }
     }
 
     /// Runs a schedule and judges its record. An error is a failure of the test itself, or the death of the server.
@@ -70,11 +81,21 @@ impl Rig {
             face: *face,
             subject: format!("{}-{}-{run}-{p}", manner.prefix(), std::process::id()),
         });
+        let people = people.collect();
+        let (mint, url) = (self.mint(), self.server.url());
+        if plan.kind == Kind::React && self.pages.is_none() {
+            self.pages = Some(Arc::new(Pages::start()?));
+        }
+        let pages = self.pages.clone().filter(|_| plan.kind == Kind::React);
+        let mut clients = Vec::new();
+        for c in 0..plan.clients {
+            clients
+                .push(Driver::new(plan.kind, pages.clone(), c, &mint, &url, &self.sockets).await?);
+        }
         let mut performance = Performance {
-            people: people.collect(),
-            clients: (0..plan.clients)
-                .map(|_| Client::new(&self.sockets))
-                .collect(),
+            people,
+            clients,
+            mint,
             requests: JoinSet::new(),
             probes: Vec::new(),
             run,
@@ -87,10 +108,13 @@ impl Rig {
         ensure!(!self.server.has_died(), "the server ended by itself");
         let record = self.server.tape.take();
         let mut violations = oracle::judge(&record);
+        violations.extend(oracle::judge_stories(&record));
         violations.extend(unrest);
+        let mut sights = oracle::sights(&record);
+        sights.extend(oracle::story_sights(&record));
         Ok(Outcome {
             first_logins: oracle::first_logins(&record),
-            sights: oracle::sights(&record),
+            sights,
             record,
             violations,
         })
@@ -101,7 +125,8 @@ impl Rig {
 struct Performance<'r> {
     rig: &'r mut Rig,
     people: Vec<Person>,
-    clients: Vec<Client>,
+    clients: Vec<Driver>,
+    mint: Mint,
     /// Requests over HTTP.
     requests: JoinSet<()>,
     probes: Vec<Person>,
@@ -110,38 +135,23 @@ struct Performance<'r> {
 
 impl Performance<'_> {
     fn identity(&self, p: usize) -> IdentityKey {
-        self.rig.issuer.identity(&self.people[p])
-    }
-
-    fn token(&self, person: &Person, quality: Quality) -> String {
-        let seconds = match quality {
-            Quality::Short => SHORT_SECONDS,
-            Quality::Fresh | Quality::Forged => LONG_SECONDS,
-        };
-        let now = self.rig.server.now();
-        let token = self.rig.issuer.token(person, now, seconds, &json!({}));
-        match quality {
-            Quality::Forged => forge(&token),
-            Quality::Fresh | Quality::Short => token,
-        }
+        self.mint.identity(&self.people[p])
     }
 
     async fn step(&mut self, step: Step) -> anyhow::Result<()> {
-        let url = self.rig.server.url();
         match step {
             Step::SignIn { c, p, token } => {
-                let token = self.token(&self.people[p], token);
-                let identity = self.identity(p);
-                self.clients[c].sign_in(&url, p, identity, token).await;
+                let act = Act::SignIn(self.people[p].clone(), token);
+                self.act(c, act).await;
             }
-            Step::SignOut { c } => self.clients[c].sign_out(&url).await,
-            Step::Watch { c, query } => self.clients[c].watch(&url, query).await,
-            Step::Unwatch { c, query } => self.clients[c].unwatch(&url, query).await,
-            Step::Mutate { c } => self.clients[c].mutate(&url).await,
-            Step::Act { c } => self.clients[c].act(&url).await,
-            Step::Again { c } => self.clients[c].again(&url).await,
-            Step::Drop { c } => self.clients[c].lose(),
-            Step::Reconnect { c } => self.reconnect(c).await,
+            Step::SignOut { c } => self.act(c, Act::SignOut).await,
+            Step::Watch { c, query } => self.act(c, Act::Watch(query)).await,
+            Step::Unwatch { c, query } => self.act(c, Act::Unwatch(query)).await,
+            Step::Mutate { c } => self.act(c, Act::Mutate).await,
+            Step::Act { c } => self.act(c, Act::Action).await,
+            Step::Again { c } => self.act(c, Act::Again).await,
+            Step::Drop { c } => self.act(c, Act::Lose).await,
+            Step::Reconnect { c } => self.act(c, Act::Reconnect).await,
             Step::Settle { c } => {
                 self.clients[c].settle(MOMENT).await;
             }
@@ -172,24 +182,25 @@ impl Performance<'_> {
             Step::ProviderDown => self.rig.issuer.set_down(true),
             Step::ProviderUp => self.rig.issuer.set_down(false),
             Step::Kill => {
+                self.clients.iter_mut().for_each(Driver::before_kill);
                 self.rig.server.kill().await?;
-                self.clients.iter_mut().for_each(Client::lose);
                 self.rig.sockets.store(0, Ordering::Relaxed);
+                let url = self.rig.server.url();
+                for client in &mut self.clients {
+                    client.after_kill(&url).await;
+                }
             }
         }
         Ok(())
     }
 
-    async fn reconnect(&mut self, c: usize) {
-        let token = self.clients[c]
-            .wants()
-            .map(|p| self.token(&self.people[p], Quality::Fresh));
+    async fn act(&mut self, c: usize, act: Act) {
         let url = self.rig.server.url();
-        self.clients[c].reconnect(&url, token).await;
+        self.clients[c].act(act, &self.mint, &url).await;
     }
 
     fn request(&mut self, p: usize, kind: &str, path: &str, args: Json) {
-        let token = self.token(&self.people[p], Quality::Fresh);
+        let token = self.mint.token(&self.people[p], Quality::Fresh);
         let body = json!({ "path": path, "args": args, "format": "json" });
         let url = format!("{}/api/{kind}", self.rig.server.url());
         let request = self.rig.http.post(url).bearer_auth(token).json(&body);
@@ -226,7 +237,7 @@ impl Performance<'_> {
                 self.probes.len()
             ),
         };
-        let identity = self.rig.issuer.identity(&person);
+        let identity = self.mint.identity(&person);
         let began = Remark::ProbeBegan {
             identity: identity.clone(),
         };
@@ -240,11 +251,11 @@ impl Performance<'_> {
 
     /// A whole login of somebody whom nothing stands in the way. Returns whether they saw themselves.
     async fn log_in(&mut self, person: &Person) -> bool {
-        let (url, identity) = (self.rig.server.url(), self.rig.issuer.identity(person));
-        let token = self.token(person, Quality::Fresh);
+        let (url, identity) = (self.rig.server.url(), self.mint.identity(person));
+        let token = self.mint.token(person, Quality::Fresh);
         let mut client = Client::new(&self.rig.sockets);
         client.watch(&url, Watched::Me).await;
-        client.sign_in(&url, 0, identity.clone(), token).await;
+        client.sign_in(&url, identity.clone(), token).await;
         client.saw_itself(&identity, PATIENCE).await
     }
 
@@ -254,6 +265,7 @@ impl Performance<'_> {
         self.rig.issuer.set_down(false);
         self.rig.server.tell(&Command::Release { point: None })?;
         let mut unrest = Vec::new();
+        self.clients.iter_mut().for_each(Driver::open_ways);
         for (c, client) in self.clients.iter_mut().enumerate() {
             if !client.settle(PATIENCE).await {
                 let says = format!("client {c} never got all its answers");
@@ -261,7 +273,7 @@ impl Performance<'_> {
             }
         }
         while self.requests.join_next().await.is_some() {}
-        self.clients.clear();
+        let stories = self.end_clients().await?;
         for (p, (manner, _)) in plan.people.iter().enumerate() {
             if manner.is_let_in() && !self.gets_in(p).await? {
                 let says = format!("person {p} cannot sign in though nothing is in the way");
@@ -274,9 +286,26 @@ impl Performance<'_> {
             unrest.push(oracle::Violation::new("G8", "something never ended".into()));
         }
         self.read_rows().await?;
+        if plan.kind != Kind::Naive {
+            self.read_marks().await?;
+        }
+        stories
+            .into_iter()
+            .for_each(|saw| self.rig.server.tape.push(remark(&saw)));
         // What was answered is in the record, but perhaps not read from it yet.
         self.rig.server.obeyed().await?;
         Ok(unrest)
+    }
+
+    /// Ends all clients. Returns what they saw.
+    async fn end_clients(&mut self) -> anyhow::Result<Vec<Remark>> {
+        let mut stories = Vec::new();
+        for (client, driver) in self.clients.drain(..).enumerate() {
+            let (sockets, story) = driver.end().await?;
+            self.rig.sockets.fetch_add(sockets, Ordering::Relaxed);
+            stories.extend(story.into_iter().map(|saw| Remark::Saw { client, saw }));
+        }
+        Ok(stories)
     }
 
     async fn gets_in(&mut self, p: usize) -> anyhow::Result<bool> {
@@ -293,13 +322,9 @@ impl Performance<'_> {
     async fn read_rows(&mut self) -> anyhow::Result<()> {
         let everybody: Vec<_> = self.people.iter().chain(&self.probes).cloned().collect();
         for person in everybody {
-            let identity = self.rig.issuer.identity(&person);
-            let args = json!({ "token": identity });
-            let body = json!({ "path": "users:rows", "args": args, "format": "json" });
-            let url = format!("{}/api/query", self.rig.server.url());
-            let answer = self.rig.http.post(url).json(&body).send().await?;
-            let answer: Json = answer.error_for_status()?.json().await?;
-            let count = |place: usize| answer["value"][place].as_f64().unwrap_or(-1.0) as u64;
+            let identity = self.mint.identity(&person);
+            let answer = self.read("users:rows", &identity).await?;
+            let count = |place: usize| answer[place].as_f64().unwrap_or(-1.0) as u64;
             self.rig.server.tape.push(remark(&Remark::Rows {
                 identity,
                 users: count(0),
@@ -308,13 +333,25 @@ impl Performance<'_> {
         }
         Ok(())
     }
-}
 
-/// The token with another signature.
-fn forge(token: &str) -> String {
-    let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
-    let swapped: BTreeMap<char, char> = [('A', 'B'), ('B', 'A')].into();
-    let first = signature.chars().next().unwrap_or('A');
-    let other = swapped.get(&first).copied().unwrap_or('A');
-    format!("{signed}.{other}{}", signature.get(1..).unwrap_or_default())
+    async fn read_marks(&mut self) -> anyhow::Result<()> {
+        for person in self.people.clone() {
+            let identity = self.mint.identity(&person);
+            let answer = self.read("notes:written", &identity).await?;
+            let marks = serde_json::from_value(answer)?;
+            let written = Remark::Written { identity, marks };
+            self.rig.server.tape.push(remark(&written));
+        }
+        Ok(())
+    }
+
+    /// What a query says of an identity that anybody may ask about.
+    async fn read(&self, path: &str, identity: &IdentityKey) -> anyhow::Result<Json> {
+        let args = json!({ "token": identity });
+        let body = json!({ "path": path, "args": args, "format": "json" });
+        let url = format!("{}/api/query", self.rig.server.url());
+        let answer = self.rig.http.post(url).json(&body).send().await?;
+        let mut answer: Json = answer.error_for_status()?.json().await?;
+        Ok(answer["value"].take())
+    }
 }

@@ -447,6 +447,32 @@ fn a_rejected_token_that_cannot_be_replaced_is_told_and_not_presented_again() {
 }
 
 #[test]
+fn a_committed_mutation_of_a_user_who_is_kept_out_resolves_when_nothing_old_is_shown_any_more() {
+    let mut rig = Rig::provisioned();
+    let id = rig.subscribe(Scope::User(ADA), "tasks:mine");
+    let show = |told: &mut StateVersion| told.query_set = 2;
+    rig.transition(show, vec![updated(id, 1.0)]);
+    rig.mutate(1);
+    rig.respond(1, 20);
+    assert!(rig.answers.is_empty(), "its effect is not shown yet");
+    rig.hear(ServerMessage::AuthError(AuthError {
+        error: "expired".to_string(),
+        base_version: 1,
+        auth_update_attempted: false,
+    }));
+    rig.session.fetched(rig.now, ADA, Ok(token("ada", "first")));
+    let mut last = Vec::new();
+    while let Some(effect) = rig.session.next_effect() {
+        match effect {
+            Effect::Suspend(query, _) if query == id => last.push("suspend"),
+            Effect::Answer(Ticket(1), Ok(_)) => last.push("answer"),
+            _ => {}
+        }
+    }
+    assert_eq!(last, ["suspend", "answer"]);
+}
+
+#[test]
 fn news_of_an_identity_that_was_replaced_is_ignored() {
     let mut rig = Rig::provisioned();
     rig.session.sign_out(rig.now, ADA);

@@ -47,6 +47,9 @@ impl Table for Setting {
 struct Note {
     meant: Option<String>,
     ran_as: Option<String>,
+    /// What the client calls it.
+    #[serde(default)]
+    mark: Option<String>,
 }
 
 impl Note {
@@ -72,6 +75,8 @@ impl Table for Pulse {
 #[derive(Clone, Serialize, Deserialize)]
 struct Meant {
     meant: Option<String>,
+    #[serde(default)]
+    mark: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,6 +106,7 @@ pub fn app() -> App {
         .query("users:whoami", |ctx: &mut QueryCtx, (): ()| whoami(ctx))
         .query("users:rows", rows)
         .query("notes:mine", mine)
+        .query("notes:written", written)
         .query("notes:pulse", pulse)
         .mutation("notes:write", write)
         .action("notes:act", act)
@@ -209,13 +215,21 @@ fn mine(ctx: &mut QueryCtx, (): ()) -> Result<Option<Vec<Note>>> {
     ))
 }
 
+/// The marks of an identity's notes, in the order in which they were written.
+fn written(ctx: &mut QueryCtx, TokenArgs { token }: TokenArgs) -> Result<Vec<String>> {
+    let notes = ctx.db().query::<Note>().index(Note::BY_AUTHOR, &token);
+    let notes = notes.collect()?;
+    let marks = notes.iter().filter_map(|note| note.value.mark.clone());
+    Ok(marks.collect())
+}
+
 /// Everybody's, and nobody's in particular.
 fn pulse(ctx: &mut QueryCtx, (): ()) -> Result<f64> {
     let pulse = ctx.db().query::<Pulse>().first()?;
     Ok(pulse.map_or(0.0, |pulse| pulse.beats))
 }
 
-fn write(ctx: &mut MutationCtx, Meant { meant }: Meant) -> Result<Note> {
+fn write(ctx: &mut MutationCtx, Meant { meant, mark }: Meant) -> Result<Note> {
     let ran_as = ctx
         .identity()?
         .map(|identity| identity.token_identifier().to_string());
@@ -225,7 +239,11 @@ fn write(ctx: &mut MutationCtx, Meant { meant }: Meant) -> Result<Note> {
             return Err(coded("UserNotFound"));
         }
     }
-    let note = Note { meant, ran_as };
+    let note = Note {
+        meant,
+        ran_as,
+        mark,
+    };
     ctx.db().insert(note.clone())?;
     match ctx.db().query::<Pulse>().first()? {
         Some(pulse) => {

@@ -5,6 +5,10 @@ mod frames;
 mod gates;
 mod reading;
 mod sights;
+mod stories;
+mod story_sights;
+#[cfg(test)]
+mod story_tests;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +23,8 @@ use super::child::remarked;
 use reading::Reading;
 pub use reading::{held_up, is_quiet};
 pub use sights::{SIGHTS, sights};
+pub use stories::judge_stories;
+pub use story_sights::{REACT_SIGHTS, RUST_SIGHTS, story_sights};
 
 /// A place where a record is not as it must be.
 #[derive(Clone, Debug, PartialEq)]
