@@ -140,7 +140,8 @@ pub(super) async fn run<S>(
         end = connection.live(&wake) => end,
         () = drained => Close::going_away().into(),
     };
-    connection.end(end).await;
+    // In a box, so that no connection keeps room for its end.
+    Box::pin(connection.end(end)).await;
 }
 
 struct Counted<'m>(&'m super::SyncMetrics);

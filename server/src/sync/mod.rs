@@ -122,10 +122,10 @@ impl Connections {
     {
         let tracker = self.tasks.clone();
         let span = tracing::info_span!("connection");
-        let served = tracker
-            .track_future(connection::run(self, io, features, from))
-            .instrument(span);
-        served.await;
+        // In a box: whoever awaits a future by value makes room for it twice, and each connection keeps its for as long as
+        // it lives.
+        let running = Box::pin(connection::run(self, io, features, from));
+        tracker.track_future(running).instrument(span).await;
     }
 
     /// Asks every connection to finish what it was given, then to close, and waits until all have. Actions that go on
