@@ -1,9 +1,11 @@
 //! The charts of a report: lines over two axes, and bars side by side.
 
+use std::fmt::Write;
+
 use super::Latency;
 use super::compare::Subject;
 use super::numbers;
-use super::svg::{Axis, Drawing, nines, spread};
+use super::svg::{Axis, Drawing, escape, nines, spread};
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 270.0;
@@ -13,8 +15,10 @@ const RIGHT: f64 = 340.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 228.0;
 const NAME_CHARS_MAX: usize = 15;
-const BAR_HEIGHT: f64 = 16.0;
-const BAR_DISTANCE: f64 = 52.0;
+const BAR_HEIGHT: usize = 18;
+const BAR_DISTANCE: usize = 52;
+/// The shortest line from the least to the highest that is still to be seen, in hundredths of the width.
+const WHISKER_MIN: f64 = 0.6;
 /// From where on rates that differ are told apart better on a logarithmic axis.
 const FAR: f64 = 12.0;
 const NINES_MIN: f64 = 3.0;
@@ -240,55 +244,68 @@ fn short(name: &str) -> String {
     start + "…"
 }
 
-/// The median rate of each subject, with a line from its least to its highest.
+/// The median rate of each subject, with a line from its least to its highest. Lengths are shares of the width, so that it
+/// fits any without its words becoming small.
 pub fn bars(unit: &str, subjects: &[Coloured]) -> String {
-    let height = BAR_DISTANCE * subjects.len() as f64 + 8.0;
-    let mut drawing = Drawing::new(WIDTH, height);
     let rates = subjects.iter().map(|coloured| coloured.subject.rates().1);
     let most = rates.fold(f64::MIN_POSITIVE, f64::max);
-    let length = |rate: f64| (rate / most).clamp(0.0, 1.0) * (WIDTH - 2.0);
+    let mut body = String::new();
     let mut told = Vec::new();
     for (position, coloured) in subjects.iter().enumerate() {
-        let subject = &coloured.subject;
-        let top = BAR_DISTANCE * position as f64 + 26.0;
-        let (median, (least, highest)) = (subject.median_rate(), subject.rates());
-        let (rate, range) = (
-            numbers::number(median),
-            format!("{}–{}", numbers::number(least), numbers::number(highest)),
+        let says = tell_rate(unit, &coloured.subject);
+        let top = BAR_DISTANCE * position;
+        let _ = writeln!(
+            body,
+            "<g class=\"s{}\"><title>{}</title>",
+            coloured.colour,
+            escape(&says)
         );
-        let says = match subject.runs.len() {
-            1 => format!("{}: {rate} {unit}/s", subject.name),
-            runs => format!(
-                "{}: median {rate} {unit}/s of {runs} runs, {range}",
-                subject.name
-            ),
-        };
-        drawing.words(
-            &format!("bar-name s{}", coloured.colour),
-            (0.0, top - 7.0),
-            subject.name,
-        );
-        drawing.words(
-            "bar-value end",
-            (WIDTH, top - 7.0),
-            &format!("{rate} {unit}/s"),
-        );
-        drawing.bar("track", (0.0, top), (WIDTH, BAR_HEIGHT), &says);
-        let size = (length(median).max(1.5), BAR_HEIGHT);
-        drawing.bar(
-            &format!("bar s{}", coloured.colour),
-            (0.0, top),
-            size,
-            &says,
-        );
-        if subject.runs.len() > 1 {
-            let (from, to, middle) = (length(least), length(highest), top + BAR_HEIGHT / 2.0);
-            drawing.line("whisker", (from, middle), (to, middle));
-            for end in [from, to] {
-                drawing.line("whisker", (end, middle - 4.0), (end, middle + 4.0));
-            }
-        }
+        write_bar(&mut body, unit, &coloured.subject, top, most);
+        body.push_str("</g>\n");
         told.push(says);
     }
-    drawing.finish(&format!("Rates. {}", told.join("; ")))
+    let height = BAR_DISTANCE * subjects.len();
+    let told = escape(&told.join("; "));
+    format!(
+        "<svg class=\"bars\" width=\"100%\" height=\"{height}\" role=\"img\" aria-label=\"Rates. {told}\" xmlns=\"http://www.w3.org/2000/svg\">\n{body}</svg>\n"
+    )
+}
+
+fn tell_rate(unit: &str, subject: &Subject) -> String {
+    let (median, (least, most)) = (subject.median_rate(), subject.rates());
+    let [median, least, most] = [median, least, most].map(numbers::number);
+    match subject.runs.len() {
+        1 => format!("{}: {median} {unit}/s", subject.name),
+        runs => {
+            let name = subject.name;
+            format!("{name}: median {median} {unit}/s of {runs} runs, {least} to {most}")
+        }
+    }
+}
+
+fn write_bar(body: &mut String, unit: &str, subject: &Subject, top: usize, most: f64) {
+    let share = |rate: f64| (rate / most * 100.0).clamp(0.0, 100.0);
+    let (words, bar, middle) = (top + 14, top + 21, top + 21 + BAR_HEIGHT / 2);
+    let (name, unit) = (escape(subject.name), escape(unit));
+    let (median, (least, highest)) = (subject.median_rate(), subject.rates());
+    let rate = numbers::number(median);
+    let length = share(median);
+    let _ = write!(
+        body,
+        "<text class=\"bar-name\" x=\"0\" y=\"{words}\">{name}</text>\
+         <text class=\"bar-value end\" x=\"100%\" y=\"{words}\">{rate} {unit}/s</text>\
+         <rect class=\"track\" x=\"0\" y=\"{bar}\" width=\"100%\" height=\"{BAR_HEIGHT}\" rx=\"3\"/>\
+         <rect class=\"bar\" x=\"0\" y=\"{bar}\" width=\"{length:.2}%\" height=\"{BAR_HEIGHT}\" rx=\"3\"/>"
+    );
+    let (from, to) = (share(least), share(highest));
+    if to - from < WHISKER_MIN {
+        return;
+    }
+    let (upper, lower) = (middle - 4, middle + 4);
+    let _ = write!(
+        body,
+        "<line class=\"whisker\" x1=\"{from:.2}%\" y1=\"{middle}\" x2=\"{to:.2}%\" y2=\"{middle}\"/>\
+         <line class=\"whisker\" x1=\"{from:.2}%\" y1=\"{upper}\" x2=\"{from:.2}%\" y2=\"{lower}\"/>\
+         <line class=\"whisker\" x1=\"{to:.2}%\" y1=\"{upper}\" x2=\"{to:.2}%\" y2=\"{lower}\"/>"
+    );
 }

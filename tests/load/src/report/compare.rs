@@ -41,7 +41,8 @@ pub fn comparisons(report: &Report) -> Vec<Comparison> {
     groups(report).iter().flat_map(compare).collect()
 }
 
-fn compare(group: &Group) -> Vec<Comparison> {
+/// The comparisons within a group.
+pub(super) fn compare(group: &Group) -> Vec<Comparison> {
     let subjects = group.subjects();
     let Some((first, others)) = subjects.split_first() else {
         return Vec::new();

@@ -1,9 +1,10 @@
 //! The report as one HTML file that needs nothing else: charts, a table of all figures, the machine.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::charts::{self, Coloured};
-use super::compare::{Group, comparisons, groups, told_settings};
+use super::compare::{Group, compare, comparisons, groups, told_settings};
 use super::numbers::{self, NONE};
 use super::svg::escape;
 use super::{Latency, Report, Run, Usage};
@@ -63,13 +64,23 @@ fn write_head(out: &mut String, report: &Report, groups: usize) {
         .collect();
     let _ = write!(
         out,
-        "<header>\n<h1>Load report</h1>\n<p class=\"lead\">{runs} at {settings}, begun <time datetime=\"{started}\">{started}</time></p>\n",
-        started = escape(&report.started),
+        "<header>\n<h1>Load report</h1>\n<p class=\"lead\">{runs} at {settings}, begun <time datetime=\"{}\">{}</time></p>\n",
+        escape(&report.started),
+        escape(&legible(&report.started)),
     );
     if !machine.is_empty() {
         let _ = writeln!(out, "<p class=\"quiet\">{}</p>", machine.join(" · "));
     }
     out.push_str("</header>\n");
+}
+
+/// A time in RFC 3339 without its `T` and, where it is in UTC, its `Z`.
+fn legible(time: &str) -> String {
+    let time = time.replacen('T', " ", 1);
+    match time.strip_suffix('Z') {
+        Some(time) => format!("{time} UTC"),
+        None => time,
+    }
 }
 
 /// Whether everything that has to hold does, before any rate.
@@ -175,47 +186,51 @@ fn write_group(out: &mut String, number: usize, group: &Group, colours: &[String
         escape(group.scenario)
     );
     write_settings(out, group);
-    out.push_str("<div class=\"charts\">\n");
-    write_figure(
-        out,
-        "Rate",
-        &rate_note(&subjects),
-        &charts::bars(unit, &subjects),
-    );
+    let mut charts = Vec::new();
     for of in latencies_of(group) {
-        if let Some(chart) = charts::distribution(of, &subjects) {
-            write_figure(out, &capitalised(of), &curve_note(&subjects), &chart);
-        }
+        let title = format!("Latency: {of}");
+        let chart = charts::distribution(of, &subjects);
+        charts.extend(chart.map(|chart| (title, curve_note(&subjects), chart)));
     }
     if let Some(chart) = charts::over_time(unit, &subjects) {
-        write_figure(out, "Rate over time", "", &chart);
+        charts.push(("Rate over time".to_owned(), "higher is better", chart));
+    }
+    write_figure(
+        out,
+        "wide",
+        "Rate",
+        rate_note(&subjects),
+        &charts::bars(unit, &subjects),
+    );
+    let columns = if charts.len() % 3 == 0 { " three" } else { "" };
+    let _ = writeln!(out, "<div class=\"charts{columns}\">");
+    for (title, note, chart) in charts {
+        write_figure(out, "chart", &title, note, &chart);
     }
     out.push_str("</div>\n");
+    write_ratios(out, group);
     write_table(out, group, &subjects);
+    write_checks(out, group);
     out.push_str("</section>\n");
 }
 
-fn rate_note(subjects: &[Coloured]) -> String {
-    match subjects
+fn are_repeated(subjects: &[Coloured]) -> bool {
+    subjects
         .iter()
-        .map(|coloured| coloured.subject.runs.len())
-        .max()
-    {
-        None | Some(0 | 1) => String::new(),
-        Some(_) => {
-            "median of the runs; the thin line goes from the least to the highest".to_owned()
-        }
+        .any(|coloured| coloured.subject.runs.len() > 1)
+}
+
+fn rate_note(subjects: &[Coloured]) -> &'static str {
+    match are_repeated(subjects) {
+        true => "median of the runs; the thin line goes from the least to the highest",
+        false => "higher is better",
     }
 }
 
-fn curve_note(subjects: &[Coloured]) -> String {
-    match subjects
-        .iter()
-        .map(|coloured| coloured.subject.runs.len())
-        .max()
-    {
-        None | Some(0 | 1) => "lower is better".to_owned(),
-        Some(_) => "lower is better; strong: the run of median rate, thin: the others".to_owned(),
+fn curve_note(subjects: &[Coloured]) -> &'static str {
+    match are_repeated(subjects) {
+        true => "lower is better; strong: the run of median rate, thin: the others",
+        false => "lower is better",
     }
 }
 
@@ -231,16 +246,46 @@ fn write_settings(out: &mut String, group: &Group) {
     out.push_str("</ul>\n");
 }
 
-fn write_figure(out: &mut String, title: &str, note: &str, chart: &str) {
+fn write_figure(out: &mut String, class: &str, title: &str, note: &str, chart: &str) {
     let (title, note) = (escape(title), escape(note));
-    let note = match note.as_str() {
-        "" => String::new(),
-        _ => format!(" <small>{note}</small>"),
-    };
     let _ = writeln!(
         out,
-        "<figure>\n<figcaption><b>{title}</b>{note}</figcaption>\n{chart}</figure>"
+        "<figure class=\"{class}\">\n<figcaption><b>{title}</b> <small>{note}</small></figcaption>\n{chart}</figure>"
     );
+}
+
+/// The ratios of a group pair by pair, where there is more than one.
+fn write_ratios(out: &mut String, group: &Group) {
+    let comparisons = compare(group);
+    let pairs: BTreeSet<u32> = comparisons
+        .iter()
+        .flat_map(|comparison| &comparison.ratios)
+        .map(|(pair, _)| *pair)
+        .collect();
+    if pairs.len() < 2 {
+        return;
+    }
+    open_table(out, "Ratios of rates, pair by pair", "");
+    out.push_str("<th scope=\"col\">Compared</th>");
+    for pair in &pairs {
+        let _ = write!(out, "<th scope=\"col\" class=\"number\">Pair {pair}</th>");
+    }
+    out.push_str("<th scope=\"col\" class=\"number\">Median</th></tr></thead>\n<tbody>\n");
+    for comparison in &comparisons {
+        let (subject, against) = (escape(&comparison.subject), escape(&comparison.against));
+        let _ = write!(
+            out,
+            "<tr><th scope=\"row\">{subject} against {against}</th>"
+        );
+        for pair in &pairs {
+            let ratio = comparison.ratios.iter().find(|(known, _)| known == pair);
+            let ratio = ratio.map_or(NONE.to_owned(), |(_, ratio)| numbers::ratio(*ratio));
+            let _ = write!(out, "<td class=\"number\">{ratio}</td>");
+        }
+        let median = numbers::ratio(comparison.median());
+        let _ = writeln!(out, "<td class=\"number\"><b>{median}</b></td></tr>");
+    }
+    out.push_str(TABLE_END);
 }
 
 /// What the latencies of a group are of, each once, in the order in which the runs tell them.
@@ -254,15 +299,19 @@ fn latencies_of<'a>(group: &Group<'a>) -> Vec<&'a str> {
     names
 }
 
-fn capitalised(words: &str) -> String {
-    let mut chars = words.chars();
-    match chars.next() {
-        Some(first) => first.to_uppercase().chain(chars).collect(),
-        None => String::new(),
-    }
+const TABLE_END: &str = "</tbody>\n</table>\n</div>\n";
+
+/// Begins a table up to the first cell of its heading.
+fn open_table(out: &mut String, caption: &str, note: &str) {
+    let (caption, note) = (escape(caption), escape(note));
+    let _ = write!(
+        out,
+        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\">\n<table>\n\
+         <caption><b>{caption}</b> {note}</caption>\n<thead><tr>"
+    );
 }
 
-const NUMBER_HEADINGS: [&str; 12] = [
+const NUMBER_HEADINGS: [&str; 15] = [
     "Pair",
     "Rate/s",
     "Count",
@@ -272,32 +321,38 @@ const NUMBER_HEADINGS: [&str; 12] = [
     "p99",
     "p99.9",
     "Max",
-    "Server cores",
-    "Server RSS",
+    "Cores",
+    "RSS",
     "Fsyncs",
+    "Client cores",
+    "Client RSS",
+    "Checks",
 ];
 
 fn write_table(out: &mut String, group: &Group, subjects: &[Coloured]) {
-    let caption = format!("All figures of {}", group.scenario);
-    let (caption, unit) = (escape(&caption), escape(&group.runs[0].unit));
-    let _ = write!(
-        out,
-        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\">\n<table>\n\
-         <caption>{caption}. Counted are {unit}; latencies are in milliseconds.</caption>\n<thead><tr><th scope=\"col\">Subject</th>"
+    let unit = &group.runs.first().expect("a group has a run").unit;
+    let note = format!(
+        "Counted are {unit}; latencies are in milliseconds; cores, RSS and fsyncs are the server's."
     );
+    open_table(out, "All figures", &note);
+    out.push_str("<th scope=\"col\">Subject</th>");
     for heading in NUMBER_HEADINGS {
         let _ = write!(out, "<th scope=\"col\" class=\"number\">{heading}</th>");
     }
-    out.push_str("<th scope=\"col\">Errors</th><th scope=\"col\">Checks</th><th scope=\"col\">Also</th></tr></thead>\n<tbody>\n");
+    let has_more = group.runs.iter().any(|run| !told_rest(run).is_empty());
+    if has_more {
+        out.push_str("<th scope=\"col\">Errors and more</th>");
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
     for coloured in subjects {
         for run in &coloured.subject.runs {
-            write_row(out, run, coloured.colour);
+            write_row(out, run, coloured.colour, has_more);
         }
     }
-    out.push_str("</tbody>\n</table>\n</div>\n");
+    out.push_str(TABLE_END);
 }
 
-fn write_row(out: &mut String, run: &Run, colour: usize) {
+fn write_row(out: &mut String, run: &Run, colour: usize, has_more: bool) {
     let mut cells = vec![
         run.pair.to_string(),
         numbers::number(run.rate),
@@ -306,6 +361,9 @@ fn write_row(out: &mut String, run: &Run, colour: usize) {
     ];
     cells.extend(latency_cells(run.latencies.first()));
     cells.extend(usage_cells(run.server.as_ref(), run.seconds));
+    cells.push(numbers::cores(&run.client, run.seconds));
+    cells.push(numbers::bytes(run.client.rss_bytes as f64));
+    cells.push(told_holding(run));
     let _ = write!(
         out,
         "<tr><th scope=\"row\"><span class=\"swatch s{colour}\" aria-hidden=\"true\"></span>{}</th>",
@@ -314,20 +372,9 @@ fn write_row(out: &mut String, run: &Run, colour: usize) {
     for cell in cells {
         let _ = write!(out, "<td class=\"number\">{}</td>", escape(&cell));
     }
-    let lists = [told_errors(run), told_checks(run), told_rest(run)];
-    for list in lists {
-        let list: Vec<String> = list.iter().map(|told| escape(told)).collect();
-        let class = if list.is_empty() {
-            ""
-        } else {
-            " class=\"words\""
-        };
-        let told = if list.is_empty() {
-            NONE.to_owned()
-        } else {
-            list.join("<br/>")
-        };
-        let _ = write!(out, "<td{class}>{told}</td>");
+    if has_more {
+        let rest: Vec<String> = told_rest(run).iter().map(|told| escape(told)).collect();
+        let _ = write!(out, "<td class=\"words\">{}</td>", rest.join("<br/>"));
     }
     out.push_str("</tr>\n");
 }
@@ -353,43 +400,65 @@ fn usage_cells(usage: Option<&Usage>, seconds: f64) -> Vec<String> {
     ]
 }
 
-fn told_errors(run: &Run) -> Vec<String> {
-    let errors = run.errors.iter();
-    errors
-        .map(|(kind, count)| format!("{kind}: {}", numbers::count(*count)))
-        .collect()
+fn told_holding(run: &Run) -> String {
+    let holding = run.checks.iter().filter(|check| check.holds).count();
+    match run.checks.len() {
+        0 => NONE.to_owned(),
+        all if all == holding => format!("✓ {all}"),
+        all => format!("✗ {holding} of {all}"),
+    }
 }
 
-fn told_checks(run: &Run) -> Vec<String> {
-    let tell = |check: &super::Check| {
-        let mark = if check.holds {
-            "✓"
-        } else {
-            "✗ does not hold:"
-        };
-        format!("{mark} {} ({})", check.what, check.seen)
-    };
-    run.checks.iter().map(tell).collect()
-}
-
-/// Figures, the further latencies and what the client used.
+/// Errors, figures and the further latencies.
 fn told_rest(run: &Run) -> Vec<String> {
-    let figures = run.figures.iter();
-    let mut told: Vec<String> = figures
-        .map(|figure| format!("{}: {}", figure.name, numbers::figure(figure)))
+    let errors = run.errors.iter();
+    let mut told: Vec<String> = errors
+        .map(|(kind, count)| format!("failed, {kind}: {}", numbers::count(*count)))
         .collect();
+    let figures = run.figures.iter();
+    told.extend(figures.map(|figure| format!("{}: {}", figure.name, numbers::figure(figure))));
     for latency in run.latencies.iter().skip(1) {
         let quantiles = [latency.p50, latency.p99, latency.max].map(numbers::number);
         let [p50, p99, max] = quantiles;
-        told.push(format!(
-            "{}: p50 {p50}, p99 {p99}, max {max} ms",
-            latency.of
-        ));
+        told.push(format!("{}: p50 {p50}, p99 {p99}, max {max}", latency.of));
     }
-    let cores = numbers::cores(&run.client, run.seconds);
-    let rss = numbers::bytes(run.client.rss_bytes as f64);
-    told.push(format!("client: {cores} cores, {rss}"));
     told
+}
+
+/// What was checked: what holds once for all runs, what does not for each run by itself.
+fn write_checks(out: &mut String, group: &Group) {
+    let mut holding: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut items = Vec::new();
+    for run in &group.runs {
+        for check in &run.checks {
+            if check.holds {
+                *holding.entry(&check.what).or_default() += 1;
+                continue;
+            }
+            let (what, seen) = (escape(&check.what), escape(&check.seen));
+            let subject = escape(&run.subject);
+            items.push(format!(
+                "<li class=\"bad\">✗ does not hold: {what} <small>{subject}, pair {}; seen: {seen}</small></li>",
+                run.pair
+            ));
+        }
+    }
+    for (what, runs) in holding {
+        let what = escape(what);
+        let runs = if runs == 1 {
+            "in 1 run".to_owned()
+        } else {
+            format!("in {runs} runs")
+        };
+        items.push(format!("<li>✓ {what} <small>{runs}</small></li>"));
+    }
+    if !items.is_empty() {
+        let items = items.join("\n");
+        let _ = writeln!(
+            out,
+            "<ul class=\"checks\" aria-label=\"Checks\">\n{items}\n</ul>"
+        );
+    }
 }
 
 fn write_machine(out: &mut String, report: &Report) {

@@ -109,10 +109,8 @@ impl Axis {
 
     /// Quantiles as `nines` tells them, up to `most`.
     pub fn nines(title: &str, most: f64) -> Self {
-        let names = [
-            "0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %",
-        ];
-        let places = [0.0, 2_f64.log10(), 1.0, 2.0, 3.0, 4.0, 5.0];
+        let names = ["50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"];
+        let places = [2_f64.log10(), 1.0, 2.0, 3.0, 4.0, 5.0];
         let ticks = places.into_iter().zip(names.map(str::to_owned));
         Self {
             scale: Scale::Linear,
@@ -180,14 +178,6 @@ impl Drawing {
         let ((x, y), told) = (at, escape(told));
         self.push(format_args!(
             r#"<g class="{class}"><circle class="near" cx="{x:.1}" cy="{y:.1}" r="9"/><circle cx="{x:.1}" cy="{y:.1}" r="3"/><title>{told}</title></g>"#
-        ));
-    }
-
-    /// A bar.
-    pub fn bar(&mut self, class: &str, at: (f64, f64), size: (f64, f64), told: &str) {
-        let ((x, y), (width, height), told) = (at, size, escape(told));
-        self.push(format_args!(
-            r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" rx="2"><title>{told}</title></rect>"#
         ));
     }
 
@@ -271,7 +261,7 @@ mod tests {
         let far = told(Axis::log("", 1.0, 900.0));
         assert_eq!(far, (1.0, 1000.0, "1 10 100 1k".to_owned()));
         assert!(Axis::log("", 3.0, 3.0).to > 3.0);
-        assert_eq!(told(Axis::nines("", 3.0)).2, "0 % 50 % 90 % 99 % 99.9 %");
+        assert_eq!(told(Axis::nines("", 3.0)).2, "50 % 90 % 99 % 99.9 %");
     }
 
     #[test]
