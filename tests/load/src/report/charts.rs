@@ -284,7 +284,10 @@ fn tell_rate(unit: &str, subject: &Subject) -> String {
 }
 
 fn write_bar(body: &mut String, unit: &str, subject: &Subject, top: usize, most: f64) {
-    let share = |rate: f64| (rate / most * 100.0).clamp(0.0, 100.0);
+    let share = |rate: f64| match rate / most {
+        part if part.is_finite() => (part * 100.0).clamp(0.0, 100.0),
+        _ => 0.0,
+    };
     let (words, bar, middle) = (top + 14, top + 21, top + 21 + BAR_HEIGHT / 2);
     let (name, unit) = (escape(subject.name), escape(unit));
     let (median, (least, highest)) = (subject.median_rate(), subject.rates());
