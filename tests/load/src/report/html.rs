@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::charts::{self, Coloured};
-use super::compare::{Group, compare, comparisons, groups, told_settings};
+use super::compare::{Comparison, Group, compare, groups, told_settings};
 use super::numbers::{self, NONE};
 use super::svg::escape;
 use super::{Latency, Report, Run, Usage};
@@ -20,7 +20,7 @@ pub fn html(report: &Report) -> String {
     let mut body = String::new();
     write_head(&mut body, report, groups.len());
     write_verdict(&mut body, report);
-    write_highlights(&mut body, report, &groups);
+    write_highlights(&mut body, &groups);
     for (number, group) in groups.iter().enumerate() {
         write_group(&mut body, number, group, &colours);
     }
@@ -114,30 +114,18 @@ fn write_verdict(out: &mut String, report: &Report) {
     );
 }
 
-/// What to see first: the ratios, or the rates when there is nothing to compare with.
-fn write_highlights(out: &mut String, report: &Report, groups: &[Group]) {
-    let comparisons = comparisons(report);
+/// What to see first of each group: the ratios, or the rates where there is nothing to compare with.
+fn write_highlights(out: &mut String, groups: &[Group]) {
     if groups.is_empty() {
         return;
     }
     out.push_str("<ul class=\"highlights\">\n");
-    for comparison in &comparisons {
-        let (least, most) = comparison.range();
-        let ratio = numbers::ratio(comparison.median());
-        let names = format!("{} against {}", comparison.subject, comparison.against);
-        let range = match comparison.ratios.len() {
-            1 => "one pair".to_owned(),
-            count => format!(
-                "median of {count} pairs, {}–{}",
-                numbers::number(least),
-                numbers::ratio(most)
-            ),
-        };
-        let settings = told_settings(&comparison.settings);
-        write_highlight(out, &ratio, &names, &comparison.scenario, &settings, &range);
-    }
-    if comparisons.is_empty() {
-        for group in groups {
+    for group in groups {
+        let comparisons = compare(group);
+        for comparison in &comparisons {
+            write_ratio(out, comparison);
+        }
+        if comparisons.is_empty() {
             for subject in group.subjects() {
                 let rate = format!("{}/s", numbers::number(subject.median_rate()));
                 let unit = &subject.middle_run().unit;
@@ -147,6 +135,22 @@ fn write_highlights(out: &mut String, report: &Report, groups: &[Group]) {
         }
     }
     out.push_str("</ul>\n");
+}
+
+fn write_ratio(out: &mut String, comparison: &Comparison) {
+    let (least, most) = comparison.range();
+    let ratio = numbers::ratio(comparison.median());
+    let names = format!("{} against {}", comparison.subject, comparison.against);
+    let range = match comparison.ratios.len() {
+        1 => "one pair".to_owned(),
+        count => format!(
+            "median of {count} pairs, {}–{}",
+            numbers::number(least),
+            numbers::ratio(most)
+        ),
+    };
+    let settings = told_settings(&comparison.settings);
+    write_highlight(out, &ratio, &names, &comparison.scenario, &settings, &range);
 }
 
 fn write_highlight(
@@ -195,13 +199,11 @@ fn write_group(out: &mut String, number: usize, group: &Group, colours: &[String
     if let Some(chart) = charts::over_time(unit, &subjects) {
         charts.push(("Rate over time".to_owned(), "higher is better", chart));
     }
-    write_figure(
-        out,
-        "wide",
-        "Rate",
-        rate_note(&subjects),
-        &charts::bars(unit, &subjects),
-    );
+    // A single bar would be as long as any.
+    if group.runs.len() > 1 {
+        let bars = charts::bars(unit, &subjects);
+        write_figure(out, "wide", "Rate", rate_note(&subjects), &bars);
+    }
     let columns = if charts.len() % 3 == 0 { " three" } else { "" };
     let _ = writeln!(out, "<div class=\"charts{columns}\">");
     for (title, note, chart) in charts {
