@@ -1,8 +1,19 @@
 //! What runs have shown, as it is printed, kept as JSON and drawn as HTML.
 
+mod charts;
+mod compare;
+mod html;
+mod numbers;
+mod svg;
+mod text;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use compare::{Comparison, comparisons};
+pub use html::html;
+pub use text::text;
 
 /// Everything one invocation has shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
