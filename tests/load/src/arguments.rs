@@ -35,6 +35,9 @@ pub struct Common {
     /// Writes everything that was measured into a file, as JSON.
     #[arg(long, global = true, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Draws everything that was measured as one page of HTML, which needs nothing beside it
+    #[arg(long, global = true, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 }
 
 /// How long a run is, and what chance is made of.

@@ -16,7 +16,6 @@ pub mod issuer;
 pub mod machine;
 pub mod measure;
 pub mod metrics;
-pub mod pairs;
 pub mod progress;
 pub mod report;
 pub mod run;

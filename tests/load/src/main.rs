@@ -1,14 +1,15 @@
 //! Runs the load generator.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use load::arguments::{Arguments, Common, Scenario};
 use load::issuer::Issuer;
-use load::report::{Report, Run};
+use load::report::{self, Report, Run};
 use load::server::{Server, raise_open_files, serve};
-use load::{closing, echo, machine, pairs, scenario};
+use load::{closing, echo, machine, scenario};
 
 /// As a team's server should have it: see `examples/chat`.
 #[global_allocator]
@@ -31,12 +32,22 @@ fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
     for run in &runs {
         println!("{}", closing::table(run));
     }
-    if let Some(verdict) = pairs::verdict(&runs) {
-        println!("{verdict}");
+    let report = Report {
+        started: jiff::Timestamp::now().to_string(),
+        machine: machine::described(),
+        runs,
+    };
+    if report.runs.len() > 1 {
+        println!("{}", report::text(&report));
     }
-    let mut checks = runs.iter().flat_map(|run| &run.checks);
+    if let Some(file) = &common.json {
+        write(file, &serde_json::to_vec_pretty(&report)?)?;
+    }
+    if let Some(file) = &common.report {
+        write(file, report::html(&report).as_bytes())?;
+    }
+    let mut checks = report.runs.iter().flat_map(|run| &run.checks);
     let holds = checks.all(|check| check.holds);
-    write_json(common, runs)?;
     Ok(if holds {
         ExitCode::SUCCESS
     } else {
@@ -79,15 +90,6 @@ fn server(common: &Common, auth_config: Option<&str>) -> anyhow::Result<Server> 
     }
 }
 
-fn write_json(common: &Common, runs: Vec<Run>) -> anyhow::Result<()> {
-    let Some(file) = &common.json else {
-        return Ok(());
-    };
-    let report = Report {
-        started: jiff::Timestamp::now().to_string(),
-        machine: machine::described(),
-        runs,
-    };
-    let text = serde_json::to_vec_pretty(&report)?;
+fn write(file: &Path, text: &[u8]) -> anyhow::Result<()> {
     std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }

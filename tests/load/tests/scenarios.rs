@@ -320,6 +320,21 @@ fn what_cannot_be_done_is_said() {
 }
 
 #[test]
+fn a_report_is_a_page_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("report.html");
+    let arguments = format!(
+        "transfers --accounts 50 --clients 2 {BRIEF} --report {}",
+        file.display()
+    );
+    run(&arguments);
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert!(page.starts_with("<!doctype html>") || page.starts_with("<!DOCTYPE html>"));
+    assert!(page.contains("transfers") && page.contains("<svg"));
+    assert!(!page.contains("src=\"http") && !page.contains("href=\"http"));
+}
+
+#[test]
 fn two_servers_are_compared_pair_by_pair() {
     let runs = runs(&format!(
         "transfers --against echo --pairs 2 --accounts 50 --clients 2 {BRIEF}"
