@@ -121,6 +121,8 @@ mod tests {
         assert!(!failures.are_too_many(home));
         failures.count(home);
         assert!(!failures.are_too_many(home), "the count began again");
+        (0..2).for_each(|_| failures.count(home));
+        assert!(failures.are_too_many(home), "and so did the minute");
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub use query::{Bound, BoundKind, Operator, Order, Query, Source};
 pub use read_set::ReadSet;
 pub use readers::{Readers, ReadersError};
 pub use session_requests::{Recorded, RecordedAnswer, SessionRequest};
+pub use stored::StoredDocument;
 pub use transaction::{Environment, RawDocument, Transaction, WriteContext};
 pub use typed::{
     DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, Patch,

@@ -28,8 +28,7 @@ pub trait ReadView {
 
     /// All entries whose keys begin with `prefix` and go on for [`GROUP_TAIL_BYTES`](super::GROUP_TAIL_BYTES), in order;
     /// nothing when a scan of that prefix is the better way to them. No other key may begin with `prefix`.
-    fn group(&self, prefix: &[u8]) -> Result<Option<Box<[Entry]>>, StorageError> {
-        let _ = prefix;
+    fn group(&self, _prefix: &[u8]) -> Result<Option<Box<[Entry]>>, StorageError> {
         Ok(None)
     }
 
