@@ -113,3 +113,27 @@ async fn c6_and_c18_one_that_takes_too_long_or_too_much_has_failed_and_frees_the
     assert_eq!(rig.writes(), 1);
     assert_eq!(rig.metric("gate_outcomes_total{outcome=\"Failed\"}"), "2");
 }
+
+#[test]
+fn who_stops_waiting_leaves_no_waker_behind() {
+    struct Quiet;
+    impl std::task::Wake for Quiet {
+        fn wake(self: Arc<Self>) {}
+    }
+    let flights = Flights::<u8, &str>::default();
+    let mut run: Option<Run<u8, &str>> = None;
+    let quiet = Arc::new(Quiet);
+    let waker = std::task::Waker::from(quiet.clone());
+    let held = Arc::strong_count(&quiet);
+    {
+        let board = |boarded: Option<Run<u8, &'static str>>| run = boarded;
+        let mut waiting = std::pin::pin!(flights.share(&1, |_| true, board));
+        let polled = waiting
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        assert_eq!(Arc::strong_count(&quiet), held + 1);
+    }
+    assert!(run.is_some(), "what was waited for goes on");
+    assert_eq!(Arc::strong_count(&quiet), held);
+}
