@@ -124,8 +124,8 @@ impl Head {
         self.stamp = Stamp::fresh();
     }
 
-    /// Bytes of the overlay that cannot be forgotten, as of the last refresh, never too low. The lane slows down as
-    /// this nears `overlay_bytes_max`.
+    /// Bytes that commits wrote which were not folded at the last refresh. Beside them the overlay keeps what is folded of
+    /// a run that is not folded whole, an eighth of `overlay_bytes_max` at the most.
     pub fn unfolded_bytes(&self) -> usize {
         self.unfolded_bytes.min(self.overlay.bytes())
     }
