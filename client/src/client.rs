@@ -297,6 +297,9 @@ impl<S: sealed::Step> Client<S> {
 
     /// Runs a mutation: in order, exactly once whatever happens to the connection, and as this user or not at all. It
     /// resolves when its effect is in every subscription of this client.
+    ///
+    /// Only what succeeds is kept by a server: a mutation that failed there, and whose answer was lost with its
+    /// connection, runs again, and by then a later one that was sent with it may have committed.
     pub fn mutation<T: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> Mutation<T>
     where
         S: MayCall,

@@ -59,7 +59,11 @@ impl Rig {
             issuer,
             server,
             sockets: Sockets::default(),
-            http: reqwest::Client::new(),
+            // A kept connection would be closed just when it is used again: the server waits ten seconds for a
+            // request, and so do some schedules.
+            http: reqwest::Client::builder()
+                .pool_max_idle_per_host(0)
+                .build()?,
             pages: None,
         })
     }

@@ -15,12 +15,14 @@ const RUNS_MAX: usize = 300;
 
 /// What to print of a schedule that failed, on a correct server.
 pub async fn report(plan: &Plan, outcome: Outcome) -> String {
-    let shrunk = shrink(plan, outcome).await;
-    let (plan, outcome) = match shrunk {
-        Ok(shrunk) => shrunk,
-        Err(error) => return format!("VESTIBULE_SEED={} failed, then {error:#}", plan.seed),
-    };
-    describe(&plan, &outcome)
+    let mut best = (plan.clone(), outcome);
+    let shrunk = shrink(&mut best).await;
+    let mut text = describe(&best.0, &best.1);
+    if let Err(error) = shrunk {
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "it was not made shorter than this: {error:#}");
+    }
+    text
 }
 
 fn describe(plan: &Plan, outcome: &Outcome) -> String {
@@ -51,12 +53,12 @@ fn describe(plan: &Plan, outcome: &Outcome) -> String {
     text
 }
 
-/// Leaves out steps, many at first and then single ones, for as long as the rest still fails.
-async fn shrink(plan: &Plan, outcome: Outcome) -> anyhow::Result<(Plan, Outcome)> {
-    let mut best = (plan.clone(), outcome);
+/// Leaves out steps, many at first and then single ones, for as long as the rest still fails. An error leaves what was
+/// reached so far.
+async fn shrink(best: &mut (Plan, Outcome)) -> anyhow::Result<()> {
     let mut rig = Rig::start(None).await?;
     let mut runs = 0;
-    let mut size = plan.steps.len().div_ceil(2);
+    let mut size = best.0.steps.len().div_ceil(2);
     while size > 0 {
         let mut at = 0;
         while at < best.0.steps.len() && runs < RUNS_MAX {
@@ -65,13 +67,13 @@ async fn shrink(plan: &Plan, outcome: Outcome) -> anyhow::Result<(Plan, Outcome)
             shorter.steps.drain(at..end);
             runs += TRIES;
             match fails(&mut rig, &shorter, &best.1.violations).await? {
-                Some(outcome) => best = (shorter, outcome),
+                Some(outcome) => *best = (shorter, outcome),
                 None => at += size,
             }
         }
         size /= 2;
     }
-    Ok(best)
+    Ok(())
 }
 
 /// Whether a schedule fails in a way that the longer one did.

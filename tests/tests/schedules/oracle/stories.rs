@@ -20,6 +20,8 @@ pub struct Story<'r> {
     written: &'r BTreeMap<IdentityKey, Vec<String>>,
     /// Time was skipped while a function ran, longer than one may take.
     has_timed_out: bool,
+    /// Calls that failed once. If that answer was lost, they were sent again and may have run after later ones.
+    failed_once: &'r BTreeSet<String>,
 }
 
 type Check = fn(&Story<'_>) -> Vec<Violation>;
@@ -38,7 +40,8 @@ const CHECKS: [Check; 8] = [
 /// Everything that is wrong with the stories in a record.
 pub fn judge_stories(record: &[Event]) -> Vec<Violation> {
     let written = written(record);
-    let stories = stories(record, &written);
+    let failed_once = failed_once(record);
+    let stories = stories(record, &written, &failed_once);
     let mut violations: Vec<Violation> = stories
         .iter()
         .flat_map(|story| CHECKS.iter().flat_map(move |check| check(story)))
@@ -60,6 +63,7 @@ fn written(record: &[Event]) -> BTreeMap<IdentityKey, Vec<String>> {
 fn stories<'r>(
     record: &[Event],
     written: &'r BTreeMap<IdentityKey, Vec<String>>,
+    failed_once: &'r BTreeSet<String>,
 ) -> Vec<Story<'r>> {
     let mut seen: BTreeMap<usize, Vec<(usize, Saw)>> = BTreeMap::new();
     for (at, event) in record.iter().enumerate() {
@@ -70,6 +74,7 @@ fn stories<'r>(
     let has_timed_out = record.iter().any(has_timed_out);
     let stories = seen.into_iter().map(|(client, seen)| Story {
         has_timed_out,
+        failed_once,
         client,
         people: people(&seen),
         seen,
@@ -80,8 +85,8 @@ fn stories<'r>(
 
 /// The stories of a record, for who looks for sights in them.
 pub fn seen(record: &[Event]) -> Vec<Vec<Saw>> {
-    let nothing = BTreeMap::new();
-    let stories = stories(record, &nothing).into_iter();
+    let (nothing, none) = (BTreeMap::new(), BTreeSet::new());
+    let stories = stories(record, &nothing, &none).into_iter();
     stories
         .map(|story| story.seen.into_iter().map(|(_, saw)| saw).collect())
         .collect()
@@ -89,6 +94,33 @@ pub fn seen(record: &[Event]) -> Vec<Vec<Saw>> {
 
 fn has_timed_out(event: &Event) -> bool {
     matches!(event, Event::Ended { threw: Some(threw), .. } if threw.contains("execution timed out"))
+}
+
+/// The marks of calls whose function failed: a server keeps only what succeeded, so they run again when sent again.
+fn failed_once(record: &[Event]) -> BTreeSet<String> {
+    let mut marks = BTreeMap::new();
+    let mut failed = BTreeSet::new();
+    for event in record {
+        match event {
+            Event::Received { seat, message } => {
+                let request = message["requestId"].as_u64();
+                let mark = message["args"][0]["mark"].as_str();
+                if let (Some(request), Some(mark)) = (request, mark) {
+                    marks.insert((*seat, request), mark);
+                }
+            }
+            Event::Ended {
+                execution,
+                threw: Some(_),
+            } => {
+                let call = execution.call.as_ref();
+                let key = call.and_then(|call| Some((call.seat, u64::from(call.request?))));
+                failed.extend(key.and_then(|key| marks.get(&key)).map(ToString::to_string));
+            }
+            _ => {}
+        }
+    }
+    failed
 }
 
 fn people(seen: &[(usize, Saw)]) -> BTreeMap<u64, IdentityKey> {
@@ -329,6 +361,9 @@ fn c5_what_was_answered_was_written_once_and_in_order(story: &Story<'_>) -> Vec<
         };
         let place = story.written_by(*login).iter().position(|it| it == mark);
         let Some(place) = place else { continue };
+        if story.failed_once.contains(mark) {
+            continue;
+        }
         if last.insert(*login, place).is_some_and(|last| last > place) {
             let says = format!("mutation {mark} of login {login} ran before an earlier one");
             violations.push(story.violation("C5", *at, says));

@@ -3,7 +3,7 @@
 
 use serde_json::{Value as Json, json};
 use vestibule_schema::identity::IdentityKey;
-use vestibule_server::record::{Event, Execution};
+use vestibule_server::record::{CallOf, Event, Execution};
 use vestibule_tests::control::Remark;
 use vestibule_tests::story::{CallKind, How, Mine, Saw, Standing, Why};
 
@@ -226,6 +226,11 @@ fn a_function_that_was_out_of_time_is_no_fault_of_the_client() {
     let own = returned(1, &ada(), "b", &["a", "b"]);
     let threw = How::Threw("Server Error".to_string());
     let story = with(&own, answered(1, "b", threw, Mine::NotWatched));
+    assert_eq!(judge_with(story, &["a", "b"], vec![timed_out(None)]), []);
+}
+
+/// A write of Ada's that took too long.
+fn timed_out(call: Option<CallOf>) -> Event {
     let execution = Execution {
         path: "notes:write".into(),
         kind: "Mutation".into(),
@@ -234,11 +239,28 @@ fn a_function_that_was_out_of_time_is_no_fault_of_the_client() {
         is_provisioning: false,
         read_ts: None,
         commit_ts: None,
-        call: None,
+        call,
     };
     let threw = Some("Function execution timed out".to_string());
-    let ended = Event::Ended { execution, threw };
-    assert_eq!(judge_with(story, &["a", "b"], vec![ended]), []);
+    Event::Ended { execution, threw }
+}
+
+#[test]
+fn a_mutation_that_failed_unheard_may_run_after_later_ones_when_it_is_sent_again() {
+    let message = json!({ "type": "Mutation", "requestId": 6, "args": [{ "mark": "a" }] });
+    let received = Event::Received { seat: 3, message };
+    let of_request = |request| CallOf {
+        seat: 3,
+        version: 1,
+        request: Some(request),
+    };
+    let failed = |request| vec![received.clone(), timed_out(Some(of_request(request)))];
+    // What was seen in between came before it ran.
+    let own = returned(1, &ada(), "a", &["a"]);
+    let story = with(&own, returned(1, &ada(), "a", &["b", "a"]));
+    assert_eq!(judge_with(story.clone(), &["b", "a"], failed(6)), []);
+    let violations = judge_with(story, &["b", "a"], failed(7));
+    assert_eq!(rules(&violations), ["C5"], "another call failed");
 }
 
 #[test]
