@@ -19,11 +19,18 @@
 //! Escaping by 01, not by a byte behind the 00, is what keeps `"a"` from being a prefix of `"a\0"`: an index range of
 //! the keys that start with one value's encoding holds that value alone.
 
+mod object;
+
 use std::borrow::Cow;
 
 use thiserror::Error;
 
 use crate::value::{Object, VALUE_NESTING_MAX, Value, check_field_name};
+
+use object::encode_name;
+pub use object::{
+    EncodedField, EncodedFields, Patched, encoded_at, encoded_field, patch_encoded, push_encoded,
+};
 
 const UNDEFINED: u8 = 0x01;
 const NULL: u8 = 0x03;
@@ -82,13 +89,7 @@ pub fn encode_key(out: &mut Vec<u8>, value: Option<&Value>) {
 pub fn encode_object(out: &mut Vec<u8>, object: &Object) {
     out.push(OBJECT);
     for (name, value) in object {
-        if name.is_empty() {
-            out.push(EMPTY_NAME);
-        } else {
-            // Legal names are printable: there is nothing to escape.
-            out.extend_from_slice(name.as_bytes());
-            out.push(END);
-        }
+        encode_name(out, name);
         encode_value(out, value);
     }
     out.push(END);

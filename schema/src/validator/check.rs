@@ -72,6 +72,27 @@ impl Validator {
         checker.check(self, value, &Place::Root).map_err(reported)
     }
 
+    /// Whether an object that matches still does when the fields of `set` are set and those of `unset` removed. False as
+    /// well where only the whole object can tell.
+    pub fn allows_patch<'u>(
+        &self,
+        set: &Object,
+        mut unset: impl Iterator<Item = &'u String>,
+        tables: &dyn TableNames,
+    ) -> bool {
+        let fields = match self {
+            Validator::Any => return true,
+            Validator::Object(fields) => fields,
+            _ => return false,
+        };
+        let may_be_set = |(name, value): (&String, &Value)| {
+            let field = fields.get(name);
+            field.is_some_and(|field| field.validator.check(value, tables).is_ok())
+        };
+        set.iter().all(may_be_set)
+            && unset.all(|name| fields.get(name).is_none_or(|field| field.optional))
+    }
+
     /// Checks a document: as `check`, but system fields (top-level names starting with `_`) are passed over, both in
     /// the document and in the validator.
     pub fn check_document(

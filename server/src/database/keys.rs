@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use vestibule_schema::id::{INTERNAL_ID_BYTES, InternalId};
-use vestibule_schema::key::{encode_key, encode_object};
+use vestibule_schema::key::{KeyError, encode_object, encoded_at, encoded_field, push_encoded};
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
@@ -48,12 +48,18 @@ pub fn document_key(by_id: IndexId, id: InternalId) -> Bytes {
     key.into()
 }
 
-/// The key of a document in an index over `fields`: index id, each field's value, `_creationTime`, internal id.
-pub fn index_key(index: IndexId, fields: &[FieldPath], document: &Object, id: InternalId) -> Bytes {
-    let mut key = index_prefix(index, fields, document);
-    encode_key(&mut key, document.get("_creationTime"));
+/// The key of a document, as it is stored, in an index over `fields`: index id, each field's value, `_creationTime`,
+/// internal id. Values are encoded alike in documents and in keys.
+pub fn index_key(
+    index: IndexId,
+    fields: &[FieldPath],
+    document: &[u8],
+    id: InternalId,
+) -> Result<Bytes, KeyError> {
+    let mut key = index_prefix(index, fields, document)?;
+    push_encoded(&mut key, encoded_field(document, "_creationTime")?);
     key.extend_from_slice(&id.0);
-    key.into()
+    Ok(key.into())
 }
 
 /// Every index key ends in `_creationTime`, a float64 with its tag, and the internal id.
@@ -61,13 +67,17 @@ const INDEX_KEY_TAIL_BYTES: usize = (1 + size_of::<f64>()) + INTERNAL_ID_BYTES;
 const _: () = assert!(INDEX_KEY_TAIL_BYTES == GROUP_TAIL_BYTES);
 
 /// The part of an index key that a unique index must not hold twice: index id and each field's value.
-pub fn index_prefix(index: IndexId, fields: &[FieldPath], document: &Object) -> Vec<u8> {
+pub fn index_prefix(
+    index: IndexId,
+    fields: &[FieldPath],
+    document: &[u8],
+) -> Result<Vec<u8>, KeyError> {
     let mut key = Vec::with_capacity(64);
     key.extend_from_slice(&index.0.to_be_bytes());
     for field in fields {
-        encode_key(&mut key, field.lookup(document));
+        push_encoded(&mut key, encoded_at(document, field)?);
     }
-    key
+    Ok(key)
 }
 
 /// The internal id at the end of an index entry's key; `None` for a key too short to be one.

@@ -55,10 +55,10 @@ pub use session_requests::{Recorded, RecordedAnswer, SessionRequest};
 pub use stored::StoredDocument;
 pub use transaction::{Environment, RawDocument, Transaction, WriteContext};
 pub use typed::{
-    DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, Patch,
-    TableQuery,
+    DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, TableQuery,
 };
 pub use write_log::{Freshness, LogEntry, WriteLog};
+pub use writing::Patch;
 
 use self::session_requests::Sweep;
 use crate::clock::Clock;

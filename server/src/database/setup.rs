@@ -242,11 +242,9 @@ impl SetUp<'_> {
                 let damaged =
                     || StorageError::misplaced(&key, "a stored document cannot be decoded");
                 let id = id_of_entry(&key).ok_or_else(damaged)?;
-                let Ok((Some(Value::Object(document)), _)) = decode_key(&value) else {
-                    return Err(damaged().into());
-                };
+                let key = index_key(index, fields, &value, id).map_err(|_| damaged())?;
                 writes.push(Write {
-                    key: index_key(index, fields, &document, id),
+                    key,
                     value: Some(Bytes::new()),
                 });
                 after.start = successor(&document_key(table.by_id, id));

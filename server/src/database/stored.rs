@@ -65,6 +65,11 @@ impl StoredDocument {
         self.size
     }
 
+    /// The encoding of its fields but `_id`.
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// All its fields, `_id` and `_creationTime` among them.
     pub(super) fn fields(&self) -> Result<Object, StorageError> {
         match decode_key(&self.bytes) {
@@ -77,7 +82,7 @@ impl StoredDocument {
     }
 }
 
-fn damaged(id: DocumentId) -> StorageError {
+pub(super) fn damaged(id: DocumentId) -> StorageError {
     let key = Bytes::copy_from_slice(&id.internal().0);
     StorageError::misplaced(&key, "a stored document cannot be decoded")
 }

@@ -2,7 +2,6 @@
 
 mod query;
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
@@ -15,6 +14,7 @@ use vestibule_schema::value::{Object, Value};
 use super::error::{DatabaseError, QueryError};
 use super::query::Query;
 use super::transaction::Transaction;
+use super::writing::Patch;
 
 pub use query::{IndexRange, TableQuery};
 
@@ -105,35 +105,6 @@ impl<D> Page<D> {
             split_cursor,
             page_status,
         })
-    }
-}
-
-/// Changes to some fields of a document.
-#[derive(Clone, Debug, Default)]
-pub struct Patch(BTreeMap<String, Option<Value>>);
-
-impl Patch {
-    /// Sets a field.
-    pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
-        self.0.insert(field.to_string(), Some(value.into()));
-        self
-    }
-
-    /// Removes a field.
-    pub fn unset(mut self, field: &str) -> Self {
-        self.0.insert(field.to_string(), None);
-        self
-    }
-}
-
-impl From<Object> for Patch {
-    fn from(fields: Object) -> Self {
-        Patch(
-            fields
-                .into_iter()
-                .map(|(name, value)| (name, Some(value)))
-                .collect(),
-        )
     }
 }
 
@@ -230,7 +201,7 @@ impl<'t, 'v> DatabaseWriter<'t, 'v> {
         patch: impl Into<Patch>,
     ) -> Result<(), DatabaseError> {
         check_table::<T>(self.reader.tx, id, "patch")?;
-        self.reader.tx.patch(id.untyped(), patch.into().0)
+        self.reader.tx.patch(id.untyped(), patch)
     }
 
     /// Replaces every field. A result equal to the old document writes nothing.

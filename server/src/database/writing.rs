@@ -1,28 +1,69 @@
 //! Writing documents: insert, patch, replace and delete, and what each must keep true of documents and indexes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use rand::RngCore;
 use vestibule_schema::id::{DocumentId, InternalId};
+use vestibule_schema::key::{decode_key, encoded_at, encoded_field, patch_encoded};
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::validator::Validator;
-use vestibule_schema::value::{Object, Value, check_document, object_size};
+use vestibule_schema::value::{
+    DOCUMENT_BYTES_MAX, OBJECT_FIELDS_MAX, Object, Value, check_document,
+};
 
 use super::catalog::{IndexMeta, TableMeta};
 use super::error::{DatabaseError, QueryError};
 use super::keys::{document_key, encode_document, index_key, index_prefix};
 use super::scan::Stream;
-use super::transaction::{RawDocument, Transaction};
+use super::stored::{StoredDocument, damaged};
+use super::transaction::Transaction;
 use crate::storage::{Direction, KeyRange};
 
-/// A written document's keys in the indexes.
-enum NewKeys {
-    /// No indexed field has changed.
+/// Changes to some fields of a document, top level only.
+#[derive(Clone, Debug, Default)]
+pub struct Patch {
+    set: Object,
+    unset: BTreeSet<String>,
+}
+
+impl Patch {
+    /// Sets a field.
+    pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.unset.remove(field);
+        self.set.insert(field.to_string(), value.into());
+        self
+    }
+
+    /// Removes a field.
+    pub fn unset(mut self, field: &str) -> Self {
+        self.set.remove(field);
+        self.unset.insert(field.to_string());
+        self
+    }
+
+    fn apply(&self, fields: &mut Object) {
+        fields.retain(|name, _| !self.unset.contains(name));
+        fields.extend(self.set.clone());
+    }
+}
+
+impl From<Object> for Patch {
+    fn from(set: Object) -> Self {
+        let unset = BTreeSet::new();
+        Patch { set, unset }
+    }
+}
+
+/// A patched document.
+enum NewDocument<'p> {
+    /// Nothing in it has changed.
     AsBefore,
-    /// They follow from its fields.
-    Computed,
+    /// It may be stored. Fields of these names have changed.
+    Legal(StoredDocument, Vec<&'p str>),
+    /// Only the whole document can tell whether it may be stored.
+    Unclear,
 }
 
 const ID: &str = "_id";
@@ -39,70 +80,64 @@ impl<'v> Transaction<'v> {
         let id = DocumentId::new(table.number, internal);
         set_system_field(&mut fields, ID, Value::String(id.to_string()))?;
         set_system_field(&mut fields, CREATION_TIME, Value::Float64(creation_time))?;
-        self.write(table, id, Vec::new(), Some((fields, NewKeys::Computed)))?;
+        let new = self.checked(table, id, fields)?;
+        self.write(table, &new, Vec::new())?;
         Ok(id)
     }
 
-    /// Merges `fields` into a document, top level only; `None` removes a field. Writes nothing when that changes nothing.
-    pub fn patch(
-        &mut self,
-        id: DocumentId,
-        fields: BTreeMap<String, Option<Value>>,
-    ) -> Result<(), DatabaseError> {
-        let (table, mut document) = self.existing(id, "patch", "Update")?;
-        let old_keys = index_keys(table, &document);
-        let mut changed = Vec::new();
-        for (name, value) in fields {
-            if document.fields.get(&name) == value.as_ref() {
-                continue;
-            }
-            match value {
-                Some(value) if is_system(&name) => {
-                    return Err(mismatch(&name, &document.fields[&name], &value).into());
+    /// Changes some fields of a document. Writes nothing when that changes nothing.
+    pub fn patch(&mut self, id: DocumentId, patch: impl Into<Patch>) -> Result<(), DatabaseError> {
+        let (table, old) = self.existing(id, "patch", "Update")?;
+        let mut patch = patch.into();
+        self.take_system_fields(&old, &mut patch)?;
+        match self.patched(table, &old, &patch)? {
+            NewDocument::AsBefore => Ok(()),
+            NewDocument::Legal(new, changed) => {
+                let old_keys = self.index_keys(table, &old)?;
+                let is_changed = |field: &FieldPath| changed.contains(&field.fields()[0].as_str());
+                let moves = |index: &IndexMeta| index.fields.iter().any(is_changed);
+                match table.indexes.iter().any(moves) {
+                    true => self.write(table, &new, old_keys),
+                    false => self.write_in_place(table, new, old_keys),
                 }
-                // They cannot be removed; a patch without them keeps them as well.
-                None if is_system(&name) => continue,
-                Some(value) => document.fields.insert(name.clone(), value),
-                None => document.fields.remove(&name),
-            };
-            changed.push(name);
+            }
+            NewDocument::Unclear => {
+                let mut fields = self.decode(&old)?.fields;
+                patch.apply(&mut fields);
+                let new = self.checked(table, id, fields)?;
+                if new.bytes() == old.bytes() {
+                    return Ok(());
+                }
+                let old_keys = self.index_keys(table, &old)?;
+                self.write(table, &new, old_keys)
+            }
         }
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let moves = |index: &IndexMeta| {
-            let mut fields = index.fields.iter();
-            fields.any(|field| changed.contains(&field.fields()[0]))
-        };
-        let keys = match table.indexes.iter().any(moves) {
-            true => NewKeys::Computed,
-            false => NewKeys::AsBefore,
-        };
-        self.write(table, id, old_keys, Some((document.fields, keys)))
     }
 
     /// Replaces a document's fields. `_id` and `_creationTime` stay and may be given unchanged. Writes nothing when
     /// that changes nothing.
     pub fn replace(&mut self, id: DocumentId, mut fields: Object) -> Result<(), DatabaseError> {
-        let (table, mut old) = self.existing(id, "replace", "Replace")?;
-        let old_keys = index_keys(table, &old);
-        for name in [ID, CREATION_TIME] {
-            if let Some(stored) = old.fields.get(name) {
-                set_system_field(&mut fields, name, stored.clone())?;
-            }
+        let (table, old) = self.existing(id, "replace", "Replace")?;
+        set_system_field(&mut fields, ID, Value::String(id.to_string()))?;
+        if let Some(time) = self.creation_time_of(&old)? {
+            set_system_field(&mut fields, CREATION_TIME, time)?;
         }
-        if fields == old.fields {
+        let new = self.checked(table, id, fields)?;
+        if new.bytes() == old.bytes() {
             return Ok(());
         }
-        old.fields = fields;
-        self.write(table, id, old_keys, Some((old.fields, NewKeys::Computed)))
+        let old_keys = self.index_keys(table, &old)?;
+        self.write(table, &new, old_keys)
     }
 
     /// Removes a document.
     pub fn delete(&mut self, id: DocumentId) -> Result<(), DatabaseError> {
         let (table, old) = self.existing(id, "delete", "Delete")?;
-        let old_keys = index_keys(table, &old);
-        self.write(table, id, old_keys, None)
+        let old_keys = self.index_keys(table, &old)?;
+        self.usage.write(0, self.limits())?;
+        self.write_document(table, id, None);
+        self.write_entries(old_keys, Vec::new());
+        Ok(())
     }
 
     fn existing(
@@ -110,13 +145,13 @@ impl<'v> Transaction<'v> {
         id: DocumentId,
         method: &'static str,
         verb: &'static str,
-    ) -> Result<(&'v TableMeta, RawDocument), DatabaseError> {
+    ) -> Result<(&'v TableMeta, StoredDocument), DatabaseError> {
         self.require_writer(method)?;
         let Some(table) = self.catalog().table_numbered(id.table()) else {
             let id = id.to_string();
             return Err(QueryError::TableOfIdNotFound { method, id }.into());
         };
-        match self.get(id)? {
+        match self.get_stored(id)? {
             Some(document) => Ok((table, document)),
             None => {
                 let id = id.to_string();
@@ -142,35 +177,113 @@ impl<'v> Transaction<'v> {
         (internal, *writer.last_creation_time)
     }
 
-    /// Writes a document's entries in all indexes of its table, over the entries it had under `old_keys`; a new
-    /// document had none, a deleted one has no `new` fields. Either all of it is written or nothing.
-    fn write(
+    /// Takes the server's own fields out of a patch: they may be given as they are, and cannot be removed.
+    fn take_system_fields(
+        &mut self,
+        old: &StoredDocument,
+        patch: &mut Patch,
+    ) -> Result<(), DatabaseError> {
+        for name in [ID, CREATION_TIME] {
+            patch.unset.remove(name);
+            let Some(given) = patch.set.remove(name) else {
+                continue;
+            };
+            let stored = match name {
+                ID => Some(Value::String(old.id().to_string())),
+                _ => self.creation_time_of(old)?,
+            };
+            if let Some(stored) = stored.filter(|stored| *stored != given) {
+                return Err(mismatch(name, &stored, &given).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn creation_time_of(
+        &mut self,
+        document: &StoredDocument,
+    ) -> Result<Option<Value>, DatabaseError> {
+        let time = encoded_field(document.bytes(), CREATION_TIME)
+            .and_then(|time| time.map_or(Ok(None), |time| Ok(decode_key(time)?.0)));
+        time.map_err(|_| self.break_with(damaged(document.id())))
+    }
+
+    /// A document with a patch, from its bytes alone where they show that it may be stored: what is stored fits its
+    /// table, so a field that has not changed needs no look.
+    fn patched<'p>(
+        &mut self,
+        table: &TableMeta,
+        old: &StoredDocument,
+        patch: &'p Patch,
+    ) -> Result<NewDocument<'p>, DatabaseError> {
+        let Patch { set, unset } = patch;
+        let is_legal = check_document(set).is_ok()
+            && table
+                .document
+                .allows_patch(set, unset.iter(), self.catalog());
+        if !is_legal {
+            return Ok(NewDocument::Unclear);
+        }
+        let patched = patch_encoded(old.bytes(), set, unset);
+        let patched = patched.map_err(|_| self.break_with(damaged(old.id())))?;
+        if patched.changed.is_empty() {
+            return Ok(NewDocument::AsBefore);
+        }
+        let new = StoredDocument::new(old.id(), patched.bytes.into());
+        let new = new.map_err(|error| self.break_with(error))?;
+        // The id is a field that is not stored.
+        match patched.fields < OBJECT_FIELDS_MAX && new.size() <= DOCUMENT_BYTES_MAX {
+            true => Ok(NewDocument::Legal(new, patched.changed)),
+            false => Ok(NewDocument::Unclear),
+        }
+    }
+
+    /// A document of these fields, if it may be stored.
+    fn checked(
         &mut self,
         table: &TableMeta,
         id: DocumentId,
-        old_keys: Vec<Bytes>,
-        new: Option<(Object, NewKeys)>,
-    ) -> Result<(), DatabaseError> {
-        let (mut new_keys, mut size) = (Vec::new(), 0);
-        let mut encoded = None;
-        if let Some((fields, keys)) = new {
-            let fields = self.check_fields(table, fields)?;
-            let new = RawDocument { id, fields };
-            new_keys = match keys {
-                NewKeys::AsBefore => old_keys.clone(),
-                NewKeys::Computed => index_keys(table, &new),
-            };
-            self.check_unique(table, &new, &old_keys, &new_keys)?;
-            size = object_size(&new.fields);
-            encoded = Some(encode_document(new.fields));
-        }
-        self.usage.write(size, self.limits())?;
+        fields: Object,
+    ) -> Result<StoredDocument, DatabaseError> {
+        let fields = self.check_fields(table, fields)?;
+        let stored = StoredDocument::new(id, encode_document(fields));
+        stored.map_err(|error| self.break_with(error))
+    }
 
-        let key = document_key(table.by_id, id.internal());
-        self.touched.push(key.clone());
-        self.writes.insert(key, encoded);
+    /// Writes a document's entries in all indexes of its table, over the entries it had under `old_keys`; a new document
+    /// had none. Either all of it is written or nothing.
+    fn write(
+        &mut self,
+        table: &TableMeta,
+        new: &StoredDocument,
+        old_keys: Vec<Bytes>,
+    ) -> Result<(), DatabaseError> {
+        let new_keys = self.index_keys(table, new)?;
+        self.check_unique(table, new, &old_keys, &new_keys)?;
+        self.usage.write(new.size(), self.limits())?;
+        self.write_document(table, new.id(), Some(new.bytes().clone()));
         self.write_entries(old_keys, new_keys);
         Ok(())
+    }
+
+    /// As [`Self::write`] for a document whose indexed fields have not changed.
+    fn write_in_place(
+        &mut self,
+        table: &TableMeta,
+        new: StoredDocument,
+        keys: Vec<Bytes>,
+    ) -> Result<(), DatabaseError> {
+        self.usage.write(new.size(), self.limits())?;
+        self.write_document(table, new.id(), Some(new.bytes().clone()));
+        // What has not moved has changed all the same for whoever read it.
+        self.touched.extend(keys);
+        Ok(())
+    }
+
+    fn write_document(&mut self, table: &TableMeta, id: DocumentId, new: Option<Bytes>) {
+        let key = document_key(table.by_id, id.internal());
+        self.touched.push(key.clone());
+        self.writes.insert(key, new);
     }
 
     fn write_entries(&mut self, old_keys: Vec<Bytes>, new_keys: Vec<Bytes>) {
@@ -185,7 +298,6 @@ impl<'v> Transaction<'v> {
                 self.writes.insert(key, Some(Bytes::new()));
             }
         }
-        // What has not moved has changed all the same for whoever read it.
         self.touched.extend(old_keys);
     }
 
@@ -213,7 +325,7 @@ impl<'v> Transaction<'v> {
     fn check_unique(
         &mut self,
         table: &TableMeta,
-        new: &RawDocument,
+        new: &StoredDocument,
         old_keys: &[Bytes],
         new_keys: &[Bytes],
     ) -> Result<(), DatabaseError> {
@@ -228,7 +340,7 @@ impl<'v> Transaction<'v> {
                 return Err(QueryError::UniqueViolation {
                     table: table.name.clone(),
                     index: index.name.clone(),
-                    values: describe_fields(&index.fields, &new.fields),
+                    values: describe_fields(&index.fields, &self.decode(new)?.fields),
                     existing: existing.to_string(),
                 }
                 .into());
@@ -242,16 +354,18 @@ impl<'v> Transaction<'v> {
     fn holder(
         &mut self,
         index: &IndexMeta,
-        new: &RawDocument,
+        new: &StoredDocument,
     ) -> Result<Option<InternalId>, DatabaseError> {
         let IndexMeta { id, fields, .. } = index;
-        if fields
-            .iter()
-            .any(|field| field.lookup(&new.fields).is_none())
-        {
-            return Ok(None);
+        let damage = |_| damaged(new.id());
+        for field in fields {
+            let value = encoded_at(new.bytes(), field).map_err(damage);
+            if value.map_err(|error| self.break_with(error))?.is_none() {
+                return Ok(None);
+            }
         }
-        let range = KeyRange::prefix(index_prefix(*id, fields, &new.fields));
+        let prefix = index_prefix(*id, fields, new.bytes()).map_err(damage);
+        let range = KeyRange::prefix(prefix.map_err(|error| self.break_with(error))?);
         self.record(range.clone())?;
         let mut stream = Stream::new(range, Direction::Forward);
         self.look_up(&mut stream)?;
@@ -260,25 +374,22 @@ impl<'v> Transaction<'v> {
             None => Ok(None),
         }
     }
-}
 
-/// A document's keys in the indexes of its table, `by_creation_time` first, then the declared ones in their order.
-fn index_keys(table: &TableMeta, document: &RawDocument) -> Vec<Bytes> {
-    let RawDocument { id, fields } = document;
-    let mut keys = Vec::with_capacity(1 + table.indexes.len());
-    keys.push(index_key(
-        table.by_creation_time,
-        &[],
-        fields,
-        id.internal(),
-    ));
-    let declared = table.indexes.iter();
-    keys.extend(declared.map(|index| index_key(index.id, &index.fields, fields, id.internal())));
-    keys
-}
-
-fn is_system(name: &str) -> bool {
-    name == ID || name == CREATION_TIME
+    /// A document's keys in the indexes of its table, `by_creation_time` first, then the declared ones in their order.
+    fn index_keys(
+        &mut self,
+        table: &TableMeta,
+        document: &StoredDocument,
+    ) -> Result<Vec<Bytes>, DatabaseError> {
+        let key = |index, fields: &[FieldPath]| {
+            index_key(index, fields, document.bytes(), document.id().internal())
+        };
+        let declared = table.indexes.iter();
+        let declared = declared.map(|index| key(index.id, &index.fields));
+        let keys = std::iter::once(key(table.by_creation_time, &[])).chain(declared);
+        keys.collect::<Result<_, _>>()
+            .map_err(|_| self.break_with(damaged(document.id())))
+    }
 }
 
 /// Sets a field that the server decides. Whoever provides it must provide the same.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use vestibule_schema::id::{DocumentId, InternalId};
+use vestibule_schema::key::encode_key;
 use vestibule_schema::table::{IndexDefinition, Schema};
 use vestibule_schema::validator::Validator;
 use vestibule_schema::value::Value;
 
 use super::super::catalog::TableMeta;
 use super::super::error::{Duplicate, Misfit, OFFENDERS_LISTED_MAX, OpenError};
-use super::super::keys::{IndexId, index_prefix};
 use super::super::writing::{describe_fields, user_fields};
 use super::{SetUp, Tables, catalog_of, is_same};
 
@@ -82,14 +82,13 @@ impl SetUp<'_> {
     ) -> Result<(), OpenError> {
         let mut holders: BTreeMap<Vec<u8>, InternalId> = BTreeMap::new();
         self.each_document(table, |id, fields| {
-            if index
-                .fields
-                .iter()
-                .any(|field| field.lookup(&fields).is_none())
-            {
-                return Ok(());
+            let mut values = Vec::new();
+            for field in &index.fields {
+                let Some(value) = field.lookup(&fields) else {
+                    return Ok(());
+                };
+                encode_key(&mut values, Some(value));
             }
-            let values = index_prefix(IndexId::CATALOG, &index.fields, &fields);
             if let Some(first) = holders.insert(values, id)
                 && duplicates.len() < OFFENDERS_LISTED_MAX
             {

@@ -1,7 +1,5 @@
 //! Single documents: get, insert, patch, replace and delete, and what a write keeps true.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use vestibule_schema::id::{DocumentId, InternalId, TableNumber};
 use vestibule_schema::object;
@@ -17,12 +15,12 @@ fn users() -> Schema {
     )])
 }
 
-fn set(field: &str, value: impl Into<Value>) -> BTreeMap<String, Option<Value>> {
-    BTreeMap::from([(field.to_string(), Some(value.into()))])
+fn set(field: &str, value: impl Into<Value>) -> Patch {
+    Patch::default().set(field, value)
 }
 
-fn unset(field: &str) -> BTreeMap<String, Option<Value>> {
-    BTreeMap::from([(field.to_string(), None)])
+fn unset(field: &str) -> Patch {
+    Patch::default().unset(field)
 }
 
 fn absent(number: u32) -> DocumentId {
@@ -232,7 +230,7 @@ fn a_write_that_changes_nothing_writes_nothing() {
     let (usage, changes) = rig.run(|tx| {
         tx.patch(id, set("age", 3)).unwrap();
         tx.patch(id, unset("name")).unwrap();
-        tx.patch(id, BTreeMap::new()).unwrap();
+        tx.patch(id, Patch::default()).unwrap();
         tx.replace(id, object! {"age" => 3, "email" => "a"})
             .unwrap();
         tx.replace(id, stored).unwrap();

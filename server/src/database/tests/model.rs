@@ -10,7 +10,7 @@ use proptest::sample::{Index, select};
 use vestibule_schema::object;
 use vestibule_schema::path::FieldPath;
 
-use super::super::keys::{IndexId, index_key};
+use super::super::keys::{IndexId, encode_document, index_key};
 use super::*;
 
 const INDEXES: [(&str, &[&str]); 5] = [
@@ -157,7 +157,13 @@ impl Write {
                 return;
             }
             Write::Patch(which, patch) => pick(model, &which).map(|old| {
-                tx.patch(old.id, patch.clone()).unwrap();
+                let changes = patch
+                    .iter()
+                    .fold(Patch::default(), |changes, (name, value)| match value {
+                        Some(value) => changes.set(name, value.clone()),
+                        None => changes.unset(name),
+                    });
+                tx.patch(old.id, changes).unwrap();
                 let mut new = old.clone();
                 for (name, value) in patch {
                     match value {
@@ -396,7 +402,7 @@ proptest! {
             values
         };
         let id = vestibule_schema::id::InternalId([4; 16]);
-        let key = |document: &Object| index_key(IndexId(20), &fields, document, id);
+        let key = |document: &Object| index_key(IndexId(20), &fields, &encode_document(document.clone()), id).unwrap();
         prop_assert_eq!(key(&one).cmp(&key(&other)), values(&one).cmp(&values(&other)));
     }
 }

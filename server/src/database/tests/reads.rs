@@ -1,7 +1,5 @@
 //! What an execution is said to have read: enough that no commit which changes its answer is missed, and no more.
 
-use std::collections::BTreeMap;
-
 use vestibule_schema::object;
 
 use super::*;
@@ -32,8 +30,8 @@ fn insert(a: f64) -> impl FnOnce(&mut Transaction<'_>) {
 }
 
 fn patch(id: DocumentId, field: &str, value: i32) -> impl FnOnce(&mut Transaction<'_>) {
-    let fields = BTreeMap::from([(field.to_string(), Some(Value::from(value)))]);
-    move |tx| tx.patch(id, fields).unwrap()
+    let patch = Patch::default().set(field, value);
+    move |tx| tx.patch(id, patch).unwrap()
 }
 
 #[test]
@@ -186,7 +184,7 @@ fn writing_reads_the_document_and_what_a_unique_index_holds() {
         tx.insert("rooms", object! {"name" => "y"}).unwrap();
         tx.take_reads()
     });
-    let rename = |name: &str| BTreeMap::from([("name".to_string(), Some(Value::from(name)))]);
+    let rename = |name: &str| Patch::default().set("name", name);
     assert!(makes_stale(&mut rig, &reads, |tx| tx
         .patch(id, rename("y"))
         .unwrap()));
@@ -195,7 +193,7 @@ fn writing_reads_the_document_and_what_a_unique_index_holds() {
         .unwrap()));
 
     let (reads, _) = rig.run(|tx| {
-        tx.patch(id, BTreeMap::new()).unwrap();
+        tx.patch(id, Patch::default()).unwrap();
         tx.take_reads()
     });
     assert!(makes_stale(&mut rig, &reads, |tx| tx.delete(id).unwrap()));

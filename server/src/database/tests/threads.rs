@@ -182,8 +182,7 @@ fn balance(tx: &mut Transaction<'_>, name: u8) -> Option<i32> {
 fn add(tx: &mut Transaction<'_>, name: u8, amount: i32) {
     let id = find(tx, name).unwrap();
     let new = Value::from(balance(tx, name).unwrap() + amount);
-    tx.patch(id, BTreeMap::from([("balance".to_string(), Some(new))]))
-        .unwrap();
+    tx.patch(id, Patch::default().set("balance", new)).unwrap();
 }
 
 fn all(tx: &mut Transaction<'_>) -> Observed {
