@@ -90,4 +90,34 @@ proptest! {
         prop_assert_eq!(plain.check(&value, &Tables).is_ok(), by_member);
         prop_assert_eq!(Validator::Union(members).check(&value, &Tables).is_ok(), by_member);
     }
+
+    #[test]
+    fn a_patch_is_allowed_when_what_it_makes_of_a_matching_object_matches(
+        fields in prop::collection::btree_map("[a-c]", (arb_validator(), any::<bool>()), 0..4),
+        patch in prop::collection::btree_map("[a-d]", prop::option::of(prop::option::of(arb_value())), 0..3),
+    ) {
+        let fields = fields.into_iter().map(|(name, (validator, optional))| (name, Field { validator, optional }));
+        let validator = Validator::Object(fields.collect());
+        let Some(Value::Object(old)) = matching(&validator) else { return Ok(()) };
+        let Validator::Object(fields) = &validator else { unreachable!() };
+        // Nothing, what matches where that exists, or anything.
+        let fitting = |name: &String| fields.get(name).and_then(|field| matching(&field.validator));
+        let mut set = crate::value::Object::new();
+        let mut unset = Vec::new();
+        for (name, change) in patch {
+            match change {
+                None => unset.push(name),
+                Some(None) => set.extend(fitting(&name).map(|value| (name, value))),
+                Some(Some(value)) => _ = set.insert(name, value),
+            }
+        }
+        let mut new = old.clone();
+        new.retain(|name, _| !unset.contains(name));
+        new.extend(set.clone());
+        let matches = accepts(&validator, Value::Object(new));
+        prop_assert_eq!(validator.allows_patch(&set, unset.iter(), &Tables), matches);
+        prop_assert!(Validator::Any.allows_patch(&set, unset.iter(), &Tables));
+        let union = Validator::Union(vec![validator.clone()]);
+        prop_assert!(!union.allows_patch(&set, unset.iter(), &Tables), "it is not for one field to say");
+    }
 }
