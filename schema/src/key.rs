@@ -87,8 +87,19 @@ pub fn encode_key(out: &mut Vec<u8>, value: Option<&Value>) {
 
 /// Appends the encoding of an object, for documents kept without their `Value`. Its field names must be legal.
 pub fn encode_object(out: &mut Vec<u8>, object: &Object) {
+    encode_fields(
+        out,
+        object.iter().map(|(name, value)| (name.as_str(), value)),
+    );
+}
+
+/// As [`encode_object`], from fields that are given one by one, in ascending order of their names.
+pub fn encode_fields<'v>(
+    out: &mut Vec<u8>,
+    fields: impl IntoIterator<Item = (&'v str, &'v Value)>,
+) {
     out.push(OBJECT);
-    for (name, value) in object {
+    for (name, value) in fields {
         encode_name(out, name);
         encode_value(out, value);
     }

@@ -42,6 +42,13 @@ impl FieldPath {
     }
 }
 
+/// A path is equal to its text.
+impl PartialEq<str> for FieldPath {
+    fn eq(&self, text: &str) -> bool {
+        text.split('.').eq(self.0.iter())
+    }
+}
+
 impl FromStr for FieldPath {
     type Err = IdentifierError;
 
@@ -83,6 +90,9 @@ mod tests {
             let path: FieldPath = text.parse().unwrap();
             assert_eq!(path.to_string(), text);
             assert_eq!(path.fields().join("."), text);
+            for other in ["", "a", "_creationTime", "a.b", "a.b.c2", "a.b.c2.d"] {
+                assert_eq!(path == *other, other == text);
+            }
         }
         for text in ["", ".", "a.", ".a", "a..b", "a-b", "a.$b", "a. b"] {
             assert!(text.parse::<FieldPath>().is_err(), "{text}");

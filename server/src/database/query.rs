@@ -1,5 +1,7 @@
 //! Queries over one table, and how their range compiles to a key range.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::key::encode_key;
@@ -16,7 +18,7 @@ use crate::storage::{Direction, KeyRange};
 #[derive(Clone, Debug)]
 pub struct Query {
     /// The table's name.
-    pub table: String,
+    pub table: Cow<'static, str>,
     /// What is scanned.
     pub source: Source,
     /// The order of the scan.
@@ -31,7 +33,10 @@ pub enum Source {
     /// The whole table by creation time.
     FullTableScan,
     /// A range of an index.
-    IndexRange { index: String, bounds: Vec<Bound> },
+    IndexRange {
+        index: Cow<'static, str>,
+        bounds: Vec<Bound>,
+    },
 }
 
 /// One comparison of an index range. `None` is `undefined`, the value of a missing field.
@@ -39,8 +44,8 @@ pub enum Source {
 pub struct Bound {
     /// The comparison.
     pub kind: BoundKind,
-    /// The indexed field.
-    pub field: FieldPath,
+    /// The path to the indexed field.
+    pub field: Cow<'static, str>,
     /// The value compared with.
     pub value: Option<Value>,
 }
@@ -86,7 +91,7 @@ pub const OPERATORS_MAX: usize = 256;
 
 impl Query {
     /// The whole table in ascending creation time.
-    pub fn table(table: impl Into<String>) -> Query {
+    pub fn table(table: impl Into<Cow<'static, str>>) -> Query {
         Query {
             table: table.into(),
             source: Source::FullTableScan,
@@ -132,8 +137,8 @@ pub(super) fn compile<'c>(
         }
         (Source::IndexRange { index, .. }, None) => {
             return Err(QueryError::UnknownIndex {
-                table: query.table.clone(),
-                index: index.clone(),
+                table: query.table.to_string(),
+                index: index.to_string(),
             });
         }
         (Source::IndexRange { index, bounds }, Some(table)) => {
@@ -195,9 +200,13 @@ impl<'c> IndexKeys<'c> {
             lower,
             upper,
         } = self.sort(bounds)?;
-        let mut prefix = self.id.0.to_be_bytes().to_vec();
+        let mut prefix = Vec::with_capacity(32);
+        prefix.extend_from_slice(&self.id.0.to_be_bytes());
         for (_, bound) in &equalities {
             self.push_component(&mut prefix, bound)?;
+        }
+        if lower.is_none() && upper.is_none() {
+            return Ok(KeyRange::prefix(prefix));
         }
         let mut range = KeyRange::prefix(prefix.clone());
         if let Some((_, bound)) = lower {
@@ -221,8 +230,8 @@ impl<'c> IndexKeys<'c> {
 
     /// Whether `bounds`, which make a range, are an equality on each declared field and nothing else.
     fn is_lookup(&self, bounds: &[Bound]) -> bool {
-        let is_declared =
-            |bound: &Bound| bound.kind == BoundKind::Eq && self.fields.contains(&bound.field);
+        let is_field = |bound: &Bound| self.fields.iter().any(|field| *field == *bound.field);
+        let is_declared = |bound: &Bound| bound.kind == BoundKind::Eq && is_field(bound);
         !self.fields.is_empty()
             && bounds.len() == self.fields.len()
             && bounds.iter().all(is_declared)
@@ -259,14 +268,11 @@ impl<'c> IndexKeys<'c> {
         Ok(sorted)
     }
 
-    fn position(&self, field: &FieldPath) -> Result<usize, QueryError> {
-        let declared = self.fields.iter().position(|indexed| indexed == field);
-        let found = declared.or_else(|| match field.fields() {
-            [name] => {
-                let at = self.tail.iter().position(|ends_in| ends_in == name)?;
-                Some(self.fields.len() + at)
-            }
-            _ => None,
+    fn position(&self, field: &str) -> Result<usize, QueryError> {
+        let declared = self.fields.iter().position(|indexed| *indexed == *field);
+        let found = declared.or_else(|| {
+            let at = self.tail.iter().position(|ends_in| *ends_in == field)?;
+            Some(self.fields.len() + at)
         });
         found.ok_or_else(|| {
             QueryError::IndexRange(format!(
@@ -297,7 +303,7 @@ impl<'c> IndexKeys<'c> {
 
     /// Appends a bound's value as it stands in keys: an `_id` as its raw bytes, everything else encoded.
     fn push_component(&self, key: &mut Vec<u8>, bound: &Bound) -> Result<(), QueryError> {
-        if bound.field.fields() != ["_id"] {
+        if bound.field != "_id" {
             encode_key(key, bound.value.as_ref());
             return Ok(());
         }

@@ -8,6 +8,58 @@ use bytes::Bytes;
 use super::error::LimitError;
 use crate::storage::KeyRange;
 
+/// What an execution has read so far. Nobody may ask for it, so ranges are put in order only when there are many.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    ordered: ReadSet,
+    recent: Vec<Read>,
+}
+
+#[derive(Debug)]
+enum Read {
+    Key(Bytes),
+    Range(KeyRange),
+}
+
+impl Reads {
+    /// Notes that a key was read. Fails when more than `ranges_max` distinct ranges are held.
+    pub fn record_key(&mut self, key: Bytes, ranges_max: usize) -> Result<(), LimitError> {
+        self.push(Read::Key(key), ranges_max)
+    }
+
+    /// As [`Self::record_key`], for a range.
+    pub fn record(&mut self, range: KeyRange, ranges_max: usize) -> Result<(), LimitError> {
+        self.push(Read::Range(range), ranges_max)
+    }
+
+    fn push(&mut self, read: Read, ranges_max: usize) -> Result<(), LimitError> {
+        self.recent.push(read);
+        if self.ordered.ranges.len() + self.recent.len() <= ranges_max {
+            return Ok(());
+        }
+        self.put_in_order();
+        match self.ordered.ranges.len() > ranges_max {
+            true => Err(LimitError::RangesRead(ranges_max)),
+            false => Ok(()),
+        }
+    }
+
+    fn put_in_order(&mut self) {
+        for read in self.recent.drain(..) {
+            self.ordered.record(match read {
+                Read::Key(key) => KeyRange::point(key),
+                Read::Range(range) => range,
+            });
+        }
+    }
+
+    /// All of it; leaves nothing behind.
+    pub fn take(&mut self) -> ReadSet {
+        self.put_in_order();
+        std::mem::take(&mut self.ordered)
+    }
+}
+
 /// The key ranges an execution read.
 #[derive(Clone, Debug, Default)]
 pub struct ReadSet {
@@ -16,10 +68,10 @@ pub struct ReadSet {
 }
 
 impl ReadSet {
-    /// Notes that `range` was read. Fails when more than `ranges_max` distinct ranges are held.
-    pub fn record(&mut self, range: KeyRange, ranges_max: usize) -> Result<(), LimitError> {
+    /// Notes that a range was read.
+    pub fn record(&mut self, range: KeyRange) {
         if range.is_empty() {
-            return Ok(());
+            return;
         }
         let KeyRange { mut start, mut end } = range;
         if let Some((before, until)) = self.ranges.range::<Bytes, _>(..=&start).next_back()
@@ -35,10 +87,6 @@ impl ReadSet {
             self.ranges.remove(&swallowed);
         }
         self.ranges.insert(start, end);
-        match self.ranges.len() > ranges_max {
-            true => Err(LimitError::RangesRead(ranges_max)),
-            false => Ok(()),
-        }
     }
 
     /// The distinct ranges in ascending order.
@@ -82,20 +130,21 @@ mod tests {
 
     #[test]
     fn overlapping_and_touching_ranges_become_one() {
-        let mut reads = ReadSet::default();
+        let mut reads = Reads::default();
         for (start, end) in [("m", "p"), ("a", "c"), ("c", "d"), ("b", "bb"), ("x", "z")] {
             reads.record(range(start, end), 10).unwrap();
         }
         assert_eq!(
-            reads.into_ranges(),
+            reads.take().into_ranges(),
             vec![range("a", "d"), range("m", "p"), range("x", "z")]
         );
     }
 
     #[test]
     fn repeated_reads_do_not_count_towards_the_limit_but_distinct_ones_do() {
-        let mut reads = ReadSet::default();
+        let mut reads = Reads::default();
         for _ in 0..10 {
+            reads.record_key(Bytes::from("aa"), 3).unwrap();
             for (start, end) in [("a", "b"), ("c", "d"), ("e", "f")] {
                 reads.record(range(start, end), 3).unwrap();
             }
@@ -110,6 +159,7 @@ mod tests {
         #[test]
         fn a_read_set_holds_the_keys_of_its_ranges_and_no_others(
             ranges in vec((0..40u8, 0..41u8), 0..12),
+            in_order: bool,
         ) {
             let key = |at: u8| Bytes::copy_from_slice(&[at]);
             let ranges = ranges.into_iter().map(|(start, end)| KeyRange {
@@ -117,10 +167,13 @@ mod tests {
                 end: (end < 40).then(|| key(end)),
             });
             let ranges: Vec<_> = ranges.collect();
-            let mut reads = ReadSet::default();
+            let mut reads = Reads::default();
             for range in &ranges {
-                reads.record(range.clone(), usize::MAX).unwrap();
+                // In order at once, or at the end.
+                let ranges_max = if in_order { ranges.len() } else { usize::MAX };
+                reads.record(range.clone(), ranges_max).unwrap();
             }
+            let reads = reads.take();
             for at in 0..=40 {
                 let expected = ranges.iter().any(|range| range.contains(&[at]));
                 prop_assert_eq!(reads.contains(&[at]), expected, "at {}", at);

@@ -52,7 +52,7 @@ impl Transaction<'_> {
         let mut found = self.collect_stored(query, Some(2))?;
         if let [first, second] = &found[..] {
             let ids = format!("{}, {}", first.id(), second.id());
-            let table = query.table.clone();
+            let table = query.table.to_string();
             return Err(QueryError::NotUnique { table, ids }.into());
         }
         Ok(found.pop())
@@ -63,12 +63,60 @@ impl Transaction<'_> {
         query: &Query,
         limit: Option<usize>,
     ) -> Result<Vec<StoredDocument>, DatabaseError> {
+        if let Some(documents) = self.collect_group(query, limit)? {
+            return Ok(documents);
+        }
         let mut documents = Vec::new();
         self.scan_limited(query, limit, |document| {
             documents.push(document);
             ControlFlow::Continue(())
         })?;
         Ok(documents)
+    }
+
+    /// All documents of a lookup without a filter, if a short way leads to them: the snapshot has their group at hand,
+    /// this transaction has not written there, and `limit` does not cut it short. What [`Self::scan_limited`] would do,
+    /// without a place to keep between one document and the next.
+    fn collect_group(
+        &mut self,
+        query: &Query,
+        limit: Option<usize>,
+    ) -> Result<Option<Vec<StoredDocument>>, DatabaseError> {
+        if !query.operators.is_empty() {
+            return Ok(None);
+        }
+        let Some(scan) = compile(query, self.catalog())?.filter(|scan| scan.is_lookup) else {
+            return Ok(None);
+        };
+        if self.has_written(&scan.range) {
+            return Ok(None);
+        }
+        let group = self.guard(|view| view.group(&scan.range.start))?;
+        let Some(group) = group.filter(|group| limit.is_none_or(|limit| group.len() < limit))
+        else {
+            return Ok(None);
+        };
+        self.check_time()?;
+        self.record(scan.range.clone())?;
+        let mut documents = Vec::with_capacity(group.len());
+        for Entry { key, .. } in group.iter() {
+            let id = self.id_of_entry(key)?;
+            let stored = self.document_behind(&scan, key, id)?;
+            documents.push(self.charged(DocumentId::new(scan.table.number, id), stored)?);
+        }
+        if scan.direction == Direction::Reverse {
+            documents.reverse();
+        }
+        Ok(Some(documents))
+    }
+
+    fn has_written(&self, range: &KeyRange) -> bool {
+        if self.writes.is_empty() || range.is_empty() {
+            return false;
+        }
+        let end = range.end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let bounds = (Bound::Included(&range.start), end);
+        self.writes.range::<Bytes, _>(bounds).next().is_some()
     }
 
     fn scan_limited(
@@ -191,7 +239,7 @@ impl Transaction<'_> {
     pub(super) fn look_up(&mut self, stream: &mut Stream) -> Result<(), DatabaseError> {
         let group = self.guard(|view| view.group(&stream.range.start))?;
         stream.group = group.map(|group| {
-            let mut entries = group.into_vec();
+            let mut entries = group.to_vec();
             if stream.direction == Direction::Reverse {
                 entries.reverse();
             }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashlink::LruCache;
 use parking_lot::Mutex;
-use vestibule_schema::key::{decode_key, encode_key};
-use vestibule_schema::object;
+use vestibule_schema::key::{decode_key, encode_fields};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
@@ -145,19 +144,16 @@ fn newest_request(
 }
 
 fn encode(identity: &str, answer: &RecordedAnswer) -> Bytes {
-    let log_lines = answer
-        .log_lines
-        .iter()
-        .map(|line| Value::from(line.as_str()))
-        .collect();
-    let record = object! {
-        "ts" => answer.ts.0 as i64,
-        "identity" => identity,
-        "value" => answer.value.clone(),
-        "logLines" => Value::Array(log_lines),
-    };
+    let log_lines = answer.log_lines.iter();
+    let log_lines = log_lines.map(|line| Value::from(line.as_str())).collect();
+    let fields = [
+        ("identity", &Value::from(identity)),
+        ("logLines", &Value::Array(log_lines)),
+        ("ts", &Value::Int64(answer.ts.0 as i64)),
+        ("value", &answer.value),
+    ];
     let mut bytes = Vec::with_capacity(128);
-    encode_key(&mut bytes, Some(&Value::Object(record)));
+    encode_fields(&mut bytes, fields);
     bytes.into()
 }
 

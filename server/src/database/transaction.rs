@@ -18,7 +18,7 @@ use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError};
 use super::keys::document_key;
 use super::limits::{Limits, Usage};
-use super::read_set::ReadSet;
+use super::read_set::{ReadSet, Reads};
 use super::session_requests::KnownSessions;
 use super::stored::StoredDocument;
 use crate::clock::Clock;
@@ -74,7 +74,7 @@ pub struct Transaction<'v> {
     pub(super) writer: Option<WriteContext<'v>>,
     pub(super) writes: BTreeMap<Bytes, Option<Bytes>>,
     pub(super) touched: Vec<Bytes>,
-    pub(super) reads: ReadSet,
+    reads: Reads,
     pub(super) usage: Usage,
     /// On the environment's clock.
     started: Duration,
@@ -91,7 +91,7 @@ impl<'v> Transaction<'v> {
             writer: None,
             writes: BTreeMap::new(),
             touched: Vec::new(),
-            reads: ReadSet::default(),
+            reads: Reads::default(),
             usage: Usage::default(),
             started: environment.clock.elapsed(),
             broken: None,
@@ -142,7 +142,7 @@ impl<'v> Transaction<'v> {
 
     /// What was read so far; leaves an empty read set behind.
     pub fn take_reads(&mut self) -> ReadSet {
-        std::mem::take(&mut self.reads)
+        self.reads.take()
     }
 
     /// The storage trouble that this execution met, whatever the function did with the error.
@@ -179,11 +179,9 @@ impl<'v> Transaction<'v> {
             return Ok(None);
         };
         let key = document_key(table.by_id, id.internal());
-        self.record(KeyRange::point(key.clone()))?;
-        match self.entry(&key)? {
-            Some(bytes) => self.charged(id, bytes).map(Some),
-            None => Ok(None),
-        }
+        let stored = self.entry(&key)?;
+        self.reads.record_key(key, self.limits().ranges_read_max)?;
+        stored.map(|bytes| self.charged(id, bytes)).transpose()
     }
 
     // ---- the database's own bookkeeping ----------------------------------------------------------------------

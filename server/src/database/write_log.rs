@@ -139,7 +139,7 @@ mod tests {
             Timestamp(13),
         );
         let mut reads = ReadSet::default();
-        reads.record(KeyRange::point("b"), 10).unwrap();
+        reads.record(KeyRange::point("b"));
         assert_eq!(
             log.freshness(&reads, Timestamp(10)),
             Freshness::StaleSince(Timestamp(12))

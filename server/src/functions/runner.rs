@@ -87,7 +87,7 @@ pub struct MutationRun {
     /// Its commit, or that of the state it saw when it changed nothing; of a mutation that was sent again, that of its
     /// first run.
     pub ts: Timestamp,
-    /// What it read; nothing of a mutation that was sent again.
+    /// What it read; nothing of a mutation that may be sent again, whose answer is kept for that alone.
     pub reads: ReadSet,
     /// What it looked at of the caller's identity; none when it never asked who calls.
     pub claims_read: Option<ClaimsRead>,
@@ -113,9 +113,9 @@ pub fn run_query(
             let Body::Query(body) = &function.body else {
                 unreachable!("the registry was asked for a query")
             };
-            let result = checked(function, environment, &call.args, || {
+            let result = checked(function, environment, call.args.clone(), |args| {
                 record::event(|| Event::Started(recorded()));
-                body(&mut ctx, call.args.clone())
+                body(&mut ctx, args)
             });
             function.count(result.is_err() && !ctx.execution.observed.suspended);
             result
@@ -153,7 +153,7 @@ pub fn run_mutation_without_writing(
         mut tx,
         log_lines,
         claims_read,
-    } = run_mutation_body(registry, environment, tx, call);
+    } = run_mutation_body(registry, environment, tx, call, call.args.clone());
     if let Some(failure) = tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
     }
@@ -183,6 +183,7 @@ fn run_mutation_body<'v>(
     environment: &Environment,
     tx: Transaction<'v>,
     call: &Call,
+    args: Value,
 ) -> MutationBodyRun<'v> {
     let (read_ts, commit_ts) = (tx.snapshot_ts(), tx.commit_ts());
     let recorded = || recorded(FunctionKind::Mutation, call, Some(read_ts), commit_ts);
@@ -195,9 +196,9 @@ fn run_mutation_body<'v>(
             let Body::Mutation(body) = &function.body else {
                 unreachable!("the registry was asked for a mutation")
             };
-            let result = checked(function, environment, &call.args, || {
+            let result = checked(function, environment, args, |args| {
                 record::event(|| Event::Started(recorded()));
-                body(&mut ctx, call.args.clone())
+                body(&mut ctx, args)
             });
             function.count(result.is_err() && !ctx.execution.observed.suspended);
             result
@@ -245,12 +246,12 @@ pub(super) fn ended<T>(execution: record::Execution, result: &Result<T>) -> Even
 fn checked(
     function: &Registered,
     environment: &Environment,
-    args: &Value,
-    body: impl FnOnce() -> Result<Value>,
+    args: Value,
+    body: impl FnOnce(Value) -> Result<Value>,
 ) -> Result<Value> {
     let bytes_max = environment.limits.args_bytes_max;
-    function.check_args(args, &environment.catalog, bytes_max)?;
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+    function.check_args(&args, &environment.catalog, bytes_max)?;
+    let result = catch_unwind(AssertUnwindSafe(|| body(args))).unwrap_or_else(|panic| {
         let what = panic_text(&*panic);
         tracing::error!(path = %function.path, panic = what, "a function panicked");
         Err(Error::panicked(&function.path, what))
@@ -365,6 +366,8 @@ impl Mutation for QueuedMutation {
         }
         let ts = tx.commit_ts().unwrap_or(tx.snapshot_ts());
         self.stop_when_provisioning(Point::LaneEntered);
+        // It runs once.
+        let args = std::mem::replace(&mut self.call.args, Value::Null);
         let MutationBodyRun {
             result,
             mut tx,
@@ -375,32 +378,38 @@ impl Mutation for QueuedMutation {
             self.functions.database.environment(),
             tx,
             &self.call,
+            args,
         );
         self.stop_when_provisioning(Point::FunctionReturned);
         if let Some(failure) = tx.storage_failure() {
             self.ran = Some(Err(SystemError::Storage(failure.clone())));
             return (tx, Verdict::Abort);
         }
-        let outcome = outcome_of(result);
-        let verdict = match &outcome {
-            FunctionOutcome::Threw(_) => Verdict::Abort,
+        let (outcome, log_lines, verdict) = match outcome_of(result) {
             FunctionOutcome::Returned(value) => {
+                let answer = RecordedAnswer {
+                    ts,
+                    value,
+                    log_lines,
+                };
                 if let Some(request) = &self.session_request {
-                    let answer = RecordedAnswer {
-                        ts,
-                        value: value.clone(),
-                        log_lines: log_lines.clone(),
-                    };
                     request.record(&mut tx, &answer);
                 }
-                Verdict::Commit
+                let RecordedAnswer {
+                    value, log_lines, ..
+                } = answer;
+                (FunctionOutcome::Returned(value), log_lines, Verdict::Commit)
             }
+            threw => (threw, log_lines, Verdict::Abort),
         };
         self.ran = Some(Ok(MutationRun {
             outcome,
             log_lines,
             ts,
-            reads: tx.take_reads(),
+            reads: match self.session_request {
+                Some(_) => ReadSet::default(),
+                None => tx.take_reads(),
+            },
             claims_read,
         }));
         (tx, verdict)

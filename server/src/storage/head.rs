@@ -175,7 +175,7 @@ impl ReadView for Head {
         Ok(value)
     }
 
-    fn group(&self, prefix: &[u8]) -> Result<Option<Box<[Entry]>>, StorageError> {
+    fn group(&self, prefix: &[u8]) -> Result<Option<Arc<[Entry]>>, StorageError> {
         let known = self.cache.borrow_mut().group(prefix);
         let group = match known {
             Some(group) => group,

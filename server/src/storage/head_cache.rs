@@ -5,6 +5,7 @@
 //! is replaced, and a group that a key joins or leaves is dropped. Folding and forgetting change nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -27,7 +28,7 @@ pub(super) struct HeadCache {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Group {
     /// All of them, in the order of their keys.
-    Small(Box<[Entry]>),
+    Small(Arc<[Entry]>),
     /// More than [`GROUP_ENTRIES_MAX`].
     Large,
 }

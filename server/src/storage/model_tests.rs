@@ -336,7 +336,9 @@ impl Rig {
             let prefix = group_prefix(number);
             let range = KeyRange::prefix(prefix.to_vec());
             if let Some(group) = open.head.group(&prefix).unwrap() {
-                let group = group.into_iter().map(|entry| (entry.key, entry.value));
+                let group = group
+                    .iter()
+                    .map(|entry| (entry.key.clone(), entry.value.clone()));
                 let expected = in_range(&self.head, &range, Direction::Forward);
                 assert_eq!(group.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
             }

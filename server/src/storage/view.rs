@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ pub trait ReadView {
 
     /// All entries whose keys begin with `prefix` and go on for [`GROUP_TAIL_BYTES`](super::GROUP_TAIL_BYTES), in order;
     /// nothing when a scan of that prefix is the better way to them. No other key may begin with `prefix`.
-    fn group(&self, _prefix: &[u8]) -> Result<Option<Box<[Entry]>>, StorageError> {
+    fn group(&self, _prefix: &[u8]) -> Result<Option<Arc<[Entry]>>, StorageError> {
         Ok(None)
     }
 

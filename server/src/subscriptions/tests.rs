@@ -119,9 +119,7 @@ fn text(result: &QueryResult) -> String {
 /// The answer of an execution that read `key` at `ts`.
 fn answer(ts: u64, key: &'static str, value: &str) -> Answer {
     let mut reads = ReadSet::default();
-    reads
-        .record(KeyRange::point(Bytes::from_static(key.as_bytes())), 10)
-        .unwrap();
+    reads.record(KeyRange::point(Bytes::from_static(key.as_bytes())));
     let outcome = QueryOutcome::Done(FunctionOutcome::Returned(Value::from(value)));
     let result = QueryResult {
         outcome,

@@ -176,17 +176,17 @@ fn index(table: &str, index: &str) -> Query {
 fn range<const N: usize>(table: &str, index: &str, bounds: [Bound; N]) -> Query {
     Query {
         source: Source::IndexRange {
-            index: index.to_string(),
+            index: index.to_string().into(),
             bounds: bounds.into(),
         },
-        ..Query::table(table)
+        ..Query::table(table.to_string())
     }
 }
 
 fn bound(kind: BoundKind, field: &str, value: impl Into<Value>) -> Bound {
     Bound {
         kind,
-        field: field.parse().unwrap(),
+        field: field.to_string().into(),
         value: Some(value.into()),
     }
 }
@@ -194,7 +194,7 @@ fn bound(kind: BoundKind, field: &str, value: impl Into<Value>) -> Bound {
 fn undefined(kind: BoundKind, field: &str) -> Bound {
     Bound {
         kind,
-        field: field.parse().unwrap(),
+        field: field.to_string().into(),
         value: None,
     }
 }

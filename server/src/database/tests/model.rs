@@ -214,7 +214,7 @@ impl Look {
         let mut bounds: Vec<Bound> = equals
             .map(|(field, value)| Bound {
                 kind: BoundKind::Eq,
-                field,
+                field: field.to_string().into(),
                 value,
             })
             .collect();
@@ -230,6 +230,7 @@ impl Look {
                 None => ("_creationTime".parse().unwrap(), near.clone().or(value)),
             };
             let kind = if is_inclusive { inclusive } else { exclusive };
+            let field = FieldPath::to_string(&field).into();
             bounds.push(Bound { kind, field, value });
         };
         add(&self.lower, BoundKind::Gte, BoundKind::Gt);
@@ -264,7 +265,8 @@ impl Look {
     fn answer(&self, model: &Model) -> Vec<RawDocument> {
         let Fitted { fields, bounds } = self.fit(model);
         let holds = |document: &RawDocument, bound: &Bound| {
-            let found = bound.field.lookup(&document.fields);
+            let field: FieldPath = bound.field.parse().unwrap();
+            let found = field.lookup(&document.fields);
             let wanted = bound.value.as_ref();
             match bound.kind {
                 BoundKind::Eq => found == wanted,

@@ -1,9 +1,11 @@
 //! A query over a typed table, as a chain of calls.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use serde::Serialize;
 use vestibule_schema::convert::to_value;
+use vestibule_schema::path::FieldPath;
 use vestibule_schema::table::{Index, Table};
 
 use super::super::error::{DatabaseError, QueryError};
@@ -35,13 +37,14 @@ impl<T: Table> TableQuery<'_, '_, T> {
         range: impl FnOnce(IndexRange) -> IndexRange,
     ) -> Self {
         let range = range(IndexRange {
-            bounds: Ok(Vec::new()),
+            fields: index.fields(),
+            bounds: Ok(Vec::with_capacity(index.fields().len())),
         });
         if let Ok(query) = &mut self.query {
             match range.bounds {
                 Ok(bounds) => {
                     query.source = Source::IndexRange {
-                        index: index.name().to_string(),
+                        index: index.name().into(),
                         bounds,
                     }
                 }
@@ -138,6 +141,8 @@ const MULTIPLE_PAGINATED: &str = "This query or mutation function ran multiple p
 
 /// Bounds of an index range.
 pub struct IndexRange {
+    /// The paths of the index's own fields.
+    fields: &'static [&'static str],
     bounds: Result<Vec<Bound>, QueryError>,
 }
 
@@ -167,20 +172,30 @@ impl IndexRange {
         self.bound(BoundKind::Lte, field, value)
     }
 
+    /// The text of a field path; one of the index's own needs no look.
+    fn field(&self, field: &str) -> Result<Cow<'static, str>, QueryError> {
+        if let Some(own) = self.fields.iter().find(|own| **own == field) {
+            return Ok(Cow::Borrowed(own));
+        }
+        match field.parse::<FieldPath>() {
+            Ok(path) => Ok(path.to_string().into()),
+            Err(_) => Err(QueryError::IndexRange(format!(
+                "`{field}` is not a field path"
+            ))),
+        }
+    }
+
     fn bound(mut self, kind: BoundKind, field: &str, value: impl Serialize) -> Self {
-        let bound = field
-            .parse()
-            .map_err(|_| QueryError::IndexRange(format!("`{field}` is not a field path")))
-            .and_then(|field| match to_value(&value) {
-                Ok(value) => Ok(Bound {
-                    kind,
-                    field,
-                    value: Some(value),
-                }),
-                Err(error) => Err(QueryError::IndexRange(format!(
-                    "the value compared with \"{field}\": {error}"
-                ))),
-            });
+        let bound = self.field(field).and_then(|field| match to_value(&value) {
+            Ok(value) => Ok(Bound {
+                kind,
+                field,
+                value: Some(value),
+            }),
+            Err(error) => Err(QueryError::IndexRange(format!(
+                "the value compared with \"{field}\": {error}"
+            ))),
+        });
         match (&mut self.bounds, bound) {
             (Ok(bounds), Ok(bound)) => bounds.push(bound),
             (Ok(_), Err(error)) => self.bounds = Err(error),
