@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
             }
             OBJECT => {
                 let mut size = 2;
-                while let Some(name) = self.name()? {
+                while let Some(name) = self.name_bytes()? {
                     let tag = self.byte()?;
                     size += name.len() + 1 + self.skip(tag, depth + 1)?;
                 }
@@ -423,14 +423,20 @@ impl<'a> Reader<'a> {
 
     /// The next name of an object, legal or not; `None` at its end.
     pub fn name(&mut self) -> Result<Option<&'a str>, KeyError> {
+        let name = self.name_bytes()?;
+        name.map(|name| str::from_utf8(name).map_err(|_| KeyError::Utf8))
+            .transpose()
+    }
+
+    fn name_bytes(&mut self) -> Result<Option<&'a [u8]>, KeyError> {
         match self.rest.first() {
             Some(&END) => self.byte().map(|_| None),
-            Some(&EMPTY_NAME) => self.byte().map(|_| Some("")),
+            Some(&EMPTY_NAME) => self.byte().map(|_| Some(&[][..])),
             _ => {
                 let end = self.rest.iter().position(|&byte| byte == END);
                 let name = self.take(end.ok_or(KeyError::Truncated)?)?;
                 self.byte()?;
-                str::from_utf8(name).map(Some).map_err(|_| KeyError::Utf8)
+                Ok(Some(name))
             }
         }
     }

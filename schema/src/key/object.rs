@@ -20,9 +20,11 @@ pub struct EncodedFields<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodedField<'a> {
     /// Its name.
-    pub name: &'a str,
+    pub name: &'a [u8],
     /// The encoding of its value.
     pub value: &'a [u8],
+    /// Its name as it stands in the object, and the value.
+    whole: &'a [u8],
 }
 
 impl<'a> EncodedFields<'a> {
@@ -37,14 +39,19 @@ impl<'a> EncodedFields<'a> {
 
     /// The next field; `None` at the end.
     fn advance(&mut self) -> Result<Option<EncodedField<'a>>, KeyError> {
-        let Some(name) = self.reader.name()? else {
+        let from_name = self.reader.rest;
+        let Some(name) = self.reader.name_bytes()? else {
             return Ok(None);
         };
-        let from = self.reader.rest;
+        let from_value = self.reader.rest;
         let tag = self.reader.byte()?;
         self.reader.skip(tag, self.depth)?;
-        let value = &from[..from.len() - self.reader.rest.len()];
-        Ok(Some(EncodedField { name, value }))
+        let rest = self.reader.rest.len();
+        Ok(Some(EncodedField {
+            name,
+            value: &from_value[..from_value.len() - rest],
+            whole: &from_name[..from_name.len() - rest],
+        }))
     }
 }
 
@@ -75,7 +82,7 @@ pub fn encoded_at<'a>(object: &'a [u8], path: &FieldPath) -> Result<Option<&'a [
 pub fn encoded_field<'a>(object: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, KeyError> {
     for field in EncodedFields::of(object)? {
         let field = field?;
-        match field.name.cmp(name) {
+        match field.name.cmp(name.as_bytes()) {
             Ordering::Less => {}
             Ordering::Equal => return Ok(Some(field.value)),
             Ordering::Greater => return Ok(None),
@@ -127,11 +134,11 @@ pub fn patch_encoded<'p>(
             return Err(KeyError::FieldOrder);
         }
         patched.add_before(&mut new, Some(field.name));
-        match new.next_if(|(name, _)| *name == field.name) {
+        match new.next_if(|(name, _)| name.as_bytes() == field.name) {
             Some((name, value)) => patched.replace(name, value, field.value),
-            None => match unset.get(field.name) {
+            None => match unset_name(unset, field.name) {
                 Some(name) => patched.changed.push(name),
-                None => patched.push(field.name, |bytes| bytes.extend_from_slice(field.value)),
+                None => patched.keep(field),
             },
         }
     }
@@ -140,7 +147,19 @@ pub fn patch_encoded<'p>(
     Ok(patched)
 }
 
+fn unset_name<'p>(unset: &'p BTreeSet<String>, name: &[u8]) -> Option<&'p String> {
+    match unset.is_empty() {
+        true => None,
+        false => unset.get(str::from_utf8(name).ok()?),
+    }
+}
+
 impl<'p> Patched<'p> {
+    fn keep(&mut self, field: EncodedField<'_>) {
+        self.fields += 1;
+        self.bytes.extend_from_slice(field.whole);
+    }
+
     fn push(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
         self.fields += 1;
         encode_name(&mut self.bytes, name);
@@ -151,9 +170,9 @@ impl<'p> Patched<'p> {
     fn add_before<'v>(
         &mut self,
         new: &mut Peekable<impl Iterator<Item = (&'p String, &'v Value)>>,
-        end: Option<&str>,
+        end: Option<&[u8]>,
     ) {
-        let is_before = |name: &str| end.is_none_or(|end| name < end);
+        let is_before = |name: &str| end.is_none_or(|end| name.as_bytes() < end);
         while let Some((name, value)) = new.next_if(|(name, _)| is_before(name)) {
             self.push(name, |bytes| encode_value(bytes, value));
             self.changed.push(name);

@@ -170,7 +170,19 @@ struct Tagged<'a> {
 
 /// Reads the `type` without building anything of the rest, so that the rest can be read as what it is.
 fn tag(text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    if let Some(tag) = tag_in_front(text) {
+        return Ok(Cow::Borrowed(tag));
+    }
     serde_json::from_str::<Tagged>(text).map(|object| object.tag)
+}
+
+/// The `type` of a message that begins with it, as those of the official clients do, if it cannot have another one, in
+/// whatever spelling. Whether the rest is JSON shows when it is read.
+fn tag_in_front(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix(r#"{"type":""#)?;
+    let (tag, rest) = rest.split_once('"')?;
+    let is_only = !tag.contains('\\') && !rest.contains(r#""type""#) && !rest.contains('\\');
+    is_only.then_some(tag)
 }
 
 fn check_length(text: &str) -> Result<(), MessageError> {

@@ -56,10 +56,23 @@ pub fn index_key(
     document: &[u8],
     id: InternalId,
 ) -> Result<Bytes, KeyError> {
-    let mut key = index_prefix(index, fields, document)?;
-    push_encoded(&mut key, encoded_field(document, "_creationTime")?);
-    key.extend_from_slice(&id.0);
+    let mut key = Vec::with_capacity(64);
+    push_index_key(&mut key, index, fields, document, id)?;
     Ok(key.into())
+}
+
+/// Appends what [`index_key`] makes.
+pub fn push_index_key(
+    key: &mut Vec<u8>,
+    index: IndexId,
+    fields: &[FieldPath],
+    document: &[u8],
+    id: InternalId,
+) -> Result<(), KeyError> {
+    push_index_prefix(key, index, fields, document)?;
+    push_encoded(key, encoded_field(document, "_creationTime")?);
+    key.extend_from_slice(&id.0);
+    Ok(())
 }
 
 /// Every index key ends in `_creationTime`, a float64 with its tag, and the internal id.
@@ -73,11 +86,21 @@ pub fn index_prefix(
     document: &[u8],
 ) -> Result<Vec<u8>, KeyError> {
     let mut key = Vec::with_capacity(64);
+    push_index_prefix(&mut key, index, fields, document)?;
+    Ok(key)
+}
+
+fn push_index_prefix(
+    key: &mut Vec<u8>,
+    index: IndexId,
+    fields: &[FieldPath],
+    document: &[u8],
+) -> Result<(), KeyError> {
     key.extend_from_slice(&index.0.to_be_bytes());
     for field in fields {
-        push_encoded(&mut key, encoded_at(document, field)?);
+        push_encoded(key, encoded_at(document, field)?);
     }
-    Ok(key)
+    Ok(())
 }
 
 /// The internal id at the end of an index entry's key; `None` for a key too short to be one.

@@ -14,7 +14,7 @@ use super::committer::{CommitError, Committed, CommitterOptions, Mutation, Verdi
 use super::keys::{IndexId, creation_time};
 use super::session_requests::KnownSessions;
 use super::transaction::{Changes, Environment, Transaction, WriteContext};
-use super::write_log::LogEntry;
+use super::write_log::{LogEntry, Touched};
 use crate::storage::{
     Commit, Cursor, Direction, Head, Published, ReadView, StorageError, Store, Write,
 };
@@ -52,13 +52,13 @@ impl Batch {
         self.finished.len() >= options.batch_commits_max || self.bytes >= options.batch_bytes_max
     }
 
-    fn add(&mut self, commit: Commit, touched: Vec<Bytes>) {
+    fn add(&mut self, commit: Commit, touched: Touched) {
         let bytes_of = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
         self.bytes += commit.writes.iter().map(bytes_of).sum::<usize>();
         self.keys += commit.writes.len();
         self.news.push(LogEntry {
             ts: commit.ts,
-            touched: touched.into(),
+            touched: Arc::new(touched),
         });
         self.commits.push(commit);
     }

@@ -57,7 +57,7 @@ pub use transaction::{Environment, RawDocument, Transaction, WriteContext};
 pub use typed::{
     DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, TableQuery,
 };
-pub use write_log::{Freshness, LogEntry, WriteLog};
+pub use write_log::{Freshness, LogEntry, Touched, WriteLog};
 pub use writing::Patch;
 
 use self::session_requests::Sweep;

@@ -21,6 +21,7 @@ use super::limits::{Limits, Usage};
 use super::read_set::{ReadSet, Reads};
 use super::session_requests::KnownSessions;
 use super::stored::StoredDocument;
+use super::write_log::Touched;
 use crate::clock::Clock;
 use crate::storage::{KeyRange, ReadView, StorageError, Write};
 
@@ -64,7 +65,7 @@ pub struct Changes {
     /// The store's new entries.
     pub writes: Vec<Write>,
     /// Every index key, old or new, of every written document: what makes read sets stale.
-    pub touched: Vec<Bytes>,
+    pub touched: Touched,
 }
 
 /// One execution's reads and writes.
@@ -73,7 +74,7 @@ pub struct Transaction<'v> {
     environment: &'v Environment,
     pub(super) writer: Option<WriteContext<'v>>,
     pub(super) writes: BTreeMap<Bytes, Option<Bytes>>,
-    pub(super) touched: Vec<Bytes>,
+    pub(super) touched: Touched,
     reads: Reads,
     pub(super) usage: Usage,
     /// On the environment's clock.
@@ -90,7 +91,7 @@ impl<'v> Transaction<'v> {
             environment,
             writer: None,
             writes: BTreeMap::new(),
-            touched: Vec::new(),
+            touched: Touched::default(),
             reads: Reads::default(),
             usage: Usage::default(),
             started: environment.clock.elapsed(),

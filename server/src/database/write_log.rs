@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use vestibule_schema::timestamp::Timestamp;
@@ -17,7 +16,66 @@ pub struct LogEntry {
     /// The commit.
     pub ts: Timestamp,
     /// Every index key, old or new, of every document it wrote.
-    pub touched: Arc<[Bytes]>,
+    pub touched: Arc<Touched>,
+}
+
+/// The index keys that a transaction touched, in one buffer: a commit has many, and all that is ever done with them is to
+/// look at each.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
+    bytes: Vec<u8>,
+    /// Where each key ends.
+    ends: Vec<usize>,
+}
+
+impl Touched {
+    /// Adds a key.
+    pub fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Adds a key that `write` appends. If that fails, nothing is added.
+    pub(super) fn push_with<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.bytes.len();
+        match write(&mut self.bytes) {
+            Ok(()) => self.ends.push(self.bytes.len()),
+            Err(error) => {
+                self.bytes.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys, in no order; some may be there twice.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends
+            .iter()
+            .map(move |&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+impl<K: AsRef<[u8]>> FromIterator<K> for Touched {
+    fn from_iter<I: IntoIterator<Item = K>>(keys: I) -> Touched {
+        let mut touched = Touched::default();
+        keys.into_iter().for_each(|key| touched.push(key.as_ref()));
+        touched
+    }
 }
 
 /// Recent commits, newest last, bounded in entries and touched keys.
@@ -127,7 +185,7 @@ mod tests {
     fn entry(ts: u64, key: &'static str) -> LogEntry {
         LogEntry {
             ts: Timestamp(ts),
-            touched: Arc::from([Bytes::from(key)]),
+            touched: Arc::new(Touched::from_iter([key])),
         }
     }
 
@@ -155,7 +213,8 @@ mod tests {
     #[test]
     fn what_the_log_has_forgotten_counts_as_stale() {
         let log = WriteLog::new(Timestamp(0));
-        let touched: Arc<[Bytes]> = vec![Bytes::from("k"); WEIGHT_MAX / 2 + 1].into();
+        let touched = std::iter::repeat_n("k", WEIGHT_MAX / 2 + 1);
+        let touched: Arc<Touched> = Arc::new(touched.collect());
         for ts in 1..=3 {
             log.publish(
                 vec![LogEntry {
@@ -178,7 +237,7 @@ mod tests {
         let log = WriteLog::new(Timestamp(0));
         let entries = (1..=WEIGHT_MAX as u64 + 1).map(|ts| LogEntry {
             ts: Timestamp(ts),
-            touched: Arc::from([]),
+            touched: Arc::default(),
         });
         log.publish(entries.collect(), Timestamp(WEIGHT_MAX as u64 + 1));
         assert!(log.since(Timestamp(0)).is_none());

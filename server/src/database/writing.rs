@@ -15,7 +15,9 @@ use vestibule_schema::value::{
 
 use super::catalog::{IndexMeta, TableMeta};
 use super::error::{DatabaseError, QueryError};
-use super::keys::{document_key, encode_document, index_key, index_prefix};
+use super::keys::{
+    IndexId, document_key, encode_document, index_key, index_prefix, push_index_key,
+};
 use super::scan::Stream;
 use super::stored::{StoredDocument, damaged};
 use super::transaction::Transaction;
@@ -93,13 +95,13 @@ impl<'v> Transaction<'v> {
         match self.patched(table, &old, &patch)? {
             NewDocument::AsBefore => Ok(()),
             NewDocument::Legal(new, changed) => {
-                let old_keys = self.index_keys(table, &old)?;
                 let is_changed = |field: &FieldPath| changed.contains(&field.fields()[0].as_str());
                 let moves = |index: &IndexMeta| index.fields.iter().any(is_changed);
-                match table.indexes.iter().any(moves) {
-                    true => self.write(table, &new, old_keys),
-                    false => self.write_in_place(table, new, old_keys),
+                if !table.indexes.iter().any(moves) {
+                    return self.write_in_place(table, &new);
                 }
+                let old_keys = self.index_keys(table, &old)?;
+                self.write(table, &new, old_keys)
             }
             NewDocument::Unclear => {
                 let mut fields = self.decode(&old)?.fields;
@@ -270,19 +272,24 @@ impl<'v> Transaction<'v> {
     fn write_in_place(
         &mut self,
         table: &TableMeta,
-        new: StoredDocument,
-        keys: Vec<Bytes>,
+        new: &StoredDocument,
     ) -> Result<(), DatabaseError> {
         self.usage.write(new.size(), self.limits())?;
-        self.write_document(table, new.id(), Some(new.bytes().clone()));
         // What has not moved has changed all the same for whoever read it.
-        self.touched.extend(keys);
+        let (id, document) = (new.id(), new.bytes());
+        for (index, fields) in indexes(table) {
+            let touched = self
+                .touched
+                .push_with(|key| push_index_key(key, index, fields, document, id.internal()));
+            touched.map_err(|_| self.break_with(damaged(id)))?;
+        }
+        self.write_document(table, id, Some(document.clone()));
         Ok(())
     }
 
     fn write_document(&mut self, table: &TableMeta, id: DocumentId, new: Option<Bytes>) {
         let key = document_key(table.by_id, id.internal());
-        self.touched.push(key.clone());
+        self.touched.push(&key);
         self.writes.insert(key, new);
     }
 
@@ -294,11 +301,11 @@ impl<'v> Transaction<'v> {
         }
         for (at, key) in new_keys.into_iter().enumerate() {
             if old_keys.get(at) != Some(&key) {
-                self.touched.push(key.clone());
+                self.touched.push(&key);
                 self.writes.insert(key, Some(Bytes::new()));
             }
         }
-        self.touched.extend(old_keys);
+        old_keys.iter().for_each(|key| self.touched.push(key));
     }
 
     fn check_fields(&self, table: &TableMeta, mut fields: Object) -> Result<Object, QueryError> {
@@ -381,15 +388,19 @@ impl<'v> Transaction<'v> {
         table: &TableMeta,
         document: &StoredDocument,
     ) -> Result<Vec<Bytes>, DatabaseError> {
-        let key = |index, fields: &[FieldPath]| {
-            index_key(index, fields, document.bytes(), document.id().internal())
-        };
-        let declared = table.indexes.iter();
-        let declared = declared.map(|index| key(index.id, &index.fields));
-        let keys = std::iter::once(key(table.by_creation_time, &[])).chain(declared);
+        let id = document.id();
+        let keys = indexes(table)
+            .map(|(index, fields)| index_key(index, fields, document.bytes(), id.internal()));
         keys.collect::<Result<_, _>>()
-            .map_err(|_| self.break_with(damaged(document.id())))
+            .map_err(|_| self.break_with(damaged(id)))
     }
+}
+
+/// A table's indexes with their fields, in the order of [`Transaction::index_keys`].
+fn indexes(table: &TableMeta) -> impl Iterator<Item = (IndexId, &[FieldPath])> {
+    let declared = table.indexes.iter();
+    let declared = declared.map(|index| (index.id, &*index.fields));
+    std::iter::once((table.by_creation_time, &[][..])).chain(declared)
 }
 
 /// Sets a field that the server decides. Whoever provides it must provide the same.

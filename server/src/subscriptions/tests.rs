@@ -76,13 +76,10 @@ impl Rig {
 
     /// A commit that touched these keys.
     fn commit(&mut self, ts: u64, keys: &[&'static str]) -> ToRun {
-        let touched: Vec<Bytes> = keys
-            .iter()
-            .map(|key| Bytes::from_static(key.as_bytes()))
-            .collect();
+        let touched = keys.iter().collect();
         let news = vec![LogEntry {
             ts: Timestamp(ts),
-            touched: touched.into(),
+            touched: Arc::new(touched),
         }];
         self.log = WriteLog::new(Timestamp(ts));
         self.state.follow(Some(news), Timestamp(ts))

@@ -410,7 +410,7 @@ proptest! {
 }
 
 /// Runs a kept query again after a commit; whether it need not be looked at again. A changed answer must be noticed.
-fn refresh(rig: &Rig, kept: &mut Kept, touched: &[Bytes]) -> bool {
+fn refresh(rig: &Rig, kept: &mut Kept, touched: &Touched) -> bool {
     let is_stale = touched.iter().any(|key| kept.reads.contains(key));
     let (answer, reads) = rig.query(|tx| tx.collect(&kept.query).unwrap());
     assert!(
