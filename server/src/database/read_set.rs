@@ -1,8 +1,5 @@
 //! What an execution read, as key ranges: the one thing that decides what a commit makes stale.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
-
 use bytes::Bytes;
 
 use super::error::LimitError;
@@ -33,11 +30,17 @@ impl Reads {
     }
 
     fn push(&mut self, read: Read, ranges_max: usize) -> Result<(), LimitError> {
-        self.recent.push(read);
-        if self.ordered.ranges.len() + self.recent.len() <= ranges_max {
+        if self.ordered.ranges.len() + self.recent.len() < ranges_max {
+            self.recent.push(read);
+            return Ok(());
+        }
+        // Few are left, so each is looked at; one that was read before changes nothing.
+        let range = KeyRange::from(read);
+        if self.ordered.covers(&range) {
             return Ok(());
         }
         self.put_in_order();
+        self.ordered.record(range);
         match self.ordered.ranges.len() > ranges_max {
             true => Err(LimitError::RangesRead(ranges_max)),
             false => Ok(()),
@@ -45,12 +48,8 @@ impl Reads {
     }
 
     fn put_in_order(&mut self) {
-        for read in self.recent.drain(..) {
-            self.ordered.record(match read {
-                Read::Key(key) => KeyRange::point(key),
-                Read::Range(range) => range,
-            });
-        }
+        let recent = self.recent.drain(..).map(KeyRange::from);
+        self.ordered.record_all(recent);
     }
 
     /// All of it; leaves nothing behind.
@@ -60,51 +59,67 @@ impl Reads {
     }
 }
 
+impl From<Read> for KeyRange {
+    fn from(read: Read) -> KeyRange {
+        match read {
+            Read::Key(key) => KeyRange::point(key),
+            Read::Range(range) => range,
+        }
+    }
+}
+
 /// The key ranges an execution read.
 #[derive(Clone, Debug, Default)]
 pub struct ReadSet {
-    /// Start to end, `None` being no end. No two overlap or touch.
-    ranges: BTreeMap<Bytes, Option<Bytes>>,
+    /// In ascending order. None is empty, and no two overlap or touch.
+    ranges: Vec<KeyRange>,
 }
 
 impl ReadSet {
     /// Notes that a range was read.
     pub fn record(&mut self, range: KeyRange) {
-        if range.is_empty() {
-            return;
-        }
-        let KeyRange { mut start, mut end } = range;
-        if let Some((before, until)) = self.ranges.range::<Bytes, _>(..=&start).next_back()
-            && reaches(until, &start)
-        {
-            start = before.clone();
-        }
-        while let Some((next, until)) = self.ranges.range::<Bytes, _>(&start..).next()
-            && reaches(&end, next)
-        {
-            end = later(end, until.clone());
-            let swallowed = next.clone();
-            self.ranges.remove(&swallowed);
-        }
-        self.ranges.insert(start, end);
+        self.record_all([range]);
+    }
+
+    fn record_all(&mut self, ranges: impl IntoIterator<Item = KeyRange>) {
+        let added = ranges.into_iter().filter(|range| !range.is_empty());
+        self.ranges.extend(added);
+        self.ranges.sort_by(|a, b| a.start.cmp(&b.start));
+        self.ranges.dedup_by(|next, last| {
+            let touches = last.end.as_ref().is_none_or(|end| *end >= next.start);
+            if touches {
+                last.end = later(last.end.take(), next.end.take());
+            }
+            touches
+        });
     }
 
     /// The distinct ranges in ascending order.
     pub fn into_ranges(self) -> Vec<KeyRange> {
-        let ranges = self.ranges.into_iter();
-        ranges.map(|(start, end)| KeyRange { start, end }).collect()
+        self.ranges
     }
 
     /// Whether a commit that touched `key` changes anything this execution read.
     pub fn contains(&self, key: &[u8]) -> bool {
-        let before = (Bound::Unbounded, Bound::Included(key));
-        let last = self.ranges.range::<[u8], _>(before).next_back();
-        last.is_some_and(|(_, end)| end.as_ref().is_none_or(|end| key < end))
+        self.last_from(key).is_some_and(|range| range.contains(key))
     }
-}
 
-fn reaches(end: &Option<Bytes>, start: &Bytes) -> bool {
-    end.as_ref().is_none_or(|end| end >= start)
+    fn covers(&self, range: &KeyRange) -> bool {
+        range.is_empty()
+            || self
+                .last_from(&range.start)
+                .is_some_and(|last| match (&last.end, &range.end) {
+                    (None, _) => true,
+                    (Some(_), None) => false,
+                    (Some(last), Some(end)) => last >= end,
+                })
+    }
+
+    /// The last range that begins at `key` or before.
+    fn last_from(&self, key: &[u8]) -> Option<&KeyRange> {
+        let behind = self.ranges.partition_point(|range| range.start <= key);
+        self.ranges[..behind].last()
+    }
 }
 
 fn later(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {

@@ -165,15 +165,14 @@ impl WriteLog {
 
     /// Whether a commit after `after` touched `reads`. A log that does not reach back calls it stale.
     pub fn freshness(&self, reads: &ReadSet, after: Timestamp) -> Freshness {
-        match self.since(after) {
-            None => Freshness::StaleSince(Timestamp(after.0 + 1)),
-            Some(entries) => {
-                let stale = entries
-                    .iter()
-                    .find(|entry| entry.touched.iter().any(|key| reads.contains(key)));
-                stale.map_or(Freshness::Fresh, |entry| Freshness::StaleSince(entry.ts))
-            }
+        let state = self.state.lock();
+        if after < state.complete_after {
+            return Freshness::StaleSince(Timestamp(after.0 + 1));
         }
+        let first = state.entries.partition_point(|entry| entry.ts <= after);
+        let mut later = state.entries.range(first..);
+        let stale = later.find(|entry| entry.touched.iter().any(|key| reads.contains(key)));
+        stale.map_or(Freshness::Fresh, |entry| Freshness::StaleSince(entry.ts))
     }
 }
 
