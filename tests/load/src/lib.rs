@@ -9,7 +9,6 @@ pub mod arrivals;
 pub mod calls;
 pub mod choice;
 pub mod client;
-pub mod closing;
 pub mod echo;
 pub mod http;
 pub mod issuer;

@@ -9,7 +9,7 @@ use load::arguments::{Arguments, Common, Scenario};
 use load::issuer::Issuer;
 use load::report::{self, Report, Run};
 use load::server::{Server, raise_open_files, serve};
-use load::{closing, echo, machine, scenario};
+use load::{echo, machine, scenario};
 
 /// As a team's server should have it: see `examples/chat`.
 #[global_allocator]
@@ -29,17 +29,12 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Runs a scenario and tells what it saw. Whatever has to hold and does not makes the program fail.
 fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
     let runs = run(scenario, common)?;
-    for run in &runs {
-        println!("{}", closing::table(run));
-    }
     let report = Report {
         started: jiff::Timestamp::now().to_string(),
         machine: machine::described(),
         runs,
     };
-    if report.runs.len() > 1 {
-        println!("{}", report::text(&report));
-    }
+    print!("{}", report::text(&report));
     if let Some(file) = &common.json {
         write(file, &serde_json::to_vec_pretty(&report)?)?;
     }
