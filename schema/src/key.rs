@@ -28,9 +28,7 @@ use thiserror::Error;
 use crate::value::{Object, VALUE_NESTING_MAX, Value, check_field_name};
 
 use object::encode_name;
-pub use object::{
-    EncodedField, EncodedFields, Patched, encoded_at, encoded_field, patch_encoded, push_encoded,
-};
+pub use object::{Patched, encoded_at, encoded_field, patch_encoded, push_encoded};
 
 const UNDEFINED: u8 = 0x01;
 const NULL: u8 = 0x03;

@@ -10,29 +10,27 @@ use crate::path::FieldPath;
 use crate::value::{Object, Value};
 
 /// The fields of an encoded object, in ascending order of their names, each with the encoding of its value.
-pub struct EncodedFields<'a> {
+struct EncodedFields<'a> {
     reader: Reader<'a>,
-    /// Containers around the fields.
-    depth: usize,
 }
 
 /// One field of an encoded object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EncodedField<'a> {
+#[derive(Clone, Copy)]
+struct EncodedField<'a> {
     /// Its name.
-    pub name: &'a [u8],
+    name: &'a [u8],
     /// The encoding of its value.
-    pub value: &'a [u8],
+    value: &'a [u8],
     /// Its name as it stands in the object, and the value.
     whole: &'a [u8],
 }
 
 impl<'a> EncodedFields<'a> {
     /// The fields of the object that `bytes` begin with. Only what is needed to tell them apart is checked.
-    pub fn of(bytes: &'a [u8]) -> Result<EncodedFields<'a>, KeyError> {
+    fn of(bytes: &'a [u8]) -> Result<EncodedFields<'a>, KeyError> {
         let mut reader = Reader::new(bytes);
         match reader.byte()? {
-            OBJECT => Ok(EncodedFields { reader, depth: 1 }),
+            OBJECT => Ok(EncodedFields { reader }),
             other => Err(KeyError::Tag(other)),
         }
     }
@@ -45,7 +43,7 @@ impl<'a> EncodedFields<'a> {
         };
         let from_value = self.reader.rest;
         let tag = self.reader.byte()?;
-        self.reader.skip(tag, self.depth)?;
+        self.reader.skip(tag, 1)?;
         let rest = self.reader.rest.len();
         Ok(Some(EncodedField {
             name,

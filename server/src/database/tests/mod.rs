@@ -26,7 +26,7 @@ use super::setup::set_up;
 use super::transaction::Changes;
 use super::*;
 use crate::clock::{ManualClock, UnixNanos};
-use crate::storage::{Appender, Commit, FoldProgress, Head};
+use crate::storage::{Appender, Commit, FoldProgress, Head, ReadView};
 
 /// When every test begins, in seconds since the epoch.
 const START: u64 = 1_760_000_000;
@@ -119,7 +119,16 @@ impl Rig {
     /// Runs a query at the newest commit, and tells what it read.
     fn query<R>(&self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> (R, ReadSet) {
         let snapshot = self.store.snapshot().unwrap();
-        let mut tx = Transaction::read_only(&snapshot, &self.environment);
+        self.query_on(&snapshot, body)
+    }
+
+    /// As [`Self::query`], on another view of the store.
+    fn query_on<R>(
+        &self,
+        view: &dyn ReadView,
+        body: impl FnOnce(&mut Transaction<'_>) -> R,
+    ) -> (R, ReadSet) {
+        let mut tx = Transaction::read_only(view, &self.environment);
         let returned = body(&mut tx);
         (returned, tx.take_reads())
     }

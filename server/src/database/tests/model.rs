@@ -342,7 +342,16 @@ fn step() -> impl Strategy<Value = Step> {
 struct Kept {
     query: Query,
     answer: Vec<RawDocument>,
-    reads: ReadSet,
+    /// What it read on a snapshot, and at the head, where lookups go another way.
+    reads: [ReadSet; 2],
+}
+
+/// Runs a query on a snapshot and at the head, which must agree.
+fn run_twice(rig: &Rig, query: &Query) -> (Vec<RawDocument>, [ReadSet; 2]) {
+    let (answer, reads) = rig.query(|tx| tx.collect(query).unwrap());
+    let (same, head_reads) = rig.query_on(&rig.head, |tx| tx.collect(query).unwrap());
+    assert_eq!(same, answer, "{query:?}");
+    (answer, [reads, head_reads])
 }
 
 proptest! {
@@ -379,7 +388,7 @@ proptest! {
                 }
                 Step::Look(look) => {
                     let query = look.query(&model);
-                    let (answer, reads) = rig.query(|tx| tx.collect(&query).unwrap());
+                    let (answer, reads) = run_twice(&rig, &query);
                     prop_assert_eq!(&answer, &look.answer(&model), "{:?}", query);
                     kept.push(Kept { query, answer, reads });
                 }
@@ -411,8 +420,9 @@ proptest! {
 
 /// Runs a kept query again after a commit; whether it need not be looked at again. A changed answer must be noticed.
 fn refresh(rig: &Rig, kept: &mut Kept, touched: &Touched) -> bool {
-    let is_stale = touched.iter().any(|key| kept.reads.contains(key));
-    let (answer, reads) = rig.query(|tx| tx.collect(&kept.query).unwrap());
+    let is_noticed = |reads: &ReadSet| touched.iter().any(|key| reads.contains(key));
+    let is_stale = kept.reads.iter().all(is_noticed);
+    let (answer, reads) = run_twice(rig, &kept.query);
     assert!(
         is_stale || answer == kept.answer,
         "a change of {:?} went unnoticed",
