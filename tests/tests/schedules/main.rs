@@ -38,6 +38,8 @@ const FIRST_LOGINS: usize = 5_000;
 const RIGS: usize = 6;
 /// Times that the schedule of a given seed is run.
 const REPLAYS: usize = 50;
+/// A long run says how far it is after so many first logins.
+const PROGRESS_EVERY: usize = 10_000;
 /// A server is put away after so many schedules, so that each also meets a file that is nearly empty.
 const SCHEDULES_PER_SERVER: usize = 400;
 
@@ -143,9 +145,12 @@ async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
                 campaign.is_over.store(true, Ordering::Relaxed);
                 return Err(shrink::report(&plan, outcome).await);
             }
-            campaign
-                .first_logins
-                .fetch_add(outcome.first_logins, Ordering::Relaxed);
+            let first_logins = &campaign.first_logins;
+            let before = first_logins.fetch_add(outcome.first_logins, Ordering::Relaxed);
+            let so_far = before + outcome.first_logins;
+            if so_far % PROGRESS_EVERY < outcome.first_logins {
+                println!("{so_far} first logins so far");
+            }
             campaign.schedules.fetch_add(1, Ordering::Relaxed);
             let mut sights = campaign.sights.lock();
             for (sight, times) in outcome.sights {

@@ -195,6 +195,22 @@ pub fn g8_every_run_ends(reading: &Reading<'_>) -> Vec<Violation> {
     violations
 }
 
+/// Whether somebody who came within these events was refused because their provider had failed and is not asked again yet:
+/// that is no fault of those who wait.
+fn is_turned_away_for_its_provider<'e>(events: impl Iterator<Item = &'e Event>) -> bool {
+    let mut came = Vec::new();
+    for event in events {
+        match event {
+            Event::Connected { seat } => came.push(*seat),
+            Event::Rejected { seat, code } if came.contains(seat) => {
+                return code == "AuthProviderDiscoveryFailed";
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 /// G9: somebody who signs in while others are held up at their own gates is let in before those go on.
 pub fn g9_waiting_delays_nobody_else(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -204,7 +220,8 @@ pub fn g9_waiting_delays_nobody_else(reading: &Reading<'_>) -> Vec<Violation> {
         };
         let is_end = |event: &&Event| !matches!(remarked(event), Some(Remark::ProbeEnded { identity }) if identity == probe);
         let opens = |event: &Event| matches!(event, Event::Opened { identity, .. } if identity.as_ref() == Some(&probe));
-        if !reading.after(at).take_while(is_end).any(opens) {
+        let window = || reading.after(at).take_while(is_end);
+        if !window().any(opens) && !is_turned_away_for_its_provider(window()) {
             let says = format!("{probe:?} was not let in while others waited");
             violations.push(Violation::at("G9", at, says));
         }

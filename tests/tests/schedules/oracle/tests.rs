@@ -357,7 +357,23 @@ fn a_login_that_waits_for_somebody_elses_breaks_g9() {
         identity: Some(probe()),
         at: LATER,
     };
-    breaks("G9", &behind(&query(COMMIT), vec![began, ended, late]));
+    let waits = behind(&query(COMMIT), vec![began.clone(), ended.clone(), late]);
+    breaks("G9", &waits);
+
+    // Whose provider is left alone after it failed waits for that, and for nobody.
+    let refused = |code: &str| {
+        let code = code.to_string();
+        let rejected = Event::Rejected { seat: 8, code };
+        let events = vec![
+            began.clone(),
+            Event::Connected { seat: 8 },
+            rejected,
+            ended.clone(),
+        ];
+        behind(&query(COMMIT), events)
+    };
+    assert_eq!(judge(&refused("AuthProviderDiscoveryFailed")), []);
+    breaks("G9", &refused("InvalidAuthHeader"));
 }
 
 #[test]
