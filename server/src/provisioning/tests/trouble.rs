@@ -119,6 +119,7 @@ async fn c2_trouble_that_passes_is_tried_again_and_nobody_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_further_try_waits_twice_as_long_as_the_one_before() {
     let clock = WatchedClock::of(ManualClock::at(UnixNanos::from_seconds(1)));
+    clock.clock.advance(Duration::from_secs(1));
     let rig = without_room(clock.clone()).await;
     let asked = {
         let gate = rig.gate.clone();
