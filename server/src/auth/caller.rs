@@ -328,11 +328,21 @@ mod tests {
             scope(provisioned(ada())),
             scope(Caller::admin_acting_as(ada()))
         );
-        assert_ne!(scope(provisioned(ada())), scope(provisioned(editor)));
+        assert_ne!(
+            scope(provisioned(ada())),
+            scope(provisioned(editor.clone()))
+        );
         assert_ne!(scope(provisioned(ada())), scope(Caller::nobody()));
         assert_eq!(scope(Caller::admin()), Some(CacheScope::Anonymous));
         assert_eq!(scope(Caller::pending(ada())), None);
         assert_eq!(scope(Caller::unidentified()), None);
+        // One caller keeps its results apart by what was looked at, whatever it asked for first.
+        let everything = crate::auth::UserIdentity::new(editor.clone());
+        everything.to_value();
+        let everything = everything.claims_read();
+        let caller = provisioned(editor);
+        let scopes = [&who, &role, &everything].map(|read| caller.cache_scope(read).unwrap());
+        assert!(scopes[0] != scopes[1] && scopes[1] != scopes[2] && scopes[0] != scopes[2]);
     }
 
     #[test]

@@ -277,3 +277,6 @@ fn number(jwk: &Map<String, Value>, name: &'static str) -> Result<Vec<u8>, &'sta
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     Ok(bytes[zeros..].to_vec())
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,15 +220,16 @@ mod tests {
         let path = data.path().join(REVOKED_KEYS_FILE);
         let keys = RevokedKeys::open(data.path()).unwrap();
         let damaged = [
-            "00000000000000aa\n00000000",
-            "x",
-            "00000000000000AA",
-            "\u{e9}",
+            ("00000000000000aa\n00000000", 2),
+            ("x", 1),
+            ("00000000000000AA", 1),
+            ("\n\n\u{e9}", 3),
         ];
-        for text in damaged {
+        for (text, line) in damaged {
             fs::write(&path, text).unwrap();
             let error = keys.contains(id("00000000000000bb")).unwrap_err();
-            assert!(error.to_string().contains("in line"), "{error}");
+            let place = format!("in line {line};");
+            assert!(error.to_string().contains(&place), "{error}");
             assert!(RevokedKeys::open(data.path()).is_err());
             assert!(keys.insert(id("00000000000000bb")).is_err());
             assert_eq!(fs::read(&path).unwrap(), text.as_bytes());
@@ -241,5 +242,14 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(keys.contains(id("00000000000000bb")).is_err());
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_looked_at_does_not_count_as_none() {
+        let data = tempfile::tempdir().unwrap();
+        let no_directory = data.path().join("file");
+        fs::write(&no_directory, "").unwrap();
+        let opened = RevokedKeys::open(&no_directory);
+        assert!(matches!(opened, Err(RevokedKeysError::Io { .. })));
     }
 }

@@ -196,13 +196,25 @@ mod tests {
     #[test]
     fn whoever_looks_at_very_many_claims_looks_at_all() {
         let user = UserIdentity::new(ada());
-        for claim in 0..=CLAIMS_MAX {
+        for claim in 0..CLAIMS_MAX {
             user.claim(&format!("claim{claim}"));
         }
+        let many = user.claims_read();
+        assert_eq!((many.names.len(), many.is_everything), (CLAIMS_MAX, false));
+        user.claim("one more");
         let read = user.claims_read();
         assert!(read.is_everything && read.names.is_empty());
         let mut sum = ClaimsRead::default();
         sum.extend(read);
         assert!(sum.is_everything);
+    }
+
+    #[test]
+    fn whoever_has_looked_at_all_claims_looks_at_no_further_one() {
+        let user = UserIdentity::new(ada());
+        user.to_value();
+        let all = user.claims_read();
+        user.text("name");
+        assert_eq!(user.claims_read(), all);
     }
 }

@@ -122,11 +122,6 @@ impl Gate {
         })
     }
 
-    /// Whether identities are let in without a run.
-    pub fn is_open(&self) -> bool {
-        self.options.function.is_none()
-    }
-
     /// The gate's counters.
     pub fn metrics(&self) -> &GateMetrics {
         &self.metrics

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -229,6 +230,21 @@ async fn p2_known_keys_serve_on_for_a_day() {
     world.clock.advance(MINUTE);
     assert_eq!(world.code(&world.token()).await, "ok");
     assert_eq!(world.state(), KeysState::Fresh);
+}
+
+#[tokio::test]
+async fn p2_while_a_provider_is_known_to_be_down_no_login_waits_for_the_next_attempt() {
+    let world = World::new().await;
+    assert_eq!(world.code(&world.token()).await, "ok");
+    world.go_down();
+    world.clock.advance(60 * MINUTE);
+    assert_eq!(world.code(&world.token()).await, "ok", "which found it out");
+    for path in [DISCOVERY, KEYS] {
+        world.issuer.answer(path, Answer::Stall);
+    }
+    world.clock.advance(MINUTE);
+    let token = world.token();
+    assert_eq!(world.code(&token).now_or_never(), Some("ok"));
 }
 
 #[tokio::test]

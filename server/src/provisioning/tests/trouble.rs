@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{Setup, nobodys, person, rig, rig_with};
-use crate::clock::{Clock, Sleep, SystemClock, UnixNanos};
+use super::{Rig, Setup, nobodys, person, rig, rig_with};
+use crate::clock::{Clock, ManualClock, Sleep, SystemClock, UnixNanos};
 use crate::database::CommitterOptions;
 use crate::provisioning::Unprovisioned;
 use crate::provisioning::flights::{Flights, Run};
@@ -35,13 +35,27 @@ async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_
     assert_eq!(flights.share(&1, |_| true, land).await, Some("landed"));
 }
 
-/// A clock that tells how often somebody has begun to wait for it.
-struct WatchedClock {
-    clock: SystemClock,
-    sleeps: watch::Sender<usize>,
+/// A clock that tells how long each wait for it is.
+struct WatchedClock<C> {
+    clock: C,
+    sleeps: watch::Sender<Vec<Duration>>,
 }
 
-impl Clock for WatchedClock {
+impl<C: Clock> WatchedClock<C> {
+    fn of(clock: C) -> Arc<WatchedClock<C>> {
+        let sleeps = watch::Sender::new(Vec::new());
+        Arc::new(WatchedClock { clock, sleeps })
+    }
+
+    /// The waits so far, once there are this many.
+    async fn sleeps(&self, count: usize) -> Vec<Duration> {
+        let mut sleeps = self.sleeps.subscribe();
+        let sleeps = sleeps.wait_for(|sleeps| sleeps.len() >= count).await;
+        sleeps.unwrap().clone()
+    }
+}
+
+impl<C: Clock> Clock for WatchedClock<C> {
     fn now(&self) -> UnixNanos {
         self.clock.now()
     }
@@ -51,27 +65,24 @@ impl Clock for WatchedClock {
     }
 
     fn sleep_until(&self, elapsed: Duration) -> Sleep {
-        self.sleeps.send_modify(|sleeps| *sleeps += 1);
+        let wait = elapsed.saturating_sub(self.elapsed());
+        self.sleeps.send_modify(|sleeps| sleeps.push(wait));
         self.clock.sleep_until(elapsed)
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn c2_trouble_that_passes_is_tried_again_and_nobody_is_told() {
-    let clock = Arc::new(WatchedClock {
-        clock: SystemClock::new(),
-        sleeps: watch::Sender::new(0),
-    });
+/// A rig whose lane is held by one mutation and whose queue is filled by another, until the held one may go on: there is
+/// no room for a provisioning.
+async fn without_room(clock: Arc<dyn Clock>) -> Rig {
     let committer = CommitterOptions {
         queue_max: 1,
         ..CommitterOptions::default()
     };
     let rig = rig_with(Setup {
         committer,
-        clock: clock.clone(),
+        clock,
         ..Setup::default()
     });
-    // One mutation holds the lane and another fills its queue: there is no room for a provisioning.
     rig.pause.is_wanted.store(true, Ordering::Relaxed);
     let submit = |path| {
         rig.functions
@@ -83,13 +94,19 @@ async fn c2_trouble_that_passes_is_tried_again_and_nobody_is_told() {
         .await
         .unwrap();
     submit("users:deleteAll").unwrap();
+    rig
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c2_trouble_that_passes_is_tried_again_and_nobody_is_told() {
+    let clock = WatchedClock::of(SystemClock::new());
+    let rig = without_room(clock.clone()).await;
     let asked = {
         let gate = rig.gate.clone();
         tokio::spawn(async move { gate.admit(&person("ada", "Ada")).await })
     };
     // First for the deadline, then before the second try.
-    let mut sleeps = clock.sleeps.subscribe();
-    sleeps.wait_for(|sleeps| *sleeps >= 2).await.unwrap();
+    clock.sleeps(2).await;
     assert!(!asked.is_finished());
     rig.pause.may_go_on.wait();
     asked.await.unwrap().unwrap();
@@ -97,6 +114,29 @@ async fn c2_trouble_that_passes_is_tried_again_and_nobody_is_told() {
         (rig.writes(), rig.metric("gate_wait_seconds_count")),
         (1, "1".into())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_further_try_waits_twice_as_long_as_the_one_before() {
+    let clock = WatchedClock::of(ManualClock::at(UnixNanos::from_seconds(1)));
+    clock.clock.advance(Duration::from_secs(1));
+    let rig = without_room(clock.clone()).await;
+    let asked = {
+        let gate = rig.gate.clone();
+        tokio::spawn(async move { gate.admit(&person("ada", "Ada")).await })
+    };
+    // The first is for the deadline.
+    for (tries, millis) in (2..).zip([25, 50, 100, 200]) {
+        let wait = Duration::from_millis(millis);
+        assert_eq!(clock.sleeps(tries).await[tries - 1], wait);
+        clock.clock.advance(wait);
+    }
+    rig.pause.may_go_on.wait();
+    while !asked.is_finished() {
+        clock.clock.advance(Duration::from_millis(1));
+        tokio::task::yield_now().await;
+    }
+    drop(asked.await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

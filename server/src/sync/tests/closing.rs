@@ -289,6 +289,28 @@ async fn without_a_query_set_the_first_transition_comes_after_a_grace() {
     assert!(ts(&transition) >= ts(&response));
 }
 
+#[tokio::test]
+async fn the_first_transition_waits_for_the_mutations_that_came_with_the_query_set_for_a_grace() {
+    let app = App::start();
+    // While somebody is being provisioned no mutation ends.
+    app.hooks.ensuring.close();
+    let mut slow = connected(&app).await;
+    slow.authenticate(0, &app.server.token("ada")).await;
+    app.hooks.ensuring.reached(1).await;
+    let mut client = connected(&app).await;
+    client.watch(0, &[(0, "notes:count")]).await;
+    client.mutate(0, "notes:add", json!({ "text": "x" })).await;
+    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
+    app.server.live.settle().await;
+    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
+    app.server
+        .clock
+        .advance(SyncOptions::default().first_mutations_grace);
+    assert_eq!(results(&client.next().await), [(0, json!(0.0))]);
+    app.hooks.ensuring.open();
+    assert_eq!(client.next().await["type"], "MutationResponse");
+}
+
 // ---- leaving -----------------------------------------------------------------------------------------------
 
 #[tokio::test]

@@ -126,6 +126,19 @@ async fn switching_users_never_shows_one_the_others_result() {
 }
 
 #[tokio::test]
+async fn switching_to_a_user_who_is_known_already_lets_their_calls_run() {
+    let server = App::start().server;
+    let mut grace = server.connect().await;
+    sign_in(&mut grace, &server, "grace").await;
+    let mut client = server.connect().await;
+    sign_in(&mut client, &server, "ada").await;
+    client.authenticate(1, &server.token("grace")).await;
+    client.mutate(0, "users:whoami", json!({})).await;
+    let response = client.next_of("MutationResponse").await;
+    assert_eq!(response["result"], "grace", "{response}");
+}
+
+#[tokio::test]
 async fn many_connections_of_one_new_user_make_one_document() {
     let server = App::start().server;
     let mut clients = Vec::new();

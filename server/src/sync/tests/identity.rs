@@ -146,6 +146,26 @@ async fn an_expired_token_is_refused_when_it_is_presented() {
     assert_eq!(app.hooks.starts_of("users:ensureUser"), []);
 }
 
+#[tokio::test]
+async fn a_refusal_says_why_and_in_production_repeats_nothing_of_the_token() {
+    // The header says RS256, and the payload that https://other.example speaks of "x".
+    let header = "eyJhbGciOiJSUzI1NiJ9";
+    let payload = "eyJpc3MiOiJodHRwczovL290aGVyLmV4YW1wbGUiLCJzdWIiOiJ4In0";
+    let token = format!("{header}.{payload}.AA");
+    for redact in [false, true] {
+        let app = App::start_with(SyncOptions {
+            redact,
+            ..SyncOptions::default()
+        });
+        let mut client = connected(&app).await;
+        client.authenticate(0, &token).await;
+        let error = client.next().await;
+        let text = error["error"].as_str().unwrap();
+        assert!(text.starts_with("No auth provider found"), "{error}");
+        assert_eq!(!text.contains("https://other.example"), redact, "{error}");
+    }
+}
+
 // ---- administrators ----------------------------------------------------------------------------------------
 
 #[tokio::test]
@@ -196,10 +216,12 @@ async fn a_revoked_admin_key_ends_its_connection_when_it_is_checked_again() {
         "not checked yet"
     );
     client.next_of("Transition").await;
-    for _ in 0..3 {
+    for _ in 0..2 {
         app.server.clock.advance(Duration::from_secs(16));
         client.next_of("Ping").await;
     }
+    let rest = SyncOptions::default().admin_recheck_after - Duration::from_secs(46);
+    app.server.clock.advance(rest);
     client.mutate(1, "notes:nothing", json!({})).await;
     let error = client.next().await;
     assert_eq!(
