@@ -47,7 +47,7 @@ pub enum Folding {
 /// Bytes of commit log from which folding does not wait for a quiet moment.
 const FOLD_AT_BYTES: usize = 8 << 20;
 /// Written keys for which a step of folding follows a batch when much waits to be folded: fewer than a step folds.
-const KEYS_PER_STEP: usize = 256;
+const KEYS_PER_STEP: usize = 400;
 
 impl LogWriter {
     /// A writer over the store's only write connection. `rollbacks` counts the batches that were not committed.
