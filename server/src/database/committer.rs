@@ -2,7 +2,8 @@
 //!
 //! The [`Lane`] runs queued mutations and gathers what they changed into batches; the [`LogWriter`] makes one batch
 //! durable with one append, answers everyone in it and publishes the news. Both are step functions that hold no
-//! thread: [`Committer`] drives them with two threads, a simulator may drive them with none.
+//! thread: [`Committer`] drives them with two threads, a simulator may drive them with none. A third thread runs
+//! checkpoints of the store when the log writer says that one is due.
 //!
 //! Invariants:
 //! - Nothing is answered, and no reader sees anything, before the append of its batch has returned.
@@ -17,13 +18,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{
     Receiver, RecvTimeoutError, Select, SendError, Sender, TrySendError, bounded,
 };
+use parking_lot::Mutex;
 use thiserror::Error;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::lane::{Batch, Lane};
 use super::log_writer::{Folding, LogWriter, UnknownOutcome};
 use super::transaction::Transaction;
-use crate::storage::StorageError;
+use crate::storage::{CheckpointDue, Checkpointer, StorageError};
 
 /// A mutation on its way through the committer.
 pub trait Mutation: Send {
@@ -93,14 +95,14 @@ impl Default for CommitterOptions {
     }
 }
 
-/// The running committer. Dropping it lets queued mutations finish, then ends both threads.
+/// The running committer. Dropping it lets queued mutations finish, then ends its threads.
 pub struct Committer {
     queue: Option<Sender<Box<dyn Mutation>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Committer {
-    /// Starts the lane and the log writer on threads of their own. `on_unknown` must end the process.
+    /// Starts the lane, the log writer and its checkpoints on threads of their own. `on_unknown` must end the process.
     pub fn start(
         lane: Lane,
         writer: LogWriter,
@@ -110,12 +112,26 @@ impl Committer {
         let (queue, mutations) = bounded(options.queue_max);
         // A hand-over without a buffer: the lane keeps adding to its batch until the writer is free to take it.
         let (batches, to_write) = bounded(0);
+        // One that waits is enough: it sees all that was written before it runs.
+        let (checkpoints, checkpoints_due) = bounded(1);
+        let checkpointer = writer.checkpointer();
+        let on_unknown = Arc::new(Mutex::new(on_unknown));
+        let unknown_to_checkpoints = Arc::clone(&on_unknown);
         let lane = std::thread::Builder::new()
             .name("lane".into())
             .spawn(move || drive_lane(lane, &mutations, &batches, &options))?;
+        let checkpointer = std::thread::Builder::new()
+            .name("checkpointer".into())
+            .spawn(move || {
+                drive_checkpointer(checkpointer, &checkpoints_due, &unknown_to_checkpoints);
+            })?;
+        let beside = Beside {
+            due: checkpoints,
+            thread: checkpointer,
+        };
         let writer = std::thread::Builder::new()
             .name("log-writer".into())
-            .spawn(move || drive_writer(writer, &to_write, &*on_unknown))?;
+            .spawn(move || drive_writer(writer, &to_write, beside, &on_unknown))?;
         Ok(Committer {
             queue: Some(queue),
             threads: vec![lane, writer],
@@ -211,6 +227,28 @@ const FOLD_QUIET: Duration = Duration::from_millis(100);
 /// How long the log writer waits before it tries to fold again after the store refused.
 const FOLD_RETRY: Duration = Duration::from_millis(500);
 
+/// Ends the process; called by whichever thread meets an unknown outcome.
+type OnUnknown = Mutex<Box<dyn Fn(UnknownOutcome) + Send>>;
+
+/// The thread of checkpoints. It belongs to the log writer, which outlives it.
+struct Beside {
+    due: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Beside {
+    fn wake(&self) {
+        // Full: one waits already.
+        let _ = self.due.try_send(());
+    }
+
+    fn end(self) {
+        drop(self.due);
+        // A thread that panicked has already ended the process through its own guard.
+        let _ = self.thread.join();
+    }
+}
+
 /// Why folding rests although there is something to fold.
 struct Trouble {
     cause: Arc<StorageError>,
@@ -220,7 +258,8 @@ struct Trouble {
 fn drive_writer(
     mut writer: LogWriter,
     batches: &Receiver<Batch>,
-    on_unknown: &dyn Fn(UnknownOutcome),
+    beside: Beside,
+    on_unknown: &OnUnknown,
 ) {
     let _guard = EndProcessOnPanic("the log writer");
     let mut trouble: Option<Trouble> = None;
@@ -238,13 +277,20 @@ fn drive_writer(
             }
             (Ok(batch), _) => {
                 if let Err(unknown) = writer.write(batch) {
-                    return on_unknown(unknown);
+                    return on_unknown.lock()(unknown);
                 }
             }
             (Err(RecvTimeoutError::Disconnected), _) => break,
             (Err(RecvTimeoutError::Timeout), _) => match writer.fold() {
-                Ok(()) => trouble = None,
-                Err(error) if error.must_end_process() => return on_unknown(UnknownOutcome(error)),
+                Ok(due) => {
+                    trouble = None;
+                    if due == CheckpointDue::Beside {
+                        beside.wake();
+                    }
+                }
+                Err(error) if error.must_end_process() => {
+                    return on_unknown.lock()(UnknownOutcome(error));
+                }
                 Err(error) => {
                     tracing::error!(%error, "folding the commit log failed; trying again");
                     trouble = Some(Trouble {
@@ -255,8 +301,43 @@ fn drive_writer(
             },
         }
     }
+    beside.end();
     if let Err(error) = writer.close() {
         tracing::warn!(%error, "the database file is not whole by itself; the next start mends that");
+    }
+}
+
+/// How long checkpoints rest after one failed.
+const CHECKPOINT_RETRY: Duration = Duration::from_millis(500);
+
+/// Runs a checkpoint whenever one is due, until the log writer has ended.
+fn drive_checkpointer(checkpointer: Checkpointer, due: &Receiver<()>, on_unknown: &OnUnknown) {
+    let _guard = EndProcessOnPanic("the thread of checkpoints");
+    let mut failed = false;
+    while match failed {
+        false => due.recv().is_ok(),
+        true => rest(due, Instant::now() + CHECKPOINT_RETRY),
+    } {
+        let done = checkpointer.run_if_due();
+        failed = done.is_err();
+        match done {
+            Ok(()) => {}
+            Err(error) if error.must_end_process() => {
+                return on_unknown.lock()(UnknownOutcome(error));
+            }
+            Err(error) => tracing::error!(%error, "a checkpoint failed; trying again"),
+        }
+    }
+}
+
+/// Waits until then; false if the log writer has ended.
+fn rest(due: &Receiver<()>, until: Instant) -> bool {
+    loop {
+        match due.recv_deadline(until) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use super::committer::CommitError;
 use super::lane::Batch;
 use super::write_log::WriteLog;
 use crate::record::{self, Event, Point};
-use crate::storage::{AppendError, Appender, Commit, FoldProgress, StorageError};
+use crate::storage::{
+    AppendError, Appender, CheckpointDue, Checkpointer, Commit, FoldProgress, StorageError,
+};
 
 /// Makes batches durable, one append each.
 pub struct LogWriter {
@@ -45,7 +47,7 @@ pub enum Folding {
 /// Bytes of commit log from which folding does not wait for a quiet moment.
 const FOLD_AT_BYTES: usize = 8 << 20;
 /// Written keys for which a step of folding follows a batch when much waits to be folded: fewer than a step folds.
-const KEYS_PER_STEP: usize = 256;
+const KEYS_PER_STEP: usize = 400;
 
 impl LogWriter {
     /// A writer over the store's only write connection. `rollbacks` counts the batches that were not committed.
@@ -129,15 +131,26 @@ impl LogWriter {
         }
     }
 
-    /// Folds a step, a few milliseconds of work.
-    pub fn fold(&mut self) -> Result<(), StorageError> {
+    /// Folds a step, a few milliseconds of work, and tells whether a checkpoint should run beside. If it should have run
+    /// long ago, it runs now.
+    pub fn fold(&mut self) -> Result<CheckpointDue, StorageError> {
         self.owed_steps = self.owed_steps.saturating_sub(1);
         let folded = self.appender.fold();
         if matches!(folded, Err(_) | Ok(FoldProgress::Idle)) {
             self.owed_steps = 0;
         }
         folded?;
-        self.appender.checkpoint_if_due()
+        let due = self.appender.checkpoint_due()?;
+        if due == CheckpointDue::Now {
+            self.appender.checkpoint_if_due()?;
+            return Ok(CheckpointDue::No);
+        }
+        Ok(due)
+    }
+
+    /// What runs the checkpoints that `fold` says are due.
+    pub fn checkpointer(&self) -> Checkpointer {
+        self.appender.checkpointer()
     }
 
     /// Leaves everything in the database file.

@@ -1,4 +1,5 @@
-//! The appender: the one writer of the file. It appends batches and, in between, folds and checkpoints.
+//! The appender: the one writer of the write-ahead log. It appends batches and, in between, folds. Checkpoints run beside
+//! it (`checkpoint.rs`).
 //!
 //! Why folding may commit without a sync (`synchronous=NORMAL`) and an append's own sync still suffices: both write to
 //! the same write-ahead log, in order. A sync covers the whole file, so an appended batch is synced together with every
@@ -6,7 +7,8 @@
 //! comes after the last append may be lost with the power; it moved the fold position in the same stretch of the log,
 //! so it is lost whole or in steps, and is repeated. A checkpoint syncs the log before it copies pages, and the database
 //! file before it lets the log start anew; a log that starts anew syncs its new header first. All three hold under
-//! NORMAL as under FULL. They rest on each sync succeeding: so after a failed one, by whatever work, the appender stops.
+//! NORMAL as under FULL. They rest on each sync succeeding: so after a failed one, by whatever work on whatever thread,
+//! the appender stops.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,15 +25,11 @@ use super::{AppendError, Commit, Published, StorageError, codec};
 pub struct Appender {
     /// `None` after an error: a connection that met one is not used again, the next work opens another.
     connection: Option<Connection>,
-    /// Set once the outcome of a write is unknown. Nothing is written any more.
-    stopped: bool,
     /// The last commit in the log.
     appended: Timestamp,
     row: Vec<u8>,
     pub(super) shared: Arc<Shared>,
     pub(super) folding: Folding,
-    /// How long the write-ahead log was, in pages, when it was last checkpointed.
-    pub(super) pages_at_checkpoint: u64,
     #[cfg(test)]
     pub(super) pages_max: Option<u32>,
 }
@@ -41,12 +39,10 @@ impl Appender {
         let published = shared.published.load_full();
         Self {
             connection: Some(connection),
-            stopped: false,
             appended: published.ts,
             row: Vec::new(),
             shared,
             folding: Folding::after_open(published.overlay.bytes()),
-            pages_at_checkpoint: 0,
             #[cfg(test)]
             pages_max: None,
         }
@@ -80,6 +76,10 @@ impl Appender {
         let row_bytes = row.len();
         self.keep_row_buffer(row);
         result.map_err(|failure| self.append_error(failure))?;
+        if self.shared.is_stopped() {
+            // A sync failed beside this one, and the system may tell of a failure only once.
+            return Err(AppendError::Unknown(StorageError::Stopped));
+        }
         self.appended = last.ts;
         self.shared.appends.fetch_add(1, Ordering::Relaxed);
         self.folding.note_appended(commits, row_bytes);
@@ -106,7 +106,7 @@ impl Appender {
     fn append_error(&mut self, failure: Failure) -> AppendError {
         let Failure { cause, at_commit } = failure;
         if cause.must_end_process() || (at_commit && !cause.is_failed_write()) {
-            self.stopped = true;
+            self.shared.stop();
             AppendError::Unknown(cause)
         } else {
             AppendError::NotCommitted(cause)
@@ -130,6 +130,8 @@ impl Appender {
             cause,
             at_commit: false,
         };
+        let shared = Arc::clone(&self.shared);
+        let _writing = shared.checkpoints.writing.lock();
         self.work(
             |connection| {
                 sqlite::set_synchronous(connection, level).map_err(before)?;
@@ -158,7 +160,7 @@ impl Appender {
         work: impl FnOnce(&Connection) -> Result<T, E>,
         refuse: impl FnOnce(StorageError) -> E,
     ) -> Result<T, E> {
-        if self.stopped {
+        if self.shared.is_stopped() {
             return Err(refuse(StorageError::Stopped));
         }
         let connection = match self.connection.take() {
@@ -171,7 +173,8 @@ impl Appender {
         let result = work(&connection);
         match &result {
             Ok(_) => self.connection = Some(connection),
-            Err(error) => self.stopped = error.as_ref().must_end_process(),
+            Err(error) if error.as_ref().must_end_process() => self.shared.stop(),
+            Err(_) => {}
         }
         result
     }

@@ -1,18 +1,31 @@
 //! Checkpoints: moving the write-ahead log into the database file, so that neither grows without bound.
 //!
+//! A checkpoint has a connection of its own and runs beside the appender, on the thread of the [`Checkpointer`]. Each
+//! pass moves what the log holds when it begins, and the database file is synced; meanwhile the appender goes on. Once
+//! little is left, appends wait for a last, short pass, since only a log of which nothing is left can start anew.
+//! Where passes cannot keep up with the appender, or fail, the log grows to `truncate_wal_bytes`; then the appender
+//! waits for a whole checkpoint.
+//!
 //! The log starts anew only when all of it is moved and no reader uses it. The head's long-held read transaction would
-//! prevent that for good, so the appender ends it first; the head begins another when it next reads its base. A snapshot
+//! prevent that for good, so a checkpoint ends it first; the head begins another when it next reads its base. A snapshot
 //! held for long still pins the log; then the file grows until that snapshot is dropped.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
-use super::sqlite::Synchronous;
+use super::store::Shared;
 use super::{Appender, FoldProgress, StorageError, sqlite};
 
 /// A page and its header in the write-ahead log, at SQLite's default page size.
 const WAL_PAGE_BYTES: u64 = 4096 + 24;
+/// How much may be left for the pass that appends wait for.
+const LAST_PASS_BYTES: u64 = 1 << 20;
+/// Passes beside the appender. Each has less to move than the one before, unless the appender is the faster one.
+const PASSES_MAX: usize = 4;
 
 /// The write-ahead log, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +34,16 @@ pub(super) struct WalPages {
     pub log: u64,
     /// Moved to the database file.
     pub moved: u64,
+}
+
+impl WalPages {
+    fn bytes(self) -> u64 {
+        self.log * WAL_PAGE_BYTES
+    }
+
+    fn unmoved_bytes(self) -> u64 {
+        (self.log - self.moved) * WAL_PAGE_BYTES
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -33,64 +56,129 @@ enum Mode {
     Truncate,
 }
 
+/// Whether the write-ahead log wants a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointDue {
+    /// It is short.
+    No,
+    /// It has grown; the appender may go on.
+    Beside,
+    /// It is so long that nothing should be appended before.
+    Now,
+}
+
+/// The checkpoints since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointCounts {
+    /// How many came to their end, whether or not readers let them move everything.
+    pub finished: u64,
+    /// How many failed. What a failed one left is moved by a later one.
+    pub failed: u64,
+    /// What all of them took together.
+    pub time: Duration,
+    /// The part of it for which appends had to wait.
+    pub append_wait: Duration,
+}
+
+/// What the appender and checkpoints share.
+#[derive(Default)]
+pub(super) struct Checkpoints {
+    /// Held by whoever runs a checkpoint. Taken before `writing`, never while holding it.
+    turn: Mutex<Turn>,
+    /// Held over each transaction of the appender, and by the last pass of a checkpoint.
+    pub writing: Mutex<()>,
+    /// How long the write-ahead log was, in pages, when it was last checkpointed.
+    pages_at_last: AtomicU64,
+    finished: AtomicU64,
+    failed: AtomicU64,
+    nanoseconds: AtomicU64,
+    append_wait_nanoseconds: AtomicU64,
+    /// Called before each pass, which fails if it does.
+    #[cfg(test)]
+    pub before_pass: Mutex<Option<BeforePass>>,
+}
+
+#[cfg(test)]
+pub(super) type BeforePass = Box<dyn FnMut(Pass) -> Result<(), StorageError> + Send>;
+
+/// Which pass of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// The appender goes on.
+    Beside,
+    /// Appends wait.
+    Last,
+}
+
+/// The connection of checkpoints; `None` before the first and after an error.
+#[derive(Default)]
+struct Turn(Option<Connection>);
+
+impl Checkpoints {
+    pub fn counts(&self) -> CheckpointCounts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        CheckpointCounts {
+            finished: read(&self.finished),
+            failed: read(&self.failed),
+            time: Duration::from_nanos(read(&self.nanoseconds)),
+            append_wait: Duration::from_nanos(read(&self.append_wait_nanoseconds)),
+        }
+    }
+}
+
+/// Runs checkpoints beside the appender. For one thread; its calls block on the disk.
+pub struct Checkpointer {
+    shared: Arc<Shared>,
+}
+
+impl Checkpointer {
+    /// Runs a checkpoint if the write-ahead log has grown enough. Beyond `truncate_wal_bytes` it waits for readers, each
+    /// time for `truncate_wait` at most twice, and appends wait with it.
+    pub fn run_if_due(&self) -> Result<(), StorageError> {
+        run_if_due(&self.shared)
+    }
+}
+
 impl Appender {
-    /// Runs a checkpoint if the write-ahead log has grown enough. Call it between appends; cheap if nothing is due.
-    /// Beyond `truncate_wal_bytes` it waits for readers, each time for `truncate_wait` at most twice.
-    pub fn checkpoint_if_due(&mut self) -> Result<(), StorageError> {
-        let options = &self.shared.options;
-        let (passive, truncate) = (options.checkpoint_wal_bytes, options.truncate_wal_bytes);
-        let wait = options.truncate_wait;
-        let wal = self.work(|connection| run(connection, Mode::Noop), |error| error)?;
-        if wal.log < self.pages_at_checkpoint {
-            // It started anew.
-            self.pages_at_checkpoint = 0;
+    /// What runs checkpoints beside this appender.
+    pub fn checkpointer(&self) -> Checkpointer {
+        Checkpointer {
+            shared: Arc::clone(&self.shared),
         }
-        // A quarter of the threshold between tries: a reader that pins the log must not make every append pay for one.
-        let grown = (wal.log - self.pages_at_checkpoint) * WAL_PAGE_BYTES;
-        if (wal.log - wal.moved) * WAL_PAGE_BYTES < passive || grown < passive / 4 {
-            return Ok(());
-        }
-        self.shared.head_base.lock().end();
-        let moved = self.checkpoint(Mode::Passive)?;
-        // The head may have begun again on pages not moved then; on moved ones it does not pin the log.
-        self.shared.head_base.lock().end();
-        self.pages_at_checkpoint = moved.log;
-        if moved.log * WAL_PAGE_BYTES >= truncate {
-            self.pages_at_checkpoint = self.truncate(wait)?.log;
-        }
-        Ok(())
     }
 
-    /// Folds what is left and moves everything into the database file, so that a copy of that one file is whole. Nothing
-    /// is lost where this fails: the next start does it.
+    /// Whether a [`Checkpointer`] should run. Ask between appends; cheap.
+    pub fn checkpoint_due(&mut self) -> Result<CheckpointDue, StorageError> {
+        let wal = self.work(|connection| run(connection, Mode::Noop), |error| error)?;
+        Ok(due(&self.shared, wal))
+    }
+
+    /// Runs what a [`Checkpointer`] would run, or waits for the one that is running.
+    pub fn checkpoint_if_due(&mut self) -> Result<(), StorageError> {
+        run_if_due(&self.shared)
+    }
+
+    /// Folds what is left and moves everything into the database file, so that a copy of that one file is whole. Waits
+    /// for a checkpoint under way. Nothing is lost where this fails: the next start does it.
     pub fn close(mut self) -> Result<(), StorageError> {
         while !matches!(self.fold()?, FoldProgress::Idle) {}
+        let mut turn = self.shared.checkpoints.turn.lock();
         self.shared.head_base.lock().end();
-        self.truncate(self.shared.options.truncate_wait)?;
-        Ok(())
+        let truncated = turn.work(&self.shared, |connection| {
+            truncate(&self.shared, connection)
+        });
+        turn.0 = None;
+        truncated.map(drop)
     }
 
-    fn truncate(&mut self, wait: Duration) -> Result<WalPages, StorageError> {
-        self.work(
-            |connection| Ok(connection.busy_timeout(wait)?),
-            |error: StorageError| error,
-        )?;
-        let pages = self.checkpoint(Mode::Truncate)?;
-        self.work(
-            |connection| Ok(connection.busy_timeout(sqlite::WRITER_BUSY_WAIT)?),
-            |error: StorageError| error,
-        )?;
-        Ok(pages)
-    }
-
-    fn checkpoint(&mut self, mode: Mode) -> Result<WalPages, StorageError> {
-        self.work(
-            |connection| {
-                sqlite::set_synchronous(connection, Synchronous::Full)?;
-                run(connection, mode)
-            },
-            |error| error,
-        )
+    /// Makes the passes of checkpoints wait, or fail.
+    #[cfg(test)]
+    pub(crate) fn before_checkpoint_pass(
+        &self,
+        mut call: impl FnMut() -> Result<(), StorageError> + Send + 'static,
+    ) {
+        let call: BeforePass = Box::new(move |_| call());
+        *self.shared.checkpoints.before_pass.lock() = Some(call);
     }
 
     /// How long the write-ahead log is.
@@ -104,6 +192,132 @@ impl Appender {
     }
 }
 
+fn due(shared: &Shared, wal: WalPages) -> CheckpointDue {
+    let options = &shared.options;
+    let passive = options.checkpoint_wal_bytes;
+    let pages_at_last = &shared.checkpoints.pages_at_last;
+    if wal.log < pages_at_last.load(Ordering::Relaxed) {
+        // It started anew.
+        pages_at_last.store(0, Ordering::Relaxed);
+    }
+    // A quarter of the threshold between tries: a reader that pins the log must not make every append pay for one.
+    let grown = (wal
+        .log
+        .saturating_sub(pages_at_last.load(Ordering::Relaxed)))
+        * WAL_PAGE_BYTES;
+    if wal.unmoved_bytes() < passive || grown < passive / 4 {
+        CheckpointDue::No
+    } else if wal.bytes() < options.truncate_wal_bytes {
+        CheckpointDue::Beside
+    } else {
+        CheckpointDue::Now
+    }
+}
+
+fn run_if_due(shared: &Shared) -> Result<(), StorageError> {
+    let checkpoints = &shared.checkpoints;
+    let mut turn = checkpoints.turn.lock();
+    let begun = Instant::now();
+    let done = turn.work(shared, |connection| {
+        match due(shared, run(connection, Mode::Noop)?) {
+            CheckpointDue::No => Ok(false),
+            CheckpointDue::Beside | CheckpointDue::Now => {
+                checkpoint(shared, connection).map(|()| true)
+            }
+        }
+    });
+    let count = match done {
+        Ok(false) => return Ok(()),
+        Ok(true) => &checkpoints.finished,
+        Err(_) => &checkpoints.failed,
+    };
+    count.fetch_add(1, Ordering::Relaxed);
+    add_time(&checkpoints.nanoseconds, begun);
+    done.map(drop)
+}
+
+fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageError> {
+    let mut wal = run(connection, Mode::Noop)?;
+    for _ in 0..PASSES_MAX {
+        let before = wal;
+        pass(shared, connection, Pass::Beside)?;
+        // Before the last pass, and not within it: then there is little left to wait for.
+        shared
+            .database
+            .sync_data()
+            .map_err(|error| StorageError::SyncFailed(error.into()))?;
+        wal = run(connection, Mode::Noop)?;
+        if wal.unmoved_bytes() <= LAST_PASS_BYTES || wal.moved == before.moved {
+            break;
+        }
+    }
+    let too_long = wal.bytes() >= shared.options.truncate_wal_bytes;
+    if wal.unmoved_bytes() <= LAST_PASS_BYTES || too_long {
+        let begun = Instant::now();
+        let _writing = shared.checkpoints.writing.lock();
+        wal = pass(shared, connection, Pass::Last)?;
+        // The head may have begun again on pages not moved then; on moved ones it does not pin the log.
+        shared.head_base.lock().end();
+        if wal.bytes() >= shared.options.truncate_wal_bytes {
+            wal = truncate(shared, connection)?;
+        }
+        add_time(&shared.checkpoints.append_wait_nanoseconds, begun);
+    }
+    let pages_at_last = &shared.checkpoints.pages_at_last;
+    pages_at_last.store(wal.log, Ordering::Relaxed);
+    Ok(())
+}
+
+fn pass(
+    shared: &Shared,
+    connection: &Connection,
+    #[cfg_attr(not(test), expect(unused_variables))] which: Pass,
+) -> Result<WalPages, StorageError> {
+    #[cfg(test)]
+    if let Some(before) = &mut *shared.checkpoints.before_pass.lock() {
+        before(which)?;
+    }
+    shared.head_base.lock().end();
+    run(connection, Mode::Passive)
+}
+
+fn truncate(shared: &Shared, connection: &Connection) -> Result<WalPages, StorageError> {
+    connection.busy_timeout(shared.options.truncate_wait)?;
+    let pages = run(connection, Mode::Truncate)?;
+    connection.busy_timeout(sqlite::WRITER_BUSY_WAIT)?;
+    Ok(pages)
+}
+
+fn add_time(nanoseconds: &AtomicU64, begun: Instant) {
+    let passed = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    nanoseconds.fetch_add(passed, Ordering::Relaxed);
+}
+
+impl Turn {
+    /// Runs work on the connection of checkpoints. After an error it is not used again; after a failed sync nothing is
+    /// written any more.
+    fn work<T>(
+        &mut self,
+        shared: &Shared,
+        work: impl FnOnce(&Connection) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        if shared.is_stopped() {
+            return Err(StorageError::Stopped);
+        }
+        let connection = match self.0.take() {
+            Some(connection) => connection,
+            None => sqlite::open_writer(&shared.files, &shared.options)?,
+        };
+        let result = work(&connection);
+        match &result {
+            Ok(_) => self.0 = Some(connection),
+            Err(error) if error.must_end_process() => shared.stop(),
+            Err(_) => {}
+        }
+        result
+    }
+}
+
 /// Not having moved everything is no error: a reader still needs it.
 fn run(connection: &Connection, mode: Mode) -> Result<WalPages, StorageError> {
     let sql = match mode {
@@ -111,9 +325,12 @@ fn run(connection: &Connection, mode: Mode) -> Result<WalPages, StorageError> {
         Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
         Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
-    let (log, moved): (i64, i64) = connection
+    let (busy, log, moved): (bool, i64, i64) = connection
         .prepare_cached(sql)?
-        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if busy && log < 0 {
+        return Err(StorageError::CheckpointLocked);
+    }
     // Negative when there is no log yet.
     let pages = |count: i64| u64::try_from(count).unwrap_or(0);
     Ok(WalPages {

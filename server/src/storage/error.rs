@@ -90,10 +90,13 @@ pub enum StorageError {
     DiskFull,
     /// An fsync failed: what was written before it may or may not survive. The process must end.
     #[error("the disk failed to sync ({0}); what it holds is unknown until a restart")]
-    SyncFailed(#[source] rusqlite::Error),
+    SyncFailed(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The appender met an unknown outcome before and takes no more work.
     #[error("storage stopped after an earlier failure of unknown outcome; restart the process")]
     Stopped,
+    /// Some other program is moving the write-ahead log.
+    #[error("another program holds the checkpoint lock of the database file; end that program")]
+    CheckpointLocked,
     /// A read transaction never met an overlay that fits it. It would take a fold and a publication within each of
     /// many attempts in a row.
     #[error("no consistent snapshot could be taken; try again")]
@@ -173,7 +176,9 @@ impl StorageError {
 impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> Self {
         match extended_code(&error) {
-            Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => Self::SyncFailed(error),
+            Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => {
+                Self::SyncFailed(error.into())
+            }
             Some(code) if code & 0xff == ffi::SQLITE_FULL => Self::DiskFull,
             Some(code) if matches!(code & 0xff, ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB) => {
                 Self::damaged(error.to_string())

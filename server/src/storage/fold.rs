@@ -130,22 +130,34 @@ impl Round {
     }
 
     fn overlay_step(&self, range: &KeyRange, keys_max: usize) -> Step {
-        let mut writes = Vec::new();
-        let mut seen = Vec::new();
-        let visits = keys_max * VISITS_PER_KEY;
-        let more = self
-            .overlay
-            .read(range, Direction::Forward, visits, |key, entry| {
-                if entry.ts > self.folded {
-                    writes.push((Bytes::copy_from_slice(key), entry.value.to_bytes()));
-                }
-                seen.clear();
-                seen.extend_from_slice(key);
-                writes.len() < keys_max
-            });
-        let rest =
-            more.then(|| Rest::Overlay(range.beyond(&Bytes::from(seen), Direction::Forward)));
-        Step { writes, rest }
+        let mut writes = Vec::with_capacity(keys_max);
+        let mut rest = range.clone();
+        // Reading costs as much as it is asked for, whether or not it is stopped early.
+        for _ in 0..VISITS_PER_KEY {
+            let mut seen = Vec::new();
+            let wanted = keys_max - writes.len();
+            let more = self
+                .overlay
+                .read(&rest, Direction::Forward, wanted, |key, entry| {
+                    if entry.ts > self.folded {
+                        writes.push((Bytes::copy_from_slice(key), entry.value.to_bytes()));
+                    }
+                    seen.clear();
+                    seen.extend_from_slice(key);
+                    true
+                });
+            if !more {
+                return Step { writes, rest: None };
+            }
+            rest = rest.beyond(&Bytes::from(seen), Direction::Forward);
+            if writes.len() == keys_max {
+                break;
+            }
+        }
+        Step {
+            writes,
+            rest: Some(Rest::Overlay(rest)),
+        }
     }
 }
 
@@ -249,9 +261,10 @@ fn write_step(
     writes: &[(Bytes, Option<Bytes>)],
     finished: Option<Timestamp>,
 ) -> Result<bool, StorageError> {
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO entries (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-    )?;
+    // A table without rowids, other indexes and triggers: SQLite then looks for the key once and overwrites what is there.
+    // As an upsert the same would look for it, delete it and insert it.
+    let mut upsert =
+        connection.prepare_cached("INSERT OR REPLACE INTO entries (key, value) VALUES (?1, ?2)")?;
     let mut delete = connection.prepare_cached("DELETE FROM entries WHERE key = ?1")?;
     let mut sealed = Vec::new();
     for (key, value) in writes {

@@ -5,6 +5,7 @@
 //! ```text
 //!            apply                    append, publish                  fold
 //!   lane ──▶ Head ── freeze ──▶ Appender ──▶ log rows, Published ──▶ entries table
+//!                                                  write-ahead log ──▶ database file ◀── Checkpointer
 //! ```
 //!
 //! A batch of commits is durable once [`Appender::append`] has written it as one row of the `log` table. Its effect on
@@ -45,6 +46,7 @@ mod model_tests;
 mod tests;
 
 pub use appender::Appender;
+pub use checkpoint::{CheckpointCounts, CheckpointDue, Checkpointer};
 pub use error::{AppendError, StorageError};
 pub use fold::FoldProgress;
 pub use head::Head;

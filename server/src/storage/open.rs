@@ -3,13 +3,14 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ffi};
 use vestibule_schema::timestamp::Timestamp;
 
+use super::checkpoint::Checkpoints;
 use super::error::extended_code;
 use super::head::HeadBase;
 use super::sqlite::{self, APPLICATION_ID, FORMAT_VERSION, Files, Meta, TABLES};
@@ -40,10 +41,13 @@ pub(super) fn open(
         published: ArcSwap::from_pointee(published),
         folded: AtomicU64::new(folded.0),
         appends: AtomicU64::new(0),
+        stopped: AtomicBool::new(false),
+        checkpoints: Checkpoints::default(),
         head_base: Mutex::new(HeadBase::default()),
         idle_readers: Mutex::new(Vec::new()),
         deployment: uuid::Uuid::from_bytes(Meta::Deployment.read(&connection)?),
         epoch,
+        database: database_file(&files)?,
         files,
         options,
         _lock: lock,
@@ -171,6 +175,16 @@ fn create(connection: &Connection) -> Result<(), StorageError> {
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}; COMMIT"
     ))?;
     Ok(())
+}
+
+fn database_file(files: &Files) -> Result<File, StorageError> {
+    File::options()
+        .write(true)
+        .open(&files.database)
+        .map_err(|source| StorageError::Unwritable {
+            dir: files.dir.clone(),
+            source,
+        })
 }
 
 fn checkpoint(connection: &Connection, files: &Files) -> Result<(), StorageError> {

@@ -13,9 +13,10 @@ pub struct StoreOptions {
     pub head_cache_bytes: usize,
     /// How many keys one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next append waits.
     pub fold_chunk_keys: usize,
-    /// Bytes of unmoved write-ahead log from which a checkpoint runs that disturbs nobody.
+    /// Bytes of unmoved write-ahead log from which a checkpoint runs beside the appender.
     pub checkpoint_wal_bytes: u64,
-    /// Bytes of write-ahead log from which a checkpoint also waits for readers, so that the file starts anew.
+    /// Bytes of write-ahead log from which the appender waits for a checkpoint, and the checkpoint for readers, so that the
+    /// file starts anew.
     pub truncate_wal_bytes: u64,
     /// How long such a checkpoint waits for readers, and with it the next append, at most twice in a row.
     pub truncate_wait: Duration,

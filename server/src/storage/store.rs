@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::checkpoint::{CheckpointCounts, Checkpoints};
 use super::head::HeadBase;
 use super::reader::BaseReader;
 use super::sqlite::Files;
@@ -58,6 +59,11 @@ impl Store {
         self.shared.appends.load(Ordering::Relaxed)
     }
 
+    /// The checkpoints since the store was opened.
+    pub fn checkpoints(&self) -> CheckpointCounts {
+        self.shared.checkpoints.counts()
+    }
+
     /// A view of the newest durable state, for as long as it is held.
     pub fn snapshot(&self) -> Result<Snapshot, StorageError> {
         Snapshot::take(&self.shared)
@@ -84,12 +90,18 @@ pub(super) struct Shared {
     pub folded: AtomicU64,
     /// Batches appended since the store was opened.
     pub appends: AtomicU64,
+    /// Set once the outcome of a write or a sync is unknown. Nothing is written any more.
+    pub stopped: AtomicBool,
+    pub checkpoints: Checkpoints,
     pub head_base: Mutex<HeadBase>,
     pub idle_readers: Mutex<Vec<BaseReader>>,
     pub files: Files,
     pub options: StoreOptions,
     pub deployment: uuid::Uuid,
     pub epoch: u64,
+    /// The database file, to sync it. Closing it drops the locks that this process holds on the file, those of SQLite too,
+    /// so it is closed after every connection.
+    pub database: File,
     /// Last, so that every connection is closed before another process may open the file.
     pub _lock: File,
 }
@@ -98,6 +110,14 @@ impl Shared {
     /// A fold position that every read transaction begun from now on sees.
     pub fn folded(&self) -> Timestamp {
         Timestamp(self.folded.load(Ordering::Acquire))
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
     }
 
     pub fn idle_reader(&self) -> Result<BaseReader, StorageError> {

@@ -1,5 +1,7 @@
 //! What a store promises at its edges: opening, damage, a full disk, and who may read while what is moved.
 
+mod checkpoints;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Tests of the room, by theme, and the rig they share: a database driven step by step, without threads.
 
+mod checkpoints;
 mod committer;
 mod documents;
 mod leases;
