@@ -223,7 +223,7 @@ fn run_if_due(shared: &Shared) -> Result<(), StorageError> {
     let mut turn = checkpoints.turn.lock();
     let begun = Instant::now();
     let done = turn.work(shared, |connection| {
-        match due(shared, run(connection, Mode::Noop)?) {
+        match due(shared, run_beside(shared, connection, Mode::Noop)?) {
             CheckpointDue::No => Ok(false),
             CheckpointDue::Beside | CheckpointDue::Now => {
                 checkpoint(shared, connection).map(|()| true)
@@ -241,17 +241,17 @@ fn run_if_due(shared: &Shared) -> Result<(), StorageError> {
 }
 
 fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageError> {
-    let mut wal = run(connection, Mode::Noop)?;
+    let mut wal = run_beside(shared, connection, Mode::Noop)?;
     for _ in 0..PASSES_MAX {
         let before = wal;
         begin_pass(shared, Pass::Beside)?;
-        run(connection, Mode::Passive)?;
+        run_beside(shared, connection, Mode::Passive)?;
         // Before the last pass, and not within it: then there is little left to wait for.
         shared
             .database
             .sync_data()
             .map_err(|error| StorageError::SyncFailed(error.into()))?;
-        wal = run(connection, Mode::Noop)?;
+        wal = run_beside(shared, connection, Mode::Noop)?;
         if wal.unmoved_bytes() <= LAST_PASS_BYTES || wal.moved == before.moved {
             break;
         }
@@ -335,6 +335,23 @@ impl Turn {
         }
         result
     }
+}
+
+/// Runs beside the appender. In the moment in which a commit changes the header of the log's index, SQLite cannot read it
+/// and says the same as when another program holds the lock: so that one transaction is waited for, and then another.
+fn run_beside(
+    shared: &Shared,
+    connection: &Connection,
+    mode: Mode,
+) -> Result<WalPages, StorageError> {
+    const TRIES_MORE: usize = 2;
+    for _ in 0..TRIES_MORE {
+        match run(connection, mode) {
+            Err(StorageError::CheckpointLocked) => drop(shared.checkpoints.writing.lock()),
+            other => return other,
+        }
+    }
+    run(connection, mode)
 }
 
 /// Not having moved everything is no error: a reader still needs it.
