@@ -7,6 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 
 use crate::database::Database;
 use crate::functions::Runs;
@@ -55,6 +56,52 @@ fn encode_by_function(
     Ok(())
 }
 
+fn encode_storage(
+    encoder: &mut DescriptorEncoder,
+    database: &Database,
+) -> Result<(), std::fmt::Error> {
+    let checkpoints = database.checkpoints();
+    let counts = [
+        (
+            "storage_appends",
+            "Batches of commits appended to the log, each with one sync",
+            database.appends(),
+        ),
+        (
+            "storage_checkpoints",
+            "Checkpoints of the write-ahead log that came to their end",
+            checkpoints.finished,
+        ),
+        (
+            "storage_checkpoint_failures",
+            "Checkpoints of the write-ahead log that failed and were left to a later one",
+            checkpoints.failed,
+        ),
+    ];
+    for (name, help, value) in counts {
+        let count = ConstCounter::new(value);
+        count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)?;
+    }
+    let times = [
+        (
+            "storage_checkpoint",
+            "Time that checkpoints took",
+            checkpoints.time,
+        ),
+        (
+            "storage_checkpoint_append_wait",
+            "Time for which checkpoints held up appends",
+            checkpoints.append_wait,
+        ),
+    ];
+    for (name, help, time) in times {
+        let seconds = ConstCounter::new(time.as_secs_f64());
+        let unit = Some(&Unit::Seconds);
+        seconds.encode(encoder.encode_descriptor(name, help, unit, seconds.metric_type())?)?;
+    }
+    Ok(())
+}
+
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let (Some(database), Some(live)) = (self.database.upgrade(), self.live.upgrade()) else {
@@ -92,14 +139,7 @@ impl Collector for Gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        let appends = ConstCounter::new(database.appends());
-        let help = "Batches of commits appended to the log, each with one sync";
-        appends.encode(encoder.encode_descriptor(
-            "storage_appends",
-            help,
-            None,
-            appends.metric_type(),
-        )?)?;
+        encode_storage(&mut encoder, &database)?;
         self.encode_runs(&mut encoder, &live)
     }
 }

@@ -62,7 +62,7 @@ pub use writing::Patch;
 
 use self::session_requests::Sweep;
 use crate::clock::Clock;
-use crate::storage::{Store, StoreOptions};
+use crate::storage::{CheckpointCounts, Store, StoreOptions};
 
 /// What opening a database needs.
 pub struct DatabaseOptions {
@@ -174,6 +174,11 @@ impl Database {
     /// Batches of commits appended since the start, each with one sync.
     pub fn appends(&self) -> u64 {
         self.store.appends()
+    }
+
+    /// The store's checkpoints since the start.
+    pub fn checkpoints(&self) -> CheckpointCounts {
+        self.store.checkpoints()
     }
 
     /// Whether an execution met stored data that is damaged.

@@ -24,6 +24,8 @@ use super::{Appender, FoldProgress, StorageError, sqlite};
 const WAL_PAGE_BYTES: u64 = 4096 + 24;
 /// How much may be left for the pass that appends wait for.
 const LAST_PASS_BYTES: u64 = 1 << 20;
+/// How long the last pass waits for readers, each time, at most twice: most reads are shorter.
+const LAST_PASS_WAIT: Duration = Duration::from_millis(3);
 /// Passes beside the appender. Each has less to move than the one before, unless the appender is the faster one.
 const PASSES_MAX: usize = 4;
 
@@ -52,6 +54,8 @@ enum Mode {
     Noop,
     /// Move what no reader still needs, waiting for nobody.
     Passive,
+    /// Wait for readers and move everything, so that the log starts anew.
+    Restart,
     /// Wait for readers, move everything and cut the file to nothing.
     Truncate,
 }
@@ -219,7 +223,7 @@ fn run_if_due(shared: &Shared) -> Result<(), StorageError> {
     let mut turn = checkpoints.turn.lock();
     let begun = Instant::now();
     let done = turn.work(shared, |connection| {
-        match due(shared, run(connection, Mode::Noop)?) {
+        match due(shared, run_beside(shared, connection, Mode::Noop)?) {
             CheckpointDue::No => Ok(false),
             CheckpointDue::Beside | CheckpointDue::Now => {
                 checkpoint(shared, connection).map(|()| true)
@@ -237,27 +241,26 @@ fn run_if_due(shared: &Shared) -> Result<(), StorageError> {
 }
 
 fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageError> {
-    let mut wal = run(connection, Mode::Noop)?;
+    let mut wal = run_beside(shared, connection, Mode::Noop)?;
     for _ in 0..PASSES_MAX {
         let before = wal;
-        pass(shared, connection, Pass::Beside)?;
+        begin_pass(shared, Pass::Beside)?;
+        run_beside(shared, connection, Mode::Passive)?;
         // Before the last pass, and not within it: then there is little left to wait for.
         shared
             .database
             .sync_data()
             .map_err(|error| StorageError::SyncFailed(error.into()))?;
-        wal = run(connection, Mode::Noop)?;
+        wal = run_beside(shared, connection, Mode::Noop)?;
         if wal.unmoved_bytes() <= LAST_PASS_BYTES || wal.moved == before.moved {
             break;
         }
     }
     let too_long = wal.bytes() >= shared.options.truncate_wal_bytes;
     if wal.unmoved_bytes() <= LAST_PASS_BYTES || too_long {
-        let begun = Instant::now();
         let _writing = shared.checkpoints.writing.lock();
-        wal = pass(shared, connection, Pass::Last)?;
-        // The head may have begun again on pages not moved then; on moved ones it does not pin the log.
-        shared.head_base.lock().end();
+        let begun = Instant::now();
+        wal = last_pass(shared, connection)?;
         if wal.bytes() >= shared.options.truncate_wal_bytes {
             wal = truncate(shared, connection)?;
         }
@@ -268,22 +271,38 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageErr
     Ok(())
 }
 
-fn pass(
+/// Moves what is left while nothing is appended, and lets readers of moved pages end, so that the log starts anew.
+fn last_pass(shared: &Shared, connection: &Connection) -> Result<WalPages, StorageError> {
+    begin_pass(shared, Pass::Last)?;
+    run(connection, Mode::Passive)?;
+    // The head may have begun again on pages not moved then; on moved ones it does not pin the log.
+    shared.head_base.lock().end();
+    wait_for_readers(connection, LAST_PASS_WAIT, Mode::Restart)
+}
+
+fn begin_pass(
     shared: &Shared,
-    connection: &Connection,
     #[cfg_attr(not(test), expect(unused_variables))] which: Pass,
-) -> Result<WalPages, StorageError> {
+) -> Result<(), StorageError> {
     #[cfg(test)]
     if let Some(before) = &mut *shared.checkpoints.before_pass.lock() {
         before(which)?;
     }
     shared.head_base.lock().end();
-    run(connection, Mode::Passive)
+    Ok(())
 }
 
 fn truncate(shared: &Shared, connection: &Connection) -> Result<WalPages, StorageError> {
-    connection.busy_timeout(shared.options.truncate_wait)?;
-    let pages = run(connection, Mode::Truncate)?;
+    wait_for_readers(connection, shared.options.truncate_wait, Mode::Truncate)
+}
+
+fn wait_for_readers(
+    connection: &Connection,
+    wait: Duration,
+    mode: Mode,
+) -> Result<WalPages, StorageError> {
+    connection.busy_timeout(wait)?;
+    let pages = run(connection, mode)?;
     connection.busy_timeout(sqlite::WRITER_BUSY_WAIT)?;
     Ok(pages)
 }
@@ -318,11 +337,29 @@ impl Turn {
     }
 }
 
+/// Runs beside the appender. In the moment in which a commit changes the header of the log's index, SQLite cannot read it
+/// and says the same as when another program holds the lock: so that one transaction is waited for, and then another.
+fn run_beside(
+    shared: &Shared,
+    connection: &Connection,
+    mode: Mode,
+) -> Result<WalPages, StorageError> {
+    const TRIES_MORE: usize = 2;
+    for _ in 0..TRIES_MORE {
+        match run(connection, mode) {
+            Err(StorageError::CheckpointLocked) => drop(shared.checkpoints.writing.lock()),
+            other => return other,
+        }
+    }
+    run(connection, mode)
+}
+
 /// Not having moved everything is no error: a reader still needs it.
 fn run(connection: &Connection, mode: Mode) -> Result<WalPages, StorageError> {
     let sql = match mode {
         Mode::Noop => "PRAGMA wal_checkpoint(NOOP)",
         Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+        Mode::Restart => "PRAGMA wal_checkpoint(RESTART)",
         Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     let (busy, log, moved): (bool, i64, i64) = connection

@@ -144,3 +144,25 @@ async fn an_http_action_at_a_path_that_is_taken_or_is_none_is_refused() {
         assert!(refused.contains(says), "{refused}");
     }
 }
+
+#[tokio::test]
+async fn the_metrics_tell_of_appends_and_checkpoints() {
+    let data = tempfile::tempdir().unwrap();
+    let chat = super::chat(data.path()).start().unwrap();
+    let [appends, finished, failed, seconds, waited] = chat
+        .metrics(&[
+            "vestibule_storage_appends_total",
+            "vestibule_storage_checkpoints_total",
+            "vestibule_storage_checkpoint_failures_total",
+            "vestibule_storage_checkpoint_seconds_total",
+            "vestibule_storage_checkpoint_append_wait_seconds_total",
+        ])
+        .await
+        .unwrap()[..]
+    else {
+        panic!("a metric is missing");
+    };
+    // The tables were made, and that is too little for a checkpoint.
+    assert!(appends > 0.0);
+    assert_eq!([finished, failed, seconds, waited], [0.0; 4]);
+}
