@@ -104,6 +104,9 @@ fn print_counts(size: usize, counts: &Counts, instructions: Option<f64>) {
     println!("{size:>9}  {allocations:>11.1}  {bytes:>8.0}  {runs:>5.2}  {appends:>5.3}{last}");
 }
 
+/// The function whose work it is, as callgrind knows it.
+const MEASURED: &str = "costs::counts::measured";
+
 /// Runs this program again under callgrind, which counts what all threads do inside of [`costs::counts::measured`].
 fn instructions(row: &Row, size: usize) -> anyhow::Result<f64> {
     let dir = tempfile::tempdir()?;
@@ -111,8 +114,9 @@ fn instructions(row: &Row, size: usize) -> anyhow::Result<f64> {
     let mut program = Command::new("valgrind");
     program
         .args(["--tool=callgrind", "--quiet"])
-        .args(["--zero-before=costs::counts::measured*"])
-        .args(["--dump-after=costs::counts::measured*"])
+        // What was counted before goes into a first file, and what is looked at into a second.
+        .arg(format!("--dump-before={MEASURED}"))
+        .arg(format!("--dump-after={MEASURED}"))
         .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(std::env::current_exe()?)
         .args(["--bare", "--row", row.name, "--size", &size.to_string()]);
@@ -122,7 +126,7 @@ fn instructions(row: &Row, size: usize) -> anyhow::Result<f64> {
         bail!("{}", String::from_utf8_lossy(&ran.stderr));
     }
     let units: f64 = String::from_utf8(ran.stdout)?.trim().parse()?;
-    Ok(total(&file.with_extension("1"))? / units)
+    Ok(total(&file.with_extension("2"))? / units)
 }
 
 /// The instructions of a file of callgrind's.

@@ -48,7 +48,7 @@ pub const ROWS: [Row; 8] = [
         name: "writes-spread-over",
         grows: "documents that the writes are spread over: at 1 all meet",
         unit: "write",
-        sizes: &[1, 100, 10_000, 100_000],
+        sizes: &[1, 100, 1_000, 10_000],
         scene: |size| Box::new(writes::Contended::new(size)),
     },
     Row {

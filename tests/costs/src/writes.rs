@@ -18,18 +18,18 @@ pub struct Contended {
 }
 
 impl Contended {
-    /// Writes to so many documents of 100,000.
+    /// Writes to so many documents of 10,000.
     pub fn new(spread_over: usize) -> Contended {
         Contended {
             spread_over,
             chance: chance(),
-            rig: Rig::with_items(spread_over.max(ITEMS)),
+            rig: Rig::with_items(ITEMS).reopened(),
         }
     }
 }
 
 /// Documents in the table.
-const ITEMS: usize = 100_000;
+const ITEMS: usize = 10_000;
 
 impl Scene for Contended {
     fn once(&mut self) -> u64 {
