@@ -1,0 +1,89 @@
+//! The rows: what grows, and the work whose cost must not grow with it.
+
+use crate::rig::Rig;
+use crate::{logins, reads, watching, writes};
+
+/// One cost that must stay flat.
+pub struct Row {
+    /// What it is called on the command line and in reports.
+    pub name: &'static str,
+    /// What grows.
+    pub grows: &'static str,
+    /// What the cost is of.
+    pub unit: &'static str,
+    /// How far it grows; ascending.
+    pub sizes: &'static [usize],
+    /// Everything that is there before the work begins.
+    pub scene: fn(size: usize) -> Box<dyn Scene>,
+}
+
+/// Work that can be made again and again at one size.
+pub trait Scene {
+    /// Makes the work once, and returns how many units that was.
+    fn once(&mut self) -> u64;
+
+    /// The rooms it is made in.
+    fn rig(&self) -> &Rig;
+}
+
+const SIZES: &[usize] = &[100, 1_000, 10_000, 100_000];
+
+/// All rows.
+pub const ROWS: [Row; 8] = [
+    Row {
+        name: "write-beside-subscriptions",
+        grows: "live queries that the write misses",
+        unit: "write with the one delivery it causes",
+        sizes: SIZES,
+        scene: |size| Box::new(watching::Missed::new(size)),
+    },
+    Row {
+        name: "subscribers-of-one-query",
+        grows: "subscribers of the changed query",
+        unit: "delivery",
+        sizes: SIZES,
+        scene: |size| Box::new(watching::Shared::new(size)),
+    },
+    Row {
+        name: "writes-spread-over",
+        grows: "documents that the writes are spread over: at 1 all meet",
+        unit: "write",
+        sizes: &[1, 100, 1_000, 10_000],
+        scene: |size| Box::new(writes::Contended::new(size)),
+    },
+    Row {
+        name: "write-by-index",
+        grows: "documents in the table",
+        unit: "write",
+        sizes: SIZES,
+        scene: |size| Box::new(writes::Scattered::new(size)),
+    },
+    Row {
+        name: "read-by-index",
+        grows: "documents in the table",
+        unit: "read of one document",
+        sizes: SIZES,
+        scene: |size| Box::new(reads::Reads::of_one(size)),
+    },
+    Row {
+        name: "read-of-a-range",
+        grows: "documents in the table",
+        unit: "read of 20 documents",
+        sizes: SIZES,
+        scene: |size| Box::new(reads::Reads::of_a_range(size)),
+    },
+    Row {
+        name: "known-user",
+        grows: "known users",
+        unit: "login with a changed claim",
+        sizes: SIZES,
+        scene: |size| Box::new(logins::Known::new(size)),
+    },
+    Row {
+        name: "first-login",
+        grows: "known users",
+        unit: "login of somebody new, 100 at once",
+        sizes: SIZES,
+        scene: |size| Box::new(logins::First::new(size)),
+    },
+];
