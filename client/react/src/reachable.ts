@@ -1,9 +1,9 @@
-// When the official client may be told of another identity.
+// When the official client may be told of another identity, and of what runs behind it.
 
 import type { ConvexReactClient } from "convex/react";
 
 /**
- * Passes identities on to the client, but not while it replaces a token that the server rejected: it has stopped its
+ * Passes identities and what runs behind them on to the client, but not while it replaces a token that the server rejected: it has stopped its
  * socket then, and a `setAuth` or `clearAuth` in between would make it forget to start it again.
  */
 export class ReachableClient {

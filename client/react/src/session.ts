@@ -26,9 +26,9 @@ export type AuthClient = Pick<ConvexReactClient, "setAuth" | "clearAuth">;
 
 type SetAuth = Parameters<ConvexReactClient["setAuth"]>;
 
-/** The identity that was presented last; a later one replaces the object. */
+/** One `setAuth`, and what it was called with. The newest is the one whose answers count. */
 interface Presented {
-  present: () => void;
+  auth: SetAuth;
 }
 
 /** The official client tells no timestamps. It sends what follows behind the mutation that committed. */
@@ -83,10 +83,8 @@ export class ProvisioningSession {
   /** The client for the official provider: it listens, and passes everything on. */
   readonly authClient: AuthClient = {
     setAuth: (...auth) => {
-      const presented: Presented = { present: () => this.client.setAuth(...this.#listening(presented, auth)) };
-      this.#presented = presented;
       this.#publish({ ...this.#snapshot, mark: this.#mark });
-      this.#reachable.tell(presented.present);
+      this.#present(auth);
     },
     clearAuth: () => {
       this.#presented = null;
@@ -99,8 +97,9 @@ export class ProvisioningSession {
   /** Tries again for somebody who was not let in, with the same login. */
   readonly retry = (): void => {
     const { state } = this.#snapshot;
-    // Presented anew, as the server may have dropped the identity; the client sends what follows behind it.
-    if (this.#presented && isTurnedAway(state)) this.#reachable.tell(this.#presented.present);
+    // Presented anew, as the server may have dropped the identity. The client may still be asking with a token from
+    // before; what comes of that says nothing about this try.
+    if (this.#presented && isTurnedAway(state)) this.#present(this.#presented.auth);
     this.#apply({ type: "Retried", version: state.version });
   };
 
@@ -113,8 +112,15 @@ export class ProvisioningSession {
     return isTurnedAway(state) ? Promise.reject(error ?? rejected(state.ended.reason)) : this.#held.hold(call);
   }
 
+  #present(auth: SetAuth): void {
+    const presented: Presented = { auth };
+    this.#presented = presented;
+    this.#reachable.tell(() => this.client.setAuth(...this.#listening(presented)));
+  }
+
   /** The arguments of a `setAuth`, listened to. */
-  #listening(presented: Presented, [fetchToken, onChange, onRefreshChange]: SetAuth): SetAuth {
+  #listening(presented: Presented): SetAuth {
+    const [fetchToken, onChange, onRefreshChange] = presented.auth;
     const isWanted = () => this.#presented === presented;
     return [
       async ({ forceRefreshToken }) => {
@@ -188,14 +194,14 @@ export class ProvisioningSession {
   }
 
   #run(version: IdentityVersion): void {
-    this.client.mutation(this.ensureUser, {}).then(
-      () => this.#apply({ type: "Committed", version, ts: NO_TIMESTAMP }),
-      (error: unknown) => {
-        this.#hasGate ||= isGateAnswer(error);
-        const because = notProvisioned(error);
-        this.#apply({ type: because.reason === "Refused" ? "Refused" : "Failed", version }, because);
-      },
-    );
+    const committed = () => this.#apply({ type: "Committed", version, ts: NO_TIMESTAMP });
+    const failed = (error: unknown) => {
+      this.#hasGate ||= isGateAnswer(error);
+      const because = notProvisioned(error);
+      this.#apply({ type: because.reason === "Refused" ? "Refused" : "Failed", version }, because);
+    };
+    // Behind the identity it runs for, also where that has to wait.
+    this.#reachable.tell(() => void this.client.mutation(this.ensureUser, {}).then(committed, failed));
   }
 
   #publish(snapshot: Snapshot): void {

@@ -97,6 +97,18 @@ describe.each([{ gate: true }, { gate: false }])("a server with gate: $gate", ({
     assertHonest(screen);
   });
 
+  test.each([1, 2, 3])("a retry while the client is at token %i hears no answer to what was asked before it", async (tokens) => {
+    const chat = await startChat({ gate, invited: "example.com" });
+    const account = new Account(chat, { ...ADA, email: "ada@elsewhere.test" });
+    const screen = show(chat, account);
+    await screen.until(({ now }) => now?.status === "refused" && (!gate || account.tokens >= tokens));
+    account.person = { ...ADA, email: "ada@example.com" };
+    screen.now.retry();
+    await screen.until(isHome("Ada"));
+    expect(screen.way()).toBe("provisioning refused provisioning provisioned");
+    assertHonest(screen);
+  });
+
   test("a provisioning that fails comes right without a new login", async () => {
     const chat = await startChat({ gate });
     chat.provisioning("fail");
