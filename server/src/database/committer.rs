@@ -7,11 +7,13 @@
 //!
 //! Invariants:
 //! - Nothing is answered, and no reader sees anything, before the append of its batch has returned.
-//! - Answers of a batch go out before its news, so a client hears of its mutation before it sees its effect.
+//! - Answers of a batch are handed over before its news, so a client hears of its mutation before it sees its effect.
+//!   Who waits for them is woken after the news, to find both.
 //! - A batch that is not committed takes every batch that ran on top of it with it: the lane then goes back to
 //!   the newest durable state.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,8 +34,9 @@ pub trait Mutation: Send {
     /// Runs on the lane. What `tx` changed is committed or forgotten, as the verdict says. Must not panic.
     fn run<'v>(&mut self, tx: Transaction<'v>) -> (Transaction<'v>, Verdict);
 
-    /// Called once, when the outcome is certain.
-    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>);
+    /// Called once, when the outcome is certain. What it returns is woken once the commit's news is out, for one who
+    /// tells the outcome and what it changed in one breath.
+    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) -> Option<Waker>;
 }
 
 /// What becomes of a transaction that has run.

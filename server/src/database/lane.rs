@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 
 use bytes::Bytes;
 use rand::RngCore;
@@ -63,18 +64,23 @@ impl Batch {
         self.commits.push(commit);
     }
 
-    /// Tells everyone in it that their verdict stands.
-    pub(super) fn confirm(&mut self) {
-        for (mutation, ts) in self.finished.drain(..) {
-            mutation.finish(Ok(Committed { ts }));
-        }
+    /// Hands everyone in it that their verdict stands. Returns who is to be woken.
+    pub(super) fn confirm(&mut self) -> Vec<Waker> {
+        let finished = self.finished.drain(..);
+        let mut wakers: Vec<Waker> = finished
+            .filter_map(|(mutation, ts)| mutation.finish(Ok(Committed { ts })))
+            .collect();
+        // Mutations of one connection mostly come together.
+        wakers.dedup_by(|one, other| one.will_wake(other));
+        wakers
     }
 
     /// Tells everyone in it that they left no trace.
     pub(super) fn refuse(self, error: CommitError) {
-        for (mutation, _) in self.finished {
-            mutation.finish(Err(error.clone()));
-        }
+        let finished = self.finished.into_iter();
+        finished
+            .filter_map(|(mutation, _)| mutation.finish(Err(error.clone())))
+            .for_each(Waker::wake);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 
 use thiserror::Error;
 
@@ -67,7 +68,7 @@ impl LogWriter {
         }
     }
 
-    /// Appends a batch, answers everyone in it, then publishes its news.
+    /// Appends a batch, hands everyone in it their answer, publishes its news, then wakes who waits for both.
     pub fn write(&mut self, mut batch: Batch) -> Result<(), UnknownOutcome> {
         if batch.generation != self.generation {
             batch.refuse(CommitError::NotCommitted(Arc::new(
@@ -98,10 +99,11 @@ impl LogWriter {
         if let (Some(published), Some(_)) = (batch.published.take(), newest) {
             self.appender.publish(published);
         }
-        batch.confirm();
+        let wakers = batch.confirm();
         if let Some(newest) = newest {
             self.write_log.publish(batch.news, newest);
         }
+        wakers.into_iter().for_each(Waker::wake);
         if self.appender.unfolded_log_bytes() > self.unfolded_bytes_max / 2 {
             self.owed_steps = batch.keys.div_ceil(KEYS_PER_STEP);
         }

@@ -4,6 +4,7 @@
 //! somebody else who learned both ids is told nothing.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use hashlink::LruCache;
@@ -224,10 +225,11 @@ impl Mutation for Sweep {
         (tx, verdict)
     }
 
-    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) {
+    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) -> Option<Waker> {
         if outcome.is_ok() {
             *self.place.lock() = self.next_place;
         }
+        None
     }
 }
 

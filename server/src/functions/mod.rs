@@ -140,7 +140,10 @@ impl Functions {
     pub async fn mutate(self: &Arc<Self>, call: Call) -> Result<MutationRun, SystemError> {
         let (answer, answered) = oneshot::channel();
         // A caller that has gone does not hear the answer; the mutation runs all the same.
-        let on_finish: OnFinish = Box::new(move |run| drop(answer.send(run)));
+        let on_finish: OnFinish = Box::new(move |run| {
+            drop(answer.send(run));
+            None
+        });
         self.submit_mutation(call, None, on_finish)?;
         answered.await.map_err(|_| SystemError::ShuttingDown)?
     }

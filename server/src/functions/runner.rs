@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Waker;
 
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
@@ -273,8 +274,9 @@ pub(super) fn outcome_of(result: Result<Value>) -> FunctionOutcome {
     }
 }
 
-/// What a mutation's caller is told, once its outcome is certain.
-pub type OnFinish = Box<dyn FnOnce(std::result::Result<MutationRun, SystemError>) + Send>;
+/// What a mutation's caller is told, once its outcome is certain. What it returns is woken once the commit's news is out.
+pub type OnFinish =
+    Box<dyn FnOnce(std::result::Result<MutationRun, SystemError>) -> Option<Waker> + Send>;
 
 /// A mutation on its way through the committer.
 pub(super) struct QueuedMutation {
@@ -415,7 +417,10 @@ impl Mutation for QueuedMutation {
         (tx, verdict)
     }
 
-    fn finish(self: Box<Self>, outcome: std::result::Result<Committed, CommitError>) {
+    fn finish(
+        self: Box<Self>,
+        outcome: std::result::Result<Committed, CommitError>,
+    ) -> Option<Waker> {
         let ran = self.ran.unwrap_or(Err(SystemError::ShuttingDown));
         (self.on_finish)(match outcome {
             // A mutation that changed nothing has no commit of its own: its answer is as of the state that it saw.
@@ -424,6 +429,6 @@ impl Mutation for QueuedMutation {
                 ..run
             }),
             Err(error) => Err(error.into()),
-        });
+        })
     }
 }

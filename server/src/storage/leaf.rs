@@ -1,4 +1,4 @@
-//! A leaf of the overlay's tree: a few entries, copied whole for every change.
+//! A leaf of the overlay's tree: a few entries, copied whole when a clone of the tree has them too.
 
 use std::ops::Range;
 
@@ -51,6 +51,7 @@ impl<'e> Value<'e> {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Leaf {
     entries: Packed<Tag>,
     /// The large values, in the order of their keys.
@@ -87,20 +88,20 @@ impl Leaf {
         }
     }
 
-    /// A copy with the entries of a range replaced by one or none, whose key belongs there.
-    pub fn splice(&self, range: Range<usize>, new: Option<(&[u8], Entry<'_>)>) -> Self {
-        let entries = self.entries.splice(range.clone(), new.map(record));
-        let new_large = new.and_then(|(_, entry)| match entry.value {
+    /// Sets a key's entry, where [`search`](Self::search) found the key or its place.
+    pub fn put(&mut self, found: Result<usize, usize>, key: &[u8], entry: Entry<'_>) {
+        let (Ok(at) | Err(at)) = found;
+        let was_large = found.is_ok_and(|at| self.entries.tag(at).kind == Kind::Large);
+        let large = match entry.value {
             Value::Large(bytes) => Some(bytes.clone()),
             Value::Deleted | Value::Inline(_) => None,
-        });
-        let mut large = Vec::new();
-        if !self.large.is_empty() || new_large.is_some() {
-            large.extend_from_slice(&self.large[..self.large_before(range.start)]);
-            large.extend(new_large);
-            large.extend_from_slice(&self.large[self.large_before(range.end)..]);
+        };
+        if was_large || large.is_some() {
+            let from = self.large_before(at);
+            self.large
+                .splice(from..from + usize::from(was_large), large);
         }
-        Self { entries, large }
+        self.entries.put(found, record((key, entry)));
     }
 
     fn large_before(&self, at: usize) -> usize {

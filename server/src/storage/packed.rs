@@ -1,9 +1,7 @@
-//! A sorted run of records in two allocations: what a node of the overlay's tree keeps its keys in.
+//! A sorted list of records in two allocations: what a node of the overlay's tree keeps its keys in.
 //!
-//! Copying a run is a copy of bytes and touches no reference counts, and a search reads eight bytes of each key where it
+//! Copying a list is a copy of bytes and touches no reference counts, and a search reads eight bytes of each key where it
 //! looks, beside each other. Both matter because nearly everything the overlay does waits for memory.
-
-use std::ops::Range;
 
 /// A record: a key, bytes that belong to it, and a tag.
 #[derive(Clone, Copy)]
@@ -13,11 +11,12 @@ pub(super) struct Record<'r, T> {
     pub tag: T,
 }
 
-/// Records in the order of their keys. Never changes; [`Packed::build`] makes the next one.
+/// Records in the order of their keys.
+#[derive(Clone)]
 pub(super) struct Packed<T> {
-    slots: Box<[Slot<T>]>,
+    slots: Vec<Slot<T>>,
     /// Each record's key and payload, one after the other.
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     /// How many bytes at their start all keys have in common.
     common: usize,
 }
@@ -44,63 +43,72 @@ impl<T: Copy> Packed<T> {
         let mut bytes = Vec::with_capacity(len);
         let mut slots = Vec::with_capacity(records.clone().count());
         for Record { key, payload, tag } in records {
-            let key_from = position(&bytes);
+            let key_from = position(bytes.len());
             bytes.extend_from_slice(key);
             slots.push(Slot {
                 head: 0,
                 key_from,
-                payload_from: position(&bytes),
+                payload_from: position(bytes.len()),
                 tag,
             });
             bytes.extend_from_slice(payload);
         }
         let mut packed = Self {
-            slots: slots.into(),
-            bytes: bytes.into(),
+            slots,
+            bytes,
             common: 0,
         };
         packed.set_heads();
         packed
     }
 
-    /// A copy with the records of a range replaced by one or none, whose key belongs there. In the main a copy of bytes.
-    pub fn splice(&self, range: Range<usize>, new: Option<Record<'_, T>>) -> Self {
-        let (from, to) = (self.key_from(range.start), self.key_from(range.end));
-        let new_len = new
-            .as_ref()
-            .map_or(0, |record| record.key.len() + record.payload.len());
-        let mut bytes = Vec::with_capacity(self.bytes.len() - (to - from) + new_len);
-        let mut slots = Vec::with_capacity(self.len() - range.len() + usize::from(new.is_some()));
-        bytes.extend_from_slice(&self.bytes[..from]);
-        slots.extend_from_slice(&self.slots[..range.start]);
-        if let Some(Record { key, payload, tag }) = new {
-            let key_from = position(&bytes);
-            bytes.extend_from_slice(key);
-            let head = key.get(self.common..).map_or(0, head);
-            slots.push(Slot {
-                head,
-                key_from,
-                payload_from: position(&bytes),
-                tag,
-            });
-            bytes.extend_from_slice(payload);
-        }
-        let (old, now) = (position(&self.bytes[..to]), position(&bytes));
-        bytes.extend_from_slice(&self.bytes[to..]);
-        slots.extend(self.slots[range.end..].iter().map(|slot| Slot {
-            key_from: slot.key_from - old + now,
-            payload_from: slot.payload_from - old + now,
-            ..*slot
-        }));
-        let mut spliced = Self {
-            slots: slots.into(),
-            bytes: bytes.into(),
-            common: self.common,
+    /// Sets the record of a key, where [`search`](Self::search) found it or its place. Moves bytes, and looks at the other
+    /// keys only when it becomes the first or the last.
+    pub fn put(
+        &mut self,
+        found: Result<usize, usize>,
+        Record { key, payload, tag }: Record<'_, T>,
+    ) {
+        let (Ok(at) | Err(at)) = found;
+        let from = self.key_from(at);
+        let old_to = match found {
+            Ok(at) => self.key_from(at + 1),
+            Err(_) => from,
         };
-        if spliced.common_of_ends() != self.common {
-            spliced.set_heads();
+        let payload_from = from + key.len();
+        let to = payload_from + payload.len();
+        self.move_rest(old_to, to);
+        self.bytes[from..payload_from].copy_from_slice(key);
+        self.bytes[payload_from..to].copy_from_slice(payload);
+        let slot = Slot {
+            head: key.get(self.common..).map_or(0, head),
+            key_from: position(from),
+            payload_from: position(payload_from),
+            tag,
+        };
+        match found {
+            Ok(at) => self.slots[at] = slot,
+            Err(at) => self.slots.insert(at, slot),
         }
-        spliced
+        let (old_to, to) = (position(old_to), position(to));
+        for slot in &mut self.slots[at + 1..] {
+            slot.key_from = slot.key_from - old_to + to;
+            slot.payload_from = slot.payload_from - old_to + to;
+        }
+        let is_end = at == 0 || at + 1 == self.len();
+        if found.is_err() && is_end && self.common_of_ends() != self.common {
+            self.set_heads();
+        }
+    }
+
+    /// Moves what begins at `old` so that it begins at `new`.
+    fn move_rest(&mut self, old: usize, new: usize) {
+        let len = self.bytes.len() - old;
+        if new > old {
+            self.bytes.resize(new + len, 0);
+        }
+        self.bytes.copy_within(old..old + len, new);
+        self.bytes.truncate(new + len);
     }
 
     fn common_of_ends(&self) -> usize {
@@ -181,8 +189,8 @@ impl<T: Copy> Packed<T> {
     }
 }
 
-fn position(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).expect("a node holds few keys and small payloads, far below 4 GiB")
+fn position(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a node holds few keys and small payloads, far below 4 GiB")
 }
 
 fn head(key: &[u8]) -> u64 {
@@ -235,17 +243,17 @@ mod tests {
                 prop_assert_eq!(packed.search(wanted), keys.binary_search(wanted));
             }
             for wanted in &wanted {
-                let (Ok(at) | Err(at)) = packed.search(wanted);
-                let to = at + usize::from(packed.search(wanted).is_ok());
-                let with = packed.splice(at..to, Some(Record { key: wanted, payload: b"new", tag: 99 }));
+                let found = packed.search(wanted);
+                let (Ok(at) | Err(at)) = found;
+                let mut with = packed.clone();
+                with.put(found, Record { key: wanted, payload: b"new", tag: 99 });
+                prop_assert_eq!(with.len(), packed.len() + usize::from(found.is_err()));
                 prop_assert_eq!(with.search(wanted), Ok(at));
                 prop_assert_eq!((with.payload(at), with.tag(at)), (&b"new"[..], 99));
-                let without = with.splice(at..at + 1, None);
-                prop_assert_eq!(without.search(wanted), Err(at));
                 for key in keys.iter().filter(|key| *key != wanted) {
-                    let found = without.search(key).unwrap();
-                    prop_assert_eq!(without.payload(found), &key[key.len() / 2..]);
-                    prop_assert!(with.search(key).is_ok());
+                    let found = with.search(key).unwrap();
+                    prop_assert_eq!(with.key(found), key);
+                    prop_assert_eq!(with.payload(found), &key[key.len() / 2..]);
                 }
             }
             for (at, key) in keys.iter().enumerate() {

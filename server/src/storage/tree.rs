@@ -1,7 +1,7 @@
 //! The overlay's entries: an ordered map with snapshots, a B+tree whose nodes are shared between clones.
 //!
-//! A change makes its leaf anew and copies the branches above it on their first change after a clone. Nodes are small
-//! for that reason. Finding the start of a range costs the tree's depth.
+//! A change copies its leaf and the branches above it if it is their first after a clone. Nodes are small for that reason.
+//! Finding the start of a range costs the tree's depth.
 
 use std::sync::Arc;
 
@@ -133,26 +133,21 @@ fn insert_into_leaf(
     key: &[u8],
     entry: Entry<'_>,
 ) -> (Option<usize>, Option<Split>) {
-    let (at, previous) = match leaf.search(key) {
-        Ok(at) => (at, Some(leaf.entry(at).value.len())),
-        Err(at) => (at, None),
-    };
-    let after = at + usize::from(previous.is_some());
-    let new = leaf.splice(at..after, Some((key, entry)));
-    if new.len() <= LEAF_MAX {
-        *leaf = Arc::new(new);
+    let found = leaf.search(key);
+    let previous = found.ok().map(|at| leaf.entry(at).value.len());
+    let changed = Arc::make_mut(leaf);
+    changed.put(found, key, entry);
+    let len = changed.len();
+    if len <= LEAF_MAX {
         return (previous, None);
     }
-    let middle = new.len() / 2;
-    let right = Node::Leaf(Arc::new(Leaf::build(new.entries(middle..new.len()))));
-    *leaf = Arc::new(Leaf::build(new.entries(0..middle)));
-    (
-        previous,
-        Some(Split {
-            low: Bytes::copy_from_slice(new.key(middle)),
-            right,
-        }),
-    )
+    let middle = len / 2;
+    let split = Split {
+        low: Bytes::copy_from_slice(changed.key(middle)),
+        right: Node::Leaf(Arc::new(Leaf::build(changed.entries(middle..len)))),
+    };
+    *changed = Leaf::build(changed.entries(0..middle));
+    (previous, Some(split))
 }
 
 /// Adds a child right of the one at `at`; returns the branch's own right part if it had to split.

@@ -133,12 +133,17 @@ impl LiveQueries {
     pub fn held_answer(self: &Arc<Self>, call: &Call) -> Option<(Arc<QueryResult>, Timestamp)> {
         let key = self.key(Execution::IdempotentMutation, call);
         // An answer is known to hold once all news has been looked at; there is no need to wait for the follower.
-        let newest = self.functions.database().write_log().newest();
-        let is_behind = self.state.lock().ts < newest;
-        if is_behind {
-            self.follow(newest);
-        }
+        self.follow_to(self.functions.database().write_log().newest());
         self.cached(&key)
+    }
+
+    /// Looks at the news up to a commit, as far as it is out and was not looked at.
+    fn follow_to(self: &Arc<Self>, ts: Timestamp) {
+        let is_behind = self.state.lock().ts < ts;
+        if is_behind {
+            let newest = self.functions.database().write_log().newest();
+            self.follow(ts.min(newest));
+        }
     }
 
     fn key(&self, execution: Execution, call: &Call) -> EntryKey {

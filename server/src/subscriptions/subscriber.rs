@@ -155,6 +155,8 @@ impl Subscriber {
     /// The answers at the newest moment at which all are known. It is not before `wanted`; where the answers keep being
     /// overtaken before they can be told, it may be earlier, but not before `required`.
     pub fn assemble(&mut self, wanted: Timestamp, required: Timestamp) -> Moment {
+        // A mutation's news is out when its caller is told: there is no need to wait for the follower.
+        self.live.follow_to(wanted);
         let (moment, to_gather) = self.live.state.lock().assemble(self.id, wanted, required);
         self.live.run_together(to_gather, Some(self.id));
         moment

@@ -229,7 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 .map_or_else(String::new, |key| key.as_str().to_string()),
         });
         let mailbox = self.mailbox.clone();
-        let on_finish = Box::new(move |run| mailbox.deliver(Completion::Mutation(request_id, run)));
+        let on_finish =
+            Box::new(move |run| Some(mailbox.leave(Completion::Mutation(request_id, run))));
         let submitted = self
             .rooms
             .functions

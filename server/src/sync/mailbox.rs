@@ -1,6 +1,7 @@
 //! Where the outcomes of a connection's calls arrive.
 
 use std::sync::Arc;
+use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,25 +17,39 @@ pub(super) enum Completion {
 
 /// Completions on their way to the connection's task. Bounded by the calls that a connection may have under way.
 #[derive(Clone)]
-pub(super) struct Mailbox {
-    completions: Arc<Mutex<Vec<Completion>>>,
+pub(super) struct Mailbox(Arc<Shared>);
+
+struct Shared {
+    completions: Mutex<Vec<Completion>>,
     wake: Arc<Notify>,
 }
 
 impl Mailbox {
     pub fn new(wake: Arc<Notify>) -> Mailbox {
-        Mailbox {
-            completions: Arc::default(),
+        Mailbox(Arc::new(Shared {
+            completions: Mutex::default(),
             wake,
-        }
+        }))
     }
 
+    /// Delivers a completion and wakes the connection.
     pub fn deliver(&self, completion: Completion) {
-        self.completions.lock().push(completion);
-        self.wake.notify_one();
+        self.leave(completion).wake();
+    }
+
+    /// Delivers a completion. The connection need not look for it before it is woken.
+    pub fn leave(&self, completion: Completion) -> Waker {
+        self.0.completions.lock().push(completion);
+        Waker::from(self.0.clone())
     }
 
     pub fn collect(&self) -> Vec<Completion> {
-        std::mem::take(&mut *self.completions.lock())
+        std::mem::take(&mut *self.0.completions.lock())
+    }
+}
+
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake.notify_one();
     }
 }

@@ -160,6 +160,7 @@ impl Rig {
             let on_finish = Box::new(move |run| {
                 // Whoever waits is there until all are answered.
                 let _ = answer.send(returned(run));
+                None
             });
             let queued = self.functions.submit_mutation(call, None, on_finish);
             queued.expect("the queue has room");

@@ -13,6 +13,7 @@ mod setup;
 mod threads;
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -257,8 +258,9 @@ where
         (tx, verdict)
     }
 
-    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) {
+    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) -> Option<Waker> {
         let returned = self.returned.expect("a mutation runs before it finishes");
         (self.on_finish)((returned, outcome));
+        None
     }
 }
