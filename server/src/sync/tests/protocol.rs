@@ -424,6 +424,22 @@ async fn every_response_is_followed_by_a_transition_also_that_of_a_mutation_that
 }
 
 #[tokio::test]
+async fn a_response_and_its_transition_come_together() {
+    let app = App::without_gate();
+    let mut client = connected(&app).await;
+    client.modify(0, vec![]).await;
+    client.next_of("Transition").await;
+    for request in 0..50 {
+        let note = json!({ "text": "x" });
+        client.mutate(request, "notes:add", note).await;
+        assert_eq!(client.next().await["type"], "MutationResponse");
+        let together = client.next_now().map(|message| message.unwrap());
+        let transition = together.expect("what a client reads in one go holds both");
+        assert_eq!(transition["type"], "Transition");
+    }
+}
+
+#[tokio::test]
 async fn mutations_of_one_connection_run_in_the_order_in_which_they_were_sent() {
     let app = App::without_gate();
     let mut client = connected(&app).await;
