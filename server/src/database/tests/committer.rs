@@ -1,8 +1,10 @@
 //! The lane and the log writer, driven by hand: what is seen when, and what an uncommitted batch leaves behind.
 
 use std::sync::mpsc::{Receiver, channel};
+use std::task::Wake;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use vestibule_schema::object;
 
 use super::*;
@@ -176,6 +178,57 @@ fn an_answer_comes_after_durability_and_before_the_news() {
         3,
         "by_id, by_creation_time and by_a"
     );
+}
+
+/// Inserts, and has itself woken.
+struct Woken(Arc<NewsAtWake>);
+
+/// How many commits the write log told of when it was woken.
+struct NewsAtWake {
+    write_log: Arc<WriteLog>,
+    before: Timestamp,
+    seen: Mutex<Vec<usize>>,
+}
+
+impl Mutation for Woken {
+    fn run<'v>(&mut self, mut tx: Transaction<'v>) -> (Transaction<'v>, Verdict) {
+        tx.insert("rooms", object! {}).unwrap();
+        (tx, Verdict::Commit)
+    }
+
+    fn finish(self: Box<Self>, _: Result<Committed, CommitError>) -> Option<Waker> {
+        Some(self.0.into())
+    }
+}
+
+impl Wake for NewsAtWake {
+    fn wake(self: Arc<Self>) {
+        let news = self.write_log.since(self.before).unwrap();
+        self.seen.lock().push(news.len());
+    }
+}
+
+#[test]
+fn who_waits_for_answers_is_woken_once_after_the_news_and_at_once_when_refused() {
+    let mut line = Line::new();
+    let waiting = Arc::new(NewsAtWake {
+        write_log: line.write_log.clone(),
+        before: line.write_log.newest(),
+        seen: Mutex::default(),
+    });
+    let batch_of_two = |line: &mut Line| {
+        let mut batch = line.lane.open_batch();
+        for _ in 0..2 {
+            line.lane.run(Box::new(Woken(waiting.clone())), &mut batch);
+        }
+        line.lane.close_batch(&mut batch);
+        batch
+    };
+    let batch = batch_of_two(&mut line);
+    line.writer.write(batch).unwrap();
+    assert_eq!(*waiting.seen.lock(), [2]);
+    batch_of_two(&mut line).refuse(CommitError::ShuttingDown);
+    assert_eq!(*waiting.seen.lock(), [2, 2, 2]);
 }
 
 #[test]

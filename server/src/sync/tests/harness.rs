@@ -47,7 +47,7 @@ pub struct Server {
     pub authenticator: Arc<Authenticator>,
     pub metrics: Metrics,
     issuer: DevIssuer,
-    _following: Following,
+    following: Option<Following>,
     _dir: TempDir,
 }
 
@@ -114,7 +114,7 @@ impl Server {
             authenticator,
             metrics,
             issuer,
-            _following: following,
+            following: Some(following),
             _dir: dir,
         }
     }
@@ -140,6 +140,11 @@ impl Server {
         Client {
             socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,
         }
+    }
+
+    /// Ends the task that looks at commits for live queries.
+    pub fn stop_following(&mut self) {
+        self.following = None;
     }
 
     pub fn durable_ts(&self) -> Timestamp {
