@@ -162,6 +162,19 @@ impl State {
         }
     }
 
+    /// Ends a subscription; one that is not there is left alone.
+    pub fn end_watch(&mut self, subscriber: u64, query: QueryId) -> Option<Watch> {
+        let watch = self
+            .subscribers
+            .get_mut(&subscriber)?
+            .watches
+            .remove(&query)?;
+        if let Some(entry) = watch.entry {
+            self.unwatch(entry, subscriber, query);
+        }
+        Some(watch)
+    }
+
     pub fn unwatch(&mut self, id: u64, subscriber: u64, query: QueryId) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;

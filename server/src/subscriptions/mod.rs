@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use vestibule_schema::timestamp::Timestamp;
 
 pub use entry::QueryResult;
-pub use subscriber::{Moment, QuerySpec, Subscriber};
+pub use subscriber::{Moment, QuerySetChange, QuerySpec, Subscriber};
 
 use crate::functions::{Call, FunctionOutcome, Functions, Origin, SystemError};
 use crate::storage::ReadView;
@@ -200,10 +200,6 @@ impl LiveQueries {
                 .await
                 .expect("the readers run");
         }
-    }
-
-    fn has_room(&self) -> bool {
-        self.state.lock().live_queries() < LIVE_QUERIES_MAX
     }
 
     fn follow(self: &Arc<Self>, newest: Timestamp) {

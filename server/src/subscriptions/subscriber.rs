@@ -9,10 +9,10 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::QueryId;
 
-use super::LiveQueries;
 use super::assembly::{SubscriberState, Watch};
 use super::entry::QueryResult;
 use super::state::{State, ToRun};
+use super::{LIVE_QUERIES_MAX, LiveQueries};
 use crate::auth::Caller;
 use crate::functions::{Call, Origin, SystemError};
 use crate::planted::{self, Bug};
@@ -47,6 +47,15 @@ impl QuerySpec {
             origin: Origin::Client,
         }
     }
+}
+
+/// Changes to a subscriber's queries that are made at one time.
+#[derive(Default)]
+pub struct QuerySetChange {
+    /// Subscriptions that end, of those that are held.
+    pub removed: BTreeSet<QueryId>,
+    /// Subscriptions that begin, after that.
+    pub added: BTreeMap<QueryId, QuerySpec>,
 }
 
 /// The answers of a subscriber's queries at one timestamp.
@@ -88,11 +97,6 @@ impl Subscriber {
         }
     }
 
-    /// Subscriptions held.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
     /// Whether there are no subscriptions.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
@@ -103,38 +107,49 @@ impl Subscriber {
         self.ids.contains(&query)
     }
 
-    /// Whether the deployment has room for another live query.
-    pub fn has_room(&self) -> bool {
-        self.live.has_room()
+    /// Subscriptions held once `change` is made.
+    pub fn len_after(&self, change: &QuerySetChange) -> usize {
+        self.ids.len() - change.removed.len() + change.added.len()
     }
 
-    /// Adds queries. Those that have to run are run on one snapshot, so that their answers share a timestamp.
-    pub fn add(&mut self, queries: BTreeMap<QueryId, QuerySpec>) {
-        self.ids.extend(queries.keys());
+    /// Whether a query is subscribed to once `change` is made.
+    pub fn contains_after(&self, change: &QuerySetChange, query: QueryId) -> bool {
+        change.added.contains_key(&query)
+            || (self.contains(query) && !change.removed.contains(&query))
+    }
+
+    /// Ends subscriptions, then adds others. Those that have to run are run on one snapshot, so that their answers share
+    /// a timestamp. Returns those for which the deployment has no room; they are not added.
+    pub fn modify(&mut self, change: QuerySetChange) -> Vec<QueryId> {
+        let QuerySetChange { removed, added } = change;
+        if !planted::is(Bug::SubscriptionSlotNotFreed) {
+            for query in &removed {
+                self.ids.remove(query);
+            }
+        }
+        self.ids.extend(added.keys());
+        // Everybody waits for this lock: what has ended is freed behind it.
+        let mut ended = Vec::with_capacity(removed.len());
+        let mut refused = Vec::new();
         self.change(|state, id, to_run| {
-            for (query, spec) in queries {
+            for query in removed {
+                ended.extend(state.end_watch(id, query));
+            }
+            for (query, spec) in added {
+                if state.live_queries() >= LIVE_QUERIES_MAX {
+                    refused.push(query);
+                    continue;
+                }
                 if let Some(subscriber) = state.subscribers.get_mut(&id) {
                     subscriber.watches.insert(query, Watch::new(spec));
                 }
                 state.resolve(id, query, to_run);
             }
         });
-    }
-
-    /// Ends a subscription; one that is not there is left alone.
-    pub fn remove(&mut self, query: QueryId) {
-        if !planted::is(Bug::SubscriptionSlotNotFreed) {
-            self.ids.remove(&query);
+        for query in &refused {
+            self.ids.remove(query);
         }
-        self.change(|state, id, _| {
-            let watch = state
-                .subscribers
-                .get_mut(&id)
-                .and_then(|subscriber| subscriber.watches.remove(&query));
-            if let Some(entry) = watch.and_then(|watch| watch.entry) {
-                state.unwatch(entry, id, query);
-            }
-        });
+        refused
     }
 
     /// From now on answers are those that `caller` may see. Queries that never looked at an identity stay as they
@@ -155,9 +170,15 @@ impl Subscriber {
     /// The answers at the newest moment at which all are known. It is not before `wanted`; where the answers keep being
     /// overtaken before they can be told, it may be earlier, but not before `required`.
     pub fn assemble(&mut self, wanted: Timestamp, required: Timestamp) -> Moment {
-        // A mutation's news is out when its caller is told: there is no need to wait for the follower.
-        self.live.follow_to(wanted);
-        let (moment, to_gather) = self.live.state.lock().assemble(self.id, wanted, required);
+        let mut state = self.live.state.lock();
+        if state.ts < wanted {
+            // A mutation's news is out when its caller is told: there is no need to wait for the follower.
+            drop(state);
+            self.live.follow_to(wanted);
+            state = self.live.state.lock();
+        }
+        let (moment, to_gather) = state.assemble(self.id, wanted, required);
+        drop(state);
         self.live.run_together(to_gather, Some(self.id));
         moment
     }

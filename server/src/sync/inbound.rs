@@ -1,7 +1,5 @@
 //! What clients ask for, one message at a time.
 
-use std::collections::BTreeMap;
-
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 use vestibule_schema::path::FunctionPath;
@@ -19,7 +17,7 @@ use super::respond::plain;
 use super::socket::Close;
 use crate::database::SessionRequest;
 use crate::functions::{self, Origin, Thrown};
-use crate::subscriptions::QuerySpec;
+use crate::subscriptions::{QuerySetChange, QuerySpec};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Handles one message: an arm a kind.
@@ -84,69 +82,66 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.told.query_set = new_version;
         self.first_query_set_by = None;
-        let mut added = BTreeMap::new();
+        let mut change = QuerySetChange::default();
         for modification in modifications {
             match modification {
-                QuerySetModification::Add(add) => self.add_query(add, &mut added)?,
+                QuerySetModification::Add(add) => self.add_query(add, &mut change)?,
                 QuerySetModification::Remove { query_id } => {
-                    self.remove_query(query_id, &mut added)
+                    self.remove_query(query_id, &mut change)
                 }
             }
         }
-        if !added.is_empty() {
+        if !change.added.is_empty() {
             // Whoever asks after a commit was acknowledged, to anybody, sees it.
             self.told.floor = self
                 .told
                 .floor
                 .max(self.rooms.functions.database().durable_ts());
         }
-        self.subscriber.add(added);
+        for refused in self.subscriber.modify(change) {
+            self.refuse_query(refused, TOO_MANY_SUBSCRIPTIONS);
+        }
         Ok(())
     }
 
-    fn add_query(
-        &mut self,
-        add: AddQuery,
-        added: &mut BTreeMap<QueryId, QuerySpec>,
-    ) -> Result<(), End> {
+    fn add_query(&mut self, add: AddQuery, change: &mut QuerySetChange) -> Result<(), End> {
         let query_id = add.query_id;
-        let is_known = self.subscriber.contains(query_id)
-            || self.told.impossible.contains_key(&query_id)
-            || added.contains_key(&query_id);
+        let is_known = self.subscriber.contains_after(change, query_id)
+            || self.told.impossible.contains_key(&query_id);
         if is_known {
             return Err(End::Fatal(format!(
                 "The query id {query_id} is already in the query set."
             )));
         }
         self.told.removed.remove(&query_id);
-        let has_room = self.subscriber.len() + added.len() < self.rooms.options.subscriptions_max
-            && self.subscriber.has_room();
-        let spec = match (
-            has_room,
-            target(&add.path, &add.args, add.component_path.as_deref()),
-        ) {
-            (false, _) => Err(TOO_MANY_SUBSCRIPTIONS.to_string()),
-            (true, target) => target,
-        };
-        match spec {
+        if self.subscriber.len_after(change) >= self.rooms.options.subscriptions_max {
+            self.refuse_query(query_id, TOO_MANY_SUBSCRIPTIONS);
+            return Ok(());
+        }
+        match target(&add.path, &add.args, add.component_path.as_deref()) {
             Ok((path, args)) => {
                 let journal = add.journal.and_then(|journal| journal.0);
-                added.insert(query_id, QuerySpec::new(path, args, journal));
+                let spec = QuerySpec::new(path, args, journal);
+                change.added.insert(query_id, spec);
             }
-            Err(reason) => {
-                let outcome = self
-                    .respond
-                    .impossible_query(&reason, &self.rooms.request_id());
-                self.told.impossible.insert(query_id, outcome);
-            }
+            Err(reason) => self.refuse_query(query_id, &reason),
         }
         Ok(())
     }
 
-    fn remove_query(&mut self, query_id: QueryId, added: &mut BTreeMap<QueryId, QuerySpec>) {
-        added.remove(&query_id);
+    /// The query's result says why it cannot be run.
+    fn refuse_query(&mut self, query_id: QueryId, reason: &str) {
+        let request_id = self.rooms.request_id();
+        let outcome = self.respond.impossible_query(reason, &request_id);
+        self.told.impossible.insert(query_id, outcome);
+    }
+
+    fn remove_query(&mut self, query_id: QueryId, change: &mut QuerySetChange) {
+        change.added.remove(&query_id);
+        if self.subscriber.contains(query_id) {
+            change.removed.insert(query_id);
+        }
         self.told.impossible.remove(&query_id);
-        self.subscriber.remove(query_id);
         self.told.removed.insert(query_id);
     }
 

@@ -1,6 +1,5 @@
 //! Live queries: what a write costs beside those that it misses, and what many subscribers of one cost.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -8,7 +7,7 @@ use vestibule_schema::object;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::QueryId;
 use vestibule_server::auth::Caller;
-use vestibule_server::subscriptions::{Moment, QueryResult, QuerySpec, Subscriber};
+use vestibule_server::subscriptions::{Moment, QueryResult, QuerySetChange, QuerySpec, Subscriber};
 
 use crate::app;
 use crate::rig::{Rig, call_of};
@@ -25,10 +24,13 @@ impl Watcher {
         let wake = Arc::new(Notify::new());
         let mut subscriber = Subscriber::new(rig.live.clone(), Caller::nobody(), wake.clone());
         let numbered = queries.into_iter().enumerate();
-        let queries: BTreeMap<QueryId, QuerySpec> = numbered
+        let added = numbered
             .map(|(number, query)| (QueryId(number as u32), query))
             .collect();
-        subscriber.add(queries);
+        subscriber.modify(QuerySetChange {
+            added,
+            ..QuerySetChange::default()
+        });
         Watcher { subscriber, wake }
     }
 
