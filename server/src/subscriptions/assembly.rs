@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::QueryId;
 
+use super::LIVE_QUERIES_MAX;
 use super::entry::{Answer, Entry, EntryKey, Execution, QueryResult, Scope};
 use super::state::{State, ToRun};
 use super::subscriber::{Moment, QuerySpec};
@@ -160,6 +161,24 @@ impl State {
         if is_suspended && !state.is_pending() {
             self.resolve(subscriber, query, to_run);
         }
+    }
+
+    /// Adds a subscription; false when there is no room for it.
+    pub fn begin_watch(
+        &mut self,
+        subscriber: u64,
+        query: QueryId,
+        spec: QuerySpec,
+        to_run: &mut ToRun,
+    ) -> bool {
+        if self.live_queries() >= LIVE_QUERIES_MAX {
+            return false;
+        }
+        if let Some(subscriber) = self.subscribers.get_mut(&subscriber) {
+            subscriber.watches.insert(query, Watch::new(spec));
+        }
+        self.resolve(subscriber, query, to_run);
+        true
     }
 
     /// Ends a subscription; one that is not there is left alone.

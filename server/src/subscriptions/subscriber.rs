@@ -9,10 +9,10 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::QueryId;
 
-use super::assembly::{SubscriberState, Watch};
+use super::LiveQueries;
+use super::assembly::SubscriberState;
 use super::entry::QueryResult;
 use super::state::{State, ToRun};
-use super::{LIVE_QUERIES_MAX, LiveQueries};
 use crate::auth::Caller;
 use crate::functions::{Call, Origin, SystemError};
 use crate::planted::{self, Bug};
@@ -136,14 +136,9 @@ impl Subscriber {
                 ended.extend(state.end_watch(id, query));
             }
             for (query, spec) in added {
-                if state.live_queries() >= LIVE_QUERIES_MAX {
+                if !state.begin_watch(id, query, spec, to_run) {
                     refused.push(query);
-                    continue;
                 }
-                if let Some(subscriber) = state.subscribers.get_mut(&id) {
-                    subscriber.watches.insert(query, Watch::new(spec));
-                }
-                state.resolve(id, query, to_run);
             }
         });
         for query in &refused {

@@ -8,7 +8,8 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::QueryId;
 
-use super::assembly::{SubscriberState, Watch};
+use super::LIVE_QUERIES_MAX;
+use super::assembly::SubscriberState;
 use super::entry::{Answer, EntryKey, Execution, QueryResult, Scope};
 use super::idle::IDLE_BYTES_MAX;
 use super::state::{State, ToRun};
@@ -46,10 +47,11 @@ impl Rig {
     /// Subscribes to a query; the entry that answers it, and what has to run.
     fn watch(&mut self, query: u32, path: &str) -> (u64, ToRun) {
         let spec = QuerySpec::new(path.parse().unwrap(), Value::Object(Object::new()), None);
-        let watches = &mut self.state.subscribers.get_mut(&SUBSCRIBER).unwrap().watches;
-        watches.insert(QueryId(query), Watch::new(spec));
         let mut to_run = ToRun::new();
-        self.state.resolve(SUBSCRIBER, QueryId(query), &mut to_run);
+        let has_begun = self
+            .state
+            .begin_watch(SUBSCRIBER, QueryId(query), spec, &mut to_run);
+        assert!(has_begun, "there is room");
         (self.entry(query), to_run)
     }
 
@@ -60,14 +62,7 @@ impl Rig {
     }
 
     fn unwatch(&mut self, query: u32) {
-        let id = self.entry(query);
-        self.state
-            .subscribers
-            .get_mut(&SUBSCRIBER)
-            .unwrap()
-            .watches
-            .remove(&QueryId(query));
-        self.state.unwatch(id, SUBSCRIBER, QueryId(query));
+        assert!(self.state.end_watch(SUBSCRIBER, QueryId(query)).is_some());
     }
 
     fn complete(&mut self, id: u64, answer: Answer) -> ToRun {
@@ -169,6 +164,27 @@ fn call(path: &str) -> Call {
         caller: Caller::nobody(),
         origin: Origin::Client,
     }
+}
+
+#[test]
+fn what_there_is_no_room_for_is_refused_until_another_has_ended() {
+    let mut rig = Rig::at(1);
+    let mut begin = |state: &mut State, query: u32, number: u32| {
+        let args = Value::from(f64::from(number));
+        let spec = QuerySpec::new("notes:all".parse().unwrap(), args, None);
+        state.begin_watch(SUBSCRIBER, QueryId(query), spec, &mut ToRun::new())
+    };
+    let full = LIVE_QUERIES_MAX as u32;
+    for number in 0..full {
+        assert!(begin(&mut rig.state, number, number));
+    }
+    assert!(!begin(&mut rig.state, full, full));
+    assert!(rig.state.end_watch(SUBSCRIBER, QueryId(full)).is_none());
+    let id = rig.entry(0);
+    rig.unwatch(0);
+    rig.complete(id, answer(1, "a", "nobody's"));
+    assert!(begin(&mut rig.state, full, full));
+    assert!(!begin(&mut rig.state, 0, 0));
 }
 
 #[test]
