@@ -112,6 +112,21 @@ pub enum Scenario {
     ServeEcho,
 }
 
+impl Scenario {
+    /// How many connections it holds at the same time.
+    pub fn connections(&self) -> usize {
+        match self {
+            Scenario::Transfers(flags) => flags.clients,
+            Scenario::FirstLogins(flags) => flags.users.saturating_mul(flags.tabs),
+            Scenario::FanOut(flags) => flags.clients,
+            Scenario::Idle(flags) => flags.clients,
+            Scenario::Reconnects(flags) => flags.clients,
+            Scenario::Reads(flags) => flags.connections(),
+            Scenario::Serve(_) | Scenario::ServeEcho => 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -17,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { scenario, common } = Arguments::parse();
-    raise_open_files();
+    raise_open_files(scenario.connections())?;
     match scenario {
         Scenario::Serve(flags) => serve(flags)?,
         Scenario::ServeEcho => echo::serve()?,

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use vestibule_server::prelude::*;
@@ -209,11 +210,21 @@ pub fn this_program() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("this program does not know where it is")
 }
 
-/// Asks the system for as many open files as it gives: every connection is one.
-pub fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+/// Open files of a process beside its connections.
+const OTHER_FILES: u64 = 100;
+
+/// Asks the system for as many open files as it gives, and makes sure that they are enough: every connection is one.
+pub fn raise_open_files(connections: usize) -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it is refused, whoever needs more files is told so when they run out.
+    // Where that is refused, it is what there is now that counts.
     let _ = setrlimit(Resource::Nofile, limit);
+    let wanted = connections as u64 + OTHER_FILES;
+    match getrlimit(Resource::Nofile).current {
+        Some(most) if most < wanted => bail!(
+            "{connections} connections need {wanted} open files, and the system allows a process {most} here: ask for \
+             fewer, or have the limit raised (`ulimit -Hn` tells it)"
+        ),
+        _ => Ok(()),
+    }
 }

@@ -308,6 +308,11 @@ fn what_cannot_be_done_is_said() {
             "nobody answers at http://127.0.0.1:1",
         ),
         ("idle --url https://example.org", "http://"),
+        ("idle --clients 10000000000", "10000000000 connections need"),
+        (
+            "first-logins --users 100000000 --tabs 100",
+            "10000000000 connections need",
+        ),
     ] {
         let (output, report) = load(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -55,6 +55,17 @@ pub struct Reads {
     pub times: Times,
 }
 
+impl Reads {
+    /// How many connections it takes.
+    pub fn connections(&self) -> usize {
+        match self.over {
+            Over::Websocket => self.clients,
+            // One call at a time is all that a connection takes.
+            Over::Http => self.clients.saturating_mul(self.in_flight),
+        }
+    }
+}
+
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
@@ -77,8 +88,8 @@ pub enum Over {
 pub fn run(flags: &Reads, server: &Server) -> anyhow::Result<Run> {
     accounts::open(flags.accounts, server)?;
     let (protocol, clients, in_flight) = match flags.over {
-        Over::Websocket => (Protocol::Sync, flags.clients, flags.in_flight),
-        Over::Http => (Protocol::Http, flags.clients * flags.in_flight, 1),
+        Over::Websocket => (Protocol::Sync, flags.connections(), flags.in_flight),
+        Over::Http => (Protocol::Http, flags.connections(), 1),
     };
     let plan = Plan {
         clients,
