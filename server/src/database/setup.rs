@@ -323,6 +323,8 @@ impl SetUp<'_> {
             self.appender.fold()?;
             self.head.refresh();
         }
+        // Nothing else runs yet that could do so beside.
+        self.appender.checkpoint_if_due()?;
         Ok(())
     }
 }

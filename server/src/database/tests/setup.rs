@@ -48,6 +48,32 @@ fn entries(rig: &Rig, index: &IndexMeta) -> usize {
 }
 
 #[test]
+fn the_write_ahead_log_does_not_grow_with_an_index_that_is_built() {
+    const CHECKPOINT_BYTES: u64 = 256 << 10;
+    let mut rig = Rig::new(plain());
+    for _ in 0..5 {
+        fill(&mut rig, BUILD_WRITES_MAX as i32);
+    }
+    let dir = rig.close();
+    let options = StoreOptions {
+        checkpoint_wal_bytes: CHECKPOINT_BYTES,
+        ..StoreOptions::default()
+    };
+    let (store, mut appender) = Store::open(dir.path(), options).unwrap();
+    let wal = dir.path().join("vestibule.sqlite3-wal");
+    let wal_bytes = || std::fs::metadata(&wal).map_or(0, |metadata| metadata.len());
+    let before = wal_bytes();
+    set_up(&store, &mut appender, &*manual_clock(), &indexed()).unwrap();
+    let one_commit = (BUILD_WRITES_MAX * 100) as u64;
+    assert!(
+        wal_bytes() <= before.max(CHECKPOINT_BYTES) + one_commit,
+        "{} bytes",
+        wal_bytes()
+    );
+    assert!(store.checkpoints().finished > 0);
+}
+
+#[test]
 fn tables_are_numbered_from_10001_and_keep_their_numbers() {
     let number = |rig: &Rig, name| meta(rig, name).number.get();
     let rig = Rig::new(schema([table("b", &[]), table("a", &[])]));
