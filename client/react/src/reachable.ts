@@ -3,8 +3,9 @@
 import type { ConvexReactClient } from "convex/react";
 
 /**
- * Passes identities and what runs behind them on to the client, but not while it replaces a token that the server rejected: it has stopped its
- * socket then, and a `setAuth` or `clearAuth` in between would make it forget to start it again.
+ * Passes identities and what runs behind them on to the client, but not while it replaces a token that the server
+ * rejected: it has stopped its socket then, and a `setAuth` or `clearAuth` in between would make it forget to start it
+ * again. A mutation would go out under the token from before.
  */
 export class ReachableClient {
   #isReplacing = false;
