@@ -169,7 +169,7 @@ fn call(path: &str) -> Call {
 #[test]
 fn what_there_is_no_room_for_is_refused_until_another_has_ended() {
     let mut rig = Rig::at(1);
-    let mut begin = |state: &mut State, query: u32, number: u32| {
+    let begin = |state: &mut State, query: u32, number: u32| {
         let args = Value::from(f64::from(number));
         let spec = QuerySpec::new("notes:all".parse().unwrap(), args, None);
         state.begin_watch(SUBSCRIBER, QueryId(query), spec, &mut ToRun::new())
