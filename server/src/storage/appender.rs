@@ -76,10 +76,8 @@ impl Appender {
         let row_bytes = row.len();
         self.keep_row_buffer(row);
         result.map_err(|failure| self.append_error(failure))?;
-        if self.shared.is_stopped() {
-            // A sync failed beside this one, and the system may tell of a failure only once.
-            return Err(AppendError::Unknown(StorageError::Stopped));
-        }
+        // A sync may have failed beside this one, and the system may tell of a failure only once.
+        self.shared.not_stopped().map_err(AppendError::Unknown)?;
         self.appended = last.ts;
         self.shared.appends.fetch_add(1, Ordering::Relaxed);
         self.folding.note_appended(commits, row_bytes);
@@ -106,7 +104,7 @@ impl Appender {
     fn append_error(&mut self, failure: Failure) -> AppendError {
         let Failure { cause, at_commit } = failure;
         if cause.must_end_process() || (at_commit && !cause.is_failed_write()) {
-            self.shared.stop();
+            self.shared.stop(&cause);
             AppendError::Unknown(cause)
         } else {
             AppendError::NotCommitted(cause)
@@ -160,23 +158,25 @@ impl Appender {
         work: impl FnOnce(&Connection) -> Result<T, E>,
         refuse: impl FnOnce(StorageError) -> E,
     ) -> Result<T, E> {
-        if self.shared.is_stopped() {
-            return Err(refuse(StorageError::Stopped));
-        }
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => match self.reconnect() {
-                Ok(connection) => connection,
-                Err(error) => return Err(refuse(error)),
-            },
+        let connection = match self.connection() {
+            Ok(connection) => connection,
+            Err(error) => return Err(refuse(error)),
         };
         let result = work(&connection);
         match &result {
             Ok(_) => self.connection = Some(connection),
-            Err(error) if error.as_ref().must_end_process() => self.shared.stop(),
+            Err(error) if error.as_ref().must_end_process() => self.shared.stop(error.as_ref()),
             Err(_) => {}
         }
         result
+    }
+
+    fn connection(&mut self) -> Result<Connection, StorageError> {
+        self.shared.not_stopped()?;
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.reconnect(),
+        }
     }
 
     fn reconnect(&self) -> Result<Connection, StorageError> {

@@ -320,9 +320,7 @@ impl Turn {
         shared: &Shared,
         work: impl FnOnce(&Connection) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        if shared.is_stopped() {
-            return Err(StorageError::Stopped);
-        }
+        shared.not_stopped()?;
         let connection = match self.0.take() {
             Some(connection) => connection,
             None => sqlite::open_writer(&shared.files, &shared.options)?,
@@ -330,7 +328,7 @@ impl Turn {
         let result = work(&connection);
         match &result {
             Ok(_) => self.0 = Some(connection),
-            Err(error) if error.must_end_process() => shared.stop(),
+            Err(error) if error.must_end_process() => shared.stop(error),
             Err(_) => {}
         }
         result

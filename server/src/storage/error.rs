@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::ffi;
@@ -91,9 +92,9 @@ pub enum StorageError {
     /// An fsync failed: what was written before it may or may not survive. The process must end.
     #[error("the disk failed to sync ({0}); what it holds is unknown until a restart")]
     SyncFailed(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The appender met an unknown outcome before and takes no more work.
-    #[error("storage stopped after an earlier failure of unknown outcome; restart the process")]
-    Stopped,
+    /// A write or a sync failed before with an unknown outcome, perhaps on another thread; nothing is written any more.
+    #[error("nothing is written any more after an earlier failure: {0}; restart the process")]
+    Stopped(Arc<str>),
     /// Some other program is moving the write-ahead log.
     #[error("another program holds the checkpoint lock of the database file; end that program")]
     CheckpointLocked,
@@ -142,7 +143,7 @@ impl StorageError {
 
     /// Whether what the disk holds is unknown from here on, so that the process must end.
     pub fn must_end_process(&self) -> bool {
-        matches!(self, Self::SyncFailed(_) | Self::Stopped)
+        matches!(self, Self::SyncFailed(_) | Self::Stopped(_))
     }
 
     /// Whether this is stored data found damaged.

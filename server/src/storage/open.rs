@@ -3,7 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -41,7 +42,7 @@ pub(super) fn open(
         published: ArcSwap::from_pointee(published),
         folded: AtomicU64::new(folded.0),
         appends: AtomicU64::new(0),
-        stopped: AtomicBool::new(false),
+        stopped_by: OnceLock::new(),
         checkpoints: Checkpoints::default(),
         head_base: Mutex::new(HeadBase::default()),
         idle_readers: Mutex::new(Vec::new()),

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -90,8 +90,8 @@ pub(super) struct Shared {
     pub folded: AtomicU64,
     /// Batches appended since the store was opened.
     pub appends: AtomicU64,
-    /// Set once the outcome of a write or a sync is unknown. Nothing is written any more.
-    pub stopped: AtomicBool,
+    /// Set once the outcome of a write or a sync is unknown, to the first such failure. Nothing is written any more.
+    pub stopped_by: OnceLock<Arc<str>>,
     pub checkpoints: Checkpoints,
     pub head_base: Mutex<HeadBase>,
     pub idle_readers: Mutex<Vec<BaseReader>>,
@@ -112,12 +112,16 @@ impl Shared {
         Timestamp(self.folded.load(Ordering::Acquire))
     }
 
-    pub fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst)
+    /// Refuses whoever is about to write, or to trust what was written, once the outcome of anything is unknown.
+    pub fn not_stopped(&self) -> Result<(), StorageError> {
+        match self.stopped_by.get() {
+            None => Ok(()),
+            Some(cause) => Err(StorageError::Stopped(Arc::clone(cause))),
+        }
     }
 
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
+    pub fn stop(&self, cause: &StorageError) {
+        self.stopped_by.get_or_init(|| cause.to_string().into());
     }
 
     pub fn idle_reader(&self) -> Result<BaseReader, StorageError> {

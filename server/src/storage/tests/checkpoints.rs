@@ -167,8 +167,10 @@ fn after_a_failed_sync_of_a_checkpoint_nothing_is_appended() {
     assert!(matches!(failed, Err(StorageError::SyncFailed(_))));
     let refused = rig.try_commit(&[("b", "too late")]);
     assert!(matches!(refused, Err(AppendError::Unknown(_))));
-    let stopped = rig.appender.checkpoint_due();
-    assert!(matches!(stopped, Err(StorageError::Stopped)));
+    let stopped = rig.appender.checkpoint_due().unwrap_err();
+    assert!(matches!(stopped, StorageError::Stopped(_)));
+    let message = stopped.to_string();
+    assert!(message.contains("failed to sync"), "{message}");
 }
 
 /// Whether the other program has the lock, and whether it may give it back.
