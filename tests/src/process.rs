@@ -3,11 +3,20 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
 use anyhow::{Context, bail};
 use serde_json::{Value as Json, json};
 use vestibule_server::auth::{AdminKeys, DeploymentSecret};
 use vestibule_server::clock::{Clock, SystemClock};
+
+/// One client for all, because making one reads the system's certificates: with a thousand made in a row, the first had its
+/// connection and nothing to say for longer than the server waits. It keeps no connection, since each test has a runtime
+/// of its own.
+static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0);
+    client.build().expect("the client needs nothing special")
+});
 
 /// A running chat. Dropping it kills it.
 pub struct Chat {
@@ -36,12 +45,6 @@ impl ChatOptions {
         }
     }
 
-    /// Keeps what it says on stderr in a file.
-    pub fn log_to(mut self, file: &Path) -> Self {
-        self.log = Some(file.to_path_buf());
-        self
-    }
-
     /// Sets an environment variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.into(), value.into()));
@@ -57,7 +60,7 @@ impl ChatOptions {
         self
     }
 
-    /// A file for all that it logs.
+    /// Keeps what it says on stderr in a file.
     pub fn log(mut self, path: &Path) -> Self {
         self.log = Some(path.to_path_buf());
         self
@@ -150,7 +153,7 @@ impl Chat {
 
     /// Status and body of `/healthz`.
     pub async fn health(&self) -> anyhow::Result<(u16, Json)> {
-        let response = reqwest::get(format!("{}/healthz", self.url)).await?;
+        let response = HTTP.get(format!("{}/healthz", self.url)).send().await?;
         Ok((response.status().as_u16(), response.json().await?))
     }
 
@@ -161,7 +164,7 @@ impl Chat {
 
     /// The values of metrics, each by its name with its labels.
     pub async fn metrics(&self, names: &[&str]) -> anyhow::Result<Vec<f64>> {
-        let response = reqwest::get(format!("{}/metrics", self.url)).await?;
+        let response = HTTP.get(format!("{}/metrics", self.url)).send().await?;
         let text = response.error_for_status()?.text().await?;
         let value = |name: &&str| {
             let line = text.lines().find_map(|line| line.strip_prefix(*name));
@@ -201,9 +204,7 @@ impl Chat {
         authorization: Option<String>,
     ) -> anyhow::Result<Json> {
         let body = json!({ "path": path, "args": args, "format": "json" });
-        let mut request = reqwest::Client::new()
-            .post(format!("{}/api/{kind}", self.url))
-            .json(&body);
+        let mut request = HTTP.post(format!("{}/api/{kind}", self.url)).json(&body);
         if let Some(authorization) = authorization {
             request = request.header("Authorization", authorization);
         }
@@ -212,7 +213,7 @@ impl Chat {
 
     /// The newest commit, as text.
     pub async fn newest_commit(&self) -> anyhow::Result<String> {
-        let request = reqwest::Client::new().post(format!("{}/api/query_ts", self.url));
+        let request = HTTP.post(format!("{}/api/query_ts", self.url));
         let answer: Json = request.send().await?.error_for_status()?.json().await?;
         Ok(answer["ts"].as_str().context("no ts")?.to_string())
     }
@@ -220,7 +221,7 @@ impl Chat {
 
 /// A token of the development issuer at `url` for whoever `request` describes.
 pub async fn mint_token(url: &str, request: Json) -> anyhow::Result<String> {
-    let response = reqwest::Client::new()
+    let response = HTTP
         .post(format!("{url}/dev/token"))
         .json(&request)
         .send()

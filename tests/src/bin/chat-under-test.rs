@@ -3,10 +3,14 @@
 //! leaves provisioning to its clients.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use vestibule_server::database::Limits;
 use vestibule_server::prelude::{App, MutationCtx};
 use vestibule_tests::switch::Switch;
+
+/// Where nothing fails at provisioning, only a machine busy with other tests keeps a thousand people waiting.
+const PATIENT: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -16,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
 fn app(invited: Option<String>) -> App {
     let app = match std::env::var_os("CHAT_PROVISIONING_SWITCH") {
         Some(file) => switched(invited, file.into()),
-        None => chat::app(invited),
+        None => chat::app(invited).gate_deadline(PATIENT),
     };
     match std::env::var_os("CHAT_WITHOUT_GATE") {
         Some(_) => app.without_provisioning(),

@@ -182,7 +182,7 @@ async fn each_delivery_is_counted_and_none_is_logged() {
     let log = data.path().join("log.txt");
     let options = with_secret(chat(data.path()), SECRET).variable("VESTIBULE_LOG", "trace");
     let world = World {
-        chat: options.log_to(&log).start().unwrap(),
+        chat: options.log(&log).start().unwrap(),
         data,
     };
     let ada = user("user.created", "user_canary", "Canary the Name", 1);
@@ -212,7 +212,7 @@ async fn without_a_secret_there_is_no_such_address_and_the_log_says_so_once() {
     let data = tempfile::tempdir().unwrap();
     let log = data.path().join("log.txt");
     let options = chat(data.path()).variable("CLERK_WEBHOOK_SECRET", "");
-    let options = options.variable("VESTIBULE_LOG", "info").log_to(&log);
+    let options = options.variable("VESTIBULE_LOG", "info").log(&log);
     let world = World {
         chat: options.start().unwrap(),
         data,

@@ -304,7 +304,7 @@ async fn j7_the_log_names_nobody_and_holds_no_token() {
     let data = tempfile::tempdir().unwrap();
     let log = data.path().join("log.txt");
     let options = people(data.path()).variable("VESTIBULE_LOG", "trace,hyper=off,mio=off");
-    let app = options.log_to(&log).start().unwrap();
+    let app = options.log(&log).start().unwrap();
     let request = json!({ "subject": "ada-the-subject", "name": "Ada the Name" });
     let token = app.token_for(request).await.unwrap();
     let mut client = RawClient::connect(&app.sync_url(), SessionId(rand::random()))
