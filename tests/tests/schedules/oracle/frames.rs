@@ -145,7 +145,7 @@ pub fn g10_a_refresh_is_never_anonymous(reading: &Reading<'_>) -> Vec<Violation>
     violations
 }
 
-/// A mutation's response goes out before the first Transition that shows it.
+/// The response of a mutation that wrote goes out before the first Transition that shows it.
 pub fn a_response_goes_before_what_shows_it(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for seat in &reading.seats {
@@ -157,10 +157,9 @@ pub fn a_response_goes_before_what_shows_it(reading: &Reading<'_>) -> Vec<Violat
                 }
                 Some(ServerMessage::MutationResponse(response)) => {
                     let request = response.request_id.0;
-                    let is_first = ran_once(reading, *seat, request);
                     if let Ok((_, ts)) = response.outcome
-                        && is_first
                         && ts.0 <= shown
+                        && wrote_at(reading, *seat, request) == Some(ts.0)
                     {
                         let says = format!("request {request} was shown before it was answered");
                         violations.push(Violation::at("R9", at, says));
@@ -173,9 +172,11 @@ pub fn a_response_goes_before_what_shows_it(reading: &Reading<'_>) -> Vec<Violat
     violations
 }
 
-/// Whether a request was taken once at a seat, and ran because of that: not one that was sent or had run before.
-fn ran_once(reading: &Reading<'_>, seat: u64, request: u32) -> bool {
-    let (mut taken, mut started) = (0, 0);
+/// The commit that a request's only run would make, if the request was taken once at a seat: not one that was sent or had
+/// run before. A run that wrote nothing is answered with the commit that it saw, which may have been shown long ago.
+fn wrote_at(reading: &Reading<'_>, seat: u64, request: u32) -> Option<u64> {
+    let mut taken = 0;
+    let mut commits = Vec::new();
     for (_, event) in reading.events() {
         match event {
             Event::Accepted {
@@ -187,10 +188,15 @@ fn ran_once(reading: &Reading<'_>, seat: u64, request: u32) -> bool {
                 let is_it = execution
                     .call
                     .is_some_and(|call| call.seat == seat && call.request == Some(request));
-                started += usize::from(is_it);
+                if is_it {
+                    commits.push(execution.commit_ts);
+                }
             }
             _ => {}
         }
     }
-    (taken, started) == (1, 1)
+    match commits[..] {
+        [commit] if taken == 1 => commit,
+        _ => None,
+    }
 }

@@ -418,3 +418,16 @@ fn a_transition_that_overtakes_its_response_is_noticed() {
     record.insert(last + 1, response(LATER, &ada(), &ada()));
     breaks("R9", &record);
 }
+
+#[test]
+fn a_mutation_that_wrote_nothing_is_answered_with_a_moment_that_may_have_been_shown() {
+    let own = response(LATER, &ada(), &ada());
+    let mut record = with(&own, response(COMMIT, &ada(), &ada()));
+    let committed = Event::Committed {
+        timestamps: vec![LATER],
+    };
+    record.remove(place(&record, &committed));
+    let last = place(&record, &transition((1, COMMIT), (1, LATER), json!(ada())));
+    record[last] = transition((1, COMMIT), (1, COMMIT), json!(ada()));
+    assert_eq!(judge(&record), Vec::new());
+}
