@@ -6,9 +6,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use pin_project_lite::pin_project;
 use tokio::sync::watch;
 
 /// A moment: nanoseconds since the Unix epoch.
@@ -52,21 +54,44 @@ pub trait Clock: Send + Sync {
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What `future` gives, or `None` when it gives nothing within `limit` of the clock's time.
-pub async fn timeout<T>(
+pub fn timeout<T>(
     clock: &dyn Clock,
     limit: Duration,
     future: impl Future<Output = T>,
-) -> Option<T> {
-    // The sleep is made only when the future has to be waited for, which most are not.
-    let late = async {
-        clock
-            .sleep_until(clock.elapsed().saturating_add(limit))
-            .await
-    };
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = late => None,
+) -> impl Future<Output = Option<T>> {
+    Timeout {
+        future,
+        clock,
+        limit,
+        late: None,
+    }
+}
+
+pin_project! {
+    /// What [`timeout`] gives. An async function would keep room for `future` twice.
+    struct Timeout<'c, F> {
+        #[pin]
+        future: F,
+        clock: &'c dyn Clock,
+        limit: Duration,
+        // Made only when the future has to be waited for, which most have not.
+        late: Option<Sleep>,
+    }
+}
+
+impl<F: Future> Future for Timeout<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        let late = this.late.get_or_insert_with(|| {
+            let until = this.clock.elapsed().saturating_add(*this.limit);
+            this.clock.sleep_until(until)
+        });
+        late.as_mut().poll(context).map(|()| None)
     }
 }
 

@@ -126,7 +126,7 @@ impl WriteLog {
     }
 
     /// Appends commits that have become durable, in order, and wakes who waits for news.
-    pub(super) fn publish(&self, entries: Vec<LogEntry>, newest: Timestamp) {
+    pub(crate) fn publish(&self, entries: Vec<LogEntry>, newest: Timestamp) {
         let mut state = self.state.lock();
         for entry in entries {
             state.weight += entry.weight();
@@ -161,6 +161,13 @@ impl WriteLog {
         }
         let first = state.entries.partition_point(|entry| entry.ts <= after);
         Some(state.entries.range(first..).cloned().collect())
+    }
+
+    /// How many commits came after `after`, as far as the log reaches back.
+    pub fn commits_after(&self, after: Timestamp) -> usize {
+        let state = self.state.lock();
+        let first = state.entries.partition_point(|entry| entry.ts <= after);
+        state.entries.len() - first
     }
 
     /// Whether a commit after `after` touched `reads`. A log that does not reach back calls it stale.

@@ -9,7 +9,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use tracing::Instrument;
 
 use super::Http;
 use super::around::Asked;
@@ -70,8 +69,7 @@ pub(super) async fn answer(
         let _held = (slot, body);
         functions.answer(&route, request, asker, time_max).await
     };
-    let running = http.abort.clone().run_until_cancelled_owned(running);
-    match http.tasks.spawn(running.in_current_span()).await {
+    match http.spawn(running).await {
         Ok(Some(Ok(response))) => Ok(written(response)),
         Ok(Some(Err(thrown))) => Ok(http.threw(&asked, asking, &thrown)),
         Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),

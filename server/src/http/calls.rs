@@ -9,7 +9,6 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::Instrument;
 use vestibule_schema::{FunctionPath, JsonFormat};
 
 use super::Http;
@@ -274,12 +273,7 @@ impl Http {
             let _slot = slot;
             functions.act(call).await
         };
-        let acting = self
-            .abort
-            .clone()
-            .run_until_cancelled_owned(acting)
-            .in_current_span();
-        match self.tasks.spawn(acting).await {
+        match self.spawn(acting).await {
             Ok(Some(Ok(run))) => Ok(writing.answer(&run.outcome, &run.log_lines)),
             Ok(Some(Err(error))) => Err(respond::system(&error)),
             Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),

@@ -33,8 +33,10 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 pub use options::{HTTP_REQUEST_BYTES_MAX, HttpOptions};
 pub use serve::bind;
@@ -137,5 +139,16 @@ impl Http {
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
         })
+    }
+
+    /// Runs what the server waits for when it ends, and drops if it takes too long; then it gives `None`.
+    fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        // In a box: each layer around a future that it takes by value makes room for it again.
+        let task = Box::pin(task.in_current_span());
+        let abort = self.abort.clone();
+        self.tasks.spawn(abort.run_until_cancelled_owned(task))
     }
 }

@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::Instrument;
 
 use super::Http;
 use super::around::Asked;
@@ -85,12 +84,7 @@ impl Http {
                 Err(error) => tracing::debug!(%error, "a client left during its handshake"),
             }
         };
-        self.tasks.spawn(
-            self.abort
-                .clone()
-                .run_until_cancelled_owned(serving)
-                .in_current_span(),
-        );
+        self.spawn(serving);
         Ok(switching_protocols(&accept))
     }
 }

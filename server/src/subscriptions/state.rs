@@ -32,6 +32,10 @@ pub(super) struct State {
     next_id: u64,
 }
 
+/// Commits that are looked at to know whether an answer nobody watches still holds. Behind more of them, in a storm of
+/// mutations, that would cost more than running it for whoever asks next.
+pub(super) const COMMITS_LOOKED_AT_MAX: usize = 128;
+
 /// Entries to run, to be handed to the readers once the lock is released.
 pub(super) type ToRun = Vec<u64>;
 
@@ -119,7 +123,7 @@ impl State {
             true => self.scope(key.execution, &key.path, &call.caller),
             false => Scope::Shared,
         };
-        if self.by_key.contains_key(&key) {
+        if self.by_key.contains_key(&key) || log.commits_after(answer.ts) > COMMITS_LOOKED_AT_MAX {
             return;
         }
         // What would have to run has just been run.

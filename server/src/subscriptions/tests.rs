@@ -12,7 +12,7 @@ use super::LIVE_QUERIES_MAX;
 use super::assembly::SubscriberState;
 use super::entry::{Answer, EntryKey, Execution, QueryResult, Scope};
 use super::idle::IDLE_BYTES_MAX;
-use super::state::{State, ToRun};
+use super::state::{COMMITS_LOOKED_AT_MAX, State, ToRun};
 use super::subscriber::{Moment, QuerySpec};
 use crate::auth::Caller;
 use crate::database::{LogEntry, ReadSet, WriteLog};
@@ -402,6 +402,24 @@ fn what_an_internal_caller_was_answered_is_not_found_by_others() {
     assert!(rig.state.answer(&internal).is_some());
     let (_, to_run) = rig.watch(0, "a:q");
     assert_eq!(to_run.len(), 1);
+}
+
+#[test]
+fn an_answer_that_many_commits_came_after_is_not_looked_at() {
+    let kept_behind = |commits: usize| {
+        let mut rig = Rig::at(10);
+        let last = 10 + commits as u64;
+        let news = (11..=last).map(|ts| LogEntry {
+            ts: Timestamp(ts),
+            touched: Arc::default(),
+        });
+        rig.log.publish(news.collect(), Timestamp(last));
+        rig.state
+            .keep(key("a:q"), &call("a:q"), answer(10, "a", "1"), &rig.log);
+        rig.state.answer(&key("a:q")).is_some()
+    };
+    assert!(kept_behind(COMMITS_LOOKED_AT_MAX));
+    assert!(!kept_behind(COMMITS_LOOKED_AT_MAX + 1));
 }
 
 /// Answers of two queries that are overtaken by every commit, each run at another moment: none ever hold together.

@@ -175,7 +175,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.check_drained()?;
         match self.wait(wake).await {
             Happened::Received(incoming) => self.receive(incoming).await,
-            Happened::Admitted(admitted) => self.admitted(admitted).await,
+            // As rare as Authenticate, and as large.
+            Happened::Admitted(admitted) => Box::pin(self.admitted(admitted)).await,
             Happened::Woken => Ok(()),
             Happened::Draining => {
                 self.is_draining = true;

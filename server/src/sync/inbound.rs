@@ -36,7 +36,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.seat.received(&message);
         match message {
             ClientMessage::Connect(connect) => self.connect(connect),
-            ClientMessage::Authenticate(authenticate) => self.authenticate(authenticate).await,
+            // In a box, because it is rare and no other message needs as much room.
+            ClientMessage::Authenticate(authenticate) => {
+                Box::pin(self.authenticate(authenticate)).await
+            }
             ClientMessage::ModifyQuerySet(modify) => self.modify_query_set(modify),
             ClientMessage::Mutation(call) => self.call(call, true, text.len()).await,
             ClientMessage::Action(call) => self.call(call, false, text.len()).await,

@@ -91,7 +91,7 @@ pub(super) struct Socket<S> {
 }
 
 /// The read buffer: messages are small, and idle connections are many.
-const READ_BUFFER_BYTES: usize = 4 << 10;
+const READ_BUFFER_BYTES: usize = 2 << 10;
 /// Written messages gather up to this size before they are handed to the system without a flush.
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
@@ -203,8 +203,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Reads what still comes, so that the system does not take back what was sent.
     async fn read_to_end(&mut self) {
         while let Some(Ok(_)) = self.stream.next().await {}
-        let mut rest = [0; 4 << 10];
-        while self.is_broken && matches!(self.stream.get_mut().read(&mut rest).await, Ok(1..)) {}
+        if self.is_broken {
+            // Not an array: the end of every connection would keep room for it.
+            let mut rest = vec![0; READ_BUFFER_BYTES];
+            while matches!(self.stream.get_mut().read(&mut rest).await, Ok(1..)) {}
+        }
     }
 }
 
