@@ -261,8 +261,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Result<(), End> {
         let message = self
             .respond
-            .rejected_call(is_mutation, request_id, self.session, thrown);
-        self.say(message.to_json()).await?;
+            .rejected_call(is_mutation, request_id, self.session, thrown)
+            .to_json();
+        // In a box: few calls are rejected, and each connection would keep room for it.
+        Box::pin(self.say(message)).await?;
         if is_mutation {
             self.told.owe(self.told.version.ts);
         }

@@ -54,22 +54,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let completions = self.mailbox.collect();
         let has_some = !completions.is_empty();
         for completion in completions {
-            self.rooms.metrics.responses.inc();
-            let message = match completion {
-                Completion::Mutation(request, run) => {
-                    self.mutations_pending -= 1;
-                    let (message, ts) = self.respond.mutation(request, self.session, run)?;
-                    self.told.owe(ts.unwrap_or(self.told.version.ts));
-                    message
-                }
-                Completion::Action(request, run) => {
-                    self.actions_pending -= 1;
-                    self.respond.action(request, self.session, run)?
-                }
-            };
-            self.say(message.to_json()).await?;
+            let text = self.response(completion)?;
+            self.say(text).await?;
         }
         Ok(has_some)
+    }
+
+    fn response(&mut self, completion: Completion) -> Result<String, End> {
+        self.rooms.metrics.responses.inc();
+        let message = match completion {
+            Completion::Mutation(request, run) => {
+                self.mutations_pending -= 1;
+                let (message, ts) = self.respond.mutation(request, self.session, run)?;
+                self.told.owe(ts.unwrap_or(self.told.version.ts));
+                message
+            }
+            Completion::Action(request, run) => {
+                self.actions_pending -= 1;
+                self.respond.action(request, self.session, run)?
+            }
+        };
+        Ok(message.to_json())
     }
 
     /// The next Transition's results, when one is due and may be sent.
@@ -98,6 +103,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let whom = || self.gatekeeper.caller().identity_key();
             record::pause(Point::BeforeFirstFrame, whom).await;
         }
+        let text = self.transition(ts, changed);
+        self.send_long(text).await
+    }
+
+    fn transition(&mut self, ts: Timestamp, changed: Changed) -> String {
         let (start, end) = self.told.advance(ts);
         let mut writer = TransitionWriter::new(start, end);
         for (query, result) in &changed {
@@ -117,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.rooms.metrics.transitions.inc();
         self.rooms.metrics.results.inc_by(changed.len() as u64);
         tracing::debug!(ts = ts.0, results = changed.len(), "transition");
-        self.send_long(writer.finish(clock)).await
+        writer.finish(clock)
     }
 
     /// A long Transition goes out in chunks where the client can put them together: each one tells it that the
