@@ -9,13 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use vestibule_schema::provisioning::{Admission, Effect, Event, Rejection, State, step};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
-use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, StateVersion};
+use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, RequestId, StateVersion};
 
 use super::budget::Share;
 use super::connection::{Connection, End};
 use super::respond::{gate_queue_full, not_provisioned, refusal_text};
 use super::socket::Close;
 use crate::auth::{self, AdminKeyError, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
+use crate::functions::Thrown;
 use crate::planted::{self, Bug};
 use crate::provisioning::Unprovisioned;
 use crate::record::{self, Point};
@@ -31,6 +32,23 @@ pub(super) struct Held {
     pub call: Call,
     pub is_mutation: bool,
     pub bytes: usize,
+}
+
+impl Held {
+    fn rejected(self, thrown: Thrown) -> Rejected {
+        Rejected {
+            request_id: self.call.request_id,
+            is_mutation: self.is_mutation,
+            thrown,
+        }
+    }
+}
+
+/// A call that is answered without being run.
+pub(super) struct Rejected {
+    pub request_id: RequestId,
+    pub is_mutation: bool,
+    pub thrown: Thrown,
 }
 
 /// The identity of one connection.
@@ -288,7 +306,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.seat.opened(version, || caller.identity_key(), at);
         self.switch(caller, at);
         for (held, _) in self.gatekeeper.release() {
-            self.start(held).await?;
+            if let Some(rejected) = self.start(held)? {
+                self.reject(rejected).await?;
+            }
         }
         Ok(())
     }
@@ -309,29 +329,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let thrown = not_provisioned(reason, data);
         for (held, _) in self.gatekeeper.release() {
-            let (is_mutation, request) = (held.is_mutation, held.call.request_id);
-            self.reject_call(is_mutation, request, &thrown).await?;
+            self.reject(held.rejected(thrown.clone())).await?;
         }
         self.socket.flush().await?;
         Ok(())
     }
 
     /// Starts a call, or lets it wait behind the gate.
-    pub(super) async fn admit_call(&mut self, held: Held) -> Result<(), End> {
+    pub(super) fn admit_call(&mut self, held: Held) -> Result<Option<Rejected>, End> {
         if !matches!(self.gatekeeper.state.admission(), Admission::Hold) {
-            return self.start(held).await;
+            return self.start(held);
         }
         let options = &self.rooms.options;
         let has_room = self.gatekeeper.held.len() < options.held_calls_max
             && self.gatekeeper.held_bytes + held.bytes <= options.held_bytes_max;
         match has_room.then(|| self.rooms.held.take(held.bytes)).flatten() {
-            Some(share) => self.gatekeeper.hold(held, share),
-            None => {
-                self.reject_call(held.is_mutation, held.call.request_id, &gate_queue_full())
-                    .await?
+            Some(share) => {
+                self.gatekeeper.hold(held, share);
+                Ok(None)
             }
+            None => Ok(Some(held.rejected(gate_queue_full()))),
         }
-        Ok(())
     }
 
     /// Checks, before anything is done for it, that the identity still stands.

@@ -11,12 +11,12 @@ use vestibule_schema::wire::{
 };
 
 use super::connection::{Connection, End};
-use super::gatekeeper::Held;
+use super::gatekeeper::{Held, Rejected};
 use super::mailbox::Completion;
 use super::respond::plain;
 use super::socket::Close;
 use crate::database::SessionRequest;
-use crate::functions::{self, Origin, Thrown};
+use crate::functions::{self, Origin};
 use crate::subscriptions::{QuerySetChange, QuerySpec};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -41,8 +41,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Box::pin(self.authenticate(authenticate)).await
             }
             ClientMessage::ModifyQuerySet(modify) => self.modify_query_set(modify),
-            ClientMessage::Mutation(call) => self.call(call, true, text.len()).await,
-            ClientMessage::Action(call) => self.call(call, false, text.len()).await,
+            ClientMessage::Mutation(call) => match self.call(call, true, text.len())? {
+                Some(rejected) => self.reject(rejected).await,
+                None => Ok(()),
+            },
+            ClientMessage::Action(call) => match self.call(call, false, text.len())? {
+                Some(rejected) => self.reject(rejected).await,
+                None => Ok(()),
+            },
             ClientMessage::Event(event) => {
                 tracing::debug!(kind = event.event_type, "telemetry");
                 Ok(())
@@ -148,7 +154,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.told.removed.insert(query_id);
     }
 
-    async fn call(&mut self, call: Call, is_mutation: bool, bytes: usize) -> Result<(), End> {
+    fn call(
+        &mut self,
+        call: Call,
+        is_mutation: bool,
+        bytes: usize,
+    ) -> Result<Option<Rejected>, End> {
         let options = &self.rooms.options;
         if is_mutation && self.mutations_pending >= options.mutations_pending_max {
             return Err(Close::try_again("TooManyConcurrentMutations").into());
@@ -164,11 +175,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             is_mutation,
             bytes,
         })
-        .await
     }
 
     /// Starts a call as whom the connection speaks for now.
-    pub(super) async fn start(&mut self, held: Held) -> Result<(), End> {
+    pub(super) fn start(&mut self, held: Held) -> Result<Option<Rejected>, End> {
         let Held {
             call:
                 Call {
@@ -183,9 +193,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (path, args) = match target(&path, &args, component_path.as_deref()) {
             Ok(target) => target,
             Err(reason) => {
-                return self
-                    .reject_call(is_mutation, request_id, &plain(&reason))
-                    .await;
+                return Ok(Some(Rejected {
+                    is_mutation,
+                    request_id,
+                    thrown: plain(&reason),
+                }));
             }
         };
         let call = functions::Call {
@@ -199,12 +211,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             origin: Origin::Client,
         };
         match is_mutation {
-            true => self.start_mutation(request_id, call),
-            false => {
-                self.start_action(request_id, call);
-                Ok(())
-            }
+            true => self.start_mutation(request_id, call)?,
+            false => self.start_action(request_id, call),
         }
+        Ok(None)
     }
 
     fn start_mutation(&mut self, request_id: RequestId, call: functions::Call) -> Result<(), End> {
@@ -253,22 +263,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Answers a call that is not run.
-    pub(super) async fn reject_call(
-        &mut self,
-        is_mutation: bool,
-        request_id: RequestId,
-        thrown: &Thrown,
-    ) -> Result<(), End> {
-        let message = self
-            .respond
-            .rejected_call(is_mutation, request_id, self.session, thrown)
-            .to_json();
-        // In a box: few calls are rejected, and each connection would keep room for it.
-        Box::pin(self.say(message)).await?;
-        if is_mutation {
+    pub(super) async fn reject(&mut self, rejected: Rejected) -> Result<(), End> {
+        if rejected.is_mutation {
             self.told.owe(self.told.version.ts);
         }
-        Ok(())
+        let message = self.respond.rejected_call(rejected, self.session).to_json();
+        // In a box: few calls are rejected, and each connection would keep room for it.
+        Box::pin(self.say(message)).await
     }
 }
 

@@ -51,11 +51,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn send_responses(&mut self) -> Result<bool, End> {
-        let completions = self.mailbox.collect();
-        let has_some = !completions.is_empty();
-        for completion in completions {
-            let text = self.response(completion)?;
-            self.say(text).await?;
+        let mut completions = self.mailbox.collect().into_iter();
+        let has_some = completions.len() > 0;
+        while let Some(text) = completions.next().map(|next| self.response(next)) {
+            self.say(text?).await?;
         }
         Ok(has_some)
     }
@@ -137,8 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.say(text).await;
         }
         for chunk in TransitionChunk::split(&text, CHUNK_BYTES_MAX) {
-            self.say(ServerMessage::TransitionChunk(chunk).to_json())
-                .await?;
+            let text = ServerMessage::TransitionChunk(chunk).to_json();
+            self.say(text).await?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use vestibule_schema::wire::{
     SessionId,
 };
 
+use super::gatekeeper::Rejected;
 use super::socket::Close;
 use crate::database::CommitError;
 use crate::functions::{ActionRun, FunctionOutcome, MutationRun, SystemError, Thrown};
@@ -119,23 +120,22 @@ impl Respond {
         }))
     }
 
-    /// A call that was not run.
-    pub fn rejected_call(
-        self,
-        is_mutation: bool,
-        request: RequestId,
-        session: Option<SessionId>,
-        thrown: &Thrown,
-    ) -> ServerMessage {
-        let failure = self.failure(thrown, request, session);
+    /// The answer to a call that was not run.
+    pub fn rejected_call(self, rejected: Rejected, session: Option<SessionId>) -> ServerMessage {
+        let Rejected {
+            is_mutation,
+            request_id,
+            thrown,
+        } = rejected;
+        let failure = self.failure(&thrown, request_id, session);
         match is_mutation {
             true => ServerMessage::MutationResponse(MutationResponse {
-                request_id: request,
+                request_id,
                 outcome: Err(failure),
                 log_lines: Vec::new(),
             }),
             false => ServerMessage::ActionResponse(ActionResponse {
-                request_id: request,
+                request_id,
                 outcome: Err(failure),
                 log_lines: Vec::new(),
             }),

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::apps::App;
 use super::harness::{Client, Closed, add, results, ts};
-use crate::sync::{ClientFeatures, SyncOptions};
+use crate::sync::{ClientFeatures, SyncOptions, connection};
 
 async fn connected(app: &App) -> Client {
     let mut client = app.server.connect().await;
@@ -31,6 +31,21 @@ fn telling() -> SyncOptions {
 }
 
 // ---- sizes -------------------------------------------------------------------------------------------------
+
+/// Ten thousand idle connections are ten thousand of these. One that awaits something large makes all larger: what is rare
+/// belongs in a box.
+#[tokio::test]
+async fn what_a_connection_keeps_while_it_waits_fits_2_kib() {
+    let app = App::start_with(SyncOptions::default());
+    let (_near, far) = tokio::io::duplex(1);
+    let connections = app.server.connections.clone();
+    let running = connection::run(connections, far, ClientFeatures::default(), None);
+    assert!(
+        size_of_val(&running) <= 2 << 10,
+        "{}",
+        size_of_val(&running)
+    );
+}
 
 fn event_of(bytes: usize) -> String {
     let around = json!({ "type": "Event", "eventType": "x", "event": "" })
