@@ -3,12 +3,17 @@
 import type { ConvexReactClient } from "convex/react";
 
 /**
- * Passes identities and what runs behind them on to the client, but not while it replaces a token that the server
- * rejected: it has stopped its socket then, and a `setAuth` or `clearAuth` in between would make it forget to start it
- * again. A mutation would go out under the token from before.
+ * Passes identities and what runs behind them on to the client, but not at two moments:
+ *
+ * - While it replaces a token that the server rejected. It has stopped its socket then, and a `setAuth` or `clearAuth` in
+ *   between would make it forget to start it again. A mutation would go out under the token from before.
+ * - While a token that it has fetched is on its way to it. It has asked whether the token is still wanted, and takes it a
+ *   microtask later; after a `setAuth` in between it would present the token under no configuration, and break when the
+ *   server answers.
  */
 export class ReachableClient {
   #isReplacing = false;
+  #tokensOnTheWay = 0;
   #waiting: (() => void)[] = [];
   #stopListening: (() => void) | null = null;
 
@@ -20,26 +25,37 @@ export class ReachableClient {
     if (!isReplacing) this.#goOn();
   }
 
-  /** Does it now, or as soon as the client has a socket again; in the order asked. */
+  /** A token has been fetched for the client. It has it in hand when all that is due now is done. */
+  fetched(): void {
+    this.#tokensOnTheWay += 1;
+    setTimeout(() => {
+      this.#tokensOnTheWay -= 1;
+      this.#goOn();
+    });
+  }
+
+  /** Does it now, or as soon as the client can be told; in the order asked. */
   tell(what: () => void): void {
-    if (this.#waiting.length === 0 && !this.#isStopped()) return what();
+    if (this.#waiting.length === 0 && this.#canBeTold()) return what();
     this.#waiting.push(what);
     this.#stopListening ??= this.client.subscribeToConnectionState(({ isWebSocketConnected }) => {
       if (isWebSocketConnected) this.#goOn();
     });
   }
 
-  #isStopped(): boolean {
-    return this.#isReplacing && !this.client.connectionState().isWebSocketConnected;
+  #canBeTold(): boolean {
+    const isStopped = this.#isReplacing && !this.client.connectionState().isWebSocketConnected;
+    return !isStopped && this.#tokensOnTheWay === 0;
   }
 
   #goOn(): void {
+    if (this.#waiting.length === 0) return;
+    // One that is closed takes no identity.
+    if (this.#isClosed()) this.#waiting = [];
+    else if (!this.#canBeTold()) return;
     this.#stopListening?.();
     this.#stopListening = null;
-    const waiting = this.#waiting.splice(0);
-    // It says that it replaces nothing any more when it is closed, too, and then takes no identity.
-    if (waiting.length > 0 && this.#isClosed()) return;
-    for (const what of waiting) what();
+    for (const what of this.#waiting.splice(0)) what();
   }
 
   #isClosed(): boolean {

@@ -125,6 +125,7 @@ export class ProvisioningSession {
     return [
       async ({ forceRefreshToken }) => {
         const token = await fetchPatiently(fetchToken, forceRefreshToken, isWanted);
+        this.#reachable.fetched();
         // The client presents the token as soon as it has it; what the machine does about it must come behind.
         if (token) setTimeout(() => isWanted() && this.#tokenPresented(keyOf(token) ?? "unreadable token"));
         return token;

@@ -34,3 +34,53 @@ test("a client that is closed meanwhile is told nothing, and closes", async () =
   reachable.tell(() => client.clearAuth());
   await expect(client.close()).resolves.toBeUndefined();
 });
+
+const turn = () => new Promise((resolve) => setTimeout(resolve));
+
+test("an identity waits while a token is on its way, and is told in order", async () => {
+  const client = newClient();
+  const reachable = new ReachableClient(client);
+  const told: string[] = [];
+  reachable.fetched();
+  reachable.tell(() => told.push("nobody"));
+  reachable.fetched();
+  reachable.tell(() => told.push("Ada"));
+  await Promise.resolve();
+  expect(told).toEqual([]);
+  await turn();
+  expect(told).toEqual(["nobody", "Ada"]);
+  reachable.tell(() => told.push("Bo"));
+  expect(told).toEqual(["nobody", "Ada", "Bo"]);
+  reachable.fetched();
+  reachable.tell(() => told.push("nobody any more"));
+  await client.close();
+  await turn();
+  expect(told).toHaveLength(3);
+});
+
+// The official client would forget whose token it was and, when told of one more identity, reject a promise that nobody
+// holds, which fails the run.
+test.each([0, 1, 2, 3, 4, 5])("the client takes another identity %i microtasks after it was given a token", async (microtasks) => {
+  const client = newClient();
+  const reachable = new ReachableClient(client);
+  let fetches = 0;
+  const never = () => {
+    fetches += 1;
+    return new Promise<null>(() => {});
+  };
+  await new Promise<void>((given) => {
+    client.setAuth(async ({ forceRefreshToken }) => {
+      if (!forceRefreshToken) return null;
+      reachable.fetched();
+      given();
+      return "a.b.c";
+    });
+  });
+  for (let passed = 0; passed < microtasks; passed++) await null;
+  reachable.tell(() => client.setAuth(never));
+  await turn();
+  reachable.tell(() => client.setAuth(never));
+  await turn();
+  expect(fetches).toBe(2);
+  await client.close();
+});
