@@ -52,7 +52,7 @@ pub struct HttpOptions {
     pub header_bytes_max: usize,
     /// Most header lines.
     pub header_lines_max: usize,
-    /// Time for a connection's first byte to arrive, then for a request's header, also on a connection kept open for it.
+    /// Time for a request's header to arrive, also on a connection kept open for it.
     pub header_timeout: Duration,
     /// Connections at the same time, sockets included.
     pub connections_max: usize,

@@ -19,11 +19,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::Http;
 use super::metrics::Counted;
 use super::pace::Pace;
 use super::routes;
 use super::stall::StallGuard;
-use super::{Http, HttpOptions};
 
 /// Bytes that the system holds of what is written to one connection: what a peer does not take must not pile up
 /// outside of every bound.
@@ -124,39 +124,29 @@ impl Http {
             peer,
             _held: Arc::new((permit, self.metrics.connected())),
         };
-        let serving =
-            self.clone()
-                .serve_connection(stream, connection, router.clone(), shutdown.clone());
+        let serving = serve_connection(
+            self.clone(),
+            stream,
+            connection,
+            router.clone(),
+            shutdown.clone(),
+        );
         self.spawn(serving.instrument(tracing::debug_span!("http_connection")));
-    }
-
-    async fn serve_connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        connection: OpenConnection,
-        router: Router,
-        shutdown: CancellationToken,
-    ) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection ended as it began");
-            return;
-        }
-        // Buffers are made for those who say something: when many come at once, each says it a while after it came.
-        let first_byte = tokio::time::timeout(self.options.header_timeout, stream.readable());
-        if let Some(Ok(Ok(()))) = shutdown.run_until_cancelled(first_byte).await {
-            let serving = serve_requests(&self.options, stream, connection, router, shutdown);
-            Box::pin(serving).await;
-        }
     }
 }
 
-async fn serve_requests(
-    options: &HttpOptions,
+async fn serve_connection(
+    http: Arc<Http>,
     stream: TcpStream,
     connection: OpenConnection,
     router: Router,
     shutdown: CancellationToken,
 ) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended as it began");
+        return;
+    }
+    let options = &http.options;
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
