@@ -58,6 +58,8 @@ export class Chat {
   #flags;
   #data = mkdtempSync(path.join(tmpdir(), "vestibule-js-"));
   port = 0;
+  /** What it logged so far. */
+  said = "";
 
   /**
    * Starts a chat that ends with test `t`. `invited`: the only e-mail domain that is let in; `provisioningSwitch`:
@@ -93,17 +95,16 @@ export class Chat {
     this.#child = child;
     processes.add(child);
     child.once("exit", () => processes.delete(child));
-    let said = "";
-    child.stderr.on("data", (text) => (said += text));
+    child.stderr.on("data", (text) => (this.said += text));
     const ready = new Promise((resolve, reject) => {
       child.once("error", reject);
-      child.once("exit", (code, signal) => reject(new Error(`the chat ended with ${signal ?? code} before it was ready:\n${said}`)));
+      child.once("exit", (code, signal) => reject(new Error(`the chat ended with ${signal ?? code} before it was ready:\n${this.said}`)));
       readline.createInterface(child.stdout).on("line", (line) => {
         const address = line.match(/http:\/\/127\.0\.0\.1:(\d+)/);
         if (address) resolve(Number(address[1]));
       });
     });
-    this.port = await within(ready, () => `the chat says where it listens\n${said}`);
+    this.port = await within(ready, () => `the chat says where it listens\n${this.said}`);
   }
 
   /** Ends it as a power cut would. */

@@ -276,3 +276,25 @@ test("a provider that stops signs nobody out, and nobody new in until it is back
   await trace.until(({ value }) => value?.name === "waiting");
   [session, waiting].forEach(assertNeverSignedOut);
 });
+
+test("a server whose clock is behind the provider's signs everybody in, and says so", async (t) => {
+  const signing = key("first");
+  const provider = await OpenId.start(t, [signing]);
+  const chat = await Chat.start(t, trusting(provider));
+  // As Clerk makes them: `iat` is its present, `nbf` ten seconds before.
+  const token = (behind, subject) => {
+    const now = Math.floor(Date.now() / 1000) + behind;
+    return jwt(signing, { iss: provider.issuer, aud: AUDIENCE, sub: subject, name: subject, iat: now, nbf: now - 10, exp: now + 600 });
+  };
+  for (const behind of [0, 10, 16, 60]) {
+    const answer = await me(chat, token(behind, `${behind} s behind`));
+    assert.deepEqual([answer.status, answer.value?.name], [200, `${behind} s behind`]);
+  }
+  assert.match(chat.said, /clock is behind the auth provider's/);
+  const client = connect(t, chat);
+  const session = signIn(client, { token: async () => token(60, "on a socket") }, person("on a socket"), { steady: true });
+  const trace = watch(client, "users:me");
+  await session.provisioned();
+  await trace.until(({ value }) => value?.name === "on a socket");
+  assertNeverSignedOut(session);
+});

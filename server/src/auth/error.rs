@@ -3,6 +3,8 @@
 //! Every refusal has a code that clients know, a full sentence for the log of a developer, and a redacted sentence
 //! that names neither the configured providers nor anything taken from the token.
 
+use std::time::Duration;
+
 use super::config::ProviderKind;
 use super::fetch::FetchError;
 use crate::clock::UnixNanos;
@@ -137,7 +139,11 @@ pub enum TokenFault {
     #[error("it has expired: by this server's clock it is {}.", utc(now))]
     Expired { now: UnixNanos },
     #[error("it is not valid yet: by this server's clock it is {}.", utc(now))]
-    NotYetValid { now: UnixNanos },
+    NotYetValid {
+        now: UnixNanos,
+        /// How far ahead its beginning lies.
+        ahead: Duration,
+    },
     #[error("its \"aud\" claim names others than the configured applicationID.")]
     AudienceNotAlone,
     #[error("its \"aud\" claim is not a string or a list of strings.")]

@@ -10,12 +10,18 @@ use super::jwks::KeySet;
 use super::key_cache::KeyCache;
 use super::token::Token;
 use crate::clock::Clock;
+use crate::sampled::Sampled;
 
 /// One configured provider.
 pub(super) struct Provider {
     pub config: ProviderConfig,
     keys: Keys,
+    clock: Arc<dyn Clock>,
+    clock_warnings: Sampled,
 }
+
+/// A smaller difference of clocks is ordinary and told to nobody.
+const CLOCK_DIFFERENCE_MIN: Duration = Duration::from_secs(5);
 
 enum Keys {
     Inline(Arc<KeySet>),
@@ -66,10 +72,31 @@ impl Provider {
             KeysFrom::Inline(inline) => Keys::Inline(inline.keys.clone()),
             KeysFrom::Remote(remote) => {
                 let (issuer, remote) = (config.issuer.clone(), remote.clone());
-                Keys::Remote(Box::new(KeyCache::new(issuer, remote, fetcher, clock)))
+                let cache = KeyCache::new(issuer, remote, fetcher, clock.clone());
+                Keys::Remote(Box::new(cache))
             }
         };
-        Provider { config, keys }
+        Provider {
+            config,
+            keys,
+            clock,
+            clock_warnings: Sampled::default(),
+        }
+    }
+
+    /// Says, once a minute, that a token came from the future: one of the two clocks is wrong.
+    pub fn clock_difference(&self, ahead: Duration) {
+        if ahead < CLOCK_DIFFERENCE_MIN {
+            return;
+        }
+        if let Some(left_out) = self.clock_warnings.pass(self.clock.elapsed()) {
+            tracing::warn!(
+                issuer = self.config.issuer(),
+                seconds = ahead.as_secs(),
+                left_out,
+                "this server's clock is behind the auth provider's; synchronize it"
+            );
+        }
     }
 
     /// Whether `token` says that it is of this provider, and for this deployment.

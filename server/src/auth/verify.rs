@@ -16,8 +16,9 @@ use super::token::Token;
 use crate::clock::UnixNanos;
 use crate::planted::{self, Bug};
 
-/// How far a provider's clock may run ahead of ours, for `nbf`.
-pub const NOT_BEFORE_LEEWAY: Duration = Duration::from_secs(5);
+/// How far a provider's clock may run ahead of ours, for `nbf`. Common issuers put it 10 s before `iat`, and machines
+/// differ by more. The value of `iat` refuses nothing, as with Convex.
+pub const CLOCK_LEEWAY: Duration = Duration::from_secs(60);
 /// Longest `sub`, in bytes.
 pub const SUBJECT_BYTES_MAX: usize = 1024;
 /// Longest `kid` that is looked for, in bytes.
@@ -30,6 +31,8 @@ const TIME_SECONDS_MAX: f64 = 253_402_300_799.0;
 pub(super) struct Checked {
     pub subject: String,
     pub expires_at: UnixNanos,
+    /// How far its `nbf` or `iat` is ahead of this server's clock.
+    pub ahead: Duration,
 }
 
 /// Verifies `token` by the rules and keys of `provider`.
@@ -43,13 +46,18 @@ pub(super) async fn verify(
         fault,
     };
     let (algorithm, key_id) = check_header(&provider.config, &token.header).map_err(rejected)?;
-    let checked = check_claims(&provider.config, token, now).map_err(rejected)?;
+    let checked = check_claims(&provider.config, token, now);
+    if let Err(TokenFault::NotYetValid { ahead, .. }) = &checked {
+        provider.clock_difference(*ahead);
+    }
+    let checked = checked.map_err(rejected)?;
     let keys = provider.keys_for(key_id).await?;
     check_signature(keys.keys(), algorithm, key_id, token).map_err(rejected)?;
     // A discovered issuer is one exact text. The choice of the provider was looser, to give better errors.
     if keys.issuer().is_some_and(|issuer| issuer != token.issuer) {
         return Err(rejected(TokenFault::IssuerSpelling));
     }
+    provider.clock_difference(checked.ahead);
     Ok(checked)
 }
 
@@ -120,8 +128,9 @@ fn check_claims(
         Err(_) if planted::is(Bug::NotBeforeOfWrongTypeSkipped) => None,
         read => read?,
     };
-    if not_before.is_some_and(|at| at > now.plus(NOT_BEFORE_LEEWAY)) {
-        return Err(TokenFault::NotYetValid { now });
+    let ahead = ahead_of(now, not_before);
+    if ahead > CLOCK_LEEWAY {
+        return Err(TokenFault::NotYetValid { now, ahead });
     }
     let issued_at = time(claims, "iat")?;
     if issued_at.is_none() && matches!(config.rules, Rules::Oidc) {
@@ -131,6 +140,14 @@ fn check_claims(
     Ok(Checked {
         subject,
         expires_at,
+        ahead: ahead.max(ahead_of(now, issued_at)),
+    })
+}
+
+/// How far a time claim lies in the future.
+fn ahead_of(now: UnixNanos, claim: Option<UnixNanos>) -> Duration {
+    claim.map_or(Duration::ZERO, |at| {
+        Duration::from_nanos(at.0.saturating_sub(now.0))
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod claims;
+mod clocks;
 mod config;
 mod dev;
 pub mod issuer;
