@@ -19,6 +19,8 @@ pub mod database;
 
 pub mod auth;
 
+pub mod deployment;
+
 pub mod functions;
 
 pub mod subscriptions;

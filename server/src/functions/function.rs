@@ -13,34 +13,7 @@ use vestibule_schema::value::Value;
 use super::action::ActionCtx;
 use super::context::{MutationCtx, QueryCtx};
 use super::error::{Error, Result};
-
-/// The three kinds of function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FunctionKind {
-    Query,
-    Mutation,
-    Action,
-}
-
-impl FunctionKind {
-    /// As error texts name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            FunctionKind::Query => "Query",
-            FunctionKind::Mutation => "Mutation",
-            FunctionKind::Action => "Action",
-        }
-    }
-}
-
-/// Who may call a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visibility {
-    /// Every client.
-    Public,
-    /// Other functions and administrators; to everybody else it does not exist.
-    Internal,
-}
+pub use crate::deployment::{FunctionKind, Visibility};
 
 /// A function's future in a box.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

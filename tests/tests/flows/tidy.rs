@@ -45,10 +45,11 @@ fn without_tests(text: &str) -> &str {
 }
 
 /// The rooms of the server, each of which may use only those before it.
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 10] = [
     "storage",
     "database",
     "auth",
+    "deployment",
     "functions",
     "subscriptions",
     "provisioning",

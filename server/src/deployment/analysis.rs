@@ -1,0 +1,183 @@
+//! What a runtime finds in pushed modules, as texts and plain fields: nothing here has been checked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::modules::ModuleEnvironment;
+
+/// Evaluates pushed modules. Implemented by the room that has an engine.
+pub trait Analyzer: Send + Sync {
+    /// Evaluates what `input` holds. Runs for up to some seconds, so never on a thread that others wait for.
+    fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError>;
+}
+
+/// What is to be evaluated. Parts that are absent are not.
+#[derive(Clone, Debug, Default)]
+pub struct AnalyzeInput {
+    /// All modules of the app: entry points, `_deps/` chunks, `auth.config.js`.
+    pub modules: Vec<SourceModule>,
+    /// `schema.js`, which is evaluated alone: without variables, and without other modules.
+    pub schema: Option<SourceModule>,
+    /// `convex.config.js`.
+    pub definition: Option<SourceModule>,
+    /// The variables that modules see, the built-in ones among them.
+    pub variables: BTreeMap<String, String>,
+    /// Seed of random numbers while modules are imported.
+    pub seed: [u8; 32],
+    /// The time that modules see while they are imported, in milliseconds since 1970.
+    pub time_millis: f64,
+}
+
+/// One module with its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceModule {
+    /// Relative to the functions folder, as in `rooms/list.js`.
+    pub path: String,
+    /// Where it runs.
+    pub environment: ModuleEnvironment,
+    /// Its text.
+    pub source: Arc<str>,
+    /// Its source map, as JSON text.
+    pub source_map: Option<Arc<str>>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Analysis {
+    /// By module path: every module but chunks and `auth.config.js`.
+    pub modules: BTreeMap<String, ModuleAnalysis>,
+    /// The JSON text that the schema exports.
+    pub schema: Option<String>,
+    /// The default export of `auth.config.js` as JSON text.
+    pub auth_config: Option<String>,
+    /// What the app's definition exports, as JSON text.
+    pub definition: Option<String>,
+}
+
+/// What was found in one module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleAnalysis {
+    /// Its queries, mutations and actions.
+    pub functions: Vec<AnalyzedFunction>,
+    /// Of `http.js`: path and method of each route, prefixes as `/pre/*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_routes: Option<Vec<(String, String)>>,
+    /// Of `crons.js`: its jobs as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crons: Option<String>,
+}
+
+/// One registered function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnalyzedFunction {
+    /// The name of the export.
+    pub name: String,
+    /// What it is.
+    pub kind: FunctionKind,
+    /// Who may call it; none where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+    /// The JSON text of `exportArgs()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<String>,
+    /// The JSON text of `exportReturns()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returns: Option<String>,
+    /// Where it stands in the original file, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Counted from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+}
+
+/// The three kinds of function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FunctionKind {
+    Query,
+    Mutation,
+    Action,
+}
+
+impl FunctionKind {
+    /// As error texts name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FunctionKind::Query => "Query",
+            FunctionKind::Mutation => "Mutation",
+            FunctionKind::Action => "Action",
+        }
+    }
+}
+
+/// Who may call a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Every client.
+    Public,
+    /// Other functions and administrators; to everybody else it does not exist.
+    Internal,
+}
+
+impl Visibility {
+    /// As replies name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Visibility::Public => "public",
+            Visibility::Internal => "internal",
+        }
+    }
+}
+
+/// Why modules cannot be analysed. Texts are the engine's own.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum AnalyzeError {
+    /// `error` is the JavaScript error with its stack, and what the module logged.
+    #[error("Failed to analyze {path}: {error}")]
+    Module { path: String, error: String },
+    #[error("`convex/http.js` must have a default export of a Router.")]
+    NotRouter,
+    #[error("`convex/crons.js` must have a default export of Crons.")]
+    NotCrons,
+    #[error("Hit an error while evaluating your schema:\n{0}")]
+    Schema(String),
+    #[error("Hit an error while evaluating your auth config file:\n{0}")]
+    AuthConfig(String),
+    /// The auth config read a variable that is not set.
+    #[error(
+        "Environment variable {0} is used in auth config file but its value was not set. Set it first, and push again."
+    )]
+    AuthConfigVariable(String),
+    #[error("Hit an error while evaluating your convex.config.js:\n{0}")]
+    Definition(String),
+    #[error("Analyzing the modules took longer than {0} seconds.")]
+    TimedOut(u64),
+    #[error("This server cannot run modules in Node.js: {0} begins with \"use node\".")]
+    Node(String),
+    #[error("This server cannot run JavaScript: it was built without it.")]
+    Unsupported,
+}
+
+impl AnalyzeError {
+    /// The code that tools see.
+    pub fn code(&self) -> &'static str {
+        match self {
+            AnalyzeError::Module { .. }
+            | AnalyzeError::NotRouter
+            | AnalyzeError::NotCrons
+            | AnalyzeError::TimedOut(_) => "InvalidModules",
+            AnalyzeError::Schema(_) => "InvalidSchema",
+            AnalyzeError::AuthConfig(_) => "InvalidAuthConfig",
+            AnalyzeError::AuthConfigVariable(_) => "AuthConfigMissingEnvironmentVariable",
+            AnalyzeError::Definition(_) => "InvalidConvexConfig",
+            AnalyzeError::Node(_) => "NodeActionsNotSupported",
+            AnalyzeError::Unsupported => "JavaScriptNotSupported",
+        }
+    }
+}
