@@ -7,6 +7,7 @@ mod error;
 mod function;
 mod http_action;
 mod http_routes;
+pub mod js;
 mod registry;
 mod runner;
 #[cfg(test)]

@@ -1,0 +1,3 @@
+//! Pushed functions: JavaScript and what it finds around it.
+
+pub mod web;

@@ -1,0 +1,33 @@
+// The way from JavaScript to the server: `$`, which every later script of the prelude uses and no module sees.
+// All scripts run in one closure, once, into the image.
+const $ = (() => {
+  const native = { host: __host, register: __register, module: __module, hasModule: __hasModule };
+  for (const name of ["__host", "__register", "__module", "__hasModule"]) delete globalThis[name];
+
+  const pending = new Map();
+  let lastOperation = 0;
+
+  // What the driver knows about the call under way.
+  const call = { kind: "import" };
+
+  // Starts an operation that the driver completes later.
+  const hostAsync = (op, ...args) =>
+    new Promise((resolve, reject) => {
+      const id = ++lastOperation;
+      pending.set(id, { resolve, reject });
+      try {
+        native.host("async", id, op, ...args);
+      } catch (error) {
+        pending.delete(id);
+        reject(error);
+      }
+    });
+
+  const complete = (id, isOk, value) => {
+    const operation = pending.get(id);
+    pending.delete(id);
+    if (operation) (isOk ? operation.resolve : operation.reject)(value);
+  };
+
+  return { ...native, hostAsync, call, complete };
+})();
