@@ -3,7 +3,7 @@
 use super::error::LimitError;
 
 /// Bounds of one function execution, nested calls included. The defaults are the figures that Convex documents.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Documents read.
     pub documents_read_max: usize,

@@ -9,7 +9,7 @@ use super::cursor::{CursorSeal, Fingerprint, Position, fingerprint};
 use super::error::{DatabaseError, QueryError};
 use super::keys::IndexId;
 use super::limits::Limits;
-use super::query::{Operator, Query, Scan, compile};
+use super::query::{Operator, Query, Scan};
 use super::stored::{StoredDocument, Unusable};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Direction, KeyRange, successor};
@@ -122,7 +122,8 @@ pub(super) fn paginate_stored(
     {
         return Err(refuse("A query with a limit cannot be paginated.".to_string()).into());
     }
-    let scan = compile(query, tx.catalog())?;
+    let catalog = tx.catalog();
+    let scan = tx.compiled(query, &catalog)?;
     let fields = scan.as_ref().map_or(&[][..], |scan| scan.fields);
     let fingerprint = fingerprint(query, fields);
     let bounds = PageBounds::read(tx.seal(), fingerprint, options, journal, tx.limits())?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use vestibule_schema::id::DocumentId;
+use vestibule_schema::id::{DocumentId, TableNumber};
 use vestibule_schema::key::encode_key;
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::value::Value;
@@ -116,6 +116,24 @@ pub(super) struct Scan<'c> {
     /// Whether all its keys are equal but for what every index key ends in.
     pub is_lookup: bool,
     pub direction: Direction,
+}
+
+impl Scan<'_> {
+    pub fn place(&self) -> Place {
+        Place {
+            table: self.table.number,
+            by_id: self.table.by_id,
+            is_by_id: self.is_by_id,
+        }
+    }
+}
+
+/// Where the documents behind a scan's keys are.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub table: TableNumber,
+    pub by_id: IndexId,
+    pub is_by_id: bool,
 }
 
 /// Resolves a query. `None` when its table does not exist, which a full scan answers with nothing.

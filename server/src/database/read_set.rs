@@ -52,6 +52,12 @@ impl Reads {
         self.ordered.record_all(recent);
     }
 
+    /// How many distinct ranges are held.
+    pub fn count(&mut self) -> usize {
+        self.put_in_order();
+        self.ordered.ranges.len()
+    }
+
     /// All of it; leaves nothing behind.
     pub fn take(&mut self) -> ReadSet {
         self.put_in_order();

@@ -1,17 +1,19 @@
 //! Scanning: the snapshot's entries of a range with the transaction's own writes over them, as documents, through a
 //! query's operators.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, InternalId};
 
+use super::catalog::Catalog;
 use super::error::{DatabaseError, QueryError};
 use super::filter::Expression;
 use super::keys::{self, document_key};
 use super::limits::Usage;
-use super::query::{Operator, Query, Scan, compile};
+use super::own_writes::OwnWrites;
+use super::query::{Operator, Place, Query, Scan, compile};
 use super::stored::{StoredDocument, Unusable};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Cursor, Direction, Entry, KeyRange, StorageError, successor};
@@ -85,7 +87,11 @@ impl Transaction<'_> {
         if !query.operators.is_empty() {
             return Ok(None);
         }
-        let Some(scan) = compile(query, self.catalog())?.filter(|scan| scan.is_lookup) else {
+        let catalog = self.catalog();
+        let Some(scan) = self
+            .compiled(query, &catalog)?
+            .filter(|scan| scan.is_lookup)
+        else {
             return Ok(None);
         };
         if self.has_written(&scan.range) {
@@ -101,7 +107,7 @@ impl Transaction<'_> {
         let mut documents = Vec::with_capacity(group.len());
         for Entry { key, .. } in group.iter() {
             let id = self.id_of_entry(key)?;
-            let stored = self.document_behind(&scan, key, id)?;
+            let stored = self.document_behind(scan.place(), key, id)?;
             documents.push(self.charged(DocumentId::new(scan.table.number, id), stored)?);
         }
         if scan.direction == Direction::Reverse {
@@ -110,13 +116,28 @@ impl Transaction<'_> {
         Ok(Some(documents))
     }
 
+    /// Looks up a query's names. `None` when its table does not exist.
+    pub(super) fn compiled<'c>(
+        &mut self,
+        query: &Query,
+        catalog: &'c Catalog,
+    ) -> Result<Option<Scan<'c>>, DatabaseError> {
+        match compile(query, catalog) {
+            Ok(Some(scan)) => Ok(Some(scan)),
+            other => {
+                self.record_catalog()?;
+                Ok(other?)
+            }
+        }
+    }
+
     fn has_written(&self, range: &KeyRange) -> bool {
         if self.writes.is_empty() || range.is_empty() {
             return false;
         }
         let end = range.end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let bounds = (Bound::Included(&range.start), end);
-        self.writes.range::<Bytes, _>(bounds).next().is_some()
+        self.writes.range(bounds).next().is_some()
     }
 
     fn scan_limited(
@@ -125,7 +146,8 @@ impl Transaction<'_> {
         limit: Option<usize>,
         mut visit: impl FnMut(StoredDocument) -> ControlFlow<()>,
     ) -> Result<(), DatabaseError> {
-        let Some(scan) = compile(query, self.catalog())? else {
+        let catalog = self.catalog();
+        let Some(scan) = self.compiled(query, &catalog)? else {
             return Ok(());
         };
         let Some(mut pipeline) = Pipeline::new(&query.operators, limit) else {
@@ -157,7 +179,7 @@ impl Transaction<'_> {
             self.look_up(&mut stream)?;
         }
         let outcome = loop {
-            match self.scan_step(scan, &mut stream) {
+            match self.scan_step(scan.place(), &mut stream) {
                 Ok(None) => break Ok(true),
                 Ok(Some((key, document))) => match visit(&self.usage, &key, document) {
                     Ok(ControlFlow::Continue(())) => {}
@@ -169,16 +191,13 @@ impl Transaction<'_> {
             }
         };
         let is_exhausted = outcome.as_ref().is_ok_and(|is_exhausted| *is_exhausted);
-        self.record(match is_exhausted {
-            true => stream.range,
-            false => stream.walked(),
-        })?;
+        self.record(stream.walked(is_exhausted))?;
         outcome
     }
 
-    fn scan_step(
+    pub(super) fn scan_step(
         &mut self,
-        scan: &Scan<'_>,
+        place: Place,
         stream: &mut Stream,
     ) -> Result<Option<(Bytes, StoredDocument)>, DatabaseError> {
         self.check_time()?;
@@ -186,21 +205,21 @@ impl Transaction<'_> {
             return Ok(None);
         };
         let id = self.id_of_entry(&key)?;
-        let stored = match scan.is_by_id {
+        let stored = match place.is_by_id {
             true => value,
-            false => self.document_behind(scan, &key, id)?,
+            false => self.document_behind(place, &key, id)?,
         };
-        let document = self.charged(DocumentId::new(scan.table.number, id), stored)?;
+        let document = self.charged(DocumentId::new(place.table, id), stored)?;
         Ok(Some((key, document)))
     }
 
     fn document_behind(
         &mut self,
-        scan: &Scan<'_>,
+        place: Place,
         key: &Bytes,
         id: InternalId,
     ) -> Result<Bytes, DatabaseError> {
-        let stored = self.entry(&document_key(scan.table.by_id, id))?;
+        let stored = self.entry(&document_key(place.by_id, id))?;
         stored.ok_or_else(|| {
             self.break_with(StorageError::misplaced(
                 key,
@@ -297,6 +316,8 @@ pub(super) struct Stream {
     ahead: Option<Option<Entry>>,
     /// The last key that was passed.
     position: Option<Bytes>,
+    /// The last key that [`Self::walked`] has told of.
+    told: Option<Bytes>,
 }
 
 impl Stream {
@@ -308,14 +329,12 @@ impl Stream {
             group: None,
             ahead: None,
             position: None,
+            told: None,
         }
     }
 
     /// The next of the transaction's own writes in this range.
-    fn next_own<'w>(
-        &self,
-        writes: &'w BTreeMap<Bytes, Option<Bytes>>,
-    ) -> Option<(&'w Bytes, &'w Option<Bytes>)> {
+    fn next_own<'w>(&self, writes: &'w OwnWrites) -> Option<(&'w Bytes, &'w Option<Bytes>)> {
         if self.range.is_empty() {
             return None;
         }
@@ -326,12 +345,8 @@ impl Stream {
         };
         let passed = self.position.as_ref().map(Bound::Excluded);
         match self.direction {
-            Direction::Forward => writes
-                .range::<Bytes, _>((passed.unwrap_or(start), end))
-                .next(),
-            Direction::Reverse => writes
-                .range::<Bytes, _>((start, passed.unwrap_or(end)))
-                .next_back(),
+            Direction::Forward => writes.range((passed.unwrap_or(start), end)).next(),
+            Direction::Reverse => writes.range((start, passed.unwrap_or(end))).next_back(),
         }
     }
 
@@ -343,31 +358,47 @@ impl Stream {
         })
     }
 
-    /// The part of the range that was passed, the last key included.
-    fn walked(self) -> KeyRange {
-        let Stream {
-            range: KeyRange { start, end },
-            ..
-        } = self;
-        match (self.position, self.direction) {
-            (Some(last), Direction::Forward) => KeyRange::new(start, successor(&last)),
-            (Some(last), Direction::Reverse) => KeyRange { start: last, end },
-            (None, _) => KeyRange::new(start.clone(), start),
+    /// The part of the range that was passed since the last call, the last key included; all that is left of it when
+    /// the end was met.
+    pub fn walked(&mut self, is_exhausted: bool) -> KeyRange {
+        let told = std::mem::replace(&mut self.told, self.position.clone());
+        let KeyRange { start, end } = self.range.clone();
+        let last = self.position.as_ref().filter(|_| !is_exhausted);
+        match self.direction {
+            Direction::Forward => {
+                let start = told.map_or(start, |told| successor(&told));
+                match last {
+                    Some(last) => KeyRange::new(start, successor(last)),
+                    None if is_exhausted => KeyRange { start, end },
+                    None => KeyRange::new(start.clone(), start),
+                }
+            }
+            Direction::Reverse => {
+                let end = told.or(end);
+                match last {
+                    Some(last) => KeyRange {
+                        start: last.clone(),
+                        end,
+                    },
+                    None if is_exhausted => KeyRange { start, end },
+                    None => KeyRange::new(start.clone(), start),
+                }
+            }
         }
     }
 }
 
 /// The operators of a query, with how much each limit still lets through.
-struct Pipeline<'q> {
+pub(super) struct Pipeline<'q> {
     stages: Vec<Stage<'q>>,
 }
 
 enum Stage<'q> {
-    Filter(&'q Expression),
+    Filter(Cow<'q, Expression>),
     Limit(usize),
 }
 
-enum Passed {
+pub(super) enum Passed {
     Dropped,
     Through(StoredDocument),
     /// A limit lets nothing behind this document through, which itself passed or not.
@@ -378,10 +409,22 @@ impl<'q> Pipeline<'q> {
     /// `None` when a limit of zero lets nothing through.
     fn new(operators: &'q [Operator], limit: Option<usize>) -> Option<Self> {
         let declared = operators.iter().map(|operator| match operator {
-            Operator::Filter(expression) => Stage::Filter(expression),
+            Operator::Filter(expression) => Stage::Filter(Cow::Borrowed(expression)),
             Operator::Limit(n) => Stage::Limit(*n),
         });
-        let stages: Vec<_> = declared.chain(limit.map(Stage::Limit)).collect();
+        Pipeline::of(declared.chain(limit.map(Stage::Limit)).collect())
+    }
+
+    /// As [`Self::new`], for operators that are to live as long as the pipeline.
+    pub fn owned(operators: Vec<Operator>) -> Option<Pipeline<'static>> {
+        let stages = operators.into_iter().map(|operator| match operator {
+            Operator::Filter(expression) => Stage::Filter(Cow::Owned(expression)),
+            Operator::Limit(n) => Stage::Limit(n),
+        });
+        Pipeline::of(stages.collect())
+    }
+
+    fn of(stages: Vec<Stage<'q>>) -> Option<Self> {
         let lets_through = |stage: &Stage<'_>| !matches!(stage, Stage::Limit(0));
         stages
             .iter()
@@ -389,7 +432,7 @@ impl<'q> Pipeline<'q> {
             .then_some(Pipeline { stages })
     }
 
-    fn push(&mut self, document: StoredDocument) -> Result<Passed, Unusable> {
+    pub fn push(&mut self, document: StoredDocument) -> Result<Passed, Unusable> {
         let mut is_last = false;
         let mut fields = None;
         for stage in &mut self.stages {

@@ -2,7 +2,6 @@
 //!
 //! Here is what every execution has in common. Writing documents is in `writing`, scanning ranges in `scan`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,8 +15,9 @@ use vestibule_schema::value::Object;
 use super::catalog::Catalog;
 use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError};
-use super::keys::document_key;
+use super::keys::{IndexId, document_key};
 use super::limits::{Limits, Usage};
+use super::own_writes::OwnWrites;
 use super::read_set::{ReadSet, Reads};
 use super::session_requests::KnownSessions;
 use super::stored::StoredDocument;
@@ -73,10 +73,11 @@ pub struct Transaction<'v> {
     view: &'v dyn ReadView,
     environment: &'v Environment,
     pub(super) writer: Option<WriteContext<'v>>,
-    pub(super) writes: BTreeMap<Bytes, Option<Bytes>>,
+    pub(super) writes: OwnWrites,
     pub(super) touched: Touched,
     reads: Reads,
     pub(super) usage: Usage,
+    pub(super) limits: Limits,
     /// On the environment's clock.
     started: Duration,
     broken: Option<Arc<StorageError>>,
@@ -90,10 +91,11 @@ impl<'v> Transaction<'v> {
             view,
             environment,
             writer: None,
-            writes: BTreeMap::new(),
+            writes: OwnWrites::default(),
             touched: Touched::default(),
             reads: Reads::default(),
             usage: Usage::default(),
+            limits: environment.limits,
             started: environment.clock.elapsed(),
             broken: None,
             refused_write: false,
@@ -128,8 +130,31 @@ impl<'v> Transaction<'v> {
     }
 
     /// The bounds of this execution.
-    pub fn limits(&self) -> &'v Limits {
-        &self.environment.limits
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Sets other bounds, and returns those that held until now: a nested call may have less to use.
+    pub fn set_limits(&mut self, limits: Limits) -> Limits {
+        std::mem::replace(&mut self.limits, limits)
+    }
+
+    /// A transaction that reads the same snapshot without what was written here. What it reads is no part of what this
+    /// one read; what it uses counts from what was used here, and [`Self::count_usage_of`] takes it over.
+    pub fn at_snapshot(&self) -> Transaction<'v> {
+        Transaction {
+            usage: self.usage,
+            limits: self.limits,
+            started: self.started,
+            ..Transaction::read_only(self.view, self.environment)
+        }
+    }
+
+    /// Takes over what was used by a transaction that [`Self::at_snapshot`] made, and the trouble that it met.
+    pub fn count_usage_of(&mut self, other: &Transaction<'_>) {
+        self.usage = other.usage;
+        let trouble = || other.broken.clone();
+        self.broken = self.broken.take().or_else(trouble);
     }
 
     pub(super) fn seal(&self) -> &'v CursorSeal {
@@ -139,6 +164,11 @@ impl<'v> Transaction<'v> {
     /// What was used so far.
     pub fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Distinct index ranges that were read so far.
+    pub fn ranges_read(&mut self) -> usize {
+        self.reads.count()
     }
 
     /// What was read so far; leaves an empty read set behind.
@@ -158,9 +188,8 @@ impl<'v> Transaction<'v> {
 
     /// What there is to commit.
     pub fn into_changes(self) -> Changes {
-        let writes = self.writes.into_iter();
         Changes {
-            writes: writes.map(|(key, value)| Write { key, value }).collect(),
+            writes: self.writes.into_writes(),
             touched: self.touched,
         }
     }
@@ -177,11 +206,12 @@ impl<'v> Transaction<'v> {
     ) -> Result<Option<StoredDocument>, DatabaseError> {
         self.check_time()?;
         let Some(table) = self.catalog().table_numbered(id.table()) else {
+            self.record_catalog()?;
             return Ok(None);
         };
         let key = document_key(table.by_id, id.internal());
         let stored = self.entry(&key)?;
-        self.reads.record_key(key, self.limits().ranges_read_max)?;
+        self.reads.record_key(key, self.limits.ranges_read_max)?;
         stored.map(|bytes| self.charged(id, bytes)).transpose()
     }
 
@@ -214,12 +244,17 @@ impl<'v> Transaction<'v> {
         bytes: Bytes,
     ) -> Result<StoredDocument, DatabaseError> {
         let stored = StoredDocument::new(id, bytes).map_err(|error| self.break_with(error))?;
-        self.usage.read(stored.size(), self.limits())?;
+        self.usage.read(stored.size(), &self.limits)?;
         Ok(stored)
     }
 
     pub(super) fn record(&mut self, range: KeyRange) -> Result<(), LimitError> {
-        self.reads.record(range, self.limits().ranges_read_max)
+        self.reads.record(range, self.limits.ranges_read_max)
+    }
+
+    /// Notes that something was asked for that the catalog does not have, so that adding it makes the answer stale.
+    pub fn record_catalog(&mut self) -> Result<(), LimitError> {
+        self.record(IndexId::CATALOG.range())
     }
 
     pub(super) fn check_time(&self) -> Result<(), LimitError> {

@@ -28,6 +28,13 @@ pub struct Touched {
     ends: Vec<usize>,
 }
 
+/// A state of [`Touched`] to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TouchedMark {
+    bytes: usize,
+    keys: usize,
+}
+
 impl Touched {
     /// Adds a key.
     pub fn push(&mut self, key: &[u8]) {
@@ -49,6 +56,20 @@ impl Touched {
             }
         }
         Ok(())
+    }
+
+    /// The keys as they are now.
+    pub(super) fn mark(&self) -> TouchedMark {
+        TouchedMark {
+            bytes: self.bytes.len(),
+            keys: self.ends.len(),
+        }
+    }
+
+    /// Takes out every key that was added since `mark`.
+    pub(super) fn truncate(&mut self, mark: TouchedMark) {
+        self.bytes.truncate(mark.bytes);
+        self.ends.truncate(mark.keys);
     }
 
     /// The keys, in no order; some may be there twice.

@@ -136,7 +136,7 @@ impl<'v> Transaction<'v> {
     pub fn delete(&mut self, id: DocumentId) -> Result<(), DatabaseError> {
         let (table, old) = self.existing(id, "delete", "Delete")?;
         let old_keys = self.index_keys(table, &old)?;
-        self.usage.write(0, self.limits())?;
+        self.usage.write(0, &self.limits)?;
         self.write_document(table, id, None);
         self.write_entries(old_keys, Vec::new());
         Ok(())
@@ -262,7 +262,7 @@ impl<'v> Transaction<'v> {
     ) -> Result<(), DatabaseError> {
         let new_keys = self.index_keys(table, new)?;
         self.check_unique(table, new, &old_keys, &new_keys)?;
-        self.usage.write(new.size(), self.limits())?;
+        self.usage.write(new.size(), &self.limits)?;
         self.write_document(table, new.id(), Some(new.bytes().clone()));
         self.write_entries(old_keys, new_keys);
         Ok(())
@@ -274,7 +274,7 @@ impl<'v> Transaction<'v> {
         table: &TableMeta,
         new: &StoredDocument,
     ) -> Result<(), DatabaseError> {
-        self.usage.write(new.size(), self.limits())?;
+        self.usage.write(new.size(), &self.limits)?;
         // What has not moved has changed all the same for whoever read it.
         let (id, document) = (new.id(), new.bytes());
         for (index, fields) in indexes(table) {

@@ -8,8 +8,10 @@ mod model;
 mod pagination;
 mod queries;
 mod reads;
+mod savepoints;
 mod session_requests;
 mod setup;
+mod streams;
 mod threads;
 
 use std::sync::Arc;

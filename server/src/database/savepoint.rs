@@ -1,0 +1,37 @@
+//! Savepoints: a nested mutation that fails takes back its writes, and nothing else.
+
+use super::own_writes::WritesMark;
+use super::transaction::Transaction;
+use super::write_log::TouchedMark;
+
+/// A transaction's writes at one moment.
+///
+/// Going back leaves alone what was read, what reading used, the sequence of creation times and whether a write was
+/// refused. Savepoints are taken back in the reverse of the order in which they were made.
+#[derive(Debug)]
+pub struct Savepoint {
+    writes: WritesMark,
+    touched: TouchedMark,
+    documents_written: usize,
+    bytes_written: usize,
+}
+
+impl Transaction<'_> {
+    /// The writes as they are now. Drop it when the nested mutation has succeeded.
+    pub fn savepoint(&mut self) -> Savepoint {
+        Savepoint {
+            writes: self.writes.mark(),
+            touched: self.touched.mark(),
+            documents_written: self.usage.documents_written,
+            bytes_written: self.usage.bytes_written,
+        }
+    }
+
+    /// Takes back every write since `savepoint`.
+    pub fn roll_back_to(&mut self, savepoint: Savepoint) {
+        self.writes.roll_back_to(savepoint.writes);
+        self.touched.truncate(savepoint.touched);
+        self.usage.documents_written = savepoint.documents_written;
+        self.usage.bytes_written = savepoint.bytes_written;
+    }
+}
