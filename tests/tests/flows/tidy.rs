@@ -102,6 +102,27 @@ fn a_foreign_library_is_named_in_one_room() {
     }
 }
 
+/// The engine and all `unsafe` are in one package, which knows nothing of the server.
+#[test]
+fn only_the_isolate_embeds_the_engine() {
+    for folder in ["schema/src", "server/src", "client", "examples"] {
+        for (path, text) in sources(folder) {
+            assert!(
+                !text.contains("rquickjs"),
+                "{} names the engine",
+                path.display()
+            );
+        }
+    }
+    for (path, text) in sources("server/isolate/src") {
+        assert!(
+            !text.contains("vestibule_server") && !text.contains("vestibule_schema"),
+            "{} knows the server",
+            path.display()
+        );
+    }
+}
+
 #[test]
 fn only_the_provisioning_room_opens_the_gate() {
     for (path, text) in sources("server/src") {
@@ -185,6 +206,7 @@ fn every_file_says_what_it_is_for() {
     for folder in [
         "schema/src",
         "server/src",
+        "server/isolate",
         "client/src",
         "tests",
         "examples",
@@ -207,7 +229,14 @@ fn nothing_unfinished_is_left_behind() {
         "#[ign".to_string() + "ore",
         "db".to_string() + "g!(",
     ];
-    for folder in ["schema", "server/src", "client", "tests", "examples"] {
+    for folder in [
+        "schema",
+        "server/src",
+        "server/isolate",
+        "client",
+        "tests",
+        "examples",
+    ] {
         for (path, text) in sources(folder) {
             for mark in &marks {
                 assert!(

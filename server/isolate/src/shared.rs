@@ -1,0 +1,232 @@
+//! What the engine's callbacks need: a box beside the arena that outlives it and is not restored with it.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rquickjs_sys as qjs;
+
+use crate::error::{Failure, HostError};
+use crate::isolate::ModuleSource;
+
+/// What crosses between JavaScript and the host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostValue {
+    Undefined,
+    Null,
+    Bool(bool),
+    Number(f64),
+    String(String),
+    /// An `ArrayBuffer`, copied. Typed arrays are accepted from JavaScript as well.
+    Bytes(Vec<u8>),
+}
+
+/// Answers the calls that JavaScript makes with `__host(op, ...args)`.
+pub trait Host {
+    /// Answers one call. The arguments may be taken.
+    fn call(&mut self, op: &str, args: &mut [HostValue]) -> Result<HostValue, HostError>;
+
+    /// Permits the dynamic `import()` of a module, which is permitted unless this is overridden.
+    fn import(&mut self, specifier: &str) -> Result<(), HostError> {
+        let _ = specifier;
+        Ok(())
+    }
+}
+
+/// Why the call under way can only be restored.
+pub(crate) enum Doom {
+    TimedOut,
+    OutOfMemory,
+    Fatal(HostError),
+    /// The host panicked: the payload, until the panic goes on in the caller.
+    Panicked(Option<Box<dyn Any + Send>>),
+}
+
+/// The time of this thread spent in the engine since the last restore.
+pub(crate) struct Clock {
+    used: Cell<Duration>,
+    since: Cell<Option<Duration>>,
+    budget: Cell<Duration>,
+}
+
+impl Clock {
+    /// Starts counting. Says whether it stood still before.
+    pub(crate) fn start(&self) -> bool {
+        let stood = self.since.get().is_none();
+        if stood {
+            self.since.set(Some(thread_time()));
+        }
+        stood
+    }
+
+    /// Stops counting. Says whether it was counting.
+    pub(crate) fn stop(&self) -> bool {
+        let Some(since) = self.since.take() else {
+            return false;
+        };
+        self.used
+            .set(self.used.get() + thread_time().saturating_sub(since));
+        true
+    }
+
+    pub(crate) fn used(&self) -> Duration {
+        let running = self.since.get();
+        let running = running.map_or(Duration::ZERO, |since| thread_time().saturating_sub(since));
+        self.used.get() + running
+    }
+
+    pub(crate) fn set_budget(&self, budget: Duration) {
+        self.budget.set(budget);
+    }
+
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.used() > self.budget.get()
+    }
+}
+
+/// The processor time that this thread has had.
+fn thread_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec of ours. This clock exists wherever this package builds.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// A module that the engine has.
+pub(crate) struct Loaded {
+    pub(crate) name: String,
+    pub(crate) module: *mut qjs::JSModuleDef,
+}
+
+/// A function that the prelude registered.
+pub(crate) struct Registered {
+    pub(crate) name: String,
+    pub(crate) function: qjs::JSValue,
+}
+
+/// The box. Callbacks reach it by shared reference, so everything in it is a cell.
+pub(crate) struct Shared {
+    /// Where a jump goes, while there is a `run` on the stack.
+    pub(crate) place: Cell<*mut c_void>,
+    /// Whether a jump is allowed now.
+    pub(crate) is_armed: Cell<bool>,
+    pub(crate) clock: Clock,
+    doom: RefCell<Option<Doom>>,
+    /// How far the arena's memory may be touched.
+    pub(crate) committed_end: Cell<usize>,
+    /// The host of the entry under way.
+    host: Cell<Option<NonNull<dyn Host>>>,
+    pub(crate) source: Arc<dyn ModuleSource>,
+    pub(crate) modules: RefCell<Vec<Loaded>>,
+    pub(crate) functions: RefCell<Vec<Registered>>,
+    /// Rejected promises that nobody handles, each with a reference of ours.
+    pub(crate) rejections: RefCell<Vec<qjs::JSValue>>,
+    /// `DOMException` as the prelude left it.
+    pub(crate) dom_exception: Cell<qjs::JSValue>,
+    /// True while the engine resolves static imports.
+    pub(crate) is_resolving: Cell<bool>,
+    /// How many modules and functions belong to the image.
+    sealed: Cell<(usize, usize)>,
+}
+
+impl Shared {
+    pub(crate) fn new(source: Arc<dyn ModuleSource>) -> Shared {
+        Shared {
+            place: Cell::new(std::ptr::null_mut()),
+            is_armed: Cell::new(false),
+            clock: Clock {
+                used: Cell::new(Duration::ZERO),
+                since: Cell::new(None),
+                budget: Cell::new(Duration::MAX),
+            },
+            doom: RefCell::new(None),
+            committed_end: Cell::new(0),
+            host: Cell::new(None),
+            source,
+            modules: RefCell::new(Vec::new()),
+            functions: RefCell::new(Vec::new()),
+            rejections: RefCell::new(Vec::new()),
+            dom_exception: Cell::new(qjs::JS_UNDEFINED),
+            is_resolving: Cell::new(false),
+            sealed: Cell::new((0, 0)),
+        }
+    }
+
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doom.borrow().is_some()
+    }
+
+    /// Dooms the call. The first reason stands.
+    pub(crate) fn doom(&self, reason: Doom) {
+        self.doom.borrow_mut().get_or_insert(reason);
+    }
+
+    /// The failure of a doomed call. A panic of the host goes on here.
+    pub(crate) fn failure(&self) -> Failure {
+        let mut doom = self.doom.borrow_mut();
+        match doom.as_mut().expect("asked only when a call is doomed") {
+            Doom::TimedOut => Failure::TimedOut,
+            Doom::OutOfMemory => Failure::OutOfMemory,
+            Doom::Fatal(error) => Failure::Fatal(error.clone()),
+            Doom::Panicked(payload) => {
+                if let Some(payload) = payload.take() {
+                    drop(doom);
+                    std::panic::resume_unwind(payload);
+                }
+                Failure::Fatal(HostError::fatal("the host panicked during this call"))
+            }
+        }
+    }
+
+    /// Makes a host reachable for the callbacks until [`Shared::forget_host`].
+    pub(crate) fn lend_host(&self, host: &mut dyn Host) {
+        // SAFETY: only the lifetime changes. The entry that lends the host forgets it before it returns, on every way out.
+        let host = unsafe {
+            std::mem::transmute::<NonNull<dyn Host + '_>, NonNull<dyn Host + 'static>>(
+                NonNull::from(host),
+            )
+        };
+        self.host.set(Some(host));
+    }
+
+    pub(crate) fn forget_host(&self) {
+        self.host.set(None);
+    }
+
+    /// Does something with the host. It is taken meanwhile, so that it is never borrowed twice.
+    pub(crate) fn with_host<R>(&self, action: impl FnOnce(&mut dyn Host) -> R) -> R {
+        let mut host = self
+            .host
+            .take()
+            .expect("JavaScript runs only during an entry, and one call out at a time");
+        // SAFETY: the entry that lent the host is on the stack and holds it exclusively for us; taking it excludes a second borrow.
+        let result = action(unsafe { host.as_mut() });
+        self.host.set(Some(host));
+        result
+    }
+
+    pub(crate) fn seal(&self) {
+        self.sealed
+            .set((self.modules.borrow().len(), self.functions.borrow().len()));
+    }
+
+    /// Forgets all that belongs to the call. Values of the engine are not freed: the restore does that.
+    pub(crate) fn restore(&self) {
+        let (modules, functions) = self.sealed.get();
+        self.modules.borrow_mut().truncate(modules);
+        self.functions.borrow_mut().truncate(functions);
+        self.rejections.borrow_mut().clear();
+        self.doom.replace(None);
+        self.clock.used.set(Duration::ZERO);
+        self.is_resolving.set(false);
+    }
+}

@@ -1,0 +1,10 @@
+//! What an isolate promises, tried over a small host.
+
+#![allow(clippy::unwrap_used)]
+
+mod doom;
+mod harness;
+mod loading;
+mod mutator;
+mod restore;
+mod values;
