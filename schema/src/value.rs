@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::path::FieldPath;
 
 pub use limits::{
-    ARRAY_LENGTH_MAX, DOCUMENT_BYTES_MAX, DOCUMENT_NESTING_MAX, DocumentError,
+    ARRAY_LENGTH_MAX, ByteCount, DOCUMENT_BYTES_MAX, DOCUMENT_NESTING_MAX, DocumentError,
     FIELD_NAME_BYTES_MAX, FieldNameError, OBJECT_FIELDS_MAX, VALUE_BYTES_MAX, VALUE_NESTING_MAX,
     ValueError, check_document, check_field_name, check_value,
 };

@@ -15,7 +15,8 @@ pub trait TableNames {
     fn table_name(&self, number: TableNumber) -> Option<&str>;
 }
 
-/// How a value fails its validator. `Display` gives the text that clients of Convex know.
+/// How a value fails its validator. `Display` gives the text that clients of Convex know; those of several lines end in
+/// a line break, so that an empty line stands before a stack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidationError {
     #[error(
@@ -33,7 +34,7 @@ pub enum ValidationError {
     #[error("`{value}` does not match literal validator `v.literal({literal})`.")]
     Literal { value: String, literal: String },
     #[error(
-        "Object is missing the required field `{field}`. Consider wrapping the field validator in `v.optional(...)` if this is expected.\n{path}\nObject: {object}\nValidator: {validator}"
+        "Object is missing the required field `{field}`. Consider wrapping the field validator in `v.optional(...)` if this is expected.\n{path}\nObject: {object}\nValidator: {validator}\n"
     )]
     MissingField {
         field: String,
@@ -43,7 +44,7 @@ pub enum ValidationError {
         validator: String,
     },
     #[error(
-        "Object contains extra field `{field}` that is not in the validator.\n{path}\nObject: {object}\nValidator: {validator}"
+        "Object contains extra field `{field}` that is not in the validator.\n{path}\nObject: {object}\nValidator: {validator}\n"
     )]
     ExtraField {
         field: String,
@@ -52,7 +53,7 @@ pub enum ValidationError {
         object: String,
         validator: String,
     },
-    #[error("Value does not match validator.\n{path}\nValue: {value}\nValidator: {validator}")]
+    #[error("Value does not match validator.\n{path}\nValue: {value}\nValidator: {validator}\n")]
     Mismatch {
         /// `Path: .a[0]`, or empty at the root.
         path: String,

@@ -268,13 +268,13 @@ fn an_id_of_another_table_is_named() {
 fn what_is_no_id_of_any_table_just_does_not_match() {
     assert_eq!(
         text(&Validator::id("rooms"), "x"),
-        "Value does not match validator.\n\nValue: \"x\"\nValidator: v.id(\"rooms\")"
+        "Value does not match validator.\n\nValue: \"x\"\nValidator: v.id(\"rooms\")\n"
     );
     let unknown = id(10_009);
     assert_eq!(
         text(&Validator::id("rooms"), unknown.as_str()),
         format!(
-            "Value does not match validator.\n\nValue: \"{unknown}\"\nValidator: v.id(\"rooms\")"
+            "Value does not match validator.\n\nValue: \"{unknown}\"\nValidator: v.id(\"rooms\")\n"
         )
     );
     assert!(!accepts(&Validator::id("rooms"), 3.0));
@@ -300,7 +300,7 @@ fn a_missing_field_is_named_with_its_object() {
     assert_eq!(
         text(&validator, object! { "a" => 1.0 }),
         "Object is missing the required field `n`. Consider wrapping the field validator in `v.optional(...)` if this \
-         is expected.\n\nObject: {a: 1.0}\nValidator: v.object({a: v.float64(), n: v.string()})"
+         is expected.\n\nObject: {a: 1.0}\nValidator: v.object({a: v.float64(), n: v.string()})\n"
     );
     let outer = Validator::object([("list", Field::required(Validator::array(validator)))]);
     assert_eq!(
@@ -309,7 +309,7 @@ fn a_missing_field_is_named_with_its_object() {
             object! { "list" => vec![Value::from(object! { "a" => 1.0 })] }
         ),
         "Object is missing the required field `n`. Consider wrapping the field validator in `v.optional(...)` if this \
-         is expected.\nPath: .list[0]\nObject: {a: 1.0}\nValidator: v.object({a: v.float64(), n: v.string()})"
+         is expected.\nPath: .list[0]\nObject: {a: 1.0}\nValidator: v.object({a: v.float64(), n: v.string()})\n"
     );
 }
 
@@ -319,11 +319,11 @@ fn an_extra_field_is_named_after_the_declared_ones_are_checked() {
     assert_eq!(
         text(&validator, object! { "a" => 1.0, "n" => "s" }),
         "Object contains extra field `a` that is not in the validator.\n\nObject: {a: 1.0, n: \"s\"}\nValidator: \
-         v.object({n: v.optional(v.string())})"
+         v.object({n: v.optional(v.string())})\n"
     );
     assert_eq!(
         text(&validator, object! { "a" => 1.0, "n" => 2.0 }),
-        "Value does not match validator.\nPath: .n\nValue: 2.0\nValidator: v.string()"
+        "Value does not match validator.\nPath: .n\nValue: 2.0\nValidator: v.string()\n"
     );
 }
 
@@ -341,19 +341,19 @@ fn the_path_leads_through_fields_elements_keys_and_values() {
     let wrong = object! { "b" => "s" };
     assert_eq!(
         text(&validator, object! { "a" => vec![Value::from(wrong)] }),
-        "Value does not match validator.\nPath: .a[0].b\nValue: \"s\"\nValidator: v.float64()"
+        "Value does not match validator.\nPath: .a[0].b\nValue: \"s\"\nValidator: v.float64()\n"
     );
     let record = Validator::record(Validator::id("users"), Validator::Number);
     let validator = Validator::object([("r", Field::required(record))]);
     assert_eq!(
         text(&validator, object! { "r" => object! { "k" => 1.0 } }),
-        "Value does not match validator.\nPath: .r.keys()\nValue: \"k\"\nValidator: v.id(\"users\")"
+        "Value does not match validator.\nPath: .r.keys()\nValue: \"k\"\nValidator: v.id(\"users\")\n"
     );
     let user = id(10_001);
     let entry = Value::Object([(user, Value::Null)].into());
     assert_eq!(
         text(&validator, object! { "r" => entry }),
-        "Value does not match validator.\nPath: .r.values()\nValue: null\nValidator: v.float64()"
+        "Value does not match validator.\nPath: .r.values()\nValue: null\nValidator: v.float64()\n"
     );
 }
 
@@ -366,12 +366,12 @@ fn a_union_of_one_reports_its_member_and_a_larger_one_reports_the_whole() {
     assert_eq!(
         text(&two, object! {}),
         "Value does not match validator.\n\nValue: {}\nValidator: v.union(v.object({a: v.float64()}), v.object({b: \
-         v.float64()}))"
+         v.float64()}))\n"
     );
     assert!(accepts(&two, object! { "b" => 1.0 }));
     assert_eq!(
         text(&Validator::Union(vec![]), Value::Null),
-        "Value does not match validator.\n\nValue: null\nValidator: v.union()"
+        "Value does not match validator.\n\nValue: null\nValidator: v.union()\n"
     );
 }
 
@@ -405,12 +405,12 @@ fn a_document_is_checked_without_its_system_fields() {
         (
             Validator::object([("n", Field::required(Validator::Object(BTreeMap::new())))]),
             "Object contains extra field `_y` that is not in the validator.\nPath: .n\nObject: {_y: 1.0}\nValidator: \
-             v.object({})",
+             v.object({})\n",
         ),
         (
             Validator::object([("n", Field::required(Validator::Any))]),
             "Object contains extra field `x` that is not in the validator.\n\nObject: {n: {_y: 1.0}, x: \
-             3.0}\nValidator: v.object({n: v.any()})",
+             3.0}\nValidator: v.object({n: v.any()})\n",
         ),
     ];
     for (validator, text) in texts {

@@ -239,7 +239,7 @@ fn measure_object(object: &Object, depth: usize) -> Result<Measure, ValueError> 
 }
 
 /// A number of bytes for people: `1.25 MiB`, at most two decimals and none that are zero.
-struct ByteCount(usize);
+pub struct ByteCount(pub usize);
 
 impl fmt::Display for ByteCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

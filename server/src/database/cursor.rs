@@ -73,21 +73,16 @@ impl CursorSeal {
         fingerprint: Fingerprint,
         text: &str,
     ) -> Result<Position, QueryError> {
-        let plain = self.decrypt(text).ok_or(QueryError::InvalidCursor {
-            message: UNREADABLE,
-        })?;
-        let (found, position) = plain.split_at_checked(8).ok_or(QueryError::InvalidCursor {
-            message: UNREADABLE,
-        })?;
+        let plain = self.decrypt(text).ok_or(QueryError::UnreadableCursor)?;
+        let parts = plain.split_at_checked(8);
+        let (found, position) = parts.ok_or(QueryError::UnreadableCursor)?;
         if found != fingerprint {
-            return Err(QueryError::InvalidCursor { message: FOREIGN });
+            return Err(QueryError::ForeignCursor);
         }
         match position.split_first() {
             Some((&TAG_AFTER, key)) => Ok(Position::After(Bytes::copy_from_slice(key))),
             Some((&TAG_END, [])) => Ok(Position::End),
-            _ => Err(QueryError::InvalidCursor {
-                message: UNREADABLE,
-            }),
+            _ => Err(QueryError::UnreadableCursor),
         }
     }
 
@@ -106,10 +101,6 @@ impl CursorSeal {
         Some(sealed)
     }
 }
-
-const UNREADABLE: &str = "InvalidCursor: Failed to parse cursor. Start again from the first page.";
-const FOREIGN: &str = "InvalidCursor: Tried to run a query starting from a cursor, but it looks like this cursor is \
-                       from a different query. Start again from the first page.";
 
 /// A hash over everything that decides which documents a query gives, and in which order; `fields` are those of the
 /// index it scans.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use vestibule_schema::convert::ConvertError;
-use vestibule_schema::value::ValueError;
+use vestibule_schema::value::{ByteCount, ValueError};
 
 use crate::storage::StorageError;
 
@@ -46,8 +46,18 @@ pub enum LimitError {
     RangesRead(usize),
     #[error("Too many writes in a single function execution (limit: {0})")]
     DocumentsWritten(usize),
-    #[error("Too many bytes written in a single function execution (limit: {0} MiB)")]
+    #[error("Too many bytes written in a single function execution (limit: {})", ByteCount(*.0))]
     BytesWritten(usize),
+    #[error("Too many functions scheduled by this mutation (limit: {0})")]
+    FunctionsScheduled(usize),
+    #[error(
+        "Too large total size of the arguments of scheduled functions from this mutation (limit: {0} bytes)"
+    )]
+    ScheduledArgsBytes(usize),
+    #[error("Too many files {verb} in a single function execution (limit: {limit})")]
+    Files { verb: &'static str, limit: usize },
+    #[error("Too many bytes of files {verb} in a single function execution (limit: {})", ByteCount(*.limit))]
+    FileBytes { verb: &'static str, limit: usize },
     #[error("Function execution timed out (maximum duration: {0:?})")]
     UserTime(Duration),
 }
@@ -61,6 +71,10 @@ impl LimitError {
             }
             LimitError::DocumentsWritten(_)
             | LimitError::BytesWritten(_)
+            | LimitError::FunctionsScheduled(_)
+            | LimitError::ScheduledArgsBytes(_)
+            | LimitError::Files { .. }
+            | LimitError::FileBytes { .. }
             | LimitError::UserTime(_) => false,
         }
     }
@@ -120,8 +134,13 @@ pub enum QueryError {
     NotUnique { table: String, ids: String },
     #[error("{0}")]
     Filter(String),
-    #[error("{message}")]
-    InvalidCursor { message: &'static str },
+    #[error("InvalidCursor: Failed to parse cursor. Start again from the first page.")]
+    UnreadableCursor,
+    #[error(
+        "InvalidCursor: Tried to run a query starting from a cursor, but it looks like this cursor is from a different \
+         query. Start again from the first page."
+    )]
+    ForeignCursor,
     #[error("{0}")]
     Pagination(String),
     #[error("A query cannot write. `db.{0}` needs a mutation.")]

@@ -6,6 +6,7 @@ mod committer;
 mod cursor;
 mod error;
 mod filter;
+mod id_bounds;
 mod keys;
 mod lane;
 mod leases;
@@ -23,7 +24,7 @@ mod session_requests;
 mod setup;
 mod stored;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transaction;
 mod typed;
 mod write_log;
@@ -48,10 +49,10 @@ pub use error::{DatabaseError, LimitError, OpenError, QueryError};
 pub use filter::{Arithmetic, Comparison, Expression};
 pub use lane::{Batch, Lane};
 pub use leases::{LeaseError, SnapshotLeases};
-pub use limits::{Limits, Usage};
+pub use limits::{Budget, Limits, Usage};
 pub use log_writer::{LogWriter, UnknownOutcome};
-pub use pagination::{PageStatus, PaginationOptions, RawPage};
-pub use query::{Bound, BoundKind, Operator, Order, Query, Source};
+pub use pagination::{Journal, PageStatus, PaginationOptions, RawPage};
+pub use query::{Bound, BoundKind, OPERATORS_MAX, Operator, Order, Query, Source};
 pub use query_stream::QueryStream;
 pub use read_set::ReadSet;
 pub use readers::{Readers, ReadersError};
@@ -59,9 +60,7 @@ pub use savepoint::Savepoint;
 pub use session_requests::{Recorded, RecordedAnswer, SessionRequest};
 pub use stored::StoredDocument;
 pub use transaction::{Environment, RawDocument, Transaction, WriteContext};
-pub use typed::{
-    DatabaseReader, DatabaseWriter, Document, IndexRange, Journal, Nullable, Page, TableQuery,
-};
+pub use typed::{DatabaseReader, DatabaseWriter, Document, IndexRange, Nullable, Page, TableQuery};
 pub use write_log::{Freshness, LogEntry, Touched, WriteLog};
 pub use writing::Patch;
 

@@ -96,6 +96,38 @@ impl RawPage<StoredDocument> {
     }
 }
 
+/// Where the paginated read of an execution starts from, and what it leaves for the next one.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    /// The end of the page when the same query ran before.
+    pub previous: Option<String>,
+    /// The end of the page now.
+    pub next: Option<String>,
+    /// A paginated read has run.
+    pub used: bool,
+}
+
+const MULTIPLE_PAGINATED: &str = "This query or mutation function ran multiple paginated queries. Convex only \
+                                  supports a single paginated query in each function.";
+
+impl Transaction<'_> {
+    /// Reads one page of `query`. An execution may read one; its borders then stay where they are when the query runs
+    /// again for a subscriber.
+    pub fn paginate(
+        &mut self,
+        query: &Query,
+        options: &PaginationOptions,
+        journal: &mut Journal,
+    ) -> Result<RawPage<StoredDocument>, DatabaseError> {
+        if std::mem::replace(&mut journal.used, true) {
+            return Err(refuse(MULTIPLE_PAGINATED.to_string()).into());
+        }
+        let page = paginate_stored(self, query, options, journal.previous.as_deref())?;
+        journal.next = Some(page.continue_cursor.clone());
+        Ok(page)
+    }
+}
+
 /// As [`paginate_stored`], with the documents decoded.
 #[cfg(test)]
 pub fn paginate(
@@ -109,7 +141,7 @@ pub fn paginate(
 }
 
 /// Reads a page of `query`. `journal` is the end of the page when the same query ran before.
-pub(super) fn paginate_stored(
+fn paginate_stored(
     tx: &mut Transaction<'_>,
     query: &Query,
     options: &PaginationOptions,

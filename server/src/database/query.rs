@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use vestibule_schema::id::{DocumentId, TableNumber};
+use vestibule_schema::id::TableNumber;
 use vestibule_schema::key::encode_key;
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::value::Value;
@@ -11,6 +11,7 @@ use vestibule_schema::value::Value;
 use super::catalog::{BY_CREATION_TIME, BY_ID, Catalog, TableMeta};
 use super::error::QueryError;
 use super::filter::Expression;
+use super::id_bounds::IdPlace;
 use super::keys::IndexId;
 use crate::storage::{Direction, KeyRange};
 
@@ -221,27 +222,33 @@ impl<'c> IndexKeys<'c> {
         let mut prefix = Vec::with_capacity(32);
         prefix.extend_from_slice(&self.id.0.to_be_bytes());
         for (_, bound) in &equalities {
-            self.push_component(&mut prefix, bound)?;
-        }
-        if lower.is_none() && upper.is_none() {
-            return Ok(KeyRange::prefix(prefix));
+            match self.component(bound) {
+                Component::Is(bytes) => prefix.extend(bytes),
+                // No id is equal to it.
+                Component::Between(_) => {
+                    let nothing = Bytes::from(prefix);
+                    return Ok(KeyRange::new(nothing.clone(), nothing));
+                }
+            }
         }
         let mut range = KeyRange::prefix(prefix.clone());
+        let end = |prefix: &[u8]| KeyRange::prefix(prefix.to_vec()).end;
+        let with = |bytes: Vec<u8>| [&prefix[..], &bytes].concat();
         if let Some((_, bound)) = lower {
-            let mut key = prefix.clone();
-            self.push_component(&mut key, bound)?;
-            range.start = match bound.kind {
-                BoundKind::Gt => after_prefix(&key),
-                _ => key.into(),
+            range.start = match self.component(bound) {
+                Component::Is(bytes) if bound.kind == BoundKind::Gt => after_prefix(&with(bytes)),
+                Component::Is(bytes) | Component::Between(Some(bytes)) => with(bytes).into(),
+                Component::Between(None) => end(&prefix).unwrap_or(range.start),
             };
         }
         if let Some((_, bound)) = upper {
-            let mut key = prefix;
-            self.push_component(&mut key, bound)?;
-            range.end = Some(match bound.kind {
-                BoundKind::Lte => after_prefix(&key),
-                _ => key.into(),
-            });
+            range.end = match self.component(bound) {
+                Component::Is(bytes) if bound.kind == BoundKind::Lte => {
+                    Some(after_prefix(&with(bytes)))
+                }
+                Component::Is(bytes) | Component::Between(Some(bytes)) => Some(with(bytes).into()),
+                Component::Between(None) => range.end,
+            };
         }
         Ok(range)
     }
@@ -319,23 +326,19 @@ impl<'c> IndexKeys<'c> {
         )))
     }
 
-    /// Appends a bound's value as it stands in keys: an `_id` as its raw bytes, everything else encoded.
-    fn push_component(&self, key: &mut Vec<u8>, bound: &Bound) -> Result<(), QueryError> {
+    /// A bound's value as it stands in keys: an `_id` as its raw bytes, everything else encoded.
+    fn component(&self, bound: &Bound) -> Component {
+        let value = bound.value.as_ref();
         if bound.field != "_id" {
-            encode_key(key, bound.value.as_ref());
-            return Ok(());
+            let mut bytes = Vec::new();
+            encode_key(&mut bytes, value);
+            return Component::Is(bytes);
         }
-        let text = bound.value.as_ref().and_then(Value::as_str);
-        let id: Option<DocumentId> = text.and_then(|text| text.parse().ok());
-        let id = id.filter(|id| id.table() == self.table.number);
-        let id = id.ok_or_else(|| {
-            QueryError::IndexRange(format!(
-                "The index range of {} compares `_id` with a value that is not an id of its table.",
-                self.label()
-            ))
-        })?;
-        key.extend_from_slice(&id.internal().0);
-        Ok(())
+        match IdPlace::of(self.table.number, value) {
+            IdPlace::At(id) => Component::Is(id.0.to_vec()),
+            IdPlace::Before(id) => Component::Between(Some(id.0.to_vec())),
+            IdPlace::Behind => Component::Between(None),
+        }
     }
 
     fn label(&self) -> String {
@@ -349,6 +352,14 @@ impl<'c> IndexKeys<'c> {
         let hidden = |name: &String| name == "_id" && self.tail.len() > 1;
         declared.chain(tail).filter(|name| !hidden(name)).collect()
     }
+}
+
+/// Where a bound's value stands among the values of its field.
+enum Component {
+    /// It may be one of them.
+    Is(Vec<u8>),
+    /// It is none of them and comes before this one; behind all of them when there is none.
+    Between(Option<Vec<u8>>),
 }
 
 const HELP: &str = "For more information see https://docs.convex.dev/using/indexes.";

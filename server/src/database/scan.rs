@@ -235,6 +235,24 @@ impl Transaction<'_> {
         })
     }
 
+    /// How many documents a table has; none when it does not exist. Reads no document, and depends on all of them.
+    pub fn count_table(&mut self, table: &str) -> Result<usize, DatabaseError> {
+        let catalog = self.catalog();
+        let Some(table) = catalog.table(table) else {
+            self.record_catalog()?;
+            return Ok(0);
+        };
+        let range = table.by_creation_time.range();
+        self.record(range.clone())?;
+        let mut stream = Stream::new(range, Direction::Forward);
+        let mut count = 0;
+        while self.next_entry(&mut stream)?.is_some() {
+            self.check_time()?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// At most `max` entries of a range that holds no documents, in the direction. Not charged to the function, and no
     /// part of what it read.
     pub fn scan_system(

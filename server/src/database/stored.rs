@@ -89,7 +89,7 @@ pub(super) fn damaged(id: DocumentId) -> StorageError {
 
 impl Transaction<'_> {
     /// The document with its fields as values.
-    pub(super) fn decode(&mut self, stored: &StoredDocument) -> Result<RawDocument, DatabaseError> {
+    pub fn decode(&mut self, stored: &StoredDocument) -> Result<RawDocument, DatabaseError> {
         let fields = stored.fields().map_err(|error| self.break_with(error))?;
         Ok(RawDocument {
             id: stored.id,

@@ -166,6 +166,21 @@ impl<'v> Transaction<'v> {
         self.usage
     }
 
+    /// Counts a function that is scheduled with `bytes` bytes of arguments.
+    pub fn count_scheduled(&mut self, bytes: usize) -> Result<(), LimitError> {
+        self.usage.schedule(bytes, &self.limits)
+    }
+
+    /// Counts a file of `bytes` bytes that is stored.
+    pub fn count_file_written(&mut self, bytes: usize) -> Result<(), LimitError> {
+        self.usage.write_file(bytes, &self.limits)
+    }
+
+    /// Counts a file of `bytes` bytes whose content is read.
+    pub fn count_file_read(&mut self, bytes: usize) -> Result<(), LimitError> {
+        self.usage.read_file(bytes, &self.limits)
+    }
+
     /// Distinct index ranges that were read so far.
     pub fn ranges_read(&mut self) -> usize {
         self.reads.count()

@@ -12,6 +12,7 @@ use vestibule_schema::table::Table;
 use vestibule_schema::value::{Object, Value};
 
 use super::error::{DatabaseError, QueryError};
+use super::pagination::Journal;
 use super::query::Query;
 use super::transaction::Transaction;
 use super::writing::Patch;
@@ -106,17 +107,6 @@ impl<D> Page<D> {
             page_status,
         })
     }
-}
-
-/// Where the paginated read of an execution starts from, and what it leaves for the next one.
-#[derive(Clone, Debug, Default)]
-pub struct Journal {
-    /// The end of the page when the same query ran before.
-    pub previous: Option<String>,
-    /// The end of the page now.
-    pub next: Option<String>,
-    /// A paginated read has run.
-    pub used: bool,
 }
 
 /// Reads documents.

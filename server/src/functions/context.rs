@@ -16,6 +16,8 @@ pub(super) struct Observed {
     user: Option<UserIdentity>,
     /// It looked while the identity must not be seen yet.
     pub suspended: bool,
+    /// It asked what time it is.
+    pub time: bool,
 }
 
 /// The parts that queries and mutations share.
@@ -32,6 +34,24 @@ impl Observed {
     pub fn claims_read(&self) -> Option<ClaimsRead> {
         let read = || self.user.as_ref().map(UserIdentity::claims_read);
         self.identity.then(|| read().unwrap_or_default())
+    }
+
+    /// The identity of `caller`, which the function asks for.
+    pub fn look_at(&mut self, caller: &Caller) -> Result<Option<UserIdentity>> {
+        self.identity = true;
+        match caller.identity() {
+            IdentityAccess::Known(None) => Ok(None),
+            IdentityAccess::Known(Some(identity)) => {
+                let new = || UserIdentity::new(identity.clone());
+                Ok(Some(self.user.get_or_insert_with(new).clone()))
+            }
+            IdentityAccess::Suspended => {
+                self.suspended = true;
+                Err(Error::plain(
+                    "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused",
+                ))
+            }
+        }
     }
 }
 
@@ -50,21 +70,7 @@ impl<'v> Execution<'v> {
     }
 
     fn identity(&mut self) -> Result<Option<UserIdentity>> {
-        self.observed.identity = true;
-        match self.caller.identity() {
-            IdentityAccess::Known(None) => Ok(None),
-            IdentityAccess::Known(Some(identity)) => {
-                let user = &mut self.observed.user;
-                let user = user.get_or_insert_with(|| UserIdentity::new(identity.clone()));
-                Ok(Some(user.clone()))
-            }
-            IdentityAccess::Suspended => {
-                self.observed.suspended = true;
-                Err(Error::plain(
-                    "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused",
-                ))
-            }
-        }
+        self.observed.look_at(&self.caller)
     }
 }
 

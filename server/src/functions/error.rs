@@ -111,9 +111,9 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         let any: &dyn std::any::Any = &error;
         match any.downcast_ref() {
-            Some(DatabaseError::Query(QueryError::InvalidCursor { message })) => {
-                Error::invalid_cursor(message)
-            }
+            Some(DatabaseError::Query(
+                QueryError::ForeignCursor | QueryError::UnreadableCursor,
+            )) => Error::invalid_cursor(&error.to_string()),
             Some(DatabaseError::Query(QueryError::Limit(_))) => {
                 let Error { thrown } = Error::new(error);
                 Error {

@@ -36,7 +36,7 @@ impl SetUp<'_> {
                     misfits.push(Misfit {
                         table: table.name.clone(),
                         id: DocumentId::<()>::new(table.number, id).to_string(),
-                        reason: error.to_string(),
+                        reason: error.to_string().trim_end().to_string(),
                     });
                 }
                 Ok(())

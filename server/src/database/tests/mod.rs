@@ -36,7 +36,7 @@ use crate::storage::{Appender, Commit, FoldProgress, Head, ReadView};
 const START: u64 = 1_760_000_000;
 
 /// A database whose commits are made one by one by the test itself.
-struct Rig {
+pub(crate) struct Rig {
     clock: Arc<ManualClock>,
     environment: Environment,
     head: Head,
@@ -49,11 +49,11 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(schema: Schema) -> Rig {
+    pub(crate) fn new(schema: Schema) -> Rig {
         Rig::with_limits(schema, Limits::default())
     }
 
-    fn with_limits(schema: Schema, limits: Limits) -> Rig {
+    pub(crate) fn with_limits(schema: Schema, limits: Limits) -> Rig {
         let mut rig = Rig::try_open(tempfile::tempdir().unwrap(), schema).unwrap();
         rig.environment.limits = limits;
         rig
@@ -87,7 +87,7 @@ impl Rig {
     }
 
     /// Runs a transaction at the head and commits what it changed.
-    fn commit<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
+    pub(crate) fn commit<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
         let (returned, Changes { writes, .. }) = self.run(body);
         self.append(writes);
         returned
@@ -116,12 +116,12 @@ impl Rig {
     }
 
     /// Runs a transaction at the head and forgets what it changed.
-    fn attempt<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
+    pub(crate) fn attempt<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
         self.run(body).0
     }
 
     /// Runs a query at the newest commit, and tells what it read.
-    fn query<R>(&self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> (R, ReadSet) {
+    pub(crate) fn query<R>(&self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> (R, ReadSet) {
         let snapshot = self.store.snapshot().unwrap();
         self.query_on(&snapshot, body)
     }
@@ -146,7 +146,7 @@ impl Rig {
         self.head.refresh();
     }
 
-    fn insert(&mut self, table: &str, fields: Object) -> DocumentId {
+    pub(crate) fn insert(&mut self, table: &str, fields: Object) -> DocumentId {
         self.commit(|tx| tx.insert(table, fields)).unwrap()
     }
 }
@@ -166,7 +166,7 @@ fn environment(catalog: Catalog, clock: Arc<ManualClock>) -> Environment {
 }
 
 /// A table without rules, with these indexes; a name that ends in `!` makes one unique.
-fn table(name: &str, indexes: &[(&str, &[&str])]) -> TableDefinition {
+pub(crate) fn table(name: &str, indexes: &[(&str, &[&str])]) -> TableDefinition {
     let index = |(name, fields): &(&str, &[&str])| {
         let unique = name.ends_with('!');
         IndexDefinition::new(name.trim_end_matches('!'), fields, unique).unwrap()
@@ -177,7 +177,7 @@ fn table(name: &str, indexes: &[(&str, &[&str])]) -> TableDefinition {
     }
 }
 
-fn schema(tables: impl IntoIterator<Item = TableDefinition>) -> Schema {
+pub(crate) fn schema(tables: impl IntoIterator<Item = TableDefinition>) -> Schema {
     tables.into_iter().fold(Schema::new(), Schema::define)
 }
 

@@ -10,7 +10,7 @@ use vestibule_schema::table::{Index, Table};
 
 use super::super::error::{DatabaseError, QueryError};
 use super::super::filter::Expression;
-use super::super::pagination::{self, PaginationOptions, RawPage};
+use super::super::pagination::{PaginationOptions, RawPage};
 use super::super::query::{Bound, BoundKind, Operator, Order, Query, Source};
 use super::super::transaction::Transaction;
 use super::{Document, Journal, Nullable, Page};
@@ -113,12 +113,7 @@ impl<T: Table> TableQuery<'_, '_, T> {
     /// One page. A function may read one page in an execution; its borders then stay where they are when the
     /// query runs again for a subscriber.
     pub fn paginate(self, options: &PaginationOptions) -> Result<Page<Document<T>>, DatabaseError> {
-        if std::mem::replace(&mut self.journal.used, true) {
-            return Err(QueryError::Pagination(MULTIPLE_PAGINATED.to_string()).into());
-        }
-        let previous = self.journal.previous.as_deref();
-        let page = pagination::paginate_stored(self.tx, &self.query?, options, previous)?;
-        self.journal.next = Some(page.continue_cursor.clone());
+        let page = self.tx.paginate(&self.query?, options, self.journal)?;
         let RawPage {
             page,
             is_done,
@@ -135,9 +130,6 @@ impl<T: Table> TableQuery<'_, '_, T> {
         })
     }
 }
-
-const MULTIPLE_PAGINATED: &str = "This query or mutation function ran multiple paginated queries. Only a single \
-                                  paginated query is supported in each function.";
 
 /// Bounds of an index range.
 pub struct IndexRange {

@@ -1,3 +1,4 @@
 //! Pushed functions: JavaScript and what it finds around it.
 
+pub mod syscalls;
 pub mod web;

@@ -1,0 +1,48 @@
+//! Which function a host operation means, and function handles.
+//!
+//! A handle names its function by a hash of the path, so making one stores nothing and gives the same text each time.
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use vestibule_schema::path::FunctionPath;
+
+use super::args::Args;
+use super::error::SyscallError;
+
+const HANDLE_PREFIX: &str = "function://";
+/// Bytes of the hash that a handle carries.
+const HANDLE_ID_BYTES: usize = 16;
+
+/// The handle of a function, which may be kept in documents and used in place of its path.
+pub fn handle_of(path: &FunctionPath) -> String {
+    format!("{HANDLE_PREFIX}{}#{path}", handle_id(path))
+}
+
+/// The function of a handle; `None` when the text is no handle.
+pub fn function_of_handle(handle: &str) -> Option<FunctionPath> {
+    let (id, path) = handle.strip_prefix(HANDLE_PREFIX)?.split_once('#')?;
+    let path: FunctionPath = path.parse().ok()?;
+    (handle_id(&path) == id).then_some(path)
+}
+
+fn handle_id(path: &FunctionPath) -> String {
+    let hash = Sha256::digest(path.canonical());
+    HEXLOWER.encode(&hash[..HANDLE_ID_BYTES])
+}
+
+impl Args<'_> {
+    /// The function that is meant: by its name or by a handle.
+    pub fn function(&self) -> Result<FunctionPath, SyscallError> {
+        if let Some(handle) = self.optional_text("functionHandle")? {
+            return function_of_handle(&handle).ok_or_else(|| {
+                SyscallError::bad_request(format!("Invalid function handle {handle}"))
+            });
+        }
+        if self.raw("reference").is_some() {
+            let reason = "this deployment has no components";
+            return Err(self.refuse("reference", reason));
+        }
+        let name = self.text("name")?;
+        name.parse().map_err(|error| self.refuse("name", error))
+    }
+}

@@ -1,0 +1,89 @@
+//! Calls of other functions: at once, later, or by a handle.
+
+use vestibule_schema::value::Value;
+
+use super::address::handle_of;
+use super::args::Args;
+use super::error::SyscallError;
+use super::hooks::{NestedCall, NestedKind, ScheduledCall};
+use super::{Syscalls, json_string};
+use crate::database::Budget;
+use crate::functions::FunctionKind;
+
+impl Syscalls<'_, '_> {
+    pub(super) fn run_udf(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("runUdf", text)?;
+        let kind = nested_kind(&args)?;
+        if kind == NestedKind::Mutation && self.state.kind == FunctionKind::Query {
+            let text = "Cannot call a Mutation function from a Query function";
+            return Err(SyscallError::bad_request(text));
+        }
+        let call = NestedCall {
+            kind,
+            path: args.function()?,
+            args: args.object("args")?,
+            budget: budget(&args)?,
+        };
+        let returned = self.hooks.run_nested(self.tx, call)?;
+        let mut out = String::new();
+        returned.write_json(&mut out);
+        Ok(out)
+    }
+
+    pub(super) fn schedule(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("scheduler", text)?;
+        self.require_mutation("scheduler")?;
+        let call = scheduled_call(&args)?;
+        let id = self.hooks.schedule(self.tx, call)?;
+        Ok(json_string(&id.to_string()))
+    }
+
+    pub(super) fn cancel_job(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("db.cancel_job", text)?;
+        self.require_mutation("scheduler")?;
+        let id = args.id("id")?;
+        let catalog = self.tx.catalog();
+        let table = catalog.table_numbered(id.table());
+        if table.is_none_or(|table| table.name != "_scheduled_functions") {
+            return Err(SyscallError::bad_request(
+                "Invalid scheduled function ID. The ID must be an ID on the '_scheduled_functions' table.",
+            ));
+        }
+        self.hooks.cancel_job(self.tx, id)?;
+        Ok("null".to_string())
+    }
+
+    pub(super) fn create_function_handle(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("createFunctionHandle", text)?;
+        Ok(json_string(&handle_of(&args.function()?)))
+    }
+}
+
+fn nested_kind(args: &Args<'_>) -> Result<NestedKind, SyscallError> {
+    match args.text("udfType")?.as_str() {
+        "query" => Ok(NestedKind::Query),
+        "mutation" => Ok(NestedKind::Mutation),
+        "snapshotQuery" => Ok(NestedKind::SnapshotQuery),
+        other => Err(args.refuse("udfType", format!("unknown function type \"{other}\""))),
+    }
+}
+
+fn budget(args: &Args<'_>) -> Result<Option<Budget>, SyscallError> {
+    let raw = args.raw("transactionLimits");
+    let budget = raw.map(|raw| serde_json::from_str(raw.get())).transpose();
+    budget.map_err(|error| args.refuse("transactionLimits", error))
+}
+
+/// Reads what to run later; actions send the same.
+pub(super) fn scheduled_call(args: &Args<'_>) -> Result<ScheduledCall, SyscallError> {
+    Ok(ScheduledCall {
+        path: args.function()?,
+        at_seconds: args.number("ts")?,
+        args: match args.value("args")? {
+            // What old packages sent.
+            Value::Array(positional) => positional,
+            object @ Value::Object(_) => vec![object],
+            _ => return Err(args.refuse("args", "expected an object")),
+        },
+    })
+}

@@ -1,0 +1,138 @@
+//! Operations on one document.
+
+use vestibule_schema::id::DocumentId;
+use vestibule_schema::path::check_identifier;
+use vestibule_schema::value::{Object, Value};
+
+use super::Syscalls;
+use super::args::Args;
+use super::error::SyscallError;
+use super::tables::TableKind;
+use crate::database::{Patch, QueryError};
+
+/// What operations answer whose result the package throws away. A document would be written and parsed for nothing.
+const IGNORED: &str = "null";
+
+impl Syscalls<'_, '_> {
+    pub(super) fn normalize_id(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("db.normalizeId", text)?;
+        let table = args.text("table")?;
+        let id: Option<DocumentId> = args.text("idString")?.parse().ok();
+        let catalog = self.tx.catalog();
+        let number = match TableKind::named(&table) {
+            TableKind::Hidden => None,
+            TableKind::User | TableKind::PublicSystem => catalog.table(&table),
+        }
+        .map(|table| table.number);
+        if number.is_none() {
+            self.tx.record_catalog()?;
+        }
+        let id = id.filter(|id| Some(id.table()) == number);
+        Ok(match id {
+            Some(id) => format!("{{\"id\":\"{id}\"}}"),
+            None => "{\"id\":null}".to_string(),
+        })
+    }
+
+    pub(super) fn get(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("db.get", text)?;
+        let is_system = args.flag("isSystem")?;
+        let id = args.id("id")?;
+        if let Some((table, kind)) = self.table_of(id) {
+            let refusal = match (kind, is_system) {
+                (TableKind::PublicSystem, false) => {
+                    Some("System tables can only be accessed with db.system.")
+                }
+                (TableKind::User, true) => Some("User tables cannot be accessed with db.system."),
+                _ => None,
+            };
+            if let Some(text) = refusal {
+                return Err(SyscallError::bad_request(text));
+            }
+            self.check_table(&args, "get", &table)?;
+        } else if self.tx.catalog().table_numbered(id.table()).is_some() {
+            // To functions there is no such table.
+            return Ok("null".to_string());
+        }
+        Ok(match self.tx.get(id)? {
+            Some(document) => encoded(document.fields),
+            None => "null".to_string(),
+        })
+    }
+
+    pub(super) fn insert(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("db.insert", text)?;
+        let table = args.text("table")?;
+        match TableKind::named(&table) {
+            TableKind::User => {}
+            TableKind::PublicSystem => return Err(read_only(&table)),
+            TableKind::Hidden => {
+                return Err(SyscallError::bad_request(format!(
+                    "Invalid table name {table} starts with metadata prefix '_'"
+                )));
+            }
+        }
+        check_identifier(&table).map_err(|error| args.refuse("table", error))?;
+        let fields = args.object("value")?;
+        let id = self.tx.insert(&table, fields)?;
+        Ok(format!("{{\"_id\":\"{id}\"}}"))
+    }
+
+    pub(super) fn shallow_merge(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("db.patch", text)?;
+        let id = self.id_to_write(&args, "patch")?;
+        let fields = args.fields("value")?.into_iter();
+        let patch = fields.fold(Patch::default(), |patch, (name, value)| match value {
+            Some(value) => patch.set(&name, value),
+            None => patch.unset(&name),
+        });
+        self.tx.patch(id, patch)?;
+        Ok(IGNORED.to_string())
+    }
+
+    pub(super) fn replace(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("db.replace", text)?;
+        let id = self.id_to_write(&args, "replace")?;
+        self.tx.replace(id, args.object("value")?)?;
+        Ok(IGNORED.to_string())
+    }
+
+    pub(super) fn remove(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("db.delete", text)?;
+        let id = self.id_to_write(&args, "delete")?;
+        self.tx.delete(id)?;
+        Ok(IGNORED.to_string())
+    }
+
+    /// The id of a document that functions may write.
+    fn id_to_write(
+        &mut self,
+        args: &Args<'_>,
+        method: &'static str,
+    ) -> Result<DocumentId, SyscallError> {
+        let id = args.id("id")?;
+        match self.table_of(id) {
+            Some((table, TableKind::User)) => {
+                self.check_table(args, method, &table)?;
+                Ok(id)
+            }
+            Some((table, _)) => Err(read_only(&table)),
+            None => {
+                self.tx.record_catalog()?;
+                let id = id.to_string();
+                Err(QueryError::TableOfIdNotFound { method, id }.into())
+            }
+        }
+    }
+}
+
+fn read_only(table: &str) -> SyscallError {
+    SyscallError::bad_request(format!("{table} is a read-only table"))
+}
+
+/// A document as encoded JSON.
+pub(super) fn encoded(fields: Object) -> String {
+    let mut out = String::new();
+    Value::Object(fields).write_json(&mut out);
+    out
+}

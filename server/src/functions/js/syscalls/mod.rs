@@ -1,0 +1,155 @@
+//! Host operations of queries and mutations: what the `convex` package asks of the server, over one transaction.
+//!
+//! Operations are named and shaped as the package sends them, with JSON text on both sides. Nothing here knows the
+//! JavaScript engine. Actions have operations of their own.
+
+mod address;
+mod args;
+mod calls;
+mod documents;
+mod error;
+mod hooks;
+mod metadata;
+mod queries;
+mod query_json;
+mod storage;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use vestibule_schema::path::FunctionPath;
+
+pub use address::{function_of_handle, handle_of};
+pub use error::{ErrorKind, SyscallError};
+pub use hooks::{
+    FileMetadata, FileToStore, Hooks, NestedCall, NestedKind, ScheduledCall, StorageId, StoredFile,
+    TokenToSign,
+};
+pub use metadata::{DeploymentMetadata, RequestMetadata};
+pub use queries::OPEN_QUERIES_MAX;
+
+use self::args::Args;
+use self::queries::Streams;
+use super::super::FunctionKind;
+use super::super::context::Observed;
+use crate::auth::Caller;
+use crate::database::{Journal, Transaction};
+
+/// What host operations keep for one execution of one function; a nested call has its own.
+pub struct FunctionState {
+    kind: FunctionKind,
+    path: FunctionPath,
+    caller: Caller,
+    request: Arc<RequestMetadata>,
+    deployment: Arc<DeploymentMetadata>,
+    streams: Streams,
+    /// Where its paginated read starts from and ends.
+    pub journal: Journal,
+    pub(in crate::functions) observed: Observed,
+}
+
+impl FunctionState {
+    /// The state of a query or mutation that begins.
+    pub fn new(
+        kind: FunctionKind,
+        path: FunctionPath,
+        caller: Caller,
+        request: Arc<RequestMetadata>,
+        deployment: Arc<DeploymentMetadata>,
+    ) -> FunctionState {
+        FunctionState {
+            kind,
+            path,
+            caller,
+            request,
+            deployment,
+            streams: Streams::default(),
+            journal: Journal::default(),
+            observed: Observed::default(),
+        }
+    }
+}
+
+/// Answers the operations of a running query or mutation.
+pub struct Syscalls<'s, 'v> {
+    /// What it reads and writes.
+    pub tx: &'s mut Transaction<'v>,
+    /// What it has under way.
+    pub state: &'s mut FunctionState,
+    /// What other rooms do for it.
+    pub hooks: &'s mut dyn Hooks,
+}
+
+impl Syscalls<'_, '_> {
+    /// Answers `Convex.syscall(op, args)`.
+    pub fn sync_syscall(&mut self, op: &str, args: &str) -> Result<String, SyscallError> {
+        match op {
+            "1.0/queryStream" => self.query_stream(args),
+            "1.0/queryCleanup" => self.query_cleanup(args),
+            "1.0/db/normalizeId" => self.normalize_id(args),
+            "1.0/getSnapshotTs" => self.snapshot_ts(),
+            "1.0/componentArgument" => Err(SyscallError::bad_request(
+                "Component arguments are not available within the app",
+            )),
+            _ => Err(SyscallError::bad_request(format!("Unknown operation {op}"))),
+        }
+    }
+
+    /// Answers `Convex.asyncSyscall(op, args)`. A nested call runs to its end in here.
+    pub fn async_syscall(&mut self, op: &str, args: &str) -> Result<String, SyscallError> {
+        match op {
+            "1.0/get" => self.get(args),
+            "1.0/queryStreamNext" => self.query_stream_next(args),
+            "1.0/queryPage" => self.query_page(args),
+            "1.0/count" => self.count(args),
+            "1.0/insert" => self.insert(args),
+            "1.0/shallowMerge" => self.shallow_merge(args),
+            "1.0/replace" => self.replace(args),
+            "1.0/remove" => self.remove(args),
+            "1.0/getUserIdentity" => self.user_identity(),
+            "1.0/runUdf" => self.run_udf(args),
+            "1.0/schedule" => self.schedule(args),
+            "1.0/cancel_job" => self.cancel_job(args),
+            "1.0/createFunctionHandle" => self.create_function_handle(args),
+            "1.0/storageGetUrl" => self.file_url(args),
+            "1.0/storageGetMetadata" => self.file_metadata(args),
+            "1.0/storageGenerateUploadUrl" => self.upload_url(args),
+            "1.0/storageDelete" => self.delete_file(args),
+            "1.0/storageStore" => self.store_file(args),
+            "1.0/storageGet" => self.file(args),
+            "1.0/signJwt" => self.sign_jwt(args),
+            "1.0/getTransactionMetrics" => self.transaction_metrics(),
+            "1.0/getFunctionMetadata" => self.function_metadata(),
+            "1.0/getDeploymentMetadata" => self.deployment_metadata(),
+            "1.0/getRequestMetadata" => self.request_metadata(),
+            "1.0/auditLog" => audit_log(args),
+            _ => Err(SyscallError::bad_request(format!(
+                "Unknown async operation {op}"
+            ))),
+        }
+    }
+
+    /// Refuses an operation that changes something while a query runs.
+    fn require_mutation(&self, api: &'static str) -> Result<(), SyscallError> {
+        match self.state.kind {
+            FunctionKind::Mutation => Ok(()),
+            _ => Err(SyscallError::bad_request(format!(
+                "A query cannot write. `{api}` needs a mutation."
+            ))),
+        }
+    }
+}
+
+/// The package's audit log goes nowhere: what functions log is in their log lines.
+fn audit_log(args: &str) -> Result<String, SyscallError> {
+    Args::parse("auditLog", args)?;
+    tracing::debug!("a function wrote to the audit log");
+    Ok("null".to_string())
+}
+
+/// A text as JSON.
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

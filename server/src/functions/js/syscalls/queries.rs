@@ -1,0 +1,184 @@
+//! Queries: read step by step, a page at a time, or counted.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use vestibule_schema::value::Value;
+
+use super::args::Args;
+use super::documents::encoded;
+use super::error::SyscallError;
+use super::query_json::{ParsedQuery, parse_query};
+use super::tables::TableKind;
+use super::{Syscalls, json_string};
+use crate::database::{
+    OPERATORS_MAX, PageStatus, PaginationOptions, Query, QueryError, QueryStream, Source,
+};
+
+/// The queries that a function is reading.
+#[derive(Default)]
+pub(super) struct Streams {
+    /// `None` for a table that functions do not know, which holds nothing.
+    open: BTreeMap<u32, Option<QueryStream>>,
+    last: u32,
+}
+
+/// Queries that one function may have open.
+pub const OPEN_QUERIES_MAX: usize = 16_384;
+
+impl Streams {
+    fn add(&mut self, stream: Option<QueryStream>) -> Result<u32, SyscallError> {
+        if self.open.len() >= OPEN_QUERIES_MAX {
+            return Err(SyscallError::bad_request(format!(
+                "Too many queries are open at once (limit: {OPEN_QUERIES_MAX})"
+            )));
+        }
+        let id = self.last;
+        self.last += 1;
+        self.open.insert(id, stream);
+        Ok(id)
+    }
+}
+
+impl Syscalls<'_, '_> {
+    pub(super) fn query_stream(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("queryStream", text)?;
+        let stream = match self.visible_query(&args)? {
+            Some(query) => Some(self.tx.open_stream(query)?),
+            None => None,
+        };
+        let id = self.state.streams.add(stream)?;
+        Ok(format!("{{\"queryId\":{id}}}"))
+    }
+
+    pub(super) fn query_stream_next(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("queryStreamNext", text)?;
+        let id = query_id(&args)?;
+        let stream = self.state.streams.open.get_mut(&id);
+        let stream = stream.ok_or_else(|| args.refuse("queryId", "no such query is open"))?;
+        let next = match stream {
+            Some(stream) => self.tx.stream_next(stream)?,
+            None => None,
+        };
+        Ok(match next {
+            Some(document) => {
+                let document = encoded(self.tx.decode(&document)?.fields);
+                format!("{{\"value\":{document},\"done\":false}}")
+            }
+            None => "{\"value\":null,\"done\":true}".to_string(),
+        })
+    }
+
+    pub(super) fn query_cleanup(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("queryCleanup", text)?;
+        let id = query_id(&args)?;
+        let existed = self.state.streams.open.remove(&id).is_some();
+        Ok(existed.to_string())
+    }
+
+    pub(super) fn query_page(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("queryPage", text)?;
+        let options = PaginationOptions {
+            num_items: args.number("pageSize")?,
+            cursor: args.optional_text("cursor")?,
+            end_cursor: args.optional_text("endCursor")?,
+            id: None,
+            maximum_rows_read: args.optional_number("maximumRowsRead")?,
+            maximum_bytes_read: args.optional_number("maximumBytesRead")?,
+        };
+        if options.num_items.fract() != 0.0 {
+            return Err(args.refuse("pageSize", "expected an integer"));
+        }
+        // To functions there is no such table: it is as empty as one that does not exist.
+        let query = self.visible_query(&args)?;
+        let query = query.unwrap_or_else(|| Query::table(NO_TABLE));
+        let page = self
+            .tx
+            .paginate(&query, &options, &mut self.state.journal)?;
+        let mut documents = Vec::with_capacity(page.page.len());
+        for document in &page.page {
+            documents.push(encoded(self.tx.decode(document)?.fields));
+        }
+        Ok(format!(
+            "{{\"page\":[{}],\"isDone\":{},\"continueCursor\":{},\"splitCursor\":{},\"pageStatus\":{}}}",
+            documents.join(","),
+            page.is_done,
+            json_string(&page.continue_cursor),
+            json!(page.split_cursor),
+            json!(page.page_status.map(PageStatus::as_str)),
+        ))
+    }
+
+    pub(super) fn count(&mut self, text: &str) -> Result<String, SyscallError> {
+        let args = Args::parse("db.count", text)?;
+        let table = args.text("table")?;
+        let count = match TableKind::named(&table) {
+            TableKind::Hidden => 0,
+            TableKind::User | TableKind::PublicSystem => self.tx.count_table(&table)?,
+        };
+        Ok(Value::Float64(count as f64).to_json().to_string())
+    }
+
+    /// The query of an operation; `None` for all of a table that functions do not know.
+    fn visible_query(&mut self, args: &Args<'_>) -> Result<Option<Query>, SyscallError> {
+        let query = match parse_query(args)? {
+            ParsedQuery::Documents(query) => query,
+            ParsedQuery::Search { table, index } => return Err(self.no_search(table, index)?),
+        };
+        if query.operators.len() > OPERATORS_MAX {
+            return Err(QueryError::TooManyOperators(query.operators.len()).into());
+        }
+        let index = match &query.source {
+            Source::FullTableScan => None,
+            Source::IndexRange { index, .. } => Some(index),
+        };
+        let is_automatic = index.is_none_or(|index| AUTOMATIC_INDEXES.contains(&&**index));
+        match (TableKind::named(&query.table), index) {
+            (TableKind::Hidden, None) => Ok(None),
+            (TableKind::Hidden, Some(index)) => Err(unknown_index(&query.table, index)),
+            (TableKind::PublicSystem, Some(index)) if !is_automatic => {
+                Err(unknown_index(&query.table, index))
+            }
+            (TableKind::PublicSystem | TableKind::User, _) => Ok(Some(query)),
+        }
+    }
+
+    /// Why a text search finds no search index: the catalog holds none.
+    fn no_search(&mut self, table: String, index: String) -> Result<SyscallError, SyscallError> {
+        let catalog = self.tx.catalog();
+        let found = catalog
+            .table(&table)
+            .filter(|_| TableKind::named(&table) == TableKind::User);
+        let is_other = AUTOMATIC_INDEXES.contains(&&*index);
+        let exists = found.is_some_and(|table| is_other || table.index(&index).is_some());
+        if exists {
+            let text = format!("Index {table}.{index} is not a search index");
+            return Ok(SyscallError::bad_request(text));
+        }
+        self.tx.record_catalog()?;
+        Ok(unknown_index(&table, &index))
+    }
+}
+
+/// No table has this name.
+const NO_TABLE: &str = "";
+
+/// Indexes that every table has.
+const AUTOMATIC_INDEXES: [&str; 2] = ["by_id", "by_creation_time"];
+
+fn unknown_index(table: &str, index: &str) -> SyscallError {
+    QueryError::UnknownIndex {
+        table: table.to_string(),
+        index: index.to_string(),
+    }
+    .into()
+}
+
+fn query_id(args: &Args<'_>) -> Result<u32, SyscallError> {
+    let number = args.number("queryId")?;
+    let is_id = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    match is_id {
+        true => Ok(number as u32),
+        false => Err(args.refuse("queryId", "expected the id of a query")),
+    }
+}
