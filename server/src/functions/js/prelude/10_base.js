@@ -98,5 +98,5 @@
   };
 
   put(globalThis, "self", globalThis);
-  for (const name of ["SharedArrayBuffer", "Atomics", "window", "global", "navigator"]) delete globalThis[name];
+  for (const name of ["window", "global", "navigator"]) delete globalThis[name];
 })();

@@ -25,8 +25,7 @@
 
     inspect(value) {
       if (this.#charsLeft <= 0) return "...";
-      const text = this.#any(value);
-      return text;
+      return this.#any(value);
     }
 
     #any(value) {
@@ -91,7 +90,7 @@
       }
       if (value instanceof WeakMap) return "WeakMap { ? }";
       if (value instanceof WeakSet) return "WeakSet { ? }";
-      if (value instanceof $.web.WeakRef) return "WeakRef { ? }";
+      if (value instanceof WeakRef) return "WeakRef { ? }";
       if (value instanceof Promise) return "Promise {}";
       for (const Boxed of [Number, String, Boolean, BigInt, Symbol]) {
         if (value instanceof Boxed) return `Object(${this.inspect(value.valueOf())})`;

@@ -20,6 +20,17 @@
     writable: true,
     configurable: true,
   });
+  // The engine leaves out the zone's name, which is always the same.
+  for (const name of ["toString", "toTimeString"]) {
+    const native = NativeDate.prototype[name];
+    const named = {
+      [name]() {
+        const text = native.call(this);
+        return text === "Invalid Date" || text.endsWith(")") ? text : `${text} (Coordinated Universal Time)`;
+      },
+    }[name];
+    Object.defineProperty(NativeDate.prototype, name, { value: named, writable: true, configurable: true });
+  }
   $.global("Date", DateOfHost);
 
   $.part(

@@ -15,13 +15,14 @@ mod intl;
 mod jwk;
 mod keys;
 mod rsa;
+mod scripts;
 mod signature;
 mod url;
-mod value;
 
-pub use value::{ErrorClass, HostError, HostValue};
+use vestibule_isolate::{ErrorClass, HostError, HostValue};
 
 use arguments::Arguments;
+pub use scripts::SCRIPTS;
 
 /// An operation's answer.
 type Answer = Result<HostValue, HostError>;
@@ -50,12 +51,7 @@ fn crypto(name: &str, arguments: &Arguments) -> Option<Answer> {
 }
 
 fn error(class: ErrorClass, message: impl Into<String>) -> HostError {
-    HostError {
-        class,
-        message: message.into(),
-        data_json: None,
-        is_fatal: false,
-    }
+    HostError::new(class, message)
 }
 
 fn type_error(message: impl Into<String>) -> HostError {

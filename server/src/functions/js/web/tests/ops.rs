@@ -1,4 +1,6 @@
-use super::*;
+//! The operations by themselves.
+
+use super::super::{Answer, HostValue, call};
 
 fn run(op: &str, mut arguments: Vec<HostValue>) -> Answer {
     call(op, &mut arguments).unwrap()

@@ -1,0 +1,63 @@
+// Which locales there are: English as three countries write it, and Swedish for its dates of digits.
+(() => {
+  $.part([], ["locales"], () => {
+    const LOCALES = {
+      "en-US": { order: "mdy", hour12: true, home: "USD" },
+      "en-GB": { order: "dmy", hour12: false, home: "GBP" },
+      "en-CA": { order: "ymd", hour12: true, home: "CAD" },
+      "sv-SE": { order: "ymd", hour12: false, home: "SEK" },
+    };
+    const ALIASES = { en: "en-US", sv: "sv-SE" };
+
+    // The canonical tags of what was asked for.
+    const list = (locales) => {
+      if (locales === undefined) return [];
+      const all = typeof locales === "string" ? [locales] : [...locales];
+      return all.map((tag) => {
+        if (typeof tag !== "string") throw new TypeError("Incorrect locale information provided");
+        return $.host("intl.locale", tag);
+      });
+    };
+    const withoutExtension = (tag) => tag.replace(/-u-.*$/, "");
+    const known = (tag) => {
+      const plain = withoutExtension(tag);
+      const name = ALIASES[plain] ?? plain;
+      return name in LOCALES ? name : undefined;
+    };
+
+    // The locale to format for. One that is not known is refused: a wrong format would go unnoticed.
+    const resolve = (locales) => {
+      const asked = list(locales);
+      if (asked.length === 0) return "en-US";
+      const found = asked.map(known).find((name) => name !== undefined);
+      if (found === undefined) {
+        throw new RangeError(`The locale ${asked[0]} is not available in this runtime. Use en-US, en-GB or en-CA.`);
+      }
+      return found;
+    };
+    const resolveEnglish = (locales, what) => {
+      const name = resolve(locales);
+      if (!name.startsWith("en")) throw new RangeError(`${what} is not available in this runtime for ${name}. Use en-US.`);
+      return name;
+    };
+
+    const choice = (options, name, values, otherwise) => {
+      const value = options?.[name];
+      if (value === undefined) return otherwise;
+      if (!values.includes(`${value}`)) throw new RangeError(`Value ${value} out of range for Intl options property ${name}`);
+      return `${value}`;
+    };
+    const whole = (options, name, least, most, otherwise) => {
+      const value = options?.[name];
+      if (value === undefined) return otherwise;
+      const number = Number(value);
+      if (!(number >= least && number <= most)) throw new RangeError(`${name} value is out of range.`);
+      return Math.floor(number);
+    };
+    const unavailable = (what) => {
+      throw new RangeError(`${what} is not available in this runtime`);
+    };
+
+    return { locales: { LOCALES, list, known, resolve, resolveEnglish, choice, whole, unavailable } };
+  });
+})();

@@ -1,0 +1,308 @@
+// Dates and times in English, as Intl.DateTimeFormat writes them.
+(() => {
+  $.part([], ["DateTimeFormat"], () => {
+    const { LOCALES, resolve, choice, whole, unavailable } = $.web.locales;
+    const MONTHS = "January February March April May June July August September October November December".split(" ");
+    const DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split(" ");
+    const NUMERIC = ["numeric", "2-digit"];
+    const TEXT = ["long", "short", "narrow"];
+    const ZONE_NAMES = ["short", "long", "shortOffset", "longOffset", "shortGeneric", "longGeneric"];
+    const DATE_FIELDS = ["weekday", "year", "month", "day"];
+    const TIME_FIELDS = ["hour", "minute", "second", "fractionalSecondDigits", "dayPeriod"];
+    // Zones of North America go by letters, all others by their offset.
+    const LONG_NAMES = {
+      EST: "Eastern Standard Time",
+      EDT: "Eastern Daylight Time",
+      CST: "Central Standard Time",
+      CDT: "Central Daylight Time",
+      MST: "Mountain Standard Time",
+      MDT: "Mountain Daylight Time",
+      PST: "Pacific Standard Time",
+      PDT: "Pacific Daylight Time",
+      AKST: "Alaska Standard Time",
+      AKDT: "Alaska Daylight Time",
+      HST: "Hawaii-Aleutian Standard Time",
+    };
+    const DATE_STYLES = {
+      full: { weekday: "long", year: "numeric", month: "long", day: "numeric" },
+      long: { year: "numeric", month: "long", day: "numeric" },
+      medium: { year: "numeric", month: "short", day: "numeric" },
+      short: { year: "2-digit", month: "numeric", day: "numeric" },
+    };
+    const TIME_STYLES = {
+      full: { hour: "numeric", minute: "2-digit", second: "2-digit", timeZoneName: "long" },
+      long: { hour: "numeric", minute: "2-digit", second: "2-digit", timeZoneName: "short" },
+      medium: { hour: "numeric", minute: "2-digit", second: "2-digit" },
+      short: { hour: "numeric", minute: "2-digit" },
+    };
+
+    const pad = (number, length = 2) => `${number}`.padStart(length, "0");
+    const literal = (value) => ({ type: "literal", value });
+
+    // What is shown when the options name no field: `needs` and `adds` are "date", "time" or "any" and "all".
+    const fieldsOf = (options, needs, adds) => {
+      const fields = {
+        weekday: choice(options, "weekday", TEXT),
+        era: choice(options, "era", TEXT),
+        year: choice(options, "year", NUMERIC),
+        month: choice(options, "month", [...NUMERIC, ...TEXT]),
+        day: choice(options, "day", NUMERIC),
+        hour: choice(options, "hour", NUMERIC),
+        minute: choice(options, "minute", NUMERIC),
+        second: choice(options, "second", NUMERIC),
+        fractionalSecondDigits: whole(options, "fractionalSecondDigits", 1, 3),
+        timeZoneName: choice(options, "timeZoneName", ZONE_NAMES),
+      };
+      if (options?.dayPeriod !== undefined) unavailable("The option dayPeriod");
+      const dateStyle = choice(options, "dateStyle", Object.keys(DATE_STYLES));
+      const timeStyle = choice(options, "timeStyle", Object.keys(TIME_STYLES));
+      if (dateStyle || timeStyle) {
+        const other = Object.keys(fields).find((name) => fields[name] !== undefined);
+        if (other) throw new TypeError(`Can't set option ${other} when ${dateStyle ? "dateStyle" : "timeStyle"} is used`);
+        if (needs === "date" && timeStyle) throw new TypeError("Invalid option : timeStyle");
+        if (needs === "time" && dateStyle) throw new TypeError("Invalid option : dateStyle");
+        return { ...DATE_STYLES[dateStyle], ...TIME_STYLES[timeStyle], dateStyle, timeStyle };
+      }
+      const has = (names) => names.some((name) => fields[name] !== undefined);
+      const isEnough =
+        (needs !== "time" && has(DATE_FIELDS)) || (needs !== "date" && has(TIME_FIELDS));
+      if (!isEnough && adds !== "time") fields.year = fields.month = fields.day = "numeric";
+      if (!isEnough && adds !== "date") fields.hour = fields.minute = fields.second = "numeric";
+      return fields;
+    };
+
+    const cycleOf = (options, locale) => {
+      const asked = choice(options, "hourCycle", ["h11", "h12", "h23", "h24"]);
+      if (options?.hour12 !== undefined) {
+        if (options.hour12) return "h12";
+        // As V8 resolves it: midnight is 24:00 where the locale has twelve hours.
+        return LOCALES[locale].hour12 ? "h24" : "h23";
+      }
+      return asked ?? (LOCALES[locale].hour12 ? "h12" : "h23");
+    };
+
+    class DateTimeFormat {
+      #locale;
+      #fields;
+      #zone;
+      #cycle;
+      #format;
+      constructor(locales, options = {}, secret, needs = "any", adds = "date") {
+        if (options === null) throw new TypeError("Intl.DateTimeFormat: options must not be null");
+        this.#locale = resolve(locales);
+        const isOwn = secret === $.secret;
+        this.#fields = fieldsOf(options, isOwn ? needs : "any", isOwn ? adds : "date");
+        this.#cycle = cycleOf(options, this.#locale);
+        this.#zone = options.timeZone === undefined ? "UTC" : zoneOf(`${options.timeZone}`);
+        if (options.calendar !== undefined && options.calendar !== "gregory") unavailable(`The calendar "${options.calendar}"`);
+        const { month, weekday, era } = this.#fields;
+        const hasNames = weekday || era || TEXT.includes(month);
+        const isTwelve = this.#cycle === "h12" || this.#cycle === "h11";
+        if ((isTwelve || this.#fields.timeZoneName) && this.#locale === "sv-SE") {
+          unavailable("A clock of twelve hours or with a time zone in sv-SE");
+        }
+        if (hasNames && !this.#locale.startsWith("en")) unavailable(`A date with names in ${this.#locale}`);
+      }
+      get format() {
+        this.#format ??= (date) =>
+          this.formatToParts(date)
+            .map((part) => part.value)
+            .join("");
+        return this.#format;
+      }
+      formatToParts(date) {
+        const at = date === undefined ? $.host("time.now") : Number(date);
+        if (!Number.isFinite(at) || Math.abs(at) > 8.64e15) throw new RangeError("Invalid time value");
+        const moment = momentOf(at, this.#zone);
+        const dates = this.#dateParts(moment);
+        const times = this.#timeParts(moment);
+        if (dates.length === 0 || times.length === 0) return dates.length > 0 ? dates : times;
+        return [...dates, literal(this.#joint()), ...times];
+      }
+      #joint() {
+        const { weekday, month, year, day, dateStyle } = this.#fields;
+        if (this.#locale === "sv-SE") return " ";
+        if (weekday && !year && !month && !day) return " ";
+        if (dateStyle) return dateStyle === "full" || dateStyle === "long" ? " at " : ", ";
+        return month === "long" ? " at " : ", ";
+      }
+
+      #dateParts(moment) {
+        const { weekday, era, year, month, day, dateStyle } = this.#fields;
+        const { order } = LOCALES[this.#locale];
+        const isText = TEXT.includes(month);
+        const parts = isText
+          ? textDate(this.#fields, moment, order, this.#locale)
+          : digitDate(this.#fields, moment, era ? "mdy" : order, this.#locale);
+        if (weekday) {
+          const name = { type: "weekday", value: named(DAYS[moment.weekday], weekday, 1) };
+          if (parts.length === 0) parts.push(name);
+          else if (day && !month && !year) {
+            if (this.#locale === "en-US") parts.push(literal(" "), name);
+            else parts.unshift(name, literal(" "));
+          } else {
+            if (!day) unavailable("A weekday with a month and without a day");
+            parts.unshift(name, literal(this.#locale === "en-GB" && !year ? " " : ", "));
+          }
+        }
+        if (era) {
+          const names = { long: ["Before Christ", "Anno Domini"], short: ["BC", "AD"], narrow: ["B", "A"] }[era];
+          parts.push(literal(" "), { type: "era", value: names[moment.year > 0 ? 1 : 0] });
+        }
+        return dateStyle === "short" && this.#locale !== "en-US" ? digitDate({ year: "numeric", month: "2-digit", day: "2-digit" }, moment, order, this.#locale) : parts;
+      }
+
+      #timeParts(moment) {
+        const { hour, minute, second, fractionalSecondDigits: digits, timeZoneName, timeStyle } = this.#fields;
+        const parts = [];
+        const add = (type, value, before) => {
+          if (parts.length > 0) parts.push(literal(before));
+          parts.push({ type, value: `${value}` });
+        };
+        const isTwelve = this.#cycle === "h12" || this.#cycle === "h11";
+        if (hour) {
+          const value = hourOf(moment.hour, this.#cycle);
+          // The patterns of twenty-four hours have two digits. Where they are the usual ones, fields may ask for another form.
+          const isOwnForm = !LOCALES[this.#locale].hour12 && minute === "2-digit" && !timeStyle;
+          const isPadded = !isTwelve && !isOwnForm;
+          if (!isTwelve && timeZoneName && !minute) unavailable("A time zone after an hour alone");
+          add("hour", hour === "2-digit" || isPadded ? pad(value) : value);
+        }
+        const isAlone = [hour, minute, second, digits].filter(Boolean).length === 1;
+        if (minute) add("minute", isAlone ? moment.minute : pad(moment.minute), ":");
+        if (second) add("second", isAlone ? moment.second : pad(moment.second), ":");
+        if (digits) add("fractionalSecond", pad(moment.millisecond, 3).slice(0, digits), this.#locale === "sv-SE" ? "," : ".");
+        if (hour && isTwelve) add("dayPeriod", dayPeriod(moment.hour, this.#locale), " ");
+        if (timeZoneName && parts.length > 0) add("timeZoneName", zoneName(moment, timeZoneName, this.#locale), " ");
+        else if (timeZoneName) parts.push({ type: "timeZoneName", value: zoneName(moment, timeZoneName, this.#locale) });
+        return parts;
+      }
+      formatRange(start, end) {
+        const [from, to] = [this.format(start), this.format(end)];
+        return from === to ? from : `${from} – ${to}`;
+      }
+      resolvedOptions() {
+        const options = { locale: this.#locale, calendar: "gregory", numberingSystem: "latn", timeZone: this.#zone };
+        const { dateStyle, timeStyle, ...fields } = this.#fields;
+        if (fields.hour) Object.assign(options, { hourCycle: this.#cycle, hour12: this.#cycle === "h12" || this.#cycle === "h11" });
+        const shown = dateStyle || timeStyle ? { dateStyle, timeStyle } : fields;
+        for (const [name, value] of Object.entries(shown)) if (value !== undefined) options[name] = value;
+        return options;
+      }
+      static supportedLocalesOf(locales) {
+        return $.web.locales.list(locales).filter((tag) => $.web.locales.known(tag) !== undefined);
+      }
+    }
+    Object.defineProperty(DateTimeFormat, "length", { value: 0, configurable: true });
+
+    const zoneOf = (name) => {
+      if (/^[+-]\d\d(:?\d\d)?$/.test(name)) {
+        const digits = name.replace(":", "").padEnd(5, "0");
+        return `${digits.slice(0, 3)}:${digits.slice(3)}`;
+      }
+      return $.host("intl.zone_name", name);
+    };
+
+    // The fields of an instant in a time zone.
+    const momentOf = (at, zone) => {
+      let [offset, letters] = [0, "UTC"];
+      if (/^[+-]/.test(zone)) {
+        const minutes = Number(zone.slice(1, 3)) * 60 + Number(zone.slice(4));
+        [offset, letters] = [(zone[0] === "-" ? -60 : 60) * minutes, ""];
+      } else if (zone !== "UTC") {
+        const [seconds, name] = $.host("intl.zone", zone, at).split(" ");
+        [offset, letters] = [Number(seconds), name];
+      }
+      const date = new Date(at + offset * 1000);
+      return {
+        offset,
+        letters,
+        zone,
+        year: date.getUTCFullYear(),
+        month: date.getUTCMonth(),
+        day: date.getUTCDate(),
+        weekday: date.getUTCDay(),
+        hour: date.getUTCHours(),
+        minute: date.getUTCMinutes(),
+        second: date.getUTCSeconds(),
+        millisecond: date.getUTCMilliseconds(),
+      };
+    };
+
+    const hourOf = (hour, cycle) => {
+      if (cycle === "h12") return hour % 12 || 12;
+      if (cycle === "h11") return hour % 12;
+      return cycle === "h24" && hour === 0 ? 24 : hour;
+    };
+    const dayPeriod = (hour, locale) => {
+      if (locale === "en-CA") return hour < 12 ? "a.m." : "p.m.";
+      return locale === "en-GB" ? (hour < 12 ? "am" : "pm") : hour < 12 ? "AM" : "PM";
+    };
+    const named = (name, form, narrow) => (form === "long" ? name : name.slice(0, form === "short" ? 3 : narrow));
+    const monthName = (month, form, locale) =>
+      form === "short" && month === 8 && locale === "en-GB" ? "Sept" : named(MONTHS[month], form, 1);
+    const yearOf = ({ year }, form, hasEra) => {
+      const shown = hasEra && year <= 0 ? 1 - year : year;
+      return form === "2-digit" ? pad(Math.abs(shown) % 100) : `${shown}`;
+    };
+
+    const textDate = ({ era, year, month, day }, moment, order, locale) => {
+      const name = { type: "month", value: monthName(moment.month, month, locale) };
+      const parts = [name];
+      if (day) {
+        const number = { type: "day", value: day === "2-digit" ? pad(moment.day) : `${moment.day}` };
+        if (order === "dmy") parts.unshift(number, literal(" "));
+        else parts.push(literal(" "), number);
+      }
+      if (year) {
+        parts.push(literal(day && order !== "dmy" ? ", " : " "));
+        parts.push({ type: "year", value: yearOf(moment, year, era) });
+      }
+      return parts;
+    };
+
+    const digitDate = ({ era, year, month, day }, moment, order, locale) => {
+      const parts = [];
+      const isPadded = order !== "mdy" && [year, month, day].filter(Boolean).length > 1;
+      const number = (value, form) => (form === "2-digit" || isPadded ? pad(value) : `${value}`);
+      const shown = {
+        y: year && { type: "year", value: yearOf(moment, year, era) },
+        m: month && { type: "month", value: number(moment.month + 1, month) },
+        d: day && { type: "day", value: number(moment.day, day) },
+      };
+      if (order !== "mdy" && month && day && month !== day) unavailable(`Digits of different lengths in ${locale}`);
+      if (year && day && !month) unavailable("A year and a day without a month");
+      if (order === "ymd" && !year && month && day && locale === "sv-SE") {
+        return [{ type: "day", value: `${moment.day}` }, literal("/"), { type: "month", value: `${moment.month + 1}` }];
+      }
+      const separator = order === "ymd" ? "-" : "/";
+      for (const field of order) {
+        if (!shown[field]) continue;
+        if (parts.length > 0) parts.push(literal(separator));
+        parts.push(shown[field]);
+      }
+      return parts;
+    };
+
+    const offsetName = (offset, isLong) => {
+      const [sign, minutes] = [offset < 0 ? "-" : "+", Math.round(Math.abs(offset) / 60)];
+      const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+      if (isLong) return `GMT${sign}${pad(hours)}:${pad(rest)}`;
+      return `GMT${sign}${hours}${rest > 0 ? `:${pad(rest)}` : ""}`;
+    };
+    const zoneName = ({ offset, letters, zone }, form, locale) => {
+      if (form === "shortOffset") return offsetName(offset, false);
+      if (form === "longOffset") return offsetName(offset, true);
+      if (zone === "UTC" && form === "short") return "UTC";
+      if (zone === "UTC" && form === "long") return "Coordinated Universal Time";
+      const isAmerican = letters in LONG_NAMES && /^(America|US|Pacific|Canada)\//.test(zone);
+      const isHome = locale === "en-GB" ? zone === "Europe/London" : isAmerican;
+      if (form === "short") return isHome ? letters : offset === 0 ? "GMT" : offsetName(offset, false);
+      if (form === "long" && isAmerican) return LONG_NAMES[letters];
+      if (form === "long" && offset === 0 && letters === "GMT") return "Greenwich Mean Time";
+      return unavailable(`The name of the time zone ${zone} in the form "${form}"`);
+    };
+
+    return { DateTimeFormat: $.tag(DateTimeFormat, "Intl.DateTimeFormat") };
+  });
+})();

@@ -1,0 +1,250 @@
+//! The small globals.
+
+use super::check;
+use super::harness::Engine;
+
+#[test]
+fn the_small_globals_are_the_standards() {
+    check(
+        "query",
+        &[
+            ("new Date().getTime()", "1700000000123"),
+            ("Date.now()", "1700000000123"),
+            (
+                "Date()",
+                "Tue Nov 14 2023 22:13:20 GMT+0000 (Coordinated Universal Time)",
+            ),
+            ("new Date(5) instanceof Date", "true"),
+            ("Date.UTC(1970, 0, 1)", "0"),
+            ("new (class D extends Date {})(7).getTime()", "7"),
+            ("Date.name + Date.length", "Date7"),
+            ("new Date(0).constructor === Date", "true"),
+            (
+                "Math.random() < 1 && Math.random() !== Math.random()",
+                "true",
+            ),
+            ("process.env.CONVEX_SITE_URL", "https://site.example"),
+            ("process.env.NOPE", "undefined"),
+            ("Object.keys(process.env)", "[]"),
+            (r#""X" in process.env"#, "false"),
+            ("typeof process.env.inspect", "function"),
+            (
+                r#"Array.from(new TextEncoder().encode("hé\ud800"))"#,
+                "[104,195,169,239,191,189]",
+            ),
+            (
+                "new TextDecoder().decode(new Uint8Array([0xef, 0xbb, 0xbf, 104]))",
+                "h",
+            ),
+            (
+                r#"const d = new TextDecoder(); return d.decode(new Uint8Array([0xe2, 0x82]), { stream: true }) + "|" + d.decode(new Uint8Array([0xac]), { stream: true }) + "|" + d.decode();"#,
+                "|€|",
+            ),
+            (
+                r#"new TextDecoder("utf8", { fatal: true }).decode(new Uint8Array([255]))"#,
+                "TypeError: The encoded data was not valid.",
+            ),
+            (
+                r#"new TextEncoder().encodeInto("a€b", new Uint8Array(3))"#,
+                r#"{"read":1,"written":1}"#,
+            ),
+            (r#"atob(btoa("hi"))"#, "hi"),
+            (
+                r#"btoa("€")"#,
+                "InvalidCharacterError: The string to be encoded contains characters outside of the Latin1 range.",
+            ),
+            (
+                r#"const u = new URL("/p/../q?a=1&b=2#h", "https://u:p@Ex.com:81/x"); return [u.href, u.origin, u.protocol, u.username, u.password, u.host, u.hostname, u.port, u.pathname, u.search, u.hash];"#,
+                r##"["https://u:p@ex.com:81/q?a=1&b=2#h","https://ex.com:81","https:","u","p","ex.com:81","ex.com","81","/q","?a=1&b=2","#h"]"##,
+            ),
+            (
+                r#"const u = new URL("https://e.com/?a=1"); u.searchParams.append("b", "x y"); u.searchParams.delete("a"); return u.href;"#,
+                "https://e.com/?b=x+y",
+            ),
+            (
+                r#"const u = new URL("https://e.com/?a=1"); const p = u.searchParams; u.search = "?z=9"; return p.get("z") + [...p].length;"#,
+                "91",
+            ),
+            (r#"new URL("nope")"#, "TypeError: Invalid URL"),
+            (r#"URL.canParse("a:b")"#, "true"),
+            (r#""" + URL.parse("http://a")"#, "http://a/"),
+            (r#"URL.parse("x")"#, "null"),
+            (
+                r#""" + new URLSearchParams({ a: 1, b: "é" })"#,
+                "a=1&b=%C3%A9",
+            ),
+            (
+                r#""" + new URLSearchParams([ ["a", "1"], ["a", "2"], ])"#,
+                "a=1&a=2",
+            ),
+            (
+                r#"const p = new URLSearchParams("?a=1&b=2&a=3"); p.set("a", "9"); return p + "|" + p.size + p.has("b", "2") + p.has("b", "3");"#,
+                "a=9&b=2|2truefalse",
+            ),
+            (
+                r#"const p = new URLSearchParams("b=2&a=1"); p.sort(); return "" + p;"#,
+                "a=1&b=2",
+            ),
+            (
+                r#"[...new Headers({ "X-A": " 1 ", b: 2 })]"#,
+                r#"[["b","2"],["x-a","1"]]"#,
+            ),
+            (
+                r#"const h = new Headers([ ["a", "1"], ["A", "2"], ["Set-Cookie", "x"], ["set-cookie", "y"], ]); return [h.get("a"), h.getSetCookie(), [...h.keys()]];"#,
+                r#"["1, 2",["x","y"],["a","set-cookie","set-cookie"]]"#,
+            ),
+            (
+                r#"new Headers({ "a b": 1 })"#,
+                "TypeError: Invalid header name: a b",
+            ),
+            (
+                "/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(crypto.randomUUID())",
+                "true",
+            ),
+            ("crypto.getRandomValues(new Uint8Array(4)).length", "4"),
+            (
+                "crypto.getRandomValues(new Float64Array(4)).length",
+                "TypeMismatchError: The data argument must be an integer-type TypedArray",
+            ),
+            (
+                r#"[new DOMException("m", "AbortError").code, DOMException.ABORT_ERR, new DOMException("m") instanceof Error]"#,
+                "[20,20,true]",
+            ),
+            (
+                r#"Object.prototype.toString.call(new URL("a:b"))"#,
+                "[object URL]",
+            ),
+            (
+                "typeof window + typeof global + typeof require + typeof Buffer + typeof navigator",
+                "undefinedundefinedundefinedundefinedundefined",
+            ),
+            (
+                "WebAssembly.instantiate()",
+                "Error: WebAssembly is not available in this runtime",
+            ),
+            ("new WeakRef({ a: 1 }).deref().a", "1"),
+            ("self === globalThis", "true"),
+            (
+                "performance.now() + performance.timeOrigin",
+                "1700000000001.5",
+            ),
+            (r#"performance.mark("x").name"#, "x"),
+        ],
+    );
+}
+
+#[test]
+fn events_timers_and_clones_are_the_standards() {
+    check(
+        "action",
+        &[
+            (
+                r#"const t = new EventTarget(); let s = ""; t.addEventListener("a", (e) => (s += e.type + (e.target === t)), { once: true }); t.addEventListener("a", { handleEvent(e) { e.preventDefault(); s += "|"; }, }); const r = t.dispatchEvent(new Event("a", { cancelable: true })); t.dispatchEvent(new Event("a")); return s + r;"#,
+                "atrue||false",
+            ),
+            (
+                r#"class My extends Event { constructor(d) { super("my"); this.detail = d; } } class T extends EventTarget {} const t = new T(); let s; t.addEventListener("my", (e) => (s = e.detail)); t.dispatchEvent(new My(5)); return s;"#,
+                "5",
+            ),
+            (
+                r#"const c = new AbortController(); let s = 0; c.signal.onabort = () => s++; c.signal.addEventListener("abort", () => (s += 10)); c.abort(); c.abort(); return [s, c.signal.aborted, c.signal.reason.name];"#,
+                r#"[11,true,"AbortError"]"#,
+            ),
+            (
+                r#"const c = new AbortController(); const a = AbortSignal.any([c.signal, AbortSignal.abort("x")]); const b = AbortSignal.any([c.signal]); c.abort("y"); return [a.reason, b.reason];"#,
+                r#"["x","y"]"#,
+            ),
+            ("new AbortSignal()", "TypeError: Illegal constructor"),
+            (
+                r#"new Promise((r) => setTimeout((a, b) => r(a + b), 1, "x", "y"))"#,
+                "xy",
+            ),
+            (
+                "new Promise((r) => { let n = 0; const i = setInterval(() => { if (++n === 3) { clearInterval(i); r(n); } }, 1); })",
+                "3",
+            ),
+            (
+                r#"new Promise((r) => { const t = setTimeout(() => r("bad"), 1); clearTimeout(t); setTimeout(() => r("good"), 4); })"#,
+                "good",
+            ),
+            (
+                r#"const a = new AsyncLocalStorage(); return a.run(5, () => a.getStore() + "," + a.exit(() => a.getStore())) + a.getStore();"#,
+                "5,undefinedundefined",
+            ),
+            (
+                "const a = new AsyncLocalStorage(); const f = a.run(7, () => AsyncResource.bind(() => a.getStore())); return f();",
+                "7",
+            ),
+            (
+                r#"const o = { d: new Date(5), m: new Map([[1, { a: 2 }]]), s: new Set([1]), e: new RangeError("x"), u: new Uint8Array([1, 2]), r: /a/g, n: null }; o.self = o; const c = structuredClone(o); return [c.self === c, c.d.getTime(), c.m.get(1).a, c.s.has(1), c.e instanceof RangeError, c.e.message, c.u[1], c.u !== o.u, String(c.r)];"#,
+                r#"[true,5,2,true,true,"x",2,true,"/a/g"]"#,
+            ),
+            (
+                "structuredClone(() => 1)",
+                "DataCloneError:  could not be cloned.",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_needs_time_or_the_network_is_refused_outside_of_actions() {
+    let refused = |subject: &str| {
+        format!(
+            "fatal: Can't use {subject} in queries and mutations. Please consider using an action. \
+             See https://docs.convex.dev/functions/actions for more details."
+        )
+    };
+    let (fetch, timeout) = (refused("fetch()"), refused("setTimeout"));
+    let rows = [
+        (
+            r#"fetch("https://a.example").catch(() => 1)"#,
+            fetch.as_str(),
+        ),
+        ("setTimeout(() => 1)", timeout.as_str()),
+        ("clearTimeout(5)", "undefined"),
+    ];
+    check("query", &rows);
+    check("mutation", &rows);
+    check(
+        "import",
+        &[(
+            "setTimeout(() => 1)",
+            "Error: setTimeout unsupported at import time",
+        )],
+    );
+}
+
+#[test]
+fn the_console_shows_values_as_the_field_does() {
+    let expressions = [
+        r#"console.log("it's", 3, { a: 1, "b-c": [1, "x"] }, undefined, null, -0, 5n, Symbol("q"))"#,
+        r#"console.log(new Map([[1, { a: 2 }]]), new Set(["s"]), new Error("boom"), new (class Foo { a = 1; })())"#,
+        r#"console.warn({ a: { b: { c: { d: { e: { f: { g: 1 } } } } } } })"#,
+        r#"console.time("t"), console.timeEnd("t"), console.timeEnd("t")"#,
+        r#"console.error({ long: "x".repeat(50), other: "y".repeat(50) })"#,
+    ];
+    let mut engine = Engine::new(expressions.into_iter());
+    let expected = [
+        r#"[LOG] 'it\'s' 3 { a: 1, 'b-c': [ 1, 'x' ] } undefined null -0 5n Symbol(q)"#,
+        "[LOG] Map (1) { 1 => { a: 2 } } Set (1) { 's' } [Error: boom] Foo { a: 1 }",
+        "[WARN] { a: { b: { c: { d: { e: { f: [Object] } } } } } }",
+        "[INFO] t: 12ms\n[WARN] Timer 't' does not exist",
+        &format!(
+            "[ERROR] {{\n  long: '{}',\n  other: '{}'\n}}",
+            "x".repeat(50),
+            "y".repeat(50)
+        ),
+    ];
+    for (row, expected) in expected.iter().enumerate() {
+        engine.run("query", row);
+        assert_eq!(engine.host.lines.join("\n"), *expected);
+    }
+}
+
+#[test]
+fn the_prelude_leaves_a_small_image() {
+    let engine = Engine::new(std::iter::empty());
+    println!("image: {} bytes", engine.image_bytes());
+    assert!(engine.image_bytes() < 2 << 20, "{}", engine.image_bytes());
+}

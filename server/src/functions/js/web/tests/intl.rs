@@ -1,0 +1,58 @@
+//! Texts for people: numbers, dates, order.
+
+use super::check;
+
+#[test]
+fn numbers_dates_and_order_are_those_of_english() {
+    check(
+        "query",
+        &[
+            (
+                r#"[(1234.5).toLocaleString(), (1e6).toLocaleString("en-US"), (0.256).toLocaleString(undefined, { style: "percent" }), (1234.5).toLocaleString("en-US", { style: "currency", currency: "USD" }), 12345678901234567890n.toLocaleString(), (1.005).toLocaleString("en-US", { maximumFractionDigits: 2 }), (1536).toLocaleString("en-US", { notation: "compact" })]"#,
+                r#"["1,234.5","1,000,000","26%","$1,234.50","12,345,678,901,234,567,890","1.01","1.5K"]"#,
+            ),
+            (
+                r#"const d = new Date(Date.UTC(2024, 6, 5, 3, 4, 9)); return [d.toLocaleString(), d.toLocaleDateString(), d.toLocaleTimeString(), d.toLocaleDateString("en-US", { weekday: "long", year: "numeric", month: "long", day: "numeric" }), d.toLocaleString("en-US", { timeZone: "America/New_York", timeZoneName: "short" }), d.toLocaleDateString("en-GB"), d.toLocaleDateString("en-CA", { timeZone: "America/Los_Angeles" }), d.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })];"#,
+                r#"["7/5/2024, 3:04:09 AM","7/5/2024","3:04:09 AM","Friday, July 5, 2024","7/4/2024, 11:04:09 PM EDT","05/07/2024","2024-07-04","03:04 AM"]"#,
+            ),
+            (
+                r#"["b", "a", "Z", "é", "e", "_", "1"].sort((a, b) => a.localeCompare(b))"#,
+                r#"["_","1","a","b","e","é","Z"]"#,
+            ),
+            (
+                r#"["a10", "a9", "A1"].sort(new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }).compare)"#,
+                r#"["A1","a9","a10"]"#,
+            ),
+            (
+                r#"["ä", "z", "a"].sort((a, b) => a.localeCompare(b, "sv"))"#,
+                r#"["a","z","ä"]"#,
+            ),
+            (
+                r#"(1).toLocaleString("de-DE")"#,
+                "RangeError: The locale de-DE is not available in this runtime. Use en-US, en-GB or en-CA.",
+            ),
+            (
+                r#"new Date(0).toLocaleString("en-US", { timeZone: "Mars/Base" })"#,
+                "RangeError: Invalid time zone specified: Mars/Base",
+            ),
+            ("Intl.DateTimeFormat().resolvedOptions().timeZone", "UTC"),
+            (
+                r#"new Intl.DateTimeFormat("en-US", { hour: "numeric", minute: "2-digit", timeZone: "asia/tokyo" }).formatToParts(0)"#,
+                r#"[{"type":"hour","value":"9"},{"type":"literal","value":":"},{"type":"minute","value":"00"},{"type":"literal","value":" "},{"type":"dayPeriod","value":"AM"}]"#,
+            ),
+            (
+                r#"[new Intl.PluralRules("en").select(1), new Intl.PluralRules("en", { type: "ordinal" }).select(22), new Intl.ListFormat("en").format(["a", "b", "c"]), new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(-1, "day"), new Intl.RelativeTimeFormat("en").format(3, "hours")]"#,
+                r#"["one","two","a, b, and c","yesterday","in 3 hours"]"#,
+            ),
+            (
+                r#"new Intl.Segmenter("en")"#,
+                "RangeError: Intl.Segmenter is not available in this runtime",
+            ),
+            ("new Date(NaN).toLocaleDateString()", "Invalid Date"),
+            (
+                r#"[Intl.getCanonicalLocales("EN-us"), Intl.NumberFormat.supportedLocalesOf(["en-US", "de"])]"#,
+                r#"[["en-US"],["en-US"]]"#,
+            ),
+        ],
+    );
+}
