@@ -40,6 +40,38 @@ pub struct TableMeta {
     pub indexes: Vec<IndexMeta>,
     /// What its documents look like: all that are stored, and all that will be.
     pub document: Validator,
+    /// What declares it.
+    pub owner: Owner,
+}
+
+/// What declares a table. A table has one owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The server itself.
+    System,
+    /// The schema of the program, or nothing any more.
+    Program,
+    /// The schema that was pushed, or a function that inserted into it.
+    Pushed,
+}
+
+impl Owner {
+    fn name(self) -> &'static str {
+        match self {
+            Owner::System => "system",
+            Owner::Program => "program",
+            Owner::Pushed => "pushed",
+        }
+    }
+
+    /// Entries written before there were owners are the program's.
+    fn named(name: Option<&Value>) -> Owner {
+        match name.and_then(Value::as_str) {
+            Some("system") => Owner::System,
+            Some("pushed") => Owner::Pushed,
+            _ => Owner::Program,
+        }
+    }
 }
 
 /// One declared index.
@@ -55,6 +87,8 @@ pub struct IndexMeta {
     pub unique: bool,
     /// False while its entries are being built; a start that was cut short builds them again.
     pub ready: bool,
+    /// Whether its entries are kept although queries may not use it yet.
+    pub staged: bool,
 }
 
 impl Catalog {
@@ -63,6 +97,45 @@ impl Catalog {
         let table = Arc::new(table);
         self.by_number.insert(table.number, table.clone());
         self.tables.insert(table.name.clone(), table);
+    }
+
+    /// Takes a table out.
+    pub fn remove(&mut self, name: &str) {
+        if let Some(table) = self.tables.remove(name) {
+            self.by_number.remove(&table.number);
+        }
+    }
+
+    /// The number of the next table, behind every one in use; system tables have their own.
+    pub fn next_number(&self) -> TableNumber {
+        let last = self.by_number.keys().next_back().copied();
+        let next = last.and_then(|last| TableNumber::new(last.get() + 1));
+        next.map_or(TableNumber::FIRST_USER, |next| {
+            next.max(TableNumber::FIRST_USER)
+        })
+    }
+
+    /// The id behind every id in use. Ids of removed indexes are used again only after their entries are gone.
+    pub fn next_index_id(&self) -> IndexId {
+        let used = self.tables.values().flat_map(|table| {
+            let declared = table.indexes.iter().map(|index| index.id);
+            declared.chain([table.by_id, table.by_creation_time])
+        });
+        IndexId(used.map(|id| id.0 + 1).max().unwrap_or(IndexId::FIRST_USER))
+    }
+
+    /// A new table, free of rules and without declared indexes.
+    pub fn new_table(&self, name: &str, number: TableNumber, owner: Owner) -> TableMeta {
+        let first_index = self.next_index_id();
+        TableMeta {
+            name: name.to_string(),
+            number,
+            by_id: first_index,
+            by_creation_time: IndexId(first_index.0 + 1),
+            indexes: Vec::new(),
+            document: Validator::Any,
+            owner,
+        }
     }
 
     /// The table named `name`.
@@ -107,6 +180,7 @@ pub fn encode_entry(table: &TableMeta) -> (Bytes, Bytes) {
             "fields" => Value::Array(index.fields.iter().map(|field| Value::from(field.to_string())).collect()),
             "unique" => index.unique,
             "ready" => index.ready,
+            "staged" => index.staged,
         })
     });
     let entry = object! {
@@ -116,13 +190,15 @@ pub fn encode_entry(table: &TableMeta) -> (Bytes, Bytes) {
         "byCreationTime" => i64::from(table.by_creation_time.0),
         "indexes" => Value::Array(indexes.collect()),
         "document" => table.document.to_json().to_string(),
+        "owner" => table.owner.name(),
     };
     let mut bytes = Vec::new();
     encode_key(&mut bytes, Some(&Value::Object(entry)));
     (entry_key(table.number), bytes.into())
 }
 
-fn entry_key(number: TableNumber) -> Bytes {
+/// Where a table's catalog entry is stored.
+pub fn entry_key(number: TableNumber) -> Bytes {
     let mut key = IndexId::CATALOG.0.to_be_bytes().to_vec();
     key.extend_from_slice(&number.get().to_be_bytes());
     key.into()
@@ -149,6 +225,7 @@ pub fn decode_entry(bytes: &[u8]) -> Result<TableMeta, String> {
         by_creation_time: IndexId(u32_field(&entry, "byCreationTime")?),
         indexes,
         document: decode_validator(&str_field(&entry, "document")?),
+        owner: Owner::named(entry.get("owner")),
     })
 }
 
@@ -173,6 +250,7 @@ fn decode_index(value: &Value) -> Result<IndexMeta, String> {
         fields,
         unique: matches!(index.get("unique"), Some(Value::Boolean(true))),
         ready: matches!(index.get("ready"), Some(Value::Boolean(true))),
+        staged: matches!(index.get("staged"), Some(Value::Boolean(true))),
     })
 }
 

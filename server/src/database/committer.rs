@@ -24,10 +24,28 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use vestibule_schema::timestamp::Timestamp;
 
-use super::lane::{Batch, Lane};
+use super::draft::{DraftRoute, Drafted, HeadView, LaneView, Turn, ViewError};
+use super::lane::{Batch, Lane, Waiting};
 use super::log_writer::{Folding, LogWriter, UnknownOutcome};
 use super::transaction::Transaction;
-use crate::storage::{CheckpointDue, Checkpointer, StorageError};
+use crate::storage::{CheckpointDue, Checkpointer, StorageError, Store};
+
+/// What the lane is asked to do.
+pub enum Task {
+    /// Run a mutation.
+    Mutation(Box<dyn Mutation>),
+    /// Take on what ran beside it.
+    Draft(Box<dyn Drafted>),
+    /// Hand out the head.
+    #[doc(hidden)]
+    View(ViewRequest),
+}
+
+/// A wish for the head as it is.
+pub struct ViewRequest {
+    turn: Turn,
+    reply: Sender<LaneView>,
+}
 
 /// A mutation on its way through the committer.
 pub trait Mutation: Send {
@@ -64,6 +82,9 @@ pub enum CommitError {
     /// The committer has ended.
     #[error("not committed: the server is shutting down")]
     ShuttingDown,
+    /// There was no room for it behind another mutation of its session.
+    #[error("not committed: too many mutations are waiting to run")]
+    Full,
 }
 
 /// The queue is full, or the committer has ended. Hands the mutation back.
@@ -72,6 +93,15 @@ pub enum SubmitError {
     QueueFull(Box<dyn Mutation>),
     /// The committer has ended.
     Closed(Box<dyn Mutation>),
+}
+
+impl SubmitError {
+    /// The mutation that was not taken.
+    pub fn into_mutation(self) -> Box<dyn Mutation> {
+        match self {
+            SubmitError::QueueFull(mutation) | SubmitError::Closed(mutation) => mutation,
+        }
+    }
 }
 
 /// Bounds of the committer.
@@ -100,7 +130,7 @@ impl Default for CommitterOptions {
 
 /// The running committer. Dropping it lets queued mutations finish, then ends its threads.
 pub struct Committer {
-    queue: Option<Sender<Box<dyn Mutation>>>,
+    queue: Option<Sender<Task>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -145,10 +175,58 @@ impl Committer {
     pub fn submit(&self, mutation: Box<dyn Mutation>) -> Result<(), SubmitError> {
         let queue = self.queue.as_ref();
         let queue = queue.expect("the queue lives as long as the committer");
-        queue.try_send(mutation).map_err(|error| match error {
-            TrySendError::Full(mutation) => SubmitError::QueueFull(mutation),
-            TrySendError::Disconnected(mutation) => SubmitError::Closed(mutation),
+        let sent = queue.try_send(Task::Mutation(mutation));
+        sent.map_err(|error| match error {
+            TrySendError::Full(Task::Mutation(mutation)) => SubmitError::QueueFull(mutation),
+            TrySendError::Disconnected(Task::Mutation(mutation)) => SubmitError::Closed(mutation),
+            _ => unreachable!("the task that was sent comes back"),
         })
+    }
+
+    /// The head as it is, everything before it in the queue included, for a mutation that runs on this thread. Waits
+    /// for the lane.
+    pub fn view(&self, store: &Store, turn: Turn) -> Result<HeadView, ViewError> {
+        let storage = |error| ViewError::Storage(Arc::new(error));
+        loop {
+            // The base begins first: everything it holds is in the head that is frozen afterwards.
+            let base = store.begin_snapshot().map_err(storage)?;
+            let (reply, view) = bounded(1);
+            let queue = self.queue.as_ref();
+            let queue = queue.expect("the queue lives as long as the committer");
+            let request = Task::View(ViewRequest { turn, reply });
+            queue.try_send(request).map_err(|error| match error {
+                TrySendError::Full(_) => ViewError::QueueFull,
+                TrySendError::Disconnected(_) => ViewError::Closed,
+            })?;
+            let view = view.recv().map_err(|_| ViewError::Closed)?;
+            if let Some(snapshot) = base.over(view.published.clone()) {
+                return Ok(HeadView::new(snapshot, view));
+            }
+        }
+    }
+
+    /// Queues what ran beside the lane. It comes back when there is no room.
+    pub fn submit_draft(
+        &self,
+        drafted: Box<dyn Drafted>,
+        route: DraftRoute,
+    ) -> Result<(), Box<dyn Drafted>> {
+        let mut task = Task::Draft(drafted);
+        if let Some(direct) = route.direct {
+            // A lane that no longer waits takes it from the queue.
+            task = match direct.try_send(task) {
+                Ok(()) => return Ok(()),
+                Err(error) => error.into_inner(),
+            };
+        }
+        let queue = self.queue.as_ref();
+        let queue = queue.expect("the queue lives as long as the committer");
+        queue
+            .try_send(task)
+            .map_err(|error| match error.into_inner() {
+                Task::Draft(drafted) => drafted,
+                _ => unreachable!("the task that was sent comes back"),
+            })
     }
 
     /// Mutations waiting for the lane.
@@ -172,16 +250,33 @@ impl Drop for Committer {
 
 fn drive_lane(
     mut lane: Lane,
-    mutations: &Receiver<Box<dyn Mutation>>,
+    tasks: &Receiver<Task>,
     batches: &Sender<Batch>,
     options: &CommitterOptions,
 ) {
     let _guard = EndProcessOnPanic("the committer's lane");
-    while let Ok(first) = mutations.recv() {
+    while let Ok(first) = tasks.recv() {
         let mut batch = lane.open_batch();
-        lane.run(first, &mut batch);
-        if let Some(batch) = gather(&mut lane, batch, mutations, batches, options) {
+        perform(&mut lane, first, &mut batch);
+        if let Some(batch) = gather(&mut lane, batch, tasks, batches, options) {
             batch.refuse(CommitError::ShuttingDown);
+        }
+    }
+}
+
+fn perform(lane: &mut Lane, task: Task, batch: &mut Batch) {
+    match task {
+        Task::Mutation(mutation) => lane.run(mutation, batch),
+        Task::Draft(drafted) => lane.apply(drafted, batch),
+        Task::View(ViewRequest { turn, reply }) => {
+            let (view, waiting) = lane.view(turn);
+            // The asker may have gone; its ticket ends with the view.
+            let asked = reply.send(view).is_ok();
+            if let Some(Waiting { drafts, time_max }) = waiting.filter(|_| asked)
+                && let Ok(Task::Draft(drafted)) = drafts.recv_timeout(time_max)
+            {
+                lane.apply(drafted, batch);
+            }
         }
     }
 }
@@ -193,13 +288,13 @@ const MUTATIONS_PER_LOOK: usize = 256;
 fn gather(
     lane: &mut Lane,
     mut batch: Batch,
-    mutations: &Receiver<Box<dyn Mutation>>,
+    tasks: &Receiver<Task>,
     batches: &Sender<Batch>,
     options: &CommitterOptions,
 ) -> Option<Batch> {
     loop {
-        for mutation in mutations.try_iter().take(MUTATIONS_PER_LOOK) {
-            lane.run(mutation, &mut batch);
+        for task in tasks.try_iter().take(MUTATIONS_PER_LOOK) {
+            perform(lane, task, &mut batch);
             if batch.is_full(options) {
                 break;
             }
@@ -207,15 +302,15 @@ fn gather(
         let mut select = Select::new();
         let to_writer = select.send(batches);
         if !batch.is_full(options) {
-            select.recv(mutations);
+            select.recv(tasks);
         }
         let ready = select.select();
         if ready.index() == to_writer {
             lane.close_batch(&mut batch);
             return ready.send(batches, batch).err().map(SendError::into_inner);
         }
-        match ready.recv(mutations) {
-            Ok(mutation) => lane.run(mutation, &mut batch),
+        match ready.recv(tasks) {
+            Ok(task) => perform(lane, task, &mut batch),
             // The queue was closed: what has run is still written.
             Err(_) => {
                 lane.close_batch(&mut batch);

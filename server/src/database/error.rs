@@ -166,6 +166,10 @@ pub enum OpenError {
     Duplicates(Vec<Duplicate>),
     #[error("Number of tables cannot exceed 10000.")]
     TooManyTables,
+    #[error(
+        "the table `{0}` belongs to the schema that was pushed; take it out of the program's schema, or push a schema without it first"
+    )]
+    TableIsPushed(String),
 }
 
 /// A stored document that the schema does not allow.

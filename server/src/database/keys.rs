@@ -24,6 +24,10 @@ impl IndexId {
     pub const SESSION_REQUESTS: IndexId = IndexId(1);
     /// One entry that shows that something was committed.
     pub const FIRST_COMMIT: IndexId = IndexId(2);
+    /// Chunks, by the hash of their content.
+    pub const CHUNKS: IndexId = IndexId(3);
+    /// What executions depend on and is no document. Nothing is stored here.
+    pub const DEPENDENCIES: IndexId = IndexId(4);
     /// The first id given to a table's index.
     pub const FIRST_USER: u32 = 16;
     /// Bytes it takes in front of every key.

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
+use crossbeam_channel::bounded;
+use parking_lot::Mutex;
 use rand::RngCore;
 use vestibule_schema::key::decode_key;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 
 use super::catalog::Catalog;
-use super::committer::{CommitError, Committed, CommitterOptions, Mutation, Verdict};
+use super::committer::{CommitError, Committed, CommitterOptions, Mutation, Task, Verdict};
+use super::draft::{Draft, DraftEnd, Drafted, LaneView, Ticket, Turn};
+use super::error::DatabaseError;
 use super::keys::{IndexId, creation_time};
-use super::session_requests::KnownSessions;
+use super::overtakes::Overtakes;
+use super::session_requests::{KnownSessions, Recorded};
 use super::transaction::{Changes, Environment, Transaction, WriteContext};
 use super::write_log::{LogEntry, Touched};
 use crate::storage::{
@@ -26,13 +32,19 @@ pub struct Batch {
     pub(super) generation: u64,
     pub(super) commits: Vec<Commit>,
     pub(super) news: Vec<LogEntry>,
-    finished: Vec<(Box<dyn Mutation>, Timestamp)>,
+    finished: Vec<Finished>,
     /// Bytes of keys and values in `commits`.
     bytes: usize,
     /// Keys in `commits`.
     pub(super) keys: usize,
     /// The head after its last commit; set when it is closed.
     pub(super) published: Option<Published>,
+}
+
+/// One whose outcome is certain once the batch is durable.
+enum Finished {
+    Mutation(Box<dyn Mutation>, Timestamp),
+    Draft(Box<dyn Drafted>, DraftEnd),
 }
 
 impl Batch {
@@ -53,13 +65,13 @@ impl Batch {
         self.finished.len() >= options.batch_commits_max || self.bytes >= options.batch_bytes_max
     }
 
-    fn add(&mut self, commit: Commit, touched: Touched) {
+    fn add(&mut self, commit: Commit, touched: Arc<Touched>) {
         let bytes_of = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
         self.bytes += commit.writes.iter().map(bytes_of).sum::<usize>();
         self.keys += commit.writes.len();
         self.news.push(LogEntry {
             ts: commit.ts,
-            touched: Arc::new(touched),
+            touched,
         });
         self.commits.push(commit);
     }
@@ -68,7 +80,10 @@ impl Batch {
     pub(super) fn confirm(&mut self) -> Vec<Waker> {
         let finished = self.finished.drain(..);
         let mut wakers: Vec<Waker> = finished
-            .filter_map(|(mutation, ts)| mutation.finish(Ok(Committed { ts })))
+            .filter_map(|finished| match finished {
+                Finished::Mutation(mutation, ts) => mutation.finish(Ok(Committed { ts })),
+                Finished::Draft(drafted, end) => drafted.finish(end),
+            })
             .collect();
         // Mutations of one connection mostly come together.
         wakers.dedup_by(|one, other| one.will_wake(other));
@@ -79,7 +94,10 @@ impl Batch {
     pub(super) fn refuse(self, error: CommitError) {
         let finished = self.finished.into_iter();
         finished
-            .filter_map(|(mutation, _)| mutation.finish(Err(error.clone())))
+            .filter_map(|finished| match finished {
+                Finished::Mutation(mutation, _) => mutation.finish(Err(error.clone())),
+                Finished::Draft(drafted, _) => drafted.finish(DraftEnd::Refused(error.clone())),
+            })
             .for_each(Waker::wake);
     }
 }
@@ -95,6 +113,9 @@ pub struct Lane {
     /// The newest creation time given to anything, in milliseconds; the next one is later too.
     last_creation_time: f64,
     known_sessions: KnownSessions,
+    overtakes: Overtakes,
+    /// Drafts that have ended, which the lane has not taken note of.
+    ended: Arc<Mutex<Vec<Timestamp>>>,
     generation: u64,
     rollbacks: Arc<AtomicU64>,
 }
@@ -111,11 +132,16 @@ impl Lane {
         Ok(Lane {
             store: store.clone(),
             last_ts: head.last_ts(),
-            last_creation_time: newest_creation_time(&head, &environment.catalog)?,
+            last_creation_time: newest_creation_time(
+                &head,
+                &environment.definitions.at(head.last_ts()).catalog,
+            )?,
             head,
             environment,
             rng,
             known_sessions: KnownSessions::default(),
+            overtakes: Overtakes::default(),
+            ended: Arc::default(),
             generation: rollbacks.load(Ordering::Acquire),
             rollbacks,
         })
@@ -125,7 +151,9 @@ impl Lane {
     pub fn open_batch(&mut self) -> Batch {
         let rollbacks = self.rollbacks.load(Ordering::Acquire);
         if rollbacks != self.generation {
-            self.head.roll_back_to(&self.store.durable());
+            let durable = self.store.durable();
+            self.head.roll_back_to(&durable);
+            self.environment.definitions.roll_back_to(durable.ts);
             self.generation = rollbacks;
         }
         self.head.refresh();
@@ -135,33 +163,168 @@ impl Lane {
     /// Runs one mutation on everything that ran before it.
     pub fn run(&mut self, mut mutation: Box<dyn Mutation>, batch: &mut Batch) {
         let seen_ts = self.head.last_ts();
-        let commit_ts = Timestamp(self.environment.clock.now().0.max(self.last_ts.0 + 1));
-        self.last_ts = commit_ts;
-        self.last_creation_time = self.last_creation_time.max(creation_time(commit_ts));
+        let commit_ts = self.next_ts();
+        let (tx, verdict) = mutation.run(self.transaction(commit_ts));
+        let changes = tx.into_changes();
+        let ts = match verdict == Verdict::Abort || changes.writes.is_empty() {
+            true => seen_ts,
+            false => self.commit(commit_ts, changes, batch),
+        };
+        batch.finished.push(Finished::Mutation(mutation, ts));
+    }
+
+    fn next_ts(&mut self) -> Timestamp {
+        let ts = Timestamp(self.environment.clock.now().0.max(self.last_ts.0 + 1));
+        self.last_ts = ts;
+        self.last_creation_time = self.last_creation_time.max(creation_time(ts));
+        ts
+    }
+
+    fn transaction(&mut self, commit_ts: Timestamp) -> Transaction<'_> {
         let writer = WriteContext {
             rng: &mut *self.rng,
             last_creation_time: &mut self.last_creation_time,
             commit_ts,
-            known_sessions: &mut self.known_sessions,
+            known_sessions: Some(&mut self.known_sessions),
         };
-        let tx = Transaction::writable(&self.head, &self.environment, writer);
-        let (tx, verdict) = mutation.run(tx);
-        let Changes { writes, touched } = tx.into_changes();
-        if verdict == Verdict::Abort || writes.is_empty() {
-            batch.finished.push((mutation, seen_ts));
-            return;
-        }
-        let ts = commit_ts;
+        Transaction::writable(&self.head, &self.environment, writer)
+    }
+
+    fn commit(&mut self, ts: Timestamp, changes: Changes, batch: &mut Batch) -> Timestamp {
+        let Changes {
+            writes,
+            touched,
+            definitions,
+        } = changes;
         let commit = Commit { ts, writes };
         self.head.apply(&commit);
+        if let Some(definitions) = definitions {
+            self.environment.definitions.change(ts, definitions);
+        }
+        let touched = Arc::new(touched);
+        self.overtakes.committed(ts, &touched);
         batch.add(commit, touched);
-        batch.finished.push((mutation, ts));
+        ts
+    }
+
+    /// Hands out the head as it is, for a draft. Where the draft has its turn, the way on which the lane must wait for
+    /// it comes back.
+    pub(super) fn view(&mut self, turn: Turn) -> (LaneView, Option<Waiting>) {
+        self.note_ended();
+        let ts = self.head.last_ts();
+        self.overtakes.began(ts);
+        let (direct, waiting) = match turn {
+            Turn::Beside => (None, None),
+            Turn::Held(time_max) => {
+                let (direct, drafts) = bounded(1);
+                (Some(direct), Some(Waiting { drafts, time_max }))
+            }
+        };
+        let view = LaneView {
+            published: self.head.freeze(),
+            generation: self.generation,
+            creation_time: self.last_creation_time,
+            ticket: Ticket {
+                began: ts,
+                ended: self.ended.clone(),
+            },
+            direct,
+        };
+        (view, waiting)
+    }
+
+    fn note_ended(&mut self) {
+        let ended = std::mem::take(&mut *self.ended.lock());
+        ended.into_iter().for_each(|ts| self.overtakes.ended(ts));
+    }
+
+    /// Takes a draft on, as if it had run here and now, or sends it back to run again.
+    pub fn apply(&mut self, mut drafted: Box<dyn Drafted>, batch: &mut Batch) {
+        self.note_ended();
+        let draft = drafted.take_draft();
+        match self.try_apply(&draft, batch) {
+            Applied::Overtaken => drafted.overtaken(),
+            Applied::Recalled(recorded) => {
+                drafted.placed();
+                let end = DraftEnd::Recalled(recorded);
+                batch.finished.push(Finished::Draft(drafted, end));
+            }
+            Applied::Valid => {
+                let ts = self.take_on(draft, batch);
+                drafted.placed();
+                let end = DraftEnd::Committed(ts);
+                batch.finished.push(Finished::Draft(drafted, end));
+            }
+            Applied::Failed(error) => {
+                let end = DraftEnd::Refused(CommitError::NotCommitted(error));
+                // It leaves no trace, and nothing of it waits for this batch.
+                drafted.placed();
+                if let Some(waker) = drafted.finish(end) {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    fn try_apply(&mut self, draft: &Draft, batch: &Batch) -> Applied {
+        if draft.generation != batch.generation {
+            return Applied::Overtaken;
+        }
+        if let Some((request, _)) = &draft.work.record {
+            let found = request.find(&mut self.transaction(self.last_ts));
+            match found {
+                Ok(Recorded::Nothing) => {}
+                Ok(recorded) => return Applied::Recalled(recorded),
+                Err(DatabaseError::Storage(error)) => return Applied::Failed(error),
+                Err(DatabaseError::Query(error)) => {
+                    unreachable!("the look for an earlier answer is not charged: {error}")
+                }
+            }
+        }
+        let definitions = self.environment.definitions.at(self.head.last_ts());
+        let same_catalog = Arc::ptr_eq(&definitions.catalog, &draft.work.definitions.catalog);
+        let reads = &draft.work.reads;
+        match same_catalog && !self.overtakes.has_overtaken(reads, draft.seen()) {
+            true => Applied::Valid,
+            false => Applied::Overtaken,
+        }
+    }
+
+    fn take_on(&mut self, draft: Draft, batch: &mut Batch) -> Timestamp {
+        let seen_ts = self.head.last_ts();
+        let work = draft.work;
+        let commit_ts = self.next_ts();
+        self.last_creation_time = self.last_creation_time.max(work.creation_time);
+        let mut changes = work.changes;
+        if let Some((request, Some(mut answer))) = work.record {
+            answer.ts = commit_ts;
+            let mut tx = self.transaction(commit_ts);
+            request.record(&mut tx, &answer);
+            changes.writes.extend(tx.into_changes().writes);
+        }
+        match changes.writes.is_empty() {
+            true => seen_ts,
+            false => self.commit(commit_ts, changes, batch),
+        }
     }
 
     /// Nothing more runs in this batch.
     pub fn close_batch(&self, batch: &mut Batch) {
         batch.published = Some(self.head.freeze());
     }
+}
+
+/// The lane waits here for the one draft that has its turn.
+pub(super) struct Waiting {
+    pub drafts: crossbeam_channel::Receiver<Task>,
+    pub time_max: Duration,
+}
+
+enum Applied {
+    Valid,
+    Overtaken,
+    Recalled(Recorded),
+    Failed(Arc<StorageError>),
 }
 
 /// Inserts run ahead of the commit's own time, so the newest document decides as well.

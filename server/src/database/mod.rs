@@ -2,16 +2,20 @@
 //! the storage room. It knows nothing of functions, identities or connections.
 
 mod catalog;
+mod chunks;
 mod committer;
 mod cursor;
+mod draft;
 mod error;
 mod filter;
+mod history;
 mod id_bounds;
 mod keys;
 mod lane;
 mod leases;
 mod limits;
 mod log_writer;
+mod overtakes;
 mod own_writes;
 mod pagination;
 mod query;
@@ -23,6 +27,7 @@ mod scan;
 mod session_requests;
 mod setup;
 mod stored;
+mod system_tables;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transaction;
@@ -40,13 +45,18 @@ use rand::RngCore;
 use vestibule_schema::table::Schema;
 use vestibule_schema::timestamp::Timestamp;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, IndexMeta, Owner, TableMeta};
+pub use chunks::ChunkHash;
 pub use committer::{
-    CommitError, Committed, Committer, CommitterOptions, Mutation, SubmitError, Verdict,
+    CommitError, Committed, Committer, CommitterOptions, Mutation, SubmitError, Task, Verdict,
+    ViewRequest,
 };
 pub use cursor::CursorSeal;
+pub use draft::{Draft, DraftEnd, DraftRoute, DraftWork, Drafted, HeadView, Turn, ViewError};
 pub use error::{DatabaseError, LimitError, OpenError, QueryError};
 pub use filter::{Arithmetic, Comparison, Expression};
+pub use history::{Definitions, Extension, History};
+pub use keys::{IndexId, creation_time};
 pub use lane::{Batch, Lane};
 pub use leases::{LeaseError, SnapshotLeases};
 pub use limits::{Budget, Limits, Usage};
@@ -59,7 +69,8 @@ pub use readers::{Readers, ReadersError};
 pub use savepoint::Savepoint;
 pub use session_requests::{Recorded, RecordedAnswer, SessionRequest};
 pub use stored::StoredDocument;
-pub use transaction::{Environment, RawDocument, Transaction, WriteContext};
+pub use system_tables::{SYSTEM_TABLES, SystemTable};
+pub use transaction::{Dependency, Environment, RawDocument, Transaction, WriteContext};
 pub use typed::{DatabaseReader, DatabaseWriter, Document, IndexRange, Nullable, Page, TableQuery};
 pub use write_log::{Freshness, LogEntry, Touched, WriteLog};
 pub use writing::Patch;
@@ -112,7 +123,7 @@ impl Database {
         let (store, mut appender) = Store::open(&options.dir, options.store)?;
         let catalog = setup::set_up(&store, &mut appender, &*clock, &options.schema)?;
         let environment = Arc::new(Environment {
-            catalog,
+            definitions: History::new(Definitions::new(catalog)),
             limits: options.limits,
             seal: CursorSeal::new(&options.secret),
             clock: clock.clone(),
@@ -145,6 +156,16 @@ impl Database {
         }
     }
 
+    /// Keeps `extension` with the catalog, before anything runs.
+    pub fn install(&self, extension: Extension) {
+        self.environment.definitions.install(extension);
+    }
+
+    /// The definitions of the newest durable commit.
+    pub fn definitions(&self) -> Arc<Definitions> {
+        self.environment.definitions.at(self.durable_ts())
+    }
+
     /// What all executions share.
     pub fn environment(&self) -> &Arc<Environment> {
         &self.environment
@@ -153,6 +174,11 @@ impl Database {
     /// Where mutations are queued.
     pub fn committer(&self) -> &Committer {
         &self.committer
+    }
+
+    /// The head as it is, for a mutation that runs on this thread; see [`Committer::view`].
+    pub fn head_view(&self, turn: Turn) -> Result<HeadView, ViewError> {
+        self.committer.view(&self.store, turn)
     }
 
     /// Where queries run.

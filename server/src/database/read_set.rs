@@ -105,6 +105,11 @@ impl ReadSet {
         self.ranges
     }
 
+    /// The distinct ranges in ascending order.
+    pub fn ranges(&self) -> &[KeyRange] {
+        &self.ranges
+    }
+
     /// Whether a commit that touched `key` changes anything this execution read.
     pub fn contains(&self, key: &[u8]) -> bool {
         self.last_from(key).is_some_and(|range| range.contains(key))

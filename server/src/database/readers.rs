@@ -8,6 +8,9 @@ use tokio::sync::oneshot;
 
 use crate::storage::{StorageError, Store};
 
+/// Room on a reader's stack: a query in another language takes half of it.
+const READER_STACK_BYTES: usize = 16 << 20;
+
 /// A job for a reader thread.
 type Job = Box<dyn FnOnce(&Store) + Send>;
 
@@ -42,7 +45,9 @@ impl Readers {
         for number in 0..threads.max(1) {
             let store = store.clone();
             let jobs = jobs.clone();
-            let thread = std::thread::Builder::new().name(format!("reader-{number}"));
+            let thread = std::thread::Builder::new()
+                .name(format!("reader-{number}"))
+                .stack_size(READER_STACK_BYTES);
             let spawned = thread.spawn(move || {
                 while let Ok(job) = jobs.recv() {
                     run_guarded(job, &store);

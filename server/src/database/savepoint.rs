@@ -1,5 +1,8 @@
 //! Savepoints: a nested mutation that fails takes back its writes, and nothing else.
 
+use std::sync::Arc;
+
+use super::history::Definitions;
 use super::own_writes::WritesMark;
 use super::transaction::Transaction;
 use super::write_log::TouchedMark;
@@ -8,12 +11,13 @@ use super::write_log::TouchedMark;
 ///
 /// Going back leaves alone what was read, what reading used, the sequence of creation times and whether a write was
 /// refused. Savepoints are taken back in the reverse of the order in which they were made.
-#[derive(Debug)]
 pub struct Savepoint {
     writes: WritesMark,
     touched: TouchedMark,
     documents_written: usize,
     bytes_written: usize,
+    definitions: Arc<Definitions>,
+    redefined: bool,
 }
 
 impl Transaction<'_> {
@@ -24,6 +28,8 @@ impl Transaction<'_> {
             touched: self.touched.mark(),
             documents_written: self.usage.documents_written,
             bytes_written: self.usage.bytes_written,
+            definitions: self.definitions.clone(),
+            redefined: self.redefined,
         }
     }
 
@@ -33,5 +39,7 @@ impl Transaction<'_> {
         self.touched.truncate(savepoint.touched);
         self.usage.documents_written = savepoint.documents_written;
         self.usage.bytes_written = savepoint.bytes_written;
+        self.definitions = savepoint.definitions;
+        self.redefined = savepoint.redefined;
     }
 }

@@ -77,15 +77,15 @@ impl SessionRequest {
 
     /// Whether there may be a record of it.
     fn may_be_known(&self, tx: &mut Transaction<'_>) -> Result<bool, DatabaseError> {
-        let Some(writer) = &mut tx.writer else {
+        let Some(known) = tx.known_sessions() else {
             return Ok(true);
         };
-        let newest = match writer.known_sessions.0.get(&self.session) {
+        let newest = match known.0.get(&self.session) {
             Some(newest) => *newest,
             None => {
                 let newest = newest_request(tx, &self.session)?;
-                if let Some(writer) = &mut tx.writer {
-                    writer.known_sessions.0.insert(self.session, newest);
+                if let Some(known) = tx.known_sessions() {
+                    known.0.insert(self.session, newest);
                 }
                 newest
             }
@@ -118,11 +118,9 @@ impl SessionRequest {
     /// Keeps the answer, in the mutation's own transaction.
     pub fn record(&self, tx: &mut Transaction<'_>, answer: &RecordedAnswer) {
         tx.write_system(self.key(), Some(encode(&self.identity, answer)));
-        let known = tx.writer.as_mut();
+        let known = tx.known_sessions();
         // Should this not be committed, the next look finds nothing, as it would have without knowing.
-        if let Some(newest) =
-            known.and_then(|writer| writer.known_sessions.0.get_mut(&self.session))
-        {
+        if let Some(newest) = known.and_then(|known| known.0.get_mut(&self.session)) {
             *newest = (*newest).max(Some(self.request));
         }
     }

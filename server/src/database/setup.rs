@@ -17,9 +17,10 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::validator::Validator;
 use vestibule_schema::value::{Object, Value};
 
-use super::catalog::{Catalog, IndexMeta, TableMeta, decode_entry, encode_entry};
+use super::catalog::{Catalog, IndexMeta, Owner, TableMeta, decode_entry, encode_entry};
 use super::error::OpenError;
 use super::keys::{IndexId, document_key, id_of_entry, index_key};
+use super::system_tables::{SYSTEM_TABLES, SystemTable};
 use crate::clock::Clock;
 use crate::storage::{
     AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, ReadView,
@@ -38,6 +39,8 @@ pub fn set_up(
     schema: &Schema,
 ) -> Result<Catalog, OpenError> {
     schema.validate()?;
+    let system = SYSTEM_TABLES.iter().map(SystemTable::definition);
+    let schema = &system.fold(schema.clone(), Schema::define);
     let mut setup = SetUp {
         head: store.head(),
         appender,
@@ -52,10 +55,11 @@ pub fn set_up(
     let changed: Vec<TableMeta> = tables.values().filter(is_changed).cloned().collect();
     setup.check_documents(&changed, &tables)?;
     setup.check_unique(&tables, schema)?;
-    for table in &changed {
-        setup.store_entry(table)?;
-    }
-    let names: Vec<String> = tables.keys().cloned().collect();
+    setup.store_entries(&changed)?;
+    // Indexes of pushed tables are built and removed while serving.
+    let is_ours = |table: &&TableMeta| table.owner != Owner::Pushed;
+    let ours = tables.values().filter(is_ours);
+    let names: Vec<String> = ours.map(|table| table.name.clone()).collect();
     for name in names {
         setup.bring_indexes_in_line(&mut tables, &name, schema.table_named(&name))?;
     }
@@ -77,15 +81,19 @@ fn catalog_of(tables: &Tables) -> Catalog {
 /// does not name, which keep what they hold and are free of rules.
 fn with_declarations(stored: &Tables, schema: &Schema) -> Result<Tables, OpenError> {
     let mut tables = stored.clone();
-    for table in tables.values_mut() {
-        table.document = Validator::Any;
-    }
+    // What was pushed keeps its rules: only another push changes them.
+    let programs = tables
+        .values_mut()
+        .filter(|table| table.owner == Owner::Program);
+    programs.for_each(|table| table.document = Validator::Any);
     for definition in schema.tables() {
+        let owned = tables.get(&definition.name);
+        if owned.is_some_and(|table| table.owner == Owner::Pushed) {
+            return Err(OpenError::TableIsPushed(definition.name.clone()));
+        }
         if !tables.contains_key(&definition.name) {
-            tables.insert(
-                definition.name.clone(),
-                new_table(&tables, &definition.name),
-            );
+            let table = new_table(&tables, definition);
+            tables.insert(definition.name.clone(), table);
         }
         let table = tables.get_mut(&definition.name);
         let table = table.expect("it was there or has just been added");
@@ -99,30 +107,30 @@ fn with_declarations(stored: &Tables, schema: &Schema) -> Result<Tables, OpenErr
     }
 }
 
-fn new_table(tables: &Tables, name: &str) -> TableMeta {
-    let last = tables.values().map(|table| table.number).max();
-    let number = match last {
-        Some(last) => TableNumber::new(last.get() + 1).expect("table numbers count up from 10001"),
-        None => TableNumber::FIRST_USER,
+/// A table that is not stored yet. It holds nothing, so its indexes are complete. System tables have numbers of their own.
+fn new_table(tables: &Tables, definition: &TableDefinition) -> TableMeta {
+    let catalog = catalog_of(tables);
+    let name = &definition.name;
+    let mut table = match SystemTable::named(name) {
+        Some(system) => {
+            let number = TableNumber::new(system.number).expect("system tables count from one");
+            catalog.new_table(name, number, Owner::System)
+        }
+        None => catalog.new_table(name, catalog.next_number(), Owner::Program),
     };
-    let first_index = next_index_id(tables);
-    TableMeta {
-        name: name.to_string(),
-        number,
-        by_id: first_index,
-        by_creation_time: IndexId(first_index.0 + 1),
-        indexes: Vec::new(),
-        document: Validator::Any,
-    }
-}
-
-/// The id behind every id in use. Ids of removed indexes are used again only after their entries are gone.
-fn next_index_id(tables: &Tables) -> IndexId {
-    let used = tables.values().flat_map(|table| {
-        let declared = table.indexes.iter().map(|index| index.id);
-        declared.chain([table.by_id, table.by_creation_time])
-    });
-    IndexId(used.map(|id| id.0 + 1).max().unwrap_or(IndexId::FIRST_USER))
+    let behind = table.by_creation_time.0 + 1;
+    let indexes = (behind..).zip(&definition.indexes);
+    table.indexes = indexes
+        .map(|(id, index)| IndexMeta {
+            id: IndexId(id),
+            name: index.name.clone(),
+            fields: index.fields.clone(),
+            unique: index.unique,
+            ready: true,
+            staged: false,
+        })
+        .collect();
+    table
 }
 
 struct SetUp<'s> {
@@ -208,11 +216,12 @@ impl SetUp<'_> {
         wanted: &IndexDefinition,
     ) -> Result<(), OpenError> {
         let mut index = IndexMeta {
-            id: next_index_id(tables),
+            id: catalog_of(tables).next_index_id(),
             name: wanted.name.clone(),
             fields: wanted.fields.clone(),
             unique: wanted.unique,
             ready: false,
+            staged: false,
         };
         let others = tables[table].indexes.clone();
         let with = |index: &IndexMeta| [others.clone(), vec![index.clone()]].concat();
@@ -291,11 +300,21 @@ impl SetUp<'_> {
     }
 
     fn store_entry(&mut self, table: &TableMeta) -> Result<(), OpenError> {
-        let (key, value) = encode_entry(table);
-        self.commit(vec![Write {
+        self.store_entries(std::slice::from_ref(table))
+    }
+
+    /// Stores catalog entries in one commit, so that a first start waits for one sync.
+    fn store_entries(&mut self, tables: &[TableMeta]) -> Result<(), OpenError> {
+        let entries = tables.iter().map(encode_entry);
+        let writes = entries.map(|(key, value)| Write {
             key,
             value: Some(value),
-        }])
+        });
+        let writes: Vec<Write> = writes.collect();
+        match writes.is_empty() {
+            true => Ok(()),
+            false => self.commit(writes),
+        }
     }
 
     /// Clients are told the newest commit's timestamp, which must never be zero.

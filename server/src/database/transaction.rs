@@ -12,9 +12,10 @@ use vestibule_schema::id::DocumentId;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, encode_entry, entry_key};
 use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError};
+use super::history::{Definitions, Extension, History};
 use super::keys::{IndexId, document_key};
 use super::limits::{Limits, Usage};
 use super::own_writes::OwnWrites;
@@ -36,8 +37,8 @@ pub struct RawDocument {
 
 /// What all executions of a deployment share.
 pub struct Environment {
-    /// The tables and indexes.
-    pub catalog: Catalog,
+    /// The tables and indexes, and what is kept with them, at each timestamp.
+    pub definitions: History,
     /// The bounds of one execution.
     pub limits: Limits,
     /// Seals pagination cursors.
@@ -48,30 +49,56 @@ pub struct Environment {
     pub damaged: AtomicBool,
 }
 
-/// What writing needs beyond a snapshot. Only the committer's lane has one.
+/// Something that executions depend on and that is no document. Nothing is stored under its key: it stands in read sets
+/// and in what commits touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependency<'n> {
+    /// The code of a module and of all that it imports.
+    Module(&'n str),
+    /// The value of an environment variable.
+    Variable(&'n str),
+}
+
+impl Dependency<'_> {
+    fn key(self) -> Bytes {
+        let (kind, name) = match self {
+            Dependency::Module(name) => (b'm', name),
+            Dependency::Variable(name) => (b'v', name),
+        };
+        IndexId::DEPENDENCIES.key(&[&[kind], name.as_bytes()].concat())
+    }
+}
+
+/// What writing needs beyond a snapshot.
 pub struct WriteContext<'v> {
     /// Source of new ids.
     pub rng: &'v mut (dyn RngCore + Send),
     /// The creation time of the newest document, in milliseconds; the next one is later.
     pub last_creation_time: &'v mut f64,
-    /// The timestamp that the transaction's commit will carry.
+    /// The timestamp that the transaction's commit will carry; beside the lane, the earliest that it may.
     pub commit_ts: Timestamp,
-    /// What the lane knows of the answers that are kept.
-    pub known_sessions: &'v mut KnownSessions,
+    /// What the lane knows of the answers that are kept; nothing beside the lane.
+    pub known_sessions: Option<&'v mut KnownSessions>,
 }
 
 /// What a transaction changed, ready to be committed.
+#[derive(Default)]
 pub struct Changes {
     /// The store's new entries.
     pub writes: Vec<Write>,
     /// Every index key, old or new, of every written document: what makes read sets stale.
     pub touched: Touched,
+    /// The definitions from this commit on, where it changes them.
+    pub definitions: Option<Arc<Definitions>>,
 }
 
 /// One execution's reads and writes.
 pub struct Transaction<'v> {
     view: &'v dyn ReadView,
     environment: &'v Environment,
+    pub(super) definitions: Arc<Definitions>,
+    /// Whether `definitions` are this transaction's own.
+    pub(super) redefined: bool,
     pub(super) writer: Option<WriteContext<'v>>,
     pub(super) writes: OwnWrites,
     pub(super) touched: Touched,
@@ -90,6 +117,8 @@ impl<'v> Transaction<'v> {
         Transaction {
             view,
             environment,
+            definitions: environment.definitions.at(view.ts()),
+            redefined: false,
             writer: None,
             writes: OwnWrites::default(),
             touched: Touched::default(),
@@ -124,9 +153,60 @@ impl<'v> Transaction<'v> {
         self.writer.as_ref().map(|writer| writer.commit_ts)
     }
 
+    /// The creation time of the newest document, this transaction's own included; zero in a query.
+    pub fn last_creation_time(&self) -> f64 {
+        let writer = self.writer.as_ref();
+        writer.map_or(0.0, |writer| *writer.last_creation_time)
+    }
+
     /// The tables and indexes.
-    pub fn catalog(&self) -> &'v Catalog {
-        &self.environment.catalog
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.definitions.catalog.clone()
+    }
+
+    /// What the rooms above keep with the catalog.
+    pub fn extension(&self) -> &Extension {
+        &self.definitions.extension
+    }
+
+    /// All that this transaction goes by.
+    pub fn definitions(&self) -> &Arc<Definitions> {
+        &self.definitions
+    }
+
+    /// Puts another catalog in place from this commit on; the rest of this transaction goes by it too.
+    pub fn set_catalog(&mut self, catalog: Catalog) -> Result<(), DatabaseError> {
+        self.require_writer("set_catalog")?;
+        let old = self.catalog();
+        for table in catalog.tables() {
+            let known = old.table_numbered(table.number);
+            if known.is_some_and(|known| Arc::ptr_eq(known, table)) {
+                continue;
+            }
+            let (key, value) = encode_entry(table);
+            self.write_system(key, Some(value));
+            self.touched.push(&entry_key(table.number));
+        }
+        for gone in old.tables() {
+            if catalog.table_numbered(gone.number).is_none() {
+                self.write_system(entry_key(gone.number), None);
+                self.touched.push(&entry_key(gone.number));
+            }
+        }
+        self.redefine(|definitions| definitions.catalog = Arc::new(catalog));
+        Ok(())
+    }
+
+    /// Puts another extension in place from this commit on.
+    pub fn set_extension(&mut self, extension: Extension) -> Result<(), DatabaseError> {
+        self.require_writer("set_extension")?;
+        self.redefine(|definitions| definitions.extension = extension);
+        Ok(())
+    }
+
+    fn redefine(&mut self, change: impl FnOnce(&mut Definitions)) {
+        change(Arc::make_mut(&mut self.definitions));
+        self.redefined = true;
     }
 
     /// The bounds of this execution.
@@ -206,6 +286,7 @@ impl<'v> Transaction<'v> {
         Changes {
             writes: self.writes.into_writes(),
             touched: self.touched,
+            definitions: self.redefined.then_some(self.definitions),
         }
     }
 
@@ -220,11 +301,12 @@ impl<'v> Transaction<'v> {
         id: DocumentId,
     ) -> Result<Option<StoredDocument>, DatabaseError> {
         self.check_time()?;
-        let Some(table) = self.catalog().table_numbered(id.table()) else {
+        let table = self.definitions.catalog.table_numbered(id.table());
+        let Some(by_id) = table.map(|table| table.by_id) else {
             self.record_catalog()?;
             return Ok(None);
         };
-        let key = document_key(table.by_id, id.internal());
+        let key = document_key(by_id, id.internal());
         let stored = self.entry(&key)?;
         self.reads.record_key(key, self.limits.ranges_read_max)?;
         stored.map(|bytes| self.charged(id, bytes)).transpose()
@@ -240,6 +322,21 @@ impl<'v> Transaction<'v> {
     /// Writes an entry that is not a document. Not charged to the function, and nothing subscribes to it.
     pub fn write_system(&mut self, key: Bytes, value: Option<Bytes>) {
         self.writes.insert(key, value);
+    }
+
+    /// Notes that the execution depends on something that is no document.
+    pub fn depend_on(&mut self, dependency: Dependency<'_>) -> Result<(), LimitError> {
+        let ranges_max = self.limits().ranges_read_max;
+        self.reads.record_key(dependency.key(), ranges_max)
+    }
+
+    /// Makes stale what depends on something that is no document.
+    pub fn touch(&mut self, dependency: Dependency<'_>) {
+        self.touched.push(&dependency.key());
+    }
+
+    pub(super) fn known_sessions(&mut self) -> Option<&mut KnownSessions> {
+        self.writer.as_mut()?.known_sessions.as_deref_mut()
     }
 
     // ---- for the room's other files --------------------------------------------------------------------------

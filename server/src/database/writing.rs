@@ -1,6 +1,7 @@
 //! Writing documents: insert, patch, replace and delete, and what each must keep true of documents and indexes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::RngCore;
@@ -71,13 +72,13 @@ enum NewDocument<'p> {
 const ID: &str = "_id";
 const CREATION_TIME: &str = "_creationTime";
 
-impl<'v> Transaction<'v> {
+impl Transaction<'_> {
     /// Adds a document to `table` and returns its id.
     pub fn insert(&mut self, table: &str, mut fields: Object) -> Result<DocumentId, DatabaseError> {
         self.require_writer("insert")?;
         self.check_time()?;
-        let named = self.catalog().table(table);
-        let table = named.ok_or_else(|| QueryError::UnknownTable(table.to_string()))?;
+        let named = self.catalog().table(table).cloned();
+        let table = &named.ok_or_else(|| QueryError::UnknownTable(table.to_string()))?;
         let (internal, creation_time) = self.new_identity();
         let id = DocumentId::new(table.number, internal);
         set_system_field(&mut fields, ID, Value::String(id.to_string()))?;
@@ -90,6 +91,7 @@ impl<'v> Transaction<'v> {
     /// Changes some fields of a document. Writes nothing when that changes nothing.
     pub fn patch(&mut self, id: DocumentId, patch: impl Into<Patch>) -> Result<(), DatabaseError> {
         let (table, old) = self.existing(id, "patch", "Update")?;
+        let table = &table;
         let mut patch = patch.into();
         self.take_system_fields(&old, &mut patch)?;
         match self.patched(table, &old, &patch)? {
@@ -120,6 +122,7 @@ impl<'v> Transaction<'v> {
     /// that changes nothing.
     pub fn replace(&mut self, id: DocumentId, mut fields: Object) -> Result<(), DatabaseError> {
         let (table, old) = self.existing(id, "replace", "Replace")?;
+        let table = &table;
         set_system_field(&mut fields, ID, Value::String(id.to_string()))?;
         if let Some(time) = self.creation_time_of(&old)? {
             set_system_field(&mut fields, CREATION_TIME, time)?;
@@ -135,6 +138,7 @@ impl<'v> Transaction<'v> {
     /// Removes a document.
     pub fn delete(&mut self, id: DocumentId) -> Result<(), DatabaseError> {
         let (table, old) = self.existing(id, "delete", "Delete")?;
+        let table = &table;
         let old_keys = self.index_keys(table, &old)?;
         self.usage.write(0, &self.limits)?;
         self.write_document(table, id, None);
@@ -147,9 +151,9 @@ impl<'v> Transaction<'v> {
         id: DocumentId,
         method: &'static str,
         verb: &'static str,
-    ) -> Result<(&'v TableMeta, StoredDocument), DatabaseError> {
+    ) -> Result<(Arc<TableMeta>, StoredDocument), DatabaseError> {
         self.require_writer(method)?;
-        let Some(table) = self.catalog().table_numbered(id.table()) else {
+        let Some(table) = self.catalog().table_numbered(id.table()).cloned() else {
             let id = id.to_string();
             return Err(QueryError::TableOfIdNotFound { method, id }.into());
         };
@@ -162,7 +166,7 @@ impl<'v> Transaction<'v> {
         }
     }
 
-    fn require_writer(&mut self, method: &'static str) -> Result<(), QueryError> {
+    pub(super) fn require_writer(&mut self, method: &'static str) -> Result<(), QueryError> {
         self.refused_write |= self.writer.is_none();
         match self.refused_write {
             true => Err(QueryError::ReadOnly(method)),
@@ -222,7 +226,7 @@ impl<'v> Transaction<'v> {
         let is_legal = check_document(set).is_ok()
             && table
                 .document
-                .allows_patch(set, unset.iter(), self.catalog());
+                .allows_patch(set, unset.iter(), &*self.catalog());
         if !is_legal {
             return Ok(NewDocument::Unclear);
         }
@@ -318,7 +322,7 @@ impl<'v> Transaction<'v> {
         let value = Value::Object(fields);
         table
             .document
-            .check(&value, self.catalog())
+            .check(&value, &*self.catalog())
             .map_err(|error| QueryError::SchemaMismatch {
                 table: table.name.clone(),
                 reason: error.to_string(),

@@ -13,7 +13,10 @@ use vestibule_schema::value::Value;
 use super::console::Console;
 use super::error::{Error, Result, SystemError};
 use super::function::{Body, FunctionKind};
-use super::runner::{Call, FunctionOutcome, QueryOutcome, ended, outcome_of, panic_text, recorded};
+use super::registry::Registry;
+use super::runner::{
+    Call, FunctionOutcome, QueryOutcome, Rules, ended, outcome_of, panic_text, recorded,
+};
 use super::{Functions, Origin};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
 use crate::record::{self, Event};
@@ -148,10 +151,11 @@ pub(super) async fn run_action(functions: Arc<Functions>, call: Call) -> ActionR
 }
 
 async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Value> {
-    let function = functions.registry.find(FunctionKind::Action, call)?.clone();
-    let environment = functions.database.environment();
-    let bytes_max = environment.limits.args_bytes_max;
-    function.check_args(&call.args, &environment.catalog, bytes_max)?;
+    let definitions = functions.database.definitions();
+    let registry = Registry::of(&definitions);
+    let function = registry.find(FunctionKind::Action, call)?.clone();
+    let rules = Rules::of(&definitions, functions.database.environment());
+    function.check_args(&call.args, rules.tables, rules.bytes_max)?;
     let Body::Action(body) = &function.body else {
         unreachable!("the registry was asked for an action")
     };
@@ -167,6 +171,6 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
     record::event(|| ended(recorded(), &result));
     function.count(result.is_err());
     let result = result?;
-    function.check_result(&result, &environment.catalog, bytes_max)?;
+    function.check_result(&result, rules.tables, rules.bytes_max)?;
     Ok(result)
 }

@@ -42,6 +42,7 @@ pub struct Function {
     pub(super) args: Result<Validator, String>,
     pub(super) returns: Option<Validator>,
     pub(super) body: Body,
+    pub(super) is_beside: bool,
 }
 
 impl Function {
@@ -100,6 +101,7 @@ impl Function {
             args: Validator::of_args::<A>().map_err(|error| error.to_string()),
             returns: None,
             body,
+            is_beside: false,
         }
     }
 
@@ -118,6 +120,13 @@ impl Function {
     /// Checks results too.
     pub fn returns(mut self, validator: Validator) -> Self {
         self.returns = Some(validator);
+        self
+    }
+
+    /// Lets a mutation run beside the lane, on the head as it was: for bodies that take long. It may run several times
+    /// before it commits, and still nobody sees a conflict.
+    pub fn beside_the_lane(mut self) -> Self {
+        self.is_beside = true;
         self
     }
 

@@ -42,8 +42,8 @@ enum Place {
     Prefix(String),
 }
 
-/// The routes, immutable while the server runs.
-#[derive(Default)]
+/// The routes, immutable.
+#[derive(Clone, Default)]
 pub struct HttpRoutes(Vec<Arc<RegisteredRoute>>);
 
 /// A route with everything about it checked.

@@ -3,17 +3,21 @@
 mod action;
 mod console;
 mod context;
+mod drafted;
 mod error;
 mod function;
 mod http_action;
 mod http_routes;
 pub mod js;
+mod order;
 mod registry;
 mod runner;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -32,24 +36,89 @@ pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, Ro
 pub use registry::{READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 
-use crate::database::{Database, SessionRequest, SubmitError};
+use self::drafted::DraftedMutation;
+use self::order::{Arrival, SessionOrder};
+use self::workers::Workers;
+use crate::database::{CommitError, Database, SessionRequest, SubmitError};
 use crate::storage::{ReadView, Store};
 
 /// Runs functions against a database.
 pub struct Functions {
-    registry: Registry,
+    /// The functions of the program itself.
+    native: Arc<Registry>,
     database: Arc<Database>,
+    /// Where mutations run that do not run on the lane.
+    beside: Workers,
+    order: SessionOrder<Queued>,
+    counts: DraftCounts,
 }
+
+/// A mutation that waits behind another one of its session.
+struct Queued {
+    call: Call,
+    session_request: Option<SessionRequest>,
+    on_finish: OnFinish,
+    is_beside: bool,
+}
+
+/// What became of mutations beside the lane, for metrics.
+#[derive(Default)]
+pub struct DraftCounts {
+    started: AtomicU64,
+    overtaken: AtomicU64,
+}
+
+impl DraftCounts {
+    fn started(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn overtaken(&self) {
+        self.overtaken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Mutations that were begun beside the lane, and how many times one of them ran again.
+    pub fn read(&self) -> (u64, u64) {
+        let [started, overtaken] =
+            [&self.started, &self.overtaken].map(|count| count.load(Ordering::Relaxed));
+        (started, overtaken)
+    }
+}
+
+/// Mutations that may be under way beside the lane, waiting ones included.
+const BESIDE_MAX: usize = 16_384;
 
 impl Functions {
     /// A runner of `registry`'s functions.
     pub fn new(registry: Registry, database: Arc<Database>) -> Arc<Functions> {
-        Arc::new(Functions { registry, database })
+        let native = Arc::new(registry);
+        database.install(native.clone());
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Arc::new(Functions {
+            native,
+            database,
+            beside: Workers::start("beside-lane", 2 * threads)
+                .expect("threads are there to be started when the server starts"),
+            order: SessionOrder::default(),
+            counts: DraftCounts::default(),
+        })
     }
 
-    /// The functions.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    /// The functions as of the newest durable commit.
+    pub fn registry(&self) -> Arc<Registry> {
+        let extension = self.database.definitions().extension.clone();
+        let registry = extension.downcast();
+        registry.expect("the runner installs a registry before anything runs")
+    }
+
+    /// The functions of the program itself.
+    pub fn native(&self) -> &Arc<Registry> {
+        &self.native
+    }
+
+    /// What became of mutations beside the lane.
+    pub fn draft_counts(&self) -> &DraftCounts {
+        &self.counts
     }
 
     /// The database they run on.
@@ -64,13 +133,7 @@ impl Functions {
         call: &Call,
         journal: Option<String>,
     ) -> Result<QueryRun, SystemError> {
-        runner::run_query(
-            &self.registry,
-            self.database.environment(),
-            view,
-            call,
-            journal,
-        )
+        runner::run_query(self.database.environment(), view, call, journal)
     }
 
     /// Runs a query at the newest commit.
@@ -90,12 +153,7 @@ impl Functions {
         view: &dyn ReadView,
         call: &Call,
     ) -> Result<Option<QueryRun>, SystemError> {
-        runner::run_mutation_without_writing(
-            &self.registry,
-            self.database.environment(),
-            view,
-            call,
-        )
+        runner::run_mutation_without_writing(self.database.environment(), view, call)
     }
 
     /// Runs a mutation at the newest commit, where it cannot write. `None` when it would have to.
@@ -127,14 +185,67 @@ impl Functions {
         session_request: Option<SessionRequest>,
         on_finish: OnFinish,
     ) -> Result<(), SystemError> {
+        let registry = self.registry();
+        let function = registry.get(&call.path);
+        let queued = Queued {
+            is_beside: function.is_some_and(|function| function.is_beside()),
+            call,
+            session_request,
+            on_finish,
+        };
+        if queued.is_beside && self.beside.queued() >= BESIDE_MAX {
+            return Err(SystemError::CommitterFull);
+        }
+        let Some(session) = queued
+            .session_request
+            .as_ref()
+            .map(|request| request.session)
+        else {
+            return self.begin(queued);
+        };
+        match self.order.arrive(session, queued.is_beside, queued) {
+            Arrival::Start(queued) => self.begin(queued),
+            Arrival::Waits => Ok(()),
+            Arrival::Full => Err(SystemError::CommitterFull),
+        }
+    }
+
+    fn begin(self: &Arc<Self>, queued: Queued) -> Result<(), SystemError> {
+        match self.launch(queued) {
+            None => Ok(()),
+            Some(SubmitError::QueueFull(_)) => Err(SystemError::CommitterFull),
+            Some(SubmitError::Closed(_)) => Err(SystemError::ShuttingDown),
+        }
+    }
+
+    /// Starts a mutation on the lane or beside it. It comes back when there is no room.
+    fn launch(self: &Arc<Self>, queued: Queued) -> Option<SubmitError> {
+        let Queued {
+            call,
+            session_request,
+            on_finish,
+            is_beside,
+        } = queued;
+        if is_beside {
+            self.counts.started();
+            DraftedMutation::new(self.clone(), call, session_request, on_finish).start();
+            return None;
+        }
         let mutation = runner::QueuedMutation::new(self.clone(), call, session_request, on_finish);
-        self.database
-            .committer()
-            .submit(Box::new(mutation))
-            .map_err(|error| match error {
-                SubmitError::QueueFull(_) => SystemError::CommitterFull,
-                SubmitError::Closed(_) => SystemError::ShuttingDown,
-            })
+        self.database.committer().submit(Box::new(mutation)).err()
+    }
+
+    /// Begins what waited behind a mutation of this session.
+    fn start_next(self: &Arc<Self>, session: &[u8; 16]) {
+        for queued in self.order.next(session, |queued| queued.is_beside) {
+            if let Some(refused) = self.launch(queued) {
+                // Its sender was told that it waits, so the refusal is its outcome.
+                let error = CommitError::Full;
+                if let Some(waker) = refused.into_mutation().finish(Err(error)) {
+                    waker.wake();
+                }
+            }
+        }
     }
 
     /// Runs a mutation and waits until its outcome is certain.

@@ -15,12 +15,13 @@ use super::error::{Error, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::http_routes::{HttpRoute, HttpRoutes};
 use super::runner::{Call, Origin};
+use crate::database::Definitions;
 
 /// The code of a mutation or an action that is refused because its caller may look only.
 pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
 
-/// The functions, immutable while the server runs.
-#[derive(Default)]
+/// The functions of a deployment, immutable: a push brings another registry.
+#[derive(Clone, Default)]
 pub struct Registry {
     functions: HashMap<FunctionPath, Arc<Registered>>,
     http_routes: HttpRoutes,
@@ -37,7 +38,9 @@ pub struct Registered {
     /// What its result must be, when that is declared.
     pub returns: Option<Validator>,
     pub(super) body: Body,
-    tally: Tally,
+    /// Whether it is a mutation that runs beside the lane.
+    pub(super) is_beside: bool,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// Executions of one function since the start.
@@ -95,6 +98,7 @@ impl Registry {
                 visibility,
                 returns,
                 body,
+                is_beside,
                 ..
             } = function;
             let registered = Arc::new(Registered {
@@ -103,13 +107,25 @@ impl Registry {
                 args,
                 returns,
                 body,
-                tally: Tally::default(),
+                is_beside,
+                tally: Arc::default(),
             });
             if registry.functions.insert(path, registered).is_some() {
                 return Err(RegistryError::Twice(function.path));
             }
         }
         Ok(registry)
+    }
+
+    /// The functions that transactions on `definitions` go by.
+    pub fn of(definitions: &Definitions) -> &Registry {
+        let registry = definitions.extension.downcast_ref();
+        registry.expect("the runner installs a registry before anything runs")
+    }
+
+    /// Every function, in no order.
+    pub fn functions(&self) -> impl Iterator<Item = &Arc<Registered>> {
+        self.functions.values()
     }
 
     /// The same with an app's HTTP actions.
@@ -201,6 +217,11 @@ impl Registered {
             Body::Mutation(_) => FunctionKind::Mutation,
             Body::Action(_) => FunctionKind::Action,
         }
+    }
+
+    /// Whether it is a mutation that runs beside the lane, as a draft.
+    pub fn is_beside(&self) -> bool {
+        self.is_beside && self.kind() == FunctionKind::Mutation
     }
 
     /// Whether it can be called with no arguments at all.

@@ -15,8 +15,8 @@ use super::function::{Body, FunctionKind};
 use super::registry::{Registered, Registry};
 use crate::auth::{Caller, ClaimsRead};
 use crate::database::{
-    CommitError, Committed, Environment, Mutation, ReadSet, Recorded, RecordedAnswer,
-    SessionRequest, Transaction, Verdict,
+    Catalog, CommitError, Committed, Definitions, Environment, Mutation, ReadSet, Recorded,
+    RecordedAnswer, SessionRequest, Transaction, Verdict,
 };
 use crate::record::{self, Event, Point};
 use crate::storage::ReadView;
@@ -96,7 +96,6 @@ pub struct MutationRun {
 
 /// Runs a query on `view`. An error is the server's trouble, never the function's.
 pub fn run_query(
-    registry: &Registry,
     environment: &Environment,
     view: &dyn ReadView,
     call: &Call,
@@ -104,17 +103,19 @@ pub fn run_query(
 ) -> std::result::Result<QueryRun, SystemError> {
     let tx = Transaction::read_only(view, environment);
     let ts = tx.snapshot_ts();
+    let definitions = tx.definitions().clone();
     let recorded = || recorded(FunctionKind::Query, call, Some(ts), None);
     let mut ctx = QueryCtx {
         execution: Execution::new(tx, call.caller.clone(), journal),
     };
-    let result = registry
+    let result = Registry::of(&definitions)
         .find(FunctionKind::Query, call)
         .and_then(|function| {
             let Body::Query(body) = &function.body else {
                 unreachable!("the registry was asked for a query")
             };
-            let result = checked(function, environment, call.args.clone(), |args| {
+            let rules = Rules::of(&definitions, environment);
+            let result = checked(function, rules, call.args.clone(), |args| {
                 record::event(|| Event::Started(recorded()));
                 body(&mut ctx, args)
             });
@@ -142,7 +143,6 @@ pub fn run_query(
 
 /// Runs a mutation's body on a snapshot where it cannot write. `None` when it would have to.
 pub fn run_mutation_without_writing(
-    registry: &Registry,
     environment: &Environment,
     view: &dyn ReadView,
     call: &Call,
@@ -154,7 +154,7 @@ pub fn run_mutation_without_writing(
         mut tx,
         log_lines,
         claims_read,
-    } = run_mutation_body(registry, environment, tx, call, call.args.clone());
+    } = run_mutation_body(environment, tx, call, call.args.clone());
     if let Some(failure) = tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
     }
@@ -172,32 +172,35 @@ pub fn run_mutation_without_writing(
     }))
 }
 
-struct MutationBodyRun<'v> {
-    result: Result<Value>,
-    tx: Transaction<'v>,
-    log_lines: Vec<String>,
-    claims_read: Option<ClaimsRead>,
+/// A mutation's body has run, on whatever transaction.
+pub(super) struct MutationBodyRun<'v> {
+    pub result: Result<Value>,
+    pub tx: Transaction<'v>,
+    pub log_lines: Vec<String>,
+    pub claims_read: Option<ClaimsRead>,
 }
 
-fn run_mutation_body<'v>(
-    registry: &Registry,
+/// Looks the mutation up among the functions that `tx` goes by, and runs its body.
+pub(super) fn run_mutation_body<'v>(
     environment: &Environment,
     tx: Transaction<'v>,
     call: &Call,
     args: Value,
 ) -> MutationBodyRun<'v> {
     let (read_ts, commit_ts) = (tx.snapshot_ts(), tx.commit_ts());
+    let definitions = tx.definitions().clone();
     let recorded = || recorded(FunctionKind::Mutation, call, Some(read_ts), commit_ts);
     let mut ctx = MutationCtx {
         execution: Execution::new(tx, call.caller.clone(), None),
     };
-    let result = registry
+    let result = Registry::of(&definitions)
         .find(FunctionKind::Mutation, call)
         .and_then(|function| {
             let Body::Mutation(body) = &function.body else {
                 unreachable!("the registry was asked for a mutation")
             };
-            let result = checked(function, environment, args, |args| {
+            let rules = Rules::of(&definitions, environment);
+            let result = checked(function, rules, args, |args| {
                 record::event(|| Event::Started(recorded()));
                 body(&mut ctx, args)
             });
@@ -244,21 +247,37 @@ pub(super) fn ended<T>(execution: record::Execution, result: &Result<T>) -> Even
 }
 
 /// Checks arguments, runs `body`, checks the result. A panic becomes an error of this call alone.
-fn checked(
+pub(super) fn checked(
     function: &Registered,
-    environment: &Environment,
+    rules: Rules<'_>,
     args: Value,
     body: impl FnOnce(Value) -> Result<Value>,
 ) -> Result<Value> {
-    let bytes_max = environment.limits.args_bytes_max;
-    function.check_args(&args, &environment.catalog, bytes_max)?;
+    let Rules { tables, bytes_max } = rules;
+    function.check_args(&args, tables, bytes_max)?;
     let result = catch_unwind(AssertUnwindSafe(|| body(args))).unwrap_or_else(|panic| {
         let what = panic_text(&*panic);
         tracing::error!(path = %function.path, panic = what, "a function panicked");
         Err(Error::panicked(&function.path, what))
     })?;
-    function.check_result(&result, &environment.catalog, bytes_max)?;
+    function.check_result(&result, tables, bytes_max)?;
     Ok(result)
+}
+
+/// What arguments and results are checked against beside their validators.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'d> {
+    pub tables: &'d Catalog,
+    pub bytes_max: usize,
+}
+
+impl<'d> Rules<'d> {
+    pub fn of(definitions: &'d Definitions, environment: &Environment) -> Rules<'d> {
+        Rules {
+            tables: &definitions.catalog,
+            bytes_max: environment.limits.args_bytes_max,
+        }
+    }
 }
 
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -319,37 +338,35 @@ impl QueuedMutation {
             Ok(recorded) => recorded,
             Err(error) => return Some(Err(storage_trouble(error))),
         };
-        match recorded {
-            Recorded::Nothing => None,
-            Recorded::Answer(RecordedAnswer {
-                ts,
-                value,
-                log_lines,
-            }) => Some(Ok(MutationRun {
-                outcome: FunctionOutcome::Returned(value),
-                log_lines,
-                ts,
-                reads: ReadSet::default(),
-                claims_read: None,
-            })),
-            Recorded::OtherIdentity => {
-                let error = Error::plain(
-                    "This request was already made in this session by another identity.",
-                );
-                let outcome = FunctionOutcome::Threw(error.into_thrown());
-                Some(Ok(MutationRun {
-                    outcome,
-                    log_lines: Vec::new(),
-                    ts: tx.snapshot_ts(),
-                    reads: ReadSet::default(),
-                    claims_read: None,
-                }))
-            }
-        }
+        answered_before(recorded, tx.snapshot_ts()).map(Ok)
     }
 }
 
-fn storage_trouble(error: crate::database::DatabaseError) -> SystemError {
+/// What a mutation is answered that has an answer already; a refusal is as of `ts`.
+pub(super) fn answered_before(recorded: Recorded, ts: Timestamp) -> Option<MutationRun> {
+    let (outcome, log_lines, ts) = match recorded {
+        Recorded::Nothing => return None,
+        Recorded::Answer(RecordedAnswer {
+            ts,
+            value,
+            log_lines,
+        }) => (FunctionOutcome::Returned(value), log_lines, ts),
+        Recorded::OtherIdentity => {
+            let error =
+                Error::plain("This request was already made in this session by another identity.");
+            (FunctionOutcome::Threw(error.into_thrown()), Vec::new(), ts)
+        }
+    };
+    Some(MutationRun {
+        outcome,
+        log_lines,
+        ts,
+        reads: ReadSet::default(),
+        claims_read: None,
+    })
+}
+
+pub(super) fn storage_trouble(error: crate::database::DatabaseError) -> SystemError {
     match error {
         crate::database::DatabaseError::Storage(error) => SystemError::Storage(error),
         crate::database::DatabaseError::Query(error) => {
@@ -375,13 +392,7 @@ impl Mutation for QueuedMutation {
             mut tx,
             log_lines,
             claims_read,
-        } = run_mutation_body(
-            &self.functions.registry,
-            self.functions.database.environment(),
-            tx,
-            &self.call,
-            args,
-        );
+        } = run_mutation_body(self.functions.database.environment(), tx, &self.call, args);
         self.stop_when_provisioning(Point::FunctionReturned);
         if let Some(failure) = tx.storage_failure() {
             self.ran = Some(Err(SystemError::Storage(failure.clone())));

@@ -94,6 +94,13 @@ fn rig() -> Rig {
     let registry = Registry::new(vec![
         Function::mutation("counters:add", add),
         Function::mutation("counters:addSecretly", add).internal(),
+        Function::mutation("counters:addBeside", add).beside_the_lane(),
+        Function::mutation("counters:refuseBeside", |ctx: &mut MutationCtx, (): ()| {
+            let (name, value) = ("left".to_string(), 1);
+            ctx.db().insert(Counter { name, value })?;
+            refuse(ctx, ())
+        })
+        .beside_the_lane(),
         Function::mutation("counters:refuse", refuse),
         Function::mutation(
             "counters:panic",
@@ -319,4 +326,101 @@ async fn calls_and_their_failures_are_counted_by_function() {
     ];
     let expected = expected.map(|(path, runs, errors)| (path.to_string(), runs, errors));
     assert_eq!(counted, expected);
+}
+
+/// Sixteen sessions of counting, on the lane, beside it, and mixed: no step is lost, and nobody sees a conflict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutations_beside_the_lane_are_as_if_each_had_run_alone() {
+    let rig = rig();
+    let functions = &rig.functions;
+    let mut answers = Vec::new();
+    const STEPS: u32 = 24;
+    for session in 0..16u8 {
+        for request in 0..STEPS {
+            let beside = (u32::from(session) + request) % 3 != 0;
+            let path = if beside {
+                "counters:addBeside"
+            } else {
+                "counters:add"
+            };
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            let session_request = SessionRequest {
+                session: [session; 16],
+                request,
+                identity: String::new(),
+            };
+            let submitted = functions.submit_mutation(
+                call(path, step("hot", 1)),
+                Some(session_request),
+                Box::new(move |run| {
+                    let _ = answer.send(run);
+                    None
+                }),
+            );
+            submitted.unwrap();
+            answers.push(answered);
+        }
+    }
+    let mut seen = Vec::new();
+    for answered in answers {
+        match answered.await.unwrap().unwrap().outcome {
+            FunctionOutcome::Returned(Value::Int64(total)) => seen.push(total),
+            other => panic!("{other:?}"),
+        }
+    }
+    let total = 16 * i64::from(STEPS);
+    // Answers of one session rise: its order held.
+    for of_session in seen.chunks(STEPS as usize) {
+        assert!(of_session.is_sorted(), "{of_session:?}");
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=total).collect::<Vec<_>>());
+    let run = functions.query(call("counters:total", object! {}), None);
+    let QueryOutcome::Done(outcome) = run.await.unwrap().outcome else {
+        panic!("it needs no identity")
+    };
+    assert_eq!(outcome, FunctionOutcome::Returned(Value::Int64(total)));
+}
+
+#[tokio::test]
+async fn a_mutation_beside_the_lane_that_is_sent_again_is_answered_and_does_not_run_again() {
+    let rig = rig();
+    let functions = &rig.functions;
+    let send = || async {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let session_request = SessionRequest {
+            session: [1; 16],
+            request: 7,
+            identity: String::new(),
+        };
+        functions
+            .submit_mutation(
+                call("counters:addBeside", step("a", 2)),
+                Some(session_request),
+                Box::new(move |run| {
+                    let _ = answer.send(run);
+                    None
+                }),
+            )
+            .unwrap();
+        answered.await.unwrap().unwrap()
+    };
+    let first = send().await;
+    let again = send().await;
+    assert_eq!(first.outcome, FunctionOutcome::Returned(Value::Int64(2)));
+    assert_eq!((first.ts, first.outcome), (again.ts, again.outcome));
+}
+
+#[tokio::test]
+async fn what_throws_beside_the_lane_leaves_nothing() {
+    let rig = rig();
+    let functions = &rig.functions;
+    let run = functions.mutate(call("counters:refuseBeside", object! {}));
+    let thrown = thrown(run.await.unwrap().outcome);
+    assert!(thrown.data.is_some());
+    let run = functions.query(call("counters:total", object! {}), None);
+    let QueryOutcome::Done(outcome) = run.await.unwrap().outcome else {
+        panic!("it needs no identity")
+    };
+    assert_eq!(outcome, FunctionOutcome::Returned(Value::Int64(0)));
 }

@@ -151,7 +151,7 @@ pub(super) fn system(error: &SystemError) -> WireError {
                 "The mutation was not committed and has no effect.",
             )
         }
-        SystemError::CommitterFull => {
+        SystemError::CommitterFull | SystemError::NotCommitted(CommitError::Full) => {
             tracing::warn!("a mutation was refused: the queue is full");
             WireError::overloaded()
         }

@@ -53,7 +53,7 @@ pub use head::Head;
 pub use keys::{Direction, KeyRange, successor};
 pub use options::StoreOptions;
 pub use overlay::Overlay;
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, SnapshotBase};
 pub use store::{Published, Store};
 pub use view::{Cursor, Entry, ReadView, Scan};
 

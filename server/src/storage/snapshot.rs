@@ -48,6 +48,17 @@ impl Snapshot {
         Err(StorageError::SnapshotContended)
     }
 
+    /// Begins the base of a snapshot whose published state comes later: a head that is not durable yet, say.
+    pub(super) fn begin(shared: &Arc<Shared>) -> Result<SnapshotBase, StorageError> {
+        let reader = shared.idle_reader()?;
+        let folded = reader.begin()?;
+        Ok(SnapshotBase {
+            shared: Arc::clone(shared),
+            reader: Some(reader),
+            folded,
+        })
+    }
+
     fn base<T>(
         &self,
         read: impl FnOnce(&BaseReader) -> Result<T, StorageError>,
@@ -61,6 +72,41 @@ impl Snapshot {
             self.failed.set(true);
         }
         result
+    }
+}
+
+/// A read transaction that waits for the commits to put over it.
+pub struct SnapshotBase {
+    shared: Arc<Shared>,
+    /// Taken by `over` and by drop only.
+    reader: Option<BaseReader>,
+    folded: Timestamp,
+}
+
+impl SnapshotBase {
+    /// The snapshot of `published`, a state that was frozen after this base began. `None` when that state has forgotten
+    /// what this base does not hold yet: begin another one.
+    pub fn over(mut self, published: Published) -> Option<Snapshot> {
+        if !fits(&published, self.folded) {
+            return None;
+        }
+        Some(Snapshot {
+            shared: Arc::clone(&self.shared),
+            reader: self.reader.take(),
+            published: Arc::new(published),
+            stamp: Stamp::fresh(),
+            failed: Cell::new(false),
+        })
+    }
+}
+
+impl Drop for SnapshotBase {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take()
+            && reader.end().is_ok()
+        {
+            self.shared.keep_idle(reader);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::checkpoint::{CheckpointCounts, Checkpoints};
 use super::head::HeadBase;
 use super::reader::BaseReader;
+use super::snapshot::SnapshotBase;
 use super::sqlite::Files;
 use super::{Appender, Head, Overlay, Snapshot, StorageError, StoreOptions, open};
 
@@ -67,6 +68,11 @@ impl Store {
     /// A view of the newest durable state, for as long as it is held.
     pub fn snapshot(&self) -> Result<Snapshot, StorageError> {
         Snapshot::take(&self.shared)
+    }
+
+    /// The base of a snapshot of a state that is frozen afterwards.
+    pub fn begin_snapshot(&self) -> Result<SnapshotBase, StorageError> {
+        Snapshot::begin(&self.shared)
     }
 
     /// The head, at the newest durable state. For the one thread that commits.

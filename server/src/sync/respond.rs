@@ -149,10 +149,12 @@ impl Respond {
                 tracing::error!(%error, "closing a connection");
                 Close::internal()
             }
+            SystemError::CommitterFull | SystemError::NotCommitted(CommitError::Full) => {
+                Close::try_again("CommitterFullError")
+            }
             SystemError::NotCommitted(_) | SystemError::ShuttingDown => {
                 Close::try_again("ServerShuttingDown")
             }
-            SystemError::CommitterFull => Close::try_again("CommitterFullError"),
             SystemError::Readers(_) => Close::try_again("TooManyConcurrentRequests"),
         }
     }

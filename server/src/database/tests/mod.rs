@@ -108,7 +108,7 @@ impl Rig {
             commit_ts: self.next_ts(),
             rng: &mut self.rng,
             last_creation_time: &mut self.last_creation_time,
-            known_sessions: &mut self.known_sessions,
+            known_sessions: Some(&mut self.known_sessions),
         };
         let mut tx = Transaction::writable(&self.head, &self.environment, writer);
         let returned = body(&mut tx);
@@ -157,7 +157,7 @@ fn manual_clock() -> Arc<ManualClock> {
 
 fn environment(catalog: Catalog, clock: Arc<ManualClock>) -> Environment {
     Environment {
-        catalog,
+        definitions: History::new(Definitions::new(catalog)),
         limits: Limits::default(),
         seal: CursorSeal::new(&[3; 32]),
         clock,

@@ -52,7 +52,13 @@ fn at_least(n: i64) -> Operator {
 fn only_what_was_passed_is_charged_and_recorded() {
     let rig = rig(0..6);
     let (ids, _) = rig.query(|tx| ids(&tx.collect(&index("rooms", "by_n")).unwrap()));
-    let table = rig.environment.catalog.table("rooms").unwrap();
+    let catalog = rig
+        .environment
+        .definitions
+        .at(rig.head.last_ts())
+        .catalog
+        .clone();
+    let table = catalog.table("rooms").unwrap();
     let entry = |at: usize| {
         let snapshot = rig.store.snapshot().unwrap();
         let range = table.index("by_n").unwrap().id.range();

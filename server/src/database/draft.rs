@@ -1,0 +1,199 @@
+//! Drafts: mutations that run beside the lane, on the head as it was, and leave what they read, what they would write
+//! and what they would answer.
+//!
+//! The lane applies a draft if no commit has touched what it read, and hands it back to run again if one has. So a slow
+//! body stops nobody, and what is committed is as if each had run alone, at its place on the lane.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+use thiserror::Error;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::committer::{CommitError, Task, Verdict};
+use super::history::Definitions;
+use super::read_set::ReadSet;
+use super::session_requests::{Recorded, RecordedAnswer, SessionRequest};
+use super::transaction::{Changes, Transaction};
+use crate::storage::{Published, Snapshot, StorageError};
+
+/// The head as of a moment, commits that are not durable yet included, for one transaction beside the lane.
+pub struct HeadView {
+    snapshot: Snapshot,
+    ticket: Ticket,
+    pub(super) generation: u64,
+    /// The newest creation time given to anything; those of the draft are later.
+    pub(super) creation_time: f64,
+    direct: Option<Sender<Task>>,
+}
+
+/// What the lane hands out of its head.
+pub(super) struct LaneView {
+    pub published: Published,
+    pub generation: u64,
+    pub creation_time: f64,
+    pub ticket: Ticket,
+    /// The way to a lane that waits for this draft alone.
+    pub direct: Option<Sender<Task>>,
+}
+
+/// A draft that the lane counts as under way until this is dropped.
+pub(super) struct Ticket {
+    pub began: Timestamp,
+    pub ended: Arc<Mutex<Vec<Timestamp>>>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.ended.lock().push(self.began);
+    }
+}
+
+/// Why there is no view of the head.
+#[derive(Clone, Debug, Error)]
+pub enum ViewError {
+    /// Too many mutations wait for the lane.
+    #[error("too many mutations are waiting to run")]
+    QueueFull,
+    /// The committer has ended.
+    #[error("the server is shutting down")]
+    Closed,
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Storage(Arc<StorageError>),
+}
+
+/// Whether the lane goes on while a draft runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It does; the draft may be overtaken.
+    Beside,
+    /// The lane waits this long for the draft, so that nothing can overtake it.
+    Held(Duration),
+}
+
+impl HeadView {
+    pub(super) fn new(snapshot: Snapshot, lane: LaneView) -> HeadView {
+        HeadView {
+            snapshot,
+            ticket: lane.ticket,
+            generation: lane.generation,
+            creation_time: lane.creation_time,
+            direct: lane.direct,
+        }
+    }
+
+    /// What the draft reads.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The newest creation time given to anything as of this view, in milliseconds.
+    pub fn creation_time(&self) -> f64 {
+        self.creation_time
+    }
+
+    /// Makes a draft of what a transaction on this view did, and tells the way to the lane.
+    pub fn into_draft(self, work: DraftWork) -> (Draft, DraftRoute) {
+        let HeadView {
+            ticket,
+            generation,
+            direct,
+            ..
+        } = self;
+        let draft = Draft {
+            work,
+            generation,
+            ticket,
+        };
+        (draft, DraftRoute { direct })
+    }
+}
+
+/// The way of a draft to the lane.
+pub struct DraftRoute {
+    pub(super) direct: Option<Sender<Task>>,
+}
+
+/// What a transaction beside the lane did.
+pub struct DraftWork {
+    pub(super) definitions: Arc<Definitions>,
+    pub(super) reads: ReadSet,
+    pub(super) changes: Changes,
+    pub(super) creation_time: f64,
+    pub(super) record: Option<(SessionRequest, Option<RecordedAnswer>)>,
+}
+
+impl DraftWork {
+    /// The work of `tx`. What it changed is forgotten where the verdict says so; what it read decides all the same.
+    /// `base` are the definitions it began with. `session_request` makes it harmless to send again: `answer` is recorded for it.
+    pub fn of(
+        tx: Transaction<'_>,
+        reads: ReadSet,
+        base: Arc<Definitions>,
+        verdict: Verdict,
+        creation_time: f64,
+        session_request: Option<SessionRequest>,
+        answer: Option<RecordedAnswer>,
+    ) -> DraftWork {
+        let changes = match verdict {
+            Verdict::Commit => tx.into_changes(),
+            Verdict::Abort => Changes::default(),
+        };
+        DraftWork {
+            definitions: base,
+            reads,
+            changes,
+            creation_time,
+            record: session_request.map(|request| (request, answer)),
+        }
+    }
+}
+
+/// A mutation's work, as the lane takes or refuses it.
+pub struct Draft {
+    pub(super) work: DraftWork,
+    pub(super) generation: u64,
+    pub(super) ticket: Ticket,
+}
+
+impl Draft {
+    /// The state that it read.
+    pub(super) fn seen(&self) -> Timestamp {
+        self.ticket.began
+    }
+}
+
+/// A mutation that runs beside the lane.
+pub trait Drafted: Send {
+    /// Hands the draft to the lane, once a submission.
+    fn take_draft(&mut self) -> Draft;
+
+    /// Called on the lane once its place is certain, before it is durable: the next one of its session may begin. Must
+    /// not block.
+    fn placed(&mut self);
+
+    /// Called on the lane when a commit has touched what it read, or when what it read was rolled back: it must run
+    /// again. Must not block.
+    fn overtaken(self: Box<Self>);
+
+    /// Called instead of all others when there is no room in the lane's queue.
+    fn crowded_out(self: Box<Self>);
+
+    /// Called once, when the outcome is certain. What it returns is woken once the commit's news is out.
+    fn finish(self: Box<Self>, end: DraftEnd) -> Option<Waker>;
+}
+
+/// How a draft ended.
+#[derive(Debug)]
+pub enum DraftEnd {
+    /// Its work stands, as of this timestamp: its commit, or the state it saw when there was nothing to commit.
+    Committed(Timestamp),
+    /// It was answered before.
+    Recalled(Recorded),
+    /// It left no trace.
+    Refused(CommitError),
+}

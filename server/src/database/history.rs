@@ -1,0 +1,134 @@
+//! The definitions that transactions go by, at each timestamp: the catalog, and what the rooms above keep with it.
+//!
+//! Definitions are immutable. A commit that changes them puts new ones in their place from its timestamp on; a batch
+//! that is rolled back takes its definitions with it. A transaction uses those of its snapshot from its beginning to
+//! its end.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::catalog::Catalog;
+
+/// What the rooms above keep with the catalog, opaque here: the functions of a deployment.
+pub type Extension = Arc<dyn Any + Send + Sync>;
+
+/// What transactions go by.
+#[derive(Clone)]
+pub struct Definitions {
+    /// The tables and indexes.
+    pub catalog: Arc<Catalog>,
+    /// What the rooms above keep with them.
+    pub extension: Extension,
+}
+
+impl Definitions {
+    /// A catalog with nothing beside it.
+    pub fn new(catalog: Catalog) -> Definitions {
+        Definitions {
+            catalog: Arc::new(catalog),
+            extension: Arc::new(()),
+        }
+    }
+}
+
+/// Changes of the definitions that are remembered. A snapshot lives for seconds, so it never needs an older one.
+const CHANGES_MAX: usize = 256;
+
+/// The definitions of every commit that a snapshot may still see.
+pub struct History {
+    /// In ascending order of the commits that brought them; never empty.
+    changes: ArcSwap<Vec<(Timestamp, Arc<Definitions>)>>,
+}
+
+impl History {
+    /// A history that begins with `definitions`, whatever the timestamp.
+    pub fn new(definitions: Definitions) -> History {
+        let first = (Timestamp::ZERO, Arc::new(definitions));
+        History {
+            changes: ArcSwap::from_pointee(vec![first]),
+        }
+    }
+
+    /// The definitions as of `ts`.
+    pub fn at(&self, ts: Timestamp) -> Arc<Definitions> {
+        let changes = self.changes.load();
+        let newest = changes.iter().rev().find(|(since, _)| *since <= ts);
+        let (_, definitions) = newest.unwrap_or(&changes[0]);
+        definitions.clone()
+    }
+
+    /// Keeps `extension` with every catalog, before anything runs.
+    pub(super) fn install(&self, extension: Extension) {
+        let changes = self.changes.load();
+        let installed = changes.iter().map(|(since, definitions)| {
+            let catalog = definitions.catalog.clone();
+            let extension = extension.clone();
+            (*since, Arc::new(Definitions { catalog, extension }))
+        });
+        self.changes.store(Arc::new(installed.collect()));
+    }
+
+    /// Puts `definitions` in place from the commit `ts` on. For the one thread that commits.
+    pub(super) fn change(&self, ts: Timestamp, definitions: Arc<Definitions>) {
+        let changes = self.changes.load();
+        let forgotten = (changes.len() + 1).saturating_sub(CHANGES_MAX);
+        let mut next = changes[forgotten..].to_vec();
+        next.push((ts, definitions));
+        self.changes.store(Arc::new(next));
+    }
+
+    /// Forgets the changes of commits after `ts`, which were rolled back.
+    pub(super) fn roll_back_to(&self, ts: Timestamp) {
+        let changes = self.changes.load();
+        if changes.last().is_some_and(|(since, _)| *since > ts) {
+            let kept = changes.iter().filter(|(since, _)| *since <= ts);
+            self.changes.store(Arc::new(kept.cloned().collect()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &'static str) -> Definitions {
+        Definitions {
+            catalog: Arc::default(),
+            extension: Arc::new(name),
+        }
+    }
+
+    fn name_at(history: &History, ts: u64) -> &'static str {
+        let definitions = history.at(Timestamp(ts));
+        definitions
+            .extension
+            .downcast_ref::<&'static str>()
+            .unwrap()
+    }
+
+    #[test]
+    fn each_timestamp_sees_the_definitions_of_its_own_time() {
+        let history = History::new(named("a"));
+        history.change(Timestamp(10), Arc::new(named("b")));
+        history.change(Timestamp(20), Arc::new(named("c")));
+        let seen = [0, 9, 10, 19, 20, 99].map(|ts| name_at(&history, ts));
+        assert_eq!(seen, ["a", "a", "b", "b", "c", "c"]);
+        history.roll_back_to(Timestamp(19));
+        assert_eq!(name_at(&history, 99), "b");
+        history.roll_back_to(Timestamp(19));
+        assert_eq!(name_at(&history, 99), "b");
+    }
+
+    #[test]
+    fn the_history_is_bounded() {
+        let history = History::new(named("first"));
+        for ts in 1..=2 * CHANGES_MAX as u64 {
+            history.change(Timestamp(ts), Arc::new(named("later")));
+        }
+        assert_eq!(history.changes.load().len(), CHANGES_MAX);
+        assert_eq!(name_at(&history, 0), "later");
+    }
+}

@@ -1,0 +1,265 @@
+//! Mutations that run beside the lane: their runs, their reruns, and their way to the lane.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use vestibule_schema::timestamp::Timestamp;
+
+use super::Functions;
+use super::error::SystemError;
+use super::runner::{Call, FunctionOutcome, MutationBodyRun, MutationRun, OnFinish};
+use super::runner::{answered_before, outcome_of, run_mutation_body};
+use crate::database::{
+    Draft, DraftEnd, DraftRoute, DraftWork, Drafted, HeadView, ReadSet, Recorded, RecordedAnswer,
+    SessionRequest, Transaction, Turn, Verdict, ViewError, WriteContext, creation_time,
+};
+use crate::storage::ReadView;
+
+/// Runs after which the lane waits for a mutation that was short.
+const OVERTAKEN_BEFORE_TURN: u32 = 3;
+/// A run that took no longer than this is short.
+const SHORT: Duration = Duration::from_millis(5);
+/// How long the lane waits for a short one.
+const SHORT_TURN: Duration = Duration::from_millis(20);
+/// Runs after which the lane waits for a long one, for as long as a function may take.
+const LONG_OVERTAKEN_BEFORE_TURN: u32 = 8;
+
+/// One mutation beside the lane, from its arrival to its outcome.
+pub(super) struct DraftedMutation {
+    pub functions: Arc<Functions>,
+    pub call: Call,
+    /// Makes it harmless to send again; `None` for calls that nobody sends twice.
+    pub session_request: Option<SessionRequest>,
+    pub on_finish: Option<OnFinish>,
+    ran: Option<MutationRun>,
+    draft: Option<Draft>,
+    overtaken: u32,
+    took: Duration,
+    /// Whether something of its session waits for its place.
+    is_in_front: bool,
+}
+
+enum Run {
+    Draft(Draft, DraftRoute),
+    Ended(Result<MutationRun, SystemError>),
+}
+
+impl DraftedMutation {
+    pub fn new(
+        functions: Arc<Functions>,
+        call: Call,
+        session_request: Option<SessionRequest>,
+        on_finish: OnFinish,
+    ) -> DraftedMutation {
+        DraftedMutation {
+            functions,
+            call,
+            is_in_front: session_request.is_some(),
+            session_request,
+            on_finish: Some(on_finish),
+            ran: None,
+            draft: None,
+            overtaken: 0,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Queues a run.
+    pub fn start(self) {
+        let functions = self.functions.clone();
+        functions.beside.run(move || Box::new(self).run());
+    }
+
+    /// Runs on this thread and sends the draft to the lane.
+    fn run(mut self: Box<Self>) {
+        let clock = self.functions.database.clock().clone();
+        let began = clock.elapsed();
+        let run = self.attempt();
+        self.took = clock.elapsed() - began;
+        match run {
+            Run::Draft(draft, route) => {
+                self.draft = Some(draft);
+                let functions = self.functions.clone();
+                let submitted = functions.database.committer().submit_draft(self, route);
+                if let Err(drafted) = submitted {
+                    drafted.crowded_out();
+                }
+            }
+            Run::Ended(ended) => self.end(ended),
+        }
+    }
+
+    fn attempt(&mut self) -> Run {
+        let view = match self.functions.database.head_view(self.turn()) {
+            Ok(view) => view,
+            Err(error) => return Run::Ended(Err(trouble(error))),
+        };
+        if self.overtaken == 0
+            && let Some(answered) = self.answered_before(&view)
+        {
+            return Run::Ended(answered);
+        }
+        let database = self.functions.database.clone();
+        let environment = database.environment();
+        let now = Timestamp(environment.clock.now().0);
+        let mut rng = StdRng::from_os_rng();
+        let mut last_creation_time = view.creation_time().max(creation_time(now));
+        let tx = Transaction::writable(
+            view.snapshot(),
+            environment,
+            WriteContext {
+                rng: &mut rng,
+                last_creation_time: &mut last_creation_time,
+                commit_ts: now.max(Timestamp(view.snapshot().ts().0 + 1)),
+                known_sessions: None,
+            },
+        );
+        let base = tx.definitions().clone();
+        let args = self.call.args.clone();
+        let MutationBodyRun {
+            result,
+            mut tx,
+            log_lines,
+            claims_read,
+        } = run_mutation_body(environment, tx, &self.call, args);
+        if let Some(failure) = tx.storage_failure() {
+            return Run::Ended(Err(SystemError::Storage(failure.clone())));
+        }
+        let outcome = outcome_of(result);
+        let (verdict, answer) = match &outcome {
+            FunctionOutcome::Returned(value) => {
+                let answer = self.session_request.as_ref().map(|_| RecordedAnswer {
+                    ts: Timestamp::ZERO,
+                    value: value.clone(),
+                    log_lines: log_lines.clone(),
+                });
+                (Verdict::Commit, answer)
+            }
+            FunctionOutcome::Threw(_) => (Verdict::Abort, None),
+        };
+        let reads = tx.take_reads();
+        self.ran = Some(MutationRun {
+            outcome,
+            log_lines,
+            ts: view.snapshot().ts(),
+            reads: match self.session_request {
+                Some(_) => ReadSet::default(),
+                None => reads.clone(),
+            },
+            claims_read,
+        });
+        let request = self.session_request.clone();
+        let newest = tx.last_creation_time();
+        let work = DraftWork::of(tx, reads, base, verdict, newest, request, answer);
+        let (draft, route) = view.into_draft(work);
+        Run::Draft(draft, route)
+    }
+
+    fn turn(&self) -> Turn {
+        let is_short = self.took <= SHORT;
+        if self.overtaken >= LONG_OVERTAKEN_BEFORE_TURN {
+            let limits = &self.functions.database.environment().limits;
+            Turn::Held(Duration::from_millis(limits.user_millis_max))
+        } else if self.overtaken >= OVERTAKEN_BEFORE_TURN && is_short {
+            Turn::Held(SHORT_TURN)
+        } else {
+            Turn::Beside
+        }
+    }
+
+    /// The answer of an earlier run, when there was one.
+    fn answered_before(&self, view: &HeadView) -> Option<Result<MutationRun, SystemError>> {
+        let request = self.session_request.as_ref()?;
+        let environment = self.functions.database.environment();
+        let mut tx = Transaction::read_only(view.snapshot(), environment);
+        let recorded = match request.find(&mut tx) {
+            Ok(recorded) => recorded,
+            Err(error) => return Some(Err(super::runner::storage_trouble(error))),
+        };
+        match recorded {
+            Recorded::Nothing => None,
+            // It may not be durable yet: the lane answers once it is.
+            Recorded::Answer(answer) if answer.ts > self.functions.database.durable_ts() => None,
+            recorded => answered_before(recorded, tx.snapshot_ts()).map(Ok),
+        }
+    }
+
+    /// Lets the next mutation of the session begin.
+    fn give_way(&mut self) {
+        if std::mem::take(&mut self.is_in_front)
+            && let Some(request) = &self.session_request
+        {
+            self.functions.start_next(&request.session);
+        }
+    }
+
+    fn end(mut self: Box<Self>, ended: Result<MutationRun, SystemError>) {
+        self.give_way();
+        if let Some(on_finish) = self.on_finish.take()
+            && let Some(waker) = on_finish(ended)
+        {
+            waker.wake();
+        }
+    }
+}
+
+fn trouble(error: ViewError) -> SystemError {
+    match error {
+        ViewError::QueueFull => SystemError::CommitterFull,
+        ViewError::Closed => SystemError::ShuttingDown,
+        ViewError::Storage(error) => SystemError::Storage(error),
+    }
+}
+
+impl Drop for DraftedMutation {
+    /// Whatever becomes of it, what waits behind it goes on.
+    fn drop(&mut self) {
+        self.give_way();
+        if let Some(on_finish) = self.on_finish.take()
+            && let Some(waker) = on_finish(Err(SystemError::ShuttingDown))
+        {
+            waker.wake();
+        }
+    }
+}
+
+impl Drafted for DraftedMutation {
+    fn take_draft(&mut self) -> Draft {
+        let draft = self.draft.take();
+        draft.expect("it is submitted with a draft each time")
+    }
+
+    fn placed(&mut self) {
+        self.give_way();
+    }
+
+    fn overtaken(mut self: Box<Self>) {
+        self.overtaken += 1;
+        self.functions.counts.overtaken();
+        self.start();
+    }
+
+    fn crowded_out(self: Box<Self>) {
+        self.end(Err(SystemError::CommitterFull));
+    }
+
+    fn finish(mut self: Box<Self>, end: DraftEnd) -> Option<Waker> {
+        self.give_way();
+        let ran = self.ran.take();
+        let ended = match end {
+            DraftEnd::Committed(ts) => {
+                let ran = ran.expect("a draft was made by a run");
+                Ok(MutationRun { ts, ..ran })
+            }
+            DraftEnd::Recalled(recorded) => {
+                let ts = ran.map_or(Timestamp::ZERO, |ran| ran.ts);
+                answered_before(recorded, ts).ok_or(SystemError::ShuttingDown)
+            }
+            DraftEnd::Refused(error) => Err(error.into()),
+        };
+        self.on_finish.take().and_then(|on_finish| on_finish(ended))
+    }
+}

@@ -1,0 +1,113 @@
+//! The code of a deployment: its modules, compiled, and all that they see while they are loaded.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vestibule_isolate::{Bytecode, ModuleSource, Thrown, compile_module};
+
+use super::stack::SourceMap;
+use crate::deployment::{ImportPhase, SourceModule};
+
+/// Modules of one push that run in this server, and what they see at import time.
+pub struct Code {
+    modules: HashMap<String, Compiled>,
+    /// The variables, the built-in ones among them.
+    pub variables: BTreeMap<String, String>,
+    /// Seed and time of the import phase.
+    pub import: ImportPhase,
+}
+
+struct Compiled {
+    module: Arc<CompiledModule>,
+}
+
+/// One module, compiled.
+pub struct CompiledModule {
+    bytecode: Result<Arc<Bytecode>, Thrown>,
+    source_map: SourceMap,
+}
+
+/// Modules compiled before, by path and by the hash of what they hold: a push compiles what has changed.
+#[derive(Default)]
+pub struct CompiledModules(Mutex<HashMap<(String, [u8; 32]), Arc<CompiledModule>>>);
+
+/// Modules remembered beyond those of the newest code.
+const COMPILED_MAX: usize = 20_000;
+
+impl CompiledModules {
+    fn compile(&self, module: &SourceModule) -> Arc<CompiledModule> {
+        use sha2::{Digest, Sha256};
+        let hash: [u8; 32] = Sha256::digest(module.source.as_bytes()).into();
+        let key = (module.path.clone(), hash);
+        if let Some(known) = self.0.lock().get(&key) {
+            return known.clone();
+        }
+        let compiled = Arc::new(CompiledModule {
+            bytecode: compile_module(&module.path, &module.source).map(Arc::new),
+            source_map: SourceMap::new(module.source_map.clone()),
+        });
+        let mut known = self.0.lock();
+        if known.len() >= COMPILED_MAX {
+            known.clear();
+        }
+        known.insert(key, compiled.clone());
+        compiled
+    }
+}
+
+impl Code {
+    /// Compiles `modules`. One that cannot be compiled fails whoever imports it.
+    pub fn compile<'m>(
+        known: &CompiledModules,
+        modules: impl IntoIterator<Item = &'m SourceModule>,
+        variables: BTreeMap<String, String>,
+        import: ImportPhase,
+    ) -> Code {
+        let modules = modules.into_iter().map(|module| {
+            let compiled = known.compile(module);
+            (module.path.clone(), Compiled { module: compiled })
+        });
+        Code {
+            modules: modules.collect(),
+            variables,
+            import,
+        }
+    }
+
+    /// The same modules with other variables.
+    pub fn with_variables(&self, variables: BTreeMap<String, String>) -> Code {
+        let modules = self.modules.iter().map(|(path, compiled)| {
+            let module = compiled.module.clone();
+            (path.clone(), Compiled { module })
+        });
+        Code {
+            modules: modules.collect(),
+            variables,
+            import: self.import.clone(),
+        }
+    }
+
+    /// Whether there is a module at `path`.
+    pub fn has(&self, path: &str) -> bool {
+        self.modules.contains_key(path)
+    }
+
+    /// Why a module cannot be compiled, if it cannot.
+    pub fn compile_error(&self, path: &str) -> Option<&Thrown> {
+        let compiled = self.modules.get(path)?;
+        compiled.module.bytecode.as_ref().err()
+    }
+
+    /// Where a place in a module stands in its original file; lines from one, columns from zero.
+    pub fn original(&self, path: &str, line: u32, column: u32) -> Option<(String, u32, u32)> {
+        self.modules.get(path)?.module.source_map.original(line, column)
+    }
+}
+
+impl ModuleSource for Code {
+    fn bytecode(&self, name: &str) -> Option<Arc<Bytecode>> {
+        let compiled = self.modules.get(name)?;
+        compiled.module.bytecode.as_ref().ok().cloned()
+    }
+}

@@ -1,0 +1,88 @@
+//! Operations that every call of JavaScript finds: time, randomness, variables, the console, and the web platform's.
+
+use serde_json::Value as Json;
+use vestibule_isolate::{ErrorClass, HostError, HostValue};
+
+use super::web;
+use crate::functions::Console;
+
+/// What a kind of call answers these operations with.
+pub trait CommonOps {
+    /// The time of `Date.now()`, in milliseconds since 1970.
+    fn now_millis(&mut self) -> f64;
+    /// The time of `performance.now()`, in milliseconds.
+    fn performance_millis(&mut self) -> f64;
+    /// Real time for the timers of the console, in milliseconds since anything.
+    fn elapsed_millis(&mut self) -> f64;
+    /// `performance.timeOrigin`.
+    fn time_origin(&mut self) -> f64;
+    /// Random bytes of this call.
+    fn fill_random(&mut self, bytes: &mut [u8]);
+    /// The value of an environment variable.
+    fn variable(&mut self, name: &str) -> Option<String>;
+    /// Where lines are logged.
+    fn console(&mut self) -> &mut Console;
+}
+
+/// Random bytes of one request.
+const RANDOM_BYTES_MAX: usize = 65_536;
+
+/// Runs the operation `op` if it is one of these.
+pub fn call(
+    ops: &mut dyn CommonOps,
+    op: &str,
+    args: &mut [HostValue],
+) -> Option<Result<HostValue, HostError>> {
+    let number = |number: f64| Some(Ok(HostValue::Number(number)));
+    match op {
+        "time.now" => number(ops.now_millis()),
+        "time.performance" => number(ops.performance_millis()),
+        "time.elapsed" => number(ops.elapsed_millis()),
+        "time.origin" => number(ops.time_origin()),
+        "random" => Some(random(ops, args)),
+        "env" => Some(Ok(match text(args, 0).and_then(|name| ops.variable(name)) {
+            Some(value) => HostValue::String(value),
+            None => HostValue::Undefined,
+        })),
+        "console" => {
+            log(ops.console(), args);
+            Some(Ok(HostValue::Undefined))
+        }
+        "fail" => Some(Err(HostError::fatal(text(args, 0).unwrap_or("failed")))),
+        "timer.clear" => Some(Ok(HostValue::Undefined)),
+        _ => web::call(op, args),
+    }
+}
+
+fn random(ops: &mut dyn CommonOps, args: &[HostValue]) -> Result<HostValue, HostError> {
+    let count = match args.first() {
+        Some(HostValue::Number(count)) if *count >= 0.0 => *count as usize,
+        _ => 0,
+    };
+    if count > RANDOM_BYTES_MAX {
+        let text = format!("at most {RANDOM_BYTES_MAX} random bytes at once");
+        return Err(HostError::new(ErrorClass::RangeError, text));
+    }
+    let mut bytes = vec![0; count];
+    ops.fill_random(&mut bytes);
+    Ok(HostValue::Bytes(bytes))
+}
+
+fn log(console: &mut Console, args: &[HostValue]) {
+    let level = text(args, 0).unwrap_or("LOG");
+    let messages = text(args, 1).and_then(|json| serde_json::from_str(json).ok());
+    let messages = match messages {
+        Some(Json::Array(messages)) => messages,
+        _ => return,
+    };
+    let messages = messages.iter().filter_map(Json::as_str);
+    console.line(level, messages.map(str::to_owned).collect());
+}
+
+/// The text at `at` among the arguments.
+pub fn text(args: &[HostValue], at: usize) -> Option<&str> {
+    match args.get(at) {
+        Some(HostValue::String(text)) => Some(text),
+        _ => None,
+    }
+}

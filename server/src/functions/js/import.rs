@@ -1,0 +1,80 @@
+//! What modules find while they are loaded: the time and the seed of the push, the variables, and nothing that answers.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use vestibule_isolate::{ErrorClass, Host, HostError, HostValue};
+
+use super::code::Code;
+use super::common::{self, CommonOps};
+use crate::functions::Console;
+
+/// The host of the import phase. Nothing of it depends on when it runs.
+pub struct ImportHost {
+    code: Arc<Code>,
+    rng: StdRng,
+    /// What the modules logged.
+    pub console: Console,
+    /// A variable that was read and is not set.
+    pub missing_variable: Option<String>,
+}
+
+impl ImportHost {
+    /// A host for modules of `code`.
+    pub fn new(code: &Arc<Code>) -> ImportHost {
+        ImportHost {
+            rng: StdRng::from_seed(code.import.seed),
+            code: code.clone(),
+            console: Console::default(),
+            missing_variable: None,
+        }
+    }
+}
+
+impl CommonOps for ImportHost {
+    fn now_millis(&mut self) -> f64 {
+        self.code.import.time_millis
+    }
+
+    fn performance_millis(&mut self) -> f64 {
+        0.0
+    }
+
+    fn elapsed_millis(&mut self) -> f64 {
+        0.0
+    }
+
+    fn time_origin(&mut self) -> f64 {
+        self.code.import.time_millis
+    }
+
+    fn fill_random(&mut self, bytes: &mut [u8]) {
+        use rand::RngCore;
+        self.rng.fill_bytes(bytes);
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        let value = self.code.variables.get(name).cloned();
+        if value.is_none() {
+            self.missing_variable.get_or_insert_with(|| name.to_owned());
+        }
+        value
+    }
+
+    fn console(&mut self) -> &mut Console {
+        &mut self.console
+    }
+}
+
+impl Host for ImportHost {
+    fn call(&mut self, op: &str, args: &mut [HostValue]) -> Result<HostValue, HostError> {
+        if let Some(answer) = common::call(self, op, args) {
+            return answer;
+        }
+        Err(HostError::new(
+            ErrorClass::Error,
+            format!("{op} unsupported at import time"),
+        ))
+    }
+}

@@ -1,0 +1,171 @@
+// How the host starts a function and completes what it waits for, and the `Convex` object that the package talks to.
+(() => {
+  const { host, hostAsync, call, complete, register, module, hasModule } = $;
+  const stringify = JSON.stringify;
+  const parse = JSON.parse;
+  const NativeError = Error;
+  const then = Promise.prototype.then;
+  const apply = Reflect.apply;
+
+  const atImport = (what) => {
+    throw new NativeError(`${what} at import time`);
+  };
+
+  $.jsSyscalls ??= {};
+  globalThis.Convex = {
+    syscall(op, args) {
+      if (call.kind === "import") atImport("Can't use database");
+      return host("syscall", op, args);
+    },
+    asyncSyscall(op, args) {
+      if (call.kind === "import") {
+        atImport(op.includes("/actions/") || op === "1.0/runUdf" ? "Cannot call another function" : "Can't use database");
+      }
+      return hostAsync("syscall", op, args);
+    },
+    jsSyscall(op, args) {
+      if (call.kind === "import") atImport("Can't use database");
+      const run = $.jsSyscalls[op];
+      if (run === undefined) $.fail(`Unknown JS syscall: ${op}`);
+      return run(args);
+    },
+  };
+
+  // What was thrown, as the host shows it: name, message, stack, and the data of a ConvexError as JSON text.
+  const describe = (error) => {
+    try {
+      if (error instanceof NativeError || (typeof error === "object" && error !== null && "stack" in error)) {
+        const isConvexError = error.ConvexErrorSymbol !== undefined && error[error.ConvexErrorSymbol] === true;
+        const name = error.name === undefined ? "Error" : `${error.name}`;
+        const message = error.message === undefined ? "" : `${error.message}`;
+        return [name, message, `${error.stack ?? ""}`, isConvexError ? `${error.data}` : undefined];
+      }
+      if (typeof error === "object" && error !== null) return ["", "#<Object>", "", undefined];
+      return ["", typeof error === "symbol" ? error.toString() : `${error}`, "", undefined];
+    } catch {
+      return ["", "#<Object>", "", undefined];
+    }
+  };
+
+  const settle = (promise, wrongType) => {
+    if (typeof promise?.then !== "function") throw new NativeError(wrongType);
+    apply(then, Promise.resolve(promise), [
+      (text) => (typeof text === "string" ? host("returned", text) : host("fail", wrongType)),
+      (error) => host("threw", ...describe(error)),
+    ]);
+  };
+
+  const KINDS = {
+    query: { marker: "isQuery", invoke: "invokeQuery" },
+    mutation: { marker: "isMutation", invoke: "invokeMutation" },
+    action: { marker: "isAction", invoke: "invokeAction" },
+  };
+
+  const exported = (path, name) => {
+    if (!hasModule(path)) {
+      throw new NativeError(`Couldn't find JavaScript module '${path}'. Did you forget to run \`npx convex dev\`?`);
+    }
+    const found = module(path)[name];
+    if (found === undefined) throw new NativeError(`Couldn't find ${stringify(name)} in module "${path}".`);
+    return found;
+  };
+
+  const check = (path, name, found, kind) => {
+    if (kind === "action" || found[KINDS[kind].marker]) return;
+    const other = Object.keys(KINDS).find((other) => found[KINDS[other].marker]);
+    const label = `Function ${path}:${name} is`;
+    throw new NativeError(
+      other === undefined
+        ? `${label} neither a query or mutation. Did you forget to wrap it with \`query\` or \`mutation\`?`
+        : `${label} registered as a ${other} but is being run as a ${kind}.`,
+    );
+  };
+
+  register("start", (kind, path, name, args) => {
+    call.kind = kind;
+    try {
+      const found = exported(path, name);
+      check(path, name, found, kind);
+      const { invoke } = KINDS[kind];
+      const wrongType = `${invoke} of ${path}:${name} did not return a promise of a string`;
+      settle(kind === "action" ? found[invoke]("request", args) : found[invoke](args), wrongType);
+    } catch (error) {
+      host("threw", ...describe(error));
+    }
+  });
+
+  register("startHttp", (request, path, method) => {
+    call.kind = "httpAction";
+    try {
+      const router = exported("http.js", "default");
+      if (!router?.isRouter) {
+        throw new NativeError("The default export of `convex/http.js` is not a Router.");
+      }
+      const found = router.lookup(path, method);
+      if (!found) return host("unrouted");
+      settle(router.runRequest(request, found[2]), "runRequest did not return a promise of a string");
+    } catch (error) {
+      host("threw", ...describe(error));
+    }
+  });
+
+  // Completes operation `id`. An error carries its class and, for a ConvexError, its data as JSON text.
+  register("complete", (id, isOk, value, errorClass, data) => {
+    if (isOk) return complete(id, true, value);
+    let error;
+    if (errorClass === "TypeError") error = new TypeError(value);
+    else if (errorClass === "RangeError") error = new RangeError(value);
+    else if (errorClass && errorClass !== "Error") error = $.domException(value, errorClass);
+    else error = new NativeError(value);
+    if (data !== undefined) error.data = parse(data);
+    complete(id, false, error);
+  });
+
+  // What a module registers, as JSON text.
+  register("analyze", (path) => {
+    const found = [];
+    const namespace = module(path);
+    for (const name of Object.keys(namespace)) {
+      const value = namespace[name];
+      if ((typeof value !== "function" && typeof value !== "object") || value === null) continue;
+      const kinds = Object.keys(KINDS).filter((kind) => KINDS[kind].marker in value);
+      if (kinds.length !== 1) continue;
+      if (value.isPublic && value.isInternal) continue;
+      const entry = {
+        name,
+        kind: kinds[0],
+        visibility: value.isPublic ? "public" : value.isInternal ? "internal" : null,
+        args: typeof value.exportArgs === "function" ? value.exportArgs() : null,
+        returns: typeof value.exportReturns === "function" ? value.exportReturns() : null,
+      };
+      found.push(entry);
+    }
+    const analysis = { functions: found };
+    const main = namespace.default;
+    if (path === "http.js") {
+      if (!main?.isRouter) return stringify({ notRouter: true });
+      analysis.httpRoutes = main.getRoutes().map(([route, method]) => [route, method]);
+    }
+    if (path === "crons.js") {
+      if (!main?.isCrons) return stringify({ notCrons: true });
+      analysis.crons = main.export();
+    }
+    return stringify(analysis);
+  });
+
+  // The text that a schema or an app's definition exports.
+  register("exported", (path, missing, wrong) => {
+    const main = module(path).default;
+    if (main === undefined) throw new NativeError(missing);
+    if (typeof main?.export !== "function") throw new NativeError(wrong);
+    const text = main.export();
+    return typeof text === "string" ? text : stringify(text);
+  });
+
+  // The default export of a module, as JSON text.
+  register("defaultJson", (path) => {
+    const main = module(path).default;
+    if (main === undefined) throw new NativeError("auth config file is missing default export.");
+    return stringify(main);
+  });
+})();

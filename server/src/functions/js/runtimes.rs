@@ -1,0 +1,131 @@
+//! Runtimes, kept ready: engines with a deployment's modules loaded, each back at its image after every call.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use vestibule_isolate::{Failure, Isolate, IsolateOptions};
+
+use super::code::Code;
+use super::import::ImportHost;
+use super::prelude;
+
+/// Memory of one call beyond the image, array buffers included.
+pub const MEMORY_BYTES_MAX: usize = 128 << 20;
+/// Stack that JavaScript may use; threads that run it have twice as much.
+const STACK_BYTES_MAX: usize = 4 << 20;
+/// Time in the engine that loading one module may take.
+const IMPORT_TIME_MAX: Duration = Duration::from_secs(10);
+/// Bytes of idle runtimes, images counted twice: once as image and once as memory.
+const IDLE_BYTES_MAX: usize = 512 << 20;
+/// Idle runtimes.
+const IDLE_MAX: usize = 64;
+
+/// The runtimes of a server. The one used last is used next: its memory is warm.
+#[derive(Default)]
+pub struct Runtimes {
+    idle: Mutex<Vec<Runtime>>,
+    made: AtomicUsize,
+}
+
+/// An engine with some modules of one code loaded.
+pub struct Runtime {
+    /// The engine, at its image.
+    pub isolate: Isolate,
+    /// What it runs.
+    pub code: Arc<Code>,
+    loaded: HashSet<String>,
+}
+
+impl Runtimes {
+    /// A runtime with `module` of `code` loaded, as idle as can be had.
+    pub fn take(&self, code: &Arc<Code>, module: &str) -> Result<Runtime, Failure> {
+        let mut runtime = match self.take_idle(code, module) {
+            Some(runtime) => runtime,
+            None => self.make(code)?,
+        };
+        runtime.load(module)?;
+        Ok(runtime)
+    }
+
+    fn take_idle(&self, code: &Arc<Code>, module: &str) -> Option<Runtime> {
+        let mut idle = self.idle.lock();
+        let fits = |runtime: &Runtime| Arc::ptr_eq(&runtime.code, code);
+        let warm = idle
+            .iter()
+            .rposition(|runtime| fits(runtime) && runtime.loaded.contains(module));
+        let at = warm.or_else(|| idle.iter().rposition(fits))?;
+        Some(idle.remove(at))
+    }
+
+    fn make(&self, code: &Arc<Code>) -> Result<Runtime, Failure> {
+        let options = IsolateOptions {
+            memory_bytes_max: MEMORY_BYTES_MAX,
+            stack_bytes_max: STACK_BYTES_MAX,
+            modules: code.clone(),
+            prelude: prelude::compiled(),
+        };
+        let isolate = Isolate::new(options, &mut ImportHost::new(code))?;
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Ok(Runtime {
+            isolate,
+            code: code.clone(),
+            loaded: HashSet::new(),
+        })
+    }
+
+    /// Takes a runtime back after a call. Runtimes unused for longest give way.
+    pub fn give_back(&self, mut runtime: Runtime) {
+        runtime.isolate.restore();
+        let mut idle = self.idle.lock();
+        idle.push(runtime);
+        let mut bytes: usize = idle.iter().map(Runtime::bytes).sum();
+        while idle.len() > IDLE_MAX || (bytes > IDLE_BYTES_MAX && idle.len() > 1) {
+            bytes -= idle.remove(0).bytes();
+        }
+    }
+
+    /// Lets go of the idle runtimes of other code than `code`.
+    pub fn retire_all_but(&self, code: &Arc<Code>) {
+        let retired: Vec<Runtime> = {
+            let mut idle = self.idle.lock();
+            let (kept, retired) = idle
+                .drain(..)
+                .partition(|runtime| Arc::ptr_eq(&runtime.code, code));
+            *idle = kept;
+            retired
+        };
+        drop(retired);
+    }
+
+    /// Idle runtimes, their bytes, and how many were made since the start.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let idle = self.idle.lock();
+        let bytes = idle.iter().map(Runtime::bytes).sum();
+        (idle.len(), bytes, self.made.load(Ordering::Relaxed))
+    }
+}
+
+impl Runtime {
+    /// Evaluates `module` at the seed and the time of the push, unless that was done before.
+    fn load(&mut self, module: &str) -> Result<(), Failure> {
+        if self.loaded.contains(module) {
+            return Ok(());
+        }
+        // A missing module is the call's own error, told by the driver.
+        if self.code.has(module) {
+            self.isolate.set_budget(IMPORT_TIME_MAX);
+            let mut host = ImportHost::new(&self.code);
+            self.isolate.evaluate(&mut host, module)?;
+        }
+        self.isolate.seal();
+        self.loaded.insert(module.to_owned());
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        2 * self.isolate.image_bytes()
+    }
+}
