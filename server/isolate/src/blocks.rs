@@ -61,6 +61,8 @@ pub(crate) struct Head {
     live_max: usize,
     /// The highest top since the seal.
     peak: usize,
+    /// How many blocks were ever handed out.
+    handed_out: usize,
     occupied: [u64; WORDS],
     bins: [*mut FreeBlock; BINS],
 }
@@ -192,6 +194,10 @@ impl Head {
         self.live
     }
 
+    pub(crate) fn handed_out(&self) -> usize {
+        self.handed_out
+    }
+
     /// Ends the image at a page's end, so that everything allocated from now on lies beyond it. Free blocks stay unused for good.
     /// False if the arena has no room for that.
     ///
@@ -282,6 +288,7 @@ unsafe fn allocate(head: *mut Head, content: usize) -> *mut u8 {
             return out_of_memory(head);
         }
         (*head).live += (*block).size();
+        (*head).handed_out += 1;
         block.cast::<u8>().add(HEADER_BYTES)
     }
 }
@@ -519,3 +526,6 @@ unsafe fn grow(head: *mut Head, block: *mut Block, bytes: usize) -> bool {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,32 +1,70 @@
 //! The image: a copy of the used part of the arena, and the way back to it.
+//!
+//! A small image is copied back whole. A large one is a file in memory that the arena maps privately: pages that no call has written to
+//! are shared with the image, and the system tells which ones were (`dirty.rs`). Where it does not, pages are compared.
 
 use std::ptr::NonNull;
+
+use crate::dirty::SharedImage;
 
 /// Pages beyond the image that stay in memory for the next call.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// Above this, only pages that differ are written.
+/// An image up to this size is copied whole.
 const WHOLE_COPY_BYTES_MAX: usize = 1 << 20;
 
+enum Content {
+    Copied(Box<[u8]>),
+    Shared(SharedImage),
+}
+
 pub(crate) struct Image {
-    copy: Box<[u8]>,
+    content: Content,
     page_bytes: usize,
 }
 
 impl Image {
-    /// Copies the first bytes of an arena.
+    /// Takes the first bytes of an arena, which are whole pages.
     ///
     /// # Safety
     ///
-    /// They are usable, and nobody writes to them meanwhile.
+    /// They are usable, and nobody reads or writes them meanwhile.
     pub(crate) unsafe fn take(base: NonNull<u8>, bytes: usize, page_bytes: usize) -> Image {
-        // SAFETY: what the caller promises. The slice is gone when this function returns.
-        let copy = unsafe { std::slice::from_raw_parts(base.as_ptr(), bytes) }.into();
-        Image { copy, page_bytes }
+        let is_large = bytes > WHOLE_COPY_BYTES_MAX;
+        // SAFETY: what the caller promises. The slice is gone when the copy is made.
+        let content = unsafe {
+            let shared = is_large.then(|| SharedImage::take(base, bytes, page_bytes));
+            match shared.flatten() {
+                Some(shared) => Content::Shared(shared),
+                None => {
+                    let used = std::slice::from_raw_parts(base.as_ptr(), bytes);
+                    Content::Copied(used.into())
+                }
+            }
+        };
+        Image {
+            content,
+            page_bytes,
+        }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match &self.content {
+            Content::Copied(copy) => copy,
+            Content::Shared(shared) => shared.as_slice(),
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.copy.len()
+        self.as_slice().len()
+    }
+
+    /// What the image takes of memory beside the arena.
+    pub(crate) fn own_bytes(&self) -> usize {
+        match &self.content {
+            Content::Copied(copy) => copy.len(),
+            Content::Shared(shared) => shared.dirty_bytes(),
+        }
     }
 
     /// Puts the image back.
@@ -34,34 +72,39 @@ impl Image {
     /// # Safety
     ///
     /// The base is that of the arena the image was taken of, and the engine is not running.
-    pub(crate) unsafe fn restore(&self, base: NonNull<u8>) {
-        if self.copy.len() <= WHOLE_COPY_BYTES_MAX {
-            // SAFETY: the arena is usable at least as far as the image goes, and is no memory of Rust's.
-            unsafe {
-                base.as_ptr()
-                    .copy_from_nonoverlapping(self.copy.as_ptr(), self.copy.len());
-            }
-            return;
-        }
-        for (page, content) in self.copy.chunks(self.page_bytes).enumerate() {
-            // SAFETY: as above; one page at a time.
-            unsafe {
-                let target = base.as_ptr().add(page * self.page_bytes);
-                if std::slice::from_raw_parts(target, content.len()) != content {
-                    target.copy_from_nonoverlapping(content.as_ptr(), content.len());
+    pub(crate) unsafe fn restore(&mut self, base: NonNull<u8>) {
+        let page_bytes = self.page_bytes;
+        // SAFETY: what the caller promises. The arena is usable at least as far as the image goes, and is no memory of Rust's.
+        unsafe {
+            match &mut self.content {
+                Content::Shared(shared) => shared.restore(base),
+                Content::Copied(copy) if copy.len() <= WHOLE_COPY_BYTES_MAX => base
+                    .as_ptr()
+                    .copy_from_nonoverlapping(copy.as_ptr(), copy.len()),
+                Content::Copied(copy) => {
+                    for (page, content) in copy.chunks(page_bytes).enumerate() {
+                        let target = base.as_ptr().add(page * page_bytes);
+                        if std::slice::from_raw_parts(target, content.len()) != content {
+                            target.copy_from_nonoverlapping(content.as_ptr(), content.len());
+                        }
+                    }
                 }
             }
         }
     }
 
-    /// Whether the arena holds the image.
+    /// How many bytes of the arena, in whole pages, differ from the image.
     ///
     /// # Safety
     ///
     /// As for [`Image::restore`].
-    pub(crate) unsafe fn is_in(&self, base: NonNull<u8>) -> bool {
+    pub(crate) unsafe fn changed_bytes(&self, base: NonNull<u8>) -> usize {
         // SAFETY: the arena is usable as far as the image goes; the slice is gone when this function returns.
-        unsafe { std::slice::from_raw_parts(base.as_ptr(), self.copy.len()) == &*self.copy }
+        let now = unsafe { std::slice::from_raw_parts(base.as_ptr(), self.bytes()) };
+        let pages = now
+            .chunks(self.page_bytes)
+            .zip(self.as_slice().chunks(self.page_bytes));
+        pages.filter(|(now, image)| now != image).count() * self.page_bytes
     }
 }
 

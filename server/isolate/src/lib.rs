@@ -24,7 +24,9 @@
 mod arena;
 mod blocks;
 mod bytecode;
+mod clock;
 mod convert;
+mod dirty;
 mod error;
 mod image;
 mod isolate;

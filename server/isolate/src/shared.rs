@@ -5,10 +5,10 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rquickjs_sys as qjs;
 
+use crate::clock::Clock;
 use crate::error::{Failure, HostError};
 use crate::isolate::ModuleSource;
 
@@ -43,62 +43,6 @@ pub(crate) enum Doom {
     Fatal(HostError),
     /// The host panicked: the payload, until the panic goes on in the caller.
     Panicked(Option<Box<dyn Any + Send>>),
-}
-
-/// The time of this thread spent in the engine since the last restore.
-pub(crate) struct Clock {
-    used: Cell<Duration>,
-    since: Cell<Option<Duration>>,
-    budget: Cell<Duration>,
-}
-
-impl Clock {
-    /// Starts counting. Says whether it stood still before.
-    pub(crate) fn start(&self) -> bool {
-        let stood = self.since.get().is_none();
-        if stood {
-            self.since.set(Some(thread_time()));
-        }
-        stood
-    }
-
-    /// Stops counting. Says whether it was counting.
-    pub(crate) fn stop(&self) -> bool {
-        let Some(since) = self.since.take() else {
-            return false;
-        };
-        self.used
-            .set(self.used.get() + thread_time().saturating_sub(since));
-        true
-    }
-
-    pub(crate) fn used(&self) -> Duration {
-        let running = self.since.get();
-        let running = running.map_or(Duration::ZERO, |since| thread_time().saturating_sub(since));
-        self.used.get() + running
-    }
-
-    pub(crate) fn set_budget(&self, budget: Duration) {
-        self.budget.set(budget);
-    }
-
-    pub(crate) fn is_used_up(&self) -> bool {
-        self.used() > self.budget.get()
-    }
-}
-
-/// The processor time that this thread has had.
-fn thread_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a timespec of ours. This clock exists wherever this package builds.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
 }
 
 /// A module that the engine has.
@@ -143,11 +87,7 @@ impl Shared {
         Shared {
             place: Cell::new(std::ptr::null_mut()),
             is_armed: Cell::new(false),
-            clock: Clock {
-                used: Cell::new(Duration::ZERO),
-                since: Cell::new(None),
-                budget: Cell::new(Duration::MAX),
-            },
+            clock: Clock::new(),
             doom: RefCell::new(None),
             committed_end: Cell::new(0),
             host: Cell::new(None),
@@ -226,7 +166,7 @@ impl Shared {
         self.functions.borrow_mut().truncate(functions);
         self.rejections.borrow_mut().clear();
         self.doom.replace(None);
-        self.clock.used.set(Duration::ZERO);
+        self.clock.reset();
         self.is_resolving.set(false);
     }
 }

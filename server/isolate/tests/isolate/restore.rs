@@ -42,13 +42,23 @@ export const throwAfterAwait = async () => { await Convex.later("x", 1); counter
 export const overflow = () => { const f = () => f(); f(); };
 export const evaluate = () => { globalThis.eval("var leaked = 1"); new Function("globalThis.other = 2")(); };
 export const stackLimit = () => { Error.stackTraceLimit = 0; Error.prepareStackTrace = () => "none"; };
+export const touch = () => globalThis.touch();
 export const bigList = () => { for (let i = 0; i < 100000; i++) list.push({ i }); list.length = 3; };
 "#;
 
 const DEP: &str = "export const shared = { value: 'as it was' };";
 
+/// As many objects as a large library has.
+const LARGE_DEP: &str = "export const shared = { value: 'as it was' };
+    globalThis.large = Array.from({ length: 30000 }, (_, i) => ({ i, name: 'n' + i, next: null }));
+    globalThis.touch = () => { for (const one of large) one.i++; return large.length; };";
+
 pub fn traces() -> Bench {
-    let mut bench = Bench::cold(&[("m.js", TRACES), ("dep.js", DEP)]);
+    traces_with(DEP)
+}
+
+fn traces_with(dep: &str) -> Bench {
+    let mut bench = Bench::cold(&[("m.js", TRACES), ("dep.js", dep)]);
     bench.isolate.evaluate(&mut bench.host, "m.js").unwrap();
     bench.isolate.seal();
     bench
@@ -78,7 +88,33 @@ pub const CHANGES: [&str; 19] = [
 
 #[test]
 fn no_call_sees_what_another_did() {
-    let mut bench = traces();
+    try_all_changes(traces());
+}
+
+#[test]
+fn no_call_sees_what_another_did_to_a_large_image() {
+    let mut bench = traces_with(LARGE_DEP);
+    assert!(bench.isolate.image_bytes() > 3 << 20);
+    // Changes every page, so that the image is mapped anew, and then few again.
+    for _ in 0..3 {
+        assert_eq!(bench.once("touch", "[]"), Ok("30000".to_owned()));
+        assert_eq!(bench.once("bump", "[]"), Ok("2".to_owned()));
+    }
+    try_all_changes(bench);
+}
+
+#[test]
+fn a_large_image_is_kept_once() {
+    let mut bench = traces_with(LARGE_DEP);
+    for _ in 0..10 {
+        bench.once("bump", "[]").unwrap();
+    }
+    bench.once("touch", "[]").unwrap();
+    let bytes = bench.isolate.resident_bytes();
+    assert!(bytes < bench.isolate.image_bytes() + (2 << 20), "{bytes}");
+}
+
+fn try_all_changes(mut bench: Bench) {
     let before = bench.once("look", "[]").unwrap();
     for change in CHANGES {
         // Some of them throw, which is part of it.

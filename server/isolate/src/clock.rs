@@ -1,0 +1,94 @@
+//! The time spent in the engine.
+//!
+//! Asking for a thread's processor time is a call of the system, and a function enters and leaves the engine dozens of times. So a short
+//! stay is measured by the wall clock, which costs a tenth. A stay that is long enough for the engine to ask whether it should end is
+//! measured in processor time from there on: a busy machine does not use up the budget of those who wait for it.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// The time in the engine since the last restore.
+pub(crate) struct Clock {
+    used: Cell<Duration>,
+    stay: Cell<Option<Stay>>,
+    budget: Cell<Duration>,
+}
+
+/// What is counted from.
+#[derive(Clone, Copy)]
+enum Stay {
+    Short(Instant),
+    Long(Duration),
+}
+
+impl Stay {
+    fn elapsed(self) -> Duration {
+        match self {
+            Stay::Short(since) => since.elapsed(),
+            Stay::Long(since) => thread_time().saturating_sub(since),
+        }
+    }
+}
+
+impl Clock {
+    pub(crate) fn new() -> Clock {
+        Clock {
+            used: Cell::new(Duration::ZERO),
+            stay: Cell::new(None),
+            budget: Cell::new(Duration::MAX),
+        }
+    }
+
+    /// Starts counting. Says whether it stood still before.
+    pub(crate) fn start(&self) -> bool {
+        let stood = self.stay.get().is_none();
+        if stood {
+            self.stay.set(Some(Stay::Short(Instant::now())));
+        }
+        stood
+    }
+
+    /// Stops counting. Says whether it was counting.
+    pub(crate) fn stop(&self) -> bool {
+        let stay = self.stay.take();
+        if let Some(stay) = stay {
+            self.used.set(self.used.get() + stay.elapsed());
+        }
+        stay.is_some()
+    }
+
+    /// Asked by the engine now and then: whether the budget is used up.
+    pub(crate) fn is_used_up(&self) -> bool {
+        if self.stop() {
+            self.stay.set(Some(Stay::Long(thread_time())));
+        }
+        self.used.get() > self.budget.get()
+    }
+
+    pub(crate) fn used(&self) -> Duration {
+        let stay = self.stay.get();
+        self.used.get() + stay.map_or(Duration::ZERO, Stay::elapsed)
+    }
+
+    pub(crate) fn set_budget(&self, budget: Duration) {
+        self.budget.set(budget);
+    }
+
+    pub(crate) fn reset(&self) {
+        self.used.set(Duration::ZERO);
+    }
+}
+
+/// The processor time that this thread has had.
+fn thread_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec of ours. This clock exists wherever this package builds.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
