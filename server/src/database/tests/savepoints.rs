@@ -56,9 +56,8 @@ fn savepoints_nest() {
         insert(tx, "c");
         tx.roll_back_to(inner);
         assert_eq!(names(tx), named(&["a", "b"]));
-        let inner = tx.savepoint();
+        let _kept = tx.savepoint();
         insert(tx, "d");
-        drop(inner);
         assert_eq!(names(tx), named(&["a", "b", "d"]));
         tx.roll_back_to(outer);
         assert_eq!(names(tx), named(&["a"]));
