@@ -278,6 +278,83 @@ fn writes_name_a_document_that_cannot_be_written() {
 }
 
 #[test]
+fn an_insert_makes_a_table_that_does_not_exist() {
+    let mut world = World::new(0);
+    let insert = |name: &str| format!(r#"{{"table":"{name}","value":{{"n":1}}}}"#);
+    let ((), reads) = world.query(|function| {
+        assert_eq!(function.call("count", r#"{"table":"new"}"#), "0.0");
+    });
+    world.mutation(|function| {
+        let savepoint = function.0.tx.savepoint();
+        let inserted = function.json("insert", &insert("new"));
+        let args = format!(r#"{{"table":"new","idString":{}}}"#, inserted["_id"]);
+        assert_eq!(function.json("db/normalizeId", &args)["id"], inserted["_id"]);
+        assert_eq!(function.call("count", r#"{"table":"new"}"#), "1.0");
+        function.0.tx.roll_back_to(savepoint);
+        assert_eq!(function.call("count", r#"{"table":"new"}"#), "0.0");
+        assert_eq!(function.call("db/normalizeId", &args), r#"{"id":null}"#);
+        function.json("insert", &insert("new"));
+        let scan = r#"{"type":"FullTableScan","tableName":"new","order":null}"#;
+        let scan = format!(r#"{{"query":{{"source":{scan},"operators":[]}}}}"#);
+        function.json("queryStream", &scan);
+        let found = function.json("queryStreamNext", r#"{"queryId":0}"#);
+        assert_eq!(found["value"]["n"], 1.0);
+        let refused = function.call("insert", &insert("not a name"));
+        let text = "! Invalid argument `table` for `db.insert`: Identifier not a name has invalid character ' '";
+        assert!(refused.starts_with(text), "{refused}");
+    });
+    let changes = world.rig.run(|tx| tx.create_table("new").unwrap()).1;
+    assert!(changes.touched.iter().any(|key| reads.contains(key)));
+    assert!(changes.definitions.is_some());
+}
+
+#[test]
+fn system_tables_are_read_through_db_system_and_not_written() {
+    let mut world = World::new(0);
+    let stored = world.rig.insert("_storage", object! { "size" => 3.0 });
+    let hidden = world.rig.insert("_settings", object! { "key" => "x" });
+    world.names.push(("$FILE".to_string(), stored.to_string()));
+    world
+        .names
+        .push(("$HIDDEN".to_string(), hidden.to_string()));
+    world.check(&[
+        ("db/normalizeId", r#"{"table":"_storage","idString":"$FILE"}"#, r#"{"id":"$FILE"}"#),
+        ("db/normalizeId", r#"{"table":"_settings","idString":"$HIDDEN"}"#, r#"{"id":null}"#),
+        (
+            "get",
+            r#"{"id":"$FILE","isSystem":false}"#,
+            "! System tables can only be accessed with db.system.",
+        ),
+        ("get", r#"{"id":"$HIDDEN","isSystem":true}"#, "null"),
+        ("get", r#"{"id":"$HIDDEN","isSystem":false}"#, "null"),
+        ("count", r#"{"table":"_storage"}"#, "1.0"),
+        ("count", r#"{"table":"_settings"}"#, "0.0"),
+        ("shallowMerge", r#"{"id":"$FILE","value":{}}"#, "! _storage is a read-only table"),
+        ("remove", r#"{"id":"$FILE"}"#, "! _storage is a read-only table"),
+        (
+            "remove",
+            r#"{"id":"$HIDDEN"}"#,
+            "! Invalid argument `id` for `db.delete`: Table for ID \"$HIDDEN\" not found",
+        ),
+        ("storageDelete", r#"{"storageId":"$FILE"}"#, "null"),
+        (
+            "queryStream",
+            r#"{"query":{"source":{"type":"IndexRange","indexName":"_settings.by_key","range":[],"order":null},"operators":[]}}"#,
+            "! Index _settings.by_key not found.",
+        ),
+        (
+            "queryStream",
+            r#"{"query":{"source":{"type":"IndexRange","indexName":"_storage.by_id","range":[],"order":null},"operators":[]}}"#,
+            r#"{"queryId":0}"#,
+        ),
+    ]);
+    let file = world.query(|function| {
+        function.json("get", &world.filled_in(r#"{"id":"$FILE","isSystem":true}"#))
+    });
+    assert_eq!(file.0["size"], 3.0);
+}
+
+#[test]
 fn a_query_cannot_write() {
     World::new(1).check_in_query(&[
         (
