@@ -85,6 +85,8 @@ fn a_foreign_library_is_named_in_one_room() {
         ("hyper", "http"),
         ("jsonwebtoken", "auth"),
         ("reqwest", "auth"),
+        ("encoding_rs", "functions"),
+        ("icu_collator", "functions"),
     ];
     for (path, text) in sources("server/src") {
         if is_test(&path) {

@@ -21,11 +21,24 @@
   // What scripts of the prelude share. A module can replace a global, but nothing in here.
   $.web = {};
 
+  // Parts' globals that were touched. Nothing can be an instance of another.
+  const parts = new Map();
+  $.isA = (value, name) => {
+    const Class = parts.get(name);
+    return Class !== undefined && value instanceof Class;
+  };
+
   // Defines a part: `make` returns an object of its values and runs when one of them is first touched.
   // `globals` become globals too, `internals` are for the prelude alone.
   $.part = (globals, internals, make) => {
     let made;
-    const value = (name) => () => (made ??= make())[name];
+    const value = (name) => () => {
+      if (made === undefined) {
+        made = make();
+        for (const each of globals) parts.set(each, made[each]);
+      }
+      return made[name];
+    };
     for (const name of globals) {
       putLazily($.web, name, value(name));
       putLazily(globalThis, name, () => $.web[name]);

@@ -15,7 +15,7 @@
       #isPassive = false;
       #target = null;
       #phase = NONE;
-      #timeStamp = $.host("time.performance");
+      #timeStamp;
 
       constructor(type, init = {}) {
         if (arguments.length === 0) throw new TypeError("Event: 1 argument required, but only 0 present");
@@ -57,6 +57,8 @@
         return this.#isTrusted;
       }
       get timeStamp() {
+        // Asked for late, so that an event alone makes no call depend on time.
+        this.#timeStamp ??= $.host("time.performance");
         return this.#timeStamp;
       }
       get cancelBubble() {

@@ -54,7 +54,7 @@
         for (const Boxed of [Boolean, Number, String, BigInt]) {
           if (value instanceof Boxed) return keep(Object(value.valueOf()));
         }
-        if (value instanceof $.web.Blob) return value;
+        if ($.isA(value, "Blob")) return value;
         if (isOpaque(value)) refuse(value);
         return entries(keep({}));
       };

@@ -78,12 +78,14 @@
         if (arguments.length < 2) throw new TypeError("File: 2 arguments required");
         super(parts, options);
         this.#name = $.text(name);
-        this.#lastModified = options?.lastModified === undefined ? Date.now() : Math.trunc(Number(options.lastModified));
+        this.#lastModified = options?.lastModified === undefined ? undefined : Math.trunc(Number(options.lastModified));
       }
       get name() {
         return this.#name;
       }
       get lastModified() {
+        // Asked for late, so that a file alone makes no call depend on time.
+        this.#lastModified ??= $.host("time.now");
         return this.#lastModified;
       }
       get webkitRelativePath() {

@@ -1,8 +1,6 @@
 // Bodies of requests and responses: nothing, bytes, a stream of the host's, or a stream of JavaScript's.
 (() => {
   $.part([], ["Body", "BodyOwner"], () => {
-    const { Blob, FormData, URLSearchParams, ReadableStream, blobBytes } = $.web;
-
     const unusable = () => new TypeError("Body is unusable: Body has already been read");
 
     class Body {
@@ -30,19 +28,20 @@
       }
       // The body of a value and the type that it has by itself.
       static extract(value) {
-        if (value instanceof ReadableStream) {
+        if (typeof value === "string") return ofText(value, "text/plain");
+        if ($.isA(value, "ReadableStream")) {
           if (value.locked || $.web.readableOf(value).isDisturbed) throw new TypeError("The stream is locked or was read");
           return { body: Body.ofStream(value) };
         }
-        if (value instanceof Blob) return { body: Body.ofBytes(blobBytes(value)), type: value.type || undefined };
-        if (value instanceof FormData) {
+        if ($.isA(value, "Blob")) return { body: Body.ofBytes($.web.blobBytes(value)), type: value.type || undefined };
+        if ($.isA(value, "FormData")) {
           const { bytes, boundary } = $.web.formToMultipart(value);
           return { body: Body.ofBytes(bytes), type: `multipart/form-data; boundary=${boundary}` };
         }
         const bytes = $.bytesOf(value);
         if (bytes) return { body: Body.ofBytes(bytes.slice()) };
-        const type = value instanceof URLSearchParams ? "application/x-www-form-urlencoded" : "text/plain";
-        return { body: Body.ofBytes($.encodeUtf8(`${value}`)), type: `${type};charset=UTF-8` };
+        const isQuery = $.isA(value, "URLSearchParams");
+        return ofText(`${value}`, isQuery ? "application/x-www-form-urlencoded" : "text/plain");
       }
 
       get isUsed() {
@@ -121,6 +120,8 @@
       }
     }
 
+    const ofText = (text, type) => ({ body: Body.ofBytes($.encodeUtf8(text)), type: `${type};charset=UTF-8` });
+
     const chunkOf = (value) => {
       if (!(value instanceof Uint8Array)) throw new TypeError("A body's stream must give Uint8Array chunks");
       return value;
@@ -180,7 +181,7 @@
         return copyOf(await this.#consume());
       }
       async blob() {
-        return new Blob(copyOf(await this.#consume()), { type: this.headers.get("content-type") ?? "" }, $.secret);
+        return new $.web.Blob(copyOf(await this.#consume()), { type: this.headers.get("content-type") ?? "" }, $.secret);
       }
       async text() {
         return $.decodeUtf8(await this.#consume());

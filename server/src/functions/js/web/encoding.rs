@@ -17,6 +17,7 @@ pub fn call(name: &str, arguments: &Arguments) -> Option<Answer> {
         "pending" => pending(arguments),
         "atob" => atob(arguments),
         "btoa" => btoa(arguments),
+        "multipart" => multipart(arguments),
         _ => return None,
     })
 }
@@ -156,4 +157,57 @@ fn btoa(arguments: &Arguments) -> Answer {
         )
     })?;
     Ok(HostValue::String(BASE64.encode(&bytes)))
+}
+
+/// Most parts of one form.
+const PARTS_MAX: usize = 10_000;
+
+/// `(bytes, boundary)`: of each part where its head begins and ends and where its content does, as JSON. Null if malformed.
+fn multipart(arguments: &Arguments) -> Answer {
+    let (bytes, boundary) = (arguments.bytes(0)?, arguments.text(1)?);
+    let parts = parts(bytes, format!("\r\n--{boundary}").as_bytes());
+    Ok(parts.map_or(HostValue::Null, |parts| {
+        HostValue::String(serde_json::to_string(&parts).expect("numbers are JSON"))
+    }))
+}
+
+fn parts(bytes: &[u8], separator: &[u8]) -> Option<Vec<[usize; 4]>> {
+    // The first separator may begin the body, without a line's end before it.
+    let mut at = if bytes.starts_with(&separator[2..]) {
+        separator.len() - 2
+    } else {
+        find(bytes, separator, 0)? + separator.len()
+    };
+    let mut parts = Vec::new();
+    while !bytes[at..].starts_with(b"--") {
+        let padding = bytes[at..]
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t'));
+        at += padding.count();
+        if !bytes[at..].starts_with(b"\r\n") || parts.len() == PARTS_MAX {
+            return None;
+        }
+        let head = at + 2;
+        // A part without headers has an empty line at once.
+        let blank = find(bytes, b"\r\n\r\n", at)?;
+        let start = blank + 4;
+        let end = find(bytes, separator, start - 2)?;
+        parts.push([head, blank.max(head), start, end.max(start)]);
+        at = end + separator.len();
+    }
+    Some(parts)
+}
+
+fn find(bytes: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += bytes
+            .get(at..)?
+            .iter()
+            .position(|byte| *byte == wanted[0])?;
+        if bytes[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        at += 1;
+    }
 }

@@ -106,3 +106,34 @@ fn bodies_requests_and_responses_are_the_standards() {
         ],
     );
 }
+
+#[test]
+fn forms_are_read_as_browsers_write_them() {
+    let body = |parts: &str| {
+        format!(
+            r#"const body = "{parts}"; const headers = {{ "content-type": "multipart/form-data; boundary=b" }}; const form = await new Response(body, {{ headers }}).formData(); return [...form].map(([name, value]) => [name, typeof value === "string" ? value : value.name + ":" + value.type + ":" + value.size]);"#
+        )
+    };
+    let plain = body(
+        r#"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b\r\ncontent-disposition: form-data; name=\"f\"; filename=\"x.bin\"\r\nContent-Type: a/b\r\n\r\n\r\n--b--\r\n"#,
+    );
+    let without_head = body(r"--b\r\n\r\nx\r\n--b--");
+    let cut = body(r#"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1"#);
+    let malformed = "TypeError: Failed to parse body as FormData";
+    check(
+        "action",
+        &[
+            (&plain, r#"[["a","1"],["f","x.bin:a/b:0"]]"#),
+            (&without_head, malformed),
+            (&cut, malformed),
+        ],
+    );
+    check(
+        "mutation",
+        &[(
+            &plain,
+            "fatal: Can't use formData() in queries and mutations. Please consider using an action. \
+             See https://docs.convex.dev/functions/actions for more details.",
+        )],
+    );
+}
