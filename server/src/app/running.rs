@@ -152,7 +152,7 @@ fn open_database(
     let database = Database::open(DatabaseOptions {
         dir: config.data.clone(),
         schema: app.schema.clone(),
-        limits: app.limits,
+        limits: app.limits.clone(),
         store: StoreOptions::default(),
         committer: CommitterOptions::default(),
         reader_threads: threads,

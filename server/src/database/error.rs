@@ -104,16 +104,8 @@ pub enum QueryError {
         "Table `{0}` is not declared in the schema. Add it to the schema before writing to it."
     )]
     UnknownTable(String),
-    #[error("Number of tables cannot exceed 10000.")]
-    TooManyTables,
     #[error("Index {table}.{index} not found.")]
     UnknownIndex { table: String, index: String },
-    #[error("Index {table}.{index} is currently backfilling and not available to query yet.")]
-    IndexBackfilling { table: String, index: String },
-    #[error(
-        "Index {table}.{index} is currently staged and not available to query until it is enabled."
-    )]
-    IndexStaged { table: String, index: String },
     #[error("Query has too many operators: {0}")]
     TooManyOperators(usize),
     #[error("{0}")]

@@ -15,7 +15,6 @@ mod lane;
 mod leases;
 mod limits;
 mod log_writer;
-mod new_tables;
 mod overtakes;
 mod own_writes;
 mod pagination;

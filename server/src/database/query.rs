@@ -202,18 +202,13 @@ impl<'c> IndexKeys<'c> {
         match name {
             BY_ID => keys(BY_ID, table.by_id, &[], &["_id"]),
             BY_CREATION_TIME => keys(BY_CREATION_TIME, table.by_creation_time, &[], TAIL),
-            _ => {
-                let found = table.index(name);
-                let (table, index) = (table.name.clone(), name.to_string());
-                match found {
-                    None => Err(QueryError::UnknownIndex { table, index }),
-                    Some(found) if found.staged => Err(QueryError::IndexStaged { table, index }),
-                    Some(found) if !found.ready => {
-                        Err(QueryError::IndexBackfilling { table, index })
-                    }
-                    Some(found) => keys(&found.name, found.id, &found.fields, TAIL),
-                }
-            }
+            _ => match table.index(name) {
+                Some(index) => keys(&index.name, index.id, &index.fields, TAIL),
+                None => Err(QueryError::UnknownIndex {
+                    table: table.name.clone(),
+                    index: name.to_string(),
+                }),
+            },
         }
     }
 

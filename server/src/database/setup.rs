@@ -20,7 +20,6 @@ use vestibule_schema::value::{Object, Value};
 use super::catalog::{Catalog, IndexMeta, Owner, TableMeta, decode_entry, encode_entry};
 use super::error::OpenError;
 use super::keys::{IndexId, document_key, id_of_entry, index_key};
-use super::new_tables::TABLES_MAX;
 use super::system_tables::{SYSTEM_TABLES, SystemTable};
 use crate::clock::Clock;
 use crate::storage::{
@@ -28,6 +27,7 @@ use crate::storage::{
     StorageError, Store, Write, successor,
 };
 
+const TABLES_MAX: usize = 10_000;
 /// Writes of one commit while an index is built or removed.
 pub(super) const BUILD_WRITES_MAX: usize = 2_000;
 

@@ -169,6 +169,22 @@ impl<'v> Transaction<'v> {
         &self.definitions.extension
     }
 
+    /// What all executions share.
+    pub fn environment(&self) -> &'v Environment {
+        self.environment
+    }
+
+    /// Hands this transaction over to a function that needs one of its own; [`take_back`](Self::take_back) ends that.
+    pub fn lend(&mut self) -> Transaction<'v> {
+        let placeholder = Transaction::read_only(self.view, self.environment);
+        std::mem::replace(self, placeholder)
+    }
+
+    /// Takes back what [`lend`](Self::lend) handed over.
+    pub fn take_back(&mut self, lent: Transaction<'v>) {
+        *self = lent;
+    }
+
     /// All that this transaction goes by.
     pub fn definitions(&self) -> &Arc<Definitions> {
         &self.definitions

@@ -22,10 +22,9 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use vestibule_schema::path::FunctionPath;
 
-use self::analysis::ModuleAnalysis;
 pub use self::analysis::{
-    Analysis, AnalyzeError, AnalyzeInput, AnalyzedFunction, Analyzer, FunctionKind, SourceModule,
-    Visibility,
+    Analysis, AnalyzeError, AnalyzeInput, AnalyzedFunction, Analyzer, FunctionKind, ModuleAnalysis,
+    SourceModule, Visibility,
 };
 pub use self::crons::{Cron, CronError, CronExpression, Schedule};
 pub use self::definition::{AppDefinition, DeclaredVariable};

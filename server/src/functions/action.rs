@@ -29,6 +29,8 @@ pub struct ActionCtx {
     console: Arc<Mutex<Console>>,
 }
 
+const SUSPENDED: &str = "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused";
+
 /// One execution of an action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActionRun {
@@ -69,9 +71,7 @@ impl ActionCtx {
             .map_err(trouble)?;
         match run.outcome {
             QueryOutcome::Done(outcome) => unwrap(outcome),
-            QueryOutcome::Suspended => Err(Error::plain(
-                "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused",
-            )),
+            QueryOutcome::Suspended => Err(Error::plain(SUSPENDED)),
         }
     }
 
@@ -103,6 +103,41 @@ impl ActionCtx {
             Box::pin(async move { functions.act(call).await })
         };
         unwrap(run.await.map_err(trouble)?.outcome)
+    }
+
+    /// Runs a function of `kind` with arguments that are values already.
+    pub(super) async fn call_value(
+        &self,
+        kind: FunctionKind,
+        path: vestibule_schema::path::FunctionPath,
+        args: Value,
+    ) -> Result<Value> {
+        let call = Call {
+            path,
+            args,
+            caller: self.caller.clone(),
+            origin: Origin::Function,
+        };
+        let outcome = match kind {
+            FunctionKind::Query => {
+                let run = self.functions.query(call, None).await.map_err(trouble)?;
+                match run.outcome {
+                    QueryOutcome::Done(outcome) => outcome,
+                    QueryOutcome::Suspended => return Err(Error::plain(SUSPENDED)),
+                }
+            }
+            FunctionKind::Mutation => self.functions.mutate(call).await.map_err(trouble)?.outcome,
+            FunctionKind::Action => {
+                // In a box because an action may call itself.
+                let functions = self.functions.clone();
+                let run: super::BoxFuture<_> = Box::pin(async move { functions.act(call).await });
+                run.await.map_err(trouble)?.outcome
+            }
+        };
+        match outcome {
+            FunctionOutcome::Returned(value) => Ok(value),
+            FunctionOutcome::Threw(thrown) => Err(Error::from_thrown(thrown)),
+        }
     }
 
     /// Logs a line, as the consoles of queries and mutations do.

@@ -39,6 +39,22 @@ impl Console {
         self.push("DEBUG", &message);
     }
 
+    /// Logs the shown arguments of one call at a level, as the consoles of JavaScript functions do.
+    pub(crate) fn line(&mut self, level: &str, messages: &[&str]) {
+        self.push(level, &messages.join(" "));
+    }
+
+    /// Adds the lines of another console.
+    pub(crate) fn append(&mut self, other: Console) {
+        let room = LOG_LINES_MAX.saturating_sub(self.lines.len());
+        self.lines.extend(other.lines.into_iter().take(room));
+    }
+
+    /// The lines so far.
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
     fn push(&mut self, level: &str, message: &dyn Display) {
         match self.lines.len() {
             n if n < LOG_LINES_MAX - 1 => self.lines.push(line(level, message)),

@@ -14,6 +14,7 @@ use vestibule_schema::value::{Value, check_value};
 use super::error::{Error, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::http_routes::{HttpRoute, HttpRoutes};
+use super::js::code::Code;
 use super::runner::{Call, Origin};
 use crate::database::Definitions;
 
@@ -40,7 +41,15 @@ pub struct Registered {
     pub(super) body: Body,
     /// Whether it is a mutation that runs beside the lane.
     pub(super) is_beside: bool,
+    /// What it belongs to, when it was pushed.
+    pub(super) pushed: Option<Pushed>,
     pub(super) tally: Arc<Tally>,
+}
+
+/// What a pushed function belongs to.
+pub(super) struct Pushed {
+    /// Its modules.
+    pub code: Arc<Code>,
 }
 
 /// Executions of one function since the start.
@@ -108,6 +117,7 @@ impl Registry {
                 returns,
                 body,
                 is_beside,
+                pushed: None,
                 tally: Arc::default(),
             });
             if registry.functions.insert(path, registered).is_some() {
@@ -121,6 +131,17 @@ impl Registry {
     pub fn of(definitions: &Definitions) -> &Registry {
         let registry = definitions.extension.downcast_ref();
         registry.expect("the runner installs a registry before anything runs")
+    }
+
+    /// The same with functions that were pushed, which take the place of none.
+    pub(super) fn with_functions(mut self, functions: Vec<Registered>) -> Registry {
+        for function in functions {
+            let path = function.path.clone();
+            self.functions
+                .entry(path)
+                .or_insert_with(|| Arc::new(function));
+        }
+        self
     }
 
     /// Every function, in no order.
@@ -217,6 +238,11 @@ impl Registered {
             Body::Mutation(_) => FunctionKind::Mutation,
             Body::Action(_) => FunctionKind::Action,
         }
+    }
+
+    /// What it belongs to, when it was pushed.
+    pub(super) fn pushed(&self) -> Option<&Pushed> {
+        self.pushed.as_ref()
     }
 
     /// Whether it is a mutation that runs beside the lane, as a draft.

@@ -103,7 +103,7 @@ impl Rig {
     }
 
     /// Runs a transaction at the head and tells what it would change.
-    pub(crate) fn run<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> (R, Changes) {
+    fn run<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> (R, Changes) {
         let writer = WriteContext {
             commit_ts: self.next_ts(),
             rng: &mut self.rng,

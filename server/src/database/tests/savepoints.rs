@@ -56,8 +56,9 @@ fn savepoints_nest() {
         insert(tx, "c");
         tx.roll_back_to(inner);
         assert_eq!(names(tx), named(&["a", "b"]));
-        let _kept = tx.savepoint();
+        let inner = tx.savepoint();
         insert(tx, "d");
+        drop(inner);
         assert_eq!(names(tx), named(&["a", "b", "d"]));
         tx.roll_back_to(outer);
         assert_eq!(names(tx), named(&["a"]));

@@ -101,7 +101,11 @@ impl Code {
 
     /// Where a place in a module stands in its original file; lines from one, columns from zero.
     pub fn original(&self, path: &str, line: u32, column: u32) -> Option<(String, u32, u32)> {
-        self.modules.get(path)?.module.source_map.original(line, column)
+        self.modules
+            .get(path)?
+            .module
+            .source_map
+            .original(line, column)
     }
 }
 

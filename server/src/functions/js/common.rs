@@ -40,10 +40,12 @@ pub fn call(
         "time.elapsed" => number(ops.elapsed_millis()),
         "time.origin" => number(ops.time_origin()),
         "random" => Some(random(ops, args)),
-        "env" => Some(Ok(match text(args, 0).and_then(|name| ops.variable(name)) {
-            Some(value) => HostValue::String(value),
-            None => HostValue::Undefined,
-        })),
+        "env" => Some(Ok(
+            match text(args, 0).and_then(|name| ops.variable(name)) {
+                Some(value) => HostValue::String(value),
+                None => HostValue::Undefined,
+            },
+        )),
         "console" => {
             log(ops.console(), args);
             Some(Ok(HostValue::Undefined))
@@ -75,8 +77,8 @@ fn log(console: &mut Console, args: &[HostValue]) {
         Some(Json::Array(messages)) => messages,
         _ => return,
     };
-    let messages = messages.iter().filter_map(Json::as_str);
-    console.line(level, messages.map(str::to_owned).collect());
+    let messages: Vec<&str> = messages.iter().filter_map(Json::as_str).collect();
+    console.line(level, &messages);
 }
 
 /// The text at `at` among the arguments.

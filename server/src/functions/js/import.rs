@@ -18,6 +18,7 @@ pub struct ImportHost {
     pub console: Console,
     /// A variable that was read and is not set.
     pub missing_variable: Option<String>,
+    no_variables: Option<&'static str>,
 }
 
 impl ImportHost {
@@ -28,7 +29,22 @@ impl ImportHost {
             code: code.clone(),
             console: Console::default(),
             missing_variable: None,
+            no_variables: None,
         }
+    }
+}
+
+impl ImportHost {
+    /// Begins anew for another module: no module sees what was loaded before it.
+    pub fn restart(&mut self) {
+        self.rng = StdRng::from_seed(self.code.import.seed);
+        self.console = Console::default();
+        self.missing_variable = None;
+    }
+
+    /// Refuses to tell variables, in these words.
+    pub fn refuse_variables(&mut self, text: &'static str) {
+        self.no_variables = Some(text);
     }
 }
 
@@ -69,6 +85,9 @@ impl CommonOps for ImportHost {
 
 impl Host for ImportHost {
     fn call(&mut self, op: &str, args: &mut [HostValue]) -> Result<HostValue, HostError> {
+        if let ("env", Some(text)) = (op, self.no_variables) {
+            return Err(HostError::new(ErrorClass::Error, text));
+        }
         if let Some(answer) = common::call(self, op, args) {
             return answer;
         }

@@ -1,4 +1,204 @@
 //! Pushed functions: JavaScript and what it finds around it.
+//!
+//! A [`Code`](code::Code) holds the modules of a push; [`Runtimes`](runtimes::Runtimes) keep engines ready with them. A
+//! query or mutation runs in `execution` on the thread that called it, an action in `action` on one of its own.
 
+mod action;
+mod action_calls;
+mod analyze;
+pub mod code;
+mod common;
+mod execution;
+mod failures;
+mod import;
+mod nested;
+mod prelude;
+pub mod runtimes;
+mod services;
+mod stack;
 pub mod syscalls;
+#[cfg(test)]
+mod tests;
 pub mod web;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use vestibule_schema::value::Value;
+
+use self::action::ActionTarget;
+use self::code::{Code, CompiledModules};
+use self::execution::Target;
+use self::runtimes::Runtimes;
+use self::syscalls::DeploymentMetadata;
+use super::action::ActionCtx;
+use super::context::{MutationCtx, QueryCtx};
+use super::function::{Body, FunctionKind, Visibility};
+use super::registry::{Pushed, Registered};
+use crate::clock::Clock;
+use crate::deployment::{
+    Deployment, FunctionKind as PushedKind, ImportPhase, ModuleEnvironment, SourceModule,
+    Visibility as PushedVisibility,
+};
+
+pub use services::Services;
+
+/// Bounds of JavaScript functions.
+#[derive(Clone, Debug)]
+pub struct JsOptions {
+    /// Time in the engine that a query may take.
+    pub query_time_max: Duration,
+    /// Time in the engine that a mutation may take.
+    pub mutation_time_max: Duration,
+    /// Time that an action may take, its waits included.
+    pub action_time_max: Duration,
+    /// Actions that run at once; others wait.
+    pub actions_max: usize,
+}
+
+impl Default for JsOptions {
+    fn default() -> Self {
+        JsOptions {
+            query_time_max: Duration::from_secs(1),
+            mutation_time_max: Duration::from_secs(10),
+            action_time_max: Duration::from_secs(1_800),
+            actions_max: 256,
+        }
+    }
+}
+
+/// Runs JavaScript functions.
+pub struct Js {
+    runtimes: Runtimes,
+    compiled: CompiledModules,
+    services: OnceLock<Arc<dyn Services>>,
+    deployment: Arc<DeploymentMetadata>,
+    action_slots: Arc<Semaphore>,
+    options: JsOptions,
+    clock: Arc<dyn Clock>,
+}
+
+impl Js {
+    /// A runner for the deployment called `name`.
+    pub fn new(name: &str, options: JsOptions, clock: Arc<dyn Clock>) -> Arc<Js> {
+        Arc::new(Js {
+            runtimes: Runtimes::default(),
+            compiled: CompiledModules::default(),
+            services: OnceLock::new(),
+            deployment: Arc::new(DeploymentMetadata {
+                name: name.to_owned(),
+                class: "s16",
+            }),
+            action_slots: Arc::new(Semaphore::new(options.actions_max)),
+            options,
+            clock,
+        })
+    }
+
+    /// Hands in what other rooms do for functions, once.
+    pub fn provide(&self, services: Arc<dyn Services>) {
+        let provided = self.services.set(services);
+        assert!(provided.is_ok(), "services are provided once");
+    }
+
+    /// Engines kept ready.
+    pub fn runtimes(&self) -> &Runtimes {
+        &self.runtimes
+    }
+
+    /// Compiles the modules among `sources` that run in this server.
+    pub fn code(
+        &self,
+        sources: &[SourceModule],
+        variables: BTreeMap<String, String>,
+        import: ImportPhase,
+    ) -> Arc<Code> {
+        let isolate = |module: &&SourceModule| module.environment == ModuleEnvironment::Isolate;
+        let modules = sources.iter().filter(isolate);
+        Arc::new(Code::compile(&self.compiled, modules, variables, import))
+    }
+
+    /// The functions of `deployment`, which run `code`.
+    #[expect(dead_code, reason = "pushes are not wired yet")]
+    pub(super) fn functions(
+        self: &Arc<Self>,
+        deployment: &Deployment,
+        code: &Arc<Code>,
+    ) -> Vec<Registered> {
+        let functions = deployment.functions.values().map(|function| {
+            let kind = match function.kind {
+                PushedKind::Query => FunctionKind::Query,
+                PushedKind::Mutation => FunctionKind::Mutation,
+                PushedKind::Action => FunctionKind::Action,
+            };
+            let path = function.path.clone();
+            Registered {
+                visibility: match function.visibility {
+                    PushedVisibility::Public => Visibility::Public,
+                    PushedVisibility::Internal => Visibility::Internal,
+                },
+                args: function.args.clone(),
+                returns: function.returns.clone(),
+                body: self.body(kind, &path, code),
+                is_beside: true,
+                pushed: Some(Pushed { code: code.clone() }),
+                tally: Arc::default(),
+                path,
+            }
+        });
+        functions.collect()
+    }
+
+    fn body(
+        self: &Arc<Self>,
+        kind: FunctionKind,
+        path: &vestibule_schema::path::FunctionPath,
+        code: &Arc<Code>,
+    ) -> Body {
+        let (js, code, path) = (self.clone(), code.clone(), path.clone());
+        match kind {
+            FunctionKind::Query => {
+                Body::Query(Arc::new(move |ctx: &mut QueryCtx<'_>, args: Value| {
+                    let (js, code, path) = (&js, &code, &path);
+                    let target = Target {
+                        js,
+                        code,
+                        path,
+                        kind,
+                    };
+                    execution::run(&target, &mut ctx.execution, args)
+                }))
+            }
+            FunctionKind::Mutation => {
+                Body::Mutation(Arc::new(move |ctx: &mut MutationCtx<'_>, args: Value| {
+                    let (js, code, path) = (&js, &code, &path);
+                    let target = Target {
+                        js,
+                        code,
+                        path,
+                        kind,
+                    };
+                    execution::run(&target, &mut ctx.execution, args)
+                }))
+            }
+            FunctionKind::Action => Body::Action(Arc::new(move |ctx: ActionCtx, args: Value| {
+                let target = ActionTarget {
+                    js: js.clone(),
+                    code: code.clone(),
+                    path: path.clone(),
+                };
+                Box::pin(action::run(target, ctx, args))
+            })),
+        }
+    }
+
+    fn time_max(&self, kind: FunctionKind) -> Duration {
+        match kind {
+            FunctionKind::Query => self.options.query_time_max,
+            FunctionKind::Mutation => self.options.mutation_time_max,
+            FunctionKind::Action => self.options.action_time_max,
+        }
+    }
+}

@@ -35,7 +35,11 @@ impl SourceMap {
         });
         let token = map.as_ref()?.lookup_token(line.saturating_sub(1), column)?;
         let source = token.get_source()?;
-        Some((source.to_string(), token.get_src_line() + 1, token.get_src_col()))
+        Some((
+            source.to_string(),
+            token.get_src_line() + 1,
+            token.get_src_col(),
+        ))
     }
 }
 

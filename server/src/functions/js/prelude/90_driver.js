@@ -11,7 +11,6 @@
     throw new NativeError(`${what} at import time`);
   };
 
-  $.jsSyscalls ??= {};
   globalThis.Convex = {
     syscall(op, args) {
       if (call.kind === "import") atImport("Can't use database");
@@ -25,9 +24,7 @@
     },
     jsSyscall(op, args) {
       if (call.kind === "import") atImport("Can't use database");
-      const run = $.jsSyscalls[op];
-      if (run === undefined) $.fail(`Unknown JS syscall: ${op}`);
-      return run(args);
+      return $.jsSyscall(op, args);
     },
   };
 

@@ -30,6 +30,11 @@ fn handle_id(path: &FunctionPath) -> String {
     HEXLOWER.encode(&hash[..HANDLE_ID_BYTES])
 }
 
+/// The function that the arguments of operation `api` mean.
+pub fn function_address(api: &'static str, text: &str) -> Result<FunctionPath, SyscallError> {
+    Args::parse(api, text)?.function()
+}
+
 impl Args<'_> {
     /// The function that is meant: by its name or by a handle.
     pub fn function(&self) -> Result<FunctionPath, SyscallError> {

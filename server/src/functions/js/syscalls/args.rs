@@ -168,14 +168,12 @@ fn is_undefined(raw: &RawValue) -> bool {
         && serde_json::from_str::<Undefined>(text).is_ok()
 }
 
-/// A value that a query compares with: it may be `undefined`, or the timestamp of the commit that is to come.
-pub(super) fn compared(json: &Json) -> Result<Option<Value>, ValueError> {
-    let fields = json.as_object().filter(|fields| fields.len() == 1);
-    let is_token = |name| fields.is_some_and(|fields| fields.get(name) == Some(&Json::Null));
-    match () {
-        _ if is_token("$undefined") => Ok(None),
-        // It comes behind every timestamp that is known.
-        _ if is_token("$commitTs") => Ok(Some(Value::Int64(i64::MAX))),
+/// A value in a tree, which may be `undefined`.
+pub(super) fn defined_in_tree(json: &Json) -> Result<Option<Value>, ValueError> {
+    match json.as_object() {
+        Some(fields) if fields.len() == 1 && fields.get("$undefined") == Some(&Json::Null) => {
+            Ok(None)
+        }
         _ => Value::from_json(json).map(Some),
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use vestibule_schema::path::FunctionPath;
 
-pub use address::{function_of_handle, handle_of};
+pub use address::{function_address, function_of_handle, handle_of};
 pub use error::{ErrorKind, SyscallError};
 pub use hooks::{
     FileMetadata, FileToStore, Hooks, NestedCall, NestedKind, ScheduledCall, StorageId, StoredFile,
@@ -69,6 +69,23 @@ impl FunctionState {
             journal: Journal::default(),
             observed: Observed::default(),
         }
+    }
+}
+
+impl FunctionState {
+    /// Whom the function runs as.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The function asks what time it is.
+    pub(super) fn observe_time(&mut self) {
+        self.observed.time = true;
+    }
+
+    /// Whether the function asked for an identity that must not be seen yet.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.observed.suspended
     }
 }
 

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 use vestibule_schema::path::FieldPath;
-use vestibule_schema::value::Value;
 
-use super::args::{Args, compared};
+use super::args::{Args, defined_in_tree};
 use super::error::SyscallError;
 use crate::database::{
     Arithmetic, Bound, BoundKind, Comparison, Expression, Operator, Order, Query, Source,
@@ -145,8 +144,8 @@ impl<'j> Reader<'j> {
         Ok((left, right))
     }
 
-    fn value(self) -> Result<Option<Value>, Reason> {
-        compared(self.0).map_err(|error| error.to_string())
+    fn value(self) -> Result<Option<vestibule_schema::value::Value>, Reason> {
+        defined_in_tree(self.0).map_err(|error| error.to_string())
     }
 
     // ---- JSON ------------------------------------------------------------------------------------------------

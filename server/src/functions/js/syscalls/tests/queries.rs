@@ -78,14 +78,6 @@ fn sources_orders_and_operators_are_as_the_package_writes_them() {
             ),
             vec![2.0],
         ),
-        (
-            range(
-                "rooms.by_n",
-                r#"[{"type":"Lt","fieldPath":"n","value":{"$commitTs":null}}]"#,
-                "null",
-            ),
-            vec![],
-        ),
         (full_scan(r#"[{"limit":2}]"#), vec![0.0, 1.0]),
         (full_scan(r#"[{"limit":0}]"#), vec![]),
         (

@@ -1,0 +1,257 @@
+//! What pushed modules register: each is evaluated as at import, and asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use vestibule_isolate::{Failure, HostValue, Isolate, IsolateOptions};
+
+use super::Js;
+use super::code::Code;
+use super::execution::IntoValue;
+use super::failures;
+use super::import::ImportHost;
+use super::prelude;
+use super::runtimes::MEMORY_BYTES_MAX;
+use crate::deployment::modules::{AUTH_CONFIG_MODULE, is_entry_point};
+use crate::deployment::{
+    Analysis, AnalyzeError, AnalyzeInput, AnalyzedFunction, Analyzer, ImportPhase, ModuleAnalysis,
+    ModuleEnvironment, SourceModule,
+};
+
+/// Time that all modules of a push may take together.
+const ANALYSIS_TIME_MAX: Duration = Duration::from_secs(30);
+const STACK_BYTES_MAX: usize = 4 << 20;
+
+impl Analyzer for Js {
+    fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+        // Evaluating needs an engine's stack, which threads of the async runtime do not have.
+        std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .name("analyze".into())
+                .stack_size(crate::functions::workers::WORKER_STACK_BYTES)
+                .spawn_scoped(scope, || self.analyze_here(input))
+                .map_err(|_| AnalyzeError::Unsupported)?
+                .join()
+                .map_err(|_| AnalyzeError::Unsupported)?
+        })
+    }
+}
+
+impl Js {
+    fn analyze_here(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+        let import = ImportPhase {
+            seed: input.seed,
+            time_millis: input.time_millis,
+        };
+        let (isolate, node): (Vec<_>, Vec<_>) = input
+            .modules
+            .into_iter()
+            .partition(|module| module.environment == ModuleEnvironment::Isolate);
+        if let Some(module) = node.iter().find(|module| is_entry_point(&module.path)) {
+            return Err(AnalyzeError::Node(module.path.clone()));
+        }
+        let variables = input.variables;
+        let code = self.code(&isolate, variables, import.clone());
+        let mut analysis = Analysis::default();
+        let mut app = Evaluator::new(&code)?;
+        for module in &isolate {
+            if !is_entry_point(&module.path) {
+                continue;
+            }
+            let found = app.module(&module.path)?;
+            analysis.modules.insert(module.path.clone(), found);
+        }
+        if isolate
+            .iter()
+            .any(|module| module.path == AUTH_CONFIG_MODULE)
+        {
+            analysis.auth_config = Some(app.auth_config()?);
+        }
+        let alone = |module: &SourceModule, variables| {
+            let code = self.code(std::slice::from_ref(module), variables, import.clone());
+            Evaluator::new(&code)
+        };
+        if let Some(schema) = &input.schema {
+            analysis.schema = Some(alone(schema, BTreeMap::new())?.schema(&schema.path)?);
+        }
+        if let Some(definition) = &input.definition {
+            let mut evaluator = alone(definition, BTreeMap::new())?;
+            analysis.definition = Some(evaluator.definition(&definition.path)?);
+        }
+        Ok(analysis)
+    }
+}
+
+/// One engine in which modules are evaluated one after another.
+struct Evaluator {
+    isolate: Isolate,
+    host: ImportHost,
+    code: Arc<Code>,
+}
+
+/// What the driver tells of one module.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Found {
+    #[serde(default)]
+    functions: Vec<FoundFunction>,
+    #[serde(default)]
+    http_routes: Option<Vec<(String, String)>>,
+    #[serde(default)]
+    crons: Option<String>,
+    #[serde(default)]
+    not_router: bool,
+    #[serde(default)]
+    not_crons: bool,
+}
+
+#[derive(Deserialize)]
+struct FoundFunction {
+    name: String,
+    kind: String,
+    visibility: Option<crate::deployment::Visibility>,
+    args: Option<String>,
+    returns: Option<String>,
+}
+
+impl Evaluator {
+    fn new(code: &Arc<Code>) -> Result<Evaluator, AnalyzeError> {
+        let options = IsolateOptions {
+            memory_bytes_max: 4 * MEMORY_BYTES_MAX,
+            stack_bytes_max: STACK_BYTES_MAX,
+            modules: code.clone(),
+            prelude: prelude::compiled(),
+        };
+        let mut host = ImportHost::new(code);
+        let isolate = Isolate::new(options, &mut host);
+        let mut isolate = isolate.map_err(|_| AnalyzeError::Unsupported)?;
+        isolate.set_budget(ANALYSIS_TIME_MAX);
+        Ok(Evaluator {
+            isolate,
+            host,
+            code: code.clone(),
+        })
+    }
+
+    fn ask(&mut self, function: &str, args: &[HostValue]) -> Result<String, Failure> {
+        match self.isolate.call(&mut self.host, function, args)? {
+            HostValue::String(text) => Ok(text),
+            _ => Ok("null".to_owned()),
+        }
+    }
+
+    fn text_of(&self, failure: &Failure) -> String {
+        failures::of(failure, &self.code, ANALYSIS_TIME_MAX).to_string()
+    }
+
+    fn module(&mut self, path: &str) -> Result<ModuleAnalysis, AnalyzeError> {
+        self.host.restart();
+        let found = self.try_module(path);
+        let found = found.map_err(|failure| match failure {
+            Failure::TimedOut => AnalyzeError::TimedOut(ANALYSIS_TIME_MAX.as_secs()),
+            failure => {
+                let mut error = self.text_of(&failure);
+                for line in self.host.console.lines() {
+                    error.push('\n');
+                    error.push_str(line);
+                }
+                AnalyzeError::Module {
+                    path: path.to_owned(),
+                    error,
+                }
+            }
+        })?;
+        if found.not_router {
+            return Err(AnalyzeError::NotRouter);
+        }
+        if found.not_crons {
+            return Err(AnalyzeError::NotCrons);
+        }
+        let places = self.places(path);
+        let functions = found.functions.into_iter().map(|function| {
+            let place = places.get(&function.name);
+            AnalyzedFunction {
+                kind: match function.kind.as_str() {
+                    "query" => crate::deployment::FunctionKind::Query,
+                    "mutation" => crate::deployment::FunctionKind::Mutation,
+                    _ => crate::deployment::FunctionKind::Action,
+                },
+                name: function.name,
+                visibility: function.visibility,
+                args: function.args,
+                returns: function.returns,
+                line: place.map(|(line, _)| *line),
+                column: place.map(|(_, column)| *column),
+            }
+        });
+        let mut functions: Vec<_> = functions.collect();
+        functions.sort_by_key(|function| function.line);
+        Ok(ModuleAnalysis {
+            functions,
+            http_routes: found.http_routes,
+            crons: found.crons,
+        })
+    }
+
+    fn try_module(&mut self, path: &str) -> Result<Found, Failure> {
+        if let Some(error) = self.code.compile_error(path) {
+            return Err(Failure::Threw(error.clone()));
+        }
+        self.isolate.evaluate(&mut self.host, path)?;
+        let text = self.ask("analyze", &[path.into_value()])?;
+        self.isolate.run_jobs(&mut self.host)?;
+        Ok(serde_json::from_str(&text).expect("the driver writes what is read here"))
+    }
+
+    /// Where exports stand in the original file. The engine does not tell, so nothing is known yet.
+    fn places(&self, _path: &str) -> HashMap<String, (u32, u32)> {
+        HashMap::new()
+    }
+
+    fn auth_config(&mut self) -> Result<String, AnalyzeError> {
+        self.host.restart();
+        let evaluated = self
+            .isolate
+            .evaluate(&mut self.host, AUTH_CONFIG_MODULE)
+            .and_then(|()| self.ask("defaultJson", &[AUTH_CONFIG_MODULE.into_value()]));
+        if let Some(name) = self.host.missing_variable.take() {
+            return Err(AnalyzeError::AuthConfigVariable(name));
+        }
+        evaluated.map_err(|failure| AnalyzeError::AuthConfig(self.text_of(&failure)))
+    }
+
+    fn exported(&mut self, path: &str, missing: &str, wrong: &str) -> Result<String, String> {
+        self.host.restart();
+        if let Some(error) = self.code.compile_error(path) {
+            return Err(self.text_of(&Failure::Threw(error.clone())));
+        }
+        let args = [path.into_value(), missing.into_value(), wrong.into_value()];
+        let evaluated = self.isolate.evaluate(&mut self.host, path);
+        let exported = evaluated.and_then(|()| self.ask("exported", &args));
+        exported.map_err(|failure| self.text_of(&failure))
+    }
+
+    fn schema(&mut self, path: &str) -> Result<String, AnalyzeError> {
+        self.host
+            .refuse_variables("Environment variables unsupported when evaluating schema");
+        let exported = self.exported(
+            path,
+            "Schema file missing default export. To learn more, see the schema documentation at \
+             https://docs.convex.dev/database/schemas.",
+            "Default export from schema file isn't a Convex schema. To learn more, see the schema documentation at \
+             https://docs.convex.dev/database/schemas.",
+        );
+        exported.map_err(AnalyzeError::Schema)
+    }
+
+    fn definition(&mut self, path: &str) -> Result<String, AnalyzeError> {
+        let exported = self.exported(
+            path,
+            "convex.config.js has no default export.",
+            "The default export of convex.config.js is not an app definition.",
+        );
+        exported.map_err(AnalyzeError::Definition)
+    }
+}

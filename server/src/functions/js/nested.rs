@@ -1,0 +1,277 @@
+//! What a run asks of the rooms around it: nested calls, the scheduler, files, tokens.
+
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use vestibule_schema::id::DocumentId;
+use vestibule_schema::value::Value;
+
+use super::execution::{Parts, Setting, Target, run_in};
+use super::failures;
+use super::services::Services;
+use super::syscalls::{
+    ErrorKind, FileMetadata, FileToStore, FunctionState, Hooks, NestedCall, NestedKind,
+    ScheduledCall, StorageId, StoredFile, SyscallError, TokenToSign,
+};
+use crate::auth::Caller;
+use crate::database::{Definitions, Transaction};
+use crate::functions::context::{Execution, MutationCtx, QueryCtx};
+use crate::functions::error::{Error, Result};
+use crate::functions::registry::{Registered, Registry};
+use crate::functions::runner::{Rules, checked};
+use crate::functions::{Body, Call, Console, FunctionKind, Origin};
+
+/// Calls within calls.
+const DEPTH_MAX: usize = 8;
+const TOO_DEEP: &str =
+    "Cross component call depth limit exceeded. Do you have an infinite loop in your app?";
+
+/// What nested calls of a run need.
+pub(super) struct Nested<'n> {
+    pub target: Target<'n>,
+    pub setting: &'n Setting,
+    pub caller: Caller,
+}
+
+impl Nested<'_> {
+    /// The run's hooks, logging to `console`.
+    pub fn hooks<'h>(&'h self, console: &'h mut Console) -> RunHooks<'h> {
+        RunHooks {
+            nested: self,
+            console,
+        }
+    }
+
+    fn services(&self) -> std::result::Result<&Arc<dyn Services>, SyscallError> {
+        let services = self.target.js.services.get();
+        services.ok_or_else(|| {
+            SyscallError::bad_request("This server has no scheduler and no file storage.")
+        })
+    }
+}
+
+/// [`Hooks`] of one run.
+pub(super) struct RunHooks<'h> {
+    nested: &'h Nested<'h>,
+    console: &'h mut Console,
+}
+
+impl RunHooks<'_> {
+    fn run(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        call: NestedCall,
+    ) -> std::result::Result<Value, SyscallError> {
+        if self.nested.setting.depth + 1 > DEPTH_MAX {
+            return Err(SyscallError::bad_request(TOO_DEEP));
+        }
+        let limits = *tx.limits();
+        if let Some(budget) = &call.budget {
+            let lowered = limits.lowered(budget, &tx.usage(), tx.ranges_read());
+            tx.set_limits(lowered);
+        }
+        let ran = match call.kind {
+            NestedKind::SnapshotQuery => {
+                let mut snapshot = tx.at_snapshot();
+                let ran = self.run_one(&mut snapshot, FunctionKind::Query, call);
+                tx.count_usage_of(&snapshot);
+                ran
+            }
+            NestedKind::Query => self.run_one(tx, FunctionKind::Query, call),
+            NestedKind::Mutation => {
+                let before = tx.savepoint();
+                let ran = self.run_one(tx, FunctionKind::Mutation, call);
+                if ran.is_err() {
+                    tx.roll_back_to(before);
+                }
+                ran
+            }
+        };
+        tx.set_limits(limits);
+        ran
+    }
+
+    fn run_one(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        kind: FunctionKind,
+        call: NestedCall,
+    ) -> std::result::Result<Value, SyscallError> {
+        let definitions = tx.definitions().clone();
+        let call = Call {
+            path: call.path,
+            args: Value::Object(call.args),
+            caller: self.nested.caller.clone(),
+            origin: Origin::Function,
+        };
+        let found = Registry::of(&definitions).find(kind, &call);
+        let function = found.map_err(failures::to_caller)?.clone();
+        let outcome = self.run_function(tx, &definitions, &function, call);
+        if outcome.suspended {
+            let text = "the caller's identity cannot be seen yet";
+            return Err(SyscallError::new(ErrorKind::Suspended, text));
+        }
+        outcome.result.map_err(failures::to_caller)
+    }
+
+    fn run_function(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        definitions: &Definitions,
+        function: &Registered,
+        call: Call,
+    ) -> NestedRun {
+        let environment = tx.environment();
+        let rules = Rules::of(definitions, environment);
+        let mut seed = [0; 32];
+        StdRng::from_seed(self.nested.setting.seed).fill_bytes(&mut seed);
+        let setting = Setting {
+            depth: self.nested.setting.depth + 1,
+            seed,
+            ..self.nested.setting.clone()
+        };
+        let mut suspended = false;
+        let result = checked(function, rules, call.args.clone(), |args| {
+            if let Some(pushed) = function.pushed() {
+                let target = Target {
+                    js: self.nested.target.js,
+                    code: &pushed.code,
+                    path: &function.path,
+                    kind: function.kind(),
+                };
+                let mut state = FunctionState::new(
+                    target.kind,
+                    function.path.clone(),
+                    call.caller.clone(),
+                    setting.request.clone(),
+                    setting.deployment.clone(),
+                );
+                let parts = Parts {
+                    tx,
+                    state: &mut state,
+                    console: self.console,
+                };
+                let result = run_in(&target, parts, &setting, args);
+                suspended = state.is_suspended();
+                return result;
+            }
+            let (result, is_suspended) = run_native(tx, self.console, function, &call, args);
+            suspended = is_suspended;
+            result
+        });
+        NestedRun { result, suspended }
+    }
+}
+
+struct NestedRun {
+    result: Result<Value>,
+    suspended: bool,
+}
+
+/// Runs a native function in the transaction of the JavaScript function that calls it.
+fn run_native(
+    tx: &mut Transaction<'_>,
+    console: &mut Console,
+    function: &Registered,
+    call: &Call,
+    args: Value,
+) -> (Result<Value>, bool) {
+    let mut execution = Execution::new(tx.lend(), call.caller.clone(), None);
+    execution.console = std::mem::take(console);
+    let (result, execution) = match &function.body {
+        Body::Query(body) => {
+            let mut ctx = QueryCtx { execution };
+            (body(&mut ctx, args), ctx.execution)
+        }
+        Body::Mutation(body) => {
+            let mut ctx = MutationCtx { execution };
+            (body(&mut ctx, args), ctx.execution)
+        }
+        Body::Action(_) => (
+            Err(Error::plain("actions cannot run in a transaction")),
+            execution,
+        ),
+    };
+    let suspended = execution.observed.suspended;
+    *console = execution.console;
+    tx.take_back(execution.tx);
+    (result, suspended)
+}
+
+impl Hooks for RunHooks<'_> {
+    fn run_nested(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        call: NestedCall,
+    ) -> std::result::Result<Value, SyscallError> {
+        self.run(tx, call)
+    }
+
+    fn schedule(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        call: ScheduledCall,
+    ) -> std::result::Result<DocumentId, SyscallError> {
+        self.nested.services()?.schedule(tx, call)
+    }
+
+    fn cancel_job(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        id: DocumentId,
+    ) -> std::result::Result<(), SyscallError> {
+        self.nested.services()?.cancel_job(tx, id)
+    }
+
+    fn file_url(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        id: StorageId,
+    ) -> std::result::Result<Option<String>, SyscallError> {
+        self.nested.services()?.file_url(tx, id)
+    }
+
+    fn file_metadata(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        id: StorageId,
+    ) -> std::result::Result<Option<FileMetadata>, SyscallError> {
+        self.nested.services()?.file_metadata(tx, id)
+    }
+
+    fn upload_url(
+        &mut self,
+        tx: &mut Transaction<'_>,
+    ) -> std::result::Result<String, SyscallError> {
+        self.nested.services()?.upload_url(tx, &self.nested.caller)
+    }
+
+    fn delete_file(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        id: StorageId,
+    ) -> std::result::Result<(), SyscallError> {
+        self.nested.services()?.delete_file(tx, id)
+    }
+
+    fn store_file(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        file: FileToStore,
+    ) -> std::result::Result<DocumentId, SyscallError> {
+        self.nested.services()?.store_file(tx, file)
+    }
+
+    fn file(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        id: StorageId,
+    ) -> std::result::Result<Option<StoredFile>, SyscallError> {
+        self.nested.services()?.file(tx, id)
+    }
+
+    fn sign_token(&mut self, token: TokenToSign) -> std::result::Result<String, SyscallError> {
+        self.nested.services()?.sign_token(token)
+    }
+}

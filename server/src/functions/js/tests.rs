@@ -1,0 +1,307 @@
+//! Functions in JavaScript on a real store, as the package's bundles shape them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tempfile::TempDir;
+use vestibule_schema::object;
+use vestibule_schema::table::{Schema, TableDefinition};
+use vestibule_schema::value::{Object, Value};
+
+use super::*;
+use crate::auth::Caller;
+use crate::clock::SystemClock;
+use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
+use crate::deployment::{AnalyzeInput, Analyzer};
+use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, Registry, Thrown};
+use crate::storage::StoreOptions;
+
+struct Rig {
+    functions: Arc<Functions>,
+    _dir: TempDir,
+}
+
+/// What the package's `query` and `mutation` make of a handler, as far as the host sees it.
+const PACKAGE: &str = r#"
+export const define = (kind, handler, visibility = "isPublic") => {
+  const invoke = async (text) => {
+    const result = await handler(...JSON.parse(text));
+    return JSON.stringify(result === undefined ? null : result);
+  };
+  const named = { query: ["isQuery", "invokeQuery"], mutation: ["isMutation", "invokeMutation"] };
+  const fn = () => {};
+  fn[visibility] = true;
+  if (kind === "action") {
+    fn.isAction = true;
+    fn.invokeAction = (_, text) => invoke(text);
+  } else {
+    const [marker, name] = named[kind];
+    fn[marker] = true;
+    fn[name] = invoke;
+  }
+  fn.exportArgs = () => '{"type":"any"}';
+  fn.exportReturns = () => "null";
+  return fn;
+};
+export const op = async (name, args) => JSON.parse(await Convex.asyncSyscall("1.0/" + name, JSON.stringify(args)));
+export const all = async (table) => {
+  const query = { source: { type: "FullTableScan", tableName: table, order: null }, operators: [] };
+  const { queryId } = JSON.parse(Convex.syscall("1.0/queryStream", JSON.stringify({ query, version: "1.49.0" })));
+  const rows = [];
+  for (;;) {
+    const { value, done } = await op("queryStreamNext", { queryId });
+    if (done) return rows;
+    rows.push(value);
+  }
+};
+"#;
+
+const APP: &str = r#"
+import { define, op, all } from "./_deps/package.js";
+let calls = 0;
+export const add = define("mutation", async ({ text }) => {
+  calls += 1;
+  const { _id } = await op("insert", { table: "notes", value: { text, calls } });
+  return _id;
+});
+export const list = define("query", async () => (await all("notes")).map(({ text, calls }) => ({ text, calls })));
+export const twice = define("mutation", async () => {
+  await op("runUdf", { udfType: "mutation", name: "app:add", args: { text: "kept" } });
+  try {
+    await op("runUdf", { udfType: "mutation", name: "app:fail", args: {} });
+  } catch (error) {
+    return error.message.includes("no way");
+  }
+});
+export const fail = define("mutation", async () => {
+  await op("insert", { table: "notes", value: { text: "lost" } });
+  throw new TypeError("no way");
+});
+export const refuse = define("query", async () => {
+  const error = new Error("full");
+  error.name = "ConvexError";
+  error.data = '{"code":"FULL"}';
+  error.ConvexErrorSymbol = Symbol.for("ConvexError");
+  error[error.ConvexErrorSymbol] = true;
+  throw error;
+});
+export const spin = define("query", async () => { for (;;); });
+export const never = define("query", () => new Promise(() => {}));
+export const hungry = define("query", async () => { const all = []; for (;;) all.push(new Array(100_000).fill(0)); });
+export const log = define("query", async () => { console.log("hi", 3); return Date.now() > 0 && Math.random() < 1; });
+export const fetches = define("query", async () => fetch("http://example.com"));
+export const act = define("action", async () => {
+  await op("actions/mutation", { name: "app:add", args: { text: "from an action" } });
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  return await op("actions/query", { name: "app:list", args: {} });
+});
+export const hidden = define("query", async () => 1, "isInternal");
+"#;
+
+fn source(path: &str, source: &str) -> SourceModule {
+    SourceModule {
+        path: path.to_owned(),
+        environment: ModuleEnvironment::Isolate,
+        source: Arc::from(source),
+        source_map: None,
+    }
+}
+
+fn sources() -> Vec<SourceModule> {
+    vec![source("_deps/package.js", PACKAGE), source("app.js", APP)]
+}
+
+fn rig() -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let database = Database::open(DatabaseOptions {
+        dir: dir.path().to_path_buf(),
+        schema: Schema::new().define(TableDefinition::new("notes")),
+        limits: Limits::default(),
+        store: StoreOptions::default(),
+        committer: CommitterOptions::default(),
+        reader_threads: 1,
+        secret: [1; 32],
+        clock: clock.clone(),
+        rng: Box::new(StdRng::seed_from_u64(3)),
+        on_unknown: Box::new(|unknown| panic!("{unknown}")),
+    });
+    let js = Js::new("test", JsOptions::default(), clock);
+    let input = AnalyzeInput {
+        modules: sources(),
+        ..AnalyzeInput::default()
+    };
+    let analysis = js.analyze(input).unwrap();
+    let code = js.code(&sources(), BTreeMap::new(), ImportPhase::default());
+    let found = &analysis.modules["app.js"].functions;
+    let registered = found.iter().map(|function| {
+        let kind = match function.kind {
+            PushedKind::Query => FunctionKind::Query,
+            PushedKind::Mutation => FunctionKind::Mutation,
+            PushedKind::Action => FunctionKind::Action,
+        };
+        let path = format!("app:{}", function.name).parse().unwrap();
+        Registered {
+            visibility: match function.visibility {
+                Some(PushedVisibility::Public) => Visibility::Public,
+                _ => Visibility::Internal,
+            },
+            args: vestibule_schema::validator::Validator::Any,
+            returns: None,
+            body: js.body(kind, &path, &code),
+            is_beside: true,
+            pushed: Some(Pushed { code: code.clone() }),
+            tally: Arc::default(),
+            path,
+        }
+    });
+    let registry = Registry::default().with_functions(registered.collect());
+    Rig {
+        functions: Functions::new(registry, Arc::new(database.unwrap())),
+        _dir: dir,
+    }
+}
+
+fn call(name: &str, args: Object) -> Call {
+    Call {
+        path: format!("app:{name}").parse().unwrap(),
+        args: Value::Object(args),
+        caller: Caller::nobody(),
+        origin: Origin::Client,
+    }
+}
+
+impl Rig {
+    async fn query(&self, name: &str) -> FunctionOutcome {
+        let run = self.functions.query(call(name, object! {}), None).await;
+        match run.unwrap().outcome {
+            QueryOutcome::Done(outcome) => outcome,
+            QueryOutcome::Suspended => panic!("it asked for no identity"),
+        }
+    }
+
+    async fn mutate(&self, name: &str, args: Object) -> FunctionOutcome {
+        self.functions
+            .mutate(call(name, args))
+            .await
+            .unwrap()
+            .outcome
+    }
+
+    async fn notes(&self) -> String {
+        match self.query("list").await {
+            FunctionOutcome::Returned(value) => value.to_json().to_string(),
+            FunctionOutcome::Threw(thrown) => panic!("{}", thrown.message),
+        }
+    }
+}
+
+fn thrown(outcome: FunctionOutcome) -> Thrown {
+    match outcome {
+        FunctionOutcome::Threw(thrown) => thrown,
+        FunctionOutcome::Returned(value) => panic!("it returned {value}"),
+    }
+}
+
+#[tokio::test]
+async fn a_mutation_writes_what_a_query_reads_and_no_call_sees_another_calls_variables() {
+    let rig = rig();
+    for text in ["a", "b"] {
+        let outcome = rig.mutate("add", object! { "text" => text }).await;
+        assert!(
+            matches!(outcome, FunctionOutcome::Returned(_)),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(
+        rig.notes().await,
+        r#"[{"calls":1.0,"text":"a"},{"calls":1.0,"text":"b"}]"#
+    );
+}
+
+#[tokio::test]
+async fn a_nested_mutation_that_fails_takes_back_its_own_writes_alone() {
+    let rig = rig();
+    let outcome = rig.mutate("twice", object! {}).await;
+    assert_eq!(outcome, FunctionOutcome::Returned(Value::Boolean(true)));
+    assert_eq!(rig.notes().await, r#"[{"calls":1.0,"text":"kept"}]"#);
+}
+
+#[tokio::test]
+async fn what_a_function_throws_is_told_with_its_place() {
+    let rig = rig();
+    let thrown_text = thrown(rig.mutate("fail", object! {}).await).message;
+    assert!(
+        thrown_text.starts_with("Uncaught TypeError: no way\n    at "),
+        "{thrown_text}"
+    );
+    assert!(thrown_text.contains("(../convex/app.js:"), "{thrown_text}");
+    assert_eq!(rig.notes().await, "[]");
+    let refused = thrown(rig.query("refuse").await);
+    assert_eq!(
+        refused.data,
+        Some(Value::Object(object! { "code" => "FULL" }))
+    );
+}
+
+#[tokio::test]
+async fn hostile_calls_end_with_the_named_error_and_others_go_on() {
+    let rig = rig();
+    let text = |outcome| thrown(outcome).message;
+    let timed_out = text(rig.query("spin").await);
+    assert_eq!(
+        timed_out,
+        "Function execution timed out (maximum duration: 1s)"
+    );
+    assert_eq!(
+        text(rig.query("hungry").await),
+        "JavaScript execution ran out of memory (maximum memory usage: 64 MB)"
+    );
+    let never = text(rig.query("never").await);
+    assert!(
+        never.contains("Returned promise will never resolve"),
+        "{never}"
+    );
+    let fetches = text(rig.query("fetches").await);
+    assert!(
+        fetches.contains(
+            "Can't use fetch() in queries and mutations. Please consider using an action."
+        ),
+        "{fetches}"
+    );
+    assert_eq!(rig.notes().await, "[]");
+}
+
+#[tokio::test]
+async fn a_function_logs_and_looks_at_the_clock() {
+    let rig = rig();
+    let run = rig.functions.query(call("log", object! {}), None).await;
+    let run = run.unwrap();
+    assert_eq!(run.log_lines, ["[LOG] 'hi' 3"]);
+    assert_eq!(
+        run.outcome,
+        QueryOutcome::Done(FunctionOutcome::Returned(Value::Boolean(true)))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_calls_other_functions_each_on_its_own() {
+    let rig = rig();
+    let run = rig.functions.act(call("act", object! {})).await.unwrap();
+    let FunctionOutcome::Returned(value) = run.outcome else {
+        panic!("{:?}", run.outcome)
+    };
+    assert_eq!(
+        value.to_json().to_string(),
+        r#"[{"calls":1.0,"text":"from an action"}]"#
+    );
+}
+
+#[tokio::test]
+async fn clients_cannot_call_internal_functions() {
+    let rig = rig();
+    let text = thrown(rig.query("hidden").await).message;
+    assert_eq!(text, "Could not find public function for 'app:hidden'.");
+}
