@@ -118,7 +118,7 @@ fn atob(arguments: &Arguments) -> Answer {
         .chars()
         .filter(|char| !matches!(char, ' ' | '\t' | '\n' | '\x0C' | '\r'))
         .collect();
-    if text.len() % 4 == 0 {
+    if text.len().is_multiple_of(4) {
         for _ in 0..2 {
             if text.ends_with('=') {
                 text.pop();
