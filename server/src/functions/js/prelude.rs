@@ -11,7 +11,7 @@ macro_rules! scripts {
 }
 
 /// In the order in which they run. A test holds that none is missing.
-const SCRIPTS: &[&str] = scripts![
+pub(super) const SCRIPTS: &[&str] = scripts![
     "00_core.js",
     "10_base.js",
     "11_webassembly.js",

@@ -15,14 +15,12 @@ mod intl;
 mod jwk;
 mod keys;
 mod rsa;
-mod scripts;
 mod signature;
 mod url;
 
 use vestibule_isolate::{ErrorClass, HostError, HostValue};
 
 use arguments::Arguments;
-pub use scripts::SCRIPTS;
 
 /// An operation's answer.
 type Answer = Result<HostValue, HostError>;

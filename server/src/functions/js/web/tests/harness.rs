@@ -11,7 +11,8 @@ use vestibule_isolate::{
     compile_module, compile_script,
 };
 
-use super::super::{SCRIPTS, call};
+use super::super::call;
+use crate::functions::js::prelude::SCRIPTS;
 
 /// Completions after which a test has hung.
 const STEPS_MAX: usize = 10_000;
@@ -52,14 +53,9 @@ impl Engine {
             (name, Arc::new(bytecode))
         });
         let modules = Arc::new(Modules(modules.collect()));
-        let mut source = String::from("(() => {\"use strict\";");
-        let core = ("00_core.js", include_str!("../../prelude/00_core.js"));
-        for (_, script) in [core].iter().chain(SCRIPTS) {
-            source.push_str(script);
-            source.push('\n');
-        }
-        source.push_str(DRIVER);
-        source.push_str("})();");
+        // The driver of these tests stands in for the last script.
+        let (_, scripts) = SCRIPTS.split_last().expect("there are scripts");
+        let source = format!("(() => {{\n{}\n{DRIVER}\n}})();", scripts.join("\n"));
         let prelude = compile_script("prelude.js", &source).unwrap();
         let options = IsolateOptions {
             memory_bytes_max: 64 << 20,
