@@ -119,7 +119,17 @@ unsafe extern "C" fn js_realloc(
 
 unsafe extern "C" fn js_malloc_usable_size(content: *const c_void) -> qjs::size_t {
     // SAFETY: the engine asks of a block that it got from us.
-    unsafe { ((*block_of(content.cast_mut().cast())).size() - HEADER_BYTES) as qjs::size_t }
+    unsafe { content_bytes(content.cast()) as qjs::size_t }
+}
+
+/// How many bytes of content a block has.
+///
+/// # Safety
+///
+/// The content is that of a block of this allocator.
+pub(crate) unsafe fn content_bytes(content: *const u8) -> usize {
+    // SAFETY: what the caller promises.
+    unsafe { (*block_of(content.cast_mut())).size() - HEADER_BYTES }
 }
 
 impl Block {

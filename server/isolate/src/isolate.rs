@@ -1,15 +1,16 @@
 //! The isolate: entries into the engine, the image, the restore.
 
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rquickjs_sys as qjs;
 
 use crate::arena::{Arena, commit, page_bytes};
-use crate::blocks::{FUNCTIONS, Head};
-use crate::bytecode::{Bytecode, compile_script};
+use crate::blocks::{FUNCTIONS, Head, content_bytes};
+use crate::bytecode::Bytecode;
 use crate::convert::to_engine;
+use crate::engine::{boot, fill_slabs, new_context};
 use crate::error::{Failure, HostError, Thrown};
 use crate::image::{Image, give_back};
 use crate::leave::run;
@@ -24,14 +25,6 @@ const ADDRESS_SPACE_A_LIMIT: usize = 4;
 const ADDRESS_SPACE_BYTES_MIN: usize = 16 << 20;
 /// A call may allocate this much before the engine looks for garbage: looking touches every page of the image.
 const GARBAGE_BYTES_MAX: usize = 16 << 20;
-
-/// The sizes of which the engine has slabs. Each counts a header of eight bytes.
-const SLAB_BLOCK_BYTES: [usize; 31] = [
-    16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 144, 160, 176, 192, 208, 224,
-    240, 256, 288, 320, 352, 384, 416, 448, 480, 512,
-];
-/// No image has more free places of one size than this.
-const SLAB_PLACES_MAX: usize = 1 << 20;
 
 /// Gives the bytecode of modules by name, such as `rooms.js` or `_deps/AB.js`.
 pub trait ModuleSource: Send + Sync {
@@ -70,13 +63,6 @@ pub struct Isolate {
 // SAFETY: the engine has no thread of its own and keeps nothing in thread-local storage. Its stack limit, the only thing that depends on
 // the thread, is set at each entry. The box and the arena belong to this isolate alone, and its module source is `Send`.
 unsafe impl Send for Isolate {}
-
-/// The version of the embedded engine, such as `0.16.2`.
-pub fn engine_version() -> &'static str {
-    // SAFETY: the engine answers with a constant, terminated text.
-    let version = unsafe { std::ffi::CStr::from_ptr(qjs::JS_GetVersion()) };
-    version.to_str().unwrap_or("unknown")
-}
 
 /// Forgets the host that an entry lent, on every way out.
 struct Lent<'a>(&'a Shared);
@@ -156,7 +142,7 @@ impl Isolate {
     /// Makes the engine itself.
     fn start(&mut self, stack_bytes_max: usize) -> Result<(), Failure> {
         let (head, opaque) = (self.head, self.shared.as_ptr().cast());
-        let functions = &raw const FUNCTIONS;
+        let (shared, functions) = (self.shared.as_ptr().cast_const(), &raw const FUNCTIONS);
         // SAFETY: the functions serve this head. What they return is checked before it is used.
         let made = unsafe {
             run(self.shared(), || {
@@ -172,7 +158,11 @@ impl Isolate {
                 qjs::JS_SetModuleLoaderFunc(runtime, Some(name), Some(load), opaque);
                 let context = new_context(runtime)?;
                 qjs::JS_SetContextOpaque(context, opaque);
-                Some((runtime, context))
+                let carried = &(*shared).async_context;
+                let bytes = content_bytes(runtime.cast());
+                carried
+                    .start(runtime, context, bytes, opaque)
+                    .then_some((runtime, context))
             })
         };
         let Some((runtime, context)) = made.flatten() else {
@@ -388,8 +378,11 @@ impl Isolate {
             return Err(self.shared().failure());
         }
         if !self.runtime.is_null() {
-            // SAFETY: the runtime lives.
-            unsafe { qjs::JS_UpdateStackTop(self.runtime) };
+            // SAFETY: the runtime and the context live.
+            unsafe {
+                qjs::JS_UpdateStackTop(self.runtime);
+                self.shared().async_context.rest(self.context);
+            }
         }
         // SAFETY: the box outlives this entry.
         let shared = unsafe { self.shared.as_ref() };
@@ -420,11 +413,14 @@ impl Isolate {
     /// Runs jobs until none is left.
     fn drain(&mut self) -> Result<(), Failure> {
         let runtime = self.runtime;
-        // SAFETY: calls of the engine alone.
+        let carried = &raw const self.shared().async_context;
+        // SAFETY: calls of the engine alone, and of the box, which outlives the arena.
         let last = unsafe {
-            self.run(|mut context| {
+            self.run(|context| {
+                let mut ran_in = context;
                 loop {
-                    let answer = qjs::JS_ExecutePendingJob(runtime, &raw mut context);
+                    (*carried).enter_next_job(context);
+                    let answer = qjs::JS_ExecutePendingJob(runtime, &raw mut ran_in);
                     if answer <= 0 {
                         return answer;
                     }
@@ -496,61 +492,4 @@ impl Drop for Isolate {
         // SAFETY: the box came from a `Box`, and the engine that also knew it never runs again: its arena is unmapped next.
         drop(unsafe { Box::from_raw(self.shared.as_ptr()) });
     }
-}
-
-/// Uses up the free places in the engine's slabs, so that a call allocates from slabs of its own. A third fewer pages of the image are
-/// changed by a call.
-///
-/// # Safety
-///
-/// As for [`run`], of which this is work.
-unsafe fn fill_slabs(runtime: *mut qjs::JSRuntime, head: *const Head) {
-    for size in SLAB_BLOCK_BYTES.into_iter().map(|bytes| bytes - 8) {
-        for _ in 0..SLAB_PLACES_MAX {
-            // SAFETY: the head is in place, and what is allocated is never used.
-            unsafe {
-                let before = (*head).handed_out();
-                let content = qjs::js_malloc_rt(runtime, size as _);
-                if (*head).handed_out() != before {
-                    // The first of a new slab: no place was left.
-                    qjs::js_free_rt(runtime, content);
-                    break;
-                }
-            }
-        }
-    }
-}
-
-/// A context with what functions may have: no clock of its own, no weak references of the engine's.
-unsafe fn new_context(runtime: *mut qjs::JSRuntime) -> Option<*mut qjs::JSContext> {
-    // SAFETY: the runtime lives; the context is checked before it is used.
-    unsafe {
-        let context = qjs::JS_NewContextRaw(runtime);
-        if context.is_null() {
-            return None;
-        }
-        let parts = [
-            qjs::JS_AddIntrinsicBaseObjects,
-            qjs::JS_AddIntrinsicDate,
-            qjs::JS_AddIntrinsicEval,
-            qjs::JS_AddIntrinsicRegExp,
-            qjs::JS_AddIntrinsicJSON,
-            qjs::JS_AddIntrinsicProxy,
-            qjs::JS_AddIntrinsicMapSet,
-            qjs::JS_AddIntrinsicTypedArrays,
-            qjs::JS_AddIntrinsicPromise,
-            qjs::JS_AddIntrinsicDOMException,
-            qjs::JS_AddIntrinsicAToB,
-        ];
-        let is_whole = parts.into_iter().all(|add| add(context) == 0);
-        is_whole.then_some(context)
-    }
-}
-
-/// The script that runs before every prelude.
-fn boot() -> &'static Bytecode {
-    static BOOT: OnceLock<Bytecode> = OnceLock::new();
-    BOOT.get_or_init(|| {
-        compile_script("boot.js", include_str!("boot.js")).expect("the boot script is correct")
-    })
 }

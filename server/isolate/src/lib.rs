@@ -19,14 +19,18 @@
 //! 7. A call that has run out of time or memory, or that the host has ended, leaves the engine by a jump (`leave.rs`). Afterwards the
 //!    isolate refuses every entry until it is restored.
 //! 8. Pages that a greedy call has taken beyond a megabyte are given back.
-//! 9. Bytecode is only ever compiled by this process and kept in memory, because the engine trusts it (`bytecode.rs`).
+//! 9. What is private to the engine is read in one place, pending jobs in `async_context.rs`: the engine's version is pinned exactly, and a
+//!    test tries what follows from it.
+//! 10. Bytecode is only ever compiled by this process and kept in memory, because the engine trusts it (`bytecode.rs`).
 
 mod arena;
+mod async_context;
 mod blocks;
 mod bytecode;
 mod clock;
 mod convert;
 mod dirty;
+mod engine;
 mod error;
 mod image;
 mod isolate;
@@ -38,6 +42,7 @@ mod shared;
 mod thrown;
 
 pub use bytecode::{Bytecode, compile_module, compile_script};
+pub use engine::engine_version;
 pub use error::{ErrorClass, Failure, HostError, Thrown};
-pub use isolate::{Isolate, IsolateOptions, ModuleSource, engine_version};
+pub use isolate::{Isolate, IsolateOptions, ModuleSource};
 pub use shared::{Host, HostValue};

@@ -197,12 +197,33 @@ unsafe extern "C" fn has_module(
     }
 }
 
+/// `__asyncContext()` answers with the value that follows asynchronous work; `__asyncContext(value)` sets it.
+unsafe extern "C" fn async_context(
+    context: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    argc: c_int,
+    argv: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    // SAFETY: the engine calls with its context and this many arguments. The reference that is taken is given to the context's value.
+    unsafe {
+        guarded(context, qjs::JS_EXCEPTION, |shared| {
+            let Some(value) = arguments(argc, argv).first() else {
+                return shared.async_context.get(context);
+            };
+            let value = qjs::JS_DupValue(context, *value);
+            shared.async_context.set(context, value);
+            qjs::JS_UNDEFINED
+        })
+    }
+}
+
 /// The natives, which are on `globalThis` while the prelude runs.
-const NATIVES: [(&CStr, qjs::JSCFunction, c_int); 4] = [
+const NATIVES: [(&CStr, qjs::JSCFunction, c_int); 5] = [
     (c"__host", Some(host), 1),
     (c"__register", Some(register), 2),
     (c"__module", Some(module), 1),
     (c"__hasModule", Some(has_module), 1),
+    (c"__asyncContext", Some(async_context), 0),
 ];
 
 /// Puts the natives on the global object. False if memory is out.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rquickjs_sys as qjs;
 
+use crate::async_context::AsyncContext;
 use crate::clock::Clock;
 use crate::error::{Failure, HostError};
 use crate::isolate::ModuleSource;
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) rejections: RefCell<Vec<qjs::JSValue>>,
     /// `DOMException` as the prelude left it.
     pub(crate) dom_exception: Cell<qjs::JSValue>,
+    pub(crate) async_context: AsyncContext,
     /// True while the engine resolves static imports.
     pub(crate) is_resolving: Cell<bool>,
     /// How many modules and functions belong to the image.
@@ -96,6 +98,7 @@ impl Shared {
             functions: RefCell::new(Vec::new()),
             rejections: RefCell::new(Vec::new()),
             dom_exception: Cell::new(qjs::JS_UNDEFINED),
+            async_context: AsyncContext::new(),
             is_resolving: Cell::new(false),
             sealed: Cell::new((0, 0)),
         }
@@ -155,6 +158,7 @@ impl Shared {
     }
 
     pub(crate) fn seal(&self) {
+        self.async_context.seal();
         self.sealed
             .set((self.modules.borrow().len(), self.functions.borrow().len()));
     }
@@ -167,6 +171,7 @@ impl Shared {
         self.rejections.borrow_mut().clear();
         self.doom.replace(None);
         self.clock.reset();
+        self.async_context.restore();
         self.is_resolving.set(false);
     }
 }

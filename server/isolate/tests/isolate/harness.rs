@@ -12,6 +12,7 @@ use vestibule_isolate::{
 const PRELUDE: &str = r#"
 (() => {
   const host = __host, register = __register, module = __module, hasModule = __hasModule;
+  const asyncContext = __asyncContext;
   for (const name of ["__host", "__register", "__module", "__hasModule"]) delete globalThis[name];
   const { parse, stringify } = JSON;
   const then = Promise.prototype.then;
@@ -27,6 +28,12 @@ const PRELUDE: &str = r#"
     }),
     module: (name) => module(name),
     hasModule: (name) => hasModule(name),
+    context: () => asyncContext(),
+    within: (value, callback) => {
+      const before = asyncContext();
+      asyncContext(value);
+      try { return callback(); } finally { asyncContext(before); }
+    },
   };
   register("start", (name, key, args) => {
     status = "pending";

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod async_context;
 mod doom;
 mod harness;
 mod loading;
