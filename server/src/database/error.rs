@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use vestibule_schema::convert::ConvertError;
+use vestibule_schema::id::TableNumber;
 use vestibule_schema::value::{ByteCount, ValueError};
 
 use crate::storage::StorageError;
@@ -147,6 +148,32 @@ pub enum QueryError {
     ReadOnly(&'static str),
     #[error("The document in table \"{table}\" does not fit the Rust type that reads it: {source}")]
     Convert { table: String, source: ConvertError },
+    #[error(
+        "the _id {id} is of the table number {number}, and the table \"{table}\" has {expected}"
+    )]
+    ImportedIdOfOtherTable {
+        table: String,
+        id: String,
+        number: TableNumber,
+        expected: TableNumber,
+    },
+    #[error("there is a document with the _id {id} already")]
+    ImportedTwice { id: String },
+    #[error("the _creationTime of {id} lies more than a day ahead")]
+    ImportedFromTheFuture { id: String },
+}
+
+impl QueryError {
+    /// The same of a table that its documents' owner knows by another name.
+    pub(super) fn in_table(mut self, name: &str) -> QueryError {
+        match &mut self {
+            QueryError::ImportedIdOfOtherTable { table, .. }
+            | QueryError::UniqueViolation { table, .. }
+            | QueryError::SchemaMismatch { table, .. } => *table = name.to_string(),
+            _ => {}
+        }
+        self
+    }
 }
 
 /// Why the database did not open.

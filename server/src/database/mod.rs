@@ -1,6 +1,7 @@
 //! The database room: documents, indexes, transactions, the committer and the write log, over the ordered keys of
 //! the storage room. It knows nothing of functions, identities or connections.
 
+mod bulk;
 mod catalog;
 mod chunks;
 mod committer;
@@ -36,8 +37,8 @@ mod write_log;
 mod writing;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -45,6 +46,7 @@ use rand::RngCore;
 use vestibule_schema::table::Schema;
 use vestibule_schema::timestamp::Timestamp;
 
+pub use bulk::{Destination, ExportedDocument, ImportedDocument, ReadAt, count_some, each_stored};
 pub use catalog::{Catalog, IndexMeta, Owner, TableMeta};
 pub use chunks::ChunkHash;
 pub use committer::{
@@ -77,7 +79,7 @@ pub use writing::Patch;
 
 use self::session_requests::Sweep;
 use crate::clock::Clock;
-use crate::storage::{CheckpointCounts, Store, StoreOptions};
+use crate::storage::{CheckpointCounts, ReadView, Store, StoreOptions};
 
 /// What opening a database needs.
 pub struct DatabaseOptions {
@@ -128,6 +130,7 @@ impl Database {
             seal: CursorSeal::new(&options.secret),
             clock: clock.clone(),
             damaged: Default::default(),
+            services: OnceLock::new(),
         });
         let write_log = Arc::new(WriteLog::new(store.durable_ts()));
         let rollbacks = Arc::new(AtomicU64::new(0));
@@ -159,6 +162,20 @@ impl Database {
     /// Keeps `extension` with the catalog, before anything runs.
     pub fn install(&self, extension: Extension) {
         self.environment.definitions.install(extension);
+    }
+
+    /// Keeps something for every execution, before anything runs. It must not hold the database.
+    pub fn install_services(&self, services: Extension) {
+        // Whoever is first stays: a deployment is built once.
+        let _ = self.environment.services.set(services);
+    }
+
+    /// The newest durable commit, to read for longer than a function may, on a thread of the caller's own.
+    pub fn read_at(&self) -> Result<ReadAt, DatabaseError> {
+        let snapshot = self.store.snapshot()?;
+        let definitions = self.environment.definitions.at(ReadView::ts(&snapshot));
+        let catalog = definitions.catalog.clone();
+        Ok(ReadAt { snapshot, catalog })
     }
 
     /// The definitions of the newest durable commit.

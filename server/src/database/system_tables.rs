@@ -73,6 +73,19 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         number: 11,
         indexes: &[("by_key", &["key"], true)],
     },
+    SystemTable {
+        name: "_storage_objects",
+        number: 12,
+        indexes: &[
+            ("by_storage_id", &["storageId"], true),
+            ("by_uuid", &["uuid"], true),
+        ],
+    },
+    SystemTable {
+        name: "_storage_deletions",
+        number: 13,
+        indexes: &[],
+    },
 ];
 
 impl SystemTable {

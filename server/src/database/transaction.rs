@@ -2,8 +2,8 @@
 //!
 //! Here is what every execution has in common. Writing documents is in `writing`, scanning ranges in `scan`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,6 +47,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// An execution met stored data that is damaged. Nothing here makes that undone.
     pub damaged: AtomicBool,
+    /// What the rooms above keep for every execution, whatever its timestamp. It must not hold the database.
+    pub services: OnceLock<Extension>,
 }
 
 /// Something that executions depend on and that is no document. Nothing is stored under its key: it stands in read sets
@@ -349,6 +351,16 @@ impl<'v> Transaction<'v> {
     /// Makes stale what depends on something that is no document.
     pub fn touch(&mut self, dependency: Dependency<'_>) {
         self.touched.push(&dependency.key());
+    }
+
+    /// Makes stale whatever was read before: tables change places.
+    pub fn touch_everything(&mut self) {
+        self.touched.push_everything();
+    }
+
+    /// What the rooms above keep beside all definitions.
+    pub fn services(&self) -> Option<&'v Extension> {
+        self.environment.services.get()
     }
 
     pub(super) fn known_sessions(&mut self) -> Option<&mut KnownSessions> {

@@ -26,6 +26,8 @@ pub struct Touched {
     bytes: Vec<u8>,
     /// Where each key ends.
     ends: Vec<usize>,
+    /// Whole tables changed places, so no list of keys would end.
+    everything: bool,
 }
 
 /// A state of [`Touched`] to go back to.
@@ -72,6 +74,16 @@ impl Touched {
         self.ends.truncate(mark.keys);
     }
 
+    /// Makes stale whatever was read before.
+    pub(super) fn push_everything(&mut self) {
+        self.everything = true;
+    }
+
+    /// Whether whatever was read before is stale.
+    pub fn is_everything(&self) -> bool {
+        self.everything
+    }
+
     /// The keys, in no order; some may be there twice.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
@@ -87,7 +99,7 @@ impl Touched {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.ends.is_empty() && !self.everything
     }
 }
 
@@ -199,7 +211,10 @@ impl WriteLog {
         }
         let first = state.entries.partition_point(|entry| entry.ts <= after);
         let mut later = state.entries.range(first..);
-        let stale = later.find(|entry| entry.touched.iter().any(|key| reads.contains(key)));
+        let stale = later.find(|entry| {
+            let touched = &entry.touched;
+            touched.is_everything() || touched.iter().any(|key| reads.contains(key))
+        });
         stale.map_or(Freshness::Fresh, |entry| Freshness::StaleSince(entry.ts))
     }
 }
@@ -235,6 +250,20 @@ mod tests {
         );
         assert_eq!(log.freshness(&reads, Timestamp(13)), Freshness::Fresh);
         assert_eq!(*log.subscribe().borrow(), Timestamp(13));
+    }
+
+    #[test]
+    fn a_commit_that_touched_everything_makes_every_read_stale() {
+        let log = WriteLog::new(Timestamp(10));
+        let mut touched = Touched::default();
+        touched.push_everything();
+        let touched = Arc::new(touched);
+        let ts = Timestamp(11);
+        log.publish(vec![LogEntry { ts, touched }], ts);
+        let mut reads = ReadSet::default();
+        reads.record(KeyRange::point("b"));
+        let stale = Freshness::StaleSince(ts);
+        assert_eq!(log.freshness(&reads, Timestamp(10)), stale);
     }
 
     #[test]

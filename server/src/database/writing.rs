@@ -9,7 +9,7 @@ use vestibule_schema::id::{DocumentId, InternalId};
 use vestibule_schema::key::{decode_key, encoded_at, encoded_field, patch_encoded};
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::timestamp::Timestamp;
-use vestibule_schema::validator::Validator;
+use vestibule_schema::validator::{TableNames, Validator};
 use vestibule_schema::value::{
     DOCUMENT_BYTES_MAX, OBJECT_FIELDS_MAX, Object, Value, check_document,
 };
@@ -69,8 +69,8 @@ enum NewDocument<'p> {
     Unclear,
 }
 
-const ID: &str = "_id";
-const CREATION_TIME: &str = "_creationTime";
+pub(super) const ID: &str = "_id";
+pub(super) const CREATION_TIME: &str = "_creationTime";
 
 impl Transaction<'_> {
     /// Adds a document to `table` and returns its id.
@@ -175,7 +175,7 @@ impl Transaction<'_> {
     }
 
     /// The next document's id and creation time. Used up even when the insert then fails.
-    fn new_identity(&mut self) -> (InternalId, f64) {
+    pub(super) fn new_identity(&mut self) -> (InternalId, f64) {
         let writer = self.writer.as_mut();
         let writer = writer.expect("callers have made sure that this transaction writes");
         *writer.last_creation_time = writer.last_creation_time.next_up();
@@ -251,14 +251,14 @@ impl Transaction<'_> {
         id: DocumentId,
         fields: Object,
     ) -> Result<StoredDocument, DatabaseError> {
-        let fields = self.check_fields(table, fields)?;
+        let fields = self.check_fields(table, fields, &*self.catalog())?;
         let stored = StoredDocument::new(id, encode_document(fields));
         stored.map_err(|error| self.break_with(error))
     }
 
     /// Writes a document's entries in all indexes of its table, over the entries it had under `old_keys`; a new document
     /// had none. Either all of it is written or nothing.
-    fn write(
+    pub(super) fn write(
         &mut self,
         table: &TableMeta,
         new: &StoredDocument,
@@ -312,7 +312,13 @@ impl Transaction<'_> {
         old_keys.iter().for_each(|key| self.touched.push(key));
     }
 
-    fn check_fields(&self, table: &TableMeta, mut fields: Object) -> Result<Object, QueryError> {
+    /// The fields of a document, if they may be stored in `table`. Ids in them are checked by `names`.
+    pub(super) fn check_fields(
+        &self,
+        table: &TableMeta,
+        mut fields: Object,
+        names: &dyn TableNames,
+    ) -> Result<Object, QueryError> {
         check_document(&fields).map_err(QueryError::InvalidDocument)?;
         if table.document == Validator::Any {
             return Ok(fields);
@@ -322,7 +328,7 @@ impl Transaction<'_> {
         let value = Value::Object(fields);
         table
             .document
-            .check(&value, &*self.catalog())
+            .check(&value, names)
             .map_err(|error| QueryError::SchemaMismatch {
                 table: table.name.clone(),
                 reason: error.to_string(),

@@ -210,6 +210,11 @@ impl State {
     fn overtaken_by(&self, news: &[LogEntry]) -> Vec<(u64, Timestamp)> {
         let mut overtaken = Vec::new();
         for entry in news {
+            if entry.touched.is_everything() {
+                let mut all: Vec<u64> = self.entries.keys().copied().collect();
+                all.sort_unstable();
+                overtaken.extend(all.into_iter().map(|id| (id, entry.ts)));
+            }
             for key in entry.touched.iter() {
                 self.intervals
                     .stab(key, &mut |id| overtaken.push((id, entry.ts)));

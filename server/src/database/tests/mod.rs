@@ -162,6 +162,7 @@ fn environment(catalog: Catalog, clock: Arc<ManualClock>) -> Environment {
         seal: CursorSeal::new(&[3; 32]),
         clock,
         damaged: Default::default(),
+        services: Default::default(),
     }
 }
 
