@@ -21,6 +21,10 @@ pub mod auth;
 
 pub mod deployment;
 
+pub mod files;
+
+pub mod transfer;
+
 pub mod functions;
 
 pub mod subscriptions;

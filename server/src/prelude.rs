@@ -13,6 +13,6 @@ pub use crate::database::{
     Comparison, Document, Expression, Order, Page, PaginationOptions, Patch,
 };
 pub use crate::functions::{
-    ActionCtx, Error, Function, HttpActionCtx, HttpRequest, HttpResponse, MutationCtx, QueryCtx,
-    Result,
+    ActionCtx, Error, Function, HttpActionCtx, HttpRequest, HttpResponse, MutationCtx, NewFile,
+    QueryCtx, Result,
 };

@@ -9,7 +9,9 @@ use crate::auth::{
     AuthConfigError, DevIssuerError, DevRefused, OpenAdminKeysError, SecretFileError,
 };
 use crate::database::OpenError;
+use crate::files::FileError;
 use crate::functions::RegistryError;
+use crate::transfer::TransferError;
 
 /// Why a server did not start.
 #[derive(Debug, Error)]
@@ -49,6 +51,10 @@ pub enum StartError {
     DevIssuer(#[from] DevIssuerError),
     #[error(transparent)]
     DevRefused(#[from] DevRefused),
+    #[error("files cannot be kept in the data directory: {0}")]
+    Files(#[from] FileError),
+    #[error("imports and exports cannot be kept in the data directory: {0}")]
+    Transfers(#[from] TransferError),
     #[error("cannot prepare for signals: {0}")]
     Signals(#[source] io::Error),
 }

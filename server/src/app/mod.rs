@@ -28,7 +28,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::database::Limits;
 use crate::functions::{
     ActionCtx, Function, FunctionKind, HttpActionCtx, HttpRequest, HttpResponse, HttpRoute,
-    MutationCtx, QueryCtx, Registry, RegistryError, Result,
+    MutationCtx, QueryCtx, Registry, RegistryError, Result, transfer_functions,
 };
 use crate::http::Asset;
 use crate::sync::SyncOptions;
@@ -277,7 +277,9 @@ impl App {
 
     /// The app's functions and HTTP actions, checked.
     fn registry(&self) -> Result<Registry, RegistryError> {
-        Registry::new(self.functions.clone())?.with_http_routes(self.http_routes.clone())
+        let functions = self.functions.iter().cloned();
+        let functions = functions.chain(transfer_functions()).collect();
+        Registry::new(functions)?.with_http_routes(self.http_routes.clone())
     }
 
     /// The provisioning function's path, checked against the functions there are.

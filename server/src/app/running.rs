@@ -21,12 +21,14 @@ use crate::auth::{
 };
 use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
+use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
+use crate::transfer::{TransferOptions, Transfers};
 
 /// A server that is ready.
 pub struct Running {
@@ -34,7 +36,7 @@ pub struct Running {
     dev: bool,
     shutdown: CancellationToken,
     http: JoinHandle<()>,
-    sweeper: JoinHandle<()>,
+    sweepers: [JoinHandle<()>; 3],
     connections: Arc<Connections>,
     following: Following,
     database: Arc<Database>,
@@ -75,6 +77,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         &config,
         dev,
         RoomsFrom {
+            address,
             registry,
             provisioning,
             providers,
@@ -87,6 +90,8 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     let shutdown = CancellationToken::new();
     let http = Http::new(HttpParts {
         functions: rooms.functions.clone(),
+        files: rooms.files.clone(),
+        transfers: rooms.transfers.clone(),
         live: rooms.live.clone(),
         gate: rooms.gate.clone(),
         authenticator: rooms.authenticator.clone(),
@@ -105,14 +110,18 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         },
     });
     let http = tokio::spawn(http.serve(listener, shutdown.clone()));
-    let sweeper = tokio::spawn(sweep(Arc::downgrade(rooms.functions.database())));
+    let sweepers = [
+        tokio::spawn(sweep(Arc::downgrade(rooms.functions.database()))),
+        tokio::spawn(Files::keep_swept(Arc::downgrade(&rooms.files))),
+        tokio::spawn(Transfers::keep_swept(Arc::downgrade(&rooms.transfers))),
+    ];
     tracing::info!(%address, dev, data = %config.data.display(), "ready");
     Ok(Running {
         address,
         dev,
         shutdown,
         http,
-        sweeper,
+        sweepers,
         connections: rooms.connections,
         following: rooms.following,
         database: rooms.functions.database().clone(),
@@ -171,6 +180,7 @@ fn end_process(unknown: UnknownOutcome) {
 }
 
 struct RoomsFrom {
+    address: SocketAddr,
     registry: Registry,
     provisioning: Option<FunctionPath>,
     providers: AuthConfig,
@@ -181,6 +191,8 @@ struct RoomsFrom {
 
 struct Rooms {
     functions: Arc<Functions>,
+    files: Arc<Files>,
+    transfers: Arc<Transfers>,
     live: Arc<LiveQueries>,
     following: Following,
     gate: Arc<Gate>,
@@ -193,6 +205,7 @@ struct Rooms {
 impl Rooms {
     fn build(app: &App, config: &Config, dev: bool, from: RoomsFrom) -> Result<Rooms, StartError> {
         let RoomsFrom {
+            address,
             registry,
             provisioning,
             providers,
@@ -202,6 +215,21 @@ impl Rooms {
         } = from;
         let mut metrics = Metrics::with_prefix("vestibule");
         let functions = Functions::new(registry, database.clone());
+        let files = Files::new(FilesParts {
+            database: database.clone(),
+            blobs: Blobs::in_directory(&config.data)?,
+            origin: format!("http://{address}"),
+            secret: secret.key_for("uploads"),
+            metrics: FileMetrics::register(&mut metrics),
+            options: FilesOptions::default(),
+        });
+        functions.install_files(files.clone());
+        let transfers = Transfers::open(
+            &config.data,
+            database.clone(),
+            files.clone(),
+            TransferOptions::default(),
+        )?;
         let (live, following) = LiveQueries::start(functions.clone());
         let gauges = Gauges {
             database: Arc::downgrade(&database),
@@ -241,6 +269,8 @@ impl Rooms {
         });
         Ok(Rooms {
             functions,
+            files,
+            transfers,
             live,
             following,
             gate,
@@ -295,7 +325,7 @@ impl Running {
         let Running {
             shutdown,
             http,
-            sweeper,
+            sweepers,
             connections,
             following,
             database,
@@ -305,7 +335,7 @@ impl Running {
         connections.drain().await;
         // The server's task ends by itself; one that panicked has been logged.
         let _ = http.await;
-        sweeper.abort();
+        sweepers.iter().for_each(JoinHandle::abort);
         drop((connections, following));
         if tokio::time::timeout(CLOSE_WAIT, close(database))
             .await

@@ -17,6 +17,7 @@ use super::registry::Registry;
 use super::runner::{
     Call, FunctionOutcome, QueryOutcome, Rules, ended, outcome_of, panic_text, recorded,
 };
+use super::storage::StorageActions;
 use super::{Functions, Origin};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
 use crate::record::{self, Event};
@@ -137,6 +138,14 @@ impl ActionCtx {
         match outcome {
             FunctionOutcome::Returned(value) => Ok(value),
             FunctionOutcome::Threw(thrown) => Err(Error::from_thrown(thrown)),
+        }
+    }
+
+    /// Looks at files, stores and deletes them, each call by itself.
+    pub fn storage(&self) -> StorageActions {
+        StorageActions {
+            files: self.functions.files().cloned(),
+            asked_by: self.caller.identity_key(),
         }
     }
 

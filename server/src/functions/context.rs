@@ -4,6 +4,7 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::console::Console;
 use super::error::{Error, Result};
+use super::storage::{StorageReader, StorageWriter};
 use crate::auth::{Caller, ClaimsRead, IdentityAccess, UserIdentity};
 use crate::database::{DatabaseReader, DatabaseWriter, Journal, Transaction};
 
@@ -91,6 +92,12 @@ impl<'v> QueryCtx<'v> {
         self.execution.identity()
     }
 
+    /// Looks at files.
+    pub fn storage(&mut self) -> StorageReader<'_, 'v> {
+        let tx = &mut self.execution.tx;
+        StorageReader { tx }
+    }
+
     /// Logs to the client's console in development.
     pub fn console(&mut self) -> &mut Console {
         &mut self.execution.console
@@ -116,6 +123,14 @@ impl<'v> MutationCtx<'v> {
     /// The verified identity of the caller, `None` when nobody is signed in.
     pub fn identity(&mut self) -> Result<Option<UserIdentity>> {
         self.execution.identity()
+    }
+
+    /// Looks at files, stores and deletes them.
+    pub fn storage(&mut self) -> StorageWriter<'_, 'v> {
+        StorageWriter {
+            tx: &mut self.execution.tx,
+            asked_by: self.execution.caller.identity_key(),
+        }
     }
 
     /// Logs to the client's console in development.

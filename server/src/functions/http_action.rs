@@ -17,6 +17,7 @@ use super::action::ActionCtx;
 use super::error::{Error, Result, Thrown};
 use super::http_routes::RegisteredRoute;
 use super::runner::ended;
+use super::storage::StorageActions;
 use crate::auth::{Caller, UserIdentity};
 use crate::record::{self, Event};
 
@@ -138,6 +139,11 @@ impl HttpActionCtx {
             Some(refusal) => Err(Error::from_thrown(refusal.clone())),
             None => Ok(self.action.identity()),
         }
+    }
+
+    /// Looks at files, stores and deletes them, each call by itself.
+    pub fn storage(&self) -> StorageActions {
+        self.action.storage()
     }
 
     /// Runs a query, internal or not, at the newest commit.

@@ -12,12 +12,14 @@ pub mod js;
 mod order;
 mod registry;
 mod runner;
+mod storage;
 #[cfg(test)]
 mod tests;
+mod transfers;
 mod workers;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -35,11 +37,14 @@ pub use http_action::{
 pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
 pub use registry::{READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
+pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};
+pub use transfers::functions as transfer_functions;
 
 use self::drafted::DraftedMutation;
 use self::order::{Arrival, SessionOrder};
 use self::workers::Workers;
 use crate::database::{CommitError, Database, SessionRequest, SubmitError};
+use crate::files::Files;
 use crate::storage::{ReadView, Store};
 
 /// Runs functions against a database.
@@ -51,6 +56,7 @@ pub struct Functions {
     beside: Workers,
     order: SessionOrder<Queued>,
     counts: DraftCounts,
+    files: OnceLock<Arc<Files>>,
 }
 
 /// A mutation that waits behind another one of its session.
@@ -101,7 +107,20 @@ impl Functions {
                 .expect("threads are there to be started when the server starts"),
             order: SessionOrder::default(),
             counts: DraftCounts::default(),
+            files: OnceLock::new(),
         })
+    }
+
+    /// Gives functions files to work with, before any runs.
+    pub fn install_files(&self, files: Arc<Files>) {
+        self.database.install_services(files.within().clone());
+        // Whoever is first stays: a deployment is built once.
+        let _ = self.files.set(files);
+    }
+
+    /// The files that functions work with.
+    pub fn files(&self) -> Option<&Arc<Files>> {
+        self.files.get()
     }
 
     /// The functions as of the newest durable commit.

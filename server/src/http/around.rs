@@ -15,7 +15,7 @@ use super::Http;
 use super::client_version::ClientVersion;
 use super::cors::Cors;
 use super::respond::WireError;
-use super::routes::ACTION_ROUTES;
+use super::routes::{ACTION_ROUTES, UNHURRIED_ROUTES};
 
 const REQUEST_ID_HEADER: &str = "convex-request-id";
 /// Longest request id that a client may choose, in bytes.
@@ -76,7 +76,7 @@ async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> R
     request.extensions_mut().insert(asked);
     let running = async {
         match client.check_supported() {
-            Ok(()) => guarded(http, request, next).await,
+            Ok(()) => guarded(http, route, request, next).await,
             Err(error) => error.into_response(),
         }
     };
@@ -86,9 +86,13 @@ async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> R
 }
 
 /// Runs the route, within its time. A panic ends this request alone.
-async fn guarded(http: &Http, request: Request, next: Next) -> Response {
+async fn guarded(http: &Http, route: &str, request: Request, next: Next) -> Response {
     let running = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(http.options.request_timeout, running).await {
+    let in_time = match UNHURRIED_ROUTES.contains(&route) {
+        true => Ok(running.await),
+        false => tokio::time::timeout(http.options.request_timeout, running).await,
+    };
+    match in_time {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             // The panic hook has said where.

@@ -118,7 +118,7 @@ impl Http {
 
 /// Throws away what is left of a body that is too long, within a bound. A client that is still sending would
 /// otherwise see a reset connection instead of the answer.
-async fn swallow(mut stream: BodyDataStream, bytes_max: usize) {
+pub(super) async fn swallow(mut stream: BodyDataStream, bytes_max: usize) {
     let mut swallowed = 0;
     while swallowed <= bytes_max {
         match stream.next().await {

@@ -13,12 +13,14 @@ mod client_version;
 mod cors;
 mod credentials;
 mod dev;
+mod files;
 mod health;
 mod metrics;
 mod open_api;
 mod options;
 mod pace;
 mod prepared;
+mod ranges;
 mod respond;
 mod routes;
 mod serve;
@@ -27,6 +29,7 @@ mod snapshots;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod transfers;
 mod upgrade;
 
 use std::sync::Arc;
@@ -44,10 +47,12 @@ pub use site::Asset;
 
 use crate::auth::{Authenticator, DevIssuer};
 use crate::clock::Clock;
+use crate::files::Files;
 use crate::functions::Functions;
 use crate::provisioning::Gate;
 use crate::subscriptions::LiveQueries;
 use crate::sync::Connections;
+use crate::transfer::Transfers;
 use budget::BodyBudget;
 use health::HealthState;
 use metrics::HttpMetrics;
@@ -57,6 +62,10 @@ use site::Site;
 pub struct HttpParts {
     /// Runs functions.
     pub functions: Arc<Functions>,
+    /// The deployment's files.
+    pub files: Arc<Files>,
+    /// Imports and exports.
+    pub transfers: Arc<Transfers>,
     /// Answers queries, from the shared results where it can.
     pub live: Arc<LiveQueries>,
     /// Lets identities in.
@@ -80,6 +89,8 @@ pub struct HttpParts {
 /// The HTTP side of a deployment.
 pub struct Http {
     functions: Arc<Functions>,
+    files: Arc<Files>,
+    transfers: Arc<Transfers>,
     live: Arc<LiveQueries>,
     gate: Arc<Gate>,
     authenticator: Arc<Authenticator>,
@@ -106,6 +117,8 @@ impl Http {
     pub fn new(parts: HttpParts) -> Arc<Http> {
         let HttpParts {
             functions,
+            files,
+            transfers,
             live,
             gate,
             authenticator,
@@ -123,6 +136,8 @@ impl Http {
         let metrics = HttpMetrics::register(&mut registry);
         Arc::new(Http {
             functions,
+            files,
+            transfers,
             live,
             gate,
             authenticator,

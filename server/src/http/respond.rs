@@ -10,6 +10,7 @@ use crate::auth::{
     AdminKeyError, AuthError, AuthorizationError, DevIssuerError, DevRefused, VerifyError,
 };
 use crate::database::{CommitError, LeaseError, ReadersError};
+use crate::files::FileError;
 use crate::functions::{FunctionOutcome, READ_ONLY_CODE, SystemError, Thrown};
 use crate::provisioning::Unprovisioned;
 
@@ -162,6 +163,49 @@ pub(super) fn system(error: &SystemError) -> WireError {
         SystemError::NotCommitted(CommitError::ShuttingDown)
         | SystemError::Readers(ReadersError::Closed)
         | SystemError::ShuttingDown => WireError::shutting_down(),
+    }
+}
+
+/// What keeps a file from being stored or read.
+pub(super) fn file(error: &FileError) -> WireError {
+    let bad = |code| WireError::bad_request(code, error.to_string());
+    let refused = |status, code| WireError::new(status, code, error.to_string());
+    match error {
+        FileError::InvalidToken => refused(StatusCode::UNAUTHORIZED, "InvalidStorageToken"),
+        FileError::TokenExpired => refused(StatusCode::UNAUTHORIZED, "StorageTokenExpired"),
+        FileError::Sha256Mismatch { .. } => bad("Sha256Mismatch"),
+        FileError::InvalidSha256(_) => bad("InvalidSha256"),
+        FileError::InvalidContentType { .. } => bad("InvalidContentType"),
+        FileError::InvalidId { .. } | FileError::IdOfOtherTable { .. } => bad("InvalidStorageId"),
+        FileError::NotFound(_) => refused(StatusCode::NOT_FOUND, "FileNotFound"),
+        FileError::TooLarge { .. } => refused(StatusCode::PAYLOAD_TOO_LARGE, "FileTooLarge"),
+        FileError::QuotaExceeded { .. } => {
+            tracing::warn!(%error, "a file was refused");
+            refused(StatusCode::INSUFFICIENT_STORAGE, "FileStorageFull")
+        }
+        FileError::TooManyAtOnce => WireError::too_many_requests(),
+        FileError::EndedEarly => bad("FileEndedEarly"),
+        FileError::TooSlow(_) => refused(StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
+        FileError::CommitterFull
+        | FileError::NotCommitted(CommitError::Full)
+        | FileError::Readers(ReadersError::QueueFull) => {
+            tracing::warn!(%error, "a file was refused");
+            WireError::overloaded()
+        }
+        FileError::ShuttingDown
+        | FileError::NotCommitted(CommitError::ShuttingDown)
+        | FileError::Readers(ReadersError::Closed) => WireError::shutting_down(),
+        FileError::NotCommitted(CommitError::NotCommitted(_)) => {
+            tracing::error!(%error, "a file was not committed");
+            WireError::unavailable("NotCommitted", "The file was not stored.")
+        }
+        FileError::ContentMissing(_)
+        | FileError::Store(_)
+        | FileError::Io(_)
+        | FileError::Database(_) => {
+            tracing::error!(%error, "a request for a file failed");
+            WireError::internal()
+        }
     }
 }
 

@@ -8,8 +8,11 @@ use axum::routing::{MethodRouter, any, get, post};
 
 use super::around::{around, single_leading_slash};
 use super::respond::WireError;
-use super::{Http, actions, calls, dev, health, open_api, site, snapshots, upgrade};
+use super::{
+    Http, actions, calls, dev, files, health, open_api, site, snapshots, transfers, upgrade,
+};
 use crate::auth::dev_issuer::DEV_JWKS_PATH;
+use crate::files::UPLOAD_PATH;
 
 /// A route, and what a reader of the API is told about it.
 pub(super) struct Route {
@@ -80,6 +83,20 @@ pub(super) const ROUTES: &[Route] = routes![
     post "/api/query_ts",                     Anyone,      Timestamp,     snapshots::query_ts,     "The newest commit's timestamp, readable for 30 seconds.";
     post "/api/query_at_ts",                  Caller,      CallAt,        snapshots::query_at_ts,  "Run a query at a timestamp that query_ts gave.";
     post "/api/query_batch",                  Caller,      Batch,         snapshots::query_batch,  "Run several queries at one commit.";
+    // Files
+    post UPLOAD_PATH,                         Anyone,      Other,         files::upload,           "Store a file, at an address that generateUploadUrl gave.";
+    get  "/api/storage/{id}",                 Anyone,      Other,         files::download,         "A file, or a range of it.";
+    // Imports and exports
+    post "/api/import/start_upload",          Admin,       Other,         transfers::start_upload, "Begin to upload a file to import.";
+    post "/api/import/upload_part",           Admin,       Other,         transfers::upload_part,  "Send a part of it.";
+    post "/api/import/finish_upload",         Admin,       Other,         transfers::finish_upload, "Say what to do with it.";
+    post "/api/perform_import",               Admin,       Other,         transfers::perform_import, "Do an import that waits for it.";
+    post "/api/cancel_import",                Admin,       Other,         transfers::cancel_import, "Cancel an import.";
+    post "/api/import",                       Admin,       Other,         transfers::import,       "Import a file at once.";
+    post "/api/export/request/zip",           Admin,       Other,         transfers::request_export, "Begin an export.";
+    get  "/api/export/zip/{id}",              Admin,       Other,         transfers::download_export, "The archive of an export.";
+    post "/api/export/cancel/{id}",           Admin,       Other,         transfers::cancel_export, "Cancel an export.";
+    post "/api/export/set_expiration/{id}",   Admin,       Other,         transfers::set_expiration, "Keep an export for longer, or not.";
     // Sockets
     get  "/api/sync",                         Anyone,      Other,         upgrade::sync,           "Open a WebSocket; the client says its version in a header.";
     get  "/api/{version}/sync",               Anyone,      Other,         upgrade::versioned_sync, "Open a WebSocket; the client says its version in the address.";
@@ -99,6 +116,10 @@ pub(super) const ROUTES: &[Route] = routes![
     get  "/.well-known/openid-configuration", Anyone,      Other,         dev::discovery,          "The development issuer's description.";
     get  DEV_JWKS_PATH,                       Anyone,      Other,         dev::keys,               "The development issuer's keys.";
 ];
+
+/// Routes whose bodies take as long as they take: they have bounds of their own.
+pub(super) const UNHURRIED_ROUTES: [&str; 3] =
+    [UPLOAD_PATH, "/api/import/upload_part", "/api/import"];
 
 /// Where the app's HTTP actions are, whatever the method. What is said of origins there is theirs to say.
 pub(super) const ACTION_ROUTES: [&str; 2] = ["/http/", "/http/{*path}"];

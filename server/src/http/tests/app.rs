@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use crate::functions::{
     ActionCtx, Error, Function, HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpRequest, HttpResponse,
-    HttpRoute, MutationCtx, QueryCtx, Result,
+    HttpRoute, MutationCtx, NewFile, QueryCtx, Result,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +39,11 @@ impl Table for User {
 #[derive(Deserialize)]
 struct Add {
     text: String,
+}
+
+#[derive(Deserialize)]
+struct File {
+    id: String,
 }
 
 pub fn schema() -> Schema {
@@ -153,6 +158,16 @@ pub fn functions(latch: Latch) -> Vec<Function> {
             ctx.run_query::<f64>("notes:count", ()).await
         }),
         Function::action("acts:wait", wait),
+        Function::action("files:keep", |ctx: ActionCtx, add: Add| async move {
+            let file = NewFile::new(add.text).content_type("text/plain");
+            Ok(ctx.storage().store(file).await?.to_string())
+        }),
+        Function::query("files:url", |ctx, file: File| {
+            ctx.storage().get_url(file.id)
+        }),
+        Function::mutation("files:remove", |ctx, file: File| {
+            ctx.storage().delete(file.id)
+        }),
     ];
     guarded.into_iter().chain(others).collect()
 }

@@ -359,7 +359,7 @@ async fn a_request_that_is_wrong_is_refused_with_its_code() {
         ),
         (server.get("/api/nothing"), 404, "NotFound"),
         (server.get("/http/anything"), 404, "NotFound"),
-        (server.get("/api/storage/1"), 404, "NotFound"),
+        (server.get("/api/nothing/1"), 404, "NotFound"),
     ];
     for (request, status, code) in cases {
         assert_refused(request, status, code).await;

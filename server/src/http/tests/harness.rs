@@ -21,12 +21,14 @@ use crate::auth::{
 };
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
+use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::{Functions, Registry};
 use crate::http::{Asset, Http, HttpOptions, HttpParts, bind};
 use crate::provisioning::{Gate, GateMetrics, GateOptions};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
+use crate::transfer::{TransferOptions, Transfers};
 
 /// How a test's server differs from the usual one.
 pub struct Setup {
@@ -37,6 +39,7 @@ pub struct Setup {
     pub site: Vec<Asset>,
     /// Beside the development issuer.
     pub providers: Vec<ProviderConfig>,
+    pub files: FilesOptions,
 }
 
 impl Default for Setup {
@@ -53,12 +56,14 @@ impl Default for Setup {
             sockets_max: 100,
             site: Vec::new(),
             providers: Vec::new(),
+            files: FilesOptions::default(),
         }
     }
 }
 
 pub struct Server {
     pub http: Arc<Http>,
+    pub files: Arc<Files>,
     pub address: SocketAddr,
     pub clock: Arc<ManualClock>,
     pub latch: Latch,
@@ -119,8 +124,22 @@ impl Server {
             metrics: Arc::new(SyncMetrics::register(&mut metrics)),
             rng: Box::new(StdRng::seed_from_u64(2)),
         });
+        let files = Files::new(FilesParts {
+            database: functions.database().clone(),
+            blobs: Blobs::in_directory(dir.path()).unwrap(),
+            origin: format!("http://{address}"),
+            secret: secret.key_for("uploads"),
+            metrics: FileMetrics::register(&mut metrics),
+            options: setup.files,
+        });
+        functions.install_files(files.clone());
+        let database = functions.database().clone();
+        let options = TransferOptions::default();
+        let transfers = Transfers::open(dir.path(), database, files.clone(), options).unwrap();
         let http = Http::new(HttpParts {
             functions,
+            files: files.clone(),
+            transfers,
             live,
             gate,
             authenticator,
@@ -134,6 +153,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         Server {
             http: http.clone(),
+            files,
             address,
             clock,
             latch,
@@ -221,7 +241,9 @@ fn open(dir: &TempDir, clock: Arc<ManualClock>, latch: Latch) -> Arc<Functions> 
         rng: Box::new(StdRng::seed_from_u64(1)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });
-    let registry = Registry::new(app::functions(latch.clone())).unwrap();
+    let functions = app::functions(latch.clone()).into_iter();
+    let functions = functions.chain(crate::functions::transfer_functions());
+    let registry = Registry::new(functions.collect()).unwrap();
     let registry = registry.with_http_routes(app::http_routes(latch));
     Functions::new(registry.unwrap(), Arc::new(database.unwrap()))
 }

@@ -1,0 +1,411 @@
+//! Archives as other servers write them, and as this one does: what lies where in the zip, and what is refused.
+//!
+//! `_tables/documents.jsonl` says which number each table has, so that ids keep their meaning; a table `rooms` is
+//! `rooms/documents.jsonl`, and `rooms/generated_schema.jsonl` says how its values are written. Files are described in
+//! `_storage/documents.jsonl` and lie beside it, named by their id. All of it may lie below one more directory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufReader, Read, Seek};
+
+use serde::Deserialize;
+use vestibule_schema::id::TableNumber;
+use zip::ZipArchive;
+
+use super::error::{DocumentProblem, TransferError};
+use super::options::{ENTRIES_MAX, TransferOptions};
+use super::reading::{Layout, Numbers, each_line};
+
+/// The documents of a table.
+pub const DOCUMENTS: &str = "documents.jsonl";
+/// How the values of a table are written.
+pub const GENERATED_SCHEMA: &str = "generated_schema.jsonl";
+/// The directory with the numbers of all tables.
+pub const TABLES: &str = "_tables";
+/// The directory of files.
+pub const STORAGE: &str = "_storage";
+/// The directory of what belongs to components.
+const COMPONENTS: &str = "_components";
+/// What [`GENERATED_SCHEMA`] holds where values are written in the one way that needs no description.
+pub const UNIFORM: &str = "\"uniform\"";
+/// Bytes of a [`GENERATED_SCHEMA`] that are read.
+const GENERATED_SCHEMA_BYTES_MAX: u64 = 1 << 20;
+/// What an archive may unpack to whatever it was packed from.
+const UNPACKED_BYTES_FREE: u64 = 1 << 30;
+
+/// Where everything in an archive is.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The tables, by name, with the entries of their documents and how those are written.
+    pub tables: BTreeMap<String, TableEntry>,
+    /// Files, by the text of their ids.
+    pub files: HashMap<String, usize>,
+    /// The entry that describes the files.
+    pub storage: Option<TableEntry>,
+    /// The number of each table, where the archive says so.
+    pub numbers: BTreeMap<String, TableNumber>,
+    /// What is passed over, in words.
+    pub skipped: Vec<String>,
+}
+
+/// The documents of a table in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableEntry {
+    /// Which entry of the archive.
+    pub index: usize,
+    /// How its values are written.
+    pub numbers: Numbers,
+}
+
+/// A line of `_tables/documents.jsonl`.
+#[derive(Deserialize)]
+struct TableLine {
+    name: String,
+    id: u32,
+}
+
+impl TableEntry {
+    /// How its documents are read.
+    pub fn layout(&self) -> Layout {
+        Layout::JsonLines(self.numbers)
+    }
+}
+
+/// Opens an archive and finds out what lies where. `packed_bytes` is how large it is.
+pub fn open<R: Read + Seek>(
+    reader: R,
+    packed_bytes: u64,
+    options: &TransferOptions,
+) -> Result<(ZipArchive<R>, Contents), TransferError> {
+    let mut archive = ZipArchive::new(reader)?;
+    if archive.len() > ENTRIES_MAX {
+        let problem = format!("it has more than {ENTRIES_MAX} entries");
+        return Err(TransferError::Archive(problem));
+    }
+    check_unpacked(&mut archive, packed_bytes, options)?;
+    let contents = find(&mut archive)?;
+    Ok((archive, contents))
+}
+
+/// Refuses an archive that unpacks to more than anybody exported.
+fn check_unpacked<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    packed_bytes: u64,
+    options: &TransferOptions,
+) -> Result<(), TransferError> {
+    let mut unpacked: u64 = 0;
+    for index in 0..archive.len() {
+        unpacked = unpacked.saturating_add(archive.by_index_raw(index)?.size());
+    }
+    let by_ratio = packed_bytes.saturating_mul(options.unpacked_ratio_max);
+    let max = options
+        .unpacked_bytes_max
+        .min(by_ratio.max(UNPACKED_BYTES_FREE));
+    match unpacked > max {
+        true => Err(TransferError::Archive(format!(
+            "its {packed_bytes} bytes unpack to {unpacked}"
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn find<R: Read + Seek>(archive: &mut ZipArchive<R>) -> Result<Contents, TransferError> {
+    let mut found = Found::default();
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index)?;
+        let is_plain = !entry.encrypted() && !entry.is_symlink();
+        let (name, is_directory) = (entry.name()?.into_owned(), entry.is_dir());
+        drop(entry);
+        check_name(&name)?;
+        if !is_plain {
+            let problem = format!("the entry \"{}\" is a link, or encrypted", shown(&name));
+            return Err(TransferError::Archive(problem));
+        }
+        if !is_directory {
+            found.add(index, &name)?;
+        }
+    }
+    found.into_contents(archive)
+}
+
+/// What a walk over the names gives.
+#[derive(Default)]
+struct Found {
+    /// The directory below which everything lies, ended by a slash; empty when that is the archive itself.
+    root: Option<String>,
+    documents: BTreeMap<String, usize>,
+    schemas: BTreeMap<String, usize>,
+    files: HashMap<String, usize>,
+    components: BTreeMap<String, usize>,
+    other: Vec<String>,
+}
+
+impl Found {
+    fn add(&mut self, index: usize, name: &str) -> Result<(), TransferError> {
+        let parts: Vec<&str> = name.split('/').collect();
+        if let Some(at) = parts.iter().position(|part| *part == COMPONENTS) {
+            let component = parts.get(at + 1).copied().unwrap_or_default();
+            *self.components.entry(component.to_string()).or_default() += 1;
+            return Ok(());
+        }
+        let [root @ .., directory, file] = &parts[..] else {
+            // Files such as README.md, which say nothing.
+            return Ok(());
+        };
+        let is_stored = *directory == STORAGE && *file != DOCUMENTS && *file != GENERATED_SCHEMA;
+        if !is_stored && *file != DOCUMENTS && *file != GENERATED_SCHEMA {
+            return Ok(());
+        }
+        self.check_root(&root.join("/"))?;
+        let (before, key) = match (is_stored, *file) {
+            (true, file) => {
+                let id = file.split('.').next().unwrap_or_default();
+                (self.files.insert(id.to_string(), index), file)
+            }
+            (false, DOCUMENTS) => {
+                let name = directory.to_string();
+                (self.documents.insert(name, index), *directory)
+            }
+            (false, _) => {
+                let name = directory.to_string();
+                (self.schemas.insert(name, index), *directory)
+            }
+        };
+        match before {
+            Some(_) => Err(TransferError::Archive(format!(
+                "\"{}\" is in it twice",
+                shown(key)
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything lies below one directory: two exports in one archive are refused.
+    fn check_root(&mut self, root: &str) -> Result<(), TransferError> {
+        match self.root.get_or_insert_with(|| root.to_string()) == root {
+            true => Ok(()),
+            false => Err(TransferError::Archive(
+                "its tables lie below several directories".to_string(),
+            )),
+        }
+    }
+
+    fn into_contents<R: Read + Seek>(
+        mut self,
+        archive: &mut ZipArchive<R>,
+    ) -> Result<Contents, TransferError> {
+        let mut contents = Contents::default();
+        if let Some(index) = self.documents.remove(TABLES) {
+            contents.numbers = read_numbers(archive, index)?;
+        }
+        for (table, index) in std::mem::take(&mut self.documents) {
+            let numbers = match self.schemas.get(&table) {
+                Some(schema) => read_numbers_kind(archive, *schema, &table)?,
+                // Made by hand: as any other JSON.
+                None => Numbers::Float,
+            };
+            let entry = TableEntry { index, numbers };
+            match table.as_str() {
+                STORAGE => contents.storage = Some(entry),
+                _ if table.starts_with('_') => self.other.push(table),
+                _ => {
+                    contents.tables.insert(table, entry);
+                }
+            }
+        }
+        contents.files = self.files;
+        for table in self.other {
+            let words = format!("skipped the system table \"{table}\"");
+            contents.skipped.push(words);
+        }
+        for component in self.components.keys() {
+            let words = format!("skipped everything of the component \"{component}\"");
+            contents.skipped.push(words);
+        }
+        Ok(contents)
+    }
+}
+
+fn read_numbers<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    index: usize,
+) -> Result<BTreeMap<String, TableNumber>, TransferError> {
+    let mut numbers = BTreeMap::new();
+    let reader = BufReader::new(archive.by_index(index)?);
+    each_line(&format!("{TABLES}/{DOCUMENTS}"), reader, |line| {
+        let line: TableLine = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let number = TableNumber::new(line.id)
+            .ok_or_else(|| DocumentProblem::Text("no table has the number 0".to_string()))?;
+        numbers.insert(line.name, number);
+        Ok(())
+    })?;
+    Ok(numbers)
+}
+
+/// How the values of a table are written, by its generated schema.
+fn read_numbers_kind<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    index: usize,
+    table: &str,
+) -> Result<Numbers, TransferError> {
+    let mut text = String::new();
+    let entry = archive.by_index(index)?;
+    entry
+        .take(GENERATED_SCHEMA_BYTES_MAX)
+        .read_to_string(&mut text)?;
+    match text.trim() {
+        UNIFORM => Ok(Numbers::Exact),
+        // Older servers describe what they found; without integers and bytes that is plain JSON.
+        shape if !shape.contains("int64") && !shape.contains("bytes") => Ok(Numbers::Float),
+        _ => Err(TransferError::File {
+            file: format!("{table}/{GENERATED_SCHEMA}"),
+            problem: "the archive is of an old kind that this server does not read where it holds integers or bytes; export it again".to_string(),
+        }),
+    }
+}
+
+/// Refuses names that would lead somewhere else where they were unpacked.
+fn check_name(name: &str) -> Result<(), TransferError> {
+    let is_safe = !name.is_empty()
+        && !name.starts_with('/')
+        && !name.contains(['\\', '\0', ':'])
+        && !name.split('/').any(|part| part == ".." || part == ".");
+    match is_safe {
+        true => Ok(()),
+        false => Err(TransferError::Archive(format!(
+            "the name \"{}\" leads out of it",
+            shown(name)
+        ))),
+    }
+}
+
+/// A name as an error shows it.
+fn shown(name: &str) -> String {
+    name.escape_debug().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, text) in entries {
+            writer
+                .start_file(*name, SimpleFileOptions::default())
+                .unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn contents(entries: &[(&str, &str)]) -> Result<Contents, String> {
+        let bytes = zip(entries);
+        let packed = bytes.len() as u64;
+        let opened = open(Cursor::new(bytes), packed, &TransferOptions::default());
+        opened
+            .map(|(_, contents)| contents)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_archive_is_found_out_below_any_directory() {
+        for root in ["", "snapshot_x/", "a/b/"] {
+            let name = |name: &str| format!("{root}{name}");
+            let names = [
+                name("README.md"),
+                name("_tables/documents.jsonl"),
+                name("rooms/documents.jsonl"),
+                name("rooms/generated_schema.jsonl"),
+                name("plain/documents.jsonl"),
+                name("_storage/documents.jsonl"),
+                name("_storage/kg2a.png"),
+                name("_scheduled_jobs/documents.jsonl"),
+                name("_components/foo/rooms/documents.jsonl"),
+            ];
+            let tables = "{\"name\":\"rooms\",\"id\":10001}\n{\"name\":\"_storage\",\"id\":520}\n";
+            let texts = ["hi", tables, "", "\"uniform\"\n", "", "", "png", "", ""];
+            let entries = names.iter().map(String::as_str).zip(texts);
+            let contents = contents(&entries.collect::<Vec<_>>()).unwrap();
+            let rooms = &contents.tables["rooms"];
+            assert_eq!((rooms.index, rooms.numbers), (2, Numbers::Exact));
+            assert_eq!(contents.tables["plain"].numbers, Numbers::Float);
+            assert_eq!(contents.tables.len(), 2);
+            assert_eq!(contents.numbers["rooms"].get(), 10_001);
+            assert_eq!(contents.files["kg2a"], 6);
+            assert_eq!(contents.storage.unwrap().index, 5);
+            assert_eq!(contents.skipped.len(), 2, "{:?}", contents.skipped);
+        }
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for name in [
+            "../rooms/documents.jsonl",
+            "a/../../documents.jsonl",
+            "/rooms/documents.jsonl",
+            "rooms\\documents.jsonl",
+            "c:/rooms/documents.jsonl",
+            "./rooms/documents.jsonl",
+            "rooms/..",
+            "_storage/../../secret",
+        ] {
+            let refused = contents(&[(name, "")]).unwrap_err();
+            assert!(refused.contains("leads out"), "{name}: {refused}");
+        }
+    }
+
+    #[test]
+    fn an_archive_that_unpacks_to_too_much_is_refused() {
+        let bytes = zip(&[("a/documents.jsonl", &" ".repeat(1 << 20))]);
+        let options = TransferOptions {
+            unpacked_bytes_max: 1_000,
+            ..TransferOptions::default()
+        };
+        let packed = bytes.len() as u64;
+        let refused = open(Cursor::new(bytes), packed, &options).err().unwrap();
+        assert!(refused.to_string().contains("unpack"), "{refused}");
+    }
+
+    #[test]
+    fn broken_and_ambiguous_archives_are_refused() {
+        for (entries, problem) in [
+            (
+                &[("a/x/documents.jsonl", ""), ("b/x/documents.jsonl", "")][..],
+                "several directories",
+            ),
+            (
+                &[("_storage/a.png", ""), ("_storage/a.jpg", "")][..],
+                "twice",
+            ),
+            (&[("_tables/documents.jsonl", "{}")][..], "_tables/"),
+            (
+                &[("_tables/documents.jsonl", "{\"name\":\"a\",\"id\":0}")][..],
+                "number 0",
+            ),
+            (
+                &[
+                    ("a/documents.jsonl", ""),
+                    ("a/generated_schema.jsonl", "{\"x\":\"int64\"}"),
+                ][..],
+                "old kind",
+            ),
+        ] {
+            let refused = contents(entries).unwrap_err();
+            assert!(refused.contains(problem), "{refused}");
+        }
+        let whole = zip(&[("a/documents.jsonl", "{}")]);
+        for cut in 0..whole.len() {
+            let opened = open(
+                Cursor::new(&whole[..cut]),
+                cut as u64,
+                &TransferOptions::default(),
+            );
+            assert!(opened.is_err(), "{cut}");
+        }
+    }
+}

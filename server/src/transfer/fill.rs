@@ -1,0 +1,140 @@
+//! Filling tables: documents go in as commits of bounded size, a few of them on their way at the same time, so that
+//! memory stays flat whatever is imported.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::error::{DocumentProblem, TransferError};
+use super::options::{BATCH_BYTES_MAX, BATCH_DOCUMENTS_MAX, BATCHES_UNDER_WAY_MAX};
+use super::reading::ReadDocument;
+use crate::database::{Database, DatabaseError, Destination, ImportedDocument};
+use crate::files::OBJECTS;
+use crate::files::work::{Writing, begin_write};
+
+/// Fills tables from one thread that may wait.
+pub struct Filler<'d> {
+    database: &'d Database,
+    /// Somebody cancelled the import.
+    canceled: &'d AtomicBool,
+    under_way: VecDeque<Writing<(), TransferError>>,
+    written: u64,
+}
+
+/// One table that is being filled.
+pub struct Filling {
+    to: Destination,
+    /// Its name in errors.
+    file: String,
+    batch: Vec<ImportedDocument>,
+    bytes: usize,
+    /// Documents before those of the batch.
+    before: u64,
+}
+
+impl<'d> Filler<'d> {
+    pub fn new(database: &'d Database, canceled: &'d AtomicBool) -> Filler<'d> {
+        Filler {
+            database,
+            canceled,
+            under_way: VecDeque::new(),
+            written: 0,
+        }
+    }
+
+    /// Documents that were handed over.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Adds a document to a table.
+    pub fn add(
+        &mut self,
+        filling: &mut Filling,
+        document: ReadDocument,
+    ) -> Result<(), DocumentProblem> {
+        let ReadDocument {
+            id,
+            creation_time,
+            fields,
+        } = document;
+        filling.bytes += vestibule_schema::value::object_size(&fields);
+        filling.batch.push(ImportedDocument {
+            id,
+            creation_time,
+            fields,
+        });
+        let is_full =
+            filling.batch.len() >= BATCH_DOCUMENTS_MAX || filling.bytes >= BATCH_BYTES_MAX;
+        match is_full {
+            true => Ok(self.hand_over(filling)?),
+            false => Ok(()),
+        }
+    }
+
+    /// Hands over what a table has left.
+    pub fn hand_over(&mut self, filling: &mut Filling) -> Result<(), TransferError> {
+        if self.canceled.load(Ordering::Relaxed) {
+            return Err(TransferError::Canceled);
+        }
+        if filling.batch.is_empty() {
+            return Ok(());
+        }
+        while self.under_way.len() >= BATCHES_UNDER_WAY_MAX {
+            self.wait_for_one()?;
+        }
+        let batch = std::mem::take(&mut filling.batch);
+        let (to, file, before) = (filling.to.clone(), filling.file.clone(), filling.before);
+        filling.bytes = 0;
+        filling.before += batch.len() as u64;
+        // What only says where contents lie is no document of anybody's.
+        if filling.to.name != OBJECTS {
+            self.written += batch.len() as u64;
+        }
+        let writing = begin_write(self.database, move |tx| {
+            for (document, number) in batch.into_iter().zip(before + 1..) {
+                tx.import(&to, document)
+                    .map_err(|error| refused(&file, number, error))?;
+            }
+            Ok(())
+        })?;
+        self.under_way.push_back(writing);
+        Ok(())
+    }
+
+    /// Waits until everything has committed.
+    pub fn finish(&mut self) -> Result<(), TransferError> {
+        while !self.under_way.is_empty() {
+            self.wait_for_one()?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_one(&mut self) -> Result<(), TransferError> {
+        match self.under_way.pop_front() {
+            Some(writing) => writing.wait(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Filling {
+    pub fn new(to: Destination, file: String) -> Filling {
+        Filling {
+            to,
+            file,
+            batch: Vec::new(),
+            bytes: 0,
+            before: 0,
+        }
+    }
+}
+
+fn refused(file: &str, number: u64, error: DatabaseError) -> TransferError {
+    match error {
+        DatabaseError::Query(error) => TransferError::File {
+            file: file.to_string(),
+            problem: format!("document {number}: {error}"),
+        },
+        DatabaseError::Storage(_) => error.into(),
+    }
+}

@@ -1,0 +1,227 @@
+//! What an import does to the tables, settled before anything is written: which tables it fills, which number each has,
+//! and what becomes of everything else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use vestibule_schema::id::TableNumber;
+use vestibule_schema::validator::TableNames;
+
+use super::error::TransferError;
+use super::states::Mode;
+use crate::database::{Catalog, TableMeta};
+
+/// What becomes of the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What happens to documents that are there.
+    pub mode: Mode,
+    /// The tables that are filled, by name.
+    pub filled: BTreeMap<String, Filled>,
+    /// Tables that give up their number, or their documents, or both, for the rest.
+    pub moved: BTreeMap<String, Moved>,
+}
+
+/// A table that is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// The number it has afterwards.
+    pub number: TableNumber,
+    /// Whether documents go into the table that is there, where everybody sees them at once.
+    pub in_place: bool,
+}
+
+/// A table that is not filled and does not stay as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The number it has afterwards.
+    pub number: TableNumber,
+}
+
+/// What is known of a table that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// Whether it holds no document.
+    pub is_empty: bool,
+}
+
+/// The tables as they will be, for checks of ids in documents.
+#[derive(Debug, Default)]
+pub struct FutureNames {
+    by_name: BTreeMap<String, TableNumber>,
+    by_number: BTreeMap<TableNumber, String>,
+}
+
+impl Plan {
+    /// Settles what becomes of the tables. `wanted` are the tables to fill, each with the number that the file says it
+    /// has, if it says so; `existing` tells of every table that is there and not the server's own, `_storage` excepted.
+    pub fn new(
+        mode: Mode,
+        wanted: &BTreeMap<String, Option<TableNumber>>,
+        existing: &BTreeMap<String, Existing>,
+        catalog: &Catalog,
+    ) -> Result<Plan, TransferError> {
+        let mut plan = Plan {
+            mode,
+            filled: BTreeMap::new(),
+            moved: BTreeMap::new(),
+        };
+        let mut taken: BTreeSet<TableNumber> = BTreeSet::new();
+        for (name, number) in wanted {
+            let filled = plan.settle(name, *number, existing, catalog)?;
+            if let Some(filled) = filled
+                && taken.insert(filled.number)
+            {
+                plan.filled.insert(name.clone(), filled);
+            } else if let Some(Filled { number, .. }) = filled {
+                let problem = format!("two of its tables have the number {number}");
+                return Err(TransferError::Archive(problem));
+            }
+        }
+        plan.make_room(&taken, existing, catalog)?;
+        // Tables without a number of their own come last, behind every number in use.
+        let mut next = catalog.next_number().max(plan.next_number());
+        for name in wanted.keys() {
+            if !plan.filled.contains_key(name) {
+                let (number, in_place) = (next, false);
+                plan.filled
+                    .insert(name.clone(), Filled { number, in_place });
+                next = after(next);
+            }
+        }
+        for moved in plan.moved.values_mut() {
+            if taken.contains(&moved.number) {
+                moved.number = next;
+                next = after(next);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// What becomes of one table; `None` when it has to have a new number.
+    fn settle(
+        &self,
+        name: &str,
+        wanted: Option<TableNumber>,
+        existing: &BTreeMap<String, Existing>,
+        catalog: &Catalog,
+    ) -> Result<Option<Filled>, TransferError> {
+        let here = catalog.table(name).map(|table| table.number);
+        let is_empty = existing.get(name).is_none_or(|table| table.is_empty);
+        if self.mode == Mode::RequireEmpty && !is_empty {
+            return Err(TransferError::TableExists(name.to_string()));
+        }
+        let in_place = self.mode == Mode::Append && !is_empty;
+        let number = match in_place {
+            // Ids of another number are refused one by one: documents without ids may come from anywhere.
+            true => here,
+            false => wanted.or(here),
+        };
+        Ok(number.map(|number| Filled { number, in_place }))
+    }
+
+    /// Finds out which other tables go, and which have to go somewhere else.
+    fn make_room(
+        &mut self,
+        taken: &BTreeSet<TableNumber>,
+        existing: &BTreeMap<String, Existing>,
+        catalog: &Catalog,
+    ) -> Result<(), TransferError> {
+        for table in catalog.tables() {
+            if self.filled.contains_key(&table.name) || table.is_hidden() {
+                continue;
+            }
+            let number = table.number;
+            let is_in_the_way = taken.contains(&number);
+            let known = existing.get(&table.name);
+            let goes = self.mode == Mode::ReplaceAll && known.is_some();
+            let is_empty = known.is_some_and(|table| table.is_empty);
+            match (is_in_the_way, goes || is_empty) {
+                (true, false) => {
+                    let filled = self.filled.iter();
+                    let mut filled = filled.filter(|(_, filled)| filled.number == number);
+                    let table_wanted = filled.next().map(|(name, _)| name.clone());
+                    return Err(TransferError::NumberTaken {
+                        table: table_wanted.unwrap_or_default(),
+                        number,
+                        holder: table.name.clone(),
+                    });
+                }
+                (true, true) => {
+                    self.moved.insert(table.name.clone(), Moved { number });
+                }
+                (false, _) if goes && !is_empty => {
+                    self.moved.insert(table.name.clone(), Moved { number });
+                }
+                (false, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to give a table another number while documents that stay refer to it.
+    pub fn check_references(&self, catalog: &Catalog) -> Result<(), TransferError> {
+        for (name, filled) in &self.filled {
+            let here = catalog.table(name);
+            if here.is_none_or(|here| here.number == filled.number) {
+                continue;
+            }
+            let refers = |table: &&Arc<TableMeta>| {
+                let stays = !self.filled.contains_key(&table.name)
+                    && !self.moved.contains_key(&table.name)
+                    && !table.is_hidden();
+                let reference = format!("\"tableName\":\"{name}\"");
+                stays && table.document.to_json().to_string().contains(&reference)
+            };
+            if let Some(referrer) = catalog.tables().find(refers) {
+                return Err(TransferError::NumberReferred {
+                    table: name.clone(),
+                    referrer: referrer.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables as they will be.
+    pub fn names(&self, catalog: &Catalog) -> FutureNames {
+        let mut names = FutureNames::default();
+        for table in catalog.tables() {
+            let moved = self.moved.get(&table.name).map(|moved| moved.number);
+            let filled = self.filled.get(&table.name).map(|filled| filled.number);
+            let number = filled.or(moved).unwrap_or(table.number);
+            names.add(&table.name, number);
+        }
+        for (name, filled) in &self.filled {
+            names.add(name, filled.number);
+        }
+        names
+    }
+
+    fn next_number(&self) -> TableNumber {
+        let filled = self.filled.values().map(|filled| after(filled.number));
+        filled.max().unwrap_or(TableNumber::FIRST_USER)
+    }
+}
+
+impl FutureNames {
+    fn add(&mut self, name: &str, number: TableNumber) {
+        self.by_name.insert(name.to_string(), number);
+        self.by_number.insert(number, name.to_string());
+    }
+}
+
+impl TableNames for FutureNames {
+    fn table_number(&self, name: &str) -> Option<TableNumber> {
+        self.by_name.get(name).copied()
+    }
+
+    fn table_name(&self, number: TableNumber) -> Option<&str> {
+        self.by_number.get(&number).map(String::as_str)
+    }
+}
+
+fn after(number: TableNumber) -> TableNumber {
+    let next = number.get().checked_add(1).and_then(TableNumber::new);
+    next.unwrap_or(TableNumber::FIRST_USER)
+}

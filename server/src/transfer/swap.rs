@@ -1,0 +1,143 @@
+//! Hidden tables: filled where nobody looks, then put in the place of others in one commit, or cleared away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::error::TransferError;
+use super::plan::Plan;
+use super::states::{self, Import};
+use crate::database::{Catalog, Database, Owner, TableMeta, Transaction};
+use crate::files::work;
+
+/// Entries of one commit while a table is cleared away.
+const CLEARED_MAX: usize = 2_000;
+
+/// The tables that an import fills out of sight, by the name that each is to have.
+pub type Hidden = BTreeMap<String, Arc<TableMeta>>;
+
+/// Makes a hidden table for each table that the plan fills out of sight or empties.
+pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Hidden, TransferError> {
+    let mut catalog = Catalog::clone(&tx.catalog());
+    let mut hidden = Hidden::new();
+    let out_of_sight = plan.filled.iter().filter(|(_, filled)| !filled.in_place);
+    let names = out_of_sight.map(|(name, _)| name).chain(plan.moved.keys());
+    for name in names {
+        let like = match catalog.table(name) {
+            Some(table) => TableMeta::clone(table),
+            None => catalog.new_table(name, catalog.next_number(), Owner::Pushed),
+        };
+        hidden.insert(name.clone(), Arc::new(catalog.add_hidden(&like)));
+    }
+    tx.set_catalog(catalog)?;
+    Ok(hidden)
+}
+
+/// Puts the hidden tables in the place of those that they stand for, and those under their names.
+pub fn swap(
+    tx: &mut Transaction<'_>,
+    import: &str,
+    plan: &Plan,
+    hidden: &Hidden,
+    completed: vestibule_schema::value::Object,
+) -> Result<(), TransferError> {
+    let import = Import::find(tx, import)?;
+    match import.state_name() {
+        "in_progress" => {}
+        _ => return Err(TransferError::Canceled),
+    }
+    let old = tx.catalog();
+    let mut catalog = Catalog::clone(&old);
+    plan.check_references(&catalog)?;
+    // All of them leave their places first: numbers change hands.
+    for (name, filled_table) in hidden {
+        catalog.remove(&filled_table.name);
+        if old.table(name).is_some() {
+            catalog.remove(name);
+        }
+    }
+    for (name, filled_table) in hidden {
+        let here = old.table(name);
+        check_unchanged(tx, name, here, filled_table, plan)?;
+        let number = match (plan.filled.get(name), plan.moved.get(name)) {
+            (Some(filled), _) => filled.number,
+            (None, Some(moved)) => moved.number,
+            (None, None) => continue,
+        };
+        if let Some(holder) = catalog.table_numbered(number) {
+            return Err(TransferError::NumberTaken {
+                table: name.clone(),
+                number,
+                holder: holder.name.clone(),
+            });
+        }
+        let mut new = TableMeta::clone(filled_table);
+        new.name = name.clone();
+        new.number = number;
+        new.owner = here.map_or(Owner::Pushed, |here| here.owner);
+        catalog.set(new);
+        if let Some(here) = here {
+            // Its documents are cleared away later, under the number that the other one had.
+            let mut gone = TableMeta::clone(here);
+            gone.name = filled_table.name.clone();
+            gone.number = filled_table.number;
+            gone.owner = Owner::System;
+            catalog.set(gone);
+            tx.touch_everything();
+        }
+    }
+    tx.set_catalog(catalog)?;
+    states::set_state(tx, import.id, completed)
+}
+
+/// What was filled must be what is wanted now.
+fn check_unchanged(
+    tx: &mut Transaction<'_>,
+    name: &str,
+    here: Option<&Arc<TableMeta>>,
+    filled: &TableMeta,
+    plan: &Plan,
+) -> Result<(), TransferError> {
+    let Some(here) = here else { return Ok(()) };
+    let definitions = |table: &TableMeta| {
+        let indexes = table.indexes.iter();
+        let indexes = indexes.map(|index| (index.name.clone(), index.fields.clone(), index.unique));
+        (indexes.collect::<Vec<_>>(), table.document.clone())
+    };
+    if definitions(here) != definitions(filled) {
+        return Err(TransferError::SchemaChanged);
+    }
+    let must_be_empty = match plan.mode {
+        states::Mode::RequireEmpty | states::Mode::Append => true,
+        states::Mode::Replace => plan.moved.contains_key(name),
+        states::Mode::ReplaceAll => false,
+    };
+    match must_be_empty && !tx.is_empty(here)? {
+        true => Err(TransferError::TableExists(name.to_string())),
+        false => Ok(()),
+    }
+}
+
+/// Clears every hidden table away, in commits of bounded size. For threads that may wait, while no import runs.
+pub fn clear_hidden(database: &Database) -> Result<(), TransferError> {
+    loop {
+        let cleared = work::begin_write(database, clear_next)?.wait()?;
+        if !cleared {
+            return Ok(());
+        }
+    }
+}
+
+/// Clears some of the next hidden table; takes it out of the catalog when nothing is left of it. Returns whether there
+/// was one.
+fn clear_next(tx: &mut Transaction<'_>) -> Result<bool, TransferError> {
+    let catalog = tx.catalog();
+    let Some(table) = catalog.tables().find(|table| table.is_hidden()) else {
+        return Ok(false);
+    };
+    if tx.clear_some(table, CLEARED_MAX)? < CLEARED_MAX {
+        let mut without = Catalog::clone(&catalog);
+        without.remove(&table.name);
+        tx.set_catalog(without)?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,369 @@
+//! Uploads of files to import: parts in a directory of their own, until the import is over.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+
+use super::error::TransferError;
+use super::options::{IMPORTS_MAX, PARTS_MAX, TransferOptions};
+use crate::files::BrokenOff;
+
+/// The directory of uploads below the data directory.
+const DIRECTORY: &str = "imports";
+/// Name of a part while it arrives.
+const ARRIVING: &str = "arriving-";
+/// Name of a part that is there.
+const PART: &str = "part-";
+
+/// The uploads of a deployment.
+#[derive(Clone, Debug)]
+pub struct Uploads {
+    directory: PathBuf,
+}
+
+/// An upload that is there as a whole, in parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// Its token.
+    pub token: Uuid,
+    /// How many parts it has; a file of nothing has none.
+    pub parts: u32,
+    /// How many bytes they have together.
+    pub bytes: u64,
+}
+
+impl Uploads {
+    /// Uploads in a directory of the data directory, made when it is missing.
+    pub fn open(data: &Path) -> io::Result<Uploads> {
+        let directory = data.join(DIRECTORY);
+        fs::create_dir_all(&directory)?;
+        Ok(Uploads { directory })
+    }
+
+    /// Begins an upload and returns its token.
+    pub fn start(&self) -> Result<Uuid, TransferError> {
+        if fs::read_dir(&self.directory)?.count() >= IMPORTS_MAX {
+            return Err(TransferError::TooManyUploads);
+        }
+        let token = Uuid::new_v4();
+        fs::create_dir(self.of(token))?;
+        Ok(token)
+    }
+
+    /// Takes a part in. Sent again, a part replaces itself. Returns what stands for it.
+    pub async fn take_part(
+        &self,
+        token: &str,
+        number: u32,
+        content: impl Stream<Item = Result<Bytes, BrokenOff>> + Send,
+        options: &TransferOptions,
+    ) -> Result<String, TransferError> {
+        let directory = self.known(token)?;
+        if !(1..=PARTS_MAX).contains(&number) {
+            let problem = format!("their numbers go from 1 to {PARTS_MAX}");
+            return Err(TransferError::BadParts(problem));
+        }
+        let others = bytes_of_others(&directory, number)?;
+        let max = options
+            .part_bytes_max
+            .min(options.upload_bytes_max.saturating_sub(others));
+        let arriving = directory.join(format!("{ARRIVING}{}", Uuid::new_v4()));
+        let taken = write_part(&arriving, content, max).await;
+        match taken {
+            Ok(()) => fs::rename(&arriving, directory.join(part_name(number)))?,
+            Err(error) => {
+                let _ = fs::remove_file(&arriving);
+                return Err(error);
+            }
+        }
+        Ok(number.to_string())
+    }
+
+    /// The whole of an upload, whose parts are named in `tokens`.
+    pub fn finish(&self, token: &str, tokens: &[String]) -> Result<Uploaded, TransferError> {
+        let directory = self.known(token)?;
+        let mut bytes = 0;
+        let parts = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        for number in 1..=parts {
+            if tokens[number as usize - 1] != number.to_string() {
+                let problem = format!("\"{}\" is not the next one", tokens[number as usize - 1]);
+                return Err(TransferError::BadParts(problem));
+            }
+            let part = fs::metadata(directory.join(part_name(number)));
+            let part = part.map_err(|_| TransferError::BadParts(format!("{number} is missing")))?;
+            bytes += part.len();
+        }
+        if fs::metadata(directory.join(part_name(parts.saturating_add(1)))).is_ok() {
+            let problem = "there are more than are named".to_string();
+            return Err(TransferError::BadParts(problem));
+        }
+        Ok(Uploaded {
+            token: parse_token(token)?,
+            parts,
+            bytes,
+        })
+    }
+
+    /// Opens an upload to read it.
+    pub fn read(&self, upload: &Uploaded) -> io::Result<PartsReader> {
+        let directory = self.of(upload.token);
+        let names = (1..=upload.parts).map(|number| directory.join(part_name(number)));
+        PartsReader::open(names)
+    }
+
+    /// Removes an upload.
+    pub fn remove(&self, token: Uuid) -> io::Result<()> {
+        match fs::remove_dir_all(self.of(token)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Uploads that nobody has sent anything to for `age`.
+    pub fn idle_for(&self, age: Duration) -> io::Result<Vec<Uuid>> {
+        let mut idle = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let token = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            let modified = entry.metadata()?.modified()?;
+            if let Some(token) = token.filter(|_| modified.elapsed().is_ok_and(|idle| idle >= age))
+            {
+                idle.push(token);
+            }
+        }
+        Ok(idle)
+    }
+
+    fn known(&self, token: &str) -> Result<PathBuf, TransferError> {
+        let directory = self.of(parse_token(token)?);
+        match directory.is_dir() {
+            true => Ok(directory),
+            false => Err(TransferError::UnknownUpload),
+        }
+    }
+
+    fn of(&self, token: Uuid) -> PathBuf {
+        self.directory.join(token.to_string())
+    }
+}
+
+/// Tokens are ours, so whatever is not written as we write it leads nowhere.
+fn parse_token(token: &str) -> Result<Uuid, TransferError> {
+    crate::files::parse_uuid(token).ok_or(TransferError::UnknownUpload)
+}
+
+fn part_name(number: u32) -> String {
+    format!("{PART}{number}")
+}
+
+fn bytes_of_others(directory: &Path, number: u32) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_str() != Some(&part_name(number)) {
+            bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
+async fn write_part(
+    path: &Path,
+    content: impl Stream<Item = Result<Bytes, BrokenOff>> + Send,
+    bytes_max: u64,
+) -> Result<(), TransferError> {
+    let mut content = std::pin::pin!(content);
+    let mut file = tokio::fs::File::create_new(path).await?;
+    let mut bytes: u64 = 0;
+    while let Some(some) = content.next().await {
+        let some = some.map_err(|BrokenOff| crate::files::FileError::EndedEarly)?;
+        bytes += some.len() as u64;
+        if bytes > bytes_max {
+            return Err(crate::files::FileError::TooLarge { max: bytes_max }.into());
+        }
+        file.write_all(&some).await?;
+    }
+    file.flush().await?;
+    Ok(())
+}
+
+/// Files that are read as one. Clones have positions of their own.
+#[derive(Clone, Debug)]
+pub struct PartsReader {
+    /// Each with where it begins.
+    parts: Arc<[(u64, File)]>,
+    bytes: u64,
+    position: u64,
+}
+
+impl PartsReader {
+    fn open(names: impl Iterator<Item = PathBuf>) -> io::Result<PartsReader> {
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        for name in names {
+            let file = File::open(name)?;
+            let start = bytes;
+            bytes += file.metadata()?.len();
+            parts.push((start, file));
+        }
+        Ok(PartsReader {
+            parts: parts.into(),
+            bytes,
+            position: 0,
+        })
+    }
+
+    /// How many bytes there are.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Read for PartsReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let after = self
+                .parts
+                .partition_point(|(start, _)| *start <= self.position);
+            let Some((start, file)) = after.checked_sub(1).and_then(|at| self.parts.get(at)) else {
+                return Ok(0);
+            };
+            let read = std::os::unix::fs::FileExt::read_at(file, buffer, self.position - start)?;
+            self.position += read as u64;
+            if read > 0 || buffer.is_empty() || self.position >= self.bytes {
+                return Ok(read);
+            }
+            // Somebody cut a part behind our back.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+impl Seek for PartsReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(offset) => self.bytes.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn upload(parts: &[&str]) -> (tempfile::TempDir, Uploads, Uploaded) {
+        let dir = tempfile::tempdir().unwrap();
+        let uploads = Uploads::open(dir.path()).unwrap();
+        let token = uploads.start().unwrap().to_string();
+        let mut tokens = Vec::new();
+        for (part, number) in parts.iter().zip(1..) {
+            let content = Bytes::copy_from_slice(part.as_bytes());
+            let content = futures_util::stream::iter([Ok(content)]);
+            let options = TransferOptions::default();
+            let taken = uploads.take_part(&token, number, content, &options);
+            tokens.push(taken.await.unwrap());
+        }
+        let uploaded = uploads.finish(&token, &tokens).unwrap();
+        (dir, uploads, uploaded)
+    }
+
+    #[tokio::test]
+    async fn parts_are_read_as_one_file() {
+        let (_dir, uploads, uploaded) = upload(&["hello", "", " ", "world"]).await;
+        let mut reader = uploads.read(&uploaded).unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(
+            (text.as_str(), PartsReader::bytes(&reader)),
+            ("hello world", 11)
+        );
+        for start in 0..=11 {
+            reader.seek(SeekFrom::Start(start)).unwrap();
+            let mut rest = String::new();
+            reader.read_to_string(&mut rest).unwrap();
+            assert_eq!(rest, text[start as usize..]);
+        }
+        assert_eq!(reader.seek(SeekFrom::End(-5)).unwrap(), 6);
+        assert_eq!(reader.seek(SeekFrom::Current(-6)).unwrap(), 0);
+        assert!(reader.seek(SeekFrom::Current(-1)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_of_nothing_has_no_parts() {
+        let (_dir, uploads, uploaded) = upload(&[]).await;
+        let mut text = String::new();
+        let mut reader = uploads.read(&uploaded).unwrap();
+        reader.read_to_string(&mut text).unwrap();
+        assert!(text.is_empty());
+    }
+
+    #[tokio::test]
+    async fn parts_that_are_missing_or_unnamed_are_refused() {
+        let (_dir, uploads, uploaded) = upload(&["a", "b"]).await;
+        let token = uploaded.token.to_string();
+        let finish = |tokens: &[&str]| {
+            let tokens: Vec<String> = tokens.iter().map(|token| token.to_string()).collect();
+            uploads.finish(&token, &tokens)
+        };
+        assert!(finish(&["1", "2"]).is_ok());
+        for wrong in [
+            &["1"][..],
+            &["2", "1"],
+            &["1", "2", "3"],
+            &["../1", "2"],
+            &[],
+        ] {
+            assert!(finish(wrong).is_err(), "{wrong:?}");
+        }
+        for hostile in ["", "..", "../..", "/etc", "x"] {
+            let unknown = uploads.finish(hostile, &[]);
+            assert!(
+                matches!(unknown, Err(TransferError::UnknownUpload)),
+                "{hostile}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_too_long_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let uploads = Uploads::open(dir.path()).unwrap();
+        let token = uploads.start().unwrap().to_string();
+        let options = TransferOptions {
+            upload_bytes_max: 5,
+            ..TransferOptions::default()
+        };
+        let part = |text: &'static str| {
+            futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))])
+        };
+        let mut taken = Vec::new();
+        for (number, text) in [
+            (1, "abc"),
+            (2, "def"),
+            (1, "abcde"),
+            (0, "a"),
+            (10_000, "a"),
+        ] {
+            let taken_part = uploads
+                .take_part(&token, number, part(text), &options)
+                .await;
+            taken.push(taken_part.is_ok());
+        }
+        assert_eq!(taken, [true, false, true, false, false]);
+        let left = fs::read_dir(dir.path().join(DIRECTORY).join(&token)).unwrap();
+        assert_eq!(left.count(), 1);
+    }
+}
