@@ -161,7 +161,7 @@ fn open_database(
     let database = Database::open(DatabaseOptions {
         dir: config.data.clone(),
         schema: app.schema.clone(),
-        limits: app.limits.clone(),
+        limits: app.limits,
         store: StoreOptions::default(),
         committer: CommitterOptions::default(),
         reader_threads: threads,

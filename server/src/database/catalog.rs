@@ -109,7 +109,7 @@ impl Catalog {
     /// The number of the next table, behind every one in use; system tables have their own.
     pub fn next_number(&self) -> TableNumber {
         let seen = self.by_number.values().filter(|table| !table.is_hidden());
-        let last = seen.map(|table| table.number).last();
+        let last = seen.map(|table| table.number).next_back();
         let next = last.and_then(|last| TableNumber::new(last.get() + 1));
         next.map_or(TableNumber::FIRST_USER, |next| {
             next.max(TableNumber::FIRST_USER)

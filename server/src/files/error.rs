@@ -78,3 +78,32 @@ pub enum FileError {
     #[error("the server is shutting down")]
     ShuttingDown,
 }
+
+impl FileError {
+    /// Whether the server is in trouble, rather than the call wrong.
+    pub fn is_trouble(&self) -> bool {
+        match self {
+            FileError::InvalidId { .. }
+            | FileError::IdOfOtherTable { .. }
+            | FileError::NotFound(_)
+            | FileError::Sha256Mismatch { .. }
+            | FileError::InvalidSha256(_)
+            | FileError::InvalidContentType { .. }
+            | FileError::InvalidToken
+            | FileError::TokenExpired
+            | FileError::TooLarge { .. }
+            | FileError::QuotaExceeded { .. }
+            | FileError::TooManyAtOnce
+            | FileError::EndedEarly
+            | FileError::TooSlow(_) => false,
+            FileError::ContentMissing(_)
+            | FileError::Store(_)
+            | FileError::Io(_)
+            | FileError::Database(_)
+            | FileError::NotCommitted(_)
+            | FileError::CommitterFull
+            | FileError::Readers(_)
+            | FileError::ShuttingDown => true,
+        }
+    }
+}

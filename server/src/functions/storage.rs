@@ -209,7 +209,9 @@ pub(super) fn store_of<'v>(tx: &Transaction<'v>) -> Result<&'v FileStore> {
 fn told(error: FileError) -> Error {
     match error {
         FileError::Database(error) => error.into(),
-        error => error.into(),
+        error if error.is_trouble() => error.into(),
+        // The text that official packages know, as it is.
+        error => Error::plain(error),
     }
 }
 

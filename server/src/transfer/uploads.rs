@@ -230,20 +230,18 @@ impl PartsReader {
 
 impl Read for PartsReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let after = self
-                .parts
-                .partition_point(|(start, _)| *start <= self.position);
-            let Some((start, file)) = after.checked_sub(1).and_then(|at| self.parts.get(at)) else {
-                return Ok(0);
-            };
-            let read = std::os::unix::fs::FileExt::read_at(file, buffer, self.position - start)?;
-            self.position += read as u64;
-            if read > 0 || buffer.is_empty() || self.position >= self.bytes {
-                return Ok(read);
-            }
+        let after = self
+            .parts
+            .partition_point(|(start, _)| *start <= self.position);
+        let Some((start, file)) = after.checked_sub(1).and_then(|at| self.parts.get(at)) else {
+            return Ok(0);
+        };
+        let read = std::os::unix::fs::FileExt::read_at(file, buffer, self.position - start)?;
+        self.position += read as u64;
+        match read == 0 && !buffer.is_empty() && self.position < self.bytes {
             // Somebody cut a part behind our back.
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            true => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Ok(read),
         }
     }
 }

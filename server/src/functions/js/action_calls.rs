@@ -10,6 +10,7 @@ use vestibule_schema::value::Value;
 use super::action::ActionTarget;
 use super::common::text;
 use super::execution::IntoValue;
+use super::files;
 use super::syscalls::{function_address, handle_of};
 use crate::functions::action::ActionCtx;
 use crate::functions::error::Error;
@@ -128,7 +129,16 @@ fn syscall(target: &ActionTarget, ctx: &ActionCtx, op: String, args: String) -> 
             done(metadata.to_string())
         }
         "1.0/auditLog" => failed("Audit logging is not yet supported in actions"),
-        _ => failed(format!("Unknown async operation {op}")),
+        _ => {
+            let ctx = ctx.clone();
+            Box::pin(async move {
+                match files::perform(&ctx, &op, &args).await {
+                    Some(Ok(answer)) => Outcome::Done(HostValue::String(answer)),
+                    Some(Err(error)) => error.into(),
+                    None => Outcome::error(format!("Unknown async operation {op}")),
+                }
+            })
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod code;
 mod common;
 mod execution;
 mod failures;
+mod files;
 mod import;
 mod nested;
 mod prelude;

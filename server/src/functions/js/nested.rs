@@ -9,6 +9,7 @@ use vestibule_schema::value::Value;
 
 use super::execution::{Parts, Setting, Target, run_in};
 use super::failures;
+use super::files;
 use super::services::Services;
 use super::syscalls::{
     ErrorKind, FileMetadata, FileToStore, FunctionState, Hooks, NestedCall, NestedKind,
@@ -45,9 +46,7 @@ impl Nested<'_> {
 
     fn services(&self) -> std::result::Result<&Arc<dyn Services>, SyscallError> {
         let services = self.target.js.services.get();
-        services.ok_or_else(|| {
-            SyscallError::bad_request("This server has no scheduler and no file storage.")
-        })
+        services.ok_or_else(|| SyscallError::bad_request("This server has no scheduler."))
     }
 }
 
@@ -229,7 +228,7 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         id: StorageId,
     ) -> std::result::Result<Option<String>, SyscallError> {
-        self.nested.services()?.file_url(tx, id)
+        files::url(tx, &id)
     }
 
     fn file_metadata(
@@ -237,14 +236,14 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         id: StorageId,
     ) -> std::result::Result<Option<FileMetadata>, SyscallError> {
-        self.nested.services()?.file_metadata(tx, id)
+        files::metadata(tx, &id)
     }
 
     fn upload_url(
         &mut self,
         tx: &mut Transaction<'_>,
     ) -> std::result::Result<String, SyscallError> {
-        self.nested.services()?.upload_url(tx, &self.nested.caller)
+        files::upload_url(tx, &self.nested.caller)
     }
 
     fn delete_file(
@@ -252,7 +251,7 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         id: StorageId,
     ) -> std::result::Result<(), SyscallError> {
-        self.nested.services()?.delete_file(tx, id)
+        files::delete(tx, &id)
     }
 
     fn store_file(
@@ -260,7 +259,7 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         file: FileToStore,
     ) -> std::result::Result<DocumentId, SyscallError> {
-        self.nested.services()?.store_file(tx, file)
+        files::keep(tx, &file)
     }
 
     fn file(
@@ -268,7 +267,7 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         id: StorageId,
     ) -> std::result::Result<Option<StoredFile>, SyscallError> {
-        self.nested.services()?.file(tx, id)
+        files::load(tx, &id)
     }
 
     fn sign_token(&mut self, token: TokenToSign) -> std::result::Result<String, SyscallError> {

@@ -1,11 +1,8 @@
-//! What other rooms do for JavaScript functions within a transaction: the scheduler, files, tokens.
+//! What other rooms do for JavaScript functions within a transaction: the scheduler, tokens.
 
 use vestibule_schema::id::DocumentId;
 
-use super::syscalls::{
-    FileMetadata, FileToStore, ScheduledCall, StorageId, StoredFile, SyscallError, TokenToSign,
-};
-use crate::auth::Caller;
+use super::syscalls::{ScheduledCall, SyscallError, TokenToSign};
 use crate::database::Transaction;
 
 /// Handed in by the room that builds all others. Each works on the transaction of the function that asks.
@@ -19,41 +16,6 @@ pub trait Services: Send + Sync {
 
     /// Cancels a job.
     fn cancel_job(&self, tx: &mut Transaction<'_>, id: DocumentId) -> Result<(), SyscallError>;
-
-    /// A file's address, if there is such a file.
-    fn file_url(
-        &self,
-        tx: &mut Transaction<'_>,
-        id: StorageId,
-    ) -> Result<Option<String>, SyscallError>;
-
-    /// What is known of a file, if there is such a file.
-    fn file_metadata(
-        &self,
-        tx: &mut Transaction<'_>,
-        id: StorageId,
-    ) -> Result<Option<FileMetadata>, SyscallError>;
-
-    /// An address to send a file to, for whoever asks.
-    fn upload_url(&self, tx: &mut Transaction<'_>, caller: &Caller)
-    -> Result<String, SyscallError>;
-
-    /// Removes a file.
-    fn delete_file(&self, tx: &mut Transaction<'_>, id: StorageId) -> Result<(), SyscallError>;
-
-    /// Stores a file and returns the id of its document.
-    fn store_file(
-        &self,
-        tx: &mut Transaction<'_>,
-        file: FileToStore,
-    ) -> Result<DocumentId, SyscallError>;
-
-    /// A file's content, if there is such a file.
-    fn file(
-        &self,
-        tx: &mut Transaction<'_>,
-        id: StorageId,
-    ) -> Result<Option<StoredFile>, SyscallError>;
 
     /// Signs a token.
     fn sign_token(&self, token: TokenToSign) -> Result<String, SyscallError>;

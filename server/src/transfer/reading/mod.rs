@@ -170,14 +170,14 @@ mod tests {
             r#"{"n":{"$float":"AAAAAAAA+H8="},"b":{"$bytes":"aGk="},"o":{"x":{"$bytes":""}}}"#;
         let read = &fields(Layout::JsonLines(Numbers::Exact), text)[0];
         assert!(matches!(read["n"], Value::Float64(number) if number.is_nan()));
-        assert_eq!(read["b"], Value::Bytes(b"hi".to_vec().into()));
+        assert_eq!(read["b"], Value::Bytes(b"hi".to_vec()));
     }
 
     #[test]
     fn an_exported_document_is_read_back_as_it_was() {
         let document = object! {
             "big" => i64::MAX, "small" => i64::MIN, "zero" => 0_i64, "float" => 1e300, "negative" => -0.0,
-            "infinite" => f64::NEG_INFINITY, "bytes" => Value::Bytes(vec![0, 255].into()),
+            "infinite" => f64::NEG_INFINITY, "bytes" => Value::Bytes(vec![0, 255]),
             "text" => "é\u{1F600}\n\"", "list" => Value::Array(vec![Value::Null, Value::from(1.5), Value::from(2_i64)]),
         };
         let json = Value::Object(document.clone()).to_format(vestibule_schema::JsonFormat::Export);

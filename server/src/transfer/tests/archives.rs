@@ -40,7 +40,7 @@ async fn what_is_exported_is_imported_elsewhere_as_it_was() {
     let room = from.insert("rooms", object! { "name" => "Kitchen" }).await;
     let user = object! {
         "name" => "Ada", "room" => room.to_string(), "big" => i64::MAX, "float" => 7.0, "negative" => -0.0,
-        "nan" => f64::NAN, "bytes" => Value::Bytes(vec![0, 255].into()), "none" => Value::Null,
+        "nan" => f64::NAN, "bytes" => Value::Bytes(vec![0, 255]), "none" => Value::Null,
         "nested" => object! { "list" => Value::Array(vec![1_i64.into(), 1.0.into(), true.into()]) },
     };
     from.insert("users", user).await;
