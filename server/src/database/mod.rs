@@ -198,6 +198,11 @@ impl Database {
         self.committer.view(&self.store, turn)
     }
 
+    /// The store, for reads on threads of other rooms.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Where queries run.
     pub fn readers(&self) -> &Readers {
         &self.readers

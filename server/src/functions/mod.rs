@@ -41,9 +41,10 @@ pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};
 pub use transfers::functions as transfer_functions;
 
 use self::drafted::DraftedMutation;
+use self::js::{Js, JsOptions};
 use self::order::{Arrival, SessionOrder};
 use self::workers::Workers;
-use crate::database::{CommitError, Database, SessionRequest, SubmitError};
+use crate::database::{CommitError, Database, ReadersError, SessionRequest, SubmitError};
 use crate::files::Files;
 use crate::storage::{ReadView, Store};
 
@@ -52,8 +53,11 @@ pub struct Functions {
     /// The functions of the program itself.
     native: Arc<Registry>,
     database: Arc<Database>,
+    js: Arc<Js>,
     /// Where mutations run that do not run on the lane.
     beside: Workers,
+    /// Where queries run that may keep their thread for long.
+    slow_reads: Workers,
     order: SessionOrder<Queued>,
     counts: DraftCounts,
     files: OnceLock<Arc<Files>>,
@@ -91,20 +95,34 @@ impl DraftCounts {
     }
 }
 
+/// Queries in other languages that may wait for a thread.
+const SLOW_READS_MAX: usize = 16_384;
 /// Mutations that may be under way beside the lane, waiting ones included.
 const BESIDE_MAX: usize = 16_384;
 
 impl Functions {
     /// A runner of `registry`'s functions.
     pub fn new(registry: Registry, database: Arc<Database>) -> Arc<Functions> {
+        let clock = database.clock().clone();
+        let js = Js::new("vestibule", JsOptions::default(), clock);
+        Functions::with_js(registry, database, js)
+    }
+
+    /// A runner of `registry`'s functions, and of pushed ones by `js`.
+    pub fn with_js(registry: Registry, database: Arc<Database>, js: Arc<Js>) -> Arc<Functions> {
         let native = Arc::new(registry);
         database.install(native.clone());
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
+        let start = |name| {
+            Workers::start(name, threads)
+                .expect("threads are there to be started when the server starts")
+        };
         Arc::new(Functions {
             native,
             database,
-            beside: Workers::start("beside-lane", 2 * threads)
-                .expect("threads are there to be started when the server starts"),
+            js,
+            beside: start("beside-lane"),
+            slow_reads: start("slow-reader"),
             order: SessionOrder::default(),
             counts: DraftCounts::default(),
             files: OnceLock::new(),
@@ -128,6 +146,11 @@ impl Functions {
         let extension = self.database.definitions().extension.clone();
         let registry = extension.downcast();
         registry.expect("the runner installs a registry before anything runs")
+    }
+
+    /// Runs functions in JavaScript.
+    pub fn js(&self) -> &Arc<Js> {
+        &self.js
     }
 
     /// The functions of the program itself.
@@ -162,8 +185,39 @@ impl Functions {
         journal: Option<String>,
     ) -> Result<QueryRun, SystemError> {
         let functions = self.clone();
-        self.read(move |view| functions.query_on(view, &call, journal))
-            .await
+        let is_slow = self.runs_slowly(&call);
+        let job = move |view: &dyn ReadView| functions.query_on(view, &call, journal);
+        match is_slow {
+            true => self.read_slowly(job).await,
+            false => self.read(job).await,
+        }
+    }
+
+    /// Whether a call may keep its thread for long: it runs in another language.
+    fn runs_slowly(&self, call: &Call) -> bool {
+        let registry = self.registry();
+        let function = registry.get(&call.path);
+        function.is_some_and(|function| function.is_pushed())
+    }
+
+    /// As [`Self::read`], where nobody else waits for the thread.
+    async fn read_slowly<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
+    ) -> Result<T, SystemError> {
+        if self.slow_reads.queued() >= SLOW_READS_MAX {
+            return Err(ReadersError::QueueFull.into());
+        }
+        let (answer, answered) = oneshot::channel();
+        let database = self.database.clone();
+        self.slow_reads.run(move || {
+            let done = on_snapshot(database.store(), job);
+            // Whoever holds the database last closes it, and that is not for this thread to do.
+            drop(database);
+            // Nobody waits any more when the caller has gone.
+            drop(answer.send(done));
+        });
+        answered.await.map_err(|_| ReadersError::Closed)?
     }
 
     /// Runs a mutation on a given snapshot, where it cannot write. `None` when it would have to.

@@ -240,6 +240,11 @@ impl Registered {
         }
     }
 
+    /// Whether it was pushed.
+    pub fn is_pushed(&self) -> bool {
+        self.pushed.is_some()
+    }
+
     /// What it belongs to, when it was pushed.
     pub(super) fn pushed(&self) -> Option<&Pushed> {
         self.pushed.as_ref()

@@ -27,6 +27,9 @@ use crate::functions::context::Execution;
 use crate::functions::error::Result;
 use crate::functions::{Console, FunctionKind};
 
+/// Time that a query or mutation may take with all that the server does for it.
+const TOTAL_MILLIS_MAX: u64 = 15_000;
+
 /// What runs.
 pub(super) struct Target<'t> {
     pub js: &'t Arc<Js>,
@@ -86,6 +89,12 @@ pub(super) fn run(
         setting.deployment.clone(),
     );
     state.journal = std::mem::take(&mut execution.journal);
+    // The engine measures the function's own time; this bounds all of it, the server's work included.
+    let limits = *execution.tx.limits();
+    execution.tx.set_limits(crate::database::Limits {
+        user_millis_max: TOTAL_MILLIS_MAX.max(2 * target.js.time_max(target.kind).as_millis() as u64),
+        ..limits
+    });
     let parts = Parts {
         tx: &mut execution.tx,
         state: &mut state,

@@ -2,7 +2,11 @@
 // All scripts run in one closure, once, into the image.
 const $ = (() => {
   const native = { host: __host, register: __register, module: __module, hasModule: __hasModule };
-  for (const name of ["__host", "__register", "__module", "__hasModule"]) delete globalThis[name];
+  const carried = __asyncContext;
+  for (const name of ["__host", "__register", "__module", "__hasModule", "__asyncContext"]) delete globalThis[name];
+
+  // One value that the engine carries along promises.
+  const asyncContext = { get: () => carried(), set: (value) => carried(value) };
 
   const pending = new Map();
   let lastOperation = 0;
@@ -29,5 +33,5 @@ const $ = (() => {
     if (operation) (isOk ? operation.resolve : operation.reject)(value);
   };
 
-  return { ...native, hostAsync, call, complete };
+  return { ...native, asyncContext, hostAsync, call, complete };
 })();
