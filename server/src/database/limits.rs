@@ -79,6 +79,8 @@ pub struct Usage {
     pub files_read: usize,
     /// Bytes of that content.
     pub file_bytes_read: usize,
+    /// What is read and written now is the server's own, and counts for nothing.
+    pub(super) is_uncharged: bool,
 }
 
 /// What a nested call may use at the most, counted from where it begins. What is not named is bounded as for its caller.
@@ -159,6 +161,9 @@ impl Limits {
 impl Usage {
     /// Counts a document of `bytes` bytes as read.
     pub fn read(&mut self, bytes: usize, limits: &Limits) -> Result<(), LimitError> {
+        if self.is_uncharged {
+            return Ok(());
+        }
         self.documents_read += 1;
         self.bytes_read += bytes;
         if self.documents_read > limits.documents_read_max {
@@ -172,6 +177,9 @@ impl Usage {
 
     /// Counts a write of `bytes` bytes to one document.
     pub fn write(&mut self, bytes: usize, limits: &Limits) -> Result<(), LimitError> {
+        if self.is_uncharged {
+            return Ok(());
+        }
         self.documents_written += 1;
         self.bytes_written += bytes;
         if self.documents_written > limits.documents_written_max {

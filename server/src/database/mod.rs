@@ -1,6 +1,7 @@
 //! The database room: documents, indexes, transactions, the committer and the write log, over the ordered keys of
 //! the storage room. It knows nothing of functions, identities or connections.
 
+mod bookkeeping;
 mod bulk;
 mod catalog;
 mod chunks;
@@ -11,6 +12,7 @@ mod error;
 mod filter;
 mod history;
 mod id_bounds;
+mod index_entries;
 mod keys;
 mod lane;
 mod leases;
@@ -58,6 +60,7 @@ pub use draft::{Draft, DraftEnd, DraftRoute, DraftWork, Drafted, HeadView, Turn,
 pub use error::{DatabaseError, LimitError, OpenError, QueryError};
 pub use filter::{Arithmetic, Comparison, Expression};
 pub use history::{Definitions, Extension, History};
+pub use index_entries::{StateEntry, StateIndex, TouchedEntry};
 pub use keys::{IndexId, creation_time};
 pub use lane::{Batch, Lane};
 pub use leases::{LeaseError, SnapshotLeases};

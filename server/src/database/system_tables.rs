@@ -26,7 +26,10 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     SystemTable {
         name: "_scheduled_functions",
         number: 2,
-        indexes: &[],
+        indexes: &[
+            ("by_state_and_time", &["state.kind", "scheduledTime"], false),
+            ("by_completed", &["completedTime"], false),
+        ],
     },
     SystemTable {
         name: "_environment_variables",
@@ -46,7 +49,10 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     SystemTable {
         name: "_crons",
         number: 6,
-        indexes: &[("by_name", &["name"], true)],
+        indexes: &[
+            ("by_name", &["name"], true),
+            ("by_state_and_time", &["state.kind", "nextRun"], false),
+        ],
     },
     SystemTable {
         name: "_cron_runs",
