@@ -27,6 +27,8 @@ pub mod transfer;
 
 pub mod functions;
 
+pub mod jobs;
+
 pub mod subscriptions;
 
 pub mod provisioning;

@@ -12,7 +12,8 @@ pub use crate::auth::UserIdentity;
 pub use crate::database::{
     Comparison, Document, Expression, Order, Page, PaginationOptions, Patch,
 };
+pub use crate::deployment::{CronExpression, Schedule};
 pub use crate::functions::{
-    ActionCtx, Error, Function, HttpActionCtx, HttpRequest, HttpResponse, MutationCtx, NewFile,
-    QueryCtx, Result,
+    ActionCtx, ActionScheduler, Error, Function, HttpActionCtx, HttpRequest, HttpResponse,
+    MutationCtx, NewFile, QueryCtx, Result, Scheduler,
 };

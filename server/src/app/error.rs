@@ -23,6 +23,10 @@ pub enum StartError {
     ProvisioningUnsaid,
     #[error("the provisioning function `{path}` {problem}")]
     ProvisioningFunction { path: String, problem: &'static str },
+    #[error("the cron {name:?} {problem}")]
+    Cron { name: String, problem: String },
+    #[error("the crons cannot be brought in line: {0}")]
+    Crons(String),
     #[error(
         "the address {address} is in use; stop the program that listens there, or choose another with --listen"
     )]

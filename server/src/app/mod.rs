@@ -8,6 +8,7 @@ mod running;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use http::Method;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use vestibule_schema::convert::to_value;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::table::{Index, Schema, Table};
+use vestibule_schema::value::{Object, Value};
 
 pub use config::{Config, LogFormat};
 pub use error::StartError;
@@ -26,11 +29,14 @@ pub use running::{Running, StopSignals};
 
 use crate::clock::{Clock, SystemClock};
 use crate::database::Limits;
+use crate::deployment::crons::CRON_ARGS_BYTES_MAX;
+use crate::deployment::{Cron, Schedule};
 use crate::functions::{
     ActionCtx, Function, FunctionKind, HttpActionCtx, HttpRequest, HttpResponse, HttpRoute,
     MutationCtx, QueryCtx, Registry, RegistryError, Result, transfer_functions,
 };
 use crate::http::Asset;
+use crate::jobs::{JobsOptions, first_run};
 use crate::sync::SyncOptions;
 
 /// A team's program: its tables, its functions, and which of them provisions users.
@@ -50,10 +56,12 @@ pub struct App {
     schema: Schema,
     functions: Vec<Function>,
     http_routes: Vec<HttpRoute>,
+    crons: Vec<DeclaredCron>,
     provisioning: Provisioning,
     site: Vec<Asset>,
     limits: Limits,
     sync: SyncOptions,
+    jobs: JobsOptions,
     gate_deadline: Duration,
     has_user: Option<FunctionPath>,
     clock: Arc<dyn Clock>,
@@ -77,10 +85,12 @@ impl App {
             schema,
             functions: Vec::new(),
             http_routes: Vec::new(),
+            crons: Vec::new(),
             provisioning: Provisioning::Unsaid,
             site: Vec::new(),
             limits: Limits::default(),
             sync: SyncOptions::default(),
+            jobs: JobsOptions::default(),
             gate_deadline: GATE_DEADLINE,
             has_user: None,
             clock: Arc::new(SystemClock::new()),
@@ -180,6 +190,32 @@ impl App {
         self
     }
 
+    /// Runs a mutation or an action again and again, with nobody's identity. All times are UTC. The name is the cron's
+    /// identity: the next start with another schedule goes on from its last run.
+    ///
+    /// ```
+    /// use vestibule_server::prelude::*;
+    ///
+    /// fn tidy(ctx: &mut MutationCtx, (): ()) -> Result<()> {
+    ///     // Runs exactly once for each moment, whenever the server is restarted.
+    ///     Ok(())
+    /// }
+    ///
+    /// let nightly = Schedule::Daily { hour: 3, minute: Some(15) };
+    /// let app = App::new(Schema::new())
+    ///     .function(Function::mutation("rooms:tidy", tidy).internal())
+    ///     .cron("tidy up", nightly, "rooms:tidy", ());
+    /// ```
+    pub fn cron(mut self, name: &str, schedule: Schedule, path: &str, args: impl Serialize) -> App {
+        self.crons.push(DeclaredCron {
+            name: name.to_string(),
+            schedule,
+            path: path.to_string(),
+            args: to_value(&args).map_err(|error| error.to_string()),
+        });
+        self
+    }
+
     /// Names the mutation that makes a user's document when it is missing. No function runs as an identity before this
     /// one has committed for it. It takes no arguments and must be safe to run again.
     pub fn provision_with(mut self, path: &str) -> App {
@@ -251,6 +287,12 @@ impl App {
         self
     }
 
+    /// Other bounds of scheduled functions and crons than the defaults.
+    pub fn jobs_options(mut self, options: JobsOptions) -> App {
+        self.jobs = options;
+        self
+    }
+
     /// Another deadline for provisioning than five seconds.
     pub fn gate_deadline(mut self, deadline: Duration) -> App {
         self.gate_deadline = deadline;
@@ -282,6 +324,19 @@ impl App {
         Registry::new(functions)?.with_http_routes(self.http_routes.clone())
     }
 
+    /// The app's crons, checked against the functions there are.
+    fn crons(&self, registry: &Registry) -> Result<Vec<Cron>, StartError> {
+        let mut names = HashSet::new();
+        let crons = self
+            .crons
+            .iter()
+            .map(|cron| match names.insert(&cron.name) {
+                true => cron.check(registry),
+                false => Err(cron.refused("is declared twice")),
+            });
+        crons.collect()
+    }
+
     /// The provisioning function's path, checked against the functions there are.
     fn provisioning_function(
         &self,
@@ -308,6 +363,51 @@ impl App {
         match function.takes_no_arguments() {
             true => Ok(Some(parsed)),
             false => Err(problem("needs arguments, and the gate has none to give")),
+        }
+    }
+}
+
+/// A cron as the program declares it.
+struct DeclaredCron {
+    name: String,
+    schedule: Schedule,
+    path: String,
+    args: Result<Value, String>,
+}
+
+impl DeclaredCron {
+    fn check(&self, registry: &Registry) -> Result<Cron, StartError> {
+        let function: Option<FunctionPath> = self.path.parse().ok();
+        let registered = function.and_then(|path| registry.get(&path));
+        let registered =
+            registered.ok_or_else(|| self.refused("runs a function that is not registered"))?;
+        if registered.kind() == FunctionKind::Query {
+            return Err(self.refused("runs a query; only a mutation or an action can be scheduled"));
+        }
+        let args = match &self.args {
+            Ok(Value::Null) => Object::new(),
+            Ok(Value::Object(args)) => args.clone(),
+            Ok(_) => return Err(self.refused("has arguments that are not an object")),
+            Err(error) => return Err(self.refused(error)),
+        };
+        if Value::Object(args.clone()).size() > CRON_ARGS_BYTES_MAX {
+            return Err(self.refused("has too large arguments"));
+        }
+        if first_run(&self.schedule, 0).is_none() {
+            return Err(self.refused("has a schedule that will never match any time"));
+        }
+        Ok(Cron {
+            name: self.name.clone(),
+            function: registered.path.clone(),
+            args,
+            schedule: self.schedule.clone(),
+        })
+    }
+
+    fn refused(&self, problem: &str) -> StartError {
+        StartError::Cron {
+            name: self.name.clone(),
+            problem: problem.to_string(),
         }
     }
 }

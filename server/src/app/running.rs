@@ -21,9 +21,12 @@ use crate::auth::{
 };
 use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
+use crate::deployment::Cron;
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
+use crate::jobs::crons::{CronOwner, reconcile};
+use crate::jobs::{Jobs, JobsMetrics};
 use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
@@ -38,6 +41,7 @@ pub struct Running {
     http: JoinHandle<()>,
     sweepers: [JoinHandle<()>; 3],
     connections: Arc<Connections>,
+    jobs: Jobs,
     following: Following,
     database: Arc<Database>,
 }
@@ -70,6 +74,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     };
     let registry = app.registry()?;
     let provisioning = app.provisioning_function(&registry)?;
+    let crons = app.crons(&registry)?;
     let clock = app.clock.clone();
     let database = open_database(&app, &config, &secret, clock.clone())?;
     let rooms = Rooms::build(
@@ -87,6 +92,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         },
     );
     let rooms = rooms?;
+    declare_crons(&rooms.functions, crons).await?;
     let shutdown = CancellationToken::new();
     let http = Http::new(HttpParts {
         functions: rooms.functions.clone(),
@@ -115,6 +121,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         tokio::spawn(Files::keep_swept(Arc::downgrade(&rooms.files))),
         tokio::spawn(Transfers::keep_swept(Arc::downgrade(&rooms.transfers))),
     ];
+    let jobs = Jobs::start(rooms.functions.clone(), app.jobs, rooms.jobs_metrics);
     tracing::info!(%address, dev, data = %config.data.display(), "ready");
     Ok(Running {
         address,
@@ -123,9 +130,22 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         http,
         sweepers,
         connections: rooms.connections,
+        jobs,
         following: rooms.following,
         database: rooms.functions.database().clone(),
     })
+}
+
+/// Makes the stored crons of the program those that it declares.
+async fn declare_crons(functions: &Arc<Functions>, crons: Vec<Cron>) -> Result<(), StartError> {
+    let declared = functions
+        .transact(move |tx| Ok(reconcile(tx, CronOwner::Program, &crons)?))
+        .await;
+    match declared {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(StartError::Crons(error.to_string())),
+        Err(error) => Err(StartError::Crons(error.to_string())),
+    }
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -198,6 +218,7 @@ struct Rooms {
     gate: Arc<Gate>,
     authenticator: Arc<Authenticator>,
     connections: Arc<Connections>,
+    jobs_metrics: Arc<JobsMetrics>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
 }
@@ -267,6 +288,7 @@ impl Rooms {
             metrics: Arc::new(SyncMetrics::register(&mut metrics)),
             rng: Box::new(StdRng::from_os_rng()),
         });
+        let jobs_metrics = Arc::new(JobsMetrics::register(&mut metrics));
         Ok(Rooms {
             functions,
             files,
@@ -276,6 +298,7 @@ impl Rooms {
             gate,
             authenticator,
             connections,
+            jobs_metrics,
             metrics,
             clock,
         })
@@ -327,12 +350,13 @@ impl Running {
             http,
             sweepers,
             connections,
+            jobs,
             following,
             database,
             ..
         } = self;
         shutdown.cancel();
-        connections.drain().await;
+        let ((), ()) = tokio::join!(connections.drain(), jobs.stop());
         // The server's task ends by itself; one that panicked has been logged.
         let _ = http.await;
         sweepers.iter().for_each(JoinHandle::abort);

@@ -17,6 +17,7 @@ use super::registry::Registry;
 use super::runner::{
     Call, FunctionOutcome, QueryOutcome, Rules, ended, outcome_of, panic_text, recorded,
 };
+use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
 use super::{Functions, Origin};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
@@ -27,6 +28,8 @@ use crate::record::{self, Event};
 pub struct ActionCtx {
     functions: Arc<Functions>,
     caller: Caller,
+    /// Where its own calls come from.
+    origin: Origin,
     console: Arc<Mutex<Console>>,
 }
 
@@ -42,10 +45,12 @@ pub struct ActionRun {
 }
 
 impl ActionCtx {
-    pub(super) fn new(functions: Arc<Functions>, caller: Caller) -> ActionCtx {
+    /// What an action is given that is run by `caller` and was called from `origin`.
+    pub(super) fn new(functions: Arc<Functions>, caller: Caller, origin: &Origin) -> ActionCtx {
         ActionCtx {
             functions,
             caller,
+            origin: origin.nested(),
             console: Arc::default(),
         }
     }
@@ -117,7 +122,7 @@ impl ActionCtx {
             path,
             args,
             caller: self.caller.clone(),
-            origin: Origin::Function,
+            origin: self.origin.clone(),
         };
         let outcome = match kind {
             FunctionKind::Query => {
@@ -149,6 +154,14 @@ impl ActionCtx {
         }
     }
 
+    /// Schedules functions, and cancels them.
+    pub fn scheduler(&self) -> ActionScheduler {
+        ActionScheduler {
+            functions: self.functions.clone(),
+            by: self.origin.scheduled(),
+        }
+    }
+
     /// Logs a line, as the consoles of queries and mutations do.
     pub fn console(&self, log: impl FnOnce(&mut Console)) {
         log(&mut self.console.lock());
@@ -166,7 +179,7 @@ impl ActionCtx {
             path,
             args,
             caller: self.caller.clone(),
-            origin: Origin::Function,
+            origin: self.origin.clone(),
         })
     }
 }
@@ -184,7 +197,7 @@ fn unwrap<R: DeserializeOwned>(outcome: FunctionOutcome) -> Result<R> {
 
 /// Runs an action to its end.
 pub(super) async fn run_action(functions: Arc<Functions>, call: Call) -> ActionRun {
-    let ctx = ActionCtx::new(functions.clone(), call.caller.clone());
+    let ctx = ActionCtx::new(functions.clone(), call.caller.clone(), &call.origin);
     let console = ctx.console.clone();
     let result = start(&functions, ctx, &call).await;
     let log_lines = std::mem::take(&mut *console.lock()).into_lines();

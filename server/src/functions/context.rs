@@ -1,9 +1,11 @@
 //! What queries and mutations are given: the database, the caller's identity and a console.
 
+use vestibule_schema::id::DocumentId;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::console::Console;
 use super::error::{Error, Result};
+use super::scheduler::Scheduler;
 use super::storage::{StorageReader, StorageWriter};
 use crate::auth::{Caller, ClaimsRead, IdentityAccess, UserIdentity};
 use crate::database::{DatabaseReader, DatabaseWriter, Journal, Transaction};
@@ -28,6 +30,8 @@ pub(super) struct Execution<'v> {
     pub console: Console,
     pub journal: Journal,
     pub observed: Observed,
+    /// The scheduled function that runs, or on whose behalf this one was called.
+    pub scheduled: Option<DocumentId>,
 }
 
 impl Observed {
@@ -67,6 +71,7 @@ impl<'v> Execution<'v> {
                 ..Journal::default()
             },
             observed: Observed::default(),
+            scheduled: None,
         }
     }
 
@@ -136,6 +141,15 @@ impl<'v> MutationCtx<'v> {
     /// Logs to the client's console in development.
     pub fn console(&mut self) -> &mut Console {
         &mut self.execution.console
+    }
+
+    /// Schedules functions, and cancels them, as a part of this mutation's transaction.
+    pub fn scheduler(&mut self) -> Scheduler<'_, 'v> {
+        Scheduler {
+            tx: &mut self.execution.tx,
+            console: &mut self.execution.console,
+            by: self.execution.scheduled,
+        }
     }
 
     /// The timestamp that the commit will carry.

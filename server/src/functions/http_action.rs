@@ -16,7 +16,8 @@ use super::Functions;
 use super::action::ActionCtx;
 use super::error::{Error, Result, Thrown};
 use super::http_routes::RegisteredRoute;
-use super::runner::ended;
+use super::runner::{Origin, ended};
+use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
 use crate::auth::{Caller, UserIdentity};
 use crate::record::{self, Event};
@@ -172,6 +173,11 @@ impl HttpActionCtx {
     ) -> Result<R> {
         self.action.run_action(path, args).await
     }
+
+    /// Schedules functions, and cancels them.
+    pub fn scheduler(&self) -> ActionScheduler {
+        self.action.scheduler()
+    }
 }
 
 /// Runs an HTTP action to its end, or to the end of its time. What it had begun by then is not undone.
@@ -197,7 +203,7 @@ pub(super) async fn run_http_action(
         }
     };
     let ctx = HttpActionCtx {
-        action: ActionCtx::new(functions, caller),
+        action: ActionCtx::new(functions, caller, &Origin::Function),
         refusal,
     };
     record::event(|| Event::Started(recorded()));

@@ -9,12 +9,16 @@ mod function;
 mod http_action;
 mod http_routes;
 pub mod js;
+mod on_behalf;
 mod order;
 mod registry;
 mod runner;
+pub mod scheduled;
+mod scheduler;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod transact;
 mod transfers;
 mod workers;
 
@@ -35,8 +39,10 @@ pub use http_action::{
     HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpAsker, HttpRequest, HttpResponse,
 };
 pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
+pub use on_behalf::{Companion, OnBehalf};
 pub use registry::{READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
+pub use scheduler::{ActionScheduler, Scheduler};
 pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};
 pub use transfers::functions as transfer_functions;
 

@@ -15,7 +15,7 @@ use super::error::{Error, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::http_routes::{HttpRoute, HttpRoutes};
 use super::js::code::Code;
-use super::runner::{Call, Origin};
+use super::runner::Call;
 use crate::database::Definitions;
 
 /// The code of a mutation or an action that is refused because its caller may look only.
@@ -179,6 +179,11 @@ impl Registry {
         self.functions.get(path)
     }
 
+    /// Whether a function of this module exists.
+    pub(super) fn has_module(&self, module: &str) -> bool {
+        self.functions.keys().any(|path| path.module() == module)
+    }
+
     /// The function that `call` names, when it is of `kind` and its caller may run what is of that kind.
     pub fn find(&self, kind: FunctionKind, call: &Call) -> Result<&Arc<Registered>> {
         let function = self.find_any(call)?;
@@ -199,7 +204,7 @@ impl Registry {
     /// The function that `call` names, of whatever kind. Functions that do not exist and functions that the caller
     /// may not call are refused in the same words.
     pub fn find_any(&self, call: &Call) -> Result<&Arc<Registered>> {
-        let may_call_internal = call.origin == Origin::Function || call.caller.may_call_internal();
+        let may_call_internal = call.origin.is_inside() || call.caller.may_call_internal();
         self.functions
             .get(&call.path)
             .filter(|function| function.visibility == Visibility::Public || may_call_internal)

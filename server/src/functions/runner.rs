@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
+use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
@@ -12,6 +13,7 @@ use super::Functions;
 use super::context::{Execution, MutationCtx, QueryCtx};
 use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
+use super::on_behalf::OnBehalf;
 use super::registry::{Registered, Registry};
 use crate::auth::{Caller, ClaimsRead};
 use crate::database::{
@@ -35,12 +37,40 @@ pub struct Call {
 }
 
 /// Where a call comes from: functions may call internal functions, clients may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Origin {
     /// A client, over whatever transport.
     Client,
     /// Another function, or the server itself.
     Function,
+    /// A job, or a function that it called.
+    Job(OnBehalf),
+}
+
+impl Origin {
+    /// Whether the call comes from inside the server.
+    pub fn is_inside(&self) -> bool {
+        match self {
+            Origin::Client => false,
+            Origin::Function | Origin::Job(_) => true,
+        }
+    }
+
+    /// The scheduled function on whose behalf the call is made.
+    pub fn scheduled(&self) -> Option<DocumentId> {
+        match self {
+            Origin::Client | Origin::Function => None,
+            Origin::Job(job) => job.scheduled,
+        }
+    }
+
+    /// The origin of a call that a function makes which was called from here.
+    pub(super) fn nested(&self) -> Origin {
+        match self {
+            Origin::Client | Origin::Function => Origin::Function,
+            Origin::Job(job) => Origin::Job(job.nested()),
+        }
+    }
 }
 
 /// How a function ended.
@@ -180,8 +210,41 @@ pub(super) struct MutationBodyRun<'v> {
     pub claims_read: Option<ClaimsRead>,
 }
 
-/// Looks the mutation up among the functions that `tx` goes by, and runs its body.
+/// Runs a mutation's function, and with it what the job writes that it is.
 pub(super) fn run_mutation_body<'v>(
+    environment: &Environment,
+    mut tx: Transaction<'v>,
+    call: &Call,
+    args: Value,
+) -> MutationBodyRun<'v> {
+    let companion = match &call.origin {
+        Origin::Job(job) => job.companion.as_deref(),
+        Origin::Client | Origin::Function => None,
+    };
+    let may_run = companion.map_or(Ok(true), |job| job.before(&mut tx));
+    if !matches!(may_run, Ok(true)) {
+        let result = Err(may_run.map_or_else(Error::from, |_| Error::plain(JOB_WITHDRAWN)));
+        return MutationBodyRun {
+            result,
+            tx,
+            log_lines: Vec::new(),
+            claims_read: None,
+        };
+    }
+    let mut run = run_mutation_function(environment, tx, call, args);
+    if let (Some(job), Ok(returned)) = (companion, &run.result)
+        && let Err(error) = job.after(&mut run.tx, returned, &run.log_lines)
+    {
+        run.result = Err(error.into());
+    }
+    run
+}
+
+/// What a job's mutation throws that must not run any more.
+const JOB_WITHDRAWN: &str = "The job was canceled, or has run already.";
+
+/// Looks the mutation up among the functions that `tx` goes by, and runs its body.
+fn run_mutation_function<'v>(
     environment: &Environment,
     tx: Transaction<'v>,
     call: &Call,
@@ -191,7 +254,10 @@ pub(super) fn run_mutation_body<'v>(
     let definitions = tx.definitions().clone();
     let recorded = || recorded(FunctionKind::Mutation, call, Some(read_ts), commit_ts);
     let mut ctx = MutationCtx {
-        execution: Execution::new(tx, call.caller.clone(), None),
+        execution: Execution {
+            scheduled: call.origin.scheduled(),
+            ..Execution::new(tx, call.caller.clone(), None)
+        },
     };
     let result = Registry::of(&definitions)
         .find(FunctionKind::Mutation, call)

@@ -18,7 +18,7 @@ use vestibule_schema::timestamp::Timestamp;
 pub use entry::QueryResult;
 pub use subscriber::{Moment, QuerySetChange, QuerySpec, Subscriber};
 
-use crate::functions::{Call, FunctionOutcome, Functions, Origin, SystemError};
+use crate::functions::{Call, FunctionOutcome, Functions, SystemError};
 use crate::storage::ReadView;
 use entry::{Answer, EntryKey, Execution};
 use state::{State, ToRun};
@@ -150,7 +150,7 @@ impl LiveQueries {
         let mut args = String::new();
         call.args.write_json(&mut args);
         let scope = self.state.lock().scope(execution, &call.path, &call.caller);
-        let sees_internal = call.origin == Origin::Function || call.caller.may_call_internal();
+        let sees_internal = call.origin.is_inside() || call.caller.may_call_internal();
         EntryKey {
             execution,
             path: call.path.clone(),

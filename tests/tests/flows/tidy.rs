@@ -45,7 +45,7 @@ fn without_tests(text: &str) -> &str {
 }
 
 /// The rooms of the server, each of which may use only those before it.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "storage",
     "database",
     "auth",
@@ -53,6 +53,7 @@ const ROOMS: [&str; 12] = [
     "files",
     "transfer",
     "functions",
+    "jobs",
     "subscriptions",
     "provisioning",
     "sync",

@@ -11,7 +11,7 @@ use super::action::ActionTarget;
 use super::common::text;
 use super::execution::IntoValue;
 use super::files;
-use super::syscalls::{function_address, handle_of};
+use super::syscalls::{ScheduledCall, canceled_job, function_address, handle_of, scheduled_call};
 use crate::functions::action::ActionCtx;
 use crate::functions::error::Error;
 use crate::functions::{BoxFuture, FunctionKind};
@@ -103,6 +103,8 @@ fn syscall(target: &ActionTarget, ctx: &ActionCtx, op: String, args: String) -> 
         "1.0/actions/query" => call(ctx, FunctionKind::Query, "runQuery", &args),
         "1.0/actions/mutation" => call(ctx, FunctionKind::Mutation, "runMutation", &args),
         "1.0/actions/action" => call(ctx, FunctionKind::Action, "runAction", &args),
+        "1.0/actions/schedule" => schedule(ctx, &args),
+        "1.0/actions/cancel_job" => cancel_job(ctx, &args),
         "1.0/getUserIdentity" => {
             let identity = ctx.identity();
             let text = identity.map_or("null".to_owned(), |identity| {
@@ -140,6 +142,41 @@ fn syscall(target: &ActionTarget, ctx: &ActionCtx, op: String, args: String) -> 
             })
         }
     }
+}
+
+fn schedule(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
+    let ScheduledCall {
+        path,
+        at_seconds,
+        args,
+    } = match scheduled_call(text) {
+        Ok(call) => call,
+        Err(error) => return failed(error.message),
+    };
+    let scheduler = ctx.scheduler();
+    Box::pin(async move {
+        match scheduler.schedule(path, args, at_seconds).await {
+            Ok(id) => {
+                let text = serde_json::Value::from(id.to_string()).to_string();
+                Outcome::Done(HostValue::String(text))
+            }
+            Err(error) => error.into(),
+        }
+    })
+}
+
+fn cancel_job(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
+    let id = match canceled_job(text) {
+        Ok(id) => id,
+        Err(error) => return failed(error.message),
+    };
+    let scheduler = ctx.scheduler();
+    Box::pin(async move {
+        match scheduler.cancel(id).await {
+            Ok(()) => Outcome::Done(HostValue::String("null".to_owned())),
+            Err(error) => error.into(),
+        }
+    })
 }
 
 fn done(text: String) -> BoxFuture<Outcome> {

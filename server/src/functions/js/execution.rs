@@ -11,6 +11,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use vestibule_isolate::{ErrorClass, Failure, Host, HostError, HostValue, Thrown as JsThrown};
+use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::Value;
 
@@ -47,21 +48,25 @@ pub(super) struct Setting {
     pub seed: [u8; 32],
     /// How many calls it is nested in.
     pub depth: usize,
+    /// The scheduled function that runs, or on whose behalf this one was called.
+    pub scheduled: Option<DocumentId>,
     pub request: Arc<RequestMetadata>,
     pub deployment: Arc<DeploymentMetadata>,
 }
 
 impl Setting {
     /// The setting of a call from outside.
-    pub fn of(js: &Js, now: UnixNanos) -> Setting {
+    pub fn of(js: &Js, now: UnixNanos, scheduled: Option<DocumentId>) -> Setting {
         let mut seed = [0; 32];
         StdRng::from_os_rng().fill_bytes(&mut seed);
         Setting {
             now,
             seed,
             depth: 0,
+            scheduled,
             request: Arc::new(RequestMetadata {
                 request_id: request_id(),
+                scheduled_function_id: scheduled.map(|id| id.to_string()),
                 ..RequestMetadata::default()
             }),
             deployment: js.deployment.clone(),
@@ -80,7 +85,7 @@ pub(super) fn run(
     execution: &mut Execution<'_>,
     args: Value,
 ) -> Result<Value> {
-    let setting = Setting::of(target.js, target.js.clock.now());
+    let setting = Setting::of(target.js, target.js.clock.now(), execution.scheduled);
     let mut state = FunctionState::new(
         target.kind,
         target.path.clone(),
@@ -92,7 +97,8 @@ pub(super) fn run(
     // The engine measures the function's own time; this bounds all of it, the server's work included.
     let limits = *execution.tx.limits();
     execution.tx.set_limits(crate::database::Limits {
-        user_millis_max: TOTAL_MILLIS_MAX.max(2 * target.js.time_max(target.kind).as_millis() as u64),
+        user_millis_max: TOTAL_MILLIS_MAX
+            .max(2 * target.js.time_max(target.kind).as_millis() as u64),
         ..limits
     });
     let parts = Parts {

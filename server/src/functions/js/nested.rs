@@ -21,7 +21,8 @@ use crate::functions::context::{Execution, MutationCtx, QueryCtx};
 use crate::functions::error::{Error, Result};
 use crate::functions::registry::{Registered, Registry};
 use crate::functions::runner::{Rules, checked};
-use crate::functions::{Body, Call, Console, FunctionKind, Origin};
+use crate::functions::scheduled::{self, CANCELS_ITSELF, Cancellation, ToSchedule};
+use crate::functions::{Body, Call, Console, FunctionKind, OnBehalf, Origin};
 
 /// Calls within calls.
 const DEPTH_MAX: usize = 8;
@@ -46,7 +47,7 @@ impl Nested<'_> {
 
     fn services(&self) -> std::result::Result<&Arc<dyn Services>, SyscallError> {
         let services = self.target.js.services.get();
-        services.ok_or_else(|| SyscallError::bad_request("This server has no scheduler."))
+        services.ok_or_else(|| SyscallError::bad_request("This server signs no tokens."))
     }
 }
 
@@ -102,7 +103,10 @@ impl RunHooks<'_> {
             path: call.path,
             args: Value::Object(call.args),
             caller: self.nested.caller.clone(),
-            origin: Origin::Function,
+            origin: match self.nested.setting.scheduled {
+                Some(id) => Origin::Job(OnBehalf::of(id)),
+                None => Origin::Function,
+            },
         };
         let found = Registry::of(&definitions).find(kind, &call);
         let function = found.map_err(failures::to_caller)?.clone();
@@ -178,6 +182,7 @@ fn run_native(
 ) -> (Result<Value>, bool) {
     let mut execution = Execution::new(tx.lend(), call.caller.clone(), None);
     execution.console = std::mem::take(console);
+    execution.scheduled = call.origin.scheduled();
     let (result, execution) = match &function.body {
         Body::Query(body) => {
             let mut ctx = QueryCtx { execution };
@@ -212,7 +217,13 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         call: ScheduledCall,
     ) -> std::result::Result<DocumentId, SyscallError> {
-        self.nested.services()?.schedule(tx, call)
+        let job = ToSchedule {
+            path: call.path,
+            args: call.args,
+            at_seconds: call.at_seconds,
+            by: self.nested.setting.scheduled,
+        };
+        Ok(scheduled::schedule(tx, job)?)
     }
 
     fn cancel_job(
@@ -220,7 +231,11 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         id: DocumentId,
     ) -> std::result::Result<(), SyscallError> {
-        self.nested.services()?.cancel_job(tx, id)
+        let canceled = scheduled::cancel(tx, id, self.nested.setting.scheduled)?;
+        if canceled == Cancellation::Itself {
+            self.console.warn(CANCELS_ITSELF);
+        }
+        Ok(())
     }
 
     fn file_url(

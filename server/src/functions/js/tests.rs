@@ -16,6 +16,7 @@ use crate::clock::SystemClock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::deployment::{AnalyzeInput, Analyzer};
 use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, Registry, Thrown};
+use crate::jobs::{Jobs, JobsMetrics, JobsOptions};
 use crate::storage::StoreOptions;
 
 struct Rig {
@@ -98,6 +99,31 @@ export const act = define("action", async () => {
   return await op("actions/query", { name: "app:list", args: {} });
 });
 export const hidden = define("query", async () => 1, "isInternal");
+const soon = (text) => ({ name: "app:add", ts: Date.now() / 1000, args: { text }, version: "1.49.0" });
+export const later = define("mutation", async () => await op("schedule", soon("by a mutation")));
+export const laterAndFail = define("mutation", async () => {
+  await op("schedule", soon("never"));
+  throw new Error("no");
+});
+export const laterInVain = define("mutation", async () => {
+  const id = await op("schedule", soon("never"));
+  await op("cancel_job", { id });
+  try {
+    await op("schedule", { ...soon("never"), name: "app:nothing" });
+  } catch (error) {
+    return error.message;
+  }
+});
+export const actLater = define("action", async () => {
+  const id = await op("actions/schedule", { requestId: "", ...soon("never") });
+  await op("actions/cancel_job", { requestId: "", id });
+  return await op("actions/schedule", { requestId: "", ...soon("by an action"), name: "app:chain" });
+});
+export const chain = define("mutation", async ({ text }) => {
+  const { scheduledFunctionId } = await op("getRequestMetadata", {});
+  const { _id } = await op("insert", { table: "notes", value: { text, own: typeof scheduledFunctionId } });
+  await op("schedule", soon("by a job"));
+}, "isInternal");
 "#;
 
 fn source(path: &str, source: &str) -> SourceModule {
@@ -188,6 +214,13 @@ impl Rig {
             .await
             .unwrap()
             .outcome
+    }
+
+    async fn count_notes(&self) -> usize {
+        match self.query("list").await {
+            FunctionOutcome::Returned(Value::Array(notes)) => notes.len(),
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn notes(&self) -> String {
@@ -304,4 +337,40 @@ async fn clients_cannot_call_internal_functions() {
     let rig = rig();
     let text = thrown(rig.query("hidden").await).message;
     assert_eq!(text, "Could not find public function for 'app:hidden'.");
+}
+
+#[tokio::test]
+async fn what_javascript_schedules_runs_once_and_what_it_takes_back_never() {
+    let rig = rig();
+    rig.mutate("laterAndFail", object! {}).await;
+    let refused = rig.mutate("laterInVain", object! {}).await;
+    let text = "Attempted to schedule function, but no exported function nothing found in the file: app.js. Did you \
+                forget to export it?";
+    assert_eq!(refused, FunctionOutcome::Returned(Value::from(text)));
+    let scheduled = rig.mutate("later", object! {}).await;
+    assert!(matches!(
+        scheduled,
+        FunctionOutcome::Returned(Value::String(_))
+    ));
+    let acted = rig.functions.act(call("actLater", object! {})).await;
+    assert!(matches!(
+        acted.unwrap().outcome,
+        FunctionOutcome::Returned(_)
+    ));
+    let metrics = JobsMetrics::register(&mut prometheus_client::registry::Registry::default());
+    let jobs = Jobs::start(
+        rig.functions.clone(),
+        JobsOptions::default(),
+        Arc::new(metrics),
+    );
+    let mut news = rig.functions.database().write_log().subscribe();
+    while rig.count_notes().await < 3 {
+        news.changed().await.unwrap();
+    }
+    jobs.stop().await;
+    let notes = rig.notes().await;
+    for text in ["by a mutation", "by an action", "by a job"] {
+        assert_eq!(notes.matches(text).count(), 1, "{notes}");
+    }
+    assert!(!notes.contains("never"), "{notes}");
 }

@@ -1,5 +1,6 @@
 //! Calls of other functions: at once, later, or by a handle.
 
+use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
 use super::address::handle_of;
@@ -33,7 +34,7 @@ impl Syscalls<'_, '_> {
     pub(super) fn schedule(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("scheduler", text)?;
         self.require_mutation("scheduler")?;
-        let call = scheduled_call(&args)?;
+        let call = read_scheduled_call(&args)?;
         let id = self.hooks.schedule(self.tx, call)?;
         Ok(json_string(&id.to_string()))
     }
@@ -74,8 +75,17 @@ fn budget(args: &Args<'_>) -> Result<Option<Budget>, SyscallError> {
     budget.map_err(|error| args.refuse("transactionLimits", error))
 }
 
-/// Reads what to run later; actions send the same.
-pub(super) fn scheduled_call(args: &Args<'_>) -> Result<ScheduledCall, SyscallError> {
+/// What the arguments of an action's `schedule` ask for: they are those of a mutation's.
+pub fn scheduled_call(text: &str) -> Result<ScheduledCall, SyscallError> {
+    read_scheduled_call(&Args::parse("scheduler", text)?)
+}
+
+/// The job that the arguments of `cancel_job` mean.
+pub fn canceled_job(text: &str) -> Result<DocumentId, SyscallError> {
+    Args::parse("db.cancel_job", text)?.id("id")
+}
+
+fn read_scheduled_call(args: &Args<'_>) -> Result<ScheduledCall, SyscallError> {
     Ok(ScheduledCall {
         path: args.function()?,
         at_seconds: args.number("ts")?,

@@ -5,6 +5,7 @@ use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
 use crate::database::{DatabaseError, LimitError, QueryError};
+use crate::functions::scheduled::ScheduleError;
 
 /// A host operation that failed. The message is what the function's author reads.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -85,6 +86,15 @@ impl From<DatabaseError> for SyscallError {
         match error {
             DatabaseError::Query(error) => error.into(),
             DatabaseError::Storage(_) => SyscallError::new(ErrorKind::Internal, INTERNAL),
+        }
+    }
+}
+
+impl From<ScheduleError> for SyscallError {
+    fn from(error: ScheduleError) -> SyscallError {
+        match error {
+            ScheduleError::Refused(text) => SyscallError::bad_request(text),
+            ScheduleError::Database(error) => error.into(),
         }
     }
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use vestibule_schema::path::FunctionPath;
 
 pub use address::{function_address, function_of_handle, handle_of};
+pub use calls::{canceled_job, scheduled_call};
 pub use error::{ErrorKind, SyscallError};
 pub use hooks::{
     FileMetadata, FileToStore, Hooks, NestedCall, NestedKind, ScheduledCall, StorageId, StoredFile,

@@ -1,0 +1,60 @@
+//! Calls that are made on behalf of a job: what the job itself writes in the function's transaction.
+
+use std::fmt;
+use std::sync::Arc;
+
+use vestibule_schema::id::DocumentId;
+use vestibule_schema::value::Value;
+
+use crate::database::{DatabaseError, Transaction};
+
+/// What a job writes about itself in the transaction of the mutation that it runs. A mutation that runs again does all
+/// of it again.
+pub trait Companion: Send + Sync {
+    /// Before the function. When it says no, the function must not run any more, and nothing is written.
+    fn before(&self, tx: &mut Transaction<'_>) -> Result<bool, DatabaseError>;
+
+    /// When the function has returned, before it commits.
+    fn after(
+        &self,
+        tx: &mut Transaction<'_>,
+        returned: &Value,
+        log_lines: &[String],
+    ) -> Result<(), DatabaseError>;
+}
+
+/// A job that calls a function.
+#[derive(Clone)]
+pub struct OnBehalf {
+    /// The scheduled function that runs; none of a cron.
+    pub scheduled: Option<DocumentId>,
+    /// What is written with the mutation that the job is. Calls that the job's function makes have none.
+    pub companion: Option<Arc<dyn Companion>>,
+}
+
+impl OnBehalf {
+    /// A call that is made for a scheduled function, and is not itself the job.
+    pub(super) fn of(scheduled: DocumentId) -> OnBehalf {
+        OnBehalf {
+            scheduled: Some(scheduled),
+            companion: None,
+        }
+    }
+
+    /// The same for a call that the job's function makes.
+    pub(super) fn nested(&self) -> OnBehalf {
+        OnBehalf {
+            scheduled: self.scheduled,
+            companion: None,
+        }
+    }
+}
+
+impl fmt::Debug for OnBehalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnBehalf")
+            .field("scheduled", &self.scheduled)
+            .field("is_the_job", &self.companion.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,335 @@
+//! Scheduled functions as data: documents of `_scheduled_functions`, and how a transaction makes and cancels them. When
+//! they run is the jobs room's.
+
+use vestibule_schema::id::DocumentId;
+use vestibule_schema::object;
+use vestibule_schema::path::FunctionPath;
+use vestibule_schema::value::{Object, Value, check_value};
+
+use super::error::Error;
+use super::function::FunctionKind;
+use super::registry::Registry;
+use crate::database::{DatabaseError, Patch, RawDocument, Transaction};
+
+/// The table of scheduled functions.
+pub const SCHEDULED_FUNCTIONS: &str = "_scheduled_functions";
+/// How far from now a function may be scheduled, in seconds.
+pub const SCHEDULE_DISTANCE_SECONDS_MAX: f64 = (5 * 366 * 24 * 60 * 60) as f64;
+/// Arguments from this size on are warned of, in bytes.
+const ARGS_BYTES_LARGE: usize = 4 << 20;
+
+/// Where a scheduled function is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// It waits for its time, or for room.
+    Pending,
+    /// It is an action that has started, or the mutation that looks at itself.
+    InProgress,
+    /// It ended well.
+    Success,
+    /// It threw this, or could not be run.
+    Failed(String),
+    /// It was canceled before it ended.
+    Canceled,
+}
+
+impl JobState {
+    /// The name of its kind in documents.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            JobState::Pending => "pending",
+            JobState::InProgress => "inProgress",
+            JobState::Success => "success",
+            JobState::Failed(_) => "failed",
+            JobState::Canceled => "canceled",
+        }
+    }
+
+    /// Whether nothing will change any more.
+    pub fn is_final(&self) -> bool {
+        match self {
+            JobState::Pending | JobState::InProgress => false,
+            JobState::Success | JobState::Failed(_) | JobState::Canceled => true,
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut state = object! { "kind" => self.kind() };
+        if let JobState::Failed(error) = self {
+            state.insert("error".to_string(), Value::from(error.as_str()));
+        }
+        Value::Object(state)
+    }
+
+    fn from_value(value: &Value) -> Option<JobState> {
+        let state = value.as_object()?;
+        Some(match state.get("kind")?.as_str()? {
+            "pending" => JobState::Pending,
+            "inProgress" => JobState::InProgress,
+            "success" => JobState::Success,
+            "failed" => {
+                let error = state.get("error").and_then(Value::as_str);
+                JobState::Failed(error.unwrap_or_default().to_string())
+            }
+            "canceled" => JobState::Canceled,
+            _ => return None,
+        })
+    }
+}
+
+/// One scheduled function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduledFunction {
+    /// Its id in `_scheduled_functions`.
+    pub id: DocumentId,
+    /// What runs.
+    pub path: FunctionPath,
+    /// Its arguments: one object.
+    pub args: Value,
+    /// When it was asked for, in milliseconds since the epoch; it may lie in the past.
+    pub scheduled_ms: f64,
+    /// Where it is in its life.
+    pub state: JobState,
+}
+
+impl ScheduledFunction {
+    /// Reads a document of the table; `None` when it is none.
+    pub fn read(document: RawDocument) -> Option<ScheduledFunction> {
+        let RawDocument { id, mut fields } = document;
+        let args = match fields.remove("args")? {
+            Value::Array(mut args) if args.len() <= 1 => args.pop(),
+            _ => return None,
+        };
+        let scheduled_ms = match fields.get("scheduledTime")? {
+            Value::Float64(time) => *time,
+            _ => return None,
+        };
+        Some(ScheduledFunction {
+            id,
+            path: fields.get("name")?.as_str()?.parse().ok()?,
+            args: args.unwrap_or_else(|| Value::Object(Object::new())),
+            scheduled_ms,
+            state: JobState::from_value(fields.get("state")?)?,
+        })
+    }
+
+    /// The scheduled function with this id; `None` when there is none.
+    pub fn find(
+        tx: &mut Transaction<'_>,
+        id: DocumentId,
+    ) -> Result<Option<ScheduledFunction>, DatabaseError> {
+        let document = tx.uncharged(|tx| tx.get(id))?;
+        Ok(document.and_then(ScheduledFunction::read))
+    }
+}
+
+/// What is to be scheduled.
+#[derive(Clone, Debug)]
+pub struct ToSchedule {
+    /// What runs.
+    pub path: FunctionPath,
+    /// Its arguments: one object, or nothing.
+    pub args: Vec<Value>,
+    /// When, in seconds since the epoch.
+    pub at_seconds: f64,
+    /// The scheduled function on whose behalf it is scheduled. What a canceled one schedules is canceled too.
+    pub by: Option<DocumentId>,
+}
+
+/// What scheduling would run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A function.
+    Function(FunctionKind),
+    /// Its module has no function of that name.
+    NoFunction,
+    /// There is no such module.
+    NoModule,
+}
+
+impl Registry {
+    /// What scheduling `path` would run.
+    pub fn target(&self, path: &FunctionPath) -> Target {
+        match self.get(path) {
+            Some(function) => Target::Function(function.kind()),
+            None if self.has_module(path.module()) => Target::NoFunction,
+            None => Target::NoModule,
+        }
+    }
+}
+
+/// Why nothing was scheduled or canceled. Functions may catch it.
+#[derive(Clone, Debug)]
+pub enum ScheduleError {
+    /// It cannot be done, in words for the developer.
+    Refused(String),
+    /// The transaction did not take it.
+    Database(DatabaseError),
+}
+
+type Result<T, E = ScheduleError> = std::result::Result<T, E>;
+
+impl From<DatabaseError> for ScheduleError {
+    fn from(error: DatabaseError) -> ScheduleError {
+        ScheduleError::Database(error)
+    }
+}
+
+impl From<ScheduleError> for Error {
+    fn from(error: ScheduleError) -> Error {
+        match error {
+            ScheduleError::Refused(text) => Error::plain(text),
+            ScheduleError::Database(error) => Error::from(error),
+        }
+    }
+}
+
+/// Schedules a function, as a write of `tx`: it is scheduled if the transaction commits.
+pub fn schedule(tx: &mut Transaction<'_>, job: ToSchedule) -> Result<DocumentId> {
+    check_target(Registry::of(tx.definitions()).target(&job.path), &job.path)?;
+    let now_ms = milliseconds(tx.now());
+    let scheduled_ms = check_time(job.at_seconds, now_ms)?;
+    if job.args.len() > 1 {
+        return Err(ScheduleError::Refused(format!(
+            "Invalid arguments for {}: a function takes one object",
+            job.path
+        )));
+    }
+    let size = job.args.iter().map(Value::size).sum();
+    tx.count_scheduled(size).map_err(DatabaseError::from)?;
+    if size > ARGS_BYTES_LARGE {
+        tracing::warn!(path = %job.path, bytes = size, "a function is scheduled with large arguments");
+    }
+    let state = match by_canceled(tx, job.by)? {
+        true => JobState::Canceled,
+        false => JobState::Pending,
+    };
+    let mut fields = object! {
+        "name" => job.path.canonical(),
+        "args" => Value::Array(job.args),
+        "scheduledTime" => scheduled_ms,
+        "state" => state.to_value(),
+    };
+    if state.is_final() {
+        fields.insert("completedTime".to_string(), Value::Float64(now_ms));
+    }
+    let fields = Value::Object(fields);
+    check_value(&fields).map_err(|error| {
+        ScheduleError::Refused(format!("Invalid arguments for {}: {error}", job.path))
+    })?;
+    let fields = fields.into_object().expect("it was made an object above");
+    Ok(tx.uncharged(|tx| tx.insert(SCHEDULED_FUNCTIONS, fields))?)
+}
+
+/// What a mutation is told that cancels itself.
+pub const CANCELS_ITSELF: &str = "A mutation cannot cancel itself";
+
+/// What canceling came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancellation {
+    /// It will not run, or what it schedules from now on will not.
+    Canceled,
+    /// There was nothing to cancel: it has ended, or there is none.
+    Nothing,
+    /// A mutation cannot cancel itself; it goes on.
+    Itself,
+}
+
+/// Cancels a scheduled function, as a write of `tx`. `by` is the scheduled function on whose behalf that is done.
+pub fn cancel(
+    tx: &mut Transaction<'_>,
+    id: DocumentId,
+    by: Option<DocumentId>,
+) -> Result<Cancellation> {
+    let catalog = tx.catalog();
+    let table = catalog.table(SCHEDULED_FUNCTIONS);
+    if table.is_none_or(|table| table.number != id.table()) {
+        return Err(ScheduleError::Refused(
+            "Invalid scheduled function ID. The ID must be an ID on the '_scheduled_functions' table.".into(),
+        ));
+    }
+    match ScheduledFunction::find(tx, id)? {
+        // Only a mutation that looks at itself sees itself in progress; an action may well cancel itself.
+        Some(job) if by == Some(id) && is_mutation(tx, &job) => Ok(Cancellation::Itself),
+        Some(job) if !job.state.is_final() => {
+            set_state(tx, id, &JobState::Canceled)?;
+            Ok(Cancellation::Canceled)
+        }
+        Some(_) | None => Ok(Cancellation::Nothing),
+    }
+}
+
+fn is_mutation(tx: &Transaction<'_>, job: &ScheduledFunction) -> bool {
+    let target = Registry::of(tx.definitions()).target(&job.path);
+    target == Target::Function(FunctionKind::Mutation)
+}
+
+/// Writes where a scheduled function is in its life, and when it ended if it did.
+pub fn set_state(
+    tx: &mut Transaction<'_>,
+    id: DocumentId,
+    state: &JobState,
+) -> Result<(), DatabaseError> {
+    let patch = Patch::default().set("state", state.to_value());
+    let patch = match state.is_final() {
+        true => patch.set("completedTime", milliseconds(tx.now())),
+        false => patch.unset("completedTime"),
+    };
+    tx.uncharged(|tx| tx.patch(id, patch))
+}
+
+fn check_target(target: Target, path: &FunctionPath) -> Result<()> {
+    let (file, name) = (path.module_file(), path.function());
+    match target {
+        Target::Function(FunctionKind::Mutation | FunctionKind::Action) => Ok(()),
+        Target::Function(kind) => Err(unsupported(path, kind)),
+        Target::NoFunction => Err(ScheduleError::Refused(format!(
+            "Attempted to schedule function, but no exported function {name} found in the file: {file}. \
+             Did you forget to export it?"
+        ))),
+        Target::NoModule => Err(ScheduleError::Refused(format!(
+            "Attempted to schedule function at nonexistent path: {}",
+            path.canonical()
+        ))),
+    }
+}
+
+/// The error of a function that cannot be scheduled for its kind.
+pub fn unsupported(path: &FunctionPath, kind: FunctionKind) -> ScheduleError {
+    ScheduleError::Refused(format!(
+        "Unsupported function type. {} is defined as a {}. Only Mutation and Action can be scheduled.",
+        path.canonical(),
+        kind.name()
+    ))
+}
+
+/// The time in milliseconds, if it is not too far away.
+fn check_time(at_seconds: f64, now_ms: f64) -> Result<f64> {
+    let distance = at_seconds - now_ms / 1_000.0;
+    if !distance.is_finite() {
+        return Err(ScheduleError::Refused(format!(
+            "{at_seconds} is not a time at which a function can run"
+        )));
+    }
+    if distance.abs() > SCHEDULE_DISTANCE_SECONDS_MAX {
+        let direction = if distance > 0.0 { "future" } else { "past" };
+        return Err(ScheduleError::Refused(format!(
+            "{at_seconds} is more than 5 years in the {direction}"
+        )));
+    }
+    // Whole nanoseconds: what was milliseconds before it was seconds is the same milliseconds again.
+    Ok((at_seconds * 1e9).round() / 1e6)
+}
+
+fn by_canceled(tx: &mut Transaction<'_>, by: Option<DocumentId>) -> Result<bool> {
+    let Some(by) = by else {
+        return Ok(false);
+    };
+    let by = ScheduledFunction::find(tx, by)?;
+    Ok(by.is_some_and(|by| by.state == JobState::Canceled))
+}
+
+/// A moment as documents hold it.
+pub fn milliseconds(moment: crate::clock::UnixNanos) -> f64 {
+    moment.0 as f64 / 1e6
+}

@@ -1,0 +1,172 @@
+//! What an administrator does to scheduled functions: canceling one or many, and clearing the table. Each in steps that
+//! hold the lane for a moment only.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use thiserror::Error as ThisError;
+use vestibule_schema::id::DocumentId;
+use vestibule_schema::path::FunctionPath;
+
+use super::BY_STATE_AND_TIME;
+use super::scheduled::STEP_DOCUMENTS_MAX;
+use super::waiting::PENDING;
+use crate::database::{DatabaseError, Query, RawDocument, StateEntry, StateIndex, Transaction};
+use crate::functions::scheduled::{
+    JobState, SCHEDULED_FUNCTIONS, ScheduledFunction, cancel, set_state,
+};
+use crate::functions::{Error, Functions, SystemError};
+
+/// Which scheduled functions to cancel.
+#[derive(Clone, Debug, Default)]
+pub struct CancelAll {
+    /// Only those of this function.
+    pub path: Option<FunctionPath>,
+    /// Only those due at this moment or later, in milliseconds since the epoch.
+    pub from_ms: Option<f64>,
+    /// Only those due before this moment.
+    pub until_ms: Option<f64>,
+}
+
+/// What an administrator asked for was not done, or only in part.
+#[derive(Debug, ThisError)]
+pub enum JobsAdminError {
+    /// It cannot be done.
+    #[error("{0}")]
+    Refused(Error),
+    /// The server is in trouble; some of it may be done.
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
+
+/// An administrator's hand on scheduled functions.
+pub struct JobsAdmin {
+    functions: Arc<Functions>,
+}
+
+impl JobsAdmin {
+    /// Over the functions of a deployment.
+    pub fn new(functions: Arc<Functions>) -> JobsAdmin {
+        JobsAdmin { functions }
+    }
+
+    /// Cancels one scheduled function, as a function would.
+    pub async fn cancel_job(&self, id: DocumentId) -> Result<(), JobsAdminError> {
+        let canceled = self.functions.transact(move |tx| Ok(cancel(tx, id, None)?));
+        canceled.await?.map_err(JobsAdminError::Refused)?;
+        Ok(())
+    }
+
+    /// Cancels every scheduled function that waits and that `which` speaks of. Returns how many.
+    pub async fn cancel_all(&self, which: CancelAll) -> Result<usize, JobsAdminError> {
+        let mut after: Option<Bytes> = None;
+        let mut canceled = 0;
+        loop {
+            let (which, from) = (which.clone(), after.clone());
+            let step = self
+                .functions
+                .transact(move |tx| Ok(cancel_some(tx, &which, from.as_ref())?));
+            let step = step.await?.map_err(JobsAdminError::Refused)?;
+            canceled += step.canceled;
+            match step.last {
+                Some(last) => after = Some(last),
+                None => return Ok(canceled),
+            }
+        }
+    }
+
+    /// Cancels every scheduled function that waits, then forgets all there are. What runs goes on.
+    pub async fn clear(&self) -> Result<(), JobsAdminError> {
+        loop {
+            let step = self.functions.transact(|tx| {
+                tx.uncharged(|tx| {
+                    let some = tx.take(&Query::table(SCHEDULED_FUNCTIONS), STEP_DOCUMENTS_MAX)?;
+                    let found = some.len();
+                    for document in some {
+                        clear_one(tx, document)?;
+                    }
+                    Ok(found)
+                })
+            });
+            match step.await?.map_err(JobsAdminError::Refused)? {
+                0 => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Cancels a document that waits, and removes any other.
+fn clear_one(tx: &mut Transaction<'_>, document: RawDocument) -> Result<(), DatabaseError> {
+    let id = document.id;
+    let job = ScheduledFunction::read(document);
+    match job.is_some_and(|job| job.state == JobState::Pending) {
+        true => set_state(tx, id, &JobState::Canceled),
+        false => tx.delete(id),
+    }
+}
+
+struct Step {
+    canceled: usize,
+    /// Where to go on; `None` at the end.
+    last: Option<Bytes>,
+}
+
+fn cancel_some(
+    tx: &mut Transaction<'_>,
+    which: &CancelAll,
+    after: Option<&Bytes>,
+) -> Result<Step, DatabaseError> {
+    let catalog = tx.catalog();
+    let Some(index) = StateIndex::find(&catalog, SCHEDULED_FUNCTIONS, BY_STATE_AND_TIME) else {
+        return Ok(Step {
+            canceled: 0,
+            last: None,
+        });
+    };
+    let entries = index.entries(tx, PENDING, after, STEP_DOCUMENTS_MAX)?;
+    let mut canceled = 0;
+    for entry in &entries {
+        if which.is_past(entry) {
+            return Ok(Step {
+                canceled,
+                last: None,
+            });
+        }
+        if which.speaks_of(tx, entry)? {
+            set_state(tx, entry.id, &JobState::Canceled)?;
+            canceled += 1;
+        }
+    }
+    let is_end = entries.len() < STEP_DOCUMENTS_MAX;
+    let last = entries.last().filter(|_| !is_end);
+    Ok(Step {
+        canceled,
+        last: last.map(|last| last.key.clone()),
+    })
+}
+
+impl CancelAll {
+    fn is_past(&self, entry: &StateEntry) -> bool {
+        match (self.until_ms, entry.number()) {
+            (Some(until_ms), Some(at_ms)) => at_ms >= until_ms,
+            _ => false,
+        }
+    }
+
+    fn speaks_of(
+        &self,
+        tx: &mut Transaction<'_>,
+        entry: &StateEntry,
+    ) -> Result<bool, DatabaseError> {
+        let at_ms = entry.number().unwrap_or_default();
+        if self.from_ms.is_some_and(|from_ms| at_ms < from_ms) {
+            return Ok(false);
+        }
+        let Some(path) = &self.path else {
+            return Ok(true);
+        };
+        let job = ScheduledFunction::find(tx, entry.id)?;
+        Ok(job.is_some_and(|job| job.path == *path))
+    }
+}

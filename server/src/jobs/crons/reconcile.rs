@@ -1,0 +1,122 @@
+//! Bringing the crons that are stored in line with those that a deployment declares, without losing or doubling a run.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+use vestibule_schema::value::Value;
+
+use super::stored::{CRONS, CronJob, CronOwner, CronState, declared_fields};
+use super::{now_ms, runs};
+use crate::database::{DatabaseError, Patch, Query, Transaction};
+use crate::deployment::Cron;
+use crate::jobs::next_run::{first_run, next_run};
+
+/// A run that is this near stays where it is when its schedule changes, in milliseconds.
+const NEAR_MS: u64 = 30_000;
+
+/// What changed, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CronChanges {
+    /// Crons that were not there before.
+    pub added: Vec<String>,
+    /// Crons of which something else is declared now.
+    pub updated: Vec<String>,
+    /// Crons that are gone.
+    pub deleted: Vec<String>,
+}
+
+/// Crons that cannot be brought in line.
+#[derive(Debug, Error)]
+pub enum CronRefused {
+    #[error("The cron {0:?} is declared twice, by the program and by what was pushed. Rename one.")]
+    TwoOwners(String),
+    #[error("The cron {0:?} will never run: its schedule names no moment.")]
+    Never(String),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Makes the crons of `owner` those that are declared, as writes of `tx`: they change with its commit.
+pub fn reconcile(
+    tx: &mut Transaction<'_>,
+    owner: CronOwner,
+    declared: &[Cron],
+) -> Result<CronChanges, CronRefused> {
+    let mut stored = stored_by_name(tx)?;
+    let mut changes = CronChanges::default();
+    for cron in declared {
+        match stored.remove(&cron.name) {
+            Some(known) if known.owner != owner => {
+                return Err(CronRefused::TwoOwners(cron.name.clone()));
+            }
+            Some(known) => {
+                if update(tx, owner, &known, cron)? {
+                    changes.updated.push(cron.name.clone());
+                }
+            }
+            None => {
+                add(tx, owner, cron)?;
+                changes.added.push(cron.name.clone());
+            }
+        }
+    }
+    for (name, gone) in stored {
+        if gone.owner == owner {
+            tx.uncharged(|tx| {
+                tx.delete(gone.id)?;
+                runs::forget(tx, &name, 0)
+            })?;
+            changes.deleted.push(name);
+        }
+    }
+    Ok(changes)
+}
+
+fn stored_by_name(tx: &mut Transaction<'_>) -> Result<BTreeMap<String, CronJob>, DatabaseError> {
+    let documents = tx.uncharged(|tx| tx.collect(&Query::table(CRONS)))?;
+    let crons = documents.into_iter().filter_map(CronJob::read);
+    Ok(crons.map(|cron| (cron.name.clone(), cron)).collect())
+}
+
+fn add(tx: &mut Transaction<'_>, owner: CronOwner, cron: &Cron) -> Result<(), CronRefused> {
+    let first = first_run(&cron.schedule, now_ms(tx));
+    let first = first.ok_or_else(|| CronRefused::Never(cron.name.clone()))?;
+    let mut fields = declared_fields(cron, owner);
+    fields.insert("state".to_string(), CronState::Pending.to_value());
+    fields.insert("nextRun".to_string(), Value::Float64(first as f64));
+    tx.uncharged(|tx| tx.insert(CRONS, fields))?;
+    Ok(())
+}
+
+/// Says whether anything changed.
+fn update(
+    tx: &mut Transaction<'_>,
+    owner: CronOwner,
+    known: &CronJob,
+    cron: &Cron,
+) -> Result<bool, CronRefused> {
+    let is_moved = known.schedule != cron.schedule;
+    if !is_moved && known.function == cron.function && known.args == cron.args {
+        return Ok(false);
+    }
+    let mut patch = Patch::from(declared_fields(cron, owner));
+    // A run that is under way writes the next moment when it ends, by the new schedule.
+    if is_moved && known.state == CronState::Pending {
+        let next = moved_run(known, cron, now_ms(tx));
+        let next = next.ok_or_else(|| CronRefused::Never(cron.name.clone()))?;
+        patch = patch.set("nextRun", next as f64);
+    }
+    tx.uncharged(|tx| tx.patch(known.id, patch))?;
+    Ok(true)
+}
+
+/// The next run of a cron whose schedule has changed: the one that is due or near, else the next by the new schedule.
+fn moved_run(known: &CronJob, cron: &Cron, now_ms: u64) -> Option<u64> {
+    if known.next_ms <= now_ms + NEAR_MS {
+        return Some(known.next_ms);
+    }
+    match known.last_ms {
+        Some(last_ms) => next_run(&cron.schedule, last_ms, now_ms).map(|next| next.at_ms),
+        None => first_run(&cron.schedule, now_ms),
+    }
+}

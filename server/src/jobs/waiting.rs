@@ -1,0 +1,179 @@
+//! What waits for its time, as far as it has to be known: the next few entries of an index, kept up to date by what
+//! commits touch. Pure: somebody else reads the index.
+
+use std::collections::{BTreeSet, HashSet};
+
+use bytes::Bytes;
+use vestibule_schema::id::DocumentId;
+
+use crate::database::{StateEntry, StateIndex, Touched, TouchedEntry};
+
+/// Entries that are read at once.
+pub const ENTRIES_READ_MAX: usize = 1_024;
+/// Entries that are kept at the most; news beyond makes the latest be forgotten again.
+const ENTRIES_KEPT_MAX: usize = 4 * ENTRIES_READ_MAX;
+/// With fewer entries than this, more are read.
+const ENTRIES_LOW: usize = ENTRIES_READ_MAX / 4;
+/// The state of what waits.
+pub const PENDING: &str = "pending";
+
+/// The next entries that wait, by their time.
+pub struct Waiting {
+    index: StateIndex,
+    /// Whether documents that have left the state of waiting come back to it.
+    come_back: bool,
+    /// Every entry that waits up to the horizon, and perhaps some that wait no more.
+    entries: BTreeSet<StateEntry>,
+    horizon: Horizon,
+}
+
+/// How far the entries are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Horizon {
+    /// None is.
+    Nowhere,
+    /// Those up to this key are.
+    UpTo(Bytes),
+    /// All are.
+    Everywhere,
+}
+
+/// How a commit has changed the numbers of what waits and of what has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Documents that wait now and did not before, less those that wait no more.
+    pub waiting: i64,
+    /// Documents that have ended, less those that are gone.
+    pub ended: i64,
+}
+
+impl Waiting {
+    /// Nothing is known yet. `come_back` says whether documents that have left the state of waiting come back to it.
+    pub fn new(index: StateIndex, come_back: bool) -> Waiting {
+        Waiting {
+            index,
+            come_back,
+            entries: BTreeSet::new(),
+            horizon: Horizon::Nowhere,
+        }
+    }
+
+    /// The index that it follows.
+    pub fn index(&self) -> &StateIndex {
+        &self.index
+    }
+
+    /// Forgets everything: news were missed.
+    pub fn forget(&mut self) {
+        self.entries.clear();
+        self.horizon = Horizon::Nowhere;
+    }
+
+    /// Whether more entries should be read; if so, behind which key.
+    pub fn wants_more(&self) -> Option<Option<Bytes>> {
+        if self.entries.len() >= ENTRIES_LOW {
+            return None;
+        }
+        match &self.horizon {
+            Horizon::Nowhere => Some(None),
+            Horizon::UpTo(key) => Some(Some(key.clone())),
+            Horizon::Everywhere => None,
+        }
+    }
+
+    /// Takes in what was read: the next entries behind the horizon, [`ENTRIES_READ_MAX`] of them unless there are no
+    /// more.
+    pub fn read(&mut self, entries: Vec<StateEntry>) {
+        self.horizon = match entries.last() {
+            Some(last) if entries.len() >= ENTRIES_READ_MAX => Horizon::UpTo(last.key.clone()),
+            Some(_) | None => Horizon::Everywhere,
+        };
+        self.entries.extend(entries);
+    }
+
+    /// Takes in what a commit touched.
+    pub fn note(&mut self, touched: &Touched) -> Changes {
+        let touched: Vec<TouchedEntry> = self.index.touched(touched).collect();
+        if touched.is_empty() {
+            return Changes::default();
+        }
+        let is_pending = |entry: &&TouchedEntry| is_in(entry, PENDING);
+        let (pending, others): (Vec<_>, Vec<_>) = touched.iter().partition(is_pending);
+        let elsewhere: HashSet<DocumentId> = others.iter().map(|other| other.entry.id).collect();
+        for TouchedEntry { entry, .. } in &pending {
+            // What has a place in another state by the same commit has just left for it, or come from it.
+            let has_left = !self.come_back && elsewhere.contains(&entry.id);
+            if !has_left && self.is_known(&entry.key) {
+                self.entries.insert(entry.clone());
+            }
+        }
+        self.forget_the_latest();
+        changes(&pending, &others)
+    }
+
+    fn is_known(&self, key: &Bytes) -> bool {
+        match &self.horizon {
+            Horizon::Nowhere => false,
+            Horizon::UpTo(horizon) => key <= horizon,
+            Horizon::Everywhere => true,
+        }
+    }
+
+    fn forget_the_latest(&mut self) {
+        if self.entries.len() <= ENTRIES_KEPT_MAX {
+            return;
+        }
+        while self.entries.len() > ENTRIES_READ_MAX {
+            self.entries.pop_last();
+        }
+        if let Some(last) = self.entries.last() {
+            self.horizon = Horizon::UpTo(last.key.clone());
+        }
+    }
+
+    /// Puts back an entry that was taken and still waits.
+    pub fn put_back(&mut self, entry: StateEntry) {
+        self.entries.insert(entry);
+    }
+
+    /// When the next one is due, in milliseconds since the epoch.
+    pub fn next_ms(&self) -> Option<f64> {
+        self.entries.first().and_then(StateEntry::number)
+    }
+
+    /// Takes the next entry out, if it is due.
+    pub fn take_due(&mut self, now_ms: f64) -> Option<StateEntry> {
+        match self.next_ms() {
+            Some(at_ms) if at_ms <= now_ms => self.entries.pop_first(),
+            Some(_) | None => None,
+        }
+    }
+}
+
+fn is_in(entry: &TouchedEntry, state: &str) -> bool {
+    entry.state.as_ref().and_then(|found| found.as_str()) == Some(state)
+}
+
+/// Counts by document: one that is touched in one state alone has come or gone there, one that is touched in two has
+/// gone from the earlier to the later.
+fn changes(pending: &[&TouchedEntry], others: &[&TouchedEntry]) -> Changes {
+    const IN_PROGRESS: &str = "inProgress";
+    let ids = |entries: &[&TouchedEntry]| -> HashSet<DocumentId> {
+        entries.iter().map(|touched| touched.entry.id).collect()
+    };
+    let (running, ended): (Vec<&TouchedEntry>, Vec<&TouchedEntry>) = others
+        .iter()
+        .copied()
+        .partition(|entry| is_in(entry, IN_PROGRESS));
+    let (pending, running, ended) = (ids(pending), ids(&running), ids(&ended));
+    let mut changes = Changes::default();
+    for id in &pending {
+        let moved = running.contains(id) || ended.contains(id);
+        changes.waiting += if moved { -1 } else { 1 };
+    }
+    for id in &ended {
+        let moved = running.contains(id) || pending.contains(id);
+        changes.ended += if moved { 1 } else { -1 };
+    }
+    changes
+}
