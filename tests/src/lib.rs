@@ -4,6 +4,7 @@
 
 pub mod clerk;
 pub mod control;
+pub mod jobs;
 pub mod people;
 pub mod process;
 pub mod proxy;

@@ -121,6 +121,14 @@ impl Chat {
         let _ = self.child.wait();
     }
 
+    /// Ends it as a power cut would, while others still talk to it.
+    pub fn kill_now(&self) -> anyhow::Result<()> {
+        Command::new("kill")
+            .args(["-KILL", &self.child.id().to_string()])
+            .status()?;
+        Ok(())
+    }
+
     /// Asks it to stop and waits until it has.
     pub fn stop(self) -> anyhow::Result<Option<i32>> {
         self.ask_to_stop()?;

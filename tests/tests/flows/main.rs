@@ -9,6 +9,7 @@ mod clerk_believed;
 mod convex_crate;
 mod damage;
 mod first_logins;
+mod jobs;
 mod kills;
 mod node;
 mod people;
