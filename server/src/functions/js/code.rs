@@ -30,7 +30,10 @@ pub struct CompiledModule {
 
 /// Modules compiled before, by path and by the hash of what they hold: a push compiles what has changed.
 #[derive(Default)]
-pub struct CompiledModules(Mutex<HashMap<(String, [u8; 32]), Arc<CompiledModule>>>);
+pub struct CompiledModules(Mutex<HashMap<CompiledKey, Arc<CompiledModule>>>);
+
+/// The path of a module, and the hash of its text.
+type CompiledKey = (String, [u8; 32]);
 
 /// Modules remembered beyond those of the newest code.
 const COMPILED_MAX: usize = 20_000;
