@@ -1,14 +1,17 @@
-//! The operator's tool: what is done to a deployment's data directory from outside.
+//! The server for apps that are pushed, and the operator's tool for data directories.
+
+mod serve;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use vestibule_server::app::Config;
 use vestibule_server::auth::{AdminKeys, AdminRights, DeploymentSecret, KeyId};
 use vestibule_server::clock::{Clock, SystemClock};
 
-/// Tools for a Vestibule deployment. The server itself is your own program: see the example `chat`.
+/// A self-hosted reactive backend for apps written for Convex, and the tools for its deployments.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -18,6 +21,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serves an app that `npx convex dev` or `npx convex deploy` pushes.
+    Serve {
+        #[command(flatten)]
+        config: Box<Config>,
+    },
     /// Makes a key with which a person administers a deployment, and prints it. Its id, by which it can be revoked,
     /// goes to standard error.
     AdminKey {
@@ -56,6 +64,13 @@ struct Deployment {
 }
 
 impl Deployment {
+    /// A new admin key with all rights.
+    fn new_key(&self) -> anyhow::Result<String> {
+        let keys = self.admin_keys()?;
+        let minted = keys.mint_with(AdminRights::All, SystemClock::new().now(), None)?;
+        Ok(minted.text.expose().to_string())
+    }
+
     fn admin_keys(&self) -> anyhow::Result<AdminKeys> {
         let Deployment { data, name } = self;
         anyhow::ensure!(
@@ -72,6 +87,7 @@ impl Deployment {
 fn main() -> anyhow::Result<()> {
     let Arguments { command } = Arguments::parse();
     match command {
+        Command::Serve { config } => serve::serve(*config)?,
         Command::AdminKey {
             deployment,
             expires_in_days,

@@ -1,0 +1,55 @@
+//! `vestibule serve`: a server without a line of Rust, whose functions are pushed by the official CLI.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use vestibule_schema::table::Schema;
+use vestibule_server::app::{App, Config, StopSignals, log_to_stderr};
+
+use super::Deployment;
+
+/// What one thread of the server allocates another frees: the system's allocator makes them wait for each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs the server until it is asked to stop.
+pub fn serve(config: Config) -> anyhow::Result<()> {
+    log_to_stderr(config.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no threads for the server")?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let signals = StopSignals::listen()?;
+    let is_first = !config.data.exists();
+    let deployment = Deployment {
+        data: config.data.clone(),
+        name: config.name.clone(),
+    };
+    let running = App::new(Schema::new())
+        .without_provisioning()
+        .start(config)
+        .await?;
+    if is_first {
+        greet(&running.url(), &deployment)?;
+    }
+    running.until(signals).await;
+    Ok(())
+}
+
+/// Says how the CLI reaches a new deployment. A key is shown on a terminal alone: elsewhere it would stay in a log.
+fn greet(url: &str, deployment: &Deployment) -> anyhow::Result<()> {
+    if !std::io::stdout().is_terminal() {
+        let data = deployment.data.display();
+        println!("A new deployment. `vestibule admin-key --data {data}` prints a key for `npx convex dev`.");
+        return Ok(());
+    }
+    let key = deployment.new_key()?;
+    println!("A new deployment. Put these lines into .env.local beside your convex/ folder, then run `npx convex dev`:\n");
+    println!("CONVEX_SELF_HOSTED_URL={url}");
+    println!("CONVEX_SELF_HOSTED_ADMIN_KEY={key}\n");
+    Ok(())
+}
