@@ -29,6 +29,8 @@ pub mod functions;
 
 pub mod jobs;
 
+pub mod push;
+
 pub mod subscriptions;
 
 pub mod provisioning;

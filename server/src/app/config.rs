@@ -71,6 +71,14 @@ pub struct Config {
     )]
     pub name: String,
 
+    /// Where clients reach this server, as in https://api.example.com; the address it listens on when not given.
+    #[arg(long, env = "VESTIBULE_ORIGIN", value_name = "URL")]
+    pub origin: Option<String>,
+
+    /// Where HTTP actions are reached; `/http` below the origin when not given.
+    #[arg(long, env = "VESTIBULE_SITE_ORIGIN", value_name = "URL")]
+    pub site_origin: Option<String>,
+
     /// Origins of pages that may connect; every origin may when none is given.
     #[arg(
         long = "allowed-origin",
@@ -132,6 +140,8 @@ impl Config {
             audience: None,
             auth_config: None,
             name: "vestibule".into(),
+            origin: None,
+            site_origin: None,
             allowed_origins: Vec::new(),
             first_logins_per_minute: None,
             trusted_proxies: Vec::new(),

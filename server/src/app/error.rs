@@ -11,6 +11,7 @@ use crate::auth::{
 use crate::database::OpenError;
 use crate::files::FileError;
 use crate::functions::RegistryError;
+use crate::push::PushError;
 use crate::transfer::TransferError;
 
 /// Why a server did not start.
@@ -59,6 +60,8 @@ pub enum StartError {
     Files(#[from] FileError),
     #[error("imports and exports cannot be kept in the data directory: {0}")]
     Transfers(#[from] TransferError),
+    #[error("the stored deployment cannot be put in place: {0}")]
+    Deployment(#[from] PushError),
     #[error("cannot prepare for signals: {0}")]
     Signals(#[source] io::Error),
 }

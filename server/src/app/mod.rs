@@ -2,6 +2,7 @@
 //! drains them.
 
 mod config;
+mod deploying;
 mod error;
 mod gauges;
 mod running;
@@ -30,13 +31,14 @@ pub use running::{Running, StopSignals};
 use crate::clock::{Clock, SystemClock};
 use crate::database::Limits;
 use crate::deployment::crons::CRON_ARGS_BYTES_MAX;
-use crate::deployment::{Cron, Schedule};
+use crate::deployment::{Analyzer, Cron, Schedule};
 use crate::functions::{
     ActionCtx, Function, FunctionKind, HttpActionCtx, HttpRequest, HttpResponse, HttpRoute,
     MutationCtx, QueryCtx, Registry, RegistryError, Result, transfer_functions,
 };
 use crate::http::Asset;
 use crate::jobs::{JobsOptions, first_run};
+use crate::push::{self, Origins};
 use crate::sync::SyncOptions;
 
 /// A team's program: its tables, its functions, and which of them provisions users.
@@ -64,6 +66,7 @@ pub struct App {
     jobs: JobsOptions,
     gate_deadline: Duration,
     has_user: Option<FunctionPath>,
+    analyzer: Option<Arc<dyn Analyzer>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -93,6 +96,7 @@ impl App {
             jobs: JobsOptions::default(),
             gate_deadline: GATE_DEADLINE,
             has_user: None,
+            analyzer: None,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -318,10 +322,17 @@ impl App {
     }
 
     /// The app's functions and HTTP actions, checked.
-    fn registry(&self) -> Result<Registry, RegistryError> {
+    /// Evaluates pushed modules with `analyzer` instead of the server's own engine.
+    pub fn analyzer(mut self, analyzer: impl Analyzer + 'static) -> App {
+        self.analyzer = Some(Arc::new(analyzer));
+        self
+    }
+
+    fn registry(&self, origins: &Origins) -> Result<Registry, RegistryError> {
         let functions = self.functions.iter().cloned();
-        let functions = functions.chain(transfer_functions()).collect();
-        Registry::new(functions)?.with_http_routes(self.http_routes.clone())
+        let functions = functions.chain(transfer_functions());
+        let functions = functions.chain(push::system::functions(origins));
+        Registry::new(functions.collect())?.with_http_routes(self.http_routes.clone())
     }
 
     /// The app's crons, checked against the functions there are.

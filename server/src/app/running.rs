@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use vestibule_schema::path::FunctionPath;
 
 use super::gauges::Gauges;
-use super::{App, Config, StartError};
+use super::{App, Config, StartError, deploying};
 use crate::auth::{
     AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, dev_issuer,
 };
@@ -28,6 +28,7 @@ use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::jobs::crons::{CronOwner, reconcile};
 use crate::jobs::{Jobs, JobsMetrics};
 use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions};
+use crate::push::Pushes;
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
@@ -42,6 +43,7 @@ pub struct Running {
     sweepers: [JoinHandle<()>; 3],
     connections: Arc<Connections>,
     jobs: Jobs,
+    pushes: Arc<Pushes>,
     following: Following,
     database: Arc<Database>,
 }
@@ -72,7 +74,8 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         true => with_dev_issuer(&config, address, providers)?,
         false => (providers, None),
     };
-    let registry = app.registry()?;
+    let origins = deploying::origins(&config, address);
+    let registry = app.registry(&origins)?;
     let provisioning = app.provisioning_function(&registry)?;
     let crons = app.crons(&registry)?;
     let clock = app.clock.clone();
@@ -85,7 +88,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
             address,
             registry,
             provisioning,
-            providers,
+            providers: providers.clone(),
             secret,
             clock,
             database,
@@ -93,6 +96,8 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     );
     let rooms = rooms?;
     declare_crons(&rooms.functions, crons).await?;
+    let (functions, authenticator) = (&rooms.functions, &rooms.authenticator);
+    let pushes = deploying::pushes(&app, functions, authenticator, providers, origins).await?;
     let shutdown = CancellationToken::new();
     let http = Http::new(HttpParts {
         functions: rooms.functions.clone(),
@@ -101,6 +106,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         live: rooms.live.clone(),
         gate: rooms.gate.clone(),
         authenticator: rooms.authenticator.clone(),
+        pushes: pushes.clone(),
         connections: rooms.connections.clone(),
         dev_issuer,
         site: app.site,
@@ -131,6 +137,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         sweepers,
         connections: rooms.connections,
         jobs,
+        pushes,
         following: rooms.following,
         database: rooms.functions.database().clone(),
     })
@@ -351,16 +358,18 @@ impl Running {
             sweepers,
             connections,
             jobs,
+            pushes,
             following,
             database,
             ..
         } = self;
         shutdown.cancel();
+        pushes.stop();
         let ((), ()) = tokio::join!(connections.drain(), jobs.stop());
         // The server's task ends by itself; one that panicked has been logged.
         let _ = http.await;
         sweepers.iter().for_each(JoinHandle::abort);
-        drop((connections, following));
+        drop((connections, pushes, following));
         if tokio::time::timeout(CLOSE_WAIT, close(database))
             .await
             .is_err()

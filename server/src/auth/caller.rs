@@ -181,6 +181,17 @@ impl Caller {
         }
     }
 
+    /// The kind of caller, as logs name it.
+    pub fn kind(&self) -> &'static str {
+        match &self.0 {
+            Role::Provisioned(..) | Role::Pending(_) => "user",
+            Role::Admin(_) => "instance_admin",
+            Role::AdminActingAs(..) => "team_acting_user",
+            Role::System => "system",
+            Role::Nobody | Role::Unidentified => "unknown",
+        }
+    }
+
     /// Whether it may start mutations and actions, which write.
     pub fn may_write(&self) -> bool {
         match self.0 {
@@ -226,6 +237,11 @@ impl Caller {
             }
             Role::Pending(_) | Role::Unidentified => None,
         }
+    }
+
+    /// Whether it stands for all who may ask the same.
+    pub fn is_unidentified(&self) -> bool {
+        matches!(self.0, Role::Unidentified)
     }
 
     /// Whether a function that looks at its identity is suspended.

@@ -12,6 +12,7 @@ use vestibule_schema::validator::{TableNames, Validator};
 use vestibule_schema::value::{Object, Value};
 
 use super::keys::IndexId;
+use super::pending::PendingRules;
 
 /// Name of the automatic index over document ids.
 pub const BY_ID: &str = "by_id";
@@ -42,6 +43,8 @@ pub struct TableMeta {
     pub document: Validator,
     /// What declares it.
     pub owner: Owner,
+    /// What its documents are to look like once a push is live that is under way.
+    pub pending: Option<Arc<PendingRules>>,
 }
 
 /// What declares a table. A table has one owner.
@@ -136,6 +139,7 @@ impl Catalog {
             indexes: Vec::new(),
             document: Validator::Any,
             owner,
+            pending: None,
         }
     }
 
@@ -227,6 +231,7 @@ pub fn decode_entry(bytes: &[u8]) -> Result<TableMeta, String> {
         indexes,
         document: decode_validator(&str_field(&entry, "document")?),
         owner: Owner::named(entry.get("owner")),
+        pending: None,
     })
 }
 

@@ -107,6 +107,12 @@ pub enum QueryError {
     UnknownTable(String),
     #[error("Index {table}.{index} not found.")]
     UnknownIndex { table: String, index: String },
+    #[error("Index {table}.{index} is currently backfilling and not available to query yet.")]
+    IndexBackfilling { table: String, index: String },
+    #[error(
+        "Index {table}.{index} is currently staged and not available to query until it is enabled."
+    )]
+    IndexStaged { table: String, index: String },
     #[error("Query has too many operators: {0}")]
     TooManyOperators(usize),
     #[error("{0}")]

@@ -194,8 +194,11 @@ impl Lane {
         let Changes {
             writes,
             touched,
+            misfits,
             definitions,
         } = changes;
+        // A batch that is not written fails a push for nothing, which then is made again.
+        misfits.into_iter().for_each(|(rules, why)| rules.fail(why));
         let commit = Commit { ts, writes };
         self.head.apply(&commit);
         if let Some(definitions) = definitions {

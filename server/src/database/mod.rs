@@ -2,6 +2,7 @@
 //! the storage room. It knows nothing of functions, identities or connections.
 
 mod bookkeeping;
+mod building;
 mod bulk;
 mod catalog;
 mod chunks;
@@ -21,6 +22,7 @@ mod log_writer;
 mod overtakes;
 mod own_writes;
 mod pagination;
+mod pending;
 mod query;
 mod query_stream;
 mod read_set;
@@ -48,6 +50,7 @@ use rand::RngCore;
 use vestibule_schema::table::Schema;
 use vestibule_schema::timestamp::Timestamp;
 
+pub use building::Step;
 pub use bulk::{Destination, ExportedDocument, ImportedDocument, ReadAt, count_some, each_stored};
 pub use catalog::{Catalog, IndexMeta, Owner, TableMeta};
 pub use chunks::ChunkHash;
@@ -67,6 +70,7 @@ pub use leases::{LeaseError, SnapshotLeases};
 pub use limits::{Budget, Limits, Usage};
 pub use log_writer::{LogWriter, UnknownOutcome};
 pub use pagination::{Journal, PageStatus, PaginationOptions, RawPage};
+pub use pending::PendingRules;
 pub use query::{Bound, BoundKind, OPERATORS_MAX, Operator, Order, Query, Source};
 pub use query_stream::QueryStream;
 pub use read_set::ReadSet;

@@ -8,7 +8,7 @@ use vestibule_schema::key::encode_key;
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::value::Value;
 
-use super::catalog::{BY_CREATION_TIME, BY_ID, Catalog, TableMeta};
+use super::catalog::{BY_CREATION_TIME, BY_ID, Catalog, IndexMeta, TableMeta};
 use super::error::QueryError;
 use super::filter::Expression;
 use super::id_bounds::IdPlace;
@@ -178,6 +178,18 @@ pub(super) fn compile<'c>(
     }))
 }
 
+/// Refuses an index that queries may not use yet.
+fn check_usable(table: &TableMeta, index: &IndexMeta) -> Result<(), QueryError> {
+    if index.ready && !index.staged {
+        return Ok(());
+    }
+    let (table, name) = (table.name.clone(), index.name.clone());
+    Err(match index.staged {
+        true => QueryError::IndexStaged { table, index: name },
+        false => QueryError::IndexBackfilling { table, index: name },
+    })
+}
+
 /// The parts of an index's keys, in order: declared fields, then what every key of the kind ends in.
 struct IndexKeys<'c> {
     table: &'c TableMeta,
@@ -203,7 +215,10 @@ impl<'c> IndexKeys<'c> {
             BY_ID => keys(BY_ID, table.by_id, &[], &["_id"]),
             BY_CREATION_TIME => keys(BY_CREATION_TIME, table.by_creation_time, &[], TAIL),
             _ => match table.index(name) {
-                Some(index) => keys(&index.name, index.id, &index.fields, TAIL),
+                Some(index) => {
+                    check_usable(table, index)?;
+                    keys(&index.name, index.id, &index.fields, TAIL)
+                }
                 None => Err(QueryError::UnknownIndex {
                     table: table.name.clone(),
                     index: name.to_string(),

@@ -14,6 +14,7 @@ use super::write_log::TouchedMark;
 pub struct Savepoint {
     writes: WritesMark,
     touched: TouchedMark,
+    misfits: usize,
     documents_written: usize,
     bytes_written: usize,
     definitions: Arc<Definitions>,
@@ -26,6 +27,7 @@ impl Transaction<'_> {
         Savepoint {
             writes: self.writes.mark(),
             touched: self.touched.mark(),
+            misfits: self.misfits.len(),
             documents_written: self.usage.documents_written,
             bytes_written: self.usage.bytes_written,
             definitions: self.definitions.clone(),
@@ -37,6 +39,7 @@ impl Transaction<'_> {
     pub fn roll_back_to(&mut self, savepoint: Savepoint) {
         self.writes.roll_back_to(savepoint.writes);
         self.touched.truncate(savepoint.touched);
+        self.misfits.truncate(savepoint.misfits);
         self.usage.documents_written = savepoint.documents_written;
         self.usage.bytes_written = savepoint.bytes_written;
         self.definitions = savepoint.definitions;

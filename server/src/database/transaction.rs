@@ -19,6 +19,7 @@ use super::history::{Definitions, Extension, History};
 use super::keys::{IndexId, document_key};
 use super::limits::{Limits, Usage};
 use super::own_writes::OwnWrites;
+use super::pending::PendingRules;
 use super::read_set::{ReadSet, Reads};
 use super::session_requests::KnownSessions;
 use super::stored::StoredDocument;
@@ -90,6 +91,8 @@ pub struct Changes {
     pub writes: Vec<Write>,
     /// Every index key, old or new, of every written document: what makes read sets stale.
     pub touched: Touched,
+    /// Documents that will not fit the schema of a push under way, with what to say of them.
+    pub misfits: Vec<(Arc<PendingRules>, String)>,
     /// The definitions from this commit on, where it changes them.
     pub definitions: Option<Arc<Definitions>>,
 }
@@ -104,6 +107,7 @@ pub struct Transaction<'v> {
     pub(super) writer: Option<WriteContext<'v>>,
     pub(super) writes: OwnWrites,
     pub(super) touched: Touched,
+    pub(super) misfits: Vec<(Arc<PendingRules>, String)>,
     reads: Reads,
     pub(super) usage: Usage,
     pub(super) limits: Limits,
@@ -124,6 +128,7 @@ impl<'v> Transaction<'v> {
             writer: None,
             writes: OwnWrites::default(),
             touched: Touched::default(),
+            misfits: Vec::new(),
             reads: Reads::default(),
             usage: Usage::default(),
             limits: environment.limits,
@@ -309,6 +314,7 @@ impl<'v> Transaction<'v> {
         Changes {
             writes: self.writes.into_writes(),
             touched: self.touched,
+            misfits: self.misfits,
             definitions: self.redefined.then_some(self.definitions),
         }
     }

@@ -12,7 +12,7 @@ use vestibule_schema::table::Table;
 use vestibule_schema::value::{Object, Value};
 
 use super::error::{DatabaseError, QueryError};
-use super::pagination::Journal;
+use super::pagination::{Journal, PaginationOptions, RawPage};
 use super::query::Query;
 use super::transaction::Transaction;
 use super::writing::Patch;
@@ -139,6 +139,16 @@ impl<'t, 'v> DatabaseReader<'t, 'v> {
             query: Ok(Query::table(T::NAME)),
             table: PhantomData,
         }
+    }
+
+    /// One page of a query over any table, as [`TableQuery::paginate`] reads one of a typed query.
+    pub fn paginate(
+        self,
+        query: &Query,
+        options: &PaginationOptions,
+    ) -> Result<RawPage, DatabaseError> {
+        let page = self.tx.paginate(query, options, self.journal)?;
+        page.try_map(|stored| self.tx.decode(&stored))
     }
 
     /// The transaction itself, for what the typed calls do not cover.

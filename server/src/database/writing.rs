@@ -224,6 +224,7 @@ impl Transaction<'_> {
     ) -> Result<NewDocument<'p>, DatabaseError> {
         let Patch { set, unset } = patch;
         let is_legal = check_document(set).is_ok()
+            && table.pending.is_none()
             && table
                 .document
                 .allows_patch(set, unset.iter(), &*self.catalog());
@@ -314,7 +315,7 @@ impl Transaction<'_> {
 
     /// The fields of a document, if they may be stored in `table`. Ids in them are checked by `names`.
     pub(super) fn check_fields(
-        &self,
+        &mut self,
         table: &TableMeta,
         mut fields: Object,
         names: &dyn TableNames,
@@ -324,7 +325,7 @@ impl Transaction<'_> {
             return Ok(fields);
         }
         check_document(&fields).map_err(QueryError::InvalidDocument)?;
-        if table.document == Validator::Any {
+        if table.document == Validator::Any && table.pending.is_none() {
             return Ok(fields);
         }
         // A schema does not speak of system fields.
@@ -337,6 +338,15 @@ impl Transaction<'_> {
                 table: table.name.clone(),
                 reason: error.to_string(),
             })?;
+        if let Some(pending) = &table.pending
+            && let Err(reason) = pending.rules().check(&value, names)
+        {
+            let why = format!(
+                "New document in table \"{}\" does not match the schema: {reason}",
+                table.name
+            );
+            self.misfits.push((pending.clone(), why));
+        }
         let mut fields = value.into_object().expect("it was made an object above");
         fields.extend(system.into_iter().flatten());
         Ok(fields)

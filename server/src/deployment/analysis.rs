@@ -181,3 +181,12 @@ impl AnalyzeError {
         }
     }
 }
+
+/// Evaluates nothing: for a server that was built without JavaScript.
+pub struct NoJavaScript;
+
+impl Analyzer for NoJavaScript {
+    fn analyze(&self, _: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+        Err(AnalyzeError::Unsupported)
+    }
+}

@@ -12,6 +12,7 @@ mod functions;
 mod manifest;
 pub mod modules;
 mod schema;
+mod superset;
 #[cfg(test)]
 mod tests;
 pub mod variables;
@@ -24,7 +25,7 @@ use vestibule_schema::path::FunctionPath;
 
 pub use self::analysis::{
     Analysis, AnalyzeError, AnalyzeInput, AnalyzedFunction, Analyzer, FunctionKind, ModuleAnalysis,
-    SourceModule, Visibility,
+    NoJavaScript, SourceModule, Visibility,
 };
 pub use self::crons::{Cron, CronError, CronExpression, Schedule};
 pub use self::definition::{AppDefinition, DeclaredVariable};
@@ -35,6 +36,7 @@ pub use self::manifest::{ImportPhase, MANIFEST_VERSION, Manifest, NodeDependency
 use self::modules::{CRONS_MODULE, HTTP_MODULE, MODULES_MAX, ModulePathError, check_module_path};
 pub use self::modules::{Module, ModuleEnvironment};
 pub use self::schema::{IndexKind, PushedIndex, PushedSchema, PushedSchemaError, PushedTable};
+pub use self::superset::allows_all;
 pub use self::variables::{VariableChange, VariableError, Variables};
 use crate::auth::AuthConfig;
 
@@ -68,6 +70,19 @@ pub struct Deployment {
     pub definition: AppDefinition,
     /// The environment variables.
     pub variables: Variables,
+    /// What else is changed while it runs.
+    pub settings: Settings,
+}
+
+/// Settings that are changed while a deployment runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether functions are refused.
+    pub is_paused: bool,
+    /// The origin of the API as clients know it, where that is not the configured one.
+    pub cloud_url: Option<String>,
+    /// The origin of the HTTP actions.
+    pub site_url: Option<String>,
 }
 
 /// Which push a deployment comes from.
@@ -126,6 +141,7 @@ impl Deployment {
             auth_json,
             definition: definition.transpose()?.unwrap_or_default(),
             variables,
+            settings: Settings::default(),
         })
     }
 
@@ -133,6 +149,14 @@ impl Deployment {
     pub fn with_variables(&self, variables: Variables) -> Deployment {
         Deployment {
             variables,
+            ..self.clone()
+        }
+    }
+
+    /// The same with other settings.
+    pub fn with_settings(&self, settings: Settings) -> Deployment {
+        Deployment {
+            settings,
             ..self.clone()
         }
     }

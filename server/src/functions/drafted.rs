@@ -260,6 +260,7 @@ impl Drafted for DraftedMutation {
             }
             DraftEnd::Refused(error) => Err(error.into()),
         };
+        self.functions.log_mutation(&self.call, &ended, self.took);
         self.on_finish.take().and_then(|on_finish| on_finish(ended))
     }
 }

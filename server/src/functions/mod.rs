@@ -9,6 +9,8 @@ mod function;
 mod http_action;
 mod http_routes;
 pub mod js;
+mod log;
+mod logging;
 mod on_behalf;
 mod order;
 mod registry;
@@ -22,6 +24,7 @@ mod transact;
 mod transfers;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -39,6 +42,7 @@ pub use http_action::{
     HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpAsker, HttpRequest, HttpResponse,
 };
 pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
+pub use log::{FunctionLog, LogEntry};
 pub use on_behalf::{Companion, OnBehalf};
 pub use registry::{READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
@@ -51,8 +55,10 @@ use self::js::{Js, JsOptions};
 use self::order::{Arrival, SessionOrder};
 use self::workers::Workers;
 use crate::database::{CommitError, Database, ReadersError, SessionRequest, SubmitError};
+use crate::deployment::{Deployment, SourceModule};
 use crate::files::Files;
 use crate::storage::{ReadView, Store};
+use vestibule_schema::value::Value;
 
 /// Runs functions against a database.
 pub struct Functions {
@@ -67,6 +73,17 @@ pub struct Functions {
     order: SessionOrder<Queued>,
     counts: DraftCounts,
     files: OnceLock<Arc<Files>>,
+    log: FunctionLog,
+}
+
+/// The code of a deployment, and what it sees while it is imported.
+pub struct PushedCode {
+    /// Runs it.
+    pub js: Arc<Js>,
+    /// The modules.
+    pub sources: Vec<SourceModule>,
+    /// Environment variables, built-in ones among them.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// A mutation that waits behind another one of its session.
@@ -132,6 +149,7 @@ impl Functions {
             order: SessionOrder::default(),
             counts: DraftCounts::default(),
             files: OnceLock::new(),
+            log: FunctionLog::default(),
         })
     }
 
@@ -164,6 +182,30 @@ impl Functions {
         &self.native
     }
 
+    /// What ran, for tools that follow.
+    pub fn log(&self) -> &FunctionLog {
+        &self.log
+    }
+
+    /// The functions of the program itself and of a deployment, whose code is made ready here. That may take a while.
+    pub fn registry_with(
+        &self,
+        deployment: Arc<Deployment>,
+        pushed: Option<&PushedCode>,
+    ) -> Registry {
+        let registry = Registry::clone(&self.native).with_deployment(deployment.clone());
+        let Some(PushedCode {
+            js,
+            sources,
+            variables,
+        }) = pushed
+        else {
+            return registry;
+        };
+        let code = js.code(sources, variables.clone(), deployment.import.clone());
+        registry.with_functions(js.functions(&deployment, &code))
+    }
+
     /// What became of mutations beside the lane.
     pub fn draft_counts(&self) -> &DraftCounts {
         &self.counts
@@ -181,7 +223,11 @@ impl Functions {
         call: &Call,
         journal: Option<String>,
     ) -> Result<QueryRun, SystemError> {
-        runner::run_query(self.database.environment(), view, call, journal)
+        let clock = self.database.clock();
+        let began = clock.elapsed();
+        let run = runner::run_query(self.database.environment(), view, call, journal)?;
+        self.log_query(call, &run, clock.elapsed() - began);
+        Ok(run)
     }
 
     /// Runs a query at the newest commit.
@@ -341,7 +387,22 @@ impl Functions {
 
     /// Runs an action to its end.
     pub async fn act(self: &Arc<Self>, call: Call) -> Result<ActionRun, SystemError> {
-        Ok(action::run_action(self.clone(), call).await)
+        let clock = self.database.clock();
+        let began = clock.elapsed();
+        let asked = Call {
+            args: Value::Null,
+            ..call.clone()
+        };
+        let run = action::run_action(self.clone(), call).await;
+        let took = clock.elapsed() - began;
+        self.log_run(
+            FunctionKind::Action,
+            &asked,
+            &run.outcome,
+            &run.log_lines,
+            took,
+        );
+        Ok(run)
     }
 
     /// Runs an HTTP action to its end, or to the end of its time.
@@ -352,7 +413,15 @@ impl Functions {
         asker: HttpAsker,
         time_max: Duration,
     ) -> Result<HttpResponse, Thrown> {
-        http_action::run_http_action(self.clone(), route, request, asker, time_max).await
+        let clock = self.database.clock();
+        let began = clock.elapsed();
+        let (method, path) = (request.method.clone(), request.path.clone());
+        let caller = asker.caller.clone();
+        let answer =
+            http_action::run_http_action(self.clone(), route, request, asker, time_max).await;
+        let took = clock.elapsed() - began;
+        self.log_http((&method, &path), &caller, &answer, took);
+        answer
     }
 }
 

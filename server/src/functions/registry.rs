@@ -16,16 +16,25 @@ use super::function::{Body, Function, FunctionKind, Visibility};
 use super::http_routes::{HttpRoute, HttpRoutes};
 use super::js::code::Code;
 use super::runner::Call;
+use crate::auth::SystemAccess;
 use crate::database::Definitions;
+use crate::deployment::Deployment;
 
 /// The code of a mutation or an action that is refused because its caller may look only.
 pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
+
+/// Told to everybody who calls a function of the system without an admin key. Tools look for these words.
+const NOT_PERMITTED: &str = "You do not have permission to perform this operation.";
+
+/// Told to every client while the deployment is paused.
+const PAUSED: &str = "Cannot run functions while this deployment is paused. Resume the deployment to allow functions to run.";
 
 /// The functions of a deployment, immutable: a push brings another registry.
 #[derive(Clone, Default)]
 pub struct Registry {
     functions: HashMap<FunctionPath, Arc<Registered>>,
     http_routes: HttpRoutes,
+    deployment: Arc<Deployment>,
 }
 
 /// A function with everything about it checked.
@@ -158,6 +167,29 @@ impl Registry {
         Ok(self)
     }
 
+    /// The same with what was pushed.
+    pub fn with_deployment(mut self, deployment: Arc<Deployment>) -> Registry {
+        self.deployment = deployment;
+        self
+    }
+
+    /// What was pushed.
+    pub fn deployment(&self) -> &Arc<Deployment> {
+        &self.deployment
+    }
+
+    /// Every function and route, as tools list them.
+    pub fn specs(&self) -> Vec<serde_json::Value> {
+        let is_app = |function: &&Arc<Registered>| {
+            let path = &function.path;
+            !path.is_system() && self.deployment.function(path).is_none()
+        };
+        let mut native: Vec<&Arc<Registered>> = self.functions.values().filter(is_app).collect();
+        native.sort_by(|one, other| one.path.cmp(&other.path));
+        let native = native.into_iter().map(|function| function.spec());
+        native.chain(self.deployment.function_specs()).collect()
+    }
+
     /// The routes of the HTTP actions.
     pub fn http_routes(&self) -> &HttpRoutes {
         &self.http_routes
@@ -204,6 +236,13 @@ impl Registry {
     /// The function that `call` names, of whatever kind. Functions that do not exist and functions that the caller
     /// may not call are refused in the same words.
     pub fn find_any(&self, call: &Call) -> Result<&Arc<Registered>> {
+        if call.path.is_system() && !may_call_system(call) {
+            return Err(Error::plain(NOT_PERMITTED));
+        }
+        let is_paused = self.deployment.settings.is_paused;
+        if is_paused && !call.origin.is_inside() && !call.path.is_system() {
+            return Err(Error::plain(PAUSED));
+        }
         let may_call_internal = call.origin.is_inside() || call.caller.may_call_internal();
         self.functions
             .get(&call.path)
@@ -215,6 +254,12 @@ impl Registry {
                 ))
             })
     }
+}
+
+/// Functions of an app may not. Live queries run for all who may ask the same, as nobody in particular.
+fn may_call_system(call: &Call) -> bool {
+    let for_all = call.origin.is_inside() && call.caller.is_unidentified();
+    for_all || call.caller.may_call_system() != SystemAccess::None
 }
 
 impl Tally {
@@ -253,6 +298,18 @@ impl Registered {
     /// What it belongs to, when it was pushed.
     pub(super) fn pushed(&self) -> Option<&Pushed> {
         self.pushed.as_ref()
+    }
+
+    /// As function specifications show it.
+    fn spec(&self) -> serde_json::Value {
+        let returns = self.returns.as_ref().unwrap_or(&Validator::Any);
+        serde_json::json!({
+            "identifier": self.path.canonical(),
+            "functionType": self.kind().name(),
+            "visibility": {"kind": self.visibility.name()},
+            "args": self.args.to_json(),
+            "returns": returns.to_json(),
+        })
     }
 
     /// Whether it is a mutation that runs beside the lane, as a draft.

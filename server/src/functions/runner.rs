@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::FunctionPath;
@@ -370,6 +371,7 @@ pub(super) struct QueuedMutation {
     /// Makes it harmless to send again; `None` for calls that nobody sends twice.
     session_request: Option<SessionRequest>,
     ran: Option<std::result::Result<MutationRun, SystemError>>,
+    took: Duration,
     on_finish: OnFinish,
 }
 
@@ -385,6 +387,7 @@ impl QueuedMutation {
             call,
             session_request,
             ran: None,
+            took: Duration::ZERO,
             on_finish,
         }
     }
@@ -451,6 +454,8 @@ impl Mutation for QueuedMutation {
         }
         let ts = tx.commit_ts().unwrap_or(tx.snapshot_ts());
         self.stop_when_provisioning(Point::LaneEntered);
+        let clock = self.functions.database.clock().clone();
+        let began = clock.elapsed();
         // It runs once.
         let args = std::mem::replace(&mut self.call.args, Value::Null);
         let MutationBodyRun {
@@ -459,6 +464,7 @@ impl Mutation for QueuedMutation {
             log_lines,
             claims_read,
         } = run_mutation_body(self.functions.database.environment(), tx, &self.call, args);
+        self.took = clock.elapsed() - began;
         self.stop_when_provisioning(Point::FunctionReturned);
         if let Some(failure) = tx.storage_failure() {
             self.ran = Some(Err(SystemError::Storage(failure.clone())));
@@ -499,6 +505,9 @@ impl Mutation for QueuedMutation {
         outcome: std::result::Result<Committed, CommitError>,
     ) -> Option<Waker> {
         let ran = self.ran.unwrap_or(Err(SystemError::ShuttingDown));
+        if outcome.is_ok() {
+            self.functions.log_mutation(&self.call, &ran, self.took);
+        }
         (self.on_finish)(match outcome {
             // A mutation that changed nothing has no commit of its own: its answer is as of the state that it saw.
             Ok(Committed { ts }) => ran.map(|run| MutationRun {

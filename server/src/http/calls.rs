@@ -17,7 +17,7 @@ use super::body::ReadBody;
 use super::prepared::{Prepared, bad_identifier, prepare, read_args, read_format, read_path};
 use super::respond::{self, NoCaller, WireError, Writing};
 use crate::auth::Verified;
-use crate::functions::{Call, FunctionKind, FunctionOutcome, Origin, SystemError};
+use crate::functions::{Call, Error, FunctionKind, FunctionOutcome, Origin, SystemError};
 use crate::subscriptions::QueryResult;
 
 type Answer = Result<Response, WireError>;
@@ -227,6 +227,15 @@ impl Http {
             Wanted::Any => match self.functions.registry().find_any(&call) {
                 Ok(function) => function.kind(),
                 Err(error) => {
+                    let is_missing = self.functions.registry().get(&call.path).is_none();
+                    let error = match is_missing && call.caller.may_call_internal() {
+                        // Tools look for these words.
+                        true => Error::plain(format!(
+                            "Could not find function for '{}'. Did you forget to run `npx convex dev`?",
+                            call.path
+                        )),
+                        false => error,
+                    };
                     return Ok(writing.answer(&FunctionOutcome::Threw(error.into_thrown()), &[]));
                 }
             },

@@ -45,6 +45,22 @@ impl Http {
             .map_err(|error| respond::admin_key(&error))
     }
 
+    /// Verifies an admin key that came in a body.
+    pub(super) fn verify_admin_key(
+        &self,
+        request: &Parts,
+        key: &str,
+    ) -> Result<VerifiedAdmin, WireError> {
+        let from = self.client_address(&request.extensions, &request.headers);
+        let verified = self.authenticator.door(from).verify_admin(key, None);
+        verified.map_err(|error| respond::credentials(&error, self.options.redact_errors))
+    }
+
+    /// The admin key that stands in the address.
+    pub(super) fn admin_key_in_address(&self, request: &Parts) -> Option<String> {
+        query_parameter(request, ADMIN_KEY_PARAMETER)
+    }
+
     /// Where a request comes from: its peer, or, when that is a trusted proxy, the last address in its header that is
     /// not one. What stands before that address anybody could have written.
     pub(super) fn client_address(

@@ -12,6 +12,7 @@ mod calls;
 mod client_version;
 mod cors;
 mod credentials;
+mod deploy;
 mod dev;
 mod files;
 mod health;
@@ -50,6 +51,7 @@ use crate::clock::Clock;
 use crate::files::Files;
 use crate::functions::Functions;
 use crate::provisioning::Gate;
+use crate::push::Pushes;
 use crate::subscriptions::LiveQueries;
 use crate::sync::Connections;
 use crate::transfer::Transfers;
@@ -72,6 +74,8 @@ pub struct HttpParts {
     pub gate: Arc<Gate>,
     /// Verifies auth tokens and admin keys.
     pub authenticator: Arc<Authenticator>,
+    /// Takes pushes.
+    pub pushes: Arc<Pushes>,
     /// Takes sockets over after their handshake. It ends them itself when the deployment drains.
     pub connections: Arc<Connections>,
     /// Signs in anyone who asks, in development. Its routes exist only with it.
@@ -94,6 +98,7 @@ pub struct Http {
     live: Arc<LiveQueries>,
     gate: Arc<Gate>,
     authenticator: Arc<Authenticator>,
+    pushes: Arc<Pushes>,
     connections: Arc<Connections>,
     dev_issuer: Option<DevIssuer>,
     site: Site,
@@ -110,6 +115,8 @@ pub struct Http {
     tasks: TaskTracker,
     /// Ends those that did not end by themselves in time.
     abort: CancellationToken,
+    /// Ends waits for news when the server ends.
+    closing: CancellationToken,
 }
 
 impl Http {
@@ -122,6 +129,7 @@ impl Http {
             live,
             gate,
             authenticator,
+            pushes,
             connections,
             dev_issuer,
             ..
@@ -141,6 +149,7 @@ impl Http {
             live,
             gate,
             authenticator,
+            pushes,
             connections,
             dev_issuer,
             site: Site::new(site),
@@ -153,6 +162,7 @@ impl Http {
             options,
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
+            closing: CancellationToken::new(),
         })
     }
 

@@ -271,6 +271,20 @@ pub(super) fn read_only() -> WireError {
     )
 }
 
+/// A change of the deployment by the holder of a key that may look only.
+pub(super) fn read_only_key() -> WireError {
+    WireError::new(
+        StatusCode::FORBIDDEN,
+        READ_ONLY_CODE,
+        "This admin key may look at the deployment and not change it.",
+    )
+}
+
+/// A body in JSON that is not what the route reads.
+pub(super) fn wrong_json(error: serde_json::Error) -> WireError {
+    WireError::bad_body(format!("The body is wrong: {error}."))
+}
+
 /// An identity that was not let in. The gate has logged it.
 pub(super) fn unprovisioned(error: Unprovisioned) -> NoCaller {
     match error {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_request};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, get, head, post};
 
 use super::around::{around, single_leading_slash};
 use super::respond::WireError;
 use super::{
-    Http, actions, calls, dev, files, health, open_api, site, snapshots, transfers, upgrade,
+    Http, actions, calls, deploy, dev, files, health, open_api, site, snapshots, transfers, upgrade,
 };
 use crate::auth::dev_issuer::DEV_JWKS_PATH;
 use crate::files::UPLOAD_PATH;
@@ -111,6 +111,33 @@ pub(super) const ROUTES: &[Route] = routes![
     get  "/api/public_openapi.json",          Anyone,      Other,         open_api::public,        "This description.";
     get  "/api/check_admin_key",              Admin,       Other,         health::check_admin_key, "Whether an admin key is good.";
     post "/api/debug_event",                  Anyone,      Other,         health::debug_event,     "Telemetry of clients, taken and forgotten.";
+    // Pushes
+    post "/api/get_config_hashes",            Admin,       Other,         deploy::get_config_hashes, "The hashes of the modules that are live.";
+    post "/api/deploy2/evaluate_schema",      Admin,       Other,         deploy::evaluate_schema, "What a schema would mean for the tables.";
+    post "/api/deploy2/evaluate_push",        Admin,       Other,         deploy::evaluate_push,   "What a push would change.";
+    post "/api/deploy2/start_push",           Admin,       Other,         deploy::start_push,      "Check a push, and keep it for its finish.";
+    post "/api/deploy2/wait_for_schema",      Admin,       Other,         deploy::wait_for_schema, "Prepare the tables for a push.";
+    post "/api/deploy2/finish_push",          Admin,       Other,         deploy::finish_push,     "Make a push live.";
+    post "/api/deploy2/report_push_completed", Admin,      Other,         deploy::report_push_completed, "How long a push took, taken and forgotten.";
+    // The deployment, for tools
+    get  "/api/v1/get_canonical_urls",        Admin,       Other,         deploy::get_canonical_urls, "The origins of the API and of HTTP actions.";
+    post "/api/update_canonical_url",         Admin,       Other,         deploy::update_canonical_url, "Change an origin.";
+    post "/api/v1/update_canonical_url",      Admin,       Other,         deploy::update_canonical_url, "Change an origin.";
+    get  "/api/list_environment_variables",   Admin,       Other,         deploy::list_environment_variables, "The environment variables.";
+    get  "/api/v1/list_environment_variables", Admin,      Other,         deploy::list_environment_variables, "The environment variables.";
+    post "/api/update_environment_variables", Admin,       Other,         deploy::update_environment_variables, "Change environment variables.";
+    post "/api/v1/update_environment_variables", Admin,    Other,         deploy::update_environment_variables, "Change environment variables.";
+    post "/api/v1/pause_deployment",          Admin,       Other,         deploy::pause,           "Refuse function calls.";
+    post "/api/v1/unpause_deployment",        Admin,       Other,         deploy::unpause,         "Run functions again.";
+    get  "/api/v1/deployment_info",           Admin,       Other,         deploy::deployment_info, "The kind of deployment.";
+    get  "/api/stream_function_logs",         Admin,       Other,         deploy::stream_function_logs, "What functions logged; waits for news.";
+    get  "/api/app_metrics/stream_function_logs", Admin,   Other,         deploy::stream_function_logs, "What functions logged; waits for news.";
+    get  "/api/shapes2",                      Admin,       Other,         deploy::shapes2,         "What the documents of each table look like.";
+    get  "/api/get_indexes",                  Admin,       Other,         deploy::get_indexes,     "The declared indexes.";
+    get  "/api/v1/get_current_usage",         Admin,       Other,         deploy::get_usage,       "Refused: usage is not counted.";
+    get  "/api/v1/list_usage_limits",         Admin,       Other,         deploy::get_usage,       "Refused: usage is not counted.";
+    head "/api/authorize",                    Anyone,      Other,         deploy::authorize,       "Answers tools that want an account.";
+    post "/api/check_opt_ins",                Anyone,      Other,         deploy::check_opt_ins,   "Answers tools that want terms accepted.";
     // The development issuer
     post "/dev/token",                        ThisMachine, Other,         dev::token,              "A token for whoever is asked for.";
     get  "/.well-known/openid-configuration", Anyone,      Other,         dev::discovery,          "The development issuer's description.";

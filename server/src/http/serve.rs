@@ -89,6 +89,7 @@ impl Http {
         };
         drop(listener);
         self.health.drain();
+        self.closing.cancel();
         self.drain().await;
     }
 

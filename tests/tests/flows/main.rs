@@ -6,6 +6,7 @@
 mod cases;
 mod clerk;
 mod clerk_believed;
+mod cli;
 mod convex_crate;
 mod damage;
 mod first_logins;

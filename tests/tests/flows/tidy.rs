@@ -45,7 +45,7 @@ fn without_tests(text: &str) -> &str {
 }
 
 /// The rooms of the server, each of which may use only those before it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "storage",
     "database",
     "auth",
@@ -54,6 +54,7 @@ const ROOMS: [&str; 13] = [
     "transfer",
     "functions",
     "jobs",
+    "push",
     "subscriptions",
     "provisioning",
     "sync",

@@ -122,7 +122,6 @@ impl Js {
     }
 
     /// The functions of `deployment`, which run `code`.
-    #[expect(dead_code, reason = "pushes are not wired yet")]
     pub(super) fn functions(
         self: &Arc<Self>,
         deployment: &Deployment,

@@ -21,10 +21,12 @@ use crate::auth::{
 };
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
+use crate::deployment::NoJavaScript;
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::{Functions, Registry};
 use crate::http::{Asset, Http, HttpOptions, HttpParts, bind};
 use crate::provisioning::{Gate, GateMetrics, GateOptions};
+use crate::push::{Origins, Program, PushParts, Pushes};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
@@ -109,7 +111,11 @@ impl Server {
         );
         let auth = AuthConfig::none().with(issuer().provider().unwrap());
         let auth = setup.providers.into_iter().fold(auth, AuthConfig::with);
-        let authenticator = Arc::new(Authenticator::new(auth, admin_keys(), clock.clone()));
+        let authenticator = Arc::new(Authenticator::new(
+            auth.clone(),
+            admin_keys(),
+            clock.clone(),
+        ));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),
             live: live.clone(),
@@ -136,6 +142,19 @@ impl Server {
         let database = functions.database().clone();
         let options = TransferOptions::default();
         let transfers = Transfers::open(dir.path(), database, files.clone(), options).unwrap();
+        let pushes = Pushes::new(PushParts {
+            functions: functions.clone(),
+            analyzer: Arc::new(NoJavaScript),
+            js: None,
+            authenticator: authenticator.clone(),
+            configured: auth,
+            program: Program::default(),
+            origins: Origins {
+                cloud: format!("http://{address}"),
+                site: format!("http://{address}/http"),
+            },
+            clock: clock.clone(),
+        });
         let http = Http::new(HttpParts {
             functions,
             files: files.clone(),
@@ -143,6 +162,7 @@ impl Server {
             live,
             gate,
             authenticator,
+            pushes,
             connections: connections.clone(),
             dev_issuer: setup.has_dev_issuer.then(issuer),
             site: setup.site,

@@ -1,0 +1,165 @@
+//! Building indexes and checking documents while everything goes on: a few documents at a time, each time as a part of
+//! an ordinary transaction.
+//!
+//! Writers keep an index from the commit that declares it. So whoever fills it needs to look only at the documents that
+//! were there before, in any order, and may do so again: an entry is the same whoever writes it.
+
+use bytes::Bytes;
+use vestibule_schema::id::{DocumentId, InternalId};
+use vestibule_schema::validator::Validator;
+use vestibule_schema::value::Value;
+
+use super::catalog::{IndexMeta, TableMeta};
+use super::error::DatabaseError;
+use super::keys::{IndexId, document_key, id_of_entry, index_key, index_prefix};
+use super::stored::{StoredDocument, damaged};
+use super::transaction::Transaction;
+use super::writing::{describe_fields, user_fields};
+use crate::storage::{Direction, KeyRange, StorageError, successor};
+
+/// How far a walk over a table's documents has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Documents that it looked at.
+    pub documents: usize,
+    /// The last of them, behind which it goes on; none when it has come to the end.
+    pub next: Option<InternalId>,
+    /// Why it need not go on.
+    pub problem: Option<String>,
+}
+
+impl Transaction<'_> {
+    /// Writes the entries in `index` of at most `max` documents behind `after`. Two documents with equal values in a
+    /// unique index are a problem, which names both.
+    pub fn fill_index(
+        &mut self,
+        table: &TableMeta,
+        index: &IndexMeta,
+        after: Option<InternalId>,
+        max: usize,
+    ) -> Result<Step, DatabaseError> {
+        let documents = self.documents_behind(table, after, max)?;
+        let mut problem = None;
+        for document in &documents {
+            let id = document.id();
+            let key = index_key(index.id, &index.fields, document.bytes(), id.internal());
+            let key = key.map_err(|_| self.break_with(damaged(id)))?;
+            if index.unique && problem.is_none() {
+                problem = self.duplicate_of(table, index, document, &key)?;
+            }
+            self.write_system(key, Some(Bytes::new()));
+        }
+        Ok(step(&documents, max, problem))
+    }
+
+    /// Holds at most `max` documents behind `after` against `rules`. The first that does not fit is a problem.
+    pub fn check_documents(
+        &mut self,
+        table: &TableMeta,
+        rules: &Validator,
+        after: Option<InternalId>,
+        max: usize,
+    ) -> Result<Step, DatabaseError> {
+        let documents = self.documents_behind(table, after, max)?;
+        let catalog = self.catalog();
+        for document in &documents {
+            let fields = Value::Object(user_fields(self.decode(document)?.fields));
+            if let Err(reason) = rules.check(&fields, &*catalog) {
+                let (id, name) = (document.id(), &table.name);
+                let problem = format!(
+                    "Document with ID \"{id}\" in table \"{name}\" does not match the schema: {reason}"
+                );
+                return Ok(step(&documents, max, Some(problem)));
+            }
+        }
+        Ok(step(&documents, max, None))
+    }
+
+    /// Removes at most `max` entries of an index that nothing uses any more. Whether it is empty now.
+    pub fn clear_index(&mut self, index: IndexId, max: usize) -> Result<bool, DatabaseError> {
+        let entries = self.scan_system(index.range(), Direction::Forward, max)?;
+        let is_empty = entries.len() < max;
+        for (key, _) in entries {
+            self.write_system(key, None);
+        }
+        Ok(is_empty)
+    }
+
+    /// How many documents a table has; counting ends at `max`.
+    pub fn count_documents(
+        &mut self,
+        table: &TableMeta,
+        max: usize,
+    ) -> Result<usize, DatabaseError> {
+        let range = table.by_creation_time.range();
+        Ok(self.scan_system(range, Direction::Forward, max)?.len())
+    }
+
+    /// Notes that the execution depends on every document of a table, without reading one.
+    pub fn depend_on_documents(&mut self, table: &TableMeta) -> Result<(), DatabaseError> {
+        Ok(self.record(table.by_id.range())?)
+    }
+
+    fn documents_behind(
+        &mut self,
+        table: &TableMeta,
+        after: Option<InternalId>,
+        max: usize,
+    ) -> Result<Vec<StoredDocument>, DatabaseError> {
+        let mut range = table.by_id.range();
+        if let Some(after) = after {
+            range.start = successor(&document_key(table.by_id, after));
+        }
+        let entries = self.scan_system(range, Direction::Forward, max)?;
+        let documents = entries.into_iter().map(|(key, bytes)| {
+            let misplaced = || StorageError::misplaced(&key, "a stored document has no id");
+            let id = id_of_entry(&key).ok_or_else(|| self.break_with(misplaced()))?;
+            let id = DocumentId::new(table.number, id);
+            StoredDocument::new(id, bytes).map_err(|error| self.break_with(error))
+        });
+        documents.collect()
+    }
+
+    /// Says so when another document holds the same values in a unique index. One that lacks an indexed field does not
+    /// compete.
+    fn duplicate_of(
+        &mut self,
+        table: &TableMeta,
+        index: &IndexMeta,
+        document: &StoredDocument,
+        key: &Bytes,
+    ) -> Result<Option<String>, DatabaseError> {
+        let fields = self.decode(document)?.fields;
+        if index
+            .fields
+            .iter()
+            .any(|field| field.lookup(&fields).is_none())
+        {
+            return Ok(None);
+        }
+        let prefix = index_prefix(index.id, &index.fields, document.bytes());
+        let prefix = prefix.map_err(|_| self.break_with(damaged(document.id())))?;
+        let holders = self.scan_system(KeyRange::prefix(prefix), Direction::Forward, 2)?;
+        let other = holders.iter().find(|(holder, _)| holder != key);
+        let other = other.and_then(|(holder, _)| id_of_entry(holder));
+        Ok(other.map(|other| {
+            let other = DocumentId::<()>::new(table.number, other);
+            format!(
+                "Unique index \"{}.{}\" cannot be built: two documents have {}: {other} and {}",
+                table.name,
+                index.name,
+                describe_fields(&index.fields, &fields),
+                document.id(),
+            )
+        }))
+    }
+}
+
+fn step(documents: &[StoredDocument], max: usize, problem: Option<String>) -> Step {
+    let last = documents.last().map(|document| document.id().internal());
+    Step {
+        documents: documents.len(),
+        next: last.filter(|_| documents.len() == max),
+        problem,
+    }
+}

@@ -1,0 +1,54 @@
+//! The routes that tools talk to which deploy, configure and look into a deployment.
+//!
+//! A mistake of the person who deploys is answered with 400 to 403 and a sentence: tools try again for a long time after
+//! anything else.
+
+mod body;
+mod logs;
+mod looks;
+mod pushes;
+mod refusals;
+mod settings;
+
+use axum::http::request::Parts;
+use serde::Deserialize;
+
+pub(super) use logs::stream_function_logs;
+pub(super) use looks::{
+    authorize, check_opt_ins, deployment_info, get_indexes, get_usage, shapes2,
+};
+pub(super) use pushes::{
+    evaluate_push, evaluate_schema, finish_push, get_config_hashes, report_push_completed,
+    start_push, wait_for_schema,
+};
+pub(super) use settings::{
+    get_canonical_urls, list_environment_variables, pause, unpause, update_canonical_url,
+    update_environment_variables,
+};
+
+use super::Http;
+use super::respond::{self, WireError};
+use crate::auth::{AdminRights, VerifiedAdmin};
+
+/// The key that bodies of pushes carry beside their header.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BodyKey {
+    #[serde(default)]
+    admin_key: Option<String>,
+}
+
+impl Http {
+    /// Verifies an admin key that may change things.
+    async fn verify_deployer(&self, request: &Parts) -> Result<VerifiedAdmin, WireError> {
+        let admin = self.verify_admin(request).await?;
+        may_change(admin)
+    }
+}
+
+fn may_change(admin: VerifiedAdmin) -> Result<VerifiedAdmin, WireError> {
+    match admin.rights() {
+        AdminRights::All => Ok(admin),
+        AdminRights::ReadOnly => Err(respond::read_only_key()),
+    }
+}

@@ -1,0 +1,256 @@
+//! Preparing the tables for the schema of a push while everything goes on: new indexes are filled and documents are
+//! checked, a few at a time, in ordinary commits and snapshots.
+//!
+//! Writers keep a new index, and tell of documents that will not fit, from the commit that declares both. What is done
+//! stays done: an equal push goes on where another has stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::Pushes;
+use super::error::PushError;
+use super::plans::{Plan, Progress, SchemaFailure, SchemaState};
+use super::request::{WaitForSchema, push_id};
+use super::stored::trouble;
+use super::tables::{Need, Target, with_filled};
+use crate::clock;
+use crate::database::{IndexId, PendingRules};
+
+/// Documents of one step.
+pub(super) const STEP_DOCUMENTS_MAX: usize = 256;
+/// The longest that one look at the state is held.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The hold when tools do not say.
+const WAIT_DEFAULT: Duration = Duration::from_secs(10);
+
+impl Pushes {
+    /// Prepares the tables for a push, and says how far that is: when it changes to an end, or after the time that tools
+    /// give.
+    pub async fn wait_for_schema(
+        self: &Arc<Self>,
+        request: WaitForSchema,
+    ) -> Result<Json, PushError> {
+        let id = push_id(&request.schema_change);
+        let Some(plan) = self.plans.get(id, self.clock.elapsed()) else {
+            return Ok(json!({"type": "raceDetected"}));
+        };
+        if request.dry_run {
+            return self.check_dry(&plan).await;
+        }
+        if plan.begin() {
+            self.overwrite_others(&plan);
+            self.prepare(&plan);
+        }
+        let wait = request
+            .timeout_ms
+            .filter(|millis| (0.0..1e9).contains(millis));
+        let wait = wait.map_or(WAIT_DEFAULT, |millis| {
+            Duration::from_secs_f64(millis / 1_000.0)
+        });
+        let mut state = plan.schema.subscribe();
+        let is_over = |state: &SchemaState| {
+            !matches!(state, SchemaState::Waiting | SchemaState::InProgress(_))
+        };
+        let ended = state.wait_for(is_over);
+        drop(clock::timeout(&*self.clock, wait.min(WAIT_MAX), ended).await);
+        let state = plan.schema.borrow().clone();
+        Ok(reply(&state))
+    }
+
+    fn overwrite_others(&self, plan: &Plan) {
+        let others = self.plans.all();
+        others
+            .iter()
+            .filter(|other| other.id() != plan.id())
+            .for_each(|other| other.overwrite());
+    }
+
+    fn prepare(self: &Arc<Self>, plan: &Arc<Plan>) {
+        let (pushes, preparing) = (self.clone(), plan.clone());
+        let task = tokio::spawn(async move {
+            let state = match pushes.build(&preparing).await {
+                Ok(state) => state,
+                Err(error) => SchemaState::Failed(SchemaFailure {
+                    error: error.to_string(),
+                    table: None,
+                }),
+            };
+            preparing.schema.send_if_modified(|current| {
+                let is_open = matches!(current, SchemaState::InProgress(_));
+                if is_open {
+                    *current = state;
+                }
+                is_open
+            });
+        });
+        plan.prepared_by(task.abort_handle());
+    }
+
+    /// Fills and checks all that the schema needs.
+    async fn build(self: &Arc<Self>, plan: &Arc<Plan>) -> Result<SchemaState, PushError> {
+        let needs = self.declare(plan).await?;
+        let mut progress = Progress {
+            indexes_total: needs.iter().map(|need| need.indexes.len()).sum(),
+            ..Progress::default()
+        };
+        let tell = |progress: &Progress| {
+            plan.schema.send_if_modified(|state| {
+                let is_open = matches!(state, SchemaState::InProgress(_));
+                if is_open {
+                    *state = SchemaState::InProgress(progress.clone());
+                }
+                is_open
+            });
+        };
+        tell(&progress);
+        for Need {
+            table,
+            indexes,
+            rules,
+        } in needs
+        {
+            if let Some(rules) = rules
+                && let Some(failure) = self.check(&table, &rules, &mut progress).await?
+            {
+                return Ok(SchemaState::Failed(failure));
+            }
+            for index in indexes {
+                if let Some(failure) = self.fill(&table, index).await? {
+                    return Ok(SchemaState::Failed(failure));
+                }
+                progress.indexes_complete += 1;
+                tell(&progress);
+            }
+        }
+        Ok(SchemaState::Complete)
+    }
+
+    async fn declare(&self, plan: &Arc<Plan>) -> Result<Vec<Need>, PushError> {
+        let (plan, native) = (plan.clone(), self.program.tables.clone());
+        self.transact(move |tx| {
+            let target = Target {
+                schema: plan.deployment.schema.as_ref(),
+                native: &native,
+            };
+            let (catalog, needs) = target.declare(&tx.catalog());
+            tx.set_catalog(catalog).map_err(trouble)?;
+            Ok(needs)
+        })
+        .await
+    }
+
+    /// Looks at every document that was there when the rules were declared. Later ones are looked at by those who write
+    /// them.
+    async fn check(
+        &self,
+        table: &str,
+        rules: &Arc<PendingRules>,
+        progress: &mut Progress,
+    ) -> Result<Option<SchemaFailure>, PushError> {
+        let mut after = None;
+        loop {
+            let (name, checked) = (table.to_owned(), rules.clone());
+            let step = self.read(move |tx| {
+                let catalog = tx.catalog();
+                let table = catalog.table(&name).ok_or(GONE)?;
+                let rules = checked.rules();
+                tx.check_documents(table, rules, after, STEP_DOCUMENTS_MAX)
+                    .map_err(trouble)
+            });
+            let step = step.await?;
+            if let Some(error) = step.problem.or_else(|| rules.failure()) {
+                return Ok(Some(failure(table, error)));
+            }
+            progress.documents_checked += step.documents;
+            match step.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        rules.checked();
+        Ok(None)
+    }
+
+    /// Fills an index, and marks it as filled.
+    async fn fill(&self, table: &str, index: IndexId) -> Result<Option<SchemaFailure>, PushError> {
+        let mut after = None;
+        loop {
+            let name = table.to_owned();
+            let step = self.transact(move |tx| {
+                let catalog = tx.catalog();
+                let table = catalog.table(&name).ok_or(GONE)?;
+                let meta = table
+                    .indexes
+                    .iter()
+                    .find(|other| other.id == index)
+                    .ok_or(GONE)?;
+                let step = tx
+                    .fill_index(table, meta, after, STEP_DOCUMENTS_MAX)
+                    .map_err(trouble)?;
+                if step.next.is_none() && step.problem.is_none() {
+                    let filled = with_filled(&catalog, &name, index);
+                    tx.set_catalog(filled).map_err(trouble)?;
+                }
+                Ok(step)
+            });
+            let step = step.await?;
+            match (step.problem, step.next) {
+                (Some(error), _) => return Ok(Some(failure(table, error))),
+                (None, Some(next)) => after = Some(next),
+                (None, None) => return Ok(None),
+            }
+        }
+    }
+
+    /// Checks documents for a push that is only tried.
+    async fn check_dry(&self, plan: &Arc<Plan>) -> Result<Json, PushError> {
+        let (plan, native) = (plan.clone(), self.program.tables.clone());
+        let catalog = self.functions.database().definitions().catalog.clone();
+        let target = Target {
+            schema: plan.deployment.schema.as_ref(),
+            native: &native,
+        };
+        let (_, needs) = target.declare(&catalog);
+        let mut progress = Progress::default();
+        for need in needs {
+            let Some(rules) = need.rules else {
+                continue;
+            };
+            if let Some(failure) = self.check(&need.table, &rules, &mut progress).await? {
+                return Ok(reply(&SchemaState::Failed(failure)));
+            }
+        }
+        Ok(reply(&SchemaState::Complete))
+    }
+}
+
+/// A table or an index has gone while it was prepared.
+const GONE: PushError = PushError::Race("The schema changed during the push");
+
+fn failure(table: &str, error: String) -> SchemaFailure {
+    SchemaFailure {
+        error,
+        table: Some(table.to_owned()),
+    }
+}
+
+fn reply(state: &SchemaState) -> Json {
+    match state {
+        SchemaState::Waiting => reply(&SchemaState::InProgress(Progress::default())),
+        SchemaState::InProgress(progress) => json!({
+            "type": "inProgress",
+            "components": {"": {
+                "schemaValidationComplete": progress.is_validated,
+                "indexesComplete": progress.indexes_complete,
+                "indexesTotal": progress.indexes_total,
+            }},
+        }),
+        SchemaState::Complete => json!({"type": "complete"}),
+        SchemaState::Failed(SchemaFailure { error, table }) => json!({
+            "type": "failed", "error": error, "componentPath": "", "tableName": table,
+        }),
+        SchemaState::Overwritten => json!({"type": "raceDetected"}),
+    }
+}

@@ -1,0 +1,163 @@
+//! Small questions that tools ask beside a push.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::Pushes;
+use super::error::PushError;
+use super::replies;
+use super::request::StartPush;
+use super::stored::trouble;
+use super::tables::Target;
+use crate::database::{Catalog, Transaction};
+use crate::deployment::diff::named_indexes;
+use crate::deployment::{AnalyzeInput, Deployment, IndexKind, PushedSchema, SourceModule};
+
+/// Documents of one table that are counted for an estimate. Tools ask for confirmation from 100,000 on.
+const COUNTED_MAX: usize = 100_001;
+
+impl Pushes {
+    /// The hashes of the modules that are live.
+    pub fn config_hashes(&self) -> Json {
+        replies::config_hashes(&self.live())
+    }
+
+    /// What a push would mean for the tables. It has no effects and takes little time.
+    pub async fn evaluate_schema(&self, request: StartPush) -> Result<Json, PushError> {
+        let live = self.live();
+        let schema = match request.app_definition.schema.map(SourceModule::from) {
+            Some(schema) => {
+                let input = AnalyzeInput {
+                    schema: Some(schema),
+                    ..AnalyzeInput::default()
+                };
+                self.analyze(input).await?.schema
+            }
+            None => None,
+        };
+        let schema = schema.as_deref().map(PushedSchema::from_text).transpose();
+        let schema = schema.map_err(crate::deployment::DeploymentError::from)?;
+        let evaluated = self.read(move |tx| evaluate(tx, &live, schema.as_ref()));
+        Ok(json!({
+            "componentSchemaEvaluations": {"": evaluated.await?},
+            "newComponentDefinitions": [],
+        }))
+    }
+
+    /// Every function and route, as tools list them.
+    pub fn function_specs(&self) -> Vec<Json> {
+        self.live().function_specs()
+    }
+
+    /// The indexes of all pushed tables, with what is being built.
+    pub fn indexes(&self) -> Json {
+        let definitions = self.functions.database().definitions();
+        let live = self.live();
+        let tables = live.schema.iter().flat_map(|schema| &schema.tables);
+        let indexes = tables.flat_map(|table| {
+            let catalog = &definitions.catalog;
+            let indexes = table.indexes.iter();
+            indexes.map(move |index| {
+                json!({
+                    "table": table.name,
+                    "name": index.name,
+                    "fields": index.fields_json(),
+                    "staged": index.staged,
+                    "backfill": {"state": backfill_state(catalog, &table.name, &index.name)},
+                })
+            })
+        });
+        json!({"indexes": indexes.collect::<Vec<_>>()})
+    }
+}
+
+/// `done`, or that an index is being built.
+pub(super) fn backfill_state(catalog: &Catalog, table: &str, index: &str) -> &'static str {
+    let index = catalog.table(table).and_then(|table| table.index(index));
+    match index.is_some_and(|index| !index.ready) {
+        true => "backfilling",
+        false => "done",
+    }
+}
+
+fn evaluate(
+    tx: &mut Transaction<'_>,
+    live: &Arc<Deployment>,
+    schema: Option<&PushedSchema>,
+) -> Result<Json, PushError> {
+    let catalog = tx.catalog();
+    let none = Default::default();
+    let target = Target {
+        schema,
+        native: &none,
+    };
+    let (_, needs) = target.declare(&catalog);
+    let mut tables = Vec::new();
+    for table in schema.iter().flat_map(|schema| &schema.tables) {
+        let must_walk = needs
+            .iter()
+            .any(|need| need.table == table.name && need.rules.is_some());
+        let is_checked = schema.is_some_and(PushedSchema::checks_documents);
+        let outcome = match (is_checked, must_walk) {
+            (false, _) => "notValidated",
+            (true, true) => "mustWalk",
+            (true, false) => "supersetOfEnforced",
+        };
+        tables.push(json!({
+            "name": table.name,
+            "outcome": outcome,
+            "numDocs": count(tx, &catalog, &table.name)?,
+            "sizeBytes": 0,
+        }));
+    }
+    Ok(json!({
+        "definitionPath": "",
+        "schemaValidation": schema.is_some_and(PushedSchema::checks_documents),
+        "tables": tables,
+        "indexes": index_changes(tx, &catalog, live, schema)?,
+    }))
+}
+
+fn index_changes(
+    tx: &mut Transaction<'_>,
+    catalog: &Catalog,
+    live: &Deployment,
+    schema: Option<&PushedSchema>,
+) -> Result<Vec<Json>, PushError> {
+    let (before, after) = (named_indexes(live.schema.as_ref()), named_indexes(schema));
+    let mut changes = Vec::new();
+    for (key @ (table, _), index) in &after {
+        let same = before.get(key).filter(|old| old.kind == index.kind);
+        let change = match same.map(|old| (old.staged, index.staged)) {
+            None => "added",
+            Some((true, false)) => "enabled",
+            Some((false, true)) => "disabled",
+            Some(_) => "identical",
+        };
+        let is_built = matches!(index.kind, IndexKind::Database { .. }) && !index.staged;
+        let mut shown = index.to_json(table);
+        shown["change"] = json!(change);
+        shown["needsBackfill"] = json!(is_built && matches!(change, "added" | "enabled"));
+        shown["numDocs"] = json!(count(tx, catalog, table)?);
+        changes.push(shown);
+    }
+    for (key @ (table, _), index) in &before {
+        if after.get(key).is_some_and(|new| new.kind == index.kind) {
+            continue;
+        }
+        let mut shown = index.to_json(table);
+        shown["change"] = json!("dropped");
+        shown["needsBackfill"] = json!(false);
+        shown["numDocs"] = json!(count(tx, catalog, table)?);
+        changes.push(shown);
+    }
+    Ok(changes)
+}
+
+fn count(tx: &mut Transaction<'_>, catalog: &Catalog, table: &str) -> Result<usize, PushError> {
+    match catalog.table(table) {
+        Some(table) => tx.count_documents(table, COUNTED_MAX).map_err(trouble),
+        None => Ok(0),
+    }
+}

@@ -1,0 +1,75 @@
+//! Why a push, or another change of the deployment, is refused.
+
+use thiserror::Error;
+
+use crate::deployment::{AnalyzeError, DeploymentError, VariableError};
+use crate::functions::SystemError;
+
+/// Why a push, or another change of the deployment, is refused. All but the last are for the person who made it.
+#[derive(Clone, Debug, Error)]
+pub enum PushError {
+    #[error("Hit an error while pushing:\n{0}")]
+    Analyze(#[from] AnalyzeError),
+    #[error("Hit an error while pushing:\n{0}")]
+    Deployment(#[from] DeploymentError),
+    #[error(transparent)]
+    Variable(#[from] VariableError),
+    #[error("This server has no components yet: it cannot take the component {0:?}.")]
+    Components(String),
+    #[error(
+        "The function {0} is one of the server's own program, which a push cannot replace: give yours another name."
+    )]
+    NativeFunction(String),
+    #[error(
+        "The table \"{0}\" is defined by the server's own program, which a push cannot replace: take it out of the schema. Functions may use it all the same."
+    )]
+    NativeTable(String),
+    #[error("{0}")]
+    Schema(String),
+    #[error("Hit an error while pushing:\n{0}")]
+    Cron(String),
+    #[error("Environment variables that the app requires are not set: {}.", .0.join(", "))]
+    MissingVariables(Vec<String>),
+    #[error(
+        "Environment variables that the app requires cannot be removed: {}. Take them out of convex.config.ts first.",
+        .0.join(", ")
+    )]
+    RequiredVariables(Vec<String>),
+    /// Tools push again by themselves.
+    #[error("{0}: push again.")]
+    Race(&'static str),
+    #[error(
+        "There is no push {0:?} to go back to: `vestibule deployments` lists those that are kept."
+    )]
+    UnknownPush(String),
+    #[error("A stored push cannot be read: {0}")]
+    Stored(String),
+    #[error("The deployment is not paused.")]
+    NotPaused,
+    #[error("{0:?} is not the origin of a site, as in https://api.example.com.")]
+    Origin(String),
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
+
+impl PushError {
+    /// The code that tools see.
+    pub fn code(&self) -> &'static str {
+        match self {
+            PushError::Analyze(error) => error.code(),
+            PushError::Deployment(error) => error.code(),
+            PushError::Variable(error) => error.code(),
+            PushError::Components(_) => "ComponentsNotSupported",
+            PushError::NativeFunction(_) => "InvalidModules",
+            PushError::NativeTable(_) | PushError::Schema(_) => "InvalidSchema",
+            PushError::Cron(_) => "InvalidCron",
+            PushError::MissingVariables(_) => "MissingEnvironmentVariables",
+            PushError::RequiredVariables(_) => "RequiredEnvironmentVariable",
+            PushError::Race(_) => "RaceDetected",
+            PushError::UnknownPush(_) => "PushNotFound",
+            PushError::NotPaused => "UnpauseDeploymentFailed",
+            PushError::Origin(_) => "InvalidCanonicalUrl",
+            PushError::Stored(_) | PushError::System(_) => "InternalServerError",
+        }
+    }
+}

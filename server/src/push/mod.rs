@@ -1,0 +1,225 @@
+//! The push room: what tools do to a deployment. A push is started, prepared and finished; the finish is one commit, with
+//! which tables, functions, routes, cron jobs and auth providers change together.
+//!
+//! [`Pushes::start`] evaluates and checks what was sent, and keeps it as a [plan](plans). [`Pushes::wait_for_schema`]
+//! prepares the tables ([`backfill`]) while everything goes on as before. [`Pushes::finish`] switches.
+
+mod backfill;
+mod calls;
+mod error;
+mod finishing;
+mod history;
+mod plans;
+mod replies;
+mod request;
+mod settings;
+mod shapes;
+mod starting;
+mod stored;
+mod sweeping;
+pub mod system;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod variables;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, RwLock};
+use vestibule_schema::path::FunctionPath;
+
+pub use error::PushError;
+pub use request::{FinishPush, StartPush, WaitForSchema};
+pub use stored::{StoredPush, load};
+
+use crate::auth::{AuthConfig, Authenticator, ProviderConfig};
+use crate::clock::Clock;
+use crate::database::Transaction;
+use crate::deployment::{Analyzer, Deployment};
+use crate::functions::js::Js;
+use crate::functions::{Error, Functions, SystemError};
+use plans::Plans;
+use sweeping::Cleaning;
+
+/// What the push room uses.
+pub struct PushParts {
+    /// Runs transactions.
+    pub functions: Arc<Functions>,
+    /// Evaluates modules.
+    pub analyzer: Arc<dyn Analyzer>,
+    /// Runs them; without it pushed functions are known and cannot be called.
+    pub js: Option<Arc<Js>>,
+    /// Verifies auth tokens; each deployment brings its providers.
+    pub authenticator: Arc<Authenticator>,
+    /// Providers that the server was started with. Those of deployments come after them.
+    pub configured: AuthConfig,
+    /// What the server's own program has, which a push cannot replace.
+    pub program: Program,
+    /// Where this server is reached, unless settings say otherwise.
+    pub origins: Origins,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The server's own program.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Its functions.
+    pub functions: HashSet<FunctionPath>,
+    /// Its tables.
+    pub tables: HashSet<String>,
+}
+
+/// Where a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origins {
+    /// The API.
+    pub cloud: String,
+    /// The HTTP actions.
+    pub site: String,
+}
+
+/// Takes pushes, and other changes of the deployment.
+pub struct Pushes {
+    functions: Arc<Functions>,
+    analyzer: Arc<dyn Analyzer>,
+    js: Option<Arc<Js>>,
+    authenticator: Arc<Authenticator>,
+    configured: AuthConfig,
+    program: Program,
+    origins: Origins,
+    clock: Arc<dyn Clock>,
+    plans: Plans,
+    /// Held while the deployment changes, so that changes are told in their order.
+    changing: Mutex<()>,
+    /// Held for reading while chunks are written that nothing names yet, for writing while such chunks are removed.
+    unnamed_chunks: RwLock<()>,
+    cleaning: Cleaning,
+}
+
+impl Pushes {
+    /// The push room over `parts`.
+    pub fn new(parts: PushParts) -> Arc<Pushes> {
+        let PushParts {
+            functions,
+            analyzer,
+            js,
+            authenticator,
+            configured,
+            program,
+            origins,
+            clock,
+        } = parts;
+        Arc::new(Pushes {
+            functions,
+            analyzer,
+            js,
+            authenticator,
+            configured,
+            program,
+            origins,
+            clock,
+            plans: Plans::default(),
+            changing: Mutex::default(),
+            unnamed_chunks: RwLock::default(),
+            cleaning: Cleaning::default(),
+        })
+    }
+
+    /// The deployment as of the newest commit.
+    pub fn live(&self) -> Arc<Deployment> {
+        self.functions.registry().deployment().clone()
+    }
+
+    /// Takes on the deployment that is stored, before anything is served.
+    pub async fn restore(&self) -> Result<(), PushError> {
+        let deployment = Arc::new(self.read(stored::load).await?);
+        let extension = self.extension_of(deployment.clone()).await?;
+        self.functions.database().install(extension);
+        self.activated(&deployment);
+        Ok(())
+    }
+
+    /// Ends what is under way in the background.
+    pub fn stop(&self) {
+        self.plans.all().iter().for_each(|plan| plan.overwrite());
+        self.cleaning.stop();
+    }
+
+    /// Lets in who the deployment lets in.
+    fn activated(&self, deployment: &Deployment) {
+        let pushed = deployment.auth.iter().flat_map(AuthConfig::providers);
+        let is_new = |provider: &&ProviderConfig| !self.configured.providers().contains(provider);
+        let pushed = pushed.filter(is_new).cloned();
+        self.authenticator
+            .configure(pushed.fold(self.configured.clone(), AuthConfig::with));
+    }
+
+    /// Where the deployment is reached, settings included.
+    pub fn origins(&self) -> Origins {
+        origins_of(&self.live(), &self.origins)
+    }
+
+    /// The variables that are always there.
+    fn built_in(&self, deployment: &Deployment) -> BTreeMap<String, String> {
+        let Origins { cloud, site } = origins_of(deployment, &self.origins);
+        BTreeMap::from([
+            (crate::deployment::variables::CLOUD_URL.to_owned(), cloud),
+            (crate::deployment::variables::SITE_URL.to_owned(), site),
+        ])
+    }
+
+    fn now_millis(&self) -> f64 {
+        let nanos_per_milli = 1_000_000;
+        (self.clock.now().0 / nanos_per_milli) as f64
+    }
+
+    /// Runs `work` as one transaction at the head. An error takes everything back that it wrote.
+    async fn transact<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut Transaction<'_>) -> Result<T, PushError> + Send + 'static,
+    ) -> Result<T, PushError> {
+        // An error of the transaction's own ends it, and what was wrong comes out beside it.
+        let (refusal, mut refused) = tokio::sync::mpsc::channel(1);
+        let done = self.functions.transact(move |tx| {
+            work(tx).map_err(|error| {
+                drop(refusal.try_send(error));
+                Error::new("refused")
+            })
+        });
+        match done.await? {
+            Ok(done) => Ok(done),
+            Err(error) => Err(refused
+                .try_recv()
+                .unwrap_or_else(|_| PushError::Stored(error.to_string()))),
+        }
+    }
+
+    /// Runs `work` on a snapshot of the newest commit.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, PushError> + Send + 'static,
+    ) -> Result<T, PushError> {
+        let database = self.functions.database().clone();
+        let read = self.functions.read(move |view| {
+            let mut tx = Transaction::read_only(view, database.environment());
+            Ok::<_, SystemError>(work(&mut tx))
+        });
+        read.await?
+    }
+}
+
+fn origins_of(deployment: &Deployment, configured: &Origins) -> Origins {
+    let settings = &deployment.settings;
+    Origins {
+        cloud: settings
+            .cloud_url
+            .clone()
+            .unwrap_or_else(|| configured.cloud.clone()),
+        site: settings
+            .site_url
+            .clone()
+            .unwrap_or_else(|| configured.site.clone()),
+    }
+}

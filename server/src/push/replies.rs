@@ -1,0 +1,133 @@
+//! What tools are answered.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::Origins;
+use crate::deployment::analysis::ModuleAnalysis;
+use crate::deployment::{Deployment, IndexDiff};
+
+/// The hashes by which tools know which modules they need not send.
+pub fn config_hashes(live: &Deployment) -> Json {
+    let modules = live.modules.values().map(|module| {
+        json!({
+            "path": module.path,
+            "hash": module.hash,
+            "environment": module.environment.name(),
+        })
+    });
+    let version = Some(&live.server_version).filter(|version| !version.is_empty());
+    json!({
+        "config": {"functions": live.functions_folder},
+        "moduleHashes": modules.collect::<Vec<_>>(),
+        "udfServerVersion": version,
+        "nodeVersion": null,
+    })
+}
+
+/// The reply to the start of a push. Tools send it back as it is, so it also names the push.
+pub fn started(live: &Deployment, next: &Deployment, push_id: &str, origins: &Origins) -> Json {
+    let variables = next
+        .variables
+        .iter()
+        .map(|(name, value)| (name.to_owned(), json!(value)));
+    let schema = next.schema.as_ref().map(|schema| schema.to_reply());
+    json!({
+        "environmentVariables": variables.collect::<Map<_, _>>(),
+        "externalDepsId": null,
+        "componentDefinitionPackages": {},
+        "appAuth": next.auth_json(),
+        "analysis": {"": {
+            "definition": next.definition.to_reply(),
+            "schema": schema,
+            "functions": functions(next),
+            "udfConfig": {
+                "serverVersion": next.server_version,
+                "importPhaseRngSeed": next.import.seed.to_vec(),
+                "importPhaseUnixTimestamp": next.import.time_millis,
+            },
+        }},
+        "app": {
+            "definitionPath": "",
+            "componentPath": "",
+            "args": {},
+            "childComponents": {},
+            "httpRoutes": {"httpModuleRoutes": routes(next), "mounts": []},
+            "exports": {},
+        },
+        "schemaChange": schema_change(live, next, push_id),
+        "vestibulePushId": push_id,
+        "vestibuleOrigins": {"cloud": origins.cloud, "site": origins.site},
+    })
+}
+
+/// The reply to the question what a push would change.
+pub fn evaluated(live: &Deployment, next: &Deployment) -> Json {
+    json!({"schemaChange": schema_change(live, next, "")})
+}
+
+fn schema_change(live: &Deployment, next: &Deployment, push_id: &str) -> Json {
+    let diff = IndexDiff::between(live.schema.as_ref(), next.schema.as_ref());
+    json!({
+        "allocatedComponentIds": {},
+        "schemaIds": {"": push_id},
+        "indexDiffs": {"": diff.to_json()},
+    })
+}
+
+fn routes(next: &Deployment) -> Option<Json> {
+    let routes = next.http_routes.as_ref()?;
+    let routes = routes
+        .iter()
+        .map(|route| json!({"method": route.method, "path": route.path}));
+    Some(routes.collect())
+}
+
+fn functions(next: &Deployment) -> Json {
+    let modules = next.analysis.iter().map(|(path, analysis)| {
+        let module = json!({
+            "functions": analyzed_functions(path, analysis),
+            "httpRoutes": http_routes(analysis),
+            "cronSpecs": cron_specs(next, analysis),
+            "sourceMapped": null,
+        });
+        (path.clone(), module)
+    });
+    Json::Object(modules.collect())
+}
+
+fn analyzed_functions(path: &str, analysis: &ModuleAnalysis) -> Vec<Json> {
+    let functions = analysis.functions.iter().map(|function| {
+        let position = function.line.map(|line| {
+            json!({
+                "path": path,
+                "start_lineno": line,
+                "start_col": function.column.unwrap_or_default(),
+            })
+        });
+        let visibility = function
+            .visibility
+            .map(|visibility| json!({"kind": visibility.name()}));
+        json!({
+            "name": function.name,
+            "pos": position,
+            "udfType": function.kind.name(),
+            "visibility": visibility,
+            "args": function.args,
+            "returns": function.returns,
+        })
+    });
+    functions.collect()
+}
+
+fn http_routes(analysis: &ModuleAnalysis) -> Option<Json> {
+    let routes = analysis.http_routes.as_ref()?;
+    let routes = routes
+        .iter()
+        .map(|(path, method)| json!({"route": {"path": path, "method": method}, "pos": null}));
+    Some(routes.collect())
+}
+
+fn cron_specs(next: &Deployment, analysis: &ModuleAnalysis) -> Option<Json> {
+    analysis.crons.as_ref()?;
+    Some(next.crons.iter().map(|cron| cron.to_json()).collect())
+}

@@ -1,0 +1,178 @@
+//! Looking at what is deployed: functions, schema, variables, origins.
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use vestibule_schema::object;
+use vestibule_schema::value::Value;
+
+use super::deployment_of;
+use crate::database::{Order, Query, Source, Transaction};
+use crate::deployment::variables::{CLOUD_URL, SITE_URL};
+use crate::functions::{Function, QueryCtx, Registry, Result};
+use crate::push::{Origins, calls, origins_of};
+
+pub fn functions(origins: &Origins) -> Vec<Function> {
+    let of = |pick: fn(Origins) -> String| {
+        let origins = origins.clone();
+        move |ctx: &mut QueryCtx<'_>, _: Value| {
+            let tx = ctx.db().transaction();
+            watch(tx, "_settings")?;
+            Ok(pick(origins_of(&deployment_of(tx), &origins)))
+        }
+    };
+    let cloud = |origins: Origins| origins.cloud;
+    let site = |origins: Origins| origins.site;
+    let built_in = origins.clone();
+    vec![
+        Function::query("_system/cli/convexUrl:cloudUrl", of(cloud)),
+        Function::query("_system/cli/convexUrl:siteUrl", of(site)),
+        Function::query("_system/frontend/convexCloudUrl:default", of(cloud)),
+        Function::query("_system/frontend/convexSiteUrl:default", of(site)),
+        Function::query("_system/cli/modules:apiSpec", api_spec),
+        Function::query("_system/frontend/getSchemas:default", get_schemas),
+        Function::query("_system/frontend/components:list", |_, _: Value| {
+            Ok(Value::Array(Vec::new()))
+        }),
+        Function::query(
+            "_system/frontend/deploymentState:deploymentState",
+            deployment_state,
+        ),
+        Function::query("_system/frontend/getVersion:default", version),
+        Function::query("_system/frontend/indexes:default", indexes),
+        Function::query(
+            "_system/frontend/listEnvironmentVariables:default",
+            variables,
+        ),
+        Function::query("_system/frontend/listAuthProviders:default", auth_providers),
+        Function::query("_system/cli/queryEnvironmentVariables:default", variables),
+        Function::query(
+            "_system/cli/queryEnvironmentVariables:get",
+            move |ctx, args| variable(ctx, args, &built_in),
+        ),
+    ]
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfTable {
+    #[serde(default)]
+    table_name: Option<String>,
+}
+
+/// Runs again when a document of this table of the server's own changes.
+fn watch(tx: &mut Transaction<'_>, table: &str) -> Result<()> {
+    if let Some(table) = tx.catalog().table(table) {
+        tx.depend_on_documents(table)?;
+    }
+    Ok(())
+}
+
+/// Every function and every route.
+fn api_spec(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_pushes")?;
+    let specs = Registry::of(tx.definitions()).specs();
+    Ok(Value::from_json(&Json::Array(specs))?)
+}
+
+fn get_schemas(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_pushes")?;
+    let deployment = deployment_of(tx);
+    Ok(Value::Object(match &deployment.schema {
+        Some(schema) => object! { "active" => schema.as_json().to_string() },
+        None => object! {},
+    }))
+}
+
+fn deployment_state(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_settings")?;
+    let is_paused = deployment_of(tx).settings.is_paused;
+    let state = if is_paused { "paused" } else { "running" };
+    Ok(Value::Object(object! { "state" => state }))
+}
+
+/// The version of the package that the app was bundled with.
+fn version(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Option<String>> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_pushes")?;
+    let version = deployment_of(tx).server_version.clone();
+    Ok(Some(version).filter(|version| !version.is_empty()))
+}
+
+fn auth_providers(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_pushes")?;
+    watch(tx, "_environment_variables")?;
+    let providers = deployment_of(tx).auth_json().to_vec();
+    Ok(Value::from_json(&Json::Array(providers))?)
+}
+
+/// The declared indexes of a table.
+fn indexes(ctx: &mut QueryCtx<'_>, args: OfTable) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_pushes")?;
+    let deployment = deployment_of(tx);
+    let schema = deployment.schema.as_ref();
+    let table = args.table_name.and_then(|name| schema?.table(&name));
+    let catalog = tx.catalog();
+    let indexes = table.into_iter().flat_map(|table| {
+        let indexes = table.indexes.iter();
+        let catalog = &catalog;
+        indexes.map(move |index| {
+            let state = calls::backfill_state(catalog, &table.name, &index.name);
+            json!({
+                "name": index.name,
+                "fields": index.fields_json(),
+                "staged": index.staged,
+                "backfill": {"state": state},
+            })
+        })
+    });
+    let indexes = Json::Array(indexes.collect());
+    Ok(Value::from_json(&indexes)?)
+}
+
+/// The environment variables as documents, by name.
+fn variables(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    let query = Query {
+        table: "_environment_variables".into(),
+        source: Source::IndexRange {
+            index: "by_name".into(),
+            bounds: Vec::new(),
+        },
+        order: Order::Asc,
+        operators: Vec::new(),
+    };
+    let documents = tx.collect(&query)?.into_iter();
+    Ok(Value::Array(
+        documents
+            .map(|document| Value::Object(document.fields))
+            .collect(),
+    ))
+}
+
+/// One variable, a built-in one too.
+fn variable(ctx: &mut QueryCtx<'_>, args: Named, configured: &Origins) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_environment_variables")?;
+    watch(tx, "_settings")?;
+    let deployment = deployment_of(tx);
+    let origins = origins_of(&deployment, configured);
+    let value = match args.name.as_str() {
+        CLOUD_URL => Some(origins.cloud),
+        SITE_URL => Some(origins.site),
+        name => deployment.variables.get(name).map(str::to_owned),
+    };
+    Ok(match value {
+        Some(value) => Value::Object(object! { "name" => args.name, "value" => value }),
+        None => Value::Null,
+    })
+}

@@ -1,0 +1,30 @@
+//! Functions of the server's own, which tools call over the same protocol as an app's clients call the app's: only the
+//! holder of an admin key may. They are queries like any other, so who watches one is told when its answer changes.
+
+mod data;
+mod deployment;
+
+use std::sync::Arc;
+
+use vestibule_schema::validator::Validator;
+
+use super::Origins;
+use crate::database::Transaction;
+use crate::deployment::Deployment;
+use crate::functions::{Function, Registry};
+
+/// All of them. `origins` is where the server is reached unless settings say otherwise.
+pub fn functions(origins: &Origins) -> Vec<Function> {
+    let functions = data::functions()
+        .into_iter()
+        .chain(deployment::functions(origins));
+    // Newer tools may say more than these functions look at.
+    functions
+        .map(|function| function.args(Validator::Any))
+        .collect()
+}
+
+/// The deployment that a transaction goes by.
+fn deployment_of(tx: &Transaction<'_>) -> Arc<Deployment> {
+    Registry::of(tx.definitions()).deployment().clone()
+}

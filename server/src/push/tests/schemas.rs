@@ -1,0 +1,204 @@
+//! Tests of what pushes do to tables: indexes that are built and removed, documents that are checked.
+
+use serde_json::json;
+use vestibule_schema::object;
+
+use super::rig::{Rig, app, rooms};
+use crate::push::backfill::STEP_DOCUMENTS_MAX;
+
+const MANY: usize = 2 * STEP_DOCUMENTS_MAX + 7;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_is_filled_with_the_documents_that_are_there() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    assert_eq!(
+        rig.rooms_with(3.0).await,
+        Err("Index rooms.by_n not found.".to_owned())
+    );
+    let started = rig
+        .start(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    assert_eq!(rig.prepare(&started).await["type"], "complete");
+    rig.add_rooms(4).await;
+    rig.finish(started).await.unwrap();
+    assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 2);
+    assert_eq!(rig.rooms_with(500.0).await.unwrap().len(), 1);
+    let rig = rig.restart().await;
+    assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 2);
+    assert_eq!(
+        rig.pushes.indexes()["indexes"][0]["backfill"]["state"],
+        "done"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_not_declared_any_more_is_gone() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let reply = rig
+        .push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    let removed = &reply["componentDiffs"][""]["indexDiff"]["removed_indexes"];
+    assert_eq!(removed[0]["name"], "rooms.by_n");
+    assert_eq!(
+        rig.rooms_with(3.0).await,
+        Err("Index rooms.by_n not found.".to_owned())
+    );
+    // Built anew, it does not find what an earlier one of its name has left.
+    rig.transact(|tx| {
+        let all = crate::database::Query::table("rooms");
+        for document in tx.collect(&all).unwrap() {
+            tx.patch(document.id, object! { "n" => -1.0 }).unwrap();
+        }
+    })
+    .await;
+    rig.push(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 0);
+    assert_eq!(rig.rooms_with(-1.0).await.unwrap().len(), MANY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_does_not_fit_fails_the_preparation() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let started = rig
+        .start(app("list", Some(rooms("string", false))))
+        .await
+        .unwrap();
+    let failed = rig.prepare(&started).await;
+    assert_eq!(
+        (&failed["type"], &failed["tableName"]),
+        (&json!("failed"), &json!("rooms"))
+    );
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.starts_with("Document with ID \""), "{error}");
+    let reason = "\" in table \"rooms\" does not match the schema: Value does not match validator.\nPath: .n\nValue: ";
+    assert!(error.contains(reason), "{error}");
+    assert_eq!(
+        rig.finish(started).await.unwrap_err().code(),
+        "InvalidSchema"
+    );
+    // The old rules are in force as before.
+    rig.add_rooms(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_written_during_a_push_that_will_not_fit_fails_it() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("any", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let started = rig
+        .start(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    assert_eq!(rig.prepare(&started).await["type"], "complete");
+    rig.transact(|tx| tx.insert("rooms", object! { "n" => "three" }).unwrap())
+        .await;
+    let refused = rig.finish(started).await.unwrap_err();
+    assert_eq!(refused.code(), "InvalidSchema");
+    let text = refused.to_string();
+    assert!(
+        text.starts_with("New document in table \"rooms\" does not match the schema: "),
+        "{text}"
+    );
+    let again = rig
+        .start(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    assert_eq!(rig.prepare(&again).await["type"], "failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_and_taken_back_fails_no_push() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("any", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let started = rig
+        .start(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    assert_eq!(rig.prepare(&started).await["type"], "complete");
+    let taken_back = rig.functions.transact(|tx| {
+        tx.insert("rooms", object! { "n" => "three" }).unwrap();
+        Err::<(), _>(crate::functions::Error::new("no"))
+    });
+    taken_back.await.unwrap().unwrap_err();
+    rig.finish(started).await.unwrap();
+    let refused = rig
+        .transact(|tx| tx.insert("rooms", object! { "n" => "three" }))
+        .await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .starts_with("Failed to insert or update a document")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_table_needs_no_preparation() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("any", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(10).await;
+    let started = rig
+        .start(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    rig.finish(started).await.unwrap();
+    assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 1);
+    rig.add_rooms(STEP_DOCUMENTS_MAX).await;
+    let started = rig
+        .start(app("list", Some(rooms("any", false))))
+        .await
+        .unwrap();
+    rig.finish(started).await.unwrap();
+    let started = rig
+        .start(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    assert_eq!(
+        rig.finish(started).await.unwrap_err().code(),
+        "RaceDetected"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_no_schema_names_keep_their_documents_and_no_rules() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    rig.add_rooms(3).await;
+    rig.push(app("list", None)).await.unwrap();
+    rig.transact(|tx| tx.insert("rooms", object! { "x" => "free" }).unwrap())
+        .await;
+    let shapes = rig.pushes.shapes().await.unwrap();
+    let fields = shapes["rooms"]["fields"].as_array().unwrap();
+    let names: Vec<_> = fields.iter().map(|field| &field["fieldName"]).collect();
+    assert_eq!(names, ["_creationTime", "_id", "n", "x"]);
+    assert_eq!(
+        fields[1]["shape"],
+        json!({"type": "Id", "tableName": "rooms"})
+    );
+    assert_eq!(fields[2]["optional"], true);
+}

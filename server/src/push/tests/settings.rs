@@ -1,0 +1,303 @@
+//! Tests of environment variables, settings and the functions of the system.
+
+use serde_json::{Value as Json, json};
+use vestibule_schema::value::Value;
+
+use super::rig::{Rig, app, rooms};
+use crate::auth::Caller;
+use crate::deployment::VariableChange;
+use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome};
+use crate::push::PushError;
+
+fn set(name: &str, value: Option<&str>) -> Vec<VariableChange> {
+    vec![VariableChange {
+        name: name.to_owned(),
+        value: value.map(str::to_owned),
+    }]
+}
+
+async fn ask(rig: &Rig, caller: Caller, path: &str, args: Json) -> FunctionOutcome {
+    let call = Call {
+        path: path.parse().unwrap(),
+        args: Value::from_json(&args).unwrap(),
+        caller,
+        origin: Origin::Client,
+    };
+    match rig.functions.query(call, None).await.unwrap().outcome {
+        QueryOutcome::Done(outcome) => outcome,
+        QueryOutcome::Suspended => panic!("an admin was suspended"),
+    }
+}
+
+async fn admin(rig: &Rig, path: &str, args: Json) -> Json {
+    match ask(rig, Caller::admin(), path, args).await {
+        FunctionOutcome::Returned(value) => value.to_json(),
+        FunctionOutcome::Threw(thrown) => panic!("{path} threw {}", thrown.message),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_are_set_removed_listed_and_kept() {
+    let rig = Rig::new().await;
+    rig.pushes
+        .change_variables(set("B", Some("2")))
+        .await
+        .unwrap();
+    rig.pushes
+        .change_variables(set("A", Some("1")))
+        .await
+        .unwrap();
+    rig.pushes
+        .change_variables(set("A", Some("one")))
+        .await
+        .unwrap();
+    rig.pushes
+        .change_variables(set("never", None))
+        .await
+        .unwrap();
+    let refused = rig
+        .pushes
+        .change_variables(set("no way", None))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "EnvironmentVariableNameInvalid");
+    let rig = rig.restart().await;
+    let listed = admin(&rig, "_system/cli/queryEnvironmentVariables", json!({})).await;
+    let names: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (&it["name"], &it["value"]))
+        .collect();
+    assert_eq!(
+        names,
+        [(&json!("A"), &json!("one")), (&json!("B"), &json!("2"))]
+    );
+    let get = "_system/cli/queryEnvironmentVariables:get";
+    let found = admin(&rig, get, json!({"name": "B"})).await;
+    assert_eq!(found, json!({"name": "B", "value": "2"}));
+    let built_in = admin(&rig, get, json!({"name": "CONVEX_SITE_URL"})).await;
+    assert_eq!(built_in["value"], "https://site.example");
+    rig.pushes.change_variables(set("B", None)).await.unwrap();
+    assert_eq!(admin(&rig, get, json!({"name": "B"})).await, Json::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_the_auth_config_reads_changes_the_providers() {
+    let rig = Rig::new().await;
+    rig.pushes
+        .change_variables(set("DOMAIN", Some("https://a.example")))
+        .await
+        .unwrap();
+    let mut body = app("list", None);
+    let module = json!({"path": "auth.config.js", "source": "DOMAIN"});
+    body["appDefinition"]["changedModules"]
+        .as_array_mut()
+        .unwrap()
+        .push(module);
+    rig.push(body).await.unwrap();
+    let issuers = |rig: &Rig| -> Vec<String> {
+        let health = rig.pushes.authenticator.provider_health();
+        health.into_iter().map(|provider| provider.issuer).collect()
+    };
+    assert_eq!(issuers(&rig), ["https://a.example"]);
+    rig.pushes
+        .change_variables(set("DOMAIN", Some("https://b.example")))
+        .await
+        .unwrap();
+    assert_eq!(issuers(&rig), ["https://b.example"]);
+    let refused = rig
+        .pushes
+        .change_variables(set("DOMAIN", None))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "AuthConfigMissingEnvironmentVariable");
+    assert_eq!(issuers(&rig), ["https://b.example"]);
+    let rig = rig.restart().await;
+    assert_eq!(issuers(&rig), ["https://a.example"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_that_an_app_requires_are_asked_for() {
+    let rig = Rig::new().await;
+    let definition = json!({"definitionType": {"type": "app"}, "envVars": [
+        ["KEY", {"type": "value", "value": "{\"type\":\"string\"}"}],
+    ]});
+    let mut body = app("list", None);
+    let module = json!({"path": "convex.config.js", "source": definition.to_string()});
+    body["appDefinition"]["definition"] = module;
+    let refused = rig.push(body.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), "MissingEnvironmentVariables");
+    assert!(
+        refused.to_string().contains("are not set: KEY."),
+        "{refused}"
+    );
+    rig.pushes
+        .change_variables(set("KEY", Some("k")))
+        .await
+        .unwrap();
+    rig.push(body).await.unwrap();
+    let refused = rig
+        .pushes
+        .change_variables(set("KEY", None))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "RequiredEnvironmentVariable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_paused_and_goes_on_and_its_origins_change() {
+    let rig = Rig::new().await;
+    let refused = rig.pushes.pause(false).await.unwrap_err();
+    assert!(matches!(refused, PushError::NotPaused));
+    rig.pushes.pause(true).await.unwrap();
+    rig.pushes
+        .change_origin(true, Some("https://hooks.example/".to_owned()))
+        .await
+        .unwrap();
+    let rig = rig.restart().await;
+    assert!(rig.pushes.live().settings.is_paused);
+    assert_eq!(rig.pushes.origins().site, "https://hooks.example");
+    let cloud = admin(&rig, "_system/cli/convexUrl:cloudUrl", json!({})).await;
+    assert_eq!(cloud, "https://api.example");
+    rig.pushes.change_origin(true, None).await.unwrap();
+    assert_eq!(rig.pushes.origins().site, "https://site.example");
+    rig.pushes.pause(false).await.unwrap();
+    for text in [
+        "x",
+        "ftp://a.example",
+        "https://a.example/path",
+        "https://a.example?x",
+    ] {
+        let refused = rig.pushes.change_origin(false, Some(text.to_owned())).await;
+        assert_eq!(refused.unwrap_err().code(), "InvalidCanonicalUrl", "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_look_into_the_deployment_and_nobody_else_does() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    rig.add_rooms(3).await;
+    let page = json!({"paginationOpts": {"cursor": null, "numItems": 2.0}});
+    let tables = admin(&rig, "_system/cli/tables", page.clone()).await;
+    assert_eq!(
+        tables["page"],
+        json!([{"name": "natives"}, {"name": "rooms"}])
+    );
+    let mut data = page;
+    data["table"] = json!("rooms");
+    data["order"] = json!("desc");
+    let first = admin(&rig, "_system/cli/tableData", data.clone()).await;
+    assert_eq!(
+        (&first["page"][0]["n"], &first["isDone"]),
+        (&json!(2.0), &json!(false))
+    );
+    data["paginationOpts"]["cursor"] = first["continueCursor"].clone();
+    let second = admin(&rig, "_system/cli/tableData", data.clone()).await;
+    assert_eq!(
+        (&second["page"][0]["n"], &second["isDone"]),
+        (&json!(0.0), &json!(true))
+    );
+    data["table"] = json!("never");
+    data["paginationOpts"]["cursor"] = Json::Null;
+    assert_eq!(
+        admin(&rig, "_system/cli/tableData", data).await["page"],
+        json!([])
+    );
+    let size = admin(
+        &rig,
+        "_system/cli/tableSize",
+        json!({"tableName": "rooms", "more": 1.0}),
+    )
+    .await;
+    assert_eq!(size, 3.0);
+    let spec = admin(&rig, "_system/cli/modules:apiSpec", json!({})).await;
+    assert_eq!(spec[0]["identifier"], "rooms.js:list");
+    let schemas = admin(&rig, "_system/frontend/getSchemas", json!({})).await;
+    assert!(schemas["active"].as_str().unwrap().contains("by_n"));
+    let indexes = admin(
+        &rig,
+        "_system/frontend/indexes",
+        json!({"tableName": "rooms"}),
+    )
+    .await;
+    assert_eq!(indexes[0]["fields"], json!(["n", "_creationTime"]));
+    match ask(&rig, Caller::nobody(), "_system/cli/tables", json!({})).await {
+        FunctionOutcome::Threw(thrown) => assert!(
+            thrown
+                .message
+                .contains("You do not have permission to perform this operation"),
+            "{}",
+            thrown.message
+        ),
+        FunctionOutcome::Returned(value) => panic!("{value}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tools_watch_changes_with_what_it_shows() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    let log = rig.functions.database().write_log().clone();
+    let watched = async |path: &str, args: Json| {
+        let call = Call {
+            path: path.parse().unwrap(),
+            args: Value::from_json(&args).unwrap(),
+            caller: Caller::admin(),
+            origin: Origin::Client,
+        };
+        rig.functions.query(call, None).await.unwrap()
+    };
+    let mut newest = log.subscribe();
+    let mut settle = async || {
+        // Answers come before the news of what they changed.
+        let durable = rig.functions.database().durable_ts();
+        newest.wait_for(|newest| *newest >= durable).await.unwrap();
+    };
+    let is_stale = |run: &crate::functions::QueryRun| {
+        log.freshness(&run.reads, run.ts) != crate::database::Freshness::Fresh
+    };
+    let rooms = json!({"tableName": "rooms"});
+    let table = watched("_system/cli/queryTable", rooms.clone()).await;
+    let size = watched("_system/cli/tableSize", rooms).await;
+    let variables = watched("_system/cli/queryEnvironmentVariables", json!({})).await;
+    let spec = watched("_system/cli/modules:apiSpec", json!({})).await;
+    let tables = watched("_system/cli/tables", json!({})).await;
+    rig.add_rooms(1).await;
+    settle().await;
+    assert!(is_stale(&table) && is_stale(&size) && !is_stale(&variables) && !is_stale(&spec));
+    rig.pushes
+        .change_variables(set("A", Some("1")))
+        .await
+        .unwrap();
+    settle().await;
+    assert!(is_stale(&variables) && !is_stale(&spec) && !is_stale(&tables));
+    let more = json!({"tables": [{"tableName": "rooms", "indexes": []}, {"tableName": "more", "indexes": []}]});
+    rig.push(app("list", Some(more))).await.unwrap();
+    settle().await;
+    assert!(is_stale(&spec) && is_stale(&tables));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_query_of_the_system_is_for_admins_alone() {
+    let rig = Rig::new().await;
+    let (live, _following) = crate::subscriptions::LiveQueries::start(rig.functions.clone());
+    let ask = async |caller: Caller| {
+        let call = Call {
+            path: "_system/cli/convexUrl:cloudUrl".parse().unwrap(),
+            args: Value::from_json(&json!({})).unwrap(),
+            caller,
+            origin: Origin::Client,
+        };
+        let (result, _) = live.query(call).await.unwrap();
+        matches!(result.done(), Some(FunctionOutcome::Returned(_)))
+    };
+    assert!(ask(Caller::admin()).await);
+    assert!(!ask(Caller::nobody()).await);
+    assert!(ask(Caller::admin()).await);
+}

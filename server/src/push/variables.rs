@@ -1,0 +1,154 @@
+//! Changing environment variables and settings: the auth providers are evaluated again, and everything switches with one
+//! commit.
+
+use std::sync::Arc;
+
+use super::Pushes;
+use super::error::PushError;
+use super::settings;
+use super::stored::{self, trouble};
+use crate::deployment::modules::AUTH_CONFIG_MODULE;
+use crate::deployment::{AnalyzeInput, Deployment, Settings, VariableChange, Variables};
+use crate::functions::Registry;
+
+/// How often a change is tried again that another one overtakes.
+const TRIES_MAX: usize = 8;
+
+impl Pushes {
+    /// Changes environment variables.
+    pub async fn change_variables(
+        self: &Arc<Self>,
+        changes: Vec<VariableChange>,
+    ) -> Result<(), PushError> {
+        self.change(|live| {
+            let variables = live.variables.changed(&changes)?;
+            let removed: Vec<String> = live
+                .definition
+                .missing(&variables)
+                .into_iter()
+                .filter(|name| live.variables.get(name).is_some())
+                .collect();
+            match removed.is_empty() {
+                true => Ok(live.with_variables(variables)),
+                false => Err(PushError::RequiredVariables(removed)),
+            }
+        })
+        .await
+    }
+
+    /// Stops functions from running, or lets them run again.
+    pub async fn pause(self: &Arc<Self>, is_paused: bool) -> Result<(), PushError> {
+        self.change(|live| {
+            if !is_paused && !live.settings.is_paused {
+                return Err(PushError::NotPaused);
+            }
+            let settings = Settings {
+                is_paused,
+                ..live.settings.clone()
+            };
+            Ok(live.with_settings(settings))
+        })
+        .await
+    }
+
+    /// Says where the deployment is reached; without an origin, where it was started.
+    pub async fn change_origin(
+        self: &Arc<Self>,
+        is_site: bool,
+        origin: Option<String>,
+    ) -> Result<(), PushError> {
+        let origin = origin.map(checked_origin).transpose()?;
+        self.change(|live| {
+            let mut settings = live.settings.clone();
+            match is_site {
+                true => settings.site_url = origin.clone(),
+                false => settings.cloud_url = origin.clone(),
+            }
+            Ok(live.with_settings(settings))
+        })
+        .await
+    }
+
+    /// Puts in place what `next` makes of the live deployment.
+    async fn change(
+        self: &Arc<Self>,
+        next: impl Fn(&Deployment) -> Result<Deployment, PushError>,
+    ) -> Result<(), PushError> {
+        let _changing = self.changing.lock().await;
+        for _ in 0..TRIES_MAX {
+            let live = self.live();
+            let next = next(&live)?;
+            let next = Arc::new(self.with_evaluated_auth(&live, next).await?);
+            let extension = self.extension_of(next.clone()).await?;
+            let (before, after) = (live, next.clone());
+            let changed = self.transact(move |tx| {
+                let definitions = tx.definitions().clone();
+                if !Arc::ptr_eq(Registry::of(&definitions).deployment(), &before) {
+                    return Ok(false);
+                }
+                stored::write_variables(tx, &before.variables, &after.variables)
+                    .map_err(trouble)?;
+                if before.settings != after.settings {
+                    settings::write(tx, &after.settings).map_err(trouble)?;
+                }
+                tx.set_extension(extension.clone()).map_err(trouble)?;
+                Ok(true)
+            });
+            if changed.await? {
+                self.activated(&next);
+                return Ok(());
+            }
+        }
+        Err(PushError::Race("The deployment kept changing"))
+    }
+
+    /// The auth providers depend on variables and on where the server is reached.
+    async fn with_evaluated_auth(
+        &self,
+        live: &Deployment,
+        next: Deployment,
+    ) -> Result<Deployment, PushError> {
+        let is_as_before = live.variables == next.variables && live.settings == next.settings;
+        let Some(module) = next
+            .modules
+            .get(AUTH_CONFIG_MODULE)
+            .filter(|_| !is_as_before)
+        else {
+            return Ok(next);
+        };
+        let module = module.clone();
+        let source = self.stored_sources(vec![module]);
+        let variables = self.visible_variables(&next);
+        let input = AnalyzeInput {
+            modules: source.await?,
+            variables,
+            seed: next.import.seed,
+            time_millis: next.import.time_millis,
+            ..AnalyzeInput::default()
+        };
+        let analysis = self.analyze(input).await?;
+        Ok(next.with_auth(analysis.auth_config.as_deref())?)
+    }
+
+    /// The variables, without the built-in ones.
+    pub fn variables(&self) -> Variables {
+        self.live().variables.clone()
+    }
+}
+
+/// An origin without the slash that some people write behind it.
+fn checked_origin(text: String) -> Result<String, PushError> {
+    let url = url::Url::parse(&text).ok();
+    let is_origin = url.is_some_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+    });
+    match is_origin {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err(PushError::Origin(text)),
+    }
+}

@@ -1,0 +1,101 @@
+// What the tests share: a server that takes pushes, a copy of an app, and the official command line in it.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import readline from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const cli = path.join(here, "node_modules/convex/bin/main.js");
+const TIME_MS = 90_000;
+
+/** Starts a server that ends with test `t`. */
+export async function startServer(t, { flags = [], data = mkdtempSync(path.join(tmpdir(), "vestibule-cli-")) } = {}) {
+  const program = process.env.CLI_SERVER_BIN;
+  assert.ok(program, "CLI_SERVER_BIN names no server program");
+  const child = spawn(program, ["--listen", "127.0.0.1:0", "--dev", "--data", data, ...flags], {
+    env: { VESTIBULE_LOG: "warn", ...process.env },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const stop = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.stdin.end();
+    await ended;
+  };
+  t.after(async () => {
+    await stop();
+    rmSync(data, { recursive: true, force: true });
+  });
+  const [line] = await once(readline.createInterface(child.stdout), "line");
+  const [url, key] = line.split(" ");
+  return { url, key, data, stop };
+}
+
+/** A copy of the app `name`, in which the command line runs against `server`. */
+export function openApp(t, server, name = "rooms") {
+  const folder = mkdtempSync(path.join(tmpdir(), "vestibule-app-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(path.join(here, "apps", name), folder, { recursive: true });
+  symlinkSync(path.join(here, "node_modules"), path.join(folder, "node_modules"));
+  return {
+    folder,
+    read: (file) => readFileSync(path.join(folder, file), "utf8"),
+    write: (file, text) => writeFileSync(path.join(folder, file), text),
+    /** Replaces a text that must be there. */
+    edit(file, from, to) {
+      const text = this.read(file);
+      assert.ok(text.includes(from), `${file} does not hold ${from}`);
+      this.write(file, text.replace(from, to));
+    },
+    convex: (...args) => convex(folder, server, args),
+    /** Starts a command and hands its lines to `see`, until that says that it has seen enough. */
+    follow: (args, see) => follow(folder, server, args, see),
+  };
+}
+
+function start(folder, { url, key }, args) {
+  const env = { ...process.env, CI: "1", CONVEX_SELF_HOSTED_URL: url, CONVEX_SELF_HOSTED_ADMIN_KEY: key };
+  delete env.CONVEX_DEPLOYMENT;
+  return spawn(process.execPath, [cli, ...args], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+}
+
+async function convex(folder, server, args) {
+  const child = start(folder, server, args);
+  const late = setTimeout(() => child.kill("SIGKILL"), TIME_MS);
+  const said = { out: "", err: "" };
+  child.stdout.on("data", (text) => (said.out += text));
+  child.stderr.on("data", (text) => (said.err += text));
+  const [code] = await once(child, "close");
+  clearTimeout(late);
+  return { code, ...said, all: said.out + said.err };
+}
+
+async function follow(folder, server, args, see) {
+  const child = start(folder, server, args);
+  const late = setTimeout(() => child.kill("SIGKILL"), TIME_MS);
+  let all = "";
+  const enough = new Promise((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      readline.createInterface(stream).on("line", (line) => {
+        all += `${line}\n`;
+        if (see(line, all)) resolve();
+      });
+    }
+    child.once("exit", resolve);
+  });
+  await enough;
+  child.kill("SIGKILL");
+  clearTimeout(late);
+  return all;
+}
+
+/** Fails with all that was said when a command did not end as it should. */
+export function ended(result, code = 0) {
+  assert.equal(result.code, code, result.all);
+  return result;
+}
