@@ -88,9 +88,9 @@ impl JobsAdmin {
                     Ok(found)
                 })
             });
-            match step.await?.map_err(JobsAdminError::Refused)? {
-                0 => return Ok(()),
-                _ => {}
+            let found = step.await?.map_err(JobsAdminError::Refused)?;
+            if found == 0 {
+                return Ok(());
             }
         }
     }

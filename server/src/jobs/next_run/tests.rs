@@ -30,7 +30,8 @@ impl Walk {
     }
 
     fn month_days(&self) -> u32 {
-        let leap = (self.year % 4 == 0 && self.year % 100 != 0) || self.year % 400 == 0;
+        let leap = self.year.is_multiple_of(4)
+            && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
         [
             31,
             28 + u32::from(leap),
