@@ -44,11 +44,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
 fn greet(url: &str, deployment: &Deployment) -> anyhow::Result<()> {
     if !std::io::stdout().is_terminal() {
         let data = deployment.data.display();
-        println!("A new deployment. `vestibule admin-key --data {data}` prints a key for `npx convex dev`.");
+        println!(
+            "A new deployment. `vestibule admin-key --data {data}` prints a key for `npx convex dev`."
+        );
         return Ok(());
     }
     let key = deployment.new_key()?;
-    println!("A new deployment. Put these lines into .env.local beside your convex/ folder, then run `npx convex dev`:\n");
+    println!(
+        "A new deployment. Put these lines into .env.local beside your convex/ folder, then run `npx convex dev`:\n"
+    );
     println!("CONVEX_SELF_HOSTED_URL={url}");
     println!("CONVEX_SELF_HOSTED_ADMIN_KEY={key}\n");
     Ok(())
