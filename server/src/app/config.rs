@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::auth::{AuthConfig, AuthConfigError, ProviderConfig};
+use crate::outbound::Network;
 
 /// How a server is run. Each flag is also an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -103,6 +104,16 @@ pub struct Config {
     )]
     pub trusted_proxies: Vec<IpAddr>,
 
+    /// Networks that `fetch` of JavaScript actions may reach although they are not public, as in 10.0.0.0/8. In
+    /// development mode every address may be reached. Where HTTP_PROXY and its like are set, the proxy decides instead.
+    #[arg(
+        long = "fetch-allow",
+        env = "VESTIBULE_FETCH_ALLOW",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    pub fetch_allow: Vec<Network>,
+
     /// How the log on standard error is written. What is logged is chosen by VESTIBULE_LOG, as in `info` or
     /// `vestibule_server::sync=debug`.
     #[arg(
@@ -145,6 +156,7 @@ impl Config {
             allowed_origins: Vec::new(),
             first_logins_per_minute: None,
             trusted_proxies: Vec::new(),
+            fetch_allow: Vec::new(),
             log_format: LogFormat::Text,
             redact: None,
         }

@@ -83,6 +83,15 @@ impl Http {
         Some(client)
     }
 
+    /// Whether a request comes from a proxy whose word is taken.
+    pub(super) fn is_from_trusted_proxy(&self, extensions: &Extensions) -> bool {
+        let connection = extensions.get::<OpenConnection>();
+        connection.is_some_and(|connection| {
+            let peer = connection.peer.to_canonical();
+            self.options.trusted_proxies.contains(&peer)
+        })
+    }
+
     /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning.
     pub(super) async fn admit(&self, verified: Verified) -> Result<Caller, NoCaller> {
         let redact = self.options.redact_errors;

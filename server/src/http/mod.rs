@@ -28,6 +28,7 @@ mod serve;
 mod site;
 mod snapshots;
 mod stall;
+mod streamed;
 #[cfg(test)]
 mod tests;
 mod transfers;

@@ -18,6 +18,7 @@ impl From<PushError> for WireError {
             | PushError::Variable(_)
             | PushError::Components(_)
             | PushError::NativeFunction(_)
+            | PushError::NativeRoute(_)
             | PushError::NativeTable(_)
             | PushError::Schema(_)
             | PushError::Cron(_)

@@ -20,4 +20,5 @@ mod shutdown;
 mod snapshots;
 mod socket_client;
 mod sockets;
+mod streamed;
 mod transfers;

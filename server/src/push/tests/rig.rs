@@ -88,6 +88,7 @@ impl Rig {
             program: Program {
                 functions: native.map(|function| function.path.clone()).collect(),
                 tables: ["natives".to_owned()].into(),
+                routes: ["GET /native".to_owned()].into(),
             },
             origins,
             clock,
