@@ -8,18 +8,20 @@
 //! | bytes (as `serde_bytes` writes them) | bytes |
 //! | `Vec`, tuples, sets | array |
 //! | structs, maps with string keys | object |
-//! | `Option` | `None` is a field left out of a struct, and null elsewhere; both are read as `None` |
-//! | a newtype struct | what it holds |
+//! | `Option` | `None` is missing: a field left out of its struct or map. Where nothing can be missing, in an array, it is null. Both are read as `None` |
+//! | [`Nullable`] | null, which is something, where it holds nothing |
+//! | a newtype struct | what it holds; around `None` it is null, since its field must be there |
 //! | `()` | null; an object without fields is read as `()` too, so that a function may take no arguments |
 //! | enums | a unit variant is its name, any other an object with one field of that name |
 //! | [`Value`], `DocumentId` | themselves, exactly |
 //!
-//! Two of serde's own rules meet the one on `None`: an `Option` field with `deserialize_with` may be left out only if it
-//! also has `default`, and a struct that flattens another is a map, in which a `None` is null.
+//! A rule of serde's own meets the one on `None`: an `Option` field with `deserialize_with` may be left out only if it also
+//! has `default`.
 
 mod de;
 mod error;
 mod native;
+mod nullable;
 mod ser;
 mod stored;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use crate::value::Value;
 
 pub use error::ConvertError;
 pub(crate) use native::reads_natively;
+pub use nullable::Nullable;
 
 /// The name under which `Value` hands an encoded wrapper (`{"$integer": ..}`) to a serializer, so that ours can tell it
 /// from a map of the same looks. Formats like JSON write what is inside.
@@ -51,6 +54,19 @@ pub(crate) const WRAPPED_VALUE: &str = "$vestibule::Value";
 /// ```
 pub fn to_value<T: Serialize + ?Sized>(source: &T) -> Result<Value, ConvertError> {
     ser::write(source)
+}
+
+/// The value of a field that holds `source`, or none where `source` is `None`: then the field is missing.
+///
+/// ```
+/// use vestibule_schema::{Nullable, Value, to_field};
+///
+/// assert_eq!(to_field(&None::<f64>)?, None);
+/// assert_eq!(to_field(&Nullable(None::<f64>))?, Some(Value::Null));
+/// # Ok::<(), vestibule_schema::ConvertError>(())
+/// ```
+pub fn to_field<T: Serialize + ?Sized>(source: &T) -> Result<Option<Value>, ConvertError> {
+    ser::write_field(source)
 }
 
 /// Reads a `T` out of `value`. The error names the part that did not fit.

@@ -24,7 +24,7 @@ pub use value::{
     check_value, object_size,
 };
 
-pub use convert::{ConvertError, from_document, from_value, to_value};
+pub use convert::{ConvertError, Nullable, from_document, from_value, to_field, to_value};
 pub use table::{Index, IndexDefinition, Schema, SchemaError, Table, TableDefinition};
 pub use trace::ArgsError;
 pub use validator::{Field, TableNames, ValidationError, Validator, ValidatorError};

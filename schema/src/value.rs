@@ -251,13 +251,6 @@ impl From<Object> for Value {
     }
 }
 
-/// `None` is null; leave a field out of its object to mean undefined.
-impl<T: Into<Value>> From<Option<T>> for Value {
-    fn from(value: Option<T>) -> Value {
-        value.map_or(Value::Null, Into::into)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,6 +300,5 @@ mod tests {
     fn only_i64_becomes_an_int64() {
         assert_eq!(Value::from(1), Value::Float64(1.0));
         assert_eq!(Value::from(1_i64), Value::Int64(1));
-        assert_eq!(Value::from(None::<&str>), Value::Null);
     }
 }

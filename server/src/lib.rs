@@ -17,8 +17,6 @@ pub mod storage;
 
 pub mod database;
 
-pub mod outbound;
-
 pub mod auth;
 
 pub mod deployment;

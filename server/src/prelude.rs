@@ -10,7 +10,7 @@ pub use vestibule_schema::value::{Object, Value};
 pub use crate::app::{App, Config, LogFormat, StartError, StopSignals, log_to_stderr};
 pub use crate::auth::UserIdentity;
 pub use crate::database::{
-    Comparison, Document, Expression, Order, Page, PaginationOptions, Patch,
+    Comparison, Document, Expression, Nullable, Order, Page, PaginationOptions, Patch,
 };
 pub use crate::deployment::{CronExpression, Schedule};
 pub use crate::functions::{

@@ -63,18 +63,19 @@ export class Chat {
 
   /**
    * Starts a chat that ends with test `t`. `invited`: the only e-mail domain that is let in; `provisioningSwitch`:
-   * a file that makes it provision slowly or fail at it, see switch.mjs; `flags`: more of its command line.
+   * a file that makes it provision slowly or fail at it, see switch.mjs; `flags`: more of its command line;
+   * `variables`: more of its environment.
    */
-  static async start(t, { invited, provisioningSwitch, flags } = {}) {
-    const chat = new Chat(invited, provisioningSwitch, flags);
+  static async start(t, { invited, provisioningSwitch, flags, variables } = {}) {
+    const chat = new Chat(invited, provisioningSwitch, flags, variables);
     atEnd(t, () => chat.#end());
     await chat.start();
     return chat;
   }
 
-  constructor(invited, provisioningSwitch, flags = []) {
+  constructor(invited, provisioningSwitch, flags = [], variables = {}) {
     this.#flags = flags;
-    this.#env = { VESTIBULE_LOG: "warn", ...process.env };
+    this.#env = { VESTIBULE_LOG: "warn", ...process.env, ...variables };
     delete this.#env.CHAT_INVITE_DOMAIN;
     if (invited) this.#env.CHAT_INVITE_DOMAIN = invited;
     if (provisioningSwitch) this.#env.CHAT_PROVISIONING_SWITCH = provisioningSwitch;

@@ -214,7 +214,7 @@ fn ensure(ctx: &mut MutationCtx, pause: Option<&str>) -> Result<()> {
             if email.is_some() && person.value.email != email {
                 check_email(ctx, email.as_deref())?;
                 ctx.db()
-                    .patch(person.id, object! { "email" => Value::from(email) })?;
+                    .patch(person.id, Patch::default().set("email", email))?;
             }
             person.id
         }
@@ -306,9 +306,9 @@ fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Object>> {
     let teams = teams.into_iter().map(|team| Value::from(team.value.team));
     Ok(Some(object! {
         "name" => person.value.name,
-        "email" => Value::from(person.value.email),
+        "email" => Nullable(person.value.email),
         "role" => person.value.role,
-        "workspace" => Value::from(workspace.map(|workspace| workspace.value.name)),
+        "workspace" => Nullable(workspace.map(|workspace| workspace.value.name)),
         "teams" => Value::Array(teams.collect()),
     }))
 }

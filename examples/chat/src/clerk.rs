@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use vestibule_server::app::settings::Environment;
 use vestibule_server::prelude::*;
 
 use super::svix::Secret;
@@ -27,13 +28,9 @@ pub struct Webhooks {
 impl Webhooks {
     /// As the environment says; none where it holds no secret.
     pub fn from_environment(config: &Config) -> anyhow::Result<Option<Webhooks>> {
-        let secret = match std::env::var(SECRET_VARIABLE) {
-            Ok(secret) if !secret.trim().is_empty() => secret,
-            Ok(_) | Err(std::env::VarError::NotPresent) => {
-                tracing::info!("no {SECRET_VARIABLE}: no webhooks of Clerk are taken");
-                return Ok(None);
-            }
-            Err(error) => bail!("{SECRET_VARIABLE}: {error}"),
+        let Some(secret) = Environment::of_process().variable(SECRET_VARIABLE)? else {
+            tracing::info!("no {SECRET_VARIABLE}: no webhooks of Clerk are taken");
+            return Ok(None);
         };
         let secret = Secret::parse(&secret).context(SECRET_VARIABLE)?;
         let issuer = issuer(config)?;

@@ -32,6 +32,10 @@ pub async fn run_as(app: impl FnOnce(Option<String>) -> App) -> anyhow::Result<(
         config,
         invite_domain,
     } = Arguments::parse();
+    // Compose files write `${X:-}`: empty is not given.
+    let invite_domain = invite_domain
+        .map(|domain| domain.trim().to_string())
+        .filter(|domain| !domain.is_empty());
     log_to_stderr(config.log_format);
     let signals = StopSignals::listen()?;
     let webhooks = clerk::Webhooks::from_environment(&config)?;

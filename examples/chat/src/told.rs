@@ -82,7 +82,10 @@ pub fn change_user(
         // What the provider says replaces a name that was chosen here.
         Some(user) => {
             let name = name.unwrap_or(user.value.name);
-            let told = object! { "name" => name, "email" => Value::from(email), "toldAt" => at };
+            let told = Patch::default()
+                .set("name", name)
+                .set("email", email)
+                .set("toldAt", at);
             ctx.db().patch(user.id, told)?;
             Ok("updated")
         }

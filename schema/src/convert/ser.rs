@@ -13,7 +13,12 @@ pub(super) fn write<T: Serialize + ?Sized>(source: &T) -> Result<Value> {
     Ok(written.unwrap_or(Value::Null))
 }
 
-/// Builds a value, or nothing from an `Option`'s `None`: a struct leaves that field out, all else holds a null.
+/// The value of a field that holds `source`; none where it is missing.
+pub(super) fn write_field<T: Serialize + ?Sized>(source: &T) -> Result<Option<Value>> {
+    source.serialize(ValueSerializer)
+}
+
+/// Builds a value, or nothing from an `Option`'s `None`: a struct or a map leaves that field out, all else holds a null.
 struct ValueSerializer;
 
 type Written = Result<Option<Value>>;
@@ -285,8 +290,10 @@ impl ser::SerializeMap for MapBuilder {
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let key = self.key.take();
         let key = key.expect("serde serializes a key before its value");
-        let value = write(value).map_err(|error| error.in_field(&key))?;
-        self.object.insert(key, value);
+        let value = value.serialize(ValueSerializer);
+        if let Some(value) = value.map_err(|error| error.in_field(&key))? {
+            self.object.insert(key, value);
+        }
         Ok(())
     }
 

@@ -160,7 +160,7 @@ struct Options {
 }
 
 #[test]
-fn none_is_left_out_of_structs_and_null_elsewhere() {
+fn none_is_left_out_of_structs_and_maps_and_null_in_arrays() {
     let options = Options {
         absent: None,
         list: vec![None, Some(1.0)],
@@ -171,10 +171,16 @@ fn none_is_left_out_of_structs_and_null_elsewhere() {
     );
     both_ways(Some(1.5), 1.5);
     both_ways(None::<f64>, Value::Null);
+    let map = BTreeMap::from([("a", None), ("b", Some(1.5))]);
+    assert_eq!(to_value(&map).unwrap(), object! { "b" => 1.5 }.into());
     both_ways(
-        BTreeMap::from([("a".to_owned(), None::<f64>)]),
+        BTreeMap::from([("a".to_owned(), Nullable(None::<f64>))]),
         object! { "a" => Value::Null },
     );
+    assert_eq!(to_field(&None::<f64>).unwrap(), None);
+    assert_eq!(to_field(&Some(None::<f64>)).unwrap(), None);
+    assert_eq!(to_field(&Nullable(None::<f64>)).unwrap(), Some(Value::Null));
+    assert_eq!(to_field(&()).unwrap(), Some(Value::Null));
 
     let read: Options =
         from_value(object! { "absent" => Value::Null, "list" => list::<Value>([]) }.into())

@@ -1,133 +1,53 @@
-//! Flags and environment variables, and what they mean together.
+//! What a server is told by flags and environment variables, and what that means together.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command, ValueEnum};
+use tracing_subscriber::EnvFilter;
 
-use crate::auth::{AuthConfig, AuthConfigError, ProviderConfig};
-use crate::outbound::Network;
+use super::settings::parse::{self, AllowedOrigin};
+use super::settings::{self, Environment, Given, Kind, Setting, SettingError};
+use crate::auth::{AuthConfig, AuthConfigError, DeploymentSecret, ProviderConfig};
+use crate::http::Network;
 
-/// How a server is run. Each flag is also an environment variable.
-#[derive(Args, Clone, Debug)]
+/// How a server is run. Each flag is also an environment variable, and `VESTIBULE_X_FILE` names a file that holds what
+/// `VESTIBULE_X` would. An empty value is none.
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Address to listen on.
-    #[arg(
-        long,
-        env = "VESTIBULE_LISTEN",
-        default_value = "127.0.0.1:3210",
-        value_name = "ADDR"
-    )]
     pub listen: SocketAddr,
-
     /// Data directory; made when it is missing.
-    #[arg(
-        long,
-        env = "VESTIBULE_DATA",
-        default_value = "vestibule-data",
-        value_name = "DIR"
-    )]
     pub data: PathBuf,
-
-    /// Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. The default
-    /// when no issuer is given.
-    #[arg(long, env = "VESTIBULE_DEV", value_parser = BoolishValueParser::new())]
-    pub dev: bool,
-
-    /// Issuer of auth tokens: an OpenID Connect provider, as https://your-app.clerk.accounts.dev.
-    #[arg(
-        long,
-        env = "VESTIBULE_ISSUER",
-        value_name = "URL",
-        requires = "audience"
-    )]
+    /// Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. When nothing is
+    /// said it is on where no issuer is given, on a loopback address, behind no proxy.
+    pub dev: Option<bool>,
+    /// Issuer of auth tokens: an OpenID Connect provider.
     pub issuer: Option<String>,
-
     /// Audience that auth tokens must name.
-    #[arg(
-        long,
-        env = "VESTIBULE_AUDIENCE",
-        value_name = "AUD",
-        requires = "issuer"
-    )]
     pub audience: Option<String>,
-
-    /// Providers as JSON, as auth.config holds them: {"providers":[…]}. For several issuers, or customJwt.
-    #[arg(
-        long,
-        env = "VESTIBULE_AUTH_CONFIG",
-        value_name = "JSON",
-        conflicts_with = "issuer"
-    )]
+    /// Providers as JSON, as auth.config holds them: `{"providers":[…]}`.
     pub auth_config: Option<String>,
-
-    /// Name of the deployment, in admin keys and at /instance_name.
-    #[arg(
-        long,
-        env = "VESTIBULE_NAME",
-        default_value = "vestibule",
-        value_name = "NAME"
-    )]
+    /// Name of the deployment, in admin keys and at `/instance_name`.
     pub name: String,
-
     /// Where clients reach this server, as in https://api.example.com; the address it listens on when not given.
-    #[arg(long, env = "VESTIBULE_ORIGIN", value_name = "URL")]
     pub origin: Option<String>,
-
     /// Where HTTP actions are reached; `/http` below the origin when not given.
-    #[arg(long, env = "VESTIBULE_SITE_ORIGIN", value_name = "URL")]
     pub site_origin: Option<String>,
-
-    /// Origins of pages that may connect; every origin may when none is given.
-    #[arg(
-        long = "allowed-origin",
-        env = "VESTIBULE_ALLOWED_ORIGINS",
-        value_delimiter = ',',
-        value_name = "ORIGIN"
-    )]
-    pub allowed_origins: Vec<String>,
-
-    /// First logins of one issuer in a minute, where anybody may sign up; no bound when not given. Known users are not
-    /// counted.
-    #[arg(long, env = "VESTIBULE_FIRST_LOGINS_PER_MINUTE", value_name = "NUMBER")]
+    /// Origins of pages that may connect, as browsers spell them; every origin when there is no list.
+    pub allowed_origins: Option<Vec<String>>,
+    /// First logins of one issuer in a minute. Known users are not counted.
     pub first_logins_per_minute: Option<NonZeroU32>,
-
-    /// Address of a reverse proxy before this server, whose X-Forwarded-For is believed. Without it, everybody who comes
-    /// through the proxy counts as one when wrong admin keys and refused tokens are counted.
-    #[arg(
-        long = "trusted-proxy",
-        env = "VESTIBULE_TRUSTED_PROXIES",
-        value_delimiter = ',',
-        value_name = "IP"
-    )]
-    pub trusted_proxies: Vec<IpAddr>,
-
-    /// Networks that `fetch` of JavaScript actions may reach although they are not public, as in 10.0.0.0/8. In
-    /// development mode every address may be reached. Where HTTP_PROXY and its like are set, the proxy decides instead.
-    #[arg(
-        long = "fetch-allow",
-        env = "VESTIBULE_FETCH_ALLOW",
-        value_delimiter = ',',
-        value_name = "CIDR"
-    )]
-    pub fetch_allow: Vec<Network>,
-
-    /// How the log on standard error is written. What is logged is chosen by VESTIBULE_LOG, as in `info` or
-    /// `vestibule_server::sync=debug`.
-    #[arg(
-        long,
-        env = "VESTIBULE_LOG_FORMAT",
-        value_enum,
-        default_value_t,
-        value_name = "FORMAT"
-    )]
+    /// Reverse proxies before this server, whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// How the log on standard error is written.
     pub log_format: LogFormat,
-
-    /// Hide error texts and log lines from clients. The default unless in development mode.
-    #[arg(long, env = "VESTIBULE_REDACT", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    /// Hide error texts and log lines from clients. When nothing is said it is on, unless in development mode.
     pub redact: Option<bool>,
+    /// The deployment's secret, where it is not kept in the data directory.
+    pub secret: Option<DeploymentSecret>,
 }
 
 /// How the log is written.
@@ -140,25 +60,117 @@ pub enum LogFormat {
     Json,
 }
 
+/// Address to listen on when none is given.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:3210";
+/// Data directory when none is given.
+pub const DATA_DEFAULT: &str = "vestibule-data";
+/// Name of a deployment that is given none.
+pub const NAME_DEFAULT: &str = "vestibule";
+
+macro_rules! settings {
+    ($($name:ident: $flag:expr, $variable:literal, $kind:ident, $value:literal, $example:literal, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $name: Setting = Setting {
+                flag: $flag,
+                variable: $variable,
+                value_name: $value,
+                help: $help,
+                example: $example,
+                kind: Kind::$kind,
+            };
+        )*
+        /// Every setting of a server.
+        pub const SETTINGS: &[Setting] = &[$($name),*];
+    };
+}
+
+#[rustfmt::skip]
+settings! {
+    LISTEN: Some("listen"), "VESTIBULE_LISTEN", One, "ADDR", "127.0.0.1:3210",
+        "Address to listen on; 127.0.0.1:3210 when not given.";
+    DATA: Some("data"), "VESTIBULE_DATA", One, "DIR", "vestibule-data",
+        "Data directory, made when it is missing; vestibule-data when not given.";
+    DEV: Some("dev"), "VESTIBULE_DEV", Switch, "BOOL", "false",
+        "Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. The default without an issuer, on a loopback address; --dev=false turns it off.";
+    ISSUER: Some("issuer"), "VESTIBULE_ISSUER", One, "URL", "https://your-app.clerk.accounts.dev",
+        "Issuer of auth tokens: an OpenID Connect provider, as https://your-app.clerk.accounts.dev.";
+    AUDIENCE: Some("audience"), "VESTIBULE_AUDIENCE", One, "AUD", "convex",
+        "Audience that auth tokens must name.";
+    AUTH_CONFIG: Some("auth-config"), "VESTIBULE_AUTH_CONFIG", One, "JSON", r#"{"providers":[{"domain":"https://your-app.clerk.accounts.dev","applicationID":"convex"}]}"#,
+        r#"Providers as JSON, as auth.config holds them: {"providers":[…]}. For several issuers, or customJwt."#;
+    NAME: Some("name"), "VESTIBULE_NAME", One, "NAME", "vestibule",
+        "Name of the deployment, in admin keys and at /instance_name; vestibule when not given.";
+    ORIGIN: Some("origin"), "VESTIBULE_ORIGIN", One, "URL", "https://api.example.com",
+        "Where clients reach this server, as in https://api.example.com; the address it listens on when not given.";
+    SITE_ORIGIN: Some("site-origin"), "VESTIBULE_SITE_ORIGIN", One, "URL", "https://site.example.com",
+        "Where HTTP actions are reached; /http below the origin when not given.";
+    ALLOWED_ORIGINS: Some("allowed-origin"), "VESTIBULE_ALLOWED_ORIGINS", Many, "ORIGIN", "https://app.example.com",
+        "Origins of pages that may connect; every origin may when none is given, or *.";
+    FIRST_LOGINS_PER_MINUTE: Some("first-logins-per-minute"), "VESTIBULE_FIRST_LOGINS_PER_MINUTE", One, "NUMBER", "600",
+        "First logins of one issuer in a minute, where anybody may sign up; no bound when not given. Known users are not counted.";
+    TRUSTED_PROXIES: Some("trusted-proxy"), "VESTIBULE_TRUSTED_PROXIES", Many, "IP", "10.0.0.0/8",
+        "Address, or range of addresses, of reverse proxies before this server, whose X-Forwarded-For is believed. Without it, everybody who comes through the proxy counts as one when wrong admin keys and refused tokens are counted.";
+    LOG_FORMAT: Some("log-format"), "VESTIBULE_LOG_FORMAT", One, "FORMAT", "json",
+        "How the log on standard error is written: text or json. What is logged is chosen by VESTIBULE_LOG, as in `info` or `vestibule_server::sync=debug`.";
+    REDACT: Some("redact"), "VESTIBULE_REDACT", One, "BOOL", "true",
+        "Hide error texts and log lines from clients. The default unless in development mode.";
+    LOG: None, "VESTIBULE_LOG", One, "FILTER", "info",
+        "What is logged.";
+    SECRET: None, "VESTIBULE_SECRET", Secret, "HEX", "the output of `openssl rand -hex 32`",
+        "The deployment's secret, where it is not kept in the data directory.";
+}
+
 impl Config {
+    /// Reads what a command line and an environment say.
+    pub fn read(given: &Given<'_>) -> Result<Config, SettingError> {
+        given.check_spelling(SETTINGS)?;
+        given.read(&LOG, |text| EnvFilter::try_new(text))?;
+        let (issuer, audience) = (given.read(&ISSUER, parse::issuer)?, given.text(&AUDIENCE)?);
+        let auth_config = given.text(&AUTH_CONFIG)?;
+        check_providers(&issuer, &audience, &auth_config)?;
+        Ok(Config {
+            listen: match given.read(&LISTEN, parse::listen)? {
+                Some(listen) => listen,
+                None => LISTEN_DEFAULT.parse().expect("the default is an address"),
+            },
+            data: given.path(&DATA)?.unwrap_or_else(|| DATA_DEFAULT.into()),
+            dev: given.read(&DEV, parse::boolean)?,
+            issuer,
+            audience,
+            auth_config,
+            name: given
+                .text(&NAME)?
+                .unwrap_or_else(|| NAME_DEFAULT.to_owned()),
+            origin: given.read(&ORIGIN, parse::base_url)?,
+            site_origin: given.read(&SITE_ORIGIN, parse::base_url)?,
+            allowed_origins: origins(given.list(&ALLOWED_ORIGINS, parse::allowed_origin)?),
+            first_logins_per_minute: given.read(&FIRST_LOGINS_PER_MINUTE, parse::number)?,
+            trusted_proxies: given.list(&TRUSTED_PROXIES, parse::network)?,
+            log_format: given.read(&LOG_FORMAT, log_format)?.unwrap_or_default(),
+            redact: given.read(&REDACT, parse::boolean)?,
+            secret: given.read(&SECRET, parse::deployment_secret)?,
+        })
+    }
+
     /// A server in development mode on a free port of this machine, as tests want it.
     pub fn for_tests(data: impl Into<PathBuf>) -> Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data: data.into(),
-            dev: true,
+            dev: Some(true),
             issuer: None,
             audience: None,
             auth_config: None,
-            name: "vestibule".into(),
+            name: NAME_DEFAULT.into(),
             origin: None,
             site_origin: None,
-            allowed_origins: Vec::new(),
+            allowed_origins: None,
             first_logins_per_minute: None,
             trusted_proxies: Vec::new(),
-            fetch_allow: Vec::new(),
             log_format: LogFormat::Text,
             redact: None,
+            secret: None,
         }
     }
 
@@ -177,5 +189,62 @@ impl Config {
             }
             _ => Ok(AuthConfig::none()),
         }
+    }
+}
+
+/// The deployment's secret, for tools that work beside a server.
+pub fn secret(environment: &Environment) -> Result<Option<DeploymentSecret>, SettingError> {
+    environment.read(&SECRET, parse::deployment_secret)
+}
+
+fn check_providers(
+    issuer: &Option<String>,
+    audience: &Option<String>,
+    auth_config: &Option<String>,
+) -> Result<(), SettingError> {
+    match (issuer, audience) {
+        (Some(_), None) => return Err(SettingError::alone(&ISSUER, &AUDIENCE)),
+        (None, Some(_)) => return Err(SettingError::alone(&AUDIENCE, &ISSUER)),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    match issuer.is_some() && auth_config.is_some() {
+        true => Err(SettingError::conflict(&ISSUER, &AUTH_CONFIG)),
+        false => Ok(()),
+    }
+}
+
+fn origins(listed: Vec<AllowedOrigin>) -> Option<Vec<String>> {
+    let one = |origin: AllowedOrigin| match origin {
+        AllowedOrigin::All => None,
+        AllowedOrigin::One(origin) => Some(origin),
+    };
+    let origins: Option<Vec<String>> = listed.into_iter().map(one).collect();
+    origins.filter(|origins| !origins.is_empty())
+}
+
+fn log_format(text: &str) -> Result<LogFormat, &'static str> {
+    LogFormat::from_str(text, true).map_err(|_| "it is neither text nor json")
+}
+
+impl clap::Args for Config {
+    fn augment_args(command: Command) -> Command {
+        settings::augment(command, SETTINGS)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        settings::augment(command, SETTINGS)
+    }
+}
+
+impl clap::FromArgMatches for Config {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Config, clap::Error> {
+        let environment = Environment::of_process();
+        Config::read(&Given::new(matches, &environment))
+            .map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n")))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Config::from_arg_matches(matches)?;
+        Ok(())
     }
 }

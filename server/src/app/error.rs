@@ -62,6 +62,11 @@ pub enum StartError {
     Transfers(#[from] TransferError),
     #[error("the stored deployment cannot be put in place: {0}")]
     Deployment(#[from] PushError),
+    #[error(
+        "{0} It is the default because no issuer is given: give one with --issuer and --audience or with --auth-config, \
+         or say --dev=false, and nobody can sign in."
+    )]
+    DevByDefault(DevRefused),
     #[error("cannot prepare for signals: {0}")]
     Signals(#[source] io::Error),
 }

@@ -1,11 +1,13 @@
 //! The app room: what a team's program says of itself, and the one place that builds the rooms from the bottom up and
 //! drains them.
 
-mod config;
+pub mod config;
 mod deploying;
 mod error;
 mod gauges;
+mod open_files;
 mod running;
+pub mod settings;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -27,6 +30,8 @@ use vestibule_schema::value::{Object, Value};
 pub use config::{Config, LogFormat};
 pub use error::StartError;
 pub use running::{Running, StopSignals};
+
+use settings::Environment;
 
 use crate::clock::{Clock, SystemClock};
 use crate::database::Limits;
@@ -426,8 +431,12 @@ impl DeclaredCron {
 /// Writes the server's log to standard error. `VESTIBULE_LOG` chooses what, as in `info` or
 /// `vestibule_server::sync=debug`.
 pub fn log_to_stderr(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("VESTIBULE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // One that cannot be read has stopped the start with a sentence, or is another program's.
+    let chosen = Environment::of_process().variable(config::LOG.variable);
+    let filter = chosen.ok().flatten();
+    let filter = filter
+        .and_then(|text| EnvFilter::try_new(text).ok())
+        .unwrap_or_else(|| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry()
         .with(filter)
         .with(FilterFn::new(is_discreet));

@@ -15,20 +15,19 @@ use tokio_util::sync::CancellationToken;
 use vestibule_schema::path::FunctionPath;
 
 use super::gauges::Gauges;
-use super::{App, Config, StartError, deploying};
+use super::{App, Config, StartError, deploying, open_files};
 use crate::auth::{
-    AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, dev_issuer,
+    AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, DevRefused, ProviderConfig,
+    dev_issuer,
 };
 use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::deployment::Cron;
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
-use crate::functions::js::{Js, JsOptions};
 use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::jobs::crons::{CronOwner, reconcile};
 use crate::jobs::{Jobs, JobsMetrics};
-use crate::outbound::{OutboundOptions, ProxyVariables};
 use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions};
 use crate::push::Pushes;
 use crate::storage::StoreOptions;
@@ -60,6 +59,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn start(app: App, config: Config) -> Result<Running, StartError> {
+    open_files::raise_limit();
     let listener = listen(config.listen)?;
     let address = listener.local_addr().map_err(|source| StartError::Listen {
         address: config.listen,
@@ -70,12 +70,16 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         source,
     })?;
     let providers = config.providers()?;
-    let dev = config.dev || providers.is_empty();
-    let secret = DeploymentSecret::load_or_create(&config.data)?;
+    let dev = config.dev.unwrap_or(providers.is_empty());
+    let secret = match config.secret.clone() {
+        Some(secret) => secret,
+        None => DeploymentSecret::load_or_create(&config.data)?,
+    };
     let (providers, dev_issuer) = match dev {
         true => with_dev_issuer(&config, address, providers)?,
         false => (providers, None),
     };
+    warn_of_logins(dev, &providers);
     let origins = deploying::origins(&config, address);
     let registry = app.registry(&origins)?;
     let provisioning = app.provisioning_function(&registry)?;
@@ -117,8 +121,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         options: HttpOptions {
             deployment_name: config.name.clone(),
             redact_errors: config.redact.unwrap_or(!dev),
-            allowed_origins: (!config.allowed_origins.is_empty())
-                .then(|| config.allowed_origins.clone()),
+            allowed_origins: config.allowed_origins.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             ..HttpOptions::default()
         },
@@ -171,11 +174,37 @@ fn with_dev_issuer(
     address: SocketAddr,
     providers: AuthConfig,
 ) -> Result<(AuthConfig, Option<DevIssuer>), StartError> {
-    dev_issuer::check_dev_allowed(address, providers.providers())?;
+    check_dev_allowed(config, address, &providers).map_err(|refused| match config.dev {
+        Some(_) => refused.into(),
+        None => StartError::DevByDefault(refused),
+    })?;
     let issuer = format!("http://{address}");
     let dev_issuer = DevIssuer::open(&config.data, &issuer, DEV_AUDIENCE)?;
     let provider = ProviderConfig::oidc(&issuer, DEV_AUDIENCE)?;
     Ok((providers.with(provider), Some(dev_issuer)))
+}
+
+fn check_dev_allowed(
+    config: &Config,
+    address: SocketAddr,
+    providers: &AuthConfig,
+) -> Result<(), DevRefused> {
+    if !config.trusted_proxies.is_empty() {
+        return Err(DevRefused::Proxy);
+    }
+    dev_issuer::check_dev_allowed(address, providers.providers())
+}
+
+/// Says at the start who can sign in, where that may surprise.
+fn warn_of_logins(dev: bool, providers: &AuthConfig) {
+    if dev {
+        tracing::warn!(
+            "development mode is on: anybody who reaches this server can sign in as anybody, and clients see error texts; \
+             --dev=false turns it off"
+        );
+    } else if providers.is_empty() {
+        tracing::warn!("no issuer is given and development mode is off: nobody can sign in");
+    }
 }
 
 fn open_database(
@@ -232,19 +261,6 @@ struct Rooms {
     clock: Arc<dyn Clock>,
 }
 
-/// Actions reach ourselves always, and what is not public where that was allowed.
-fn js_options(config: &Config, dev: bool, address: SocketAddr) -> JsOptions {
-    JsOptions {
-        outbound: OutboundOptions {
-            is_open: dev,
-            allowed: config.fetch_allow.clone(),
-            own_origins: vec![format!("http://{address}")],
-            proxies: ProxyVariables::of_the_process(),
-        },
-        ..JsOptions::default()
-    }
-}
-
 impl Rooms {
     fn build(app: &App, config: &Config, dev: bool, from: RoomsFrom) -> Result<Rooms, StartError> {
         let RoomsFrom {
@@ -257,12 +273,7 @@ impl Rooms {
             database,
         } = from;
         let mut metrics = Metrics::with_prefix("vestibule");
-        let js = Js::new(
-            &config.name,
-            js_options(config, dev, address),
-            clock.clone(),
-        );
-        let functions = Functions::with_js(registry, database.clone(), js);
+        let functions = Functions::new(registry, database.clone());
         let files = Files::new(FilesParts {
             database: database.clone(),
             blobs: Blobs::in_directory(&config.data)?,

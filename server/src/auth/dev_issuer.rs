@@ -2,9 +2,9 @@
 //!
 //! It is an ordinary OpenID Connect issuer with one Ed25519 key, so its tokens take the same road as those of a real
 //! provider. What keeps it off that road in production is here too: it refuses to start beside a provider that is not
-//! on this machine or on an address that others reach, and it answers no page of another host.
+//! on this machine or on an address that others reach, and it answers no page of another host and nobody through a proxy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -87,6 +87,14 @@ pub enum DevRefused {
     )]
     Provider(String),
     #[error(
+        "Development mode signs in anyone who asks, so it does not run behind a proxy: remove --trusted-proxy or development mode."
+    )]
+    Proxy,
+    #[error(
+        "The development issuer answers only programs and pages of this machine, and nobody through a proxy."
+    )]
+    Forwarded,
+    #[error(
         "The development issuer answers only requests to this machine by a loopback name or address."
     )]
     Host,
@@ -109,6 +117,35 @@ pub fn check_dev_allowed(
     {
         Some(provider) => Err(DevRefused::Provider(provider.issuer().to_owned())),
         None => Ok(()),
+    }
+}
+
+/// Headers that a proxy adds, or those whose names begin with one of the second list.
+const PROXY_HEADERS: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-original-host",
+];
+const PROXY_HEADER_PREFIXES: [&str; 5] = ["x-forwarded", "cf-", "x-envoy-", "x-amzn-", "fly-"];
+
+/// Refuses a request that did not come straight from a program of this machine. A proxy on this machine connects from
+/// here too, so whatever a proxy adds to a request is refused.
+pub fn check_dev_peer<'h>(
+    peer: Option<IpAddr>,
+    mut header_names: impl Iterator<Item = &'h str>,
+) -> Result<(), DevRefused> {
+    let is_here = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
+    let is_proxys = |name: &str| {
+        let begins = |prefix: &&str| name.starts_with(*prefix);
+        PROXY_HEADERS.contains(&name) || PROXY_HEADER_PREFIXES.iter().any(begins)
+    };
+    match is_here && !header_names.any(is_proxys) {
+        true => Ok(()),
+        false => Err(DevRefused::Forwarded),
     }
 }
 

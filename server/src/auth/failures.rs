@@ -80,7 +80,7 @@ impl Window {
 }
 
 /// Whoever has one address of IPv6 has the 2^64 beside it too.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

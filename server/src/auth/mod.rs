@@ -46,7 +46,7 @@ pub use caller::{CacheScope, Caller, IdentityAccess, ProvisioningProof, SystemAc
 pub use config::{AuthConfig, AuthConfigError, CustomJwtAlgorithm, ProviderConfig};
 pub use dev_issuer::{DevIssuer, DevIssuerError, DevRefused, TokenRequest, TokenResponse};
 pub use error::{AuthError, TokenFault};
-pub use failures::{ADMIN_KEY_FAILURES_PER_MINUTE_MAX, AUTH_FAILURES_PER_MINUTE_MAX};
+pub use failures::{ADMIN_KEY_FAILURES_PER_MINUTE_MAX, AUTH_FAILURES_PER_MINUTE_MAX, network};
 pub use fetch::FetchError;
 pub use issuer::IssuerFault;
 pub use provider::{KeysState, ProviderHealth};

@@ -1,5 +1,6 @@
 //! Secrets: values that are never printed, compared with `==`, or left readable to others.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, Mac};
@@ -34,6 +35,12 @@ impl<T> Secret<T> {
 /// The root of everything this deployment signs.
 #[derive(Clone)]
 pub struct DeploymentSecret(Secret<[u8; DEPLOYMENT_SECRET_BYTES]>);
+
+impl fmt::Debug for DeploymentSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeploymentSecret(…)")
+    }
+}
 
 /// Why a file with a secret is refused.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use super::error::{AuthError, TokenFault};
 use super::strict_json;
 
 /// Longest auth token that is looked at, in bytes.
-pub const AUTH_TOKEN_BYTES_MAX: usize = 16 * 1024;
+pub const AUTH_TOKEN_BYTES_MAX: usize = 32 * 1024;
 
 /// A token whose three parts could be read. Nothing is verified yet.
 pub(super) struct Token<'a> {

@@ -79,6 +79,22 @@ impl LimitError {
             | LimitError::UserTime(_) => false,
         }
     }
+
+    /// The code that clients see where texts are hidden too.
+    pub fn code(&self) -> &'static str {
+        match self {
+            LimitError::DocumentsRead(_) => "TooManyDocumentsRead",
+            LimitError::BytesRead(_) => "TooManyBytesRead",
+            LimitError::RangesRead(_) => "TooManyReads",
+            LimitError::DocumentsWritten(_) => "TooManyWrites",
+            LimitError::BytesWritten(_) => "TooManyBytesWritten",
+            LimitError::UserTime(_) => "FunctionTimedOut",
+            LimitError::FunctionsScheduled(_) => "TooManyFunctionsScheduled",
+            LimitError::ScheduledArgsBytes(_) => "TooManyScheduledBytes",
+            LimitError::Files { .. } => "TooManyFiles",
+            LimitError::FileBytes { .. } => "TooManyFileBytes",
+        }
+    }
 }
 
 const READ_HELP: &str = "Consider using smaller limits in your queries, paginating your queries, or using indexed \
@@ -150,6 +166,8 @@ pub enum QueryError {
     ForeignCursor,
     #[error("{0}")]
     Pagination(String),
+    #[error("{0}")]
+    Patch(String),
     #[error("A query cannot write. `db.{0}` needs a mutation.")]
     ReadOnly(&'static str),
     #[error("The document in table \"{table}\" does not fit the Rust type that reads it: {source}")]

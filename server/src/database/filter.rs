@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+use vestibule_schema::convert::to_field;
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::value::{Object, Value};
 
@@ -12,6 +14,8 @@ use super::error::QueryError;
 pub enum Expression {
     Field(FieldPath),
     Literal(Option<Value>),
+    /// A constant that is no value, with the reason.
+    Unwritable(String),
     Compare(Comparison, Box<Expression>, Box<Expression>),
     Arithmetic(Arithmetic, Box<Expression>, Box<Expression>),
     Negate(Box<Expression>),
@@ -47,9 +51,12 @@ impl Expression {
         Expression::Field(path)
     }
 
-    /// A constant.
-    pub fn literal(value: impl Into<Value>) -> Expression {
-        Expression::Literal(Some(value.into()))
+    /// A constant. `None` is what a missing field is, as an insert of `None` leaves it; null is `Nullable` or `Value::Null`.
+    pub fn literal(value: impl Serialize) -> Expression {
+        match to_field(&value) {
+            Ok(value) => Expression::Literal(value),
+            Err(error) => Expression::Unwritable(error.to_string()),
+        }
     }
 
     /// Compares two expressions.
@@ -66,6 +73,7 @@ impl Expression {
         let computed = match self {
             Expression::Field(path) => return Ok(path.lookup(document).map(Cow::Borrowed)),
             Expression::Literal(value) => return Ok(value.as_ref().map(Cow::Borrowed)),
+            Expression::Unwritable(why) => return Err(QueryError::Filter(why.clone())),
             Expression::Compare(comparison, left, right) => {
                 let (left, right) = (left.evaluate(document)?, right.evaluate(document)?);
                 Value::Boolean(comparison.holds(left.as_deref(), right.as_deref()))
@@ -295,8 +303,8 @@ mod tests {
     ) -> Expression {
         Expression::Arithmetic(
             operator,
-            Box::new(Expression::literal(left)),
-            Box::new(Expression::literal(right)),
+            Box::new(Expression::literal(left.into())),
+            Box::new(Expression::literal(right.into())),
         )
     }
 }

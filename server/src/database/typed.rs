@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use serde::Serialize;
+pub use vestibule_schema::convert::Nullable;
 use vestibule_schema::convert::to_value;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::table::Table;
@@ -62,19 +63,6 @@ pub struct Page<D> {
     pub split_cursor: Nullable<String>,
     /// Whether it should or must.
     pub page_status: Nullable<&'static str>,
-}
-
-/// A field that is null, rather than missing, when there is nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Nullable<T>(pub Option<T>);
-
-impl<T: Serialize> Serialize for Nullable<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Some(value) => value.serialize(serializer),
-            None => serializer.serialize_unit(),
-        }
-    }
 }
 
 impl<D> Page<D> {

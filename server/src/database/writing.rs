@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::RngCore;
+use serde::Serialize;
+use vestibule_schema::convert::to_field;
 use vestibule_schema::id::{DocumentId, InternalId};
 use vestibule_schema::key::{decode_key, encoded_at, encoded_field, patch_encoded};
 use vestibule_schema::path::FieldPath;
@@ -29,14 +31,26 @@ use crate::storage::{Direction, KeyRange};
 pub struct Patch {
     set: Object,
     unset: BTreeSet<String>,
+    /// Why a field cannot be set, if one cannot.
+    wrong: Option<String>,
 }
 
 impl Patch {
-    /// Sets a field.
-    pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
-        self.unset.remove(field);
-        self.set.insert(field.to_string(), value.into());
-        self
+    /// Sets a field. `None` removes it, as it is missing from a document that is inserted with `None`; null is `Nullable`
+    /// or `Value::Null`.
+    pub fn set(mut self, field: &str, value: impl Serialize) -> Self {
+        match to_field(&value) {
+            Ok(Some(value)) => {
+                self.unset.remove(field);
+                self.set.insert(field.to_string(), value);
+                self
+            }
+            Ok(None) => self.unset(field),
+            Err(error) => {
+                self.wrong = Some(format!("the value of \"{field}\": {error}"));
+                self
+            }
+        }
     }
 
     /// Removes a field.
@@ -54,8 +68,10 @@ impl Patch {
 
 impl From<Object> for Patch {
     fn from(set: Object) -> Self {
-        let unset = BTreeSet::new();
-        Patch { set, unset }
+        Patch {
+            set,
+            ..Patch::default()
+        }
     }
 }
 
@@ -93,6 +109,9 @@ impl Transaction<'_> {
         let (table, old) = self.existing(id, "patch", "Update")?;
         let table = &table;
         let mut patch = patch.into();
+        if let Some(wrong) = patch.wrong {
+            return Err(QueryError::Patch(wrong).into());
+        }
         self.take_system_fields(&old, &mut patch)?;
         match self.patched(table, &old, &patch)? {
             NewDocument::AsBefore => Ok(()),
@@ -222,7 +241,7 @@ impl Transaction<'_> {
         old: &StoredDocument,
         patch: &'p Patch,
     ) -> Result<NewDocument<'p>, DatabaseError> {
-        let Patch { set, unset } = patch;
+        let Patch { set, unset, .. } = patch;
         let is_legal = check_document(set).is_ok()
             && table.pending.is_none()
             && table

@@ -57,6 +57,16 @@ impl Error {
         }
     }
 
+    /// A refusal of Vestibule's own, with a code that clients see where texts are hidden too.
+    pub(crate) fn refused(code: &str, message: impl fmt::Display) -> Error {
+        Error {
+            thrown: Thrown {
+                data: Some(Value::Object(object! { "code" => code })),
+                ..Error::plain(message).thrown
+            },
+        }
+    }
+
     /// The error of a function that panicked.
     pub(crate) fn panicked(path: &impl fmt::Display, panic: &str) -> Error {
         let message = format!("Uncaught Error: {path} panicked: {panic}");
@@ -114,11 +124,13 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
             Some(DatabaseError::Query(
                 QueryError::ForeignCursor | QueryError::UnreadableCursor,
             )) => Error::invalid_cursor(&error.to_string()),
-            Some(DatabaseError::Query(QueryError::Limit(_))) => {
+            Some(DatabaseError::Query(QueryError::Limit(limit))) => {
+                let code = limit.code();
                 let Error { thrown } = Error::new(error);
                 Error {
                     thrown: Thrown {
                         is_fault: true,
+                        data: Some(Value::Object(object! { "code" => code })),
                         ..thrown
                     },
                 }

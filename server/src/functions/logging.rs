@@ -5,12 +5,10 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use http::Method;
 
-use super::js::http::HttpEnd;
 use super::log::LogEntry;
 use super::runner::{Call, FunctionOutcome, MutationRun, QueryOutcome, QueryRun};
-use super::{FunctionKind, Functions, SystemError};
+use super::{FunctionKind, Functions, HttpResponse, SystemError, Thrown};
 use crate::auth::Caller;
-use crate::deployment::ModuleEnvironment;
 
 /// Where the functions of the program itself run.
 const NATIVE: &str = "native";
@@ -83,18 +81,13 @@ impl Functions {
         &self,
         (method, path): (&Method, &str),
         caller: &Caller,
-        end: &HttpEnd,
+        answer: &Result<HttpResponse, Thrown>,
         took: Duration,
     ) {
         let now = self.now_millis();
-        let is_quiet = end.result.is_ok() && end.log_lines.is_empty();
-        if is_quiet && !self.log.wants_successes(now) {
+        if answer.is_ok() && !self.log.wants_successes(now) {
             return;
         }
-        let (status, error) = match &end.result {
-            Ok(status) => (Some(status.as_u16()), None),
-            Err(thrown) => (None, Some(thrown.message.clone())),
-        };
         self.log.push(
             now,
             LogEntry {
@@ -103,11 +96,14 @@ impl Functions {
                 identifier: format!("{method} {path}"),
                 began_millis: began(now, took),
                 took,
-                log_lines: end.log_lines.clone(),
-                error,
-                status,
+                log_lines: Vec::new(),
+                error: answer.as_ref().err().map(|thrown| thrown.message.clone()),
+                status: answer
+                    .as_ref()
+                    .ok()
+                    .map(|response| response.status.as_u16()),
                 request_id: new_id(),
-                environment: end.environment.map_or(NATIVE, ModuleEnvironment::name),
+                environment: NATIVE,
                 identity: caller.kind(),
             },
         );

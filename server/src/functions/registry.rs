@@ -190,15 +190,6 @@ impl Registry {
         native.chain(self.deployment.function_specs()).collect()
     }
 
-    /// The same with the routes of a router that was pushed, which take the place of none. A deployment without a
-    /// router has none.
-    pub fn with_pushed_routes(mut self, routes: Option<Vec<HttpRoute>>) -> Registry {
-        if let Some(routes) = routes {
-            self.http_routes = self.http_routes.with_pushed(routes);
-        }
-        self
-    }
-
     /// The routes of the HTTP actions.
     pub fn http_routes(&self) -> &HttpRoutes {
         &self.http_routes
@@ -348,9 +339,10 @@ impl Registered {
         if size > bytes_max {
             let (actual, limit) = (mebibytes(size), mebibytes(bytes_max));
             let path = &self.path;
-            return Err(Error::plain(format!(
+            let message = format!(
                 "Arguments for {path} are too large (actual: {actual} MiB, limit: {limit} MiB)"
-            )));
+            );
+            return Err(Error::refused("ArgumentsTooLarge", message));
         }
         check_value(args).map_err(|error| {
             Error::plain(format!("Invalid arguments for {}: {error}", self.path))
@@ -377,9 +369,10 @@ impl Registered {
         let size = value.size();
         if size > bytes_max {
             let (actual, limit) = (mebibytes(size), mebibytes(bytes_max));
-            return Err(Error::plain(format!(
+            let message = format!(
                 "Function {path} return value is too large (actual: {actual} MiB, limit: {limit} MiB)"
-            )));
+            );
+            return Err(Error::refused("ResultTooLarge", message));
         }
         match &self.returns {
             Some(returns) => returns.check(value, tables).map_err(|error| {

@@ -421,8 +421,8 @@ pub(super) fn answered_before(recorded: Recorded, ts: Timestamp) -> Option<Mutat
             log_lines,
         }) => (FunctionOutcome::Returned(value), log_lines, ts),
         Recorded::OtherIdentity => {
-            let error =
-                Error::plain("This request was already made in this session by another identity.");
+            let text = "This request was already made in this session by another identity.";
+            let error = Error::refused("AlreadyMade", text);
             (FunctionOutcome::Threw(error.into_thrown()), Vec::new(), ts)
         }
     };

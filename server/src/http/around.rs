@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
@@ -15,7 +15,8 @@ use super::Http;
 use super::client_version::ClientVersion;
 use super::cors::Cors;
 use super::respond::WireError;
-use super::routes::{ACTION_ROUTES, UNHURRIED_ROUTES};
+use super::routes::{ACTION_ROUTES, SPARE_ROUTES, UNHURRIED_ROUTES};
+use super::serve::OpenConnection;
 
 const REQUEST_ID_HEADER: &str = "convex-request-id";
 /// Longest request id that a client may choose, in bytes.
@@ -38,29 +39,15 @@ pub(super) async fn around(
     request: Request,
     next: Next,
 ) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    run(&http, route, request, next).await
-}
-
-/// Runs one request of the site, where all paths are the app's.
-pub(super) async fn around_site(
-    State(http): State<Arc<Http>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let [_, route] = ACTION_ROUTES;
-    run(&http, route, request, next).await
-}
-
-async fn run(http: &Http, route: &str, request: Request, next: Next) -> Response {
     let clock = &http.clock;
     let (began, _in_flight) = (clock.elapsed(), http.metrics.request_began());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let is_action = ACTION_ROUTES.contains(&route);
     let cors = (!is_action).then(|| Cors::of(&http.options, request.method(), request.headers()));
     let mut response = match cors.as_ref().is_some_and(Cors::is_preflight) {
         true => StatusCode::OK.into_response(),
-        false => answer(http, route, request, next).await,
+        false => answer(&http, route, request, next).await,
     };
     if let Some(cors) = cors {
         cors.mark(response.headers_mut());
@@ -81,6 +68,13 @@ async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> R
         true => &none,
         false => request.headers(),
     };
+    let connection = request.extensions().get::<OpenConnection>();
+    if connection.is_some_and(|connection| connection.is_spare) && !SPARE_ROUTES.contains(&route) {
+        return WireError::too_many_connections().into_response();
+    }
+    if let Err(error) = check_size(http, &request) {
+        return error.into_response();
+    }
     let asked = match asked(headers) {
         Ok(asked) => asked,
         Err(error) => return error.into_response(),
@@ -99,6 +93,20 @@ async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> R
     response
 }
 
+/// Refuses a header that is too long, in words and where pages can read them.
+fn check_size(http: &Http, request: &Request) -> Result<(), WireError> {
+    let (bytes_max, lines_max) = (http.options.header_bytes_max, http.options.header_lines_max);
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let lines = request.headers();
+    let target = request.uri().path_and_query();
+    let bytes =
+        target.map_or(0, |target| target.as_str().len()) + lines.iter().map(line).sum::<usize>();
+    match bytes > bytes_max || lines.len() > lines_max {
+        true => Err(WireError::header_too_long(bytes_max, lines_max)),
+        false => Ok(()),
+    }
+}
+
 /// Runs the route, within its time. A panic ends this request alone.
 async fn guarded(http: &Http, route: &str, request: Request, next: Next) -> Response {
     let running = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -114,7 +122,7 @@ async fn guarded(http: &Http, route: &str, request: Request, next: Next) -> Resp
             http.metrics.panicked();
             WireError::internal().into_response()
         }
-        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        Err(_) => WireError::too_slow().into_response(),
     }
 }
 

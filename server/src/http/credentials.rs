@@ -69,7 +69,10 @@ impl Http {
         headers: &HeaderMap,
     ) -> Option<IpAddr> {
         let peer = extensions.get::<OpenConnection>()?.peer.to_canonical();
-        let is_trusted = |address: &IpAddr| self.options.trusted_proxies.contains(address);
+        let is_trusted = |address: &IpAddr| {
+            let proxies = &self.options.trusted_proxies;
+            proxies.iter().any(|proxy| proxy.contains(*address))
+        };
         let values = headers.get_all(FORWARDED_FOR).into_iter();
         let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
         let addresses = texts.iter().rev().flat_map(|text| text.rsplit(','));
@@ -81,15 +84,6 @@ impl Http {
             }
         }
         Some(client)
-    }
-
-    /// Whether a request comes from a proxy whose word is taken.
-    pub(super) fn is_from_trusted_proxy(&self, extensions: &Extensions) -> bool {
-        let connection = extensions.get::<OpenConnection>();
-        connection.is_some_and(|connection| {
-            let peer = connection.peer.to_canonical();
-            self.options.trusted_proxies.contains(&peer)
-        })
     }
 
     /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
 use axum::response::Response;
 
 use super::Http;
 use super::respond::{self, WireError, json};
-use crate::auth::dev_issuer::check_dev_origin;
+use super::serve::OpenConnection;
+use crate::auth::dev_issuer::{check_dev_origin, check_dev_peer};
 use crate::auth::{DevIssuer, DevRefused, TokenRequest, TokenResponse};
 
 impl Http {
@@ -26,7 +27,7 @@ pub(super) async fn token(
 ) -> Result<Response, WireError> {
     let issuer = http.dev_issuer()?;
     let (parts, body) = request.into_parts();
-    check_origin(&parts).map_err(|error| respond::dev_refused(&error))?;
+    check_asker(&parts).map_err(|error| respond::dev_refused(&error))?;
     let body = http.read_json(&parts.headers, body).await?;
     let wanted: TokenRequest = body.json()?;
     let now = http.clock.now();
@@ -58,8 +59,16 @@ pub(super) async fn keys(State(http): State<Arc<Http>>) -> Result<Response, Wire
     ))
 }
 
-/// Refuses what a page of another host may have sent. A header that is there twice or is no text is nobody's.
-fn check_origin(request: &Parts) -> Result<(), DevRefused> {
+/// Refuses what a page of another host may have sent, and whatever came through a proxy. A header that is there twice or
+/// is no text is nobody's.
+fn check_asker(request: &Parts) -> Result<(), DevRefused> {
+    let connection = request.extensions.get::<OpenConnection>();
+    let names = request.headers.keys().map(HeaderName::as_str);
+    check_dev_peer(connection.map(|connection| connection.peer), names)?;
+    // Some proxies add no header, and speak to their upstream as nobody else does any more.
+    if request.version == Version::HTTP_10 {
+        return Err(DevRefused::Forwarded);
+    }
     let host = single(request, HOST).map_err(|Odd| DevRefused::Host)?;
     let origin = single(request, ORIGIN).map_err(|Odd| DevRefused::Origin)?;
     check_dev_origin(host, origin)

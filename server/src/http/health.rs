@@ -29,27 +29,42 @@ impl HealthState {
     }
 }
 
-/// `GET /healthz`
+fn unfit(status: &str, reason: &str) -> Response {
+    json(
+        StatusCode::SERVICE_UNAVAILABLE,
+        object!({ "status": status, "reason": reason }).to_string(),
+    )
+}
+
+/// `GET /healthz`: am I alive? A server that is full, or about to end, is.
 pub(super) async fn healthz(State(http): State<Arc<Http>>) -> Response {
-    let unfit = |status, reason| {
-        json(
-            StatusCode::SERVICE_UNAVAILABLE,
-            object!({ "status": status, "reason": reason }).to_string(),
-        )
-    };
-    if http.functions.database().is_damaged() {
-        return unfit(
-            "damaged",
-            "Stored data is damaged; the server's log says where. Restore a backup.",
-        );
+    http.damage()
+        .unwrap_or_else(|| json(StatusCode::OK, http.ready().to_string()))
+}
+
+/// `GET /readyz`: should I get traffic?
+pub(super) async fn readyz(State(http): State<Arc<Http>>) -> Response {
+    if let Some(damaged) = http.damage() {
+        return damaged;
     }
     if http.health.is_draining.load(Ordering::Relaxed) {
         return unfit("draining", "The server is shutting down.");
+    }
+    if http.metrics.open_connections() >= http.options.connections_max
+        || !http.connections.has_room()
+    {
+        return unfit("full", "As many connections are open as may be.");
     }
     json(StatusCode::OK, http.ready().to_string())
 }
 
 impl Http {
+    fn damage(&self) -> Option<Response> {
+        let why = "Stored data is damaged; the server's log says where. Restore a backup.";
+        let is_damaged = self.functions.database().is_damaged();
+        is_damaged.then(|| unfit("damaged", why))
+    }
+
     /// That all is well, with what may soon not be.
     fn ready(&self) -> serde_json::Value {
         let health = self.authenticator.provider_health();

@@ -20,13 +20,20 @@ struct Route {
     route: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    code: &'static str,
+}
+
 /// The room's counters. Routes are labelled by their pattern, so their number is bounded.
 pub(super) struct HttpMetrics {
     requests: Family<Ended, Counter>,
     durations: Family<Route, Histogram>,
     in_flight: Gauge,
     connections: Gauge,
+    connections_max: Gauge,
     refused_connections: Counter,
+    refused_upgrades: Family<Refused, Counter>,
     panics: Counter,
 }
 
@@ -49,7 +56,9 @@ impl HttpMetrics {
             }),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            connections_max: Gauge::default(),
             refused_connections: Counter::default(),
+            refused_upgrades: Family::default(),
             panics: Counter::default(),
         };
         let http = registry.sub_registry_with_prefix("http");
@@ -73,11 +82,21 @@ impl HttpMetrics {
             "Open connections, sockets included",
             metrics.connections.clone(),
         );
+        http.register(
+            "connections_max",
+            "Connections that may be open, as the system's limit of open files allows",
+            metrics.connections_max.clone(),
+        );
         let refused = metrics.refused_connections.clone();
         http.register(
             "refused_connections",
             "Connections refused because too many are open",
             refused,
+        );
+        http.register(
+            "refused_upgrades",
+            "WebSocket handshakes refused, by code",
+            metrics.refused_upgrades.clone(),
         );
         http.register(
             "panics",
@@ -106,12 +125,28 @@ impl HttpMetrics {
             .inc();
     }
 
+    /// Connections open now.
+    pub fn open_connections(&self) -> usize {
+        usize::try_from(self.connections.get()).unwrap_or_default()
+    }
+
     pub fn connected(&self) -> Counted {
         count(&self.connections)
     }
 
+    /// The bound of connections is known.
+    pub fn connections_max(&self, max: usize) {
+        self.connections_max
+            .set(i64::try_from(max).unwrap_or(i64::MAX));
+    }
+
     pub fn refused_connection(&self) {
         self.refused_connections.inc();
+    }
+
+    /// A handshake was refused. There are few codes.
+    pub fn refused_upgrade(&self, code: &'static str) {
+        self.refused_upgrades.get_or_create(&Refused { code }).inc();
     }
 
     pub fn panicked(&self) {

@@ -17,8 +17,10 @@ mod dev;
 mod files;
 mod health;
 mod metrics;
+mod networks;
 mod open_api;
 mod options;
+mod origins;
 mod pace;
 mod prepared;
 mod ranges;
@@ -28,7 +30,6 @@ mod serve;
 mod site;
 mod snapshots;
 mod stall;
-mod streamed;
 #[cfg(test)]
 mod tests;
 mod transfers;
@@ -43,7 +44,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+pub use networks::{Network, NotANetwork};
 pub use options::{HTTP_REQUEST_BYTES_MAX, HttpOptions};
+pub use origins::{OriginFault, normal_origin};
 pub use serve::bind;
 pub use site::Asset;
 
@@ -53,6 +56,7 @@ use crate::files::Files;
 use crate::functions::Functions;
 use crate::provisioning::Gate;
 use crate::push::Pushes;
+use crate::sampled::Sampled;
 use crate::subscriptions::LiveQueries;
 use crate::sync::Connections;
 use crate::transfer::Transfers;
@@ -60,6 +64,7 @@ use budget::BodyBudget;
 use health::HealthState;
 use metrics::HttpMetrics;
 use site::Site;
+use snapshots::Moved;
 
 /// What the HTTP room uses.
 pub struct HttpParts {
@@ -108,6 +113,10 @@ pub struct Http {
     health: HealthState,
     clock: Arc<dyn Clock>,
     options: HttpOptions,
+    upgrade_warnings: Sampled,
+    room_warnings: Sampled,
+    /// Queries at a timestamp from before their caller existed.
+    moved: Arc<Moved>,
     /// Function requests that may run at the same time.
     slots: Arc<Semaphore>,
     /// Bytes of request bodies held at the same time.
@@ -158,6 +167,9 @@ impl Http {
             metrics,
             health: HealthState::default(),
             clock,
+            upgrade_warnings: Sampled::default(),
+            room_warnings: Sampled::default(),
+            moved: Arc::default(),
             slots: Arc::new(Semaphore::new(options.requests_max)),
             budget: BodyBudget::new(options.body_bytes_total_max),
             options,

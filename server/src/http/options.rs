@@ -1,7 +1,8 @@
 //! The bounds and settings of the HTTP room.
 
-use std::net::IpAddr;
 use std::time::Duration;
+
+use super::networks::Network;
 
 /// Longest body of a public route: the largest arguments, and what stands around them.
 pub const BODY_BYTES_MAX: usize = (16 << 20) + 2_000;
@@ -11,12 +12,16 @@ pub const HTTP_REQUEST_BYTES_MAX: usize = 20 << 20;
 pub const BODY_BYTES_TOTAL_MAX: usize = 256 << 20;
 /// Function requests that may run at the same time.
 pub const REQUESTS_MAX: usize = 1_024;
-/// Longest request line and header lines, in bytes.
-pub const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Longest request line and header lines, in bytes: the longest auth token, and what stands around it.
+pub const HEADER_BYTES_MAX: usize = 48 << 10;
 /// Most header lines.
 pub const HEADER_LINES_MAX: usize = 100;
 /// Connections accepted in a second, beyond which accepting is paced.
 pub const CONNECTS_PER_SECOND_MAX: u32 = 10_000;
+/// Connections beyond all others, for those who ask how the server is.
+pub const SPARE_CONNECTIONS: usize = 16;
+/// Time for a request's header to arrive on one of them.
+pub const SPARE_HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Open files left to the rest of the process when connections take all others.
 const FILES_RESERVED: usize = 100;
 /// Open files where the system does not say.
@@ -33,7 +38,7 @@ pub struct HttpOptions {
     /// no ambient credentials to steal, so a list is for deployments that want one. HTTP actions answer for themselves.
     pub allowed_origins: Option<Vec<String>>,
     /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<Network>,
     /// Whether `/metrics` is served.
     pub expose_metrics: bool,
     /// Longest body of a request, in bytes.

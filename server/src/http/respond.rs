@@ -65,6 +65,21 @@ impl WireError {
         WireError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
+    /// A request line and header lines that are longer, or more, than is read.
+    pub fn header_too_long(bytes_max: usize, lines_max: usize) -> WireError {
+        let message = format!(
+            "The header is longer than {bytes_max} bytes, or has more than {lines_max} lines."
+        );
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        WireError::new(status, "HeaderTooLong", message)
+    }
+
+    /// A request that has taken as long as any may.
+    pub fn too_slow() -> WireError {
+        let message = "The request took longer than it may.";
+        WireError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message)
+    }
+
     /// More is asked of the server at once than it takes.
     pub fn too_many_requests() -> WireError {
         let message = "Too many requests are running: try again in a moment.";

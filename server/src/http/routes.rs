@@ -6,7 +6,7 @@ use axum::Router;
 use axum::middleware::{from_fn_with_state, map_request};
 use axum::routing::{MethodRouter, any, get, head, post};
 
-use super::around::{around, around_site, single_leading_slash};
+use super::around::{around, single_leading_slash};
 use super::respond::WireError;
 use super::{
     Http, actions, calls, deploy, dev, files, health, open_api, site, snapshots, transfers, upgrade,
@@ -105,7 +105,8 @@ pub(super) const ROUTES: &[Route] = routes![
     get  "/version",                          Anyone,      Other,         health::version,         "The server's version.";
     get  "/instance_version",                 Anyone,      Other,         health::version,         "The server's version.";
     get  "/instance_name",                    Anyone,      Other,         health::instance_name,   "The deployment's name.";
-    get  "/healthz",                          Anyone,      Other,         health::healthz,         "Whether the deployment works.";
+    get  "/healthz",                          Anyone,      Other,         health::healthz,         "Whether the server is alive; if not, start it again.";
+    get  "/readyz",                           Anyone,      Other,         health::readyz,          "Whether the server should get traffic.";
     get  "/metrics",                          Anyone,      Other,         health::metrics,         "Metrics as OpenMetrics text.";
     post "/echo",                             Anyone,      Other,         health::echo,            "The body, as it came.";
     get  "/api/public_openapi.json",          Anyone,      Other,         open_api::public,        "This description.";
@@ -151,6 +152,9 @@ pub(super) const UNHURRIED_ROUTES: [&str; 3] =
 /// Where the app's HTTP actions are, whatever the method. What is said of origins there is theirs to say.
 pub(super) const ACTION_ROUTES: [&str; 2] = ["/http/", "/http/{*path}"];
 
+/// What is answered when there is no room for another connection.
+pub(super) const SPARE_ROUTES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// The routes at work, with what is around them.
 pub(super) fn router(http: Arc<Http>) -> Router {
     let unrouted: Router<Arc<Http>> = Router::new();
@@ -170,12 +174,4 @@ pub(super) fn router(http: Arc<Http>) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(map_request(single_leading_slash))
-}
-
-/// The site: every path is the app's HTTP actions', also those below `/.well-known`.
-pub(super) fn site_router(http: Arc<Http>) -> Router {
-    Router::new()
-        .fallback(actions::answer_at_root)
-        .layer(from_fn_with_state(http.clone(), around_site))
-        .with_state(http)
 }

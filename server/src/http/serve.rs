@@ -21,6 +21,7 @@ use tracing::Instrument;
 
 use super::Http;
 use super::metrics::Counted;
+use super::options::{SPARE_CONNECTIONS, SPARE_HEADER_TIMEOUT};
 use super::pace::Pace;
 use super::routes;
 use super::stall::StallGuard;
@@ -30,13 +31,16 @@ use super::stall::StallGuard;
 pub const SEND_BUFFER_BYTES: u32 = 64 << 10;
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 4_096;
-/// Bytes read ahead on a connection. A header that does not end within them is too long.
-const READ_BUFFER_BYTES: usize = 64 << 10;
+/// Headers that are this many times longer than they may be are still read, so that whoever sent one is told. One that
+/// is longer is refused without a word.
+const HEADER_SLACK: usize = 4;
 /// How long accepting rests when the system refuses, for want of files as a rule.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The answer on a connection too many, which is closed without being read.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/json\r\n\
+    access-control-allow-origin: *\r\n\
+    retry-after: 1\r\n\
     connection: close\r\n\
     content-length: 81\r\n\
     \r\n\
@@ -47,6 +51,8 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 pub(super) struct OpenConnection {
     /// Whoever connected: a client, or a proxy before it.
     pub peer: IpAddr,
+    /// There was no room for it: only who asks how the server is is answered.
+    pub is_spare: bool,
     _held: Arc<(OwnedSemaphorePermit, Counted)>,
 }
 
@@ -68,32 +74,29 @@ impl Http {
     /// sockets under way have [`HttpOptions::drain_timeout`] to end; what is left is dropped. Called once.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         let router = routes::router(self.clone());
-        self.serve_router(router, listener, shutdown).await;
-    }
-
-    /// The same for the site: the app's HTTP actions at the root.
-    pub async fn serve_site(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
-        let router = routes::site_router(self.clone());
-        self.serve_router(router, listener, shutdown).await;
-    }
-
-    async fn serve_router(
-        self: Arc<Self>,
-        router: Router,
-        listener: TcpListener,
-        shutdown: CancellationToken,
-    ) {
         let room = Arc::new(Semaphore::new(
             self.options.connections_max.min(Semaphore::MAX_PERMITS),
         ));
+        let spare = Arc::new(Semaphore::new(SPARE_CONNECTIONS));
+        let places = Places { room, spare };
+        self.metrics.connections_max(self.options.connections_max);
+        tracing::info!(
+            connections_max = self.options.connections_max,
+            "accepting connections"
+        );
         let mut pace = Pace::new(self.options.connects_per_second_max);
         let accepting = async {
             loop {
                 pace.turn().await;
                 match listener.accept().await {
-                    Ok((stream, peer)) => self.accept(stream, peer.ip(), &room, &router, &shutdown),
+                    Ok((stream, peer)) => {
+                        self.accept(stream, peer.ip(), &places, &router, &shutdown)
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        self.metrics.refused_connection();
+                        if let Some(left_out) = self.room_warnings.pass(self.clock.elapsed()) {
+                            tracing::warn!(%error, left_out, "a connection could not be accepted");
+                        }
                         tokio::time::sleep(ACCEPT_REST).await;
                     }
                 }
@@ -128,16 +131,21 @@ impl Http {
         self: &Arc<Self>,
         stream: TcpStream,
         peer: IpAddr,
-        room: &Arc<Semaphore>,
+        places: &Places,
         router: &Router,
         shutdown: &CancellationToken,
     ) {
-        let Ok(permit) = room.clone().try_acquire_owned() else {
+        let place = places.take();
+        if !matches!(place, Some((_, false))) {
             self.metrics.refused_connection();
+            self.warn_of_no_room();
+        }
+        let Some((permit, is_spare)) = place else {
             return refuse(stream);
         };
         let connection = OpenConnection {
             peer,
+            is_spare,
             _held: Arc::new((permit, self.metrics.connected())),
         };
         let serving = serve_connection(
@@ -148,6 +156,34 @@ impl Http {
             shutdown.clone(),
         );
         self.spawn(serving.instrument(tracing::debug_span!("http_connection")));
+    }
+}
+
+/// Places for connections.
+struct Places {
+    room: Arc<Semaphore>,
+    /// For those who ask how the server is, when there is no other.
+    spare: Arc<Semaphore>,
+}
+
+impl Places {
+    /// A place, and whether it is a spare one.
+    fn take(&self) -> Option<(OwnedSemaphorePermit, bool)> {
+        let place = |places: &Arc<Semaphore>| places.clone().try_acquire_owned().ok();
+        let usual = place(&self.room).map(|permit| (permit, false));
+        usual.or_else(|| place(&self.spare).map(|permit| (permit, true)))
+    }
+}
+
+impl Http {
+    fn warn_of_no_room(&self) {
+        if let Some(left_out) = self.room_warnings.pass(self.clock.elapsed()) {
+            tracing::warn!(
+                connections_max = self.options.connections_max,
+                left_out,
+                "connections are refused: as many are open as may be"
+            );
+        }
     }
 }
 
@@ -163,6 +199,11 @@ async fn serve_connection(
         return;
     }
     let options = &http.options;
+    let is_spare = connection.is_spare;
+    let header_timeout = match is_spare {
+        true => SPARE_HEADER_TIMEOUT.min(options.header_timeout),
+        false => options.header_timeout,
+    };
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
@@ -171,10 +212,11 @@ async fn serve_connection(
     let io = TokioIo::new(StallGuard::new(stream, options.stall_timeout));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout)
-        .max_headers(options.header_lines_max)
-        .max_header_size(options.header_bytes_max)
-        .max_buf_size(READ_BUFFER_BYTES.max(options.header_bytes_max))
+        .header_read_timeout(header_timeout)
+        .keep_alive(!is_spare)
+        .max_headers(HEADER_SLACK * options.header_lines_max)
+        .max_header_size(HEADER_SLACK * options.header_bytes_max)
+        .max_buf_size(HEADER_SLACK * options.header_bytes_max)
         .serve_connection(io, service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use hashlink::LruCache;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use vestibule_schema::JsonFormat;
+use vestibule_schema::identity::IdentityKey;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::Http;
@@ -16,11 +19,13 @@ use super::calls::suspended;
 use super::prepared::{Prepared, prepare};
 use super::respond::{self, NoCaller, WireError, Writing, json};
 use crate::auth::{Caller, IdentityAccess};
-use crate::database::LeaseError;
+use crate::database::{LeaseError, SnapshotLeases};
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError};
 
 /// Queries of one batch.
-const BATCH_QUERIES_MAX: usize = 1_000;
+pub const BATCH_QUERIES_MAX: usize = 1_000;
+/// Users remembered who asked at a timestamp from before they existed. A timestamp can be read at for seconds.
+const MOVED_MAX: usize = 4_096;
 
 #[derive(Deserialize)]
 struct QueryAtBody<'b> {
@@ -98,10 +103,14 @@ pub(super) async fn query_at_ts(
         caller,
         origin: Origin::Client,
     };
-    let run = http
-        .query_at(ts, call)
-        .await?
-        .ok_or_else(respond::before_provisioning)?;
+    let run = match http.query_at(ts, &call).await? {
+        Some(run) => run,
+        None => {
+            let ts = http.moved(ts, &call).await?;
+            let run = http.query_at(ts, &call).await?;
+            run.ok_or_else(respond::before_provisioning)?
+        }
+    };
     answer(&run, writing)
 }
 
@@ -143,31 +152,76 @@ pub(super) async fn query_batch(
     Ok(http.answer_batch(&asked, answers))
 }
 
+/// Timestamps that were older than the user who asked at them, with what they were answered at.
+pub(super) struct Moved(Mutex<LruCache<(Timestamp, IdentityKey), Timestamp>>);
+
+impl Default for Moved {
+    fn default() -> Moved {
+        Moved(Mutex::new(LruCache::new(MOVED_MAX)))
+    }
+}
+
+impl Moved {
+    /// One lock for looking and taking: whoever asks several things at once is answered at one moment.
+    fn find_or_take(
+        &self,
+        ts: Timestamp,
+        identity: IdentityKey,
+        leases: &SnapshotLeases,
+    ) -> Result<Timestamp, LeaseError> {
+        let mut moved = self.0.lock();
+        if let Some(moved) = moved.get(&(ts, identity.clone())) {
+            return Ok(*moved);
+        }
+        let taken = leases.take()?;
+        moved.insert((ts, identity), taken);
+        Ok(taken)
+    }
+}
+
 type BatchAnswer = (JsonFormat, FunctionOutcome, Vec<String>);
 
 impl Http {
-    /// Runs a query at an older timestamp. `None` when it looked at an identity that was not provisioned by then.
-    async fn query_at(&self, ts: Timestamp, call: Call) -> Result<Option<QueryRun>, WireError> {
-        let (functions, gate) = (self.functions.clone(), self.gate.clone());
+    /// Runs a query at an older timestamp. `None` where its caller was not provisioned by then.
+    async fn query_at(&self, ts: Timestamp, call: &Call) -> Result<Option<QueryRun>, WireError> {
+        let (functions, gate, call) = (self.functions.clone(), self.gate.clone(), call.clone());
         let reading = move |_: &_| {
             let snapshot = functions.database().leases().find(ts)?;
             let snapshot = snapshot.lock();
-            let run = functions.query_on(&*snapshot, &call, None);
-            let was_provisioned = match (&run, call.caller.proof(), call.caller.identity()) {
-                (Ok(run), Some(proof), IdentityAccess::Known(Some(identity)))
-                    if run.claims_read.is_some() && proof.committed_at() > ts =>
+            let was_provisioned = match (call.caller.proof(), call.caller.identity()) {
+                (Some(proof), IdentityAccess::Known(Some(identity)))
+                    if proof.committed_at() > ts =>
                 {
                     gate.was_provisioned_on(&*snapshot, identity)
                 }
                 _ => Ok(true),
             };
-            Ok(run.and_then(|run| Ok(was_provisioned?.then_some(run))))
+            Ok(match was_provisioned {
+                Ok(true) => functions.query_on(&*snapshot, &call, None).map(Some),
+                Ok(false) => Ok(None),
+                Err(error) => Err(error),
+            })
         };
         let run = self.functions.database().readers().run(reading).await;
         let run = run
             .map_err(|error| respond::system(&error.into()))?
             .map_err(|error: LeaseError| respond::lease(&error))?;
         run.map_err(|error| respond::system(&error))
+    }
+
+    /// Where a caller who is younger than a timestamp reads instead: at one moment past their provisioning, the same for
+    /// all that they ask at that timestamp. What a client was promised is one timestamp for its queries, none older than it
+    /// asked for; it asked before its user existed, since asking for a timestamp makes nobody.
+    async fn moved(&self, ts: Timestamp, call: &Call) -> Result<Timestamp, WireError> {
+        let Some(identity) = call.caller.identity_key() else {
+            return Err(respond::before_provisioning());
+        };
+        let (functions, moved) = (self.functions.clone(), self.moved.clone());
+        let taking = move |_: &_| moved.find_or_take(ts, identity, functions.database().leases());
+        let taken = self.functions.database().readers().run(taking).await;
+        taken
+            .map_err(|error| respond::system(&error.into()))?
+            .map_err(|error| respond::lease(&error))
     }
 
     /// Runs queries one after another on one snapshot.

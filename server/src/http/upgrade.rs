@@ -22,6 +22,8 @@ use super::serve::OpenConnection;
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 /// The only version there is.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
+/// Bytes of a refused origin that are logged.
+const ORIGIN_BYTES_LOGGED_MAX: usize = 256;
 /// Bytes of a handshake's key.
 const KEY_BYTES: usize = 16;
 
@@ -31,7 +33,7 @@ pub(super) async fn sync(
     Extension(asked): Extension<Asked>,
     request: Request,
 ) -> Result<Response, WireError> {
-    http.upgrade(asked.client, request)
+    http.upgrade_or_tell(asked.client, request)
 }
 
 /// `GET /api/{version}/sync`: the JavaScript client, which cannot set headers in a browser.
@@ -42,17 +44,39 @@ pub(super) async fn versioned_sync(
     request: Request,
 ) -> Result<Response, WireError> {
     if !asked.client.is_unknown() {
-        return http.upgrade(asked.client, request);
+        return http.upgrade_or_tell(asked.client, request);
     }
     let client = ClientVersion::of_path(&version)?;
     let supported = client.check_supported();
-    let answer = supported.and_then(|()| http.upgrade(client.clone(), request));
+    let answer = supported.and_then(|()| http.upgrade_or_tell(client.clone(), request));
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     client.mark(response.headers_mut());
     Ok(response)
 }
 
 impl Http {
+    /// Answers the handshake, and counts a refusal: its client only sees that no socket opens, and tries for ever.
+    fn upgrade_or_tell(
+        &self,
+        client: ClientVersion,
+        request: Request,
+    ) -> Result<Response, WireError> {
+        let origin = request.headers().get(ORIGIN).cloned();
+        self.upgrade(client, request).inspect_err(|error| {
+            self.metrics.refused_upgrade(error.code);
+            let Some(left_out) = self.upgrade_warnings.pass(self.clock.elapsed()) else {
+                return;
+            };
+            let origin = origin.as_ref().map(|origin| quoted(origin.as_bytes()));
+            tracing::warn!(
+                code = error.code,
+                origin = origin.as_deref().unwrap_or("none"),
+                left_out,
+                "a WebSocket handshake was refused"
+            );
+        })
+    }
+
     /// Answers the handshake and hands the socket over.
     fn upgrade(&self, client: ClientVersion, mut request: Request) -> Result<Response, WireError> {
         let accept = accept_key(&request)?;
@@ -87,6 +111,12 @@ impl Http {
         self.spawn(serving);
         Ok(switching_protocols(&accept))
     }
+}
+
+/// What a client wrote, cut short and with everything odd escaped, for the log.
+fn quoted(text: &[u8]) -> String {
+    let text = &text[..text.len().min(ORIGIN_BYTES_LOGGED_MAX)];
+    text.escape_ascii().to_string()
 }
 
 fn switching_protocols(accept: &str) -> Response {

@@ -30,6 +30,12 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
     },
+    /// The database file has no bytes.
+    #[error("{} is empty; restore it from a backup, or remove it to start a new deployment", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is a SQLite database of some other program.
     #[error("{} is a SQLite database of another program; choose another directory", path.display())]
     Foreign {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
@@ -26,6 +26,7 @@ pub(super) fn open(
     let files = directory(dir)?;
     let lock = lock(&files)?;
     refuse_log_without_database(&files)?;
+    let making = Making::begin(&files)?;
     let connection = connect(&files)?;
     let kind = identify(&connection, &files)?;
     sqlite::configure_writer(&connection, &options)?;
@@ -35,6 +36,7 @@ pub(super) fn open(
     // Whatever a crash left in the write-ahead log goes to the database file and is synced, so that nothing after this
     // rests on pages that only the system's cache holds.
     checkpoint(&connection, &files)?;
+    making.end();
     let folded = Timestamp(u64::from_le_bytes(Meta::Folded.read(&connection)?));
     let published = replay(&connection, folded, &options)?;
     let epoch = raise_epoch(&connection)?;
@@ -109,6 +111,39 @@ fn refuse_log_without_database(files: &Files) -> Result<(), StorageError> {
     }
     Ok(())
 }
+
+/// The making of a new database, which a crash may interrupt. A file without bytes that nobody was making is what a copy
+/// that failed leaves, or a disk that was full: whose deployment it was would otherwise begin anew without a word.
+struct Making(Option<PathBuf>);
+
+impl Making {
+    fn begin(files: &Files) -> Result<Making, StorageError> {
+        let mark = files.dir.join(MAKING_FILE);
+        let is_there = files.database.exists();
+        let is_empty = fs::metadata(&files.database).is_ok_and(|metadata| metadata.len() == 0);
+        if is_empty && !mark.exists() {
+            return Err(StorageError::Empty {
+                path: files.database.clone(),
+            });
+        }
+        if is_there && !is_empty {
+            return Ok(Making(None));
+        }
+        File::create(&mark).map_err(|source| StorageError::Unwritable {
+            dir: files.dir.clone(),
+            source,
+        })?;
+        Ok(Making(Some(mark)))
+    }
+
+    fn end(self) {
+        // One that stays says nothing once the database has bytes.
+        let _ = self.0.map(fs::remove_file);
+    }
+}
+
+/// Stands beside a database that is being made.
+const MAKING_FILE: &str = "vestibule.sqlite3-new";
 
 fn connect(files: &Files) -> Result<Connection, StorageError> {
     sqlite::open_or_create(files).map_err(|error| refused(error, files))

@@ -81,6 +81,26 @@ fn sql(dir: &TempDir, statements: &str) {
 }
 
 #[test]
+fn a_file_without_bytes_is_refused_unless_a_start_was_interrupted_while_making_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("vestibule.sqlite3");
+    fs::File::create(&file).unwrap();
+    let open = || open(dir.path()).map(drop);
+    assert!(
+        matches!(open(), Err(StorageError::Empty { path }) if path.ends_with("vestibule.sqlite3"))
+    );
+    let mark = dir.path().join("vestibule.sqlite3-new");
+    fs::File::create(&mark).unwrap();
+    open().unwrap();
+    assert!(!mark.exists() && fs::metadata(&file).unwrap().len() > 0);
+    // A mark that stayed does not speak for a file that lost its bytes later.
+    open().unwrap();
+    fs::File::create(&file).unwrap();
+    fs::remove_file(dir.path().join("vestibule.sqlite3-wal")).ok();
+    assert!(matches!(open(), Err(StorageError::Empty { .. })));
+}
+
+#[test]
 fn a_second_open_of_the_same_directory_is_refused_and_names_it() {
     let rig = Rig::new(StoreOptions::default());
     let refused = open(rig.dir.path()).err().unwrap();

@@ -26,6 +26,9 @@ use state::{State, ToRun};
 /// Distinct queries of a deployment that are watched at once.
 pub const LIVE_QUERIES_MAX: usize = 100_000;
 
+/// Jobs that one commit hands to the readers.
+const JOBS_MAX: usize = 8_192;
+
 /// All live queries of a deployment, and the cache of their results.
 pub struct LiveQueries {
     functions: Arc<Functions>,
@@ -217,8 +220,10 @@ impl LiveQueries {
 
     /// Runs entries, each on the newest snapshot when its turn comes.
     fn run_each(self: &Arc<Self>, to_run: ToRun) {
-        for id in to_run {
-            self.run_together(vec![id], None);
+        // One commit may overtake more queries than may wait for a reader.
+        let together = to_run.len().div_ceil(JOBS_MAX).max(1);
+        for ids in to_run.chunks(together) {
+            self.run_together(ids.to_vec(), None);
         }
     }
 

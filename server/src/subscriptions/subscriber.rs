@@ -39,6 +39,12 @@ impl QuerySpec {
         }
     }
 
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        let journal = self.journal.as_ref().map_or(0, |journal| journal.len());
+        self.args_text.len() + journal
+    }
+
     pub(super) fn call(&self) -> Call {
         Call {
             path: self.path.clone(),

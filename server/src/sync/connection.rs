@@ -10,6 +10,7 @@ use vestibule_schema::wire::{AuthError, ServerMessage, SessionId};
 
 use super::gatekeeper::Gatekeeper;
 use super::mailbox::Mailbox;
+use super::query_set::QuerySetBytes;
 use super::respond::Respond;
 use super::socket::{Close, Gone, Incoming, Socket};
 use super::told::Told;
@@ -30,7 +31,10 @@ pub(super) struct Connection<S> {
     pub respond: Respond,
     pub mailbox: Mailbox,
     pub subscriber: Subscriber,
-    pub told: Told,
+    /// In a box, since few watch queries long enough to be counted.
+    pub query_set_bytes: Box<QuerySetBytes>,
+    /// In a box: with it a connection would be larger than the 2 KiB that an allocator gives at once.
+    pub told: Box<Told>,
     pub gatekeeper: Gatekeeper,
     /// Known once the client has said Connect: without it mutations cannot be recognised when sent again.
     pub session: Option<SessionId>,
@@ -96,7 +100,7 @@ pub(super) async fn run<S>(
     let socket = Socket::new(
         io,
         &rooms.options,
-        rooms.inbound.clone(),
+        rooms.inbound.of(from),
         rooms.clock.clone(),
     )
     .await;
@@ -113,7 +117,11 @@ pub(super) async fn run<S>(
         },
         mailbox: Mailbox::new(wake.clone()),
         subscriber: Subscriber::new(rooms.live.clone(), Caller::nobody(), wake.clone()),
-        told: Told::default(),
+        query_set_bytes: Box::new(QuerySetBytes::new(
+            rooms.options.query_set_bytes_max,
+            rooms.watched.of(from),
+        )),
+        told: Box::default(),
         gatekeeper: Gatekeeper::new(),
         session: None,
         clock_skew: None,
@@ -188,15 +196,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Waits for the next thing to happen, at most until something is due by the clock.
     async fn wait(&mut self, wake: &Notify) -> Happened {
         let due = self.rooms.clock.sleep_until(self.next_due());
-        let is_draining = self.is_draining;
+        let (is_draining, reads) = (self.is_draining, self.reads_on());
         let shutdown = self.rooms.shutdown.clone();
         tokio::select! {
             admitted = self.gatekeeper.admission() => Happened::Admitted(admitted),
             () = wake.notified() => Happened::Woken,
-            incoming = self.socket.receive(), if !is_draining => Happened::Received(incoming),
+            incoming = self.socket.receive(), if reads => Happened::Received(incoming),
             () = shutdown.cancelled(), if !is_draining => Happened::Draining,
             () = due => Happened::Woken,
         }
+    }
+
+    /// Whether the client's next message is wanted now. With as many mutations waiting as may, it waits as well: a client
+    /// that comes back sends again whatever is not answered, and would do so for ever if it was turned away for that.
+    fn reads_on(&self) -> bool {
+        !self.is_draining && self.mutations_pending < self.rooms.options.mutations_pending_max
     }
 
     /// Handles a message and those that have come right behind it.
@@ -207,16 +221,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match incoming {
                 Incoming::Text(text) => {
                     self.asked_at = self.heard_at;
-                    self.handle(&text).await?
+                    self.handle(&text).await?;
+                    drop(self.socket.take_flight());
                 }
                 Incoming::Alive => {}
                 Incoming::Left => return Err(End::Left),
+                Incoming::TooLong => return Err(End::Fatal(self.message_too_long())),
                 Incoming::Broken(close) => {
                     self.rooms.metrics.protocol_errors.inc();
                     return Err(close.into());
                 }
             }
-            if handled == MESSAGES_IN_A_ROW_MAX {
+            if handled == MESSAGES_IN_A_ROW_MAX || !self.reads_on() {
                 break;
             }
             let Some(next) = self.socket.receive_now() else {
@@ -225,6 +241,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             incoming = next;
         }
         Ok(())
+    }
+
+    /// A client that was merely closed would send the same again each time it comes back.
+    fn message_too_long(&self) -> String {
+        let bytes = self.rooms.options.frame_bytes_max;
+        format!("MessageTooLong: a message has at most {bytes} bytes.")
     }
 
     /// When something is due by the clock, though nothing happens.
@@ -246,11 +268,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Asks a silent client for a sign of life; drops one that gives none.
     async fn check_silence(&mut self) -> Result<(), End> {
         let now = self.rooms.clock.elapsed();
+        // Who is not listened to cannot be heard.
+        if self.socket.take_progress() || (!self.reads_on() && !self.is_draining) {
+            self.heard_at = now;
+        }
         let silent_for = now.saturating_sub(self.heard_at);
         if silent_for >= self.rooms.options.silence_max {
             return Err(End::Gone);
         }
-        if now >= self.heard_at.max(self.probed_at) + self.rooms.options.probe_after {
+        let probe_after = self.rooms.options.probe_after;
+        if now
+            >= self
+                .heard_at
+                .max(self.probed_at)
+                .saturating_add(probe_after)
+        {
             self.probed_at = now;
             self.socket.probe().await?;
             self.socket.flush().await?;

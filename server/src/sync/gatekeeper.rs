@@ -11,7 +11,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, RequestId, StateVersion};
 
-use super::budget::Share;
+use super::budget::{Flight, Share};
 use super::connection::{Connection, End};
 use super::respond::{gate_queue_full, not_provisioned, refusal_text};
 use super::socket::Close;
@@ -32,6 +32,8 @@ pub(super) struct Held {
     pub call: Call,
     pub is_mutation: bool,
     pub bytes: usize,
+    /// What its message takes until it has its outcome.
+    pub flight: Flight,
 }
 
 impl Held {
@@ -343,7 +345,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let options = &self.rooms.options;
         let has_room = self.gatekeeper.held.len() < options.held_calls_max
             && self.gatekeeper.held_bytes + held.bytes <= options.held_bytes_max;
-        match has_room.then(|| self.rooms.held.take(held.bytes)).flatten() {
+        let purse = self.rooms.held.of(self.from);
+        match has_room.then(|| purse.take(held.bytes)).flatten() {
             Some(share) => {
                 self.gatekeeper.hold(held, share);
                 Ok(None)

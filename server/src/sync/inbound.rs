@@ -10,24 +10,20 @@ use vestibule_schema::wire::{
     QuerySetModification, RequestId,
 };
 
+use super::budget::Flight;
 use super::connection::{Connection, End};
 use super::gatekeeper::{Held, Rejected};
 use super::mailbox::Completion;
-use super::respond::plain;
+use super::respond::{plain, query_set_too_large, too_many_actions, too_many_subscriptions};
 use super::socket::Close;
 use crate::database::SessionRequest;
-use crate::functions::{self, Origin};
+use crate::functions::{self, Origin, Thrown};
 use crate::subscriptions::{QuerySetChange, QuerySpec};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Handles one message: an arm a kind.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), End> {
         self.rooms.metrics.received.inc();
-        if self.gatekeeper.is_anonymous()
-            && text.len() > self.rooms.options.frame_bytes_max_anonymous
-        {
-            return Err(Close::with(1009, "MessageTooLong").into());
-        }
         let message = ClientMessage::parse(text).map_err(|error| {
             End::Fatal(format!(
                 "WSMessageInvalidJson: the message cannot be read: {error}"
@@ -108,7 +104,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 .max(self.rooms.functions.database().durable_ts());
         }
         for refused in self.subscriber.modify(change) {
-            self.refuse_query(refused, TOO_MANY_SUBSCRIPTIONS);
+            self.query_set_bytes.remove(refused);
+            self.refuse_query(refused, too_many_subscriptions());
         }
         Ok(())
     }
@@ -124,29 +121,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.told.removed.remove(&query_id);
         if self.subscriber.len_after(change) >= self.rooms.options.subscriptions_max {
-            self.refuse_query(query_id, TOO_MANY_SUBSCRIPTIONS);
+            self.refuse_query(query_id, too_many_subscriptions());
             return Ok(());
         }
         match target(&add.path, &add.args, add.component_path.as_deref()) {
             Ok((path, args)) => {
                 let journal = add.journal.and_then(|journal| journal.0);
                 let spec = QuerySpec::new(path, args, journal);
-                change.added.insert(query_id, spec);
+                match self.query_set_bytes.add(query_id, spec.bytes()) {
+                    true => drop(change.added.insert(query_id, spec)),
+                    false => self.refuse_query(query_id, query_set_too_large()),
+                }
             }
-            Err(reason) => self.refuse_query(query_id, &reason),
+            Err(reason) => self.refuse_query(query_id, plain(&reason)),
         }
         Ok(())
     }
 
     /// The query's result says why it cannot be run.
-    fn refuse_query(&mut self, query_id: QueryId, reason: &str) {
+    fn refuse_query(&mut self, query_id: QueryId, thrown: Thrown) {
         let request_id = self.rooms.request_id();
-        let outcome = self.respond.impossible_query(reason, &request_id);
+        let outcome = self.respond.impossible_query(&thrown, &request_id);
         self.told.impossible.insert(query_id, outcome);
     }
 
     fn remove_query(&mut self, query_id: QueryId, change: &mut QuerySetChange) {
         change.added.remove(&query_id);
+        self.query_set_bytes.remove(query_id);
         if self.subscriber.contains(query_id) {
             change.removed.insert(query_id);
         }
@@ -160,20 +161,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         is_mutation: bool,
         bytes: usize,
     ) -> Result<Option<Rejected>, End> {
-        let options = &self.rooms.options;
-        if is_mutation && self.mutations_pending >= options.mutations_pending_max {
-            return Err(Close::try_again("TooManyConcurrentMutations").into());
-        }
-        if !is_mutation && self.actions_pending >= options.actions_pending_max {
-            return Err(Close::try_again("TooManyInflightActionsForSingleClient").into());
-        }
         self.check_identity()?;
         self.seat
             .accepted(self.gatekeeper.version(), call.request_id);
+        let flight = self.socket.take_flight();
         self.admit_call(Held {
             call,
             is_mutation,
             bytes,
+            flight,
         })
     }
 
@@ -188,6 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     component_path,
                 },
             is_mutation,
+            flight,
             ..
         } = held;
         let (path, args) = match target(&path, &args, component_path.as_deref()) {
@@ -200,6 +197,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }));
             }
         };
+        if !is_mutation && self.actions_pending >= self.rooms.options.actions_pending_max {
+            return Ok(Some(Rejected {
+                is_mutation,
+                request_id,
+                thrown: too_many_actions(),
+            }));
+        }
         let call = functions::Call {
             path,
             args,
@@ -211,13 +215,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             origin: Origin::Client,
         };
         match is_mutation {
-            true => self.start_mutation(request_id, call)?,
-            false => self.start_action(request_id, call),
+            true => self.start_mutation(request_id, call, flight)?,
+            false => self.start_action(request_id, call, flight),
         }
         Ok(None)
     }
 
-    fn start_mutation(&mut self, request_id: RequestId, call: functions::Call) -> Result<(), End> {
+    fn start_mutation(
+        &mut self,
+        request_id: RequestId,
+        call: functions::Call,
+        flight: Flight,
+    ) -> Result<(), End> {
         // Clients that provision their user themselves do so each time they connect. Behind a gate that has just done
         // it there is nothing to run and nothing to record, unless an earlier mutation of theirs may undo it.
         if self.mutations_pending == 0
@@ -237,8 +246,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 .map_or_else(String::new, |key| key.as_str().to_string()),
         });
         let mailbox = self.mailbox.clone();
-        let on_finish =
-            Box::new(move |run| Some(mailbox.leave(Completion::Mutation(request_id, run))));
+        let on_finish = Box::new(move |run| {
+            let _done_with = flight;
+            Some(mailbox.leave(Completion::Mutation(request_id, run)))
+        });
         let submitted = self
             .rooms
             .functions
@@ -249,11 +260,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// An action goes on when its connection closes; its result is then nobody's.
-    fn start_action(&mut self, request_id: RequestId, call: functions::Call) {
+    fn start_action(&mut self, request_id: RequestId, call: functions::Call, flight: Flight) {
         self.actions_pending += 1;
         let (functions, mailbox) = (self.rooms.functions.clone(), self.mailbox.clone());
         let abort = self.rooms.abort.clone();
         let acting = async move {
+            let _held_meanwhile = flight;
             let run = functions.act(call).await;
             mailbox.deliver(Completion::Action(request_id, run));
         };
@@ -272,9 +284,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Box::pin(self.say(message)).await
     }
 }
-
-const TOO_MANY_SUBSCRIPTIONS: &str = "TooManySubscriptions: this connection, or this server, watches as many queries \
-                                      as it may. Remove some first.";
 
 /// What a message names to be run, or why it cannot be.
 fn target(

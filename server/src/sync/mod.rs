@@ -12,6 +12,7 @@ mod mailbox;
 mod metrics;
 mod options;
 mod outbound;
+mod query_set;
 mod respond;
 mod socket;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use tracing::Instrument;
 pub use metrics::SyncMetrics;
 pub use options::SyncOptions;
 
-use budget::Budget;
+use budget::Purses;
 
 use crate::auth::Authenticator;
 use crate::clock::{Clock, timeout};
@@ -54,10 +55,12 @@ pub struct Connections {
     authenticator: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     options: SyncOptions,
-    /// What half-received messages may take.
-    inbound: Arc<Budget>,
+    /// What messages may take that are half received or not done with.
+    inbound: Purses,
     /// What calls behind closed gates may take.
-    held: Arc<Budget>,
+    held: Purses,
+    /// What watched queries may take.
+    watched: Purses,
     metrics: Arc<SyncMetrics>,
     request_ids: Mutex<Box<dyn RngCore + Send>>,
     shutdown: CancellationToken,
@@ -98,8 +101,15 @@ impl Connections {
             gate,
             authenticator,
             clock,
-            inbound: Budget::new(options.inbound_bytes_total_max),
-            held: Budget::new(options.held_bytes_total_max),
+            inbound: Purses::new(
+                options.inbound_bytes_total_max,
+                options.inbound_bytes_address_max,
+            ),
+            held: Purses::new(options.held_bytes_total_max, options.held_bytes_total_max),
+            watched: Purses::new(
+                options.query_set_bytes_total_max,
+                options.query_set_bytes_address_max,
+            ),
             options,
             metrics,
             request_ids: Mutex::new(rng),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use vestibule_schema::wire::MESSAGE_BYTES_MAX;
+
 /// Bounds and times of every connection.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
@@ -9,15 +11,18 @@ pub struct SyncOptions {
     pub redact: bool,
     /// Connections at once.
     pub connections_max: usize,
-    /// Bytes of one message from a client that has presented no identity.
-    pub frame_bytes_max_anonymous: usize,
-    /// Bytes of one message.
+    /// Bytes of one message. What an official client has to say it may say in one: all its queries, when it comes back.
     pub frame_bytes_max: usize,
     /// Queries one connection may watch.
     pub subscriptions_max: usize,
-    /// Mutations of one connection that may wait for their outcome.
+    /// Bytes of the queries that one connection watches: less than a message, so that they fit one when it comes back.
+    pub query_set_bytes_max: usize,
+    /// The same of all connections of one address, and of all together.
+    pub query_set_bytes_address_max: usize,
+    pub query_set_bytes_total_max: usize,
+    /// Mutations of one connection that may wait for their outcome. With more, nothing further is read from it.
     pub mutations_pending_max: usize,
-    /// Actions of one connection that may run.
+    /// Actions of one connection that may run; further ones are refused, each by itself.
     pub actions_pending_max: usize,
     /// Calls that may wait behind a closed gate.
     pub held_calls_max: usize,
@@ -25,7 +30,9 @@ pub struct SyncOptions {
     pub held_bytes_max: usize,
     /// The same of all connections together.
     pub held_bytes_total_max: usize,
-    /// Bytes of half-received messages of all connections together.
+    /// Bytes of messages that are half received, or not done with, of all connections of one address.
+    pub inbound_bytes_address_max: usize,
+    /// The same of all connections together.
     pub inbound_bytes_total_max: usize,
     /// How long nothing partial is sent while an identity is being provisioned, so that an ordinary login is
     /// answered whole.
@@ -38,7 +45,7 @@ pub struct SyncOptions {
     pub ping_after: Duration,
     /// A client of which nothing was heard for this long is asked for a sign of life …
     pub probe_after: Duration,
-    /// … and dropped after this long.
+    /// … and dropped after this long. A long message on its way is a sign of life each time a further 256 KiB have come.
     pub silence_max: Duration,
     /// A connection that has presented nobody, watches nothing and asks for nothing is closed after this long.
     pub anonymous_idle_max: Duration,
@@ -55,14 +62,17 @@ impl Default for SyncOptions {
         SyncOptions {
             redact: true,
             connections_max: 65_536,
-            frame_bytes_max_anonymous: 1 << 20,
-            frame_bytes_max: 17 << 20,
-            subscriptions_max: 1_000,
+            frame_bytes_max: MESSAGE_BYTES_MAX,
+            subscriptions_max: 16_384,
+            query_set_bytes_max: 48 << 20,
+            query_set_bytes_address_max: 256 << 20,
+            query_set_bytes_total_max: 1 << 30,
             mutations_pending_max: 1_000,
             actions_pending_max: 1_000,
             held_calls_max: 1_000,
-            held_bytes_max: 4 << 20,
+            held_bytes_max: 64 << 20,
             held_bytes_total_max: 256 << 20,
+            inbound_bytes_address_max: 128 << 20,
             inbound_bytes_total_max: 256 << 20,
             gate_grace: Duration::from_millis(250),
             first_query_set_grace: Duration::from_millis(250),

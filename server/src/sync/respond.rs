@@ -46,10 +46,9 @@ impl Respond {
     }
 
     /// The result of a query that cannot be run at all.
-    pub fn impossible_query(self, reason: &str, request_id: &str) -> OutcomeJson {
-        let thrown = plain(reason);
+    pub fn impossible_query(self, thrown: &Thrown, request_id: &str) -> OutcomeJson {
         let message = thrown.client_message(request_id, self.redact);
-        OutcomeJson::failed(&message, None, &[], &Journal(None))
+        OutcomeJson::failed(&message, thrown.data.as_ref(), &[], &Journal(None))
     }
 
     /// A mutation whose outcome is certain. `None` when the server cannot say more than "try again".
@@ -209,6 +208,31 @@ pub(super) fn gate_queue_full() -> Thrown {
     with_data(
         "Too many calls are waiting for the user to be provisioned.",
         object! { "code" => "GateQueueFull" },
+    )
+}
+
+/// A query for which there is no room, by its number.
+pub(super) fn too_many_subscriptions() -> Thrown {
+    with_data(
+        "TooManySubscriptions: this connection, or this server, watches as many queries as it may. Remove some first.",
+        object! { "code" => "TooManySubscriptions" },
+    )
+}
+
+/// A query for which there is no room, by its size.
+pub(super) fn query_set_too_large() -> Thrown {
+    with_data(
+        "QuerySetTooLarge: the arguments of the queries that this connection, its address or this server watches are as \
+         long as they may be. Remove some first.",
+        object! { "code" => "QuerySetTooLarge" },
+    )
+}
+
+/// An action beside as many as one connection may have under way.
+pub(super) fn too_many_actions() -> Thrown {
+    with_data(
+        "TooManyInflightActionsForSingleClient: this connection has as many actions under way as it may. Wait for one.",
+        object! { "code" => "TooManyInflightActionsForSingleClient" },
     )
 }
 

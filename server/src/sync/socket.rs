@@ -1,8 +1,10 @@
 //! The WebSocket under a connection: text in, text out, and how it ends.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -14,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 
-use super::budget::{Budget, Metered};
+use super::budget::{Flight, Metered, Purse};
 use super::options::{FRAGMENT_BYTES_MAX, SyncOptions};
 use crate::clock::{Clock, timeout};
 
@@ -74,6 +76,8 @@ pub(super) enum Incoming {
     Left,
     /// It broke the rules of WebSockets.
     Broken(Close),
+    /// A message is longer than any may be.
+    TooLong,
 }
 
 /// Sending failed or took too long: the client is gone.
@@ -82,7 +86,8 @@ pub(super) struct Gone;
 
 pub(super) struct Socket<S> {
     stream: WebSocketStream<Metered<S>>,
-    stall_max: Duration,
+    /// In milliseconds, since every connection has one.
+    stall_millis_max: u64,
     clock: Arc<dyn Clock>,
     /// Something waits to be flushed.
     is_dirty: bool,
@@ -96,11 +101,11 @@ const READ_BUFFER_BYTES: usize = 2 << 10;
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// A socket over `io`; its half-received messages count towards `inbound`.
+    /// A socket over `io`; its messages count towards `inbound`.
     pub async fn new(
         io: S,
         options: &SyncOptions,
-        inbound: Arc<Budget>,
+        inbound: Purse,
         clock: Arc<dyn Clock>,
     ) -> Socket<S> {
         let config = WebSocketConfig::default()
@@ -113,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 .await;
         Socket {
             stream,
-            stall_max: options.stall_max,
+            stall_millis_max: u64::try_from(options.stall_max.as_millis()).unwrap_or(u64::MAX),
             clock,
             is_dirty: false,
             is_broken: false,
@@ -129,6 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             Some(Err(error)) => {
                 self.is_broken = true;
+                self.stream.get_mut().discard();
                 broken(error)
             }
             None => Incoming::Left,
@@ -165,8 +171,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     async fn feed_message(&mut self, message: Message) -> Result<(), Gone> {
-        let fed = timeout(&*self.clock, self.stall_max, self.stream.feed(message)).await;
-        fed.ok_or(Gone)?.map_err(|_| Gone)
+        self.while_taken(Self::poll_ready).await?;
+        self.stream.start_send_unpin(message).map_err(|_| Gone)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
+        self.stream.poll_ready_unpin(cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
+        self.stream.poll_flush_unpin(cx)
+    }
+
+    /// Waits for as long as the client takes something: what is long takes its time on a slow line.
+    async fn while_taken(
+        &mut self,
+        poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>>,
+    ) -> Result<(), Gone> {
+        let clock = self.clock.clone();
+        let stall_max = Duration::from_millis(self.stall_millis_max);
+        loop {
+            let taken = self.stream.get_ref().written;
+            let polled = poll_fn(|cx| poll(self, cx));
+            match timeout(&*clock, stall_max, polled).await {
+                Some(done) => return done.map_err(|_| Gone),
+                None if self.stream.get_ref().written == taken => return Err(Gone),
+                None => {}
+            }
+        }
+    }
+
+    /// What the bytes of the last message take, until it is dropped.
+    pub fn take_flight(&mut self) -> Flight {
+        self.stream.get_mut().take_flight()
+    }
+
+    /// Whether a long message came nearer to its end since this was last asked.
+    pub fn take_progress(&mut self) -> bool {
+        self.stream.get_mut().take_progress()
     }
 
     /// Sends what is queued, all at once.
@@ -174,8 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if !std::mem::take(&mut self.is_dirty) {
             return Ok(());
         }
-        let flushed = timeout(&*self.clock, self.stall_max, self.stream.flush()).await;
-        flushed.ok_or(Gone)?.map_err(|_| Gone)
+        self.while_taken(Self::poll_flush).await
     }
 
     /// Closes, and waits a moment for the client to agree, so that nothing sent before is lost on the way.
@@ -224,9 +265,7 @@ fn incoming(message: Message) -> Incoming {
 
 fn broken(error: tungstenite::Error) -> Incoming {
     match error {
-        tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-            Incoming::Broken(Close::with(1009, "MessageTooLong"))
-        }
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. }) => Incoming::TooLong,
         tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
             Incoming::Broken(Close::try_again("InboundBytesExceeded"))
         }

@@ -89,7 +89,8 @@ fn no_suite_is_left_out() {
     assert_eq!(suites, SUITES);
 }
 
-const SUITES: [&str; 11] = [
+const SUITES: [&str; 12] = [
+    "bounds.test.mjs",
     "browser.test.mjs",
     "first_logins.test.mjs",
     "first_touch.test.mjs",
@@ -102,6 +103,11 @@ const SUITES: [&str; 11] = [
     "reconnect.test.mjs",
     "web.test.mjs",
 ];
+
+#[test]
+fn official_clients_meet_every_bound_of_a_connection_and_none_loops() {
+    run("bounds.test.mjs");
+}
 
 #[test]
 fn two_people_chat_in_a_real_browser_and_the_gate_shows_its_states() {

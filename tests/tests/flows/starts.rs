@@ -49,6 +49,21 @@ fn a_file_that_is_no_database_is_refused() {
 }
 
 #[test]
+fn a_database_file_without_bytes_is_no_new_deployment() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("vestibule.sqlite3");
+    std::fs::File::create(&file).unwrap();
+    let said = refused(data.path(), &ANY_PORT);
+    assert!(
+        said.contains("is empty; restore it from a backup, or remove it"),
+        "{said}"
+    );
+    std::fs::remove_file(&file).unwrap();
+    let running = chat(data.path()).start().unwrap();
+    assert_eq!(running.stop().unwrap(), Some(0));
+}
+
+#[test]
 fn development_mode_is_refused_on_a_public_address_and_beside_a_production_issuer() {
     let data = tempfile::tempdir().unwrap();
     let said = refused(data.path(), &["--listen", "0.0.0.0:0", "--dev"]);

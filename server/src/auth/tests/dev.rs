@@ -4,7 +4,9 @@ use serde_json::json;
 
 use super::issuer::{Answer, TestIssuer};
 use super::{APP, NOW, authenticator, clock, code};
-use crate::auth::dev_issuer::{DevIssuerError, check_dev_allowed, check_dev_origin};
+use crate::auth::dev_issuer::{
+    DevIssuerError, check_dev_allowed, check_dev_origin, check_dev_peer,
+};
 use crate::auth::{DevIssuer, DevRefused, ProviderConfig, TokenRequest};
 
 const ISSUER: &str = "http://127.0.0.1:3210";
@@ -116,6 +118,32 @@ fn it_runs_on_loopback_and_beside_no_real_provider() {
         refused.to_string().contains("https://clerk.example.com"),
         "{refused}"
     );
+}
+
+#[test]
+fn nobody_but_a_direct_peer_of_this_machine_gets_a_token() {
+    let here = Some("127.0.0.1".parse().unwrap());
+    let none = std::iter::empty;
+    assert_eq!(
+        check_dev_peer(here, ["host", "origin", "accept"].into_iter()),
+        Ok(())
+    );
+    assert_eq!(check_dev_peer(Some("::1".parse().unwrap()), none()), Ok(()));
+    assert_eq!(
+        check_dev_peer(Some("::ffff:127.0.0.1".parse().unwrap()), none()),
+        Ok(())
+    );
+    for peer in [
+        None,
+        Some("192.168.1.5".parse().unwrap()),
+        Some("::2".parse().unwrap()),
+    ] {
+        assert_eq!(
+            check_dev_peer(peer, none()),
+            Err(DevRefused::Forwarded),
+            "{peer:?}"
+        );
+    }
 }
 
 #[test]

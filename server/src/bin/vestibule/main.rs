@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use vestibule_server::app::Config;
+use vestibule_server::app::config;
+use vestibule_server::app::settings::Environment;
 use vestibule_server::auth::{AdminKeys, AdminRights, DeploymentSecret, KeyId};
 use vestibule_server::clock::{Clock, SystemClock};
 
@@ -78,8 +80,11 @@ impl Deployment {
             "{} is not a data directory; start the server on it once",
             data.display()
         );
-        let secret = DeploymentSecret::load_or_create(data)
-            .context("the deployment's secret cannot be read")?;
+        let secret = match config::secret(&Environment::of_process())? {
+            Some(secret) => secret,
+            None => DeploymentSecret::load_or_create(data)
+                .context("the deployment's secret cannot be read")?,
+        };
         Ok(AdminKeys::open(name, &secret, data)?)
     }
 }

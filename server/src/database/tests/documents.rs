@@ -16,7 +16,7 @@ fn users() -> Schema {
 }
 
 fn set(field: &str, value: impl Into<Value>) -> Patch {
-    Patch::default().set(field, value)
+    Patch::default().set(field, value.into())
 }
 
 fn unset(field: &str) -> Patch {

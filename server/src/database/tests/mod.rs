@@ -4,6 +4,7 @@ mod checkpoints;
 mod committer;
 mod documents;
 mod leases;
+mod missing;
 mod model;
 mod pagination;
 mod queries;

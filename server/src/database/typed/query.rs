@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use serde::Serialize;
-use vestibule_schema::convert::to_value;
+use vestibule_schema::convert::to_field;
 use vestibule_schema::path::FieldPath;
 use vestibule_schema::table::{Index, Table};
 
@@ -24,7 +24,8 @@ pub struct TableQuery<'t, 'v, T> {
 }
 
 impl<T: Table> TableQuery<'_, '_, T> {
-    /// Reads only documents whose first field of `index` equals `value`.
+    /// Reads only documents whose first field of `index` equals `value`. `None` finds those in which the field is missing,
+    /// as an insert of `None` leaves it; null is [`Nullable`] or `Value::Null`.
     pub fn index(self, index: Index<T>, value: impl Serialize) -> Self {
         let first = index.fields()[0];
         self.index_range(index, |range| range.eq(first, value))
@@ -139,7 +140,7 @@ pub struct IndexRange {
 }
 
 impl IndexRange {
-    /// The field equals `value`.
+    /// The field equals `value`; with `None` it is missing.
     pub fn eq(self, field: &str, value: impl Serialize) -> Self {
         self.bound(BoundKind::Eq, field, value)
     }
@@ -178,12 +179,8 @@ impl IndexRange {
     }
 
     fn bound(mut self, kind: BoundKind, field: &str, value: impl Serialize) -> Self {
-        let bound = self.field(field).and_then(|field| match to_value(&value) {
-            Ok(value) => Ok(Bound {
-                kind,
-                field,
-                value: Some(value),
-            }),
+        let bound = self.field(field).and_then(|field| match to_field(&value) {
+            Ok(value) => Ok(Bound { kind, field, value }),
             Err(error) => Err(QueryError::IndexRange(format!(
                 "the value compared with \"{field}\": {error}"
             ))),

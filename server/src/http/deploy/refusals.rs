@@ -18,7 +18,6 @@ impl From<PushError> for WireError {
             | PushError::Variable(_)
             | PushError::Components(_)
             | PushError::NativeFunction(_)
-            | PushError::NativeRoute(_)
             | PushError::NativeTable(_)
             | PushError::Schema(_)
             | PushError::Cron(_)

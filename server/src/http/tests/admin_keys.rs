@@ -100,13 +100,9 @@ async fn t31_a_key_without_end_is_not_read_to_its_end() {
         .await;
     let (said, closed) = client.until_closed().await;
     assert_eq!((&said[0]["type"], closed), (&json!("AuthError"), None));
-    let mut client = SocketClient::connect(&server, &[]).await;
-    client.authenticate(0, "Admin", &long).await;
-    let (_, closed) = client.until_closed().await;
-    assert_eq!(closed.unwrap().0, 1009);
     let request = format!(
         "GET /api/check_admin_key HTTP/1.1\r\nHost: x\r\nAuthorization: Convex {}\r\n\r\n",
-        &long[..20_000]
+        &long[..60_000]
     );
     let answered = server.raw(request.as_bytes()).await;
     assert!(answered.starts_with("HTTP/1.1 431"), "{answered}");
@@ -250,8 +246,8 @@ async fn an_address_that_guesses_is_not_listened_to_for_the_rest_of_its_minute()
 #[tokio::test]
 async fn behind_a_trusted_proxy_each_client_is_counted_by_itself() {
     let proxy: IpAddr = "127.0.0.1".parse().unwrap();
-    let inner: IpAddr = "10.0.0.1".parse().unwrap();
-    for (trusted_proxies, counts_apart) in [(vec![proxy, inner], true), (vec![], false)] {
+    let proxies = vec![proxy.into(), "10.0.0.0/24".parse().unwrap()];
+    for (trusted_proxies, counts_apart) in [(proxies, true), (vec![], false)] {
         let server = Server::start_with(Setup {
             options: HttpOptions {
                 trusted_proxies,

@@ -143,6 +143,26 @@ pub fn functions(latch: Latch) -> Vec<Function> {
         Function::query("users:count", |ctx, _: ()| {
             Ok(ctx.db().query::<User>().count()? as f64)
         }),
+        Function::query("users:knows", |ctx: &mut QueryCtx<'_>, _: ()| {
+            let Some(who) = ctx.identity()? else {
+                return Ok(false);
+            };
+            let users = ctx.db().query::<User>().collect()?;
+            Ok(users.iter().any(|user| user.subject == who.subject()))
+        }),
+        Function::mutation(
+            "users:knows_to_write",
+            |ctx: &mut MutationCtx<'_>, _: ()| {
+                let Some(who) = ctx.identity()? else {
+                    return Ok(false);
+                };
+                let users = ctx.db().query::<User>().collect()?;
+                Ok(users.iter().any(|user| user.subject == who.subject()))
+            },
+        ),
+        Function::action("users:knows_to_act", |ctx: ActionCtx, _: ()| async move {
+            ctx.run_query::<bool>("users:knows", ()).await
+        }),
         Function::query("odd:values", |_, _: ()| Ok(odd_values())),
         Function::query("odd:echo", |ctx: &mut QueryCtx<'_>, args: Seats| {
             ctx.console().log("echoed");
@@ -230,6 +250,10 @@ pub fn http_routes(latch: Latch) -> Vec<HttpRoute> {
             let users: f64 = ctx.run_query("users:count", ()).await?;
             let who = who.map(|who| who.subject().to_string());
             HttpResponse::json(StatusCode::OK, &(who, asked, users))
+        }),
+        HttpRoute::path(Method::GET, "/knows", async |ctx, _| {
+            let known: bool = ctx.run_query("users:knows", ()).await?;
+            HttpResponse::json(StatusCode::OK, &known)
         }),
         HttpRoute::path(Method::GET, "/unasked", async |ctx, _| {
             let users: f64 = ctx.run_query("users:count", ()).await?;

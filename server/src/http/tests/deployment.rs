@@ -42,6 +42,10 @@ async fn a_probe_learns_what_runs_here() {
         answer(server.get("/healthz")).await,
         (reqwest::StatusCode::OK, json!({ "status": "ok" }))
     );
+    assert_eq!(
+        answer(server.get("/readyz")).await,
+        (reqwest::StatusCode::OK, json!({ "status": "ok" }))
+    );
     let head = server.ask(Method::HEAD, "/version").send().await.unwrap();
     assert_eq!(
         (head.status().as_u16(), head.text().await.unwrap()),

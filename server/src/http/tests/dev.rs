@@ -91,6 +91,40 @@ async fn only_programs_and_pages_of_this_machine_get_tokens() {
 }
 
 #[tokio::test]
+async fn nobody_gets_a_token_through_a_proxy() {
+    let server = in_development().await;
+    for (name, value) in [
+        ("Forwarded", "for=192.0.2.1"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Anything", "x"),
+        ("X-Real-IP", "192.0.2.1"),
+        ("Via", "1.1 proxy"),
+        ("CF-Connecting-IP", "192.0.2.1"),
+        ("CF-Ray", "x"),
+        ("True-Client-IP", "192.0.2.1"),
+        ("X-Envoy-External-Address", "192.0.2.1"),
+    ] {
+        let request = server.post("/dev/token", json!({ "subject": "ada" }));
+        assert_refused(request.header(name, value), 403, "DevIssuerRefused").await;
+    }
+    // A proxy that adds nothing often speaks the protocol of old.
+    let body = r#"{"subject":"ada"}"#;
+    let of_old = |version: &str| {
+        format!(
+            "POST /dev/token HTTP/{version}\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            server.address,
+            body.len()
+        )
+    };
+    let answered = server.raw(of_old("1.0").as_bytes()).await;
+    assert!(answered.contains(" 403 "), "{answered}");
+    let answered = server.raw(of_old("1.1").as_bytes()).await;
+    assert!(answered.contains(" 200 "), "{answered}");
+}
+
+#[tokio::test]
 async fn a_token_that_cannot_be_made_is_refused_with_a_reason() {
     let server = in_development().await;
     assert_refused(server.post("/dev/token", json!({})), 400, "BadJsonBody").await;

@@ -88,7 +88,6 @@ impl Rig {
             program: Program {
                 functions: native.map(|function| function.path.clone()).collect(),
                 tables: ["natives".to_owned()].into(),
-                routes: ["GET /native".to_owned()].into(),
             },
             origins,
             clock,

@@ -54,16 +54,23 @@ fn event_of(bytes: usize) -> String {
     json!({ "type": "Event", "eventType": "x", "event": "a".repeat(bytes - around) }).to_string()
 }
 
+/// One that was merely closed would send the message again each time it came back.
+async fn is_told_to_end(client: &mut Client) {
+    let told = client.next().await;
+    assert_eq!(told["type"], "FatalError", "{told}");
+    let error = told["error"].as_str().unwrap();
+    assert!(error.starts_with("MessageTooLong: "), "{error}");
+    assert_eq!(client.close().await, None);
+}
+
 #[tokio::test]
-async fn a_message_longer_than_its_sender_may_send_closes() {
-    let max = SyncOptions {
-        frame_bytes_max_anonymous: 1_000,
+async fn a_message_longer_than_any_may_be_ends_its_client_for_good() {
+    let app = App::start_with(SyncOptions {
         frame_bytes_max: 20_000,
         ..telling()
-    };
-    let app = App::start_with(max);
-    for (signs_in, fits) in [(false, 1_000), (true, 20_000)] {
-        for (bytes, is_taken) in [(fits, true), (fits + 1, false)] {
+    });
+    for signs_in in [false, true] {
+        for (bytes, is_taken) in [(20_000, true), (20_001, false)] {
             let mut client = connected(&app).await;
             client.modify(0, vec![]).await;
             if signs_in {
@@ -73,11 +80,7 @@ async fn a_message_longer_than_its_sender_may_send_closes() {
             client.send_text(event_of(bytes)).await;
             match is_taken {
                 true => assert_eq!(client.said_so_far().await, Vec::<Json>::new()),
-                false => assert_eq!(
-                    client.close().await,
-                    closed(1009, "MessageTooLong"),
-                    "{bytes}"
-                ),
+                false => is_told_to_end(&mut client).await,
             }
         }
     }
@@ -90,13 +93,96 @@ async fn a_message_in_pieces_is_measured_whole() {
         ..telling()
     });
     let mut client = connected(&app).await;
+    client.modify(0, vec![]).await;
+    client.next().await;
     for n in 0..3 {
         let opcode = if n == 0 { Data::Text } else { Data::Continue };
         let frame = Frame::message(Bytes::from(vec![b' '; 9_000]), OpCode::Data(opcode), false);
         // The server may have closed before the last piece.
         let _ = client.socket.send(Message::Frame(frame)).await;
     }
-    assert_eq!(client.close().await, closed(1009, "MessageTooLong"));
+    is_told_to_end(&mut client).await;
+}
+
+#[tokio::test]
+async fn messages_that_are_not_done_with_count_together_and_one_too_many_comes_again_later() {
+    let app = App::start_with(SyncOptions {
+        inbound_bytes_total_max: 600_000,
+        ..telling()
+    });
+    app.hooks.slow.close();
+    let text = "x".repeat(400_000);
+    let mut first = connected(&app).await;
+    first.mutate(0, "notes:slow", json!({ "text": text })).await;
+    app.hooks.slow.reached(1).await;
+    let mut second = connected(&app).await;
+    second.mutate(0, "notes:add", json!({ "text": text })).await;
+    assert_eq!(
+        second.close().await,
+        closed(1013, "InboundBytesExceeded"),
+        "the first one's are held by what waits for its outcome"
+    );
+    app.hooks.slow.open();
+    first.next_of("MutationResponse").await;
+    let mut again = connected(&app).await;
+    again.mutate(0, "notes:add", json!({ "text": text })).await;
+    assert_eq!(again.next_of("MutationResponse").await["success"], true);
+}
+
+#[tokio::test]
+async fn a_long_message_on_its_way_is_a_sign_of_life_and_a_stalled_one_is_not() {
+    let app = App::start_with(SyncOptions {
+        ping_after: Duration::from_secs(1 << 20),
+        probe_after: Duration::from_secs(1 << 20),
+        ..telling()
+    });
+    let mut client = connected(&app).await;
+    client.modify(0, vec![]).await;
+    client.next().await;
+    let piece = Bytes::from(vec![b' '; 300_000]);
+    for n in 0..4 {
+        let opcode = if n == 0 { Data::Text } else { Data::Continue };
+        let frame = Frame::message(piece.clone(), OpCode::Data(opcode), false);
+        client.socket.send(Message::Frame(frame)).await.unwrap();
+        // Its other requests would say nothing while this one is under way: so nothing does here.
+        while app.server.metric("sync_connections") > 0.0 && n == 3 {
+            app.server.clock.advance(Duration::from_secs(60));
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        app.server.clock.advance(Duration::from_secs(100));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let open = app.server.metric("sync_connections");
+        assert_eq!(open, f64::from(u8::from(n < 3)), "piece {n}");
+    }
+}
+
+#[tokio::test]
+async fn queries_that_are_too_long_together_are_refused_each_by_itself() {
+    let app = App::start_with(SyncOptions {
+        query_set_bytes_max: 10_000,
+        redact: true,
+        ..SyncOptions::default()
+    });
+    let mut client = connected(&app).await;
+    let has = |id: u32, bytes: usize| add(id, "notes:has", json!({ "text": "y".repeat(bytes) }));
+    let adds = vec![has(0, 6_000), has(1, 6_000), has(2, 100), has(3, 3_000)];
+    client.modify(0, adds).await;
+    let told: std::collections::BTreeMap<u32, Json> =
+        results(&client.next().await).into_iter().collect();
+    for fits in [0, 2, 3] {
+        assert_eq!(told[&fits], json!(false), "{fits}");
+    }
+    assert_eq!(told[&1]["errorData"], json!({ "code": "QuerySetTooLarge" }));
+    let remove = json!({ "type": "Remove", "queryId": 0 });
+    client.modify(1, vec![remove, has(4, 6_000)]).await;
+    let told: std::collections::BTreeMap<u32, Json> =
+        results(&client.next().await).into_iter().collect();
+    assert_eq!(told[&4], json!(false));
 }
 
 #[tokio::test]
@@ -116,44 +202,38 @@ async fn text_that_is_not_utf8_closes() {
 // ---- counts ------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn more_mutations_than_may_wait_close_the_connection() {
+async fn more_mutations_than_may_wait_are_read_when_others_have_their_outcome() {
     let app = App::start_with(SyncOptions {
         mutations_pending_max: 3,
         ..telling()
     });
     app.hooks.slow.close();
     let mut client = connected(&app).await;
-    for request in 0..3 {
+    client.modify(0, vec![]).await;
+    client.next().await;
+    for request in 0..50 {
         client
             .mutate(request, "notes:slow", json!({ "text": "x" }))
             .await;
     }
-    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
-    client.mutate(3, "notes:slow", json!({ "text": "x" })).await;
-    assert_eq!(
-        client.close().await,
-        closed(1013, "TooManyConcurrentMutations")
-    );
-}
-
-#[tokio::test]
-async fn the_default_limit_of_waiting_mutations_is_a_thousand() {
-    let app = App::start_with(telling());
-    app.hooks.slow.close();
-    let mut client = connected(&app).await;
-    for request in 0..1_000 {
-        client
-            .mutate(request, "notes:slow", json!({ "text": "x" }))
-            .await;
+    app.hooks.slow.reached(1).await;
+    // Nobody holds against a client that it is not listened to.
+    for _ in 0..10 {
+        app.server.clock.advance(Duration::from_secs(14));
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
     }
-    assert_eq!(client.said_so_far().await, Vec::<Json>::new());
-    client
-        .mutate(1_000, "notes:slow", json!({ "text": "x" }))
-        .await;
-    assert_eq!(
-        client.close().await,
-        closed(1013, "TooManyConcurrentMutations")
-    );
+    let received = app.server.metric("sync_received_total");
+    assert!(received < 10.0, "{received}");
+    app.hooks.slow.open();
+    for request in 0..50 {
+        let response = client.next_of("MutationResponse").await;
+        assert_eq!(
+            (&response["requestId"], &response["success"]),
+            (&json!(request), &json!(true))
+        );
+    }
 }
 
 #[tokio::test]
@@ -173,7 +253,7 @@ async fn answered_mutations_make_room_for_others() {
 }
 
 #[tokio::test]
-async fn more_actions_than_may_run_close_the_connection() {
+async fn an_action_beside_as_many_as_may_run_is_refused_by_itself() {
     let app = App::start_with(SyncOptions {
         actions_pending_max: 2,
         ..telling()
@@ -193,10 +273,18 @@ async fn more_actions_than_may_run_close_the_connection() {
     client.act(2, "notes:wait", json!({})).await;
     app.hooks.waiting.begun.acquire().await.unwrap().forget();
     client.act(3, "notes:wait", json!({})).await;
+    let refused = client.next_of("ActionResponse").await;
     assert_eq!(
-        client.close().await,
-        closed(1013, "TooManyInflightActionsForSingleClient")
+        (&refused["requestId"], &refused["errorData"]),
+        (
+            &json!(3),
+            &json!({ "code": "TooManyInflightActionsForSingleClient" })
+        )
     );
+    app.hooks.waiting.let_go.add_permits(2);
+    for _ in 0..2 {
+        assert_eq!(client.next_of("ActionResponse").await["success"], true);
+    }
 }
 
 #[tokio::test]
@@ -438,8 +526,9 @@ async fn a_client_that_takes_nothing_is_dropped_and_delays_nobody() {
     other.until(0, |value| *value == json!(["x"])).await;
     other.socket.close(None).await.unwrap();
     other.close().await;
-    app.server.clock.advance(SyncOptions::default().stall_max);
+    // What it took before counts as taken when its time begins.
     while app.server.metric("sync_connections") > 0.0 {
+        app.server.clock.advance(SyncOptions::default().stall_max);
         tokio::task::yield_now().await;
     }
     assert_eq!(app.server.live.census().subscribers, 0);

@@ -302,6 +302,10 @@ async fn too_many_subscriptions_fail_alone_and_a_removed_one_makes_room() {
                 .contains("TooManySubscriptions"),
             "{failed}"
         );
+        assert_eq!(
+            failed["errorData"],
+            json!({ "code": "TooManySubscriptions" })
+        );
     }
     client.modify(1, vec![remove(1), remove(4), has(5)]).await;
     let told: std::collections::BTreeMap<u32, Json> =

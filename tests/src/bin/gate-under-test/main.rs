@@ -60,7 +60,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let clock = Arc::new(SkippingClock::ahead(number(variable::AHEAD_MILLIS)?));
     let mut config = Config::for_tests(std::env::var(variable::DATA)?);
-    config.dev = false;
+    config.dev = Some(false);
     config.auth_config = Some(std::env::var(variable::PROVIDERS)?);
     let running = app::app().clock(clock.clone()).start(config).await?;
     note(&Remark::Listening { url: running.url() });

@@ -1,0 +1,401 @@
+//! Settings as people write them: a flag, an environment variable, or a file that a variable names.
+//!
+//! Empty means not given, for all of them, since compose files write `${X:-}`. Blanks around a value are taken off. What
+//! cannot be understood stops the start, with a sentence that shows the value and a right one. A program adds its
+//! [`Setting`]s to a command with [`augment`] and reads what was [`Given`].
+
+mod near;
+pub mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use thiserror::Error;
+
+/// Longest file that a variable may name, in bytes.
+pub const SETTING_FILE_BYTES_MAX: u64 = 1 << 20;
+/// What a variable's name ends in when its value is the name of a file that holds the setting.
+const FILE_SUFFIX: &str = "_FILE";
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The flag, without its hyphens. A secret has none: every user of a machine sees those.
+    pub flag: Option<&'static str>,
+    /// The environment variable. The same with `_FILE` behind it names a file that holds the value.
+    pub variable: &'static str,
+    /// What stands for the value in the help.
+    pub value_name: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+    /// A right value, for the sentence about a wrong one.
+    pub example: &'static str,
+    pub kind: Kind,
+}
+
+/// How often and with what a setting is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A value.
+    One,
+    /// Values with commas between them; the flag may be repeated.
+    Many,
+    /// On or off; the flag alone is on.
+    Switch,
+    /// A value that no message shows.
+    Secret,
+}
+
+/// Why a setting cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SettingError {
+    #[error("{place} is {value:?}: {why}; write it as in {place_example}")]
+    Wrong {
+        place: String,
+        value: String,
+        why: String,
+        place_example: String,
+    },
+    #[error("{place} cannot be used: {why}; write it as in {place_example}")]
+    WrongSecret {
+        place: String,
+        why: String,
+        place_example: String,
+    },
+    #[error("{place} is not text")]
+    NotText { place: String },
+    #[error("{variable} and {variable}_FILE are both given; take one of them away")]
+    Twice { variable: &'static str },
+    #[error("{variable}_FILE names {path:?}, which cannot be read: {why}")]
+    File {
+        variable: &'static str,
+        path: PathBuf,
+        why: String,
+    },
+    #[error("{found} is no setting; {meant} is")]
+    Misspelt { found: String, meant: String },
+    #[error("{one} is given without {other}; they belong together")]
+    Alone { one: String, other: String },
+    #[error("{one} and {other} are both given; take one of them away")]
+    Conflict { one: String, other: String },
+}
+
+impl SettingError {
+    /// One setting is given without the other that belongs to it.
+    pub fn alone(one: &Setting, other: &Setting) -> SettingError {
+        SettingError::Alone {
+            one: one.to_string(),
+            other: other.to_string(),
+        }
+    }
+
+    /// Two settings are given that exclude each other.
+    pub fn conflict(one: &Setting, other: &Setting) -> SettingError {
+        SettingError::Conflict {
+            one: one.to_string(),
+            other: other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.flag {
+            Some(flag) => write!(f, "--{flag} ({})", self.variable),
+            None => f.write_str(self.variable),
+        }
+    }
+}
+
+/// The environment variables that settings are looked up in.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(Vec<(String, OsString)>);
+
+impl Environment {
+    /// That of this process. Variables whose names are not text are nobody's settings.
+    pub fn of_process() -> Environment {
+        let variables = std::env::vars_os();
+        Environment(
+            variables
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+                .collect(),
+        )
+    }
+
+    /// One for tests.
+    pub fn of<'t>(variables: impl IntoIterator<Item = (&'t str, &'t str)>) -> Environment {
+        let variables = variables.into_iter();
+        Environment(
+            variables
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
+        )
+    }
+
+    fn get(&self, name: &str) -> Option<&OsStr> {
+        let found = self.0.iter().find(|(variable, _)| variable == name);
+        found
+            .map(|(_, value)| value.as_os_str())
+            .filter(|value| !is_blank(value))
+    }
+
+    /// Reads a setting of which no flag is looked at, as [`Given::read`] does.
+    pub fn read<T, E: fmt::Display>(
+        &self,
+        setting: &Setting,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, SettingError> {
+        match variable_or_file(self, setting.variable)? {
+            Some(found) => found.read(setting, parse).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A variable of a program's own, such as a secret, given by itself or by a file.
+    pub fn variable(&self, name: &'static str) -> Result<Option<String>, SettingError> {
+        let Some(found) = variable_or_file(self, name)? else {
+            return Ok(None);
+        };
+        let text = found.text.to_str().ok_or_else(|| SettingError::NotText {
+            place: found.place.to_string(),
+        })?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// What was given: flags first, then variables.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'g> {
+    matches: &'g ArgMatches,
+    environment: &'g Environment,
+}
+
+/// A value, and where it was found.
+struct Found {
+    place: Place,
+    text: OsString,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Flag(&'static str),
+    Variable(&'static str),
+    File(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Flag(flag) => write!(f, "--{flag}"),
+            Place::Variable(variable) => f.write_str(variable),
+            Place::File(variable) => write!(f, "the file that {variable}{FILE_SUFFIX} names"),
+        }
+    }
+}
+
+/// Adds the flags of `settings` to a command.
+pub fn augment(command: Command, settings: &[Setting]) -> Command {
+    settings.iter().fold(command, |command, setting| {
+        let Some(flag) = setting.flag else {
+            return command;
+        };
+        let help = format!("{} [env: {}]", setting.help, setting.variable);
+        let arg = Arg::new(flag)
+            .long(flag)
+            .value_name(setting.value_name)
+            .value_parser(clap::value_parser!(OsString))
+            .help(help);
+        command.arg(match setting.kind {
+            Kind::One | Kind::Secret => arg,
+            Kind::Many => arg.action(ArgAction::Append),
+            Kind::Switch => arg
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true"),
+        })
+    })
+}
+
+impl<'g> Given<'g> {
+    /// What a command line and an environment give.
+    pub fn new(matches: &'g ArgMatches, environment: &'g Environment) -> Given<'g> {
+        Given {
+            matches,
+            environment,
+        }
+    }
+
+    /// Reads a setting with `parse`, which says in a clause why a text is wrong. None when it is not given.
+    pub fn read<T, E: fmt::Display>(
+        &self,
+        setting: &Setting,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, SettingError> {
+        match self.find(setting)?.pop() {
+            Some(found) => found.read(setting, parse).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a setting that is any text.
+    pub fn text(&self, setting: &Setting) -> Result<Option<String>, SettingError> {
+        self.read(setting, |text| Ok::<_, fmt::Error>(text.to_owned()))
+    }
+
+    /// Reads a setting that names a file or a directory, which may be no text.
+    pub fn path(&self, setting: &Setting) -> Result<Option<PathBuf>, SettingError> {
+        let found = self.find(setting)?.pop();
+        Ok(found.map(|found| match found.text.to_str() {
+            Some(text) => text.trim().into(),
+            None => found.text.into(),
+        }))
+    }
+
+    /// Reads a setting of several values. Empty ones are left out.
+    pub fn list<T, E: fmt::Display>(
+        &self,
+        setting: &Setting,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, SettingError> {
+        let mut values = Vec::new();
+        for found in self.find(setting)? {
+            let texts = found.text(setting)?.split([',', '\n']).map(str::trim);
+            for text in texts.filter(|text| !text.is_empty()) {
+                let parsed = parse(text).map_err(|why| found.wrong(setting, text, &why))?;
+                values.push(parsed);
+            }
+        }
+        Ok(values)
+    }
+
+    /// Refuses variables whose names are almost those of settings: what somebody meant to say would not be heard.
+    pub fn check_spelling(&self, settings: &[Setting]) -> Result<(), SettingError> {
+        near::check(self.environment.names(), settings)
+    }
+
+    /// The values of the flag, or else of the variable, or else of the file that another variable names.
+    fn find(&self, setting: &Setting) -> Result<Vec<Found>, SettingError> {
+        let flags = self.flags(setting);
+        if let Some(flag) = setting.flag.filter(|_| flags.is_some()) {
+            let place = Place::Flag(flag);
+            let texts = flags.into_iter().flatten();
+            return Ok(texts.map(|text| Found { place, text }).collect());
+        }
+        let found = variable_or_file(self.environment, setting.variable)?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// The flag's values; `Some` also when all of them are empty, which takes the variable's away.
+    fn flags(&self, setting: &Setting) -> Option<Vec<OsString>> {
+        let flag = setting.flag?;
+        let values = self.matches.try_get_many::<OsString>(flag).ok()??;
+        Some(values.filter(|value| !is_blank(value)).cloned().collect())
+    }
+}
+
+fn variable_or_file(
+    environment: &Environment,
+    variable: &'static str,
+) -> Result<Option<Found>, SettingError> {
+    let direct = environment.get(variable);
+    let file = environment.get(&format!("{variable}{FILE_SUFFIX}"));
+    match (direct, file) {
+        (Some(_), Some(_)) => Err(SettingError::Twice { variable }),
+        (Some(text), None) => Ok(Some(Found {
+            place: Place::Variable(variable),
+            text: text.to_owned(),
+        })),
+        (None, Some(path)) => {
+            let text = read_file(variable, path.into())?;
+            Ok((!text.trim().is_empty()).then(|| Found {
+                place: Place::File(variable),
+                text: text.into(),
+            }))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn read_file(variable: &'static str, path: PathBuf) -> Result<String, SettingError> {
+    use std::io::Read;
+    let read = || {
+        let mut text = String::new();
+        let file = std::fs::File::open(&path)?;
+        file.take(SETTING_FILE_BYTES_MAX + 1)
+            .read_to_string(&mut text)?;
+        match text.len() as u64 > SETTING_FILE_BYTES_MAX {
+            true => Err(std::io::ErrorKind::FileTooLarge.into()),
+            false => Ok(text),
+        }
+    };
+    read().map_err(|error: std::io::Error| SettingError::File {
+        variable,
+        path: path.clone(),
+        why: error.to_string(),
+    })
+}
+
+impl Found {
+    fn read<T, E: fmt::Display>(
+        &self,
+        setting: &Setting,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<T, SettingError> {
+        let text = self.text(setting)?;
+        parse(text).map_err(|why| self.wrong(setting, text, &why))
+    }
+
+    fn text(&self, setting: &Setting) -> Result<&str, SettingError> {
+        let place = || self.place.to_string();
+        match self.text.to_str() {
+            Some(text) => Ok(text.trim()),
+            None if setting.kind == Kind::Secret => Err(SettingError::NotText { place: place() }),
+            None => Err(SettingError::Wrong {
+                place: place(),
+                value: self.text.to_string_lossy().into_owned(),
+                why: "it is not text".to_owned(),
+                place_example: self.example(setting),
+            }),
+        }
+    }
+
+    fn wrong(&self, setting: &Setting, value: &str, why: &dyn fmt::Display) -> SettingError {
+        let (place, why) = (self.place.to_string(), why.to_string());
+        let place_example = self.example(setting);
+        match setting.kind {
+            Kind::Secret => SettingError::WrongSecret {
+                place,
+                why,
+                place_example,
+            },
+            Kind::One | Kind::Many | Kind::Switch => SettingError::Wrong {
+                place,
+                value: value.to_owned(),
+                why,
+                place_example,
+            },
+        }
+    }
+
+    fn example(&self, setting: &Setting) -> String {
+        let example = setting.example;
+        match (self.place, setting.kind) {
+            (Place::Flag(flag), Kind::Switch) => format!("--{flag}={example}"),
+            (Place::Flag(flag), _) => format!("--{flag} {example}"),
+            (Place::Variable(variable), _) => format!("{variable}={example}"),
+            (Place::File(_), _) => example.to_owned(),
+        }
+    }
+}
+
+fn is_blank(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|text| text.trim().is_empty())
+}

@@ -1,0 +1,344 @@
+//! Every setting in every spelling, with what comes of it. A setting without a row fails.
+
+use std::net::SocketAddr;
+
+use clap::Command;
+
+use super::*;
+use crate::app::config::SETTINGS;
+use crate::app::{Config, LogFormat};
+
+/// What a spelling comes to.
+enum Outcome {
+    /// As if nothing had been said.
+    NotGiven,
+    /// The setting's part of the configuration, as text.
+    Is(&'static str),
+    /// The start is refused: with the value, this reason, and a right value.
+    Refused(&'static str),
+}
+
+use Outcome::{Is, NotGiven, Refused};
+
+/// What belongs to a setting, so that it can be given alone.
+fn beside(setting: &Setting) -> &'static [(&'static str, &'static str)] {
+    match setting.variable {
+        "VESTIBULE_ISSUER" => &[("VESTIBULE_AUDIENCE", "convex")],
+        "VESTIBULE_AUDIENCE" => &[("VESTIBULE_ISSUER", "https://issuer.example")],
+        _ => &[],
+    }
+}
+
+const SECRET_HEX: &str = "00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff";
+
+#[rustfmt::skip]
+const TABLE: &[(&str, &[(&str, Outcome)])] = &[
+    ("VESTIBULE_LISTEN", &[
+        ("", NotGiven), ("  ", NotGiven),
+        ("0.0.0.0:80", Is("0.0.0.0:80")), (" 127.0.0.1:3210\n", Is("127.0.0.1:3210")),
+        ("localhost:3210", Is("127.0.0.1:3210")), ("LOCALHOST:8080", Is("127.0.0.1:8080")), ("localhost", Is("127.0.0.1:3210")),
+        (":8080", Is("0.0.0.0:8080")), ("*:8080", Is("0.0.0.0:8080")), ("8080", Is("127.0.0.1:8080")),
+        ("0.0.0.0", Is("0.0.0.0:3210")), ("[::1]:80", Is("[::1]:80")), ("::1", Is("[::1]:3210")), ("[::]", Is("[::]:3210")),
+        ("http://localhost:3210", Refused("not an address")), ("localhost:http", Refused("not an address")),
+        ("127.0.0.1:70000", Refused("not an address")), ("no such host:1", Refused("not an address")),
+    ]),
+    ("VESTIBULE_DATA", &[
+        ("", NotGiven), (" ", NotGiven), ("/var/lib/vestibule", Is("/var/lib/vestibule")), (" data ", Is("data")),
+    ]),
+    ("VESTIBULE_DEV", &[
+        ("", NotGiven), (" ", NotGiven), ("true", Is("on")), ("TRUE", Is("on")), ("1", Is("on")), ("yes", Is("on")), ("on ", Is("on")),
+        ("false", Is("off")), ("False", Is("off")), ("0", Is("off")), ("no", Is("off")), ("off", Is("off")),
+        ("production", Refused("neither true nor false")), ("2", Refused("neither true nor false")),
+    ]),
+    ("VESTIBULE_ISSUER", &[
+        ("https://app.clerk.accounts.dev", Is("https://app.clerk.accounts.dev")),
+        (" HTTPS://App.Clerk.Accounts.Dev ", Is("https://app.clerk.accounts.dev")),
+        ("https://issuer.example:443/Tenant/", Is("https://issuer.example/Tenant/")),
+        ("http://localhost:8080/realms/A", Is("http://localhost:8080/realms/A")),
+        ("app.clerk.accounts.dev", Is("app.clerk.accounts.dev")),
+    ]),
+    ("VESTIBULE_AUDIENCE", &[("convex", Is("convex")), (" convex\n", Is("convex"))]),
+    ("VESTIBULE_AUTH_CONFIG", &[
+        ("", NotGiven), ("\n", NotGiven), (r#" {"providers":[]} "#, Is(r#"{"providers":[]}"#)),
+    ]),
+    ("VESTIBULE_NAME", &[("", NotGiven), (" ", NotGiven), (" happy-otter-123 ", Is("happy-otter-123"))]),
+    ("VESTIBULE_ORIGIN", &[
+        ("", NotGiven), ("https://api.example.com", Is("https://api.example.com")),
+        (" HTTPS://API.example.com:443/ ", Is("https://api.example.com")), ("http://localhost:3210/base/", Is("http://localhost:3210/base")),
+        ("api.example.com", Refused("not an http or https URL")), ("ftp://api.example.com", Refused("not an http or https URL")),
+        ("https://api.example.com/?x", Refused("not an http or https URL")),
+    ]),
+    ("VESTIBULE_SITE_ORIGIN", &[
+        (" ", NotGiven), ("https://site.example.com/", Is("https://site.example.com")), ("site", Refused("not an http or https URL")),
+    ]),
+    ("VESTIBULE_ALLOWED_ORIGINS", &[
+        ("", NotGiven), (" ", NotGiven), (",", NotGiven), ("*", NotGiven), ("https://app.example.com, *", NotGiven),
+        ("https://app.example.com", Is("https://app.example.com")),
+        ("https://app.example.com/", Is("https://app.example.com")),
+        ("https://app.example.com:443", Is("https://app.example.com")),
+        ("http://localhost:80/,", Is("http://localhost")),
+        ("HTTPS://APP.example.com", Is("https://app.example.com")),
+        ("https://a.example, https://app.example.com", Is("https://a.example https://app.example.com")),
+        ("https://a.example\nhttps://b.example", Is("https://a.example https://b.example")),
+        ("capacitor://localhost", Is("capacitor://localhost")),
+        ("app.example.com", Refused("no scheme")), ("https://app.example.com/chat", Refused("ends after its host and port")),
+        ("https://*.example.com", Refused("without a *")), ("https://", Refused("does not parse")),
+        ("null", Refused("no scheme")), ("https://a.example,b.example", Refused("no scheme")),
+        (r#""https://app.example.com""#, Refused("does not parse")),
+    ]),
+    ("VESTIBULE_FIRST_LOGINS_PER_MINUTE", &[
+        ("", NotGiven), (" ", NotGiven), ("600", Is("600")), (" 600 ", Is("600")), ("1_000", Is("1000")),
+        ("0", Refused("from 1 on")), ("-1", Refused("from 1 on")), ("many", Refused("from 1 on")), ("1.5", Refused("from 1 on")),
+    ]),
+    ("VESTIBULE_TRUSTED_PROXIES", &[
+        ("", NotGiven), (" , ", NotGiven),
+        ("10.0.0.1", Is("10.0.0.1/32")), ("10.0.0.0/8, 172.16.0.0/12 ,::1", Is("10.0.0.0/8 172.16.0.0/12 ::1/128")),
+        ("fd00::/8", Is("fd00::/8")),
+        ("proxy", Refused("neither an IP address")), ("10.0.0.0/33", Refused("neither an IP address")),
+        ("10.0.0.1:80", Refused("neither an IP address")),
+    ]),
+    ("VESTIBULE_LOG_FORMAT", &[
+        ("", NotGiven), ("text", NotGiven), ("json", Is("json")), (" JSON ", Is("json")), ("xml", Refused("neither text nor json")),
+    ]),
+    ("VESTIBULE_REDACT", &[
+        ("", NotGiven), ("true", Is("on")), ("No", Is("off")), ("maybe", Refused("neither true nor false")),
+    ]),
+    ("VESTIBULE_LOG", &[
+        ("", NotGiven), ("debug", NotGiven), (" vestibule_server::sync=debug,warn ", NotGiven), ("a=b=c", Refused("level filter")),
+    ]),
+    ("VESTIBULE_SECRET", &[
+        ("", NotGiven), (SECRET_HEX, Is("a secret")), (" 00 ", Refused("64 digits")), ("hunter2", Refused("64 digits")),
+    ]),
+];
+
+fn command() -> Command {
+    augment(Command::new("server"), SETTINGS)
+}
+
+fn read(arguments: &[&str], environment: &Environment) -> Result<Config, SettingError> {
+    let arguments = [&["server"], arguments].concat();
+    let matches = command().try_get_matches_from(arguments).unwrap();
+    Config::read(&Given::new(&matches, environment))
+}
+
+/// A setting's part of a configuration; none when it is what stands there when nothing is said.
+fn part(config: &Config, variable: &str) -> Option<String> {
+    let switch = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let unless = |text: String, default: &str| (text != default).then_some(text);
+    match variable {
+        "VESTIBULE_LISTEN" => Some(config.listen.to_string()),
+        "VESTIBULE_DATA" => unless(config.data.display().to_string(), "vestibule-data"),
+        "VESTIBULE_DEV" => config.dev.map(switch),
+        "VESTIBULE_ISSUER" => config.issuer.clone(),
+        "VESTIBULE_AUDIENCE" => config.audience.clone(),
+        "VESTIBULE_AUTH_CONFIG" => config.auth_config.clone(),
+        "VESTIBULE_NAME" => unless(config.name.clone(), "vestibule"),
+        "VESTIBULE_ORIGIN" => config.origin.clone(),
+        "VESTIBULE_SITE_ORIGIN" => config.site_origin.clone(),
+        "VESTIBULE_ALLOWED_ORIGINS" => config.allowed_origins.as_ref().map(|list| list.join(" ")),
+        "VESTIBULE_FIRST_LOGINS_PER_MINUTE" => config
+            .first_logins_per_minute
+            .map(|bound| bound.to_string()),
+        "VESTIBULE_TRUSTED_PROXIES" => {
+            let proxies: Vec<String> = config
+                .trusted_proxies
+                .iter()
+                .map(|it| it.to_string())
+                .collect();
+            unless(proxies.join(" "), "")
+        }
+        "VESTIBULE_LOG_FORMAT" => (config.log_format == LogFormat::Json).then(|| "json".to_owned()),
+        "VESTIBULE_REDACT" => config.redact.map(switch),
+        "VESTIBULE_LOG" => None,
+        "VESTIBULE_SECRET" => config.secret.as_ref().map(|_| "a secret".to_owned()),
+        other => panic!("{other} has no part"),
+    }
+}
+
+fn check(
+    setting: &Setting,
+    spelling: &str,
+    outcome: &Outcome,
+    arguments: &[&str],
+    environment: &Environment,
+) {
+    let config = read(arguments, environment);
+    let what = format!(
+        "{}={spelling:?} by {arguments:?} {environment:?}",
+        setting.variable
+    );
+    match outcome {
+        NotGiven => {
+            let nothing = read(&[], &Environment::default()).unwrap();
+            let expected = part(&nothing, setting.variable);
+            assert_eq!(
+                part(&config.expect(&what), setting.variable),
+                expected,
+                "{what}"
+            );
+        }
+        Is(expected) => {
+            assert_eq!(
+                part(&config.expect(&what), setting.variable).as_deref(),
+                Some(*expected),
+                "{what}"
+            );
+        }
+        Refused(why) => {
+            let sentence = config.err().expect(&what).to_string();
+            assert!(sentence.contains(why), "{what}: {sentence}");
+            assert!(sentence.contains(setting.example), "{what}: {sentence}");
+            let wrong = spelling.rsplit([',', '\n']).next().unwrap().trim();
+            let is_shown = sentence.contains(&format!("{wrong:?}"));
+            assert_eq!(is_shown, setting.kind != Kind::Secret, "{what}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn every_setting_in_every_spelling_by_every_way_of_giving_it() {
+    let named: Vec<&str> = TABLE.iter().map(|(variable, _)| *variable).collect();
+    let settings: Vec<&str> = SETTINGS.iter().map(|setting| setting.variable).collect();
+    assert_eq!(named, settings, "a row for each setting");
+    let directory = tempfile::tempdir().unwrap();
+    for (setting, (_, rows)) in SETTINGS.iter().zip(TABLE) {
+        for (spelling, outcome) in *rows {
+            let others = beside(setting).iter().copied();
+            let by_variable =
+                Environment::of(others.clone().chain([(setting.variable, *spelling)]));
+            check(setting, spelling, outcome, &[], &by_variable);
+            let path = directory.path().join("value");
+            std::fs::write(&path, format!("{spelling}\n")).unwrap();
+            let name = format!("{}_FILE", setting.variable);
+            let file = [(name.as_str(), path.to_str().unwrap())];
+            let by_file = Environment::of(others.clone().chain(file));
+            check(setting, spelling, outcome, &[], &by_file);
+            if let Some(flag) = setting.flag {
+                let argument = format!("--{flag}={spelling}");
+                check(
+                    setting,
+                    spelling,
+                    outcome,
+                    &[&argument],
+                    &Environment::of(others),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_and_an_empty_one_takes_it_away() {
+    let environment = Environment::of([
+        ("VESTIBULE_NAME", "by-variable"),
+        ("VESTIBULE_REDACT", "yes"),
+    ]);
+    let name = |arguments: &[&str]| read(arguments, &environment).unwrap().name;
+    assert_eq!(name(&[]), "by-variable");
+    assert_eq!(name(&["--name", "by-flag"]), "by-flag");
+    assert_eq!(name(&["--name", ""]), "vestibule");
+    let config = read(&["--redact", "false", "--dev"], &environment).unwrap();
+    assert_eq!((config.redact, config.dev), (Some(false), Some(true)));
+    let origins = [
+        "--allowed-origin",
+        "https://a.example",
+        "--allowed-origin",
+        "https://b.example",
+    ];
+    let listed = read(&origins, &environment)
+        .unwrap()
+        .allowed_origins
+        .unwrap();
+    assert_eq!(listed, ["https://a.example", "https://b.example"]);
+}
+
+#[test]
+fn settings_that_belong_together_are_given_together() {
+    let refused = |variables: &[(&'static str, &'static str)]| {
+        let environment = Environment::of(variables.iter().copied());
+        read(&[], &environment).unwrap_err().to_string()
+    };
+    let issuer = ("VESTIBULE_ISSUER", "https://issuer.example");
+    let audience = ("VESTIBULE_AUDIENCE", "convex");
+    assert!(refused(&[issuer]).contains("without --audience (VESTIBULE_AUDIENCE)"));
+    assert!(refused(&[audience, ("VESTIBULE_ISSUER", "")]).contains("without --issuer"));
+    let both = refused(&[issuer, audience, ("VESTIBULE_AUTH_CONFIG", "{}")]);
+    assert!(both.contains("take one of them away"), "{both}");
+    let none = Environment::of([("VESTIBULE_ISSUER", ""), ("VESTIBULE_AUDIENCE", " ")]);
+    assert_eq!(read(&[], &none).unwrap().issuer, None);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_one_of_two_is_refused() {
+    let refused = |variables: [(&'static str, &'static str); 2]| {
+        read(&[], &Environment::of(variables))
+            .unwrap_err()
+            .to_string()
+    };
+    let missing = refused([("VESTIBULE_SECRET_FILE", "/nowhere/secret"), ("HOME", "/")]);
+    assert!(missing.contains("/nowhere/secret"), "{missing}");
+    let twice = refused([
+        ("VESTIBULE_SECRET_FILE", "/nowhere"),
+        ("VESTIBULE_SECRET", SECRET_HEX),
+    ]);
+    assert!(twice.contains("both given"), "{twice}");
+    let one = [
+        ("VESTIBULE_SECRET_FILE", ""),
+        ("VESTIBULE_SECRET", SECRET_HEX),
+    ];
+    assert!(read(&[], &Environment::of(one)).unwrap().secret.is_some());
+}
+
+#[test]
+fn a_variable_that_is_almost_a_setting_is_refused() {
+    for (name, meant) in [
+        ("VESTIBULE_ISSUR", "VESTIBULE_ISSUER"),
+        ("VESTIBULE_AUDIENZE", "VESTIBULE_AUDIENCE"),
+        ("VESTIBULE_ALLOWED_ORIGIN", "VESTIBULE_ALLOWED_ORIGINS"),
+        ("VESTIBULE_TRUSTED_PROXY", "VESTIBULE_TRUSTED_PROXIES"),
+        ("VESTIBULE_AUTHCONFIG_FILE", "VESTIBULE_AUTH_CONFIG_FILE"),
+        ("VESTIBULE_DEVE", "VESTIBULE_DEV"),
+    ] {
+        let refused = read(&[], &Environment::of([(name, "x")]));
+        let sentence = refused.unwrap_err().to_string();
+        assert_eq!(sentence, format!("{name} is no setting; {meant} is"));
+    }
+    // Those of others, and those that an orchestrator sets for a service of this name.
+    for name in [
+        "VESTIBULE_PORT",
+        "VESTIBULE_SERVICE_HOST",
+        "VESTIBULE_SEED",
+        "OTHER_ISSUR",
+        "VESTIBULE_LOGS",
+    ] {
+        let accepted = read(&[], &Environment::of([(name, "x")]));
+        assert_eq!(accepted.is_ok(), name != "VESTIBULE_LOGS", "{name}");
+    }
+}
+
+#[test]
+fn a_text_that_is_not_utf_8_is_refused_and_a_path_may_be_one() {
+    use std::os::unix::ffi::OsStrExt;
+    let odd = OsStr::from_bytes(b"a\xff");
+    let read = |flag: &str| {
+        let matches = command().try_get_matches_from([OsStr::new("server"), OsStr::new(flag), odd]);
+        Config::read(&Given::new(&matches.unwrap(), &Environment::default()))
+    };
+    assert!(read("--name").unwrap_err().to_string().contains("not text"));
+    assert_eq!(read("--data").unwrap().data.as_os_str(), odd);
+}
+
+#[test]
+fn the_help_names_every_flag_and_its_variable() {
+    let help = command().render_long_help().to_string();
+    for setting in SETTINGS {
+        let Some(flag) = setting.flag else { continue };
+        assert!(help.contains(&format!("--{flag}")), "{help}");
+        assert!(
+            help.contains(&format!("[env: {}]", setting.variable)),
+            "{help}"
+        );
+    }
+    let listen: SocketAddr = crate::app::config::LISTEN_DEFAULT.parse().unwrap();
+    assert_eq!(listen.port(), parse::PORT_DEFAULT);
+}

@@ -1,0 +1,283 @@
+//! The page of limits names every bound of the source, with its value and with errors that exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Bounds that nobody who uses a server meets.
+const INTERNAL: [&str; 20] = [
+    "ADDRESSES_MAX",
+    "BACKOFF_MAX",
+    "CHUNK_BYTES_MAX",
+    "CLAIMS_MAX",
+    "CLIENT_BYTES_MAX",
+    "COMMITS_LOOKED_AT_MAX",
+    "FIRST_BYTES_MAX",
+    "FRAGMENT_BYTES_MAX",
+    "IDLE_BYTES_MAX",
+    "JOBS_MAX",
+    "MESSAGES_IN_A_ROW_MAX",
+    "MOVED_MAX",
+    "ORIGIN_BYTES_LOGGED_MAX",
+    "QUOTED_CHARS_MAX",
+    "REDIRECTS_MAX",
+    "REFUSED_BYTES_MAX",
+    "REQUEST_ID_BYTES_MAX",
+    "REVOKED_KEYS_BYTES_MAX",
+    "TIME_SECONDS_MAX",
+    "UNUSED_ANSWERS_MAX",
+];
+
+/// Rooms whose constants are looked through, and the files of others that hold bounds of calls.
+const PLACES: [&str; 9] = [
+    "server/src/sync",
+    "server/src/http",
+    "server/src/auth",
+    "server/src/subscriptions",
+    "server/src/functions/console.rs",
+    "server/src/functions/http_action.rs",
+    "server/src/database/leases.rs",
+    "server/src/app/mod.rs",
+    "schema/src/value/limits.rs",
+];
+
+/// Structs whose defaults are bounds.
+const OPTIONS: [(&str, &str); 3] = [
+    ("server/src/sync/options.rs", "SyncOptions"),
+    ("server/src/http/options.rs", "HttpOptions"),
+    ("server/src/database/limits.rs", "Limits"),
+];
+
+/// Fields that are no bounds but times at which something happens, or are computed.
+const NO_BOUNDS: [&str; 8] = [
+    "admin_recheck_after",
+    "first_mutations_grace",
+    "first_query_set_grace",
+    "gate_grace",
+    "ping_after",
+    "probe_after",
+    "spare_connections",
+    "trusted_proxies",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
+}
+
+fn sources(place: &str) -> Vec<String> {
+    let path = root().join(place);
+    if path.is_file() {
+        return vec![fs::read_to_string(path).unwrap()];
+    }
+    let entries = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| {
+        path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs")
+    });
+    files
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+/// `const NAME: T = EXPRESSION;` of a text.
+fn constants(text: &str) -> Vec<(String, String)> {
+    let text = text.split("#[cfg(test)]").next().unwrap();
+    let declared = text.split("const ").skip(1).filter_map(|rest| {
+        let (name, rest) = rest.split_once(':')?;
+        let (_, value) = rest.split_once('=')?;
+        let value = value.split(';').next()?;
+        let is_name = name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        is_name.then(|| (name.to_string(), value.trim().to_string()))
+    });
+    declared.collect()
+}
+
+/// `name: EXPRESSION,` of a struct's default.
+fn defaults(text: &str, of: &str) -> Vec<(String, String)> {
+    let start = format!("impl Default for {of}");
+    let body = text
+        .split(&start)
+        .nth(1)
+        .unwrap()
+        .split("\n}\n")
+        .next()
+        .unwrap();
+    let fields = body.lines().filter_map(|line| {
+        let (name, value) = line.trim().split_once(": ")?;
+        Some((name.to_string(), value.strip_suffix(',')?.to_string()))
+    });
+    fields.collect()
+}
+
+/// A number of seconds, bytes or things.
+fn evaluate(expression: &str, constants: &BTreeMap<String, String>) -> Option<f64> {
+    let expression = expression.trim();
+    let inner = |prefix: &str| expression.strip_prefix(prefix)?.strip_suffix(')');
+    if let Some(seconds) = inner("Duration::from_secs(") {
+        return evaluate(seconds, constants);
+    }
+    if let Some(millis) = inner("Duration::from_millis(") {
+        return Some(evaluate(millis, constants)? / 1_000.0);
+    }
+    for operator in [" + ", " << ", " * "] {
+        if let Some((left, right)) = expression.rsplit_once(operator) {
+            let left = left.trim_start_matches('(').trim_end_matches(')');
+            let (left, right) = (evaluate(left, constants)?, evaluate(right, constants)?);
+            return Some(match operator {
+                " + " => left + right,
+                " << " => left * right.exp2(),
+                _ => left * right,
+            });
+        }
+    }
+    let number = expression.replace('_', "");
+    number
+        .parse()
+        .ok()
+        .or_else(|| evaluate(constants.get(expression)?, constants))
+}
+
+/// A value as the page writes it.
+fn written(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
+    let number: f64 = number.replace(',', "").parse().ok()?;
+    let factor = match unit {
+        "" | "s" | "ms" => 1.0,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    Some(number * factor)
+}
+
+struct Row {
+    name: String,
+    value: String,
+    codes: Vec<String>,
+}
+
+fn rows() -> Vec<Row> {
+    let page = fs::read_to_string(root().join("docs/limits.md")).unwrap();
+    let cells = page.lines().filter_map(|line| {
+        let cells: Vec<&str> = line
+            .strip_prefix("| ")?
+            .strip_suffix(" |")?
+            .split(" | ")
+            .collect();
+        (cells.len() > 2 && cells[2].starts_with('`')).then_some(cells)
+    });
+    let quoted = |cell: &str| -> Vec<String> {
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_string)
+            .collect()
+    };
+    cells
+        .map(|cells| Row {
+            name: cells[2].replace('`', "").replace(" of ", "."),
+            value: cells[1].to_string(),
+            codes: quoted(cells.last().unwrap()),
+        })
+        .collect()
+}
+
+#[test]
+fn the_page_of_limits_names_every_bound_with_its_value() {
+    let mut all = BTreeMap::new();
+    for place in PLACES
+        .iter()
+        .chain(&["server/src/http/options.rs", "schema/src/wire/mod.rs"])
+    {
+        all.extend(sources(place).iter().flat_map(|text| constants(text)));
+    }
+    let mut bounds: BTreeMap<String, String> = BTreeMap::new();
+    for place in PLACES {
+        for (name, value) in sources(place).iter().flat_map(|text| constants(text)) {
+            if name.ends_with("_MAX") && !INTERNAL.contains(&name.as_str()) {
+                bounds.insert(name, value);
+            }
+        }
+    }
+    for name in [
+        "CLOCK_LEEWAY",
+        "GATE_DEADLINE",
+        "LEASE_SECONDS",
+        "SPARE_CONNECTIONS",
+    ] {
+        bounds.insert(name.into(), all[name].clone());
+    }
+    let mut names = BTreeSet::new();
+    for (file, of) in OPTIONS {
+        for (name, value) in defaults(&sources(file)[0], of) {
+            let is_number = evaluate(&value, &all).is_some();
+            if is_number && !NO_BOUNDS.contains(&name.as_str()) {
+                // What only names a constant stands there once.
+                bounds.remove(&value);
+                let name = match name.as_str() {
+                    "connections_max" => format!("connections_max.{of}"),
+                    _ => name,
+                };
+                assert!(names.insert(name.clone()), "{name} is there twice");
+                bounds.insert(name, value);
+            }
+        }
+    }
+    let rows = rows();
+    let page: BTreeMap<&str, &str> = rows
+        .iter()
+        .map(|row| (row.name.as_str(), row.value.as_str()))
+        .collect();
+    assert_eq!(page.len(), rows.len(), "a bound stands on the page twice");
+    for (name, value) in &bounds {
+        let on_page = page
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} is not on the page"));
+        assert_eq!(
+            written(on_page),
+            evaluate(value, &all),
+            "{name} = {value}, and the page: {on_page}"
+        );
+    }
+    for name in page
+        .keys()
+        .filter(|name| **name != "connections_max.HttpOptions")
+    {
+        assert!(bounds.contains_key(*name), "{name} of the page is no bound");
+    }
+}
+
+#[test]
+fn the_page_of_limits_names_errors_that_exist() {
+    let mut text = String::new();
+    for place in [
+        "sync",
+        "http",
+        "auth",
+        "functions",
+        "database",
+        "provisioning",
+    ] {
+        text.extend(sources(&format!("server/src/{place}")));
+    }
+    for row in rows() {
+        for code in row
+            .codes
+            .iter()
+            .filter(|code| code.starts_with(char::is_uppercase))
+        {
+            assert!(
+                text.contains(&format!("\"{code}")),
+                "{code} of {} is nowhere",
+                row.name
+            );
+        }
+    }
+}
