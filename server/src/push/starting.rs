@@ -16,7 +16,7 @@ use super::tables::Target;
 use super::{Program, Pushes};
 use crate::database::ChunkHash;
 use crate::deployment::modules::{
-    AUTH_CONFIG_MODULE, MODULES_BYTES_MAX, ModulePathError, is_entry_point, module_hash,
+    AUTH_CONFIG_MODULE, MODULES_BYTES_MAX, ModulePathError, module_hash,
 };
 use crate::deployment::{
     Analysis, AnalyzeError, AnalyzeInput, Deployment, DeploymentError, ImportPhase,
@@ -247,7 +247,7 @@ fn check_sources(sources: &[SourceModule]) -> Result<(), PushError> {
         crate::deployment::modules::check_module_path(&module.path)
             .map_err(DeploymentError::from)?;
         let is_node = module.environment == ModuleEnvironment::Node;
-        if is_node && (!is_entry_point(&module.path) && module.path == AUTH_CONFIG_MODULE) {
+        if is_node && module.path == AUTH_CONFIG_MODULE {
             return Err(DeploymentError::NotForNode(module.path.clone()).into());
         }
     }

@@ -135,8 +135,7 @@ impl<'s> Target<'s> {
             .map(|table| TableMeta::clone(table))
             .collect();
         for mut table in others {
-            let is_plain = table.document == Validator::Any
-                && table.indexes.iter().all(|index| is_retired(index));
+            let is_plain = table.document == Validator::Any && table.indexes.iter().all(is_retired);
             if is_plain {
                 continue;
             }

@@ -45,6 +45,14 @@ pub async fn get_usage(State(http): State<Arc<Http>>, request: Request) -> Answe
     Err(WireError::bad_request("UsageNotCounted", message))
 }
 
+/// `POST /api/run_test_function`: refused in a way that tools do not try again.
+pub async fn run_test_function(State(http): State<Arc<Http>>, request: Request) -> Answer {
+    let (parts, _) = request.into_parts();
+    http.verify_admin(&parts).await?;
+    let message = "This server cannot run inline queries yet: push the query as a function.";
+    Err(WireError::bad_request("InlineQueriesNotSupported", message))
+}
+
 /// `HEAD /api/authorize`: lets tools start that want an account of a cloud. Nothing is given away with it.
 pub async fn authorize() -> StatusCode {
     StatusCode::OK

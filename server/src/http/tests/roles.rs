@@ -20,7 +20,8 @@ fn address(route: &Route) -> &'static str {
 }
 
 /// Routes that refuse what is asked of them here, to those who may ask.
-const REFUSED: [&str; 11] = [
+const REFUSED: [&str; 12] = [
+    "/api/run_test_function",
     "/api/deploy2/evaluate_schema",
     "/api/deploy2/evaluate_push",
     "/api/deploy2/start_push",
