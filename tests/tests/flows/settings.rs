@@ -1,6 +1,5 @@
 //! Settings of a whole server, as people write them: who may sign in, which pages may connect, and what stops the start.
 
-use futures_util::SinkExt;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{connect_async, tungstenite};
 use vestibule_tests::process::{Chat, ChatOptions};
