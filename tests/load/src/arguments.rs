@@ -106,7 +106,7 @@ pub enum Scenario {
     /// Queries, cached and not.
     Reads(Reads),
     /// Runs the app that is loaded, for --url of another invocation.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Answers every call at once and does nothing, until standard input ends.
     #[command(hide = true)]
     ServeEcho,

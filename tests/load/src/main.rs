@@ -19,7 +19,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let Arguments { scenario, common } = Arguments::parse();
     raise_open_files(scenario.connections())?;
     match scenario {
-        Scenario::Serve(flags) => serve(flags)?,
+        Scenario::Serve(flags) => serve(*flags)?,
         Scenario::ServeEcho => echo::serve()?,
         scenario => return measure(&scenario, &common),
     }

@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-
 /// Sets the soft and the hard limit before the chat starts.
 fn limited(data: &std::path::Path, soft: u32, hard: u32) -> vestibule_tests::process::ChatOptions {
     let program = env!("CARGO_BIN_EXE_chat-under-test");

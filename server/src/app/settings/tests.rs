@@ -185,7 +185,7 @@ fn check(
             );
         }
         Refused(why) => {
-            let sentence = config.err().expect(&what).to_string();
+            let sentence = config.expect_err(&what).to_string();
             assert!(sentence.contains(why), "{what}: {sentence}");
             assert!(sentence.contains(setting.example), "{what}: {sentence}");
             let wrong = spelling.rsplit([',', '\n']).next().unwrap().trim();
