@@ -11,6 +11,7 @@ mod error;
 mod functions;
 mod manifest;
 pub mod modules;
+pub mod provisioning;
 mod schema;
 mod superset;
 #[cfg(test)]

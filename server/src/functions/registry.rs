@@ -19,6 +19,7 @@ use super::runner::Call;
 use crate::auth::SystemAccess;
 use crate::database::Definitions;
 use crate::deployment::Deployment;
+use crate::deployment::provisioning::{Callable, CallableMutations};
 
 /// The code of a mutation or an action that is refused because its caller may look only.
 pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
@@ -260,6 +261,16 @@ impl Registry {
 fn may_call_system(call: &Call) -> bool {
     let for_all = call.origin.is_inside() && call.caller.is_unidentified();
     for_all || call.caller.may_call_system() != SystemAccess::None
+}
+
+impl CallableMutations for Registry {
+    fn callable(&self, path: &FunctionPath) -> Option<Callable<'_>> {
+        let function = self.get(path)?;
+        Some(Callable {
+            kind: function.kind(),
+            args: &function.args,
+        })
+    }
 }
 
 impl Tally {
