@@ -40,6 +40,12 @@ pub struct Config {
     pub allowed_origins: Option<Vec<String>>,
     /// First logins of one issuer in a minute. Known users are not counted.
     pub first_logins_per_minute: Option<NonZeroU32>,
+    /// The mutation that runs once for an identity before anything else runs as it, as in `users:store`. Goes before the
+    /// deployment's own variable of this name.
+    pub provision_with: Option<String>,
+    /// The index in which a provisioned identity has a document, and the claim that it equals, as in
+    /// `users.by_clerk_id:subject`. Goes before the deployment's own variable of this name.
+    pub provision_when: Option<String>,
     /// Reverse proxies before this server, whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<Network>,
     /// How the log on standard error is written.
@@ -109,6 +115,10 @@ settings! {
         "Origins of pages that may connect; every origin may when none is given, or *.";
     FIRST_LOGINS_PER_MINUTE: Some("first-logins-per-minute"), "VESTIBULE_FIRST_LOGINS_PER_MINUTE", One, "NUMBER", "600",
         "First logins of one issuer in a minute, where anybody may sign up; no bound when not given. Known users are not counted.";
+    PROVISION_WITH: Some("provision-with"), "VESTIBULE_PROVISION_WITH", One, "MUTATION", "users:store",
+        "The mutation that runs once for an identity before anything else runs as it, as users:store. Goes before the deployment's own variable of this name.";
+    PROVISION_WHEN: Some("provision-when"), "VESTIBULE_PROVISION_WHEN", One, "INDEX:CLAIM", "users.by_clerk_id:subject",
+        "The index in which a provisioned identity has a document, and the claim that it equals, as users.by_clerk_id:subject. Goes before the deployment's own variable of this name.";
     TRUSTED_PROXIES: Some("trusted-proxy"), "VESTIBULE_TRUSTED_PROXIES", Many, "IP", "10.0.0.0/8",
         "Address, or range of addresses, of reverse proxies before this server, whose X-Forwarded-For is believed. Without it, everybody who comes through the proxy counts as one when wrong admin keys and refused tokens are counted.";
     LOG_FORMAT: Some("log-format"), "VESTIBULE_LOG_FORMAT", One, "FORMAT", "json",
@@ -146,6 +156,8 @@ impl Config {
             site_origin: given.read(&SITE_ORIGIN, parse::base_url)?,
             allowed_origins: origins(given.list(&ALLOWED_ORIGINS, parse::allowed_origin)?),
             first_logins_per_minute: given.read(&FIRST_LOGINS_PER_MINUTE, parse::number)?,
+            provision_with: given.text(&PROVISION_WITH)?,
+            provision_when: given.text(&PROVISION_WHEN)?,
             trusted_proxies: given.list(&TRUSTED_PROXIES, parse::network)?,
             log_format: given.read(&LOG_FORMAT, log_format)?.unwrap_or_default(),
             redact: given.read(&REDACT, parse::boolean)?,
@@ -167,6 +179,8 @@ impl Config {
             site_origin: None,
             allowed_origins: None,
             first_logins_per_minute: None,
+            provision_with: None,
+            provision_when: None,
             trusted_proxies: Vec::new(),
             log_format: LogFormat::Text,
             redact: None,

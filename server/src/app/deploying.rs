@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{App, Config, StartError};
 use crate::auth::{AuthConfig, Authenticator};
 use crate::functions::{Functions, Registered};
+use crate::provisioning::Stated;
 use crate::push::{Origins, Program, PushParts, Pushes};
 
 /// Where a server is reached that listens on `address`.
@@ -23,6 +24,7 @@ pub(super) async fn pushes(
     functions: &Arc<Functions>,
     authenticator: &Arc<Authenticator>,
     configured: AuthConfig,
+    stated: Stated,
     origins: Origins,
 ) -> Result<Arc<Pushes>, StartError> {
     let js = functions.js().clone();
@@ -38,6 +40,7 @@ pub(super) async fn pushes(
             functions: native.map(path_of).collect(),
             tables: tables.map(|table| table.name.clone()).collect(),
         },
+        stated,
         origins,
         clock: app.clock.clone(),
     });

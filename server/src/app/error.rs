@@ -9,6 +9,7 @@ use crate::auth::{
     AuthConfigError, DevIssuerError, DevRefused, OpenAdminKeysError, SecretFileError,
 };
 use crate::database::OpenError;
+use crate::deployment::provisioning::RulesError;
 use crate::files::FileError;
 use crate::functions::RegistryError;
 use crate::push::PushError;
@@ -22,6 +23,13 @@ pub enum StartError {
          or say `without_provisioning()`"
     )]
     ProvisioningUnsaid,
+    #[error(
+        "the app says how users are provisioned, with `provision_with` or `without_provisioning`, and --provision-with or \
+         --provision-when says it too; take the flags away"
+    )]
+    ProvisioningTwice,
+    #[error(transparent)]
+    ProvisioningRules(#[from] RulesError),
     #[error("the provisioning function `{path}` {problem}")]
     ProvisioningFunction { path: String, problem: &'static str },
     #[error("the cron {name:?} {problem}")]

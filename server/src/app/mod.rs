@@ -43,6 +43,7 @@ use crate::functions::{
 };
 use crate::http::Asset;
 use crate::jobs::{JobsOptions, first_run};
+use crate::provisioning::{self, ProvisioningRules, Stated};
 use crate::push::{self, Origins};
 use crate::sync::SyncOptions;
 
@@ -79,6 +80,7 @@ enum Provisioning {
     Unsaid,
     None,
     With(String),
+    AsDeployed,
 }
 
 /// How long a provisioning run may be retried before the connection is asked to come back later.
@@ -269,6 +271,14 @@ impl App {
         self
     }
 
+    /// Leaves it to the deployment how identities are provisioned: to `VESTIBULE_PROVISION_WITH` and
+    /// `VESTIBULE_PROVISION_WHEN` among its environment variables. Where neither is set, functions run as soon as a token is
+    /// verified.
+    pub fn provision_as_deployed(mut self) -> App {
+        self.provisioning = Provisioning::AsDeployed;
+        self
+    }
+
     /// Serves a static file beside the API.
     pub fn asset(
         mut self,
@@ -333,9 +343,10 @@ impl App {
         self
     }
 
-    fn registry(&self, origins: &Origins) -> Result<Registry, RegistryError> {
+    fn registry(&self, origins: &Origins, stated: &Stated) -> Result<Registry, RegistryError> {
         let functions = self.functions.iter().cloned();
         let functions = functions.chain(transfer_functions());
+        let functions = functions.chain(provisioning::functions(stated));
         let functions = functions.chain(push::system::functions(origins));
         Registry::new(functions.collect())?.with_http_routes(self.http_routes.clone())
     }
@@ -353,15 +364,35 @@ impl App {
         crons.collect()
     }
 
-    /// The provisioning function's path, checked against the functions there are.
-    fn provisioning_function(
-        &self,
-        registry: &Registry,
-    ) -> Result<Option<FunctionPath>, StartError> {
-        let path = match &self.provisioning {
-            Provisioning::Unsaid => return Err(StartError::ProvisioningUnsaid),
-            Provisioning::None => return Ok(None),
-            Provisioning::With(path) => path,
+    /// Who says how identities are provisioned: the program, or the deployment and the flags that go before it.
+    fn stated(&self, config: &Config) -> Result<Stated, StartError> {
+        let (with, when) = (config.provision_with.clone(), config.provision_when.clone());
+        let is_flagged = with.is_some() || when.is_some();
+        match &self.provisioning {
+            Provisioning::With(_) | Provisioning::None if is_flagged => {
+                Err(StartError::ProvisioningTwice)
+            }
+            Provisioning::With(path) => {
+                let problem = "is not a function path";
+                let parsed = path.parse().map_err(|_| StartError::ProvisioningFunction {
+                    path: path.clone(),
+                    problem,
+                })?;
+                Ok(Stated::ByProgram(ProvisioningRules::mutation(parsed)))
+            }
+            Provisioning::None => Ok(Stated::ByProgram(ProvisioningRules::nothing())),
+            Provisioning::Unsaid if !is_flagged => Err(StartError::ProvisioningUnsaid),
+            Provisioning::Unsaid | Provisioning::AsDeployed => {
+                ProvisioningRules::parse(with.as_deref(), when.as_deref())?;
+                Ok(Stated::ByDeployment { with, when })
+            }
+        }
+    }
+
+    /// Checks the mutation that the program names against the functions there are.
+    fn check_provisioning(&self, registry: &Registry) -> Result<(), StartError> {
+        let Provisioning::With(path) = &self.provisioning else {
+            return Ok(());
         };
         let problem = |problem| StartError::ProvisioningFunction {
             path: path.clone(),
@@ -377,7 +408,7 @@ impl App {
             return Err(problem("is not a mutation"));
         }
         match function.takes_no_arguments() {
-            true => Ok(Some(parsed)),
+            true => Ok(()),
             false => Err(problem("needs arguments, and the gate has none to give")),
         }
     }

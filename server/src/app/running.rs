@@ -12,7 +12,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use vestibule_schema::path::FunctionPath;
 
 use super::gauges::Gauges;
 use super::{App, Config, StartError, deploying, open_files};
@@ -28,7 +27,7 @@ use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::jobs::crons::{CronOwner, reconcile};
 use crate::jobs::{Jobs, JobsMetrics};
-use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions};
+use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions, Stated};
 use crate::push::Pushes;
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
@@ -81,8 +80,9 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     };
     warn_of_logins(dev, &providers);
     let origins = deploying::origins(&config, address);
-    let registry = app.registry(&origins)?;
-    let provisioning = app.provisioning_function(&registry)?;
+    let provisioning = app.stated(&config)?;
+    let registry = app.registry(&origins, &provisioning)?;
+    app.check_provisioning(&registry)?;
     let crons = app.crons(&registry)?;
     let clock = app.clock.clone();
     let database = open_database(&app, &config, &secret, clock.clone())?;
@@ -93,7 +93,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         RoomsFrom {
             address,
             registry,
-            provisioning,
+            provisioning: provisioning.clone(),
             providers: providers.clone(),
             secret,
             clock,
@@ -103,7 +103,15 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     let rooms = rooms?;
     declare_crons(&rooms.functions, crons).await?;
     let (functions, authenticator) = (&rooms.functions, &rooms.authenticator);
-    let pushes = deploying::pushes(&app, functions, authenticator, providers, origins).await?;
+    let pushes = deploying::pushes(
+        &app,
+        functions,
+        authenticator,
+        providers,
+        provisioning,
+        origins,
+    );
+    let pushes = pushes.await?;
     let shutdown = CancellationToken::new();
     let http = Http::new(HttpParts {
         functions: rooms.functions.clone(),
@@ -240,7 +248,7 @@ fn end_process(unknown: UnknownOutcome) {
 struct RoomsFrom {
     address: SocketAddr,
     registry: Registry,
-    provisioning: Option<FunctionPath>,
+    provisioning: Stated,
     providers: AuthConfig,
     secret: DeploymentSecret,
     clock: Arc<dyn Clock>,
@@ -296,7 +304,7 @@ impl Rooms {
         };
         metrics.register_collector(Box::new(gauges));
         let options = GateOptions {
-            function: provisioning,
+            stated: provisioning,
             deadline: app.gate_deadline,
             first_logins_per_minute: config.first_logins_per_minute,
             checks: dev.then(|| Checks {

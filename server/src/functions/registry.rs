@@ -265,10 +265,17 @@ fn may_call_system(call: &Call) -> bool {
 
 impl CallableMutations for Registry {
     fn callable(&self, path: &FunctionPath) -> Option<Callable<'_>> {
-        let function = self.get(path)?;
-        Some(Callable {
+        let registered = self.get(path).map(|function| Callable {
             kind: function.kind(),
             args: &function.args,
+        });
+        // Without an engine pushed functions are known and not registered.
+        registered.or_else(|| {
+            let function = self.deployment.function(path)?;
+            Some(Callable {
+                kind: function.kind,
+                args: &function.args,
+            })
         })
     }
 }

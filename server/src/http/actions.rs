@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Http;
 use super::around::Asked;
@@ -49,7 +50,7 @@ pub(super) async fn answer(
     };
     let body = http.read_action_body(&parts, body).await?;
     let slot = http.slot()?;
-    let asking = http.asking(&parts).await;
+    let (asking, slot) = http.asking(&parts, slot).await?;
     let request = HttpRequest {
         method: match parts.method {
             Method::HEAD => Method::GET,
@@ -113,27 +114,35 @@ impl Http {
 
     /// Who asks. Only an auth token says so, and one that is not accepted refuses nothing by itself: what a webhook
     /// presents is often a secret between it and the app.
-    async fn asking(&self, parts: &Parts) -> Asking {
+    async fn asking(
+        &self,
+        parts: &Parts,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<(Asking, OwnedSemaphorePermit), WireError> {
         let verified = match bearer(&parts.headers) {
             Ok(None) => Ok(Verified::Nobody),
             Ok(Some(credentials)) => self.verify_bearer(parts, &credentials).await,
             Err(error) => Err(respond::authorization(error)),
         };
         let admitted = match verified {
-            Ok(verified) => self.admit(verified).await,
-            Err(error) => Err(NoCaller::Refused(error)),
+            Ok(verified) => {
+                let calls = || vec![format!("{} {}", parts.method, parts.uri.path())];
+                let admitted = self.admit(verified, slot, calls).await;
+                admitted.map_err(|no_caller| (no_caller, None))
+            }
+            Err(error) => Err((NoCaller::Refused(error), Some(slot))),
         };
-        let (caller, refusal, refused) = match admitted {
-            Ok(caller) => (caller, None, None),
-            Err(no_caller) => {
+        let (caller, slot, refusal, refused) = match admitted {
+            Ok((caller, slot)) => (caller, slot, None, None),
+            // The action runs all the same, in a place of its own.
+            Err((no_caller, slot)) => {
+                let slot = slot.map_or_else(|| self.slot(), Ok)?;
                 let (refusal, refused) = respond::refused_asker(no_caller);
-                (Caller::unidentified(), Some(refusal), Some(refused))
+                (Caller::unidentified(), slot, Some(refusal), Some(refused))
             }
         };
-        Asking {
-            asker: HttpAsker { caller, refusal },
-            refused,
-        }
+        let asker = HttpAsker { caller, refusal };
+        Ok((Asking { asker, refused }, slot))
     }
 
     async fn verify_bearer(

@@ -209,8 +209,9 @@ impl Http {
         let slot = self.slot()?;
         let Prepared { path, args, format } = prepared;
         let writing = self.writing(asked, format);
-        let caller = match self.admit(verified).await {
-            Ok(caller) => caller,
+        let calls = || vec![path.to_string()];
+        let (caller, slot) = match self.admit(verified, slot, calls).await {
+            Ok(admitted) => admitted,
             Err(NoCaller::NotProvisioned(thrown)) => {
                 return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[]));
             }

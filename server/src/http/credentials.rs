@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
+use tokio::sync::OwnedSemaphorePermit;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::Http;
 use super::respond::{self, NoCaller, WireError};
 use super::serve::OpenConnection;
-use crate::auth::{Caller, Verified, VerifiedAdmin, parse_authorization};
+use crate::auth::{Caller, Verified, VerifiedAdmin, VerifiedUser, parse_authorization};
+use crate::provisioning::{Entry, REQUEST_PATIENCE, Unprovisioned};
 use crate::record::{self, Point, Seat};
 
 /// The query parameter that stands in for the header.
@@ -86,21 +88,28 @@ impl Http {
         Some(client)
     }
 
-    /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning.
-    pub(super) async fn admit(&self, verified: Verified) -> Result<Caller, NoCaller> {
+    /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning. Where that
+    /// is up to somebody else, the request gives back its place among those that run: whoever makes the user may need it.
+    /// `calls` are what it asks for.
+    pub(super) async fn admit(
+        &self,
+        verified: Verified,
+        slot: OwnedSemaphorePermit,
+        calls: impl Fn() -> Vec<String>,
+    ) -> Result<(Caller, OwnedSemaphorePermit), NoCaller> {
         let redact = self.options.redact_errors;
         let user = match verified {
-            Verified::Nobody => return Ok(Caller::nobody()),
-            Verified::Admin(admin) => return Ok(admin.caller()),
+            Verified::Nobody => return Ok((Caller::nobody(), slot)),
+            Verified::Admin(admin) => return Ok((admin.caller(), slot)),
             Verified::User(user) => user,
         };
         let seat = Seat::take();
         seat.verified(1, &user.identity);
-        let admitted = self.gate.admit(&user).await;
+        let admitted = self.pass_gate(&user, slot).await;
         record::pause(Point::BeforeOpening, || Some(user.identity.key())).await;
-        let caller = admitted.map_err(|why| {
+        let (caller, slot) = admitted.map_err(|why| {
             seat.shut(1, why.name());
-            respond::unprovisioned(why)
+            respond::unprovisioned(&why, &calls())
         })?;
         // The wait may have outlasted the token.
         let now = self.clock.now();
@@ -110,7 +119,30 @@ impl Http {
             .proof()
             .map_or(Timestamp::ZERO, |proof| proof.committed_at());
         seat.opened(1, || caller.identity_key(), at);
-        Ok(caller.recorded_as(seat.tag(1, None)))
+        Ok((caller.recorded_as(seat.tag(1, None)), slot))
+    }
+
+    async fn pass_gate(
+        &self,
+        user: &VerifiedUser,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<(Caller, OwnedSemaphorePermit), Unprovisioned> {
+        match self.gate.enter(user).await? {
+            Entry::Open(caller) => Ok((caller, slot)),
+            Entry::Waits(waiting) => {
+                drop(slot);
+                let until = self.clock.elapsed().saturating_add(REQUEST_PATIENCE);
+                // In a box: few wait, and every request would keep room for it.
+                let caller = Box::pin(waiting.until(until)).await?;
+                Ok((caller, self.next_slot().await))
+            }
+        }
+    }
+
+    /// A turn among the requests that may run, waited for by one that had a turn before.
+    async fn next_slot(&self) -> OwnedSemaphorePermit {
+        let slot = self.slots.clone().acquire_owned().await;
+        slot.expect("the semaphore is never closed")
     }
 }
 

@@ -24,6 +24,11 @@ pub(super) struct WireError {
     pub message: String,
 }
 
+/// The code for one whose user somebody else has yet to make …
+const PROVISIONING_MISSING: &str = "ProvisioningMissing";
+/// … and after how long it is worth asking again.
+const MISSING_RETRY_AFTER_SECONDS: &str = "5";
+
 /// Why credentials give no caller.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum NoCaller {
@@ -130,7 +135,12 @@ impl WireError {
 impl IntoResponse for WireError {
     fn into_response(self) -> Response {
         let body = serde_json::json!({ "code": self.code, "message": self.message });
-        json(self.status, body.to_string())
+        let mut response = json(self.status, body.to_string());
+        if self.code == PROVISIONING_MISSING {
+            let after = HeaderValue::from_static(MISSING_RETRY_AFTER_SECONDS);
+            response.headers_mut().insert(header::RETRY_AFTER, after);
+        }
+        response
     }
 }
 
@@ -301,12 +311,13 @@ pub(super) fn wrong_json(error: serde_json::Error) -> WireError {
 }
 
 /// An identity that was not let in. The gate has logged it.
-pub(super) fn unprovisioned(error: Unprovisioned) -> NoCaller {
-    match error {
-        Unprovisioned::Refused(thrown) => NoCaller::NotProvisioned(not_provisioned(thrown)),
-        Unprovisioned::Failed { .. } => {
+pub(super) fn unprovisioned(why: &Unprovisioned, calls: &[String]) -> NoCaller {
+    match why.refusal(calls) {
+        Some(thrown) => NoCaller::NotProvisioned(not_provisioned(thrown)),
+        None => {
             let message = "The user could not be provisioned: try again in a moment.";
-            NoCaller::Refused(WireError::unavailable("ProvisioningFailed", message))
+            let code = why.try_again_code();
+            NoCaller::Refused(WireError::unavailable(code, message))
         }
     }
 }

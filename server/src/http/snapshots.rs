@@ -87,11 +87,12 @@ pub(super) async fn query_at_ts(
             query.ts,
         )
     };
-    let _slot = http.slot()?;
+    let slot = http.slot()?;
     let Prepared { path, args, format } = prepared;
     let writing = http.writing(&asked, format);
-    let caller = match http.admit(verified).await {
-        Ok(caller) => caller,
+    let calls = || vec![path.to_string()];
+    let (caller, _slot) = match http.admit(verified, slot, calls).await {
+        Ok(admitted) => admitted,
         Err(NoCaller::NotProvisioned(thrown)) => {
             return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[]));
         }
@@ -138,9 +139,11 @@ pub(super) async fn query_batch(
             .map(prepared)
             .collect::<Result<Vec<_>, _>>()?
     };
-    let _slot = http.slot()?;
-    let caller = match http.admit(verified).await {
-        Ok(caller) => caller,
+    let slot = http.slot()?;
+    let paths = prepared.iter().map(|query| query.path.to_string());
+    let calls = || paths.clone().collect();
+    let (caller, _slot) = match http.admit(verified, slot, calls).await {
+        Ok(admitted) => admitted,
         Err(NoCaller::NotProvisioned(thrown)) => {
             let refused = FunctionOutcome::Threw(thrown);
             let refused = |prepared: &Prepared| (prepared.format, refused.clone(), Vec::new());

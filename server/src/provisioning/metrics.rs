@@ -1,5 +1,6 @@
 //! What the gate counts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -15,6 +16,8 @@ pub enum Outcome {
     Provisioned,
     Refused,
     Failed,
+    /// What somebody else makes did not come in time.
+    Missing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,6 +32,7 @@ pub struct GateMetrics {
     joined: Counter,
     known: Counter,
     in_flight: Gauge,
+    waiting: Gauge,
 }
 
 /// A run that is counted as under way until it is dropped.
@@ -37,6 +41,15 @@ pub(super) struct InFlight<'m>(&'m Gauge);
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// One who is counted as waiting until it is dropped.
+pub(super) struct Waits(Arc<GateMetrics>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waiting.dec();
     }
 }
 
@@ -49,6 +62,7 @@ impl GateMetrics {
             joined: Counter::default(),
             known: Counter::default(),
             in_flight: Gauge::default(),
+            waiting: Gauge::default(),
         };
         let gate = registry.sub_registry_with_prefix("gate");
         gate.register(
@@ -70,6 +84,11 @@ impl GateMetrics {
             "known",
             "Identities that were let in without a run",
             metrics.known.clone(),
+        );
+        gate.register(
+            "waiting",
+            "Connections and requests that wait for a user whom somebody else makes",
+            metrics.waiting.clone(),
         );
         gate.register(
             "in_flight",
@@ -94,6 +113,11 @@ impl GateMetrics {
     pub(super) fn take_off(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
+    }
+
+    pub(super) fn wait_begins(self: Arc<Self>) -> Waits {
+        self.waiting.inc();
+        Waits(self)
     }
 
     pub(super) fn joined(&self) {

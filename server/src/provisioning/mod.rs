@@ -1,4 +1,5 @@
-//! The provisioning room: `ensureUser` runs once for an identity before anything else runs as it.
+//! The provisioning room: what has to happen for an identity happens before anything else runs as it. A mutation runs once,
+//! or a document is there that a webhook makes, or both: the program or the deployment says so ([`Stated`]).
 //!
 //! Whoever holds a verified identity, a connection or an HTTP request, asks [`Gate::admit`] and gets a [`Caller`] with
 //! the proof that the identity's provisioning committed, or the reason why not. What to hold back meanwhile is the
@@ -6,10 +7,22 @@
 
 mod flights;
 mod gate;
+mod lobby;
+mod looks;
 mod metrics;
 mod new_users;
+mod outcome;
+mod plan;
+mod runs;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
-pub use gate::{Checks, Gate, GateOptions, Unprovisioned};
+pub use gate::{CONNECTION_PATIENCE, Checks, Entry, Gate, GateOptions, REQUEST_PATIENCE};
+pub use lobby::{REFUSED_AFTER, WAITING_MAX};
+pub use looks::{SCANNED_MAX, functions};
 pub use metrics::GateMetrics;
+pub use outcome::Unprovisioned;
+pub use waiting::Waiting;
+
+pub use crate::deployment::provisioning::{ProvisioningRules, Stated};

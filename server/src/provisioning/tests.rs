@@ -27,6 +27,7 @@ use crate::functions::{
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 
+mod documents;
 mod known;
 mod people;
 mod trouble;
@@ -119,6 +120,7 @@ fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize, pause: &Pause) -> R
 
 /// What a test wants to be other than usual.
 struct Setup {
+    stated: Stated,
     committer: CommitterOptions,
     clock: Arc<dyn Clock>,
     first_logins_per_minute: Option<NonZeroU32>,
@@ -128,6 +130,9 @@ struct Setup {
 impl Default for Setup {
     fn default() -> Setup {
         Setup {
+            stated: Stated::ByProgram(ProvisioningRules::mutation(
+                "users:ensureUser".parse().unwrap(),
+            )),
             committer: CommitterOptions::default(),
             clock: Arc::new(SystemClock::new()),
             first_logins_per_minute: None,
@@ -188,13 +193,15 @@ struct Rooms {
     dir: TempDir,
 }
 
-fn rooms(schema: Schema, functions: Vec<Function>, setup: Setup) -> Rooms {
+fn rooms(schema: Schema, mut functions: Vec<Function>, setup: Setup) -> Rooms {
     let Setup {
+        stated,
         committer,
         clock,
         first_logins_per_minute,
         checks,
     } = setup;
+    functions.extend(super::functions(&stated));
     let dir = tempfile::tempdir().unwrap();
     let database = Database::open(DatabaseOptions {
         dir: dir.path().to_path_buf(),
@@ -215,7 +222,7 @@ fn rooms(schema: Schema, functions: Vec<Function>, setup: Setup) -> Rooms {
     let (live, following) = LiveQueries::start(functions.clone());
     let mut metrics = Metrics::default();
     let options = GateOptions {
-        function: Some("users:ensureUser".parse().unwrap()),
+        stated,
         deadline: Duration::from_secs(5),
         first_logins_per_minute,
         checks,

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::deployment::provisioning::RulesError;
 use crate::deployment::{AnalyzeError, DeploymentError, VariableError};
 use crate::functions::SystemError;
 
@@ -14,6 +15,8 @@ pub enum PushError {
     Deployment(#[from] DeploymentError),
     #[error(transparent)]
     Variable(#[from] VariableError),
+    #[error(transparent)]
+    Provisioning(#[from] RulesError),
     #[error("This server has no components yet: it cannot take the component {0:?}.")]
     Components(String),
     #[error(
@@ -59,6 +62,7 @@ impl PushError {
             PushError::Analyze(error) => error.code(),
             PushError::Deployment(error) => error.code(),
             PushError::Variable(error) => error.code(),
+            PushError::Provisioning(error) => error.code(),
             PushError::Components(_) => "ComponentsNotSupported",
             PushError::NativeFunction(_) => "InvalidModules",
             PushError::NativeTable(_) | PushError::Schema(_) => "InvalidSchema",

@@ -11,6 +11,7 @@ use super::stored::{self, trouble};
 use super::tables::{Need, Target, with_filled};
 use super::{Program, Pushes};
 use crate::database::{Extension, Transaction};
+use crate::deployment::provisioning::Stated;
 use crate::deployment::{AnalyzeError, Deployment, Manifest, diff};
 use crate::functions::{PushedCode, Registry};
 use crate::jobs::crons::{CronOwner, CronRefused, reconcile};
@@ -65,6 +66,7 @@ impl Pushes {
             base: switch.base,
             extension,
             program: self.program.clone(),
+            stated: self.stated.clone(),
         };
         self.transact(move |tx| {
             let definitions = tx.definitions().clone();
@@ -72,6 +74,7 @@ impl Pushes {
         })
         .await?;
         self.activated(&deployment);
+        self.warn_of_first_logins(&before, &deployment).await;
         let reply = diff::to_reply(&before, &deployment);
         self.clean_later();
         let push = deployment.push.as_ref();
@@ -126,6 +129,7 @@ struct Job {
     base: Option<String>,
     extension: Extension,
     program: Program,
+    stated: Stated,
 }
 
 impl Job {
@@ -145,6 +149,7 @@ impl Job {
             ));
         }
         self.switch_tables(tx)?;
+        self.check_provisioning(tx)?;
         stored::write_modules(tx, &self.deployment.modules).map_err(trouble)?;
         stored::write_push(tx, &self.manifest).map_err(trouble)?;
         let crons = reconcile(tx, CronOwner::Pushed, &self.deployment.crons);
@@ -153,6 +158,13 @@ impl Job {
             refused => PushError::Cron(refused.to_string()),
         })?;
         tx.set_extension(self.extension.clone()).map_err(trouble)
+    }
+
+    fn check_provisioning(&self, tx: &Transaction<'_>) -> Result<(), PushError> {
+        let functions: &Registry = self.extension.downcast_ref().expect("it was made of one");
+        self.stated
+            .check_push(&self.deployment, functions, &tx.catalog())?;
+        Ok(())
     }
 
     /// Whatever is not prepared yet is done here, where it is small: an app's first pushes need no more.

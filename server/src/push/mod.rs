@@ -8,6 +8,7 @@ mod backfill;
 mod calls;
 mod error;
 mod finishing;
+mod first_logins;
 mod history;
 mod plans;
 mod replies;
@@ -36,6 +37,7 @@ pub use stored::{StoredPush, load};
 use crate::auth::{AuthConfig, Authenticator, ProviderConfig};
 use crate::clock::Clock;
 use crate::database::Transaction;
+use crate::deployment::provisioning::Stated;
 use crate::deployment::{Analyzer, Deployment};
 use crate::functions::js::Js;
 use crate::functions::{Error, Functions, SystemError};
@@ -56,6 +58,8 @@ pub struct PushParts {
     pub configured: AuthConfig,
     /// What the server's own program has, which a push cannot replace.
     pub program: Program,
+    /// Who says how identities are provisioned; the variables of deployments are held against it.
+    pub stated: Stated,
     /// Where this server is reached, unless settings say otherwise.
     pub origins: Origins,
     /// Where the time comes from.
@@ -88,6 +92,7 @@ pub struct Pushes {
     authenticator: Arc<Authenticator>,
     configured: AuthConfig,
     program: Program,
+    stated: Stated,
     origins: Origins,
     clock: Arc<dyn Clock>,
     plans: Plans,
@@ -108,6 +113,7 @@ impl Pushes {
             authenticator,
             configured,
             program,
+            stated,
             origins,
             clock,
         } = parts;
@@ -118,6 +124,7 @@ impl Pushes {
             authenticator,
             configured,
             program,
+            stated,
             origins,
             clock,
             plans: Plans::default(),
@@ -135,6 +142,7 @@ impl Pushes {
     /// Takes on the deployment that is stored, before anything is served.
     pub async fn restore(&self) -> Result<(), PushError> {
         let deployment = Arc::new(self.read(stored::load).await?);
+        self.stated.check_start(&deployment.variables)?;
         let extension = self.extension_of(deployment.clone()).await?;
         self.functions.database().install(extension);
         self.activated(&deployment);

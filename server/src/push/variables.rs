@@ -81,11 +81,14 @@ impl Pushes {
             let next = Arc::new(self.with_evaluated_auth(&live, next).await?);
             let extension = self.extension_of(next.clone()).await?;
             let (before, after) = (live, next.clone());
+            let stated = self.stated.clone();
             let changed = self.transact(move |tx| {
                 let definitions = tx.definitions().clone();
                 if !Arc::ptr_eq(Registry::of(&definitions).deployment(), &before) {
                     return Ok(false);
                 }
+                let functions = Registry::of(&definitions);
+                stated.check_change(&before, &after.variables, functions, &definitions.catalog)?;
                 stored::write_variables(tx, &before.variables, &after.variables)
                     .map_err(trouble)?;
                 if before.settings != after.settings {

@@ -134,7 +134,20 @@ impl LiveQueries {
 
     /// The answer of an idempotent mutation that need not run now, because nothing it read has changed since it ran.
     pub fn held_answer(self: &Arc<Self>, call: &Call) -> Option<(Arc<QueryResult>, Timestamp)> {
-        let key = self.key(Execution::IdempotentMutation, call);
+        self.held(Execution::IdempotentMutation, call)
+    }
+
+    /// As [`Self::held_answer`], of a query.
+    pub fn held_query(self: &Arc<Self>, call: &Call) -> Option<(Arc<QueryResult>, Timestamp)> {
+        self.held(Execution::Query, call)
+    }
+
+    fn held(
+        self: &Arc<Self>,
+        execution: Execution,
+        call: &Call,
+    ) -> Option<(Arc<QueryResult>, Timestamp)> {
+        let key = self.key(execution, call);
         // An answer is known to hold once all news has been looked at; there is no need to wait for the follower.
         self.follow_to(self.functions.database().write_log().newest());
         self.cached(&key)

@@ -18,7 +18,7 @@ use super::socket::Close;
 use crate::auth::{self, AdminKeyError, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
 use crate::functions::Thrown;
 use crate::planted::{self, Bug};
-use crate::provisioning::Unprovisioned;
+use crate::provisioning::{CONNECTION_PATIENCE, Unprovisioned};
 use crate::record::{self, Point};
 
 /// The gate's answer for an identity version.
@@ -60,8 +60,10 @@ pub(super) struct Gatekeeper {
     caller: Caller,
     credential: Presented,
     admission: Option<Pin<Box<dyn Future<Output = Admitted> + Send>>>,
-    /// When the Authenticate came that is waited for.
+    /// When the Authenticate came that is waited for, or the first of several as the same person.
     waiting_since: Option<Duration>,
+    /// Since when the gate stays open while a renewed token is looked at.
+    rechecking_since: Option<Duration>,
     /// Each with its share of what all connections may hold.
     held: VecDeque<(Held, Share)>,
     held_bytes: usize,
@@ -86,6 +88,7 @@ impl Gatekeeper {
             credential: Presented::Nobody,
             admission: None,
             waiting_since: None,
+            rechecking_since: None,
             held: VecDeque::new(),
             held_bytes: 0,
             received: 0,
@@ -212,6 +215,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.switch(caller, Timestamp::ZERO);
             return Ok(());
         }
+        if is_refresh && self.rooms.gate.stays_open_at_refresh(&user) {
+            self.gatekeeper.credential = Presented::User(user);
+            self.do_effects(Event::Refreshed { version, key }).await?;
+            // Its results are still those of the earlier token, of the same person.
+            self.told.identity = version;
+            self.recheck(version);
+            return Ok(());
+        }
         if !is_refresh {
             // Queries that look at the identity keep what the client has until the gate opens.
             self.gatekeeper.caller = Caller::pending(user.identity.clone());
@@ -228,10 +239,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn admitted(&mut self, admitted: Admitted) -> Result<(), End> {
         let Admitted { version, outcome } = admitted;
         match outcome {
+            Ok(caller) if self.gatekeeper.rechecking_since.is_some() => {
+                let ts = committed_at(&caller);
+                self.switch(caller, ts);
+                Ok(())
+            }
             Ok(caller) => {
-                let ts = caller
-                    .proof()
-                    .map_or(Timestamp::ZERO, |proof| proof.committed_at());
+                let ts = committed_at(&caller);
                 if let Presented::User(user) = &self.gatekeeper.credential {
                     // The commit stands; the gate waits for a fresh token.
                     let base = self.gatekeeper.received.saturating_sub(1);
@@ -243,26 +257,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.gatekeeper.caller = caller;
                 self.do_effects(Event::Committed { version, ts }).await
             }
-            Err(refused @ Unprovisioned::Refused(_)) => {
-                let data = match &refused {
-                    Unprovisioned::Refused(thrown) => thrown.data.clone(),
-                    Unprovisioned::Failed { .. } => None,
-                };
-                self.seat.shut(version, "refused");
-                self.gatekeeper.apply(Event::Refused { version });
-                self.reject_held("refused", data).await?;
-                Err(End::AuthError(AuthError {
-                    error: refusal_text(&refused, self.rooms.options.redact),
-                    base_version: self.gatekeeper.received.saturating_sub(1),
-                    auth_update_attempted: true,
-                }))
-            }
-            // Nothing is answered: the client connects again, still signed in, and sends what it has again.
-            Err(Unprovisioned::Failed { .. }) => {
-                self.seat.shut(version, "failed");
-                Err(Close::try_again("ProvisioningFailed").into())
-            }
+            Err(why) => self.kept_out(version, &why).await,
         }
+    }
+
+    async fn kept_out(&mut self, version: u32, why: &Unprovisioned) -> Result<(), End> {
+        self.seat.shut(version, why.name());
+        let held = self.gatekeeper.held.iter();
+        let held: Vec<String> = held.map(|(held, _)| held.call.path.to_string()).collect();
+        let Some(thrown) = why.refusal(&held) else {
+            // Nothing is answered: the client connects again, still signed in, and sends what it has again.
+            return Err(Close::try_again(why.try_again_code()).into());
+        };
+        self.gatekeeper.apply(Event::Refused { version });
+        self.reject_held("refused", thrown.data.clone()).await?;
+        Err(End::AuthError(AuthError {
+            error: refusal_text(why, &thrown, self.rooms.options.redact),
+            base_version: self.gatekeeper.received.saturating_sub(1),
+            auth_update_attempted: true,
+        }))
     }
 
     async fn do_effects(&mut self, event: Event) -> Result<(), End> {
@@ -283,10 +296,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn ask_the_gate(&mut self, version: u32) {
+        let now = self.rooms.clock.elapsed();
+        // A renewed token joins the wait of the one before.
+        let since = *self.gatekeeper.waiting_since.get_or_insert(now);
+        self.gatekeeper.rechecking_since = None;
+        self.await_gate(version, since);
+    }
+
+    /// Does what is needed for a renewed token again, while the gate stays open.
+    fn recheck(&mut self, version: u32) {
+        let now = self.rooms.clock.elapsed();
+        let since = *self.gatekeeper.rechecking_since.get_or_insert(now);
+        self.await_gate(version, since);
+    }
+
+    fn await_gate(&mut self, version: u32, since: Duration) {
         let Presented::User(user) = &self.gatekeeper.credential else {
             return;
         };
         let (gate, user) = (self.rooms.gate.clone(), user.clone());
+        let until = since.saturating_add(CONNECTION_PATIENCE);
         let older = self.gatekeeper.admission.take();
         let older = older.filter(|_| planted::is(Bug::GateOpenedByOlderVersion));
         self.gatekeeper.admission = Some(Box::pin(async move {
@@ -294,11 +323,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let outcome = older.await.outcome;
                 return Admitted { version, outcome };
             }
-            let outcome = gate.admit(&user).await;
+            let outcome = gate.admit_until(&user, until).await;
             record::pause(Point::BeforeOpening, || Some(user.identity.key())).await;
             Admitted { version, outcome }
         }));
-        self.gatekeeper.waiting_since = Some(self.rooms.clock.elapsed());
     }
 
     #[tracing::instrument(name = "open", level = "debug", skip_all, fields(held = self.gatekeeper.held.len()))]
@@ -320,6 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.gatekeeper.caller = caller.clone();
         self.gatekeeper.admission = None;
         self.gatekeeper.waiting_since = None;
+        self.gatekeeper.rechecking_since = None;
         self.subscriber.set_caller(caller);
         self.told.identity = self.gatekeeper.received;
         self.told.floor = self.told.floor.max(at);
@@ -404,6 +433,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .filter(|until| *until > now)
             .max()
     }
+}
+
+/// Everything of a caller reads at this timestamp or later.
+fn committed_at(caller: &Caller) -> Timestamp {
+    caller
+        .proof()
+        .map_or(Timestamp::ZERO, |proof| proof.committed_at())
 }
 
 fn rejection_reason(rejection: Rejection) -> &'static str {

@@ -245,16 +245,20 @@ pub(super) fn not_provisioned(reason: &str, data: Option<Value>) -> Thrown {
 }
 
 /// What a refused user's client is told.
-pub(super) fn refusal_text(refused: &Unprovisioned, redact: bool) -> String {
+pub(super) fn refusal_text(refused: &Unprovisioned, thrown: &Thrown, redact: bool) -> String {
     match refused {
-        Unprovisioned::Refused(thrown) if !redact => {
+        Unprovisioned::Refused(_) if !redact => {
             format!(
                 "The provisioning function refused this user: {}",
                 thrown.message
             )
         }
         Unprovisioned::Refused(_) => "The provisioning function refused this user.".to_string(),
-        Unprovisioned::Failed { .. } => "The user could not be provisioned.".to_string(),
+        Unprovisioned::NeverCame { .. } if !redact => thrown.message.clone(),
+        Unprovisioned::NeverCame { .. } => "No user came to exist for this identity.".to_string(),
+        Unprovisioned::Failed { .. } | Unprovisioned::Missing { .. } => {
+            "The user could not be provisioned.".to_string()
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use vestibule_server::database::{CommitterOptions, Database, DatabaseOptions, Li
 use vestibule_server::functions::{
     Call, FunctionOutcome, Functions, MutationRun, Origin, Registry, SystemError,
 };
-use vestibule_server::provisioning::{Gate, GateMetrics, GateOptions};
+use vestibule_server::provisioning::{Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
 use vestibule_server::storage::StoreOptions;
 use vestibule_server::subscriptions::{Following, LiveQueries};
 
@@ -123,7 +123,9 @@ impl Rig {
         let functions = Functions::new(registry, database);
         let (live, following) = LiveQueries::start(functions.clone());
         let options = GateOptions {
-            function: Some(app::ENSURE_USER.parse().expect("the path is well formed")),
+            stated: Stated::ByProgram(ProvisioningRules::mutation(
+                app::ENSURE_USER.parse().expect("the path is well formed"),
+            )),
             deadline: Duration::from_secs(60),
             first_logins_per_minute: None,
             checks: None,

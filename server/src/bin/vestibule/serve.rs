@@ -30,7 +30,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         name: config.name.clone(),
     };
     let running = App::new(Schema::new())
-        .without_provisioning()
+        .provision_as_deployed()
         .start(config)
         .await?;
     if is_first {

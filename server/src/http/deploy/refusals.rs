@@ -16,6 +16,7 @@ impl From<PushError> for WireError {
             PushError::Analyze(_)
             | PushError::Deployment(_)
             | PushError::Variable(_)
+            | PushError::Provisioning(_)
             | PushError::Components(_)
             | PushError::NativeFunction(_)
             | PushError::NativeTable(_)

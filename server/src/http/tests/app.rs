@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use vestibule_schema::object;
-use vestibule_schema::table::{Schema, Table};
+use vestibule_schema::table::{Index, Schema, Table};
 use vestibule_schema::value::Value;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE};
@@ -32,8 +32,13 @@ struct User {
     subject: String,
 }
 
+impl User {
+    const BY_SUBJECT: Index<User> = Index::new("by_subject", &["subject"]);
+}
+
 impl Table for User {
     const NAME: &'static str = "users";
+    const INDEXES: &'static [Index<User>] = &[User::BY_SUBJECT];
 }
 
 #[derive(Deserialize)]
@@ -136,6 +141,10 @@ pub fn functions(latch: Latch) -> Vec<Function> {
         Function::mutation("users:ensure", ensure),
         Function::mutation("users:break", |_, _: ()| -> Result<()> {
             panic!("a bug in the app")
+        }),
+        Function::mutation("users:make", |ctx, user: User| {
+            ctx.db().insert(user)?;
+            Ok(())
         }),
         Function::query("users:me", |ctx, _: ()| {
             Ok(ctx.identity()?.map(|who| who.subject().to_string()))

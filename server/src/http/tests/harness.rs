@@ -25,7 +25,7 @@ use crate::deployment::NoJavaScript;
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::{Functions, Registry};
 use crate::http::{Asset, Http, HttpOptions, HttpParts, bind};
-use crate::provisioning::{Gate, GateMetrics, GateOptions};
+use crate::provisioning::{self, Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
 use crate::push::{Origins, Program, PushParts, Pushes};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
@@ -36,6 +36,8 @@ use crate::transfer::{TransferOptions, Transfers};
 pub struct Setup {
     pub options: HttpOptions,
     pub provision_with: Option<&'static str>,
+    /// What the deployment says must be there, where the program says nothing.
+    pub provision_when: Option<&'static str>,
     pub has_dev_issuer: bool,
     pub sockets_max: usize,
     pub site: Vec<Asset>,
@@ -54,11 +56,27 @@ impl Default for Setup {
                 ..HttpOptions::default()
             },
             provision_with: None,
+            provision_when: None,
             has_dev_issuer: false,
             sockets_max: 100,
             site: Vec::new(),
             providers: Vec::new(),
             files: FilesOptions::default(),
+        }
+    }
+}
+
+impl Setup {
+    fn stated(&self) -> Stated {
+        match (self.provision_with, self.provision_when) {
+            (None, None) => Stated::ByProgram(ProvisioningRules::nothing()),
+            (Some(with), None) => {
+                Stated::ByProgram(ProvisioningRules::mutation(with.parse().unwrap()))
+            }
+            (with, when) => Stated::ByDeployment {
+                with: with.map(str::to_owned),
+                when: when.map(str::to_owned),
+            },
         }
     }
 }
@@ -94,14 +112,14 @@ impl Server {
         let secret = DeploymentSecret::load_or_create(dir.path()).unwrap();
         let admin_keys = || AdminKeys::open("test", &secret, dir.path()).unwrap();
         let latch = Latch::default();
-        let functions = open(&dir, clock.clone(), latch.clone());
+        let functions = open(&dir, clock.clone(), latch.clone(), &setup.stated());
         let (live, following) = LiveQueries::start(functions.clone());
         let mut metrics = Metrics::default();
         let gate = Gate::new(
             functions.clone(),
             live.clone(),
             GateOptions {
-                function: setup.provision_with.map(|path| path.parse().unwrap()),
+                stated: setup.stated(),
                 deadline: Duration::from_millis(100),
                 first_logins_per_minute: None,
                 checks: None,
@@ -110,6 +128,7 @@ impl Server {
             Arc::new(GateMetrics::register(&mut metrics)),
         );
         let auth = AuthConfig::none().with(issuer().provider().unwrap());
+        let stated = setup.stated();
         let auth = setup.providers.into_iter().fold(auth, AuthConfig::with);
         let authenticator = Arc::new(Authenticator::new(
             auth.clone(),
@@ -149,6 +168,7 @@ impl Server {
             authenticator: authenticator.clone(),
             configured: auth,
             program: Program::default(),
+            stated,
             origins: Origins {
                 cloud: format!("http://{address}"),
                 site: format!("http://{address}/http"),
@@ -218,6 +238,18 @@ impl Server {
         answer["value"].as_f64().unwrap()
     }
 
+    /// Waits until so many requests wait for a user whom somebody else makes.
+    pub async fn is_waiting(&self, requests: usize) {
+        let waiting = format!("gate_waiting {requests}");
+        loop {
+            let metrics = self.get("/metrics").bearer_auth(self.admin_key());
+            let text = metrics.send().await.unwrap().text().await.unwrap();
+            if text.lines().any(|line| line == waiting) {
+                return;
+            }
+        }
+    }
+
     pub fn token(&self, subject: &str) -> String {
         let request: TokenRequest = serde_json::from_value(json!({ "subject": subject })).unwrap();
         self.issuer.mint(&request, self.clock.now()).unwrap()
@@ -248,7 +280,7 @@ pub async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn open(dir: &TempDir, clock: Arc<ManualClock>, latch: Latch) -> Arc<Functions> {
+fn open(dir: &TempDir, clock: Arc<ManualClock>, latch: Latch, stated: &Stated) -> Arc<Functions> {
     let database = Database::open(DatabaseOptions {
         dir: dir.path().to_path_buf(),
         schema: app::schema(),
@@ -263,6 +295,7 @@ fn open(dir: &TempDir, clock: Arc<ManualClock>, latch: Latch) -> Arc<Functions> 
     });
     let functions = app::functions(latch.clone()).into_iter();
     let functions = functions.chain(crate::functions::transfer_functions());
+    let functions = functions.chain(provisioning::functions(stated));
     let registry = Registry::new(functions.collect()).unwrap();
     let registry = registry.with_http_routes(app::http_routes(latch));
     Functions::new(registry.unwrap(), Arc::new(database.unwrap()))

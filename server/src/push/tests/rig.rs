@@ -18,6 +18,7 @@ use crate::database::{
     Transaction,
 };
 use crate::deployment::analysis::ModuleAnalysis;
+use crate::deployment::provisioning::Stated;
 use crate::deployment::{Analysis, AnalyzeError, AnalyzeInput, Analyzer};
 use crate::functions::{Error, Functions, Registry};
 use crate::push::{Origins, Program, PushError, PushParts, Pushes, StartPush, system};
@@ -89,6 +90,7 @@ impl Rig {
                 functions: native.map(|function| function.path.clone()).collect(),
                 tables: ["natives".to_owned()].into(),
             },
+            stated: Stated::by_variables(),
             origins,
             clock,
         });

@@ -6,6 +6,7 @@ use vestibule_schema::value::Value;
 use super::rig::{Rig, app, rooms};
 use crate::auth::Caller;
 use crate::deployment::VariableChange;
+use crate::deployment::provisioning::{PROVISION_WHEN, PROVISION_WITH};
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome};
 use crate::push::PushError;
 
@@ -300,4 +301,35 @@ async fn a_live_query_of_the_system_is_for_admins_alone() {
     assert!(ask(Caller::admin()).await);
     assert!(!ask(Caller::nobody()).await);
     assert!(ask(Caller::admin()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c13_what_provisions_is_checked_by_pushes_and_from_the_first_one_on_by_variables() {
+    let rig = Rig::new().await;
+    let with = |value| rig.pushes.change_variables(set(PROVISION_WITH, value));
+    with(Some("rooms:list")).await.unwrap();
+    let refused = rig.push(app("list", None)).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.to_string().as_str()),
+        (
+            "InvalidProvisioning",
+            "VESTIBULE_PROVISION_WITH names rooms:list, which is a Query: only a mutation can provision a user."
+        )
+    );
+    assert!(rig.pushes.live().push.is_none());
+    with(Some("none")).await.unwrap();
+    rig.push(app("list", None)).await.unwrap();
+    let refused = with(Some("rooms:store")).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("there is no such function"),
+        "{refused}"
+    );
+    assert_eq!(rig.pushes.variables().get(PROVISION_WITH), Some("none"));
+    with(None).await.unwrap();
+    let when = set(PROVISION_WHEN, Some("rooms.by_nothing:subject"));
+    let refused = rig.pushes.change_variables(when).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("rooms.by_nothing"),
+        "{refused}"
+    );
 }

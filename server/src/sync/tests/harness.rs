@@ -25,7 +25,7 @@ use crate::auth::{
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::functions::{Function, Functions, Registry};
-use crate::provisioning::{Gate, GateMetrics, GateOptions};
+use crate::provisioning::{self, Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{ClientFeatures, Connections, ConnectionsParts, SyncMetrics, SyncOptions};
@@ -58,6 +58,20 @@ impl Server {
         provision_with: Option<&str>,
         options: SyncOptions,
     ) -> Server {
+        let rules = provision_with.map_or_else(ProvisioningRules::nothing, |path| {
+            ProvisioningRules::mutation(path.parse().unwrap())
+        });
+        Server::start_stated(schema, functions, Stated::ByProgram(rules), options)
+    }
+
+    /// A server whose deployment says how users are provisioned, or whoever else does.
+    pub fn start_stated(
+        schema: Schema,
+        mut functions: Vec<Function>,
+        stated: Stated,
+        options: SyncOptions,
+    ) -> Server {
+        functions.extend(provisioning::functions(&stated));
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(UnixNanos::from_seconds(1_760_000_000)));
         let secret = DeploymentSecret::load_or_create(dir.path()).unwrap();
@@ -84,7 +98,7 @@ impl Server {
             functions.clone(),
             live.clone(),
             GateOptions {
-                function: provision_with.map(|path| path.parse().unwrap()),
+                stated,
                 deadline: GATE_DEADLINE,
                 first_logins_per_minute: None,
                 checks: None,

@@ -2,6 +2,7 @@
 
 mod apps;
 mod closing;
+mod documents;
 mod gate;
 mod harness;
 mod identity;

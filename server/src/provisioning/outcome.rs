@@ -1,0 +1,94 @@
+//! Why an identity was not let in, and what that is called where it is told.
+
+use vestibule_schema::object;
+use vestibule_schema::value::Value;
+
+use crate::deployment::provisioning::PROVISION_WITH;
+use crate::functions::Thrown;
+
+/// Why an identity was not let in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unprovisioned {
+    /// The provisioning function threw: the app said no, and trying again with the same token will not help.
+    Refused(Thrown),
+    /// Storage, a time limit or overload got in the way; trying again may help.
+    Failed {
+        /// What got in the way, for the server's log.
+        reason: String,
+    },
+    /// What somebody else makes, a webhook or a push, is not there yet; trying again may help.
+    Missing {
+        /// What is missing, for the server's log.
+        reason: String,
+    },
+    /// As [`Unprovisioned::Missing`], and it has been waited for so long that it will not come.
+    NeverCame {
+        /// What is missing, for the app's developer.
+        reason: String,
+    },
+}
+
+impl Unprovisioned {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Unprovisioned::Refused(_) | Unprovisioned::NeverCame { .. } => "refused",
+            Unprovisioned::Failed { .. } => "failed",
+            Unprovisioned::Missing { .. } => "missing",
+        }
+    }
+
+    /// The word for clients that are to try again.
+    pub fn try_again_code(&self) -> &'static str {
+        match self {
+            Unprovisioned::Missing { .. } => "ProvisioningMissing",
+            Unprovisioned::Refused(_)
+            | Unprovisioned::NeverCame { .. }
+            | Unprovisioned::Failed { .. } => "ProvisioningFailed",
+        }
+    }
+
+    /// What a refused identity's calls are told; none where trying again may help. `waiting` are the paths of the calls
+    /// that waited: one of them may be what makes the user, and then it has waited for itself.
+    pub fn refusal(&self, waiting: &[String]) -> Option<Thrown> {
+        match self {
+            Unprovisioned::Refused(thrown) => Some(thrown.clone()),
+            Unprovisioned::NeverCame { reason } => Some(never_came(reason, waiting)),
+            Unprovisioned::Failed { .. } | Unprovisioned::Missing { .. } => None,
+        }
+    }
+}
+
+fn never_came(reason: &str, waiting: &[String]) -> Thrown {
+    let calls = match waiting {
+        [] => String::new(),
+        waiting => format!(" These calls waited for it: {}.", waiting.join(", ")),
+    };
+    let message = format!(
+        "No user came to exist for this identity: {reason}.{calls} Where a call of the user's own makes it, name that \
+         mutation in {PROVISION_WITH}; where nothing has to be made, set that to none."
+    );
+    tracing::warn!(message, "an identity was waited for in vain");
+    let waiting = waiting.iter().map(|path| Value::from(path.as_str()));
+    let data = object! {
+        "code" => "UserMissing",
+        "waiting" => Value::Array(waiting.collect()),
+    };
+    Thrown {
+        message,
+        data: Some(Value::Object(data)),
+        is_fault: false,
+    }
+}
+
+/// What one is told whose token lacks the claim by which users are found.
+pub(super) fn claim_missing(index: &str, claim: &str) -> Unprovisioned {
+    let data = object! { "code" => "ClaimMissing", "claim" => claim };
+    Unprovisioned::Refused(Thrown {
+        message: format!(
+            "The auth token has no claim \"{claim}\", by which {index} finds its user."
+        ),
+        data: Some(Value::Object(data)),
+        is_fault: false,
+    })
+}

@@ -1,0 +1,48 @@
+//! Telling the developer of an app that signs people in and does not say how its users come to exist.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Pushes;
+use crate::deployment::Deployment;
+use crate::functions::LogEntry;
+
+/// What the warning is logged as, among executions of functions.
+const LOGGED_AS: &str = "vestibule:firstLogins";
+
+impl Pushes {
+    /// Warns when a deployment begins to need it: in the log that `convex dev` shows, and in the server's own.
+    pub(super) async fn warn_of_first_logins(&self, before: &Deployment, live: &Deployment) {
+        let unread = BTreeMap::new();
+        let is_new = self.stated.warning(live, &unread).is_some()
+            && (before.push.is_none() || self.stated.warning(before, &unread).is_none());
+        if !is_new {
+            return;
+        }
+        let modules = live.modules.values().cloned().collect();
+        // Without sources it is a guess by names alone.
+        let read = self.stored_sources(modules).await.unwrap_or_default();
+        let sources = read
+            .iter()
+            .map(|module| (module.path.clone(), &*module.source));
+        let Some(warning) = self.stated.warning(live, &sources.collect()) else {
+            return;
+        };
+        tracing::warn!("{warning}");
+        let now = self.now_millis();
+        let entry = LogEntry {
+            is_completion: true,
+            kind: "Mutation",
+            identifier: LOGGED_AS.to_owned(),
+            began_millis: now,
+            took: Duration::ZERO,
+            log_lines: vec![format!("[WARN] {warning}")],
+            error: None,
+            status: None,
+            request_id: String::new(),
+            environment: "native",
+            identity: "system",
+        };
+        self.functions.log().push(now as u64, entry);
+    }
+}
