@@ -17,6 +17,8 @@ pub mod storage;
 
 pub mod database;
 
+pub mod outbound;
+
 pub mod auth;
 
 pub mod deployment;

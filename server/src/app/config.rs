@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::settings::parse::{self, AllowedOrigin};
 use super::settings::{self, Environment, Given, Kind, Setting, SettingError};
 use crate::auth::{AuthConfig, AuthConfigError, DeploymentSecret, ProviderConfig};
-use crate::http::Network;
+use crate::outbound::Network;
 
 /// How a server is run. Each flag is also an environment variable, and `VESTIBULE_X_FILE` names a file that holds what
 /// `VESTIBULE_X` would. An empty value is none.
@@ -48,6 +48,9 @@ pub struct Config {
     pub provision_when: Option<String>,
     /// Reverse proxies before this server, whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Networks that `fetch` of JavaScript actions may reach although they are not public. In development mode every
+    /// address may be reached. Where `HTTP_PROXY` and its like are set, the proxy decides instead.
+    pub fetch_allow: Vec<Network>,
     /// How the log on standard error is written.
     pub log_format: LogFormat,
     /// Hide error texts and log lines from clients. When nothing is said it is on, unless in development mode.
@@ -121,6 +124,8 @@ settings! {
         "The index in which a provisioned identity has a document, and the claim that it equals, as users.by_clerk_id:subject. Goes before the deployment's own variable of this name.";
     TRUSTED_PROXIES: Some("trusted-proxy"), "VESTIBULE_TRUSTED_PROXIES", Many, "IP", "10.0.0.0/8",
         "Address, or range of addresses, of reverse proxies before this server, whose X-Forwarded-For is believed. Without it, everybody who comes through the proxy counts as one when wrong admin keys and refused tokens are counted.";
+    FETCH_ALLOW: Some("fetch-allow"), "VESTIBULE_FETCH_ALLOW", Many, "CIDR", "10.0.0.0/8",
+        "Networks that fetch of JavaScript actions may reach although they are not public. In development mode every address may be reached. Where HTTP_PROXY and its like are set, the proxy decides instead.";
     LOG_FORMAT: Some("log-format"), "VESTIBULE_LOG_FORMAT", One, "FORMAT", "json",
         "How the log on standard error is written: text or json. What is logged is chosen by VESTIBULE_LOG, as in `info` or `vestibule_server::sync=debug`.";
     REDACT: Some("redact"), "VESTIBULE_REDACT", One, "BOOL", "true",
@@ -159,6 +164,7 @@ impl Config {
             provision_with: given.text(&PROVISION_WITH)?,
             provision_when: given.text(&PROVISION_WHEN)?,
             trusted_proxies: given.list(&TRUSTED_PROXIES, parse::network)?,
+            fetch_allow: given.list(&FETCH_ALLOW, parse::network)?,
             log_format: given.read(&LOG_FORMAT, log_format)?.unwrap_or_default(),
             redact: given.read(&REDACT, parse::boolean)?,
             secret: given.read(&SECRET, parse::deployment_secret)?,
@@ -182,6 +188,7 @@ impl Config {
             provision_with: None,
             provision_when: None,
             trusted_proxies: Vec::new(),
+            fetch_allow: Vec::new(),
             log_format: LogFormat::Text,
             redact: None,
             secret: None,

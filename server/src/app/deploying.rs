@@ -30,6 +30,7 @@ pub(super) async fn pushes(
     let js = functions.js().clone();
     let native = functions.native().functions();
     let tables = app.schema.tables().iter();
+    let routes = functions.native().http_routes().labels();
     let pushes = Pushes::new(PushParts {
         functions: functions.clone(),
         analyzer: app.analyzer.clone().unwrap_or_else(|| js.clone()),
@@ -39,6 +40,7 @@ pub(super) async fn pushes(
         program: Program {
             functions: native.map(path_of).collect(),
             tables: tables.map(|table| table.name.clone()).collect(),
+            routes: routes.map(str::to_owned).collect(),
         },
         stated,
         origins,

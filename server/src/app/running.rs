@@ -23,10 +23,12 @@ use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::deployment::Cron;
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
+use crate::functions::js::{Js, JsOptions};
 use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::jobs::crons::{CronOwner, reconcile};
 use crate::jobs::{Jobs, JobsMetrics};
+use crate::outbound::{OutboundOptions, ProxyVariables};
 use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions, Stated};
 use crate::push::Pushes;
 use crate::storage::StoreOptions;
@@ -269,6 +271,19 @@ struct Rooms {
     clock: Arc<dyn Clock>,
 }
 
+/// Actions reach ourselves always, and what is not public where that was allowed.
+fn js_options(config: &Config, dev: bool, address: SocketAddr) -> JsOptions {
+    JsOptions {
+        outbound: OutboundOptions {
+            is_open: dev,
+            allowed: config.fetch_allow.clone(),
+            own_origins: vec![format!("http://{address}")],
+            proxies: ProxyVariables::of_the_process(),
+        },
+        ..JsOptions::default()
+    }
+}
+
 impl Rooms {
     fn build(app: &App, config: &Config, dev: bool, from: RoomsFrom) -> Result<Rooms, StartError> {
         let RoomsFrom {
@@ -281,7 +296,12 @@ impl Rooms {
             database,
         } = from;
         let mut metrics = Metrics::with_prefix("vestibule");
-        let functions = Functions::new(registry, database.clone());
+        let js = Js::new(
+            &config.name,
+            js_options(config, dev, address),
+            clock.clone(),
+        );
+        let functions = Functions::with_js(registry, database.clone(), js);
         let files = Files::new(FilesParts {
             database: database.clone(),
             blobs: Blobs::in_directory(&config.data)?,

@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::fetch::FetchError;
 use super::issuer::is_loopback_url;
+use crate::outbound::is_public;
 
 /// Why a host is asked at all; it decides where it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ fn admits(trust: Trust, address: IpAddr) -> bool {
     match trust {
         // Cloud machines answer credentials at a link-local address; no issuer lives there.
         Trust::Configured => !is_special(address),
-        Trust::Named => !is_special(address) && !address.is_loopback() && !is_private(address),
+        Trust::Named => is_public(address),
     }
 }
 
@@ -89,24 +90,6 @@ fn is_special(address: IpAddr) -> bool {
                 || v4.octets()[0] == 0
         }
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast(),
-    }
-}
-
-/// Addresses of networks that are not the internet.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let is_shared = a == 100 && (64..128).contains(&b);
-            let is_benchmark = a == 198 && (b == 18 || b == 19);
-            v4.is_private() || is_shared || is_benchmark || a >= 240
-        }
-        IpAddr::V6(v6) => {
-            let first = v6.segments()[0];
-            // Also the translated forms, which would reach a private IPv4 address by another way.
-            let is_translated = first == 0x2002 || (first == 0x64 && v6.segments()[1] == 0xff9b);
-            v6.is_unique_local() || is_translated
-        }
     }
 }
 

@@ -212,14 +212,26 @@ impl Files {
 
     /// The file as a whole; `None` when there is none.
     pub async fn load(&self, id: String) -> Result<Option<LoadedFile>, FileError> {
+        match self.row_now(id).await? {
+            Some(row) => self.load_row(row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The file, to be read part by part; `None` when there is none.
+    pub async fn open_now(&self, id: String) -> Result<Option<OpenFile>, FileError> {
+        match self.row_now(id).await? {
+            Some(row) => self.open(row, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn row_now(&self, id: String) -> Result<Option<FileRow>, FileError> {
         let found = work::read(&self.database, move |tx| {
             let id = StorageId::parse("storage.get", &id, &tx.catalog())?;
             rows::find(tx, &id)
         });
-        match found.await? {
-            Some(row) => self.load_row(row).await.map(Some),
-            None => Ok(None),
-        }
+        found.await
     }
 
     /// The file that a URL names; `None` when there is none.

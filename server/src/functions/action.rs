@@ -162,6 +162,11 @@ impl ActionCtx {
         }
     }
 
+    /// Takes what was logged.
+    pub(super) fn take_console(&self) -> Console {
+        std::mem::take(&mut *self.console.lock())
+    }
+
     /// Logs a line, as the consoles of queries and mutations do.
     pub fn console(&self, log: impl FnOnce(&mut Console)) {
         log(&mut self.console.lock());

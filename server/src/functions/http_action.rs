@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use super::Functions;
 use super::action::ActionCtx;
 use super::error::{Error, Result, Thrown};
-use super::http_routes::RegisteredRoute;
+use super::http_routes::{RegisteredRoute, RouteBody};
+use super::js::http::{HttpEnd, StreamedRequest, StreamedResponse};
 use super::runner::{Origin, ended};
 use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
@@ -189,18 +190,12 @@ pub(super) async fn run_http_action(
     time_max: Duration,
 ) -> Result<HttpResponse, Thrown> {
     let HttpAsker { caller, refusal } = asker;
+    let RouteBody::Native(body) = &route.body else {
+        unreachable!("a route that was pushed is asked with a body that is still arriving")
+    };
     let recorded = {
         let caller = caller.clone();
-        move || record::Execution {
-            path: route.label().to_string(),
-            kind: HTTP_ACTION.to_string(),
-            identity: caller.identity_key(),
-            proof: caller.proof().map(|proof| proof.committed_at().0),
-            is_provisioning: false,
-            read_ts: None,
-            commit_ts: None,
-            call: caller.tag().call(),
-        }
+        move || execution(route, &caller)
     };
     let ctx = HttpActionCtx {
         action: ActionCtx::new(functions, caller, &Origin::Function),
@@ -208,7 +203,7 @@ pub(super) async fn run_http_action(
     };
     record::event(|| Event::Started(recorded()));
     // The body's first step runs outside its future, so both are guarded.
-    let running = AssertUnwindSafe(async { (route.body)(ctx, request).await }).catch_unwind();
+    let running = AssertUnwindSafe(async { body(ctx, request).await }).catch_unwind();
     let result = match tokio::time::timeout(time_max, running).await {
         Ok(Ok(result)) => result.and_then(checked),
         Ok(Err(_)) => {
@@ -227,6 +222,48 @@ pub(super) async fn run_http_action(
     record::event(|| ended(recorded(), &result));
     route.count(result.is_err());
     result.map_err(Error::into_thrown)
+}
+
+/// Runs an HTTP action that was pushed, until there is something to answer. Its body goes on arriving.
+pub(super) async fn run_pushed(
+    functions: Arc<Functions>,
+    route: &Arc<RegisteredRoute>,
+    request: StreamedRequest,
+    asker: HttpAsker,
+) -> Result<StreamedResponse, Thrown> {
+    let HttpAsker { caller, refusal } = asker;
+    let RouteBody::Pushed(router) = &route.body else {
+        unreachable!("a route of the program itself is asked with a body that is there")
+    };
+    let ctx = ActionCtx::new(functions.clone(), caller.clone(), &Origin::Function);
+    record::event(|| Event::Started(execution(route, &caller)));
+    let began = functions.database.clock().elapsed();
+    let asked = (request.method.clone(), request.path.clone());
+    let at_end = {
+        let (route, functions) = (route.clone(), functions);
+        Box::new(move |end: HttpEnd| {
+            let took = functions.database.clock().elapsed() - began;
+            functions.log_http((&asked.0, &asked.1), &caller, &end, took);
+            let result = end.result.map_err(Error::from_thrown);
+            record::event(|| ended(execution(&route, &caller), &result));
+            route.count(result.is_err());
+        })
+    };
+    let answer = router.answer(ctx, refusal, request, at_end);
+    answer.await.map_err(Error::into_thrown)
+}
+
+fn execution(route: &RegisteredRoute, caller: &Caller) -> record::Execution {
+    record::Execution {
+        path: route.label().to_string(),
+        kind: HTTP_ACTION.to_string(),
+        identity: caller.identity_key(),
+        proof: caller.proof().map(|proof| proof.committed_at().0),
+        is_provisioning: false,
+        read_ts: None,
+        commit_ts: None,
+        call: caller.tag().call(),
+    }
 }
 
 fn checked(response: HttpResponse) -> Result<HttpResponse> {

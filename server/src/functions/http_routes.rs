@@ -10,7 +10,9 @@ use http::Method;
 use super::error::Result;
 use super::function::BoxFuture;
 use super::http_action::{HTTP_ACTION, HttpActionCtx, HttpRequest, HttpResponse};
+use super::js::http::Router;
 use super::registry::{RegistryError, Runs, Tally};
+use crate::deployment::PushedRoute;
 
 /// The methods that a route may have. `HEAD` is asked of a route for `GET`.
 const METHODS: [Method; 6] = [
@@ -31,7 +33,16 @@ pub type HttpActionBody =
 pub struct HttpRoute {
     method: Method,
     place: Place,
-    body: Arc<HttpActionBody>,
+    body: RouteBody,
+}
+
+/// What answers the requests of a route.
+#[derive(Clone)]
+pub(super) enum RouteBody {
+    /// A function of the program itself.
+    Native(Arc<HttpActionBody>),
+    /// The router that was pushed.
+    Pushed(Arc<Router>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +55,19 @@ enum Place {
 
 /// The routes, immutable.
 #[derive(Clone, Default)]
-pub struct HttpRoutes(Vec<Arc<RegisteredRoute>>);
+pub struct HttpRoutes {
+    /// In the order in which they are tried.
+    routes: Vec<Arc<RegisteredRoute>>,
+    /// Whether a router was pushed, with routes or without.
+    has_router: bool,
+}
 
 /// A route with everything about it checked.
 pub struct RegisteredRoute {
     method: Method,
     place: Place,
     label: String,
-    pub(super) body: Arc<HttpActionBody>,
+    pub(super) body: RouteBody,
     tally: Tally,
 }
 
@@ -59,10 +75,12 @@ pub struct RegisteredRoute {
 pub enum RouteFound {
     /// This action.
     Route(Arc<RegisteredRoute>),
-    /// Only actions for these methods.
+    /// Only actions of the program itself, for these methods.
     OtherMethods(Vec<Method>),
     /// Nothing.
     Nothing,
+    /// Nothing, and nothing leads to anything.
+    NoRoutes,
 }
 
 impl HttpRoute {
@@ -104,8 +122,21 @@ impl HttpRoute {
         HttpRoute {
             method,
             place,
-            body: Arc::new(body),
+            body: RouteBody::Native(Arc::new(body)),
         }
+    }
+
+    /// A route of the router that was pushed; none where its method is not one.
+    pub(super) fn pushed(route: &PushedRoute, router: Arc<Router>) -> Option<HttpRoute> {
+        let place = match route.path.strip_suffix('*') {
+            Some(prefix) if prefix.ends_with('/') => Place::Prefix(prefix.to_owned()),
+            _ => Place::Path(route.path.clone()),
+        };
+        Some(HttpRoute {
+            method: route.method.parse().ok()?,
+            place,
+            body: RouteBody::Pushed(router),
+        })
     }
 
     fn label(&self) -> String {
@@ -162,20 +193,34 @@ impl HttpRoutes {
             if registered.iter().any(|other| other.label == label) {
                 return Err(RegistryError::HttpRouteTwice(label));
             }
-            registered.push(Arc::new(RegisteredRoute {
-                method: route.method,
-                place: route.place,
-                label,
-                body: route.body,
-                tally: Tally::default(),
-            }));
+            registered.push(Arc::new(RegisteredRoute::new(route)));
         }
-        // In the order in which they are tried.
-        registered.sort_by_key(|route| match &route.place {
+        Ok(HttpRoutes::in_order(registered, false))
+    }
+
+    fn in_order(mut routes: Vec<Arc<RegisteredRoute>>, has_router: bool) -> HttpRoutes {
+        routes.sort_by_key(|route| match &route.place {
             Place::Path(_) => (0, Reverse(0)),
             Place::Prefix(prefix) => (1, Reverse(prefix.len())),
         });
-        Ok(HttpRoutes(registered))
+        HttpRoutes { routes, has_router }
+    }
+
+    /// The same with the routes of a router that was pushed, which take the place of none.
+    pub(super) fn with_pushed(&self, pushed: Vec<HttpRoute>) -> HttpRoutes {
+        let mut routes = self.routes.clone();
+        for route in pushed {
+            let label = route.label();
+            if !routes.iter().any(|other| other.label == label) {
+                routes.push(Arc::new(RegisteredRoute::new(route)));
+            }
+        }
+        HttpRoutes::in_order(routes, true)
+    }
+
+    /// The routes as logs and metrics name them, in no order.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().map(|route| route.label())
     }
 
     /// What takes a request for `path`: an exact path before a prefix, and the longest prefix before others.
@@ -184,9 +229,15 @@ impl HttpRoutes {
             Method::HEAD => &Method::GET,
             _ => method,
         };
-        let there = || self.0.iter().filter(|route| route.place.takes(path));
+        if self.routes.is_empty() && !self.has_router {
+            return RouteFound::NoRoutes;
+        }
+        let there = || self.routes.iter().filter(|route| route.place.takes(path));
         if let Some(route) = there().find(|route| route.method == *method) {
             return RouteFound::Route(route.clone());
+        }
+        if there().any(|route| route.is_pushed()) {
+            return RouteFound::Nothing;
         }
         let mut others: Vec<Method> = Vec::new();
         for route in there() {
@@ -202,7 +253,7 @@ impl HttpRoutes {
 
     /// What each route has done, in no order.
     pub(super) fn runs(&self) -> impl Iterator<Item = Runs> {
-        self.0
+        self.routes
             .iter()
             .map(|route| route.tally.runs(route.label.clone(), HTTP_ACTION))
     }
@@ -218,6 +269,21 @@ impl Place {
 }
 
 impl RegisteredRoute {
+    fn new(route: HttpRoute) -> RegisteredRoute {
+        RegisteredRoute {
+            label: route.label(),
+            method: route.method,
+            place: route.place,
+            body: route.body,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Whether it was pushed. Such a route is asked with bodies that are still arriving.
+    pub fn is_pushed(&self) -> bool {
+        matches!(self.body, RouteBody::Pushed(_))
+    }
+
     /// As logs and metrics name it: `POST /clerk`, `GET /files/*`.
     pub fn label(&self) -> &str {
         &self.label
@@ -251,6 +317,7 @@ mod tests {
             RouteFound::Route(route) => route.label().to_string(),
             RouteFound::OtherMethods(others) => format!("{others:?}"),
             RouteFound::Nothing => "nothing".to_string(),
+            RouteFound::NoRoutes => "no routes".to_string(),
         }
     }
 
@@ -299,6 +366,10 @@ mod tests {
         let one = HttpRoutes::new(vec![at(Method::POST, "/clerk")]).unwrap();
         assert_eq!(found(&one, Method::GET, "/clerk"), "[POST]");
         assert_eq!(found(&one, Method::POST, "/"), "nothing");
+        let none = HttpRoutes::default();
+        assert_eq!(found(&none, Method::GET, "/"), "no routes");
+        let empty = none.with_pushed(Vec::new());
+        assert_eq!(found(&empty, Method::GET, "/"), "nothing");
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use http::Method;
 
+use super::js::http::HttpEnd;
 use super::log::LogEntry;
 use super::runner::{Call, FunctionOutcome, MutationRun, QueryOutcome, QueryRun};
-use super::{FunctionKind, Functions, HttpResponse, SystemError, Thrown};
+use super::{FunctionKind, Functions, SystemError};
 use crate::auth::Caller;
+use crate::deployment::ModuleEnvironment;
 
 /// Where the functions of the program itself run.
 const NATIVE: &str = "native";
@@ -81,13 +83,18 @@ impl Functions {
         &self,
         (method, path): (&Method, &str),
         caller: &Caller,
-        answer: &Result<HttpResponse, Thrown>,
+        end: &HttpEnd,
         took: Duration,
     ) {
         let now = self.now_millis();
-        if answer.is_ok() && !self.log.wants_successes(now) {
+        let is_quiet = end.result.is_ok() && end.log_lines.is_empty();
+        if is_quiet && !self.log.wants_successes(now) {
             return;
         }
+        let (status, error) = match &end.result {
+            Ok(status) => (Some(status.as_u16()), None),
+            Err(thrown) => (None, Some(thrown.message.clone())),
+        };
         self.log.push(
             now,
             LogEntry {
@@ -96,14 +103,11 @@ impl Functions {
                 identifier: format!("{method} {path}"),
                 began_millis: began(now, took),
                 took,
-                log_lines: Vec::new(),
-                error: answer.as_ref().err().map(|thrown| thrown.message.clone()),
-                status: answer
-                    .as_ref()
-                    .ok()
-                    .map(|response| response.status.as_u16()),
+                log_lines: end.log_lines.clone(),
+                error,
+                status,
                 request_id: new_id(),
-                environment: NATIVE,
+                environment: end.environment.map_or(NATIVE, ModuleEnvironment::name),
                 identity: caller.kind(),
             },
         );

@@ -51,6 +51,7 @@ pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};
 pub use transfers::functions as transfer_functions;
 
 use self::drafted::DraftedMutation;
+use self::js::http::{HttpEnd, StreamedRequest, StreamedResponse};
 use self::js::{Js, JsOptions};
 use self::order::{Arrival, SessionOrder};
 use self::workers::Workers;
@@ -203,7 +204,8 @@ impl Functions {
             return registry;
         };
         let code = js.code(sources, variables.clone(), deployment.import.clone());
-        registry.with_functions(js.functions(&deployment, &code))
+        let registry = registry.with_functions(js.functions(&deployment, &code));
+        registry.with_pushed_routes(js.http_routes(&deployment, &code))
     }
 
     /// What became of mutations beside the lane.
@@ -405,7 +407,17 @@ impl Functions {
         Ok(run)
     }
 
-    /// Runs an HTTP action to its end, or to the end of its time.
+    /// Runs an HTTP action that was pushed, until there is something to answer. Its body goes on arriving.
+    pub async fn answer_streamed(
+        self: &Arc<Self>,
+        route: &Arc<RegisteredRoute>,
+        request: StreamedRequest,
+        asker: HttpAsker,
+    ) -> Result<StreamedResponse, Thrown> {
+        http_action::run_pushed(self.clone(), route, request, asker).await
+    }
+
+    /// Runs an HTTP action of the program itself to its end, or to the end of its time.
     pub async fn answer(
         self: &Arc<Self>,
         route: &RegisteredRoute,
@@ -420,7 +432,15 @@ impl Functions {
         let answer =
             http_action::run_http_action(self.clone(), route, request, asker, time_max).await;
         let took = clock.elapsed() - began;
-        self.log_http((&method, &path), &caller, &answer, took);
+        let end = HttpEnd {
+            result: answer
+                .as_ref()
+                .map(|answer| answer.status)
+                .map_err(Clone::clone),
+            log_lines: Vec::new(),
+            environment: None,
+        };
+        self.log_http((&method, &path), &caller, &end, took);
         answer
     }
 }

@@ -191,6 +191,15 @@ impl Registry {
         native.chain(self.deployment.function_specs()).collect()
     }
 
+    /// The same with the routes of a router that was pushed, which take the place of none. A deployment without a
+    /// router has none.
+    pub fn with_pushed_routes(mut self, routes: Option<Vec<HttpRoute>>) -> Registry {
+        if let Some(routes) = routes {
+            self.http_routes = self.http_routes.with_pushed(routes);
+        }
+        self
+    }
+
     /// The routes of the HTTP actions.
     pub fn http_routes(&self) -> &HttpRoutes {
         &self.http_routes

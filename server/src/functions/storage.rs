@@ -9,7 +9,7 @@ use vestibule_schema::identity::IdentityKey;
 
 use super::error::{Error, Result};
 use crate::database::{Extension, Transaction};
-use crate::files::{FileError, FileMetadata, FileStore, Files, LoadedFile};
+use crate::files::{FileError, FileMetadata, FileStore, Files, LoadedFile, OpenFile};
 
 /// Files as queries see them. Both calls are reads: a query runs again when a file that it asked for is deleted.
 pub struct StorageReader<'c, 'v> {
@@ -191,6 +191,11 @@ impl StorageActions {
     /// The file as a whole; `None` when there is none.
     pub async fn get(&self, id: impl fmt::Display) -> Result<Option<LoadedFile>> {
         self.files()?.load(id.to_string()).await.map_err(told)
+    }
+
+    /// The file, to be read part by part; `None` when there is none.
+    pub async fn open(&self, id: impl fmt::Display) -> Result<Option<OpenFile>> {
+        self.files()?.open_now(id.to_string()).await.map_err(told)
     }
 
     fn files(&self) -> Result<&Arc<Files>> {

@@ -1,4 +1,5 @@
-//! The app's HTTP actions, below `/http`: which one takes a request, who asks, and what becomes of its answer.
+//! The app's HTTP actions, below `/http` and at the root of the site: which one takes a request, who asks, and what
+//! becomes of its answer.
 
 use std::sync::Arc;
 
@@ -16,16 +17,21 @@ use super::around::Asked;
 use super::body::{BodyError, ReadBody};
 use super::respond::{self, NoCaller, WireError};
 use crate::auth::{AuthorizationError, Caller, Credentials, Verified, parse_authorization};
-use crate::functions::{HttpAsker, HttpRequest, HttpResponse, RouteFound, SystemError, Thrown};
+use crate::functions::js::http::NO_ROUTE;
+use crate::functions::{
+    HttpAsker, HttpRequest, HttpResponse, RegisteredRoute, RouteFound, SystemError, Thrown,
+};
 
 /// What stands for the site's address of other servers.
 const PREFIX: &str = "/http";
+/// Told where the app has no routes at all.
+const NO_ROUTES: &str = "This Convex deployment does not have HTTP actions enabled.";
 /// Headers that frame a message, which the server writes itself.
 const FRAMING: [axum::http::HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
 /// Who asks, and what answers a request whose action looks at somebody who was not let in.
-struct Asking {
-    asker: HttpAsker,
+pub(super) struct Asking {
+    pub asker: HttpAsker,
     refused: Option<Response>,
 }
 
@@ -35,48 +41,79 @@ pub(super) async fn answer(
     Extension(asked): Extension<Asked>,
     request: Request,
 ) -> Result<Response, WireError> {
-    let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
+    let path = request.uri().path();
     let path = path.strip_prefix(PREFIX).unwrap_or(path).to_string();
-    let route = match http
-        .functions
-        .registry()
-        .http_routes()
-        .find(&parts.method, &path)
-    {
-        RouteFound::Route(route) => route,
-        RouteFound::OtherMethods(methods) => return Ok(not_with_this_method(methods)),
-        RouteFound::Nothing => return Err(no_such_route()),
-    };
-    let body = http.read_action_body(&parts, body).await?;
-    let slot = http.slot()?;
-    let (asking, slot) = http.asking(&parts, slot).await?;
-    let request = HttpRequest {
-        method: match parts.method {
-            Method::HEAD => Method::GET,
-            method => method,
-        },
-        path,
-        query: parts.uri.query().map(str::to_string),
-        headers: parts.headers,
-        body: body
-            .as_ref()
-            .map_or_else(Bytes::new, |body| body.bytes.clone()),
-    };
-    let (functions, asker) = (http.functions.clone(), asking.asker.clone());
-    let time_max = http.options.request_timeout;
-    // One that has begun goes on when its caller leaves, as actions do, and holds its place and its part of the budget.
-    let running = async move {
-        let _held = (slot, body);
-        functions.answer(&route, request, asker, time_max).await
-    };
-    match http.spawn(running).await {
-        Ok(Some(Ok(response))) => Ok(written(response)),
-        Ok(Some(Err(thrown))) => Ok(http.threw(&asked, asking, &thrown)),
-        Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
-        Err(error) => {
-            tracing::error!(%error, "the task of an HTTP action failed");
-            Err(WireError::internal())
+    http.ask_route(asked, path, request).await
+}
+
+/// Any method, any path of the site.
+pub(super) async fn answer_at_root(
+    State(http): State<Arc<Http>>,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Result<Response, WireError> {
+    let path = request.uri().path().to_string();
+    http.ask_route(asked, path, request).await
+}
+
+impl Http {
+    async fn ask_route(
+        &self,
+        asked: Asked,
+        path: String,
+        request: Request,
+    ) -> Result<Response, WireError> {
+        let (parts, body) = request.into_parts();
+        let registry = self.functions.registry();
+        let route = match registry.http_routes().find(&parts.method, &path) {
+            RouteFound::Route(route) => route,
+            RouteFound::OtherMethods(methods) => return Ok(not_with_this_method(methods)),
+            RouteFound::Nothing => return Ok(not_found(NO_ROUTE)),
+            RouteFound::NoRoutes => return Ok(not_found(NO_ROUTES)),
+        };
+        match route.is_pushed() {
+            true => self.stream(&asked, route, path, parts, body).await,
+            false => self.run_native(&asked, &route, path, parts, body).await,
+        }
+    }
+
+    /// Asks an action of the program itself, which is given the whole body.
+    async fn run_native(
+        &self,
+        asked: &Asked,
+        route: &Arc<RegisteredRoute>,
+        path: String,
+        parts: Parts,
+        body: Body,
+    ) -> Result<Response, WireError> {
+        let body = self.read_action_body(&parts, body).await?;
+        let slot = self.slot()?;
+        let (asking, slot) = self.asking(&parts, slot).await?;
+        let request = HttpRequest {
+            method: without_head(parts.method),
+            path,
+            query: parts.uri.query().map(str::to_string),
+            headers: parts.headers,
+            body: body
+                .as_ref()
+                .map_or_else(Bytes::new, |body| body.bytes.clone()),
+        };
+        let (functions, asker) = (self.functions.clone(), asking.asker.clone());
+        let (route, time_max) = (route.clone(), self.options.request_timeout);
+        // One that has begun goes on when its caller leaves, as actions do, and holds its place and its part of the
+        // budget.
+        let running = async move {
+            let _held = (slot, body);
+            functions.answer(&route, request, asker, time_max).await
+        };
+        match self.spawn(running).await {
+            Ok(Some(Ok(response))) => Ok(written(response)),
+            Ok(Some(Err(thrown))) => Ok(self.threw(asked, asking, &thrown)),
+            Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
+            Err(error) => {
+                tracing::error!(%error, "the task of an HTTP action failed");
+                Err(WireError::internal())
+            }
         }
     }
 }
@@ -114,7 +151,7 @@ impl Http {
 
     /// Who asks. Only an auth token says so, and one that is not accepted refuses nothing by itself: what a webhook
     /// presents is often a secret between it and the app.
-    async fn asking(
+    pub(super) async fn asking(
         &self,
         parts: &Parts,
         slot: OwnedSemaphorePermit,
@@ -160,6 +197,14 @@ impl Http {
     }
 }
 
+/// The auth token that a request presents, as it was sent.
+pub(super) fn token_text(headers: &HeaderMap) -> Option<String> {
+    match bearer(headers) {
+        Ok(Some(Credentials::User(token))) => Some(token.expose().to_string()),
+        _ => None,
+    }
+}
+
 /// The auth token that a request presents, if it presents something as one. Other schemes are the app's own affair.
 fn bearer(headers: &HeaderMap) -> Result<Option<Credentials>, AuthorizationError> {
     let values = headers.get_all(AUTHORIZATION).iter();
@@ -171,27 +216,36 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Credentials>, AuthorizationError
     }
 }
 
+/// `HEAD` is asked of what answers `GET`; the server leaves the body out.
+pub(super) fn without_head(method: Method) -> Method {
+    match method {
+        Method::HEAD => Method::GET,
+        method => method,
+    }
+}
+
+/// Takes away what the server writes itself.
+pub(super) fn take_framing(headers: &mut HeaderMap) {
+    for name in FRAMING {
+        headers.remove(name);
+    }
+}
+
 fn written(response: HttpResponse) -> Response {
     let HttpResponse {
         status,
         mut headers,
         body,
     } = response;
-    for name in FRAMING {
-        headers.remove(name);
-    }
+    take_framing(&mut headers);
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
-fn no_such_route() -> WireError {
-    WireError::new(
-        StatusCode::NOT_FOUND,
-        "NotFound",
-        "No matching routes found",
-    )
+fn not_found(text: &'static str) -> Response {
+    respond::with_type(StatusCode::NOT_FOUND, "text/plain", Body::from(text))
 }
 
 fn not_with_this_method(methods: Vec<Method>) -> Response {

@@ -39,15 +39,29 @@ pub(super) async fn around(
     request: Request,
     next: Next,
 ) -> Response {
-    let clock = &http.clock;
-    let (began, _in_flight) = (clock.elapsed(), http.metrics.request_began());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    run(&http, route, request, next).await
+}
+
+/// Runs one request of the site, where all paths are the app's.
+pub(super) async fn around_site(
+    State(http): State<Arc<Http>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let [_, route] = ACTION_ROUTES;
+    run(&http, route, request, next).await
+}
+
+async fn run(http: &Http, route: &str, request: Request, next: Next) -> Response {
+    let clock = &http.clock;
+    let (began, _in_flight) = (clock.elapsed(), http.metrics.request_began());
     let is_action = ACTION_ROUTES.contains(&route);
     let cors = (!is_action).then(|| Cors::of(&http.options, request.method(), request.headers()));
     let mut response = match cors.as_ref().is_some_and(Cors::is_preflight) {
         true => StatusCode::OK.into_response(),
-        false => answer(&http, route, request, next).await,
+        false => answer(http, route, request, next).await,
     };
     if let Some(cors) = cors {
         cors.mark(response.headers_mut());

@@ -88,6 +88,16 @@ impl Http {
         Some(client)
     }
 
+    /// Whether a request comes from a proxy whose word is taken.
+    pub(super) fn is_from_trusted_proxy(&self, extensions: &Extensions) -> bool {
+        let connection = extensions.get::<OpenConnection>();
+        connection.is_some_and(|connection| {
+            let peer = connection.peer.to_canonical();
+            let mut proxies = self.options.trusted_proxies.iter();
+            proxies.any(|proxy| proxy.contains(peer))
+        })
+    }
+
     /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning. Where that
     /// is up to somebody else, the request gives back its place among those that run: whoever makes the user may need it.
     /// `calls` are what it asks for.

@@ -17,7 +17,6 @@ mod dev;
 mod files;
 mod health;
 mod metrics;
-mod networks;
 mod open_api;
 mod options;
 mod origins;
@@ -30,6 +29,7 @@ mod serve;
 mod site;
 mod snapshots;
 mod stall;
+mod streamed;
 #[cfg(test)]
 mod tests;
 mod transfers;
@@ -44,7 +44,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-pub use networks::{Network, NotANetwork};
 pub use options::{HTTP_REQUEST_BYTES_MAX, HttpOptions};
 pub use origins::{OriginFault, normal_origin};
 pub use serve::bind;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::networks::Network;
+use crate::outbound::Network;
 
 /// Longest body of a public route: the largest arguments, and what stands around them.
 pub const BODY_BYTES_MAX: usize = (16 << 20) + 2_000;

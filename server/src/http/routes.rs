@@ -6,7 +6,7 @@ use axum::Router;
 use axum::middleware::{from_fn_with_state, map_request};
 use axum::routing::{MethodRouter, any, get, head, post};
 
-use super::around::{around, single_leading_slash};
+use super::around::{around, around_site, single_leading_slash};
 use super::respond::WireError;
 use super::{
     Http, actions, calls, deploy, dev, files, health, open_api, site, snapshots, transfers, upgrade,
@@ -175,4 +175,12 @@ pub(super) fn router(http: Arc<Http>) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(map_request(single_leading_slash))
+}
+
+/// The site: every path is the app's HTTP actions', also those below `/.well-known`.
+pub(super) fn site_router(http: Arc<Http>) -> Router {
+    Router::new()
+        .fallback(actions::answer_at_root)
+        .layer(from_fn_with_state(http.clone(), around_site))
+        .with_state(http)
 }

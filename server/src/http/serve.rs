@@ -74,6 +74,21 @@ impl Http {
     /// sockets under way have [`HttpOptions::drain_timeout`] to end; what is left is dropped. Called once.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         let router = routes::router(self.clone());
+        self.serve_router(router, listener, shutdown).await;
+    }
+
+    /// The same for the site: the app's HTTP actions at the root.
+    pub async fn serve_site(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+        let router = routes::site_router(self.clone());
+        self.serve_router(router, listener, shutdown).await;
+    }
+
+    async fn serve_router(
+        self: Arc<Self>,
+        router: Router,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) {
         let room = Arc::new(Semaphore::new(
             self.options.connections_max.min(Semaphore::MAX_PERMITS),
         ));

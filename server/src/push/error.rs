@@ -27,6 +27,10 @@ pub enum PushError {
         "The table \"{0}\" is defined by the server's own program, which a push cannot replace: take it out of the schema. Functions may use it all the same."
     )]
     NativeTable(String),
+    #[error(
+        "The HTTP route {0} is one of the server's own program, which a push cannot replace: take it out of http.js."
+    )]
+    NativeRoute(String),
     #[error("{0}")]
     Schema(String),
     #[error("Hit an error while pushing:\n{0}")]
@@ -64,7 +68,7 @@ impl PushError {
             PushError::Variable(error) => error.code(),
             PushError::Provisioning(error) => error.code(),
             PushError::Components(_) => "ComponentsNotSupported",
-            PushError::NativeFunction(_) => "InvalidModules",
+            PushError::NativeFunction(_) | PushError::NativeRoute(_) => "InvalidModules",
             PushError::NativeTable(_) | PushError::Schema(_) => "InvalidSchema",
             PushError::Cron(_) => "InvalidCron",
             PushError::MissingVariables(_) => "MissingEnvironmentVariables",

@@ -73,6 +73,8 @@ pub struct Program {
     pub functions: HashSet<FunctionPath>,
     /// Its tables.
     pub tables: HashSet<String>,
+    /// The routes of its HTTP actions, as in `GET /files/*`.
+    pub routes: HashSet<String>,
 }
 
 /// Where a server is reached.

@@ -254,7 +254,7 @@ fn check_sources(sources: &[SourceModule]) -> Result<(), PushError> {
     Ok(())
 }
 
-/// Refuses functions and tables that the server's own program has.
+/// Refuses functions, tables and routes that the server's own program has.
 pub(super) fn check_program(program: &Program, deployment: &Deployment) -> Result<(), PushError> {
     let native = deployment
         .functions
@@ -262,6 +262,11 @@ pub(super) fn check_program(program: &Program, deployment: &Deployment) -> Resul
         .filter(|path| program.functions.contains(path));
     if let Some(path) = native.min() {
         return Err(PushError::NativeFunction(path.to_string()));
+    }
+    let routes = deployment.http_routes.iter().flatten();
+    let mut routes = routes.map(|route| format!("{} {}", route.method, route.path));
+    if let Some(route) = routes.find(|route| program.routes.contains(route)) {
+        return Err(PushError::NativeRoute(route));
     }
     let target = Target {
         schema: deployment.schema.as_ref(),

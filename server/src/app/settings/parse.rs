@@ -7,7 +7,8 @@ use url::Url;
 
 use crate::auth::DeploymentSecret;
 use crate::auth::secret::DEPLOYMENT_SECRET_BYTES;
-use crate::http::{Network, NotANetwork, OriginFault, normal_origin};
+use crate::http::{OriginFault, normal_origin};
+use crate::outbound::{Network, NotANetwork};
 
 /// The port of a listen address that names none.
 pub const PORT_DEFAULT: u16 = 3210;

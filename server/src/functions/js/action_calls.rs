@@ -1,25 +1,40 @@
-//! What actions ask of the server: other functions, timers, who calls.
+//! What actions ask of the server: other functions, timers, requests, files, who calls.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use vestibule_isolate::HostValue;
+use vestibule_isolate::{HostError, HostValue};
 use vestibule_schema::value::Value;
 
-use super::action::ActionTarget;
+use super::action::DEPTH;
+use super::action_host::{ActionHost, number, take_bytes};
 use super::common::text;
 use super::execution::IntoValue;
+use super::fetching::Fetch;
 use super::files;
-use super::syscalls::{ScheduledCall, canceled_job, function_address, handle_of, scheduled_call};
+use super::streams::Chunks;
+use super::syscalls::{
+    ScheduledCall, SyscallError, canceled_job, function_address, handle_of, scheduled_call,
+};
 use crate::functions::action::ActionCtx;
 use crate::functions::error::Error;
 use crate::functions::{BoxFuture, FunctionKind};
+
+/// The operation that waits until the client of an HTTP action has gone.
+pub(super) const SIGNAL_WAIT: &str = "signal.wait";
+
+const NO_VECTOR_SEARCH: &str = "This server has no vector search yet.";
 
 /// How an operation ended.
 pub(super) enum Outcome {
     /// With a value.
     Done(HostValue),
+    /// With JSON, to which the id of a stream is to be added.
+    Opened {
+        json: serde_json::Value,
+        body: Option<Chunks>,
+    },
     /// With an error of this class, which the action may catch.
     Failed {
         class: String,
@@ -38,11 +53,27 @@ impl Outcome {
         }
     }
 
+    /// An operation that has ended.
+    pub fn at_once(self) -> BoxFuture<Outcome> {
+        Box::pin(async move { self })
+    }
+
+    fn json(json: serde_json::Value) -> Outcome {
+        Outcome::Done(HostValue::String(json.to_string()))
+    }
+
     /// The arguments of the completion of operation `id`.
     pub fn completion(self, id: u64) -> Vec<HostValue> {
         let id = HostValue::Number(id as f64);
         match self {
             Outcome::Done(value) => vec![id, HostValue::Bool(true), value],
+            Outcome::Opened { json, .. } => {
+                vec![
+                    id,
+                    HostValue::Bool(true),
+                    HostValue::String(json.to_string()),
+                ]
+            }
             Outcome::Failed {
                 class,
                 message,
@@ -69,78 +100,133 @@ impl From<Error> for Outcome {
     }
 }
 
-/// Begins the operation that `args` name: its id, its name, its own arguments.
-pub(super) fn perform(
-    target: &ActionTarget,
-    ctx: &ActionCtx,
-    args: &mut [HostValue],
-) -> BoxFuture<Outcome> {
-    match text(args, 1) {
-        Some("syscall") => {
-            let op = text(args, 2).unwrap_or("").to_owned();
-            let text = text(args, 3).unwrap_or("").to_owned();
-            syscall(target, ctx, op, text)
-        }
-        Some("timer") => {
-            let millis = match args.get(3) {
-                Some(HostValue::Number(millis)) if *millis > 0.0 => *millis,
-                _ => 0.0,
-            };
-            Box::pin(async move {
-                tokio::time::sleep(Duration::from_secs_f64(millis / 1e3)).await;
-                Outcome::Done(HostValue::Undefined)
-            })
-        }
-        other => {
-            let text = format!("Unknown operation {}", other.unwrap_or(""));
-            Box::pin(async move { Outcome::error(text) })
+impl From<SyscallError> for Outcome {
+    fn from(error: SyscallError) -> Outcome {
+        Outcome::Failed {
+            class: "Error".to_owned(),
+            message: error.message,
+            data_json: error.data_json,
         }
     }
 }
 
-fn syscall(target: &ActionTarget, ctx: &ActionCtx, op: String, args: String) -> BoxFuture<Outcome> {
-    match op.as_str() {
-        "1.0/actions/query" => call(ctx, FunctionKind::Query, "runQuery", &args),
-        "1.0/actions/mutation" => call(ctx, FunctionKind::Mutation, "runMutation", &args),
-        "1.0/actions/action" => call(ctx, FunctionKind::Action, "runAction", &args),
-        "1.0/actions/schedule" => schedule(ctx, &args),
-        "1.0/actions/cancel_job" => cancel_job(ctx, &args),
-        "1.0/getUserIdentity" => {
-            let identity = ctx.identity();
-            let text = identity.map_or("null".to_owned(), |identity| {
-                identity.to_value().to_json().to_string()
-            });
-            done(text)
+type Begun = Result<BoxFuture<Outcome>, HostError>;
+
+impl ActionHost<'_> {
+    /// Begins the operation that `args` name: its id, its name, its own arguments.
+    pub(super) fn perform(&mut self, args: &mut [HostValue]) -> Begun {
+        let id = number(args, 2).unwrap_or_default();
+        let work = match text(args, 1).unwrap_or_default() {
+            "syscall" => {
+                let op = text(args, 2).unwrap_or_default();
+                self.syscall(op, text(args, 3).unwrap_or_default())
+            }
+            "timer" => timer(args.get(3)),
+            "fetch" => return self.fetch(args),
+            "stream.read" => self.streams.read(id),
+            "stream.write" => {
+                let bytes = args.get_mut(3).and_then(take_bytes);
+                return self.streams.write(id, bytes.unwrap_or_default());
+            }
+            SIGNAL_WAIT => self.wait_for_client(),
+            "storage.store" => self.store_file(args),
+            "storage.get" => self.open_file(text(args, 2).unwrap_or_default().to_owned()),
+            other => failed(format!("Unknown operation {other}")),
+        };
+        Ok(work)
+    }
+
+    fn fetch(&mut self, args: &mut [HostValue]) -> Begun {
+        let bytes = args.get_mut(3).and_then(take_bytes);
+        let text = text(args, 2).unwrap_or_default();
+        let fetch = Fetch::read(text, bytes, &mut self.streams, &mut self.aborts)?;
+        let outbound = self.target.js.outbound.clone();
+        Ok(Box::pin(async move {
+            match fetch.send(&outbound).await {
+                Ok(fetched) => Outcome::Opened {
+                    json: fetched.json,
+                    body: fetched.body,
+                },
+                Err(error) => error.into(),
+            }
+        }))
+    }
+
+    /// Without a client, it never ends.
+    fn wait_for_client(&self) -> BoxFuture<Outcome> {
+        let gone = self.asked.gone.clone();
+        Box::pin(async move {
+            match gone {
+                Some(gone) => gone.cancelled().await,
+                None => std::future::pending().await,
+            }
+            Outcome::Done(HostValue::Undefined)
+        })
+    }
+
+    fn syscall(&self, op: &str, args: &str) -> BoxFuture<Outcome> {
+        let here = (&self.ctx, self.asked.depth);
+        match op {
+            "1.0/actions/query" => call(here, FunctionKind::Query, "runQuery", args),
+            "1.0/actions/mutation" => call(here, FunctionKind::Mutation, "runMutation", args),
+            "1.0/actions/action" => call(here, FunctionKind::Action, "runAction", args),
+            "1.0/actions/vectorSearch" => failed(NO_VECTOR_SEARCH),
+            "1.0/getUserIdentity" => self.identity(),
+            "1.0/createFunctionHandle" => match function_address("createFunctionHandle", args) {
+                Ok(path) => done(handle_of(&path).into()),
+                Err(error) => failed(error.message),
+            },
+            "1.0/getFunctionMetadata" => {
+                let path = &self.target.path;
+                let name = format!("{}:{}", path.module(), path.function());
+                done(serde_json::json!({"name": name, "componentPath": ""}))
+            }
+            "1.0/getDeploymentMetadata" => {
+                let deployment = &self.target.js.deployment;
+                done(serde_json::json!({
+                    "name": deployment.name,
+                    "region": null,
+                    "class": deployment.class,
+                }))
+            }
+            "1.0/getRequestMetadata" => {
+                let request = &self.asked.request;
+                let job = self.ctx.scheduler().by.map(|id| id.to_string());
+                done(serde_json::json!({
+                    "ip": request.ip,
+                    "userAgent": request.user_agent,
+                    "requestId": request.request_id,
+                    "scheduledFunctionId": job,
+                    "authToken": request.auth_token,
+                }))
+            }
+            "1.0/actions/schedule" => schedule(&self.ctx, args),
+            "1.0/actions/cancel_job" => cancel_job(&self.ctx, args),
+            "1.0/auditLog" => failed("Audit logging is not yet supported in actions"),
+            "1.0/createServiceToken" | "1.0/getServiceUrl" => {
+                failed("This server has none of the services of Convex's cloud.")
+            }
+            _ => {
+                let (ctx, op, args) = (self.ctx.clone(), op.to_owned(), args.to_owned());
+                Box::pin(async move {
+                    match files::perform(&ctx, &op, &args).await {
+                        Some(Ok(answer)) => Outcome::Done(HostValue::String(answer)),
+                        Some(Err(error)) => error.into(),
+                        None => Outcome::error(format!("Unknown async operation {op}")),
+                    }
+                })
+            }
         }
-        "1.0/createFunctionHandle" => match function_address("createFunctionHandle", &args) {
-            Ok(path) => done(serde_json::Value::from(handle_of(&path)).to_string()),
-            Err(error) => failed(error.message),
-        },
-        "1.0/getFunctionMetadata" => {
-            let path = &target.path;
-            let name = format!("{}:{}", path.module(), path.function());
-            done(serde_json::json!({"name": name, "componentPath": ""}).to_string())
+    }
+
+    fn identity(&self) -> BoxFuture<Outcome> {
+        if let Some(refusal) = &self.asked.refusal {
+            return failed(refusal.message.clone());
         }
-        "1.0/getDeploymentMetadata" => {
-            let deployment = &target.js.deployment;
-            let metadata = serde_json::json!({
-                "name": deployment.name,
-                "region": null,
-                "class": deployment.class,
-            });
-            done(metadata.to_string())
-        }
-        "1.0/auditLog" => failed("Audit logging is not yet supported in actions"),
-        _ => {
-            let ctx = ctx.clone();
-            Box::pin(async move {
-                match files::perform(&ctx, &op, &args).await {
-                    Some(Ok(answer)) => Outcome::Done(HostValue::String(answer)),
-                    Some(Err(error)) => error.into(),
-                    None => Outcome::error(format!("Unknown async operation {op}")),
-                }
-            })
-        }
+        let identity = self.ctx.identity();
+        done(identity.map_or(serde_json::Value::Null, |identity| {
+            identity.to_value().to_json()
+        }))
     }
 }
 
@@ -179,13 +265,23 @@ fn cancel_job(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
     })
 }
 
-fn done(text: String) -> BoxFuture<Outcome> {
-    Box::pin(async move { Outcome::Done(HostValue::String(text)) })
+fn timer(millis: Option<&HostValue>) -> BoxFuture<Outcome> {
+    let millis = match millis {
+        Some(HostValue::Number(millis)) if *millis > 0.0 => *millis,
+        _ => 0.0,
+    };
+    Box::pin(async move {
+        tokio::time::sleep(Duration::from_secs_f64(millis / 1e3)).await;
+        Outcome::Done(HostValue::Undefined)
+    })
+}
+
+fn done(json: serde_json::Value) -> BoxFuture<Outcome> {
+    Outcome::json(json).at_once()
 }
 
 fn failed(message: impl Into<String>) -> BoxFuture<Outcome> {
-    let outcome = Outcome::error(message);
-    Box::pin(async move { outcome })
+    Outcome::error(message).at_once()
 }
 
 /// The arguments of a call of another function.
@@ -195,7 +291,13 @@ struct CallArgs<'a> {
     args: &'a RawValue,
 }
 
-fn call(ctx: &ActionCtx, kind: FunctionKind, api: &'static str, text: &str) -> BoxFuture<Outcome> {
+/// Calls another function from a call that is nested in `depth` others.
+fn call(
+    (ctx, depth): (&ActionCtx, usize),
+    kind: FunctionKind,
+    api: &'static str,
+    text: &str,
+) -> BoxFuture<Outcome> {
     let path = match function_address(api, text) {
         Ok(path) => path,
         Err(error) => return failed(error.message),
@@ -212,7 +314,7 @@ fn call(ctx: &ActionCtx, kind: FunctionKind, api: &'static str, text: &str) -> B
         Err(error) => return failed(format!("Invalid arguments for `{api}`: {error}")),
     };
     let ctx = ctx.clone();
-    Box::pin(async move {
+    let calling = async move {
         match ctx.call_value(kind, path, args).await {
             Ok(value) => {
                 let mut text = String::new();
@@ -221,5 +323,7 @@ fn call(ctx: &ActionCtx, kind: FunctionKind, api: &'static str, text: &str) -> B
             }
             Err(error) => error.into(),
         }
-    })
+    };
+    // The operation runs in a task of its own, so it is told the depth.
+    Box::pin(DEPTH.scope(depth + 1, calling))
 }

@@ -75,7 +75,7 @@ impl Setting {
 }
 
 /// Sixteen hexadecimal digits.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     format!("{:016x}", StdRng::from_os_rng().next_u64())
 }
 

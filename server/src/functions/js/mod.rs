@@ -5,24 +5,32 @@
 
 mod action;
 mod action_calls;
+mod action_files;
+mod action_host;
 mod analyze;
 pub mod code;
 mod common;
 mod execution;
 mod failures;
+mod fetching;
 mod files;
+mod headers;
+pub mod http;
+mod http_answer;
 mod import;
 mod nested;
 mod prelude;
 pub mod runtimes;
 mod services;
 mod stack;
+mod streams;
 pub mod syscalls;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod web;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,14 +45,18 @@ use self::syscalls::DeploymentMetadata;
 use super::action::ActionCtx;
 use super::context::{MutationCtx, QueryCtx};
 use super::function::{Body, FunctionKind, Visibility};
+use super::http_routes::HttpRoute;
 use super::registry::{Pushed, Registered};
 use crate::clock::Clock;
 use crate::deployment::{
-    Deployment, FunctionKind as PushedKind, ImportPhase, ModuleEnvironment, SourceModule,
-    Visibility as PushedVisibility,
+    Deployment, FunctionKind as PushedKind, ImportPhase, ModuleEnvironment, PushedRoute,
+    SourceModule, Visibility as PushedVisibility,
 };
 
+use crate::outbound::{Outbound, OutboundOptions};
+
 pub use services::Services;
+pub use streams::{Chunks, StreamError};
 
 /// Bounds of JavaScript functions.
 #[derive(Clone, Debug)]
@@ -57,6 +69,8 @@ pub struct JsOptions {
     pub action_time_max: Duration,
     /// Actions that run at once; others wait.
     pub actions_max: usize,
+    /// Where the requests of actions may go.
+    pub outbound: OutboundOptions,
 }
 
 impl Default for JsOptions {
@@ -66,6 +80,7 @@ impl Default for JsOptions {
             mutation_time_max: Duration::from_secs(10),
             action_time_max: Duration::from_secs(1_800),
             actions_max: 256,
+            outbound: OutboundOptions::default(),
         }
     }
 }
@@ -75,8 +90,10 @@ pub struct Js {
     runtimes: Runtimes,
     compiled: CompiledModules,
     services: OnceLock<Arc<dyn Services>>,
+    outbound: Arc<Outbound>,
     deployment: Arc<DeploymentMetadata>,
     action_slots: Arc<Semaphore>,
+    actions_waiting: AtomicUsize,
     options: JsOptions,
     clock: Arc<dyn Clock>,
 }
@@ -88,11 +105,13 @@ impl Js {
             runtimes: Runtimes::default(),
             compiled: CompiledModules::default(),
             services: OnceLock::new(),
+            outbound: Arc::new(Outbound::new(options.outbound.clone())),
             deployment: Arc::new(DeploymentMetadata {
                 name: name.to_owned(),
                 class: "s16",
             }),
             action_slots: Arc::new(Semaphore::new(options.actions_max)),
+            actions_waiting: AtomicUsize::new(0),
             options,
             clock,
         })
@@ -102,6 +121,24 @@ impl Js {
     pub fn provide(&self, services: Arc<dyn Services>) {
         let provided = self.services.set(services);
         assert!(provided.is_ok(), "services are provided once");
+    }
+
+    /// Actions that run, without those that others called, and actions that wait for their turn.
+    pub fn action_counts(&self) -> (usize, usize) {
+        let running = self.options.actions_max - self.action_slots.available_permits();
+        (running, self.actions_waiting.load(Ordering::Relaxed))
+    }
+
+    /// The routes of `deployment`'s HTTP actions, which run `code`; none when it has no router.
+    pub fn http_routes(
+        self: &Arc<Self>,
+        deployment: &Deployment,
+        code: &Arc<Code>,
+    ) -> Option<Vec<HttpRoute>> {
+        let routes = deployment.http_routes.as_ref()?;
+        let router = Arc::new(http::Router::new(self.clone(), code.clone()));
+        let route = |route: &PushedRoute| HttpRoute::pushed(route, router.clone());
+        Some(routes.iter().filter_map(route).collect())
     }
 
     /// Engines kept ready.

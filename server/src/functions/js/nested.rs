@@ -25,8 +25,8 @@ use crate::functions::scheduled::{self, CANCELS_ITSELF, Cancellation, ToSchedule
 use crate::functions::{Body, Call, Console, FunctionKind, OnBehalf, Origin};
 
 /// Calls within calls.
-const DEPTH_MAX: usize = 8;
-const TOO_DEEP: &str =
+pub(super) const DEPTH_MAX: usize = 8;
+pub(super) const TOO_DEEP: &str =
     "Cross component call depth limit exceeded. Do you have an infinite loop in your app?";
 
 /// What nested calls of a run need.

@@ -1,5 +1,8 @@
 //! Functions in JavaScript on a real store, as the package's bundles shape them.
 
+mod actions;
+pub(crate) mod world;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -135,11 +138,13 @@ fn source(path: &str, source: &str) -> SourceModule {
     }
 }
 
-fn sources() -> Vec<SourceModule> {
-    vec![source("_deps/package.js", PACKAGE), source("app.js", APP)]
+fn rig() -> Rig {
+    rig_of(APP, JsOptions::default())
 }
 
-fn rig() -> Rig {
+/// A server that runs the functions of `app`.
+fn rig_of(app: &str, options: JsOptions) -> Rig {
+    let sources = vec![source("_deps/package.js", PACKAGE), source("app.js", app)];
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock::new());
     let database = Database::open(DatabaseOptions {
@@ -154,13 +159,13 @@ fn rig() -> Rig {
         rng: Box::new(StdRng::seed_from_u64(3)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });
-    let js = Js::new("test", JsOptions::default(), clock);
+    let js = Js::new("test", options, clock);
     let input = AnalyzeInput {
-        modules: sources(),
+        modules: sources.clone(),
         ..AnalyzeInput::default()
     };
     let analysis = js.analyze(input).unwrap();
-    let code = js.code(&sources(), BTreeMap::new(), ImportPhase::default());
+    let code = js.code(&sources, BTreeMap::new(), ImportPhase::default());
     let found = &analysis.modules["app.js"].functions;
     let registered = found.iter().map(|function| {
         let kind = match function.kind {

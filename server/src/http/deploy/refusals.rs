@@ -19,6 +19,7 @@ impl From<PushError> for WireError {
             | PushError::Provisioning(_)
             | PushError::Components(_)
             | PushError::NativeFunction(_)
+            | PushError::NativeRoute(_)
             | PushError::NativeTable(_)
             | PushError::Schema(_)
             | PushError::Cron(_)

@@ -358,7 +358,6 @@ async fn a_request_that_is_wrong_is_refused_with_its_code() {
             "BadDeployKey",
         ),
         (server.get("/api/nothing"), 404, "NotFound"),
-        (server.get("/http/anything"), 404, "NotFound"),
         (server.get("/api/nothing/1"), 404, "NotFound"),
     ];
     for (request, status, code) in cases {

@@ -1,5 +1,6 @@
 //! The rooms, the server over them, and what asks it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,15 @@ use crate::auth::{
 };
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
-use crate::deployment::NoJavaScript;
+use crate::deployment::{
+    AnalyzeInput, Analyzer, Deployment, ImportPhase, ModuleEnvironment, NoJavaScript, PushedRoute,
+    SourceModule,
+};
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
-use crate::functions::{Functions, Registry};
+use crate::functions::js::{Js, JsOptions};
+use crate::functions::{Functions, HttpRoute, Registry};
 use crate::http::{Asset, Http, HttpOptions, HttpParts, bind};
+use crate::outbound::OutboundOptions;
 use crate::provisioning::{self, Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
 use crate::push::{Origins, Program, PushParts, Pushes};
 use crate::storage::StoreOptions;
@@ -41,6 +47,8 @@ pub struct Setup {
     pub has_dev_issuer: bool,
     pub sockets_max: usize,
     pub site: Vec<Asset>,
+    /// A router that was pushed, and where the server of this machine is that its actions ask.
+    pub router: Option<(&'static str, String)>,
     /// Beside the development issuer.
     pub providers: Vec<ProviderConfig>,
     pub files: FilesOptions,
@@ -60,6 +68,7 @@ impl Default for Setup {
             has_dev_issuer: false,
             sockets_max: 100,
             site: Vec::new(),
+            router: None,
             providers: Vec::new(),
             files: FilesOptions::default(),
         }
@@ -112,7 +121,8 @@ impl Server {
         let secret = DeploymentSecret::load_or_create(dir.path()).unwrap();
         let admin_keys = || AdminKeys::open("test", &secret, dir.path()).unwrap();
         let latch = Latch::default();
-        let functions = open(&dir, clock.clone(), latch.clone(), &setup.stated());
+        let stated = setup.stated();
+        let functions = open(&dir, clock.clone(), latch.clone(), &stated, setup.router);
         let (live, following) = LiveQueries::start(functions.clone());
         let mut metrics = Metrics::default();
         let gate = Gate::new(
@@ -280,7 +290,14 @@ pub async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn open(dir: &TempDir, clock: Arc<ManualClock>, latch: Latch, stated: &Stated) -> Arc<Functions> {
+fn open(
+    dir: &TempDir,
+    clock: Arc<ManualClock>,
+    latch: Latch,
+    stated: &Stated,
+    router: Option<(&'static str, String)>,
+) -> Arc<Functions> {
+    let js = javascript(clock.clone());
     let database = Database::open(DatabaseOptions {
         dir: dir.path().to_path_buf(),
         schema: app::schema(),
@@ -297,8 +314,49 @@ fn open(dir: &TempDir, clock: Arc<ManualClock>, latch: Latch, stated: &Stated) -
     let functions = functions.chain(crate::functions::transfer_functions());
     let functions = functions.chain(provisioning::functions(stated));
     let registry = Registry::new(functions.collect()).unwrap();
-    let registry = registry.with_http_routes(app::http_routes(latch));
-    Functions::new(registry.unwrap(), Arc::new(database.unwrap()))
+    let registry = registry.with_http_routes(app::http_routes(latch)).unwrap();
+    let routes = router.map(|(source, base)| routes(&js, source, base));
+    let registry = registry.with_pushed_routes(routes);
+    Functions::with_js(registry, Arc::new(database.unwrap()), js)
+}
+
+/// An engine whose actions may ask servers of this machine.
+fn javascript(clock: Arc<ManualClock>) -> Arc<Js> {
+    let outbound = OutboundOptions {
+        is_open: true,
+        ..OutboundOptions::default()
+    };
+    let options = JsOptions {
+        outbound,
+        ..JsOptions::default()
+    };
+    Js::new("test", options, clock)
+}
+
+/// The routes of a router that is pushed.
+fn routes(js: &Arc<Js>, source: &str, base: String) -> Vec<HttpRoute> {
+    let module = SourceModule {
+        path: "http.js".to_owned(),
+        environment: ModuleEnvironment::Isolate,
+        source: Arc::from(source),
+        source_map: None,
+    };
+    let input = AnalyzeInput {
+        modules: vec![module.clone()],
+        ..AnalyzeInput::default()
+    };
+    let analysis = js.analyze(input).unwrap();
+    let found = analysis.modules["http.js"].http_routes.clone().unwrap();
+    let found = found.into_iter();
+    let mut deployment = Deployment::default();
+    deployment.http_routes = Some(
+        found
+            .map(|(path, method)| PushedRoute { path, method })
+            .collect(),
+    );
+    let variables = BTreeMap::from([("BASE".to_owned(), base)]);
+    let code = js.code(&[module], variables, ImportPhase::default());
+    js.http_routes(&deployment, &code).unwrap()
 }
 
 pub async fn json_of(response: Response) -> Json {

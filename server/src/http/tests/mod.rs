@@ -21,4 +21,5 @@ mod shutdown;
 mod snapshots;
 mod socket_client;
 mod sockets;
+mod streamed;
 mod transfers;

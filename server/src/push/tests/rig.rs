@@ -89,6 +89,7 @@ impl Rig {
             program: Program {
                 functions: native.map(|function| function.path.clone()).collect(),
                 tables: ["natives".to_owned()].into(),
+                routes: ["GET /native".to_owned()].into(),
             },
             stated: Stated::by_variables(),
             origins,

@@ -3,6 +3,7 @@
 //! Operations are named and shaped as the package sends them, with JSON text on both sides. Nothing here knows the
 //! JavaScript engine. Actions have operations of their own.
 
+mod actions;
 mod address;
 mod args;
 mod calls;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use vestibule_schema::path::FunctionPath;
 
+pub use actions::action_sha256;
 pub use address::{function_address, function_of_handle, handle_of};
 pub use calls::{canceled_job, scheduled_call};
 pub use error::{ErrorKind, SyscallError};

@@ -1,0 +1,436 @@
+//! The host of one action or HTTP action: it begins operations, completes them as their outcomes arrive, and ends them
+//! with the call.
+//!
+//! Operations run concurrently on the server's runtime. Each call has a channel of its own for their outcomes, so none
+//! can reach another call. What is still under way at the end is dropped, and named in a warning.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::RngCore;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use vestibule_isolate::{ErrorClass, Failure, Host, HostError, HostValue, Thrown as JsThrown};
+
+use super::action::ActionTarget;
+use super::action_calls::{Outcome, SIGNAL_WAIT};
+use super::common::{self, CommonOps, text};
+use super::execution::tenths;
+use super::failures;
+use super::fetching::Aborts;
+use super::http_answer::{Answering, NO_ROUTE, PumpEnd};
+use super::runtimes::Runtime;
+use super::streams::Streams;
+use super::syscalls::RequestMetadata;
+use crate::functions::Console;
+use crate::functions::action::ActionCtx;
+use crate::functions::error::{Error, Result, Thrown};
+
+/// Operations that one action may have under way.
+pub(super) const OPERATIONS_MAX: usize = 1_000;
+
+/// What is known of whoever asked.
+pub(super) struct Asked {
+    pub request: RequestMetadata,
+    /// Why their auth token says nothing.
+    pub refusal: Option<Thrown>,
+    /// Whether they have gone, where that is known.
+    pub gone: Option<CancellationToken>,
+    /// How many actions this one is nested in.
+    pub depth: usize,
+}
+
+/// The host of one call.
+pub(super) struct ActionHost<'t> {
+    pub(super) target: &'t ActionTarget,
+    pub(super) ctx: ActionCtx,
+    pub(super) handle: Handle,
+    pub(super) asked: Asked,
+    pub(super) streams: Streams,
+    pub(super) aborts: Aborts,
+    pub(super) console: Console,
+    /// The answer of an HTTP action.
+    pub(super) answering: Option<Answering>,
+    sender: mpsc::UnboundedSender<Completion>,
+    completions: mpsc::UnboundedReceiver<Completion>,
+    /// Operations by id.
+    under_way: BTreeMap<u64, UnderWay>,
+    /// The operation of each timer that runs.
+    timers: BTreeMap<u64, u64>,
+    began: Duration,
+    ended: Option<Ended>,
+}
+
+/// What arrives while JavaScript waits.
+pub(super) enum Completion {
+    /// An operation ended.
+    Operation(u64, Outcome),
+    /// The body of an HTTP action's answer ended.
+    Answered(PumpEnd),
+}
+
+struct UnderWay {
+    /// As developers know it; none where they did not begin it themselves.
+    shown: Option<String>,
+    timer: Option<u64>,
+    task: AbortHandle,
+}
+
+enum Ended {
+    Returned(String),
+    Threw(JsThrown),
+    /// The router has no such route after all.
+    Unrouted,
+}
+
+/// The text for a function that waits for nothing.
+pub(super) const NEVER: &str = "Returned promise will never resolve";
+
+impl<'t> ActionHost<'t> {
+    pub fn new(
+        target: &'t ActionTarget,
+        ctx: ActionCtx,
+        handle: Handle,
+        asked: Asked,
+        answering: Option<Answering>,
+    ) -> ActionHost<'t> {
+        let (sender, completions) = mpsc::unbounded_channel();
+        ActionHost {
+            target,
+            ctx,
+            handle,
+            asked,
+            streams: Streams::default(),
+            aborts: Aborts::default(),
+            console: Console::default(),
+            answering,
+            sender,
+            completions,
+            under_way: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            began: target.js.clock.elapsed(),
+            ended: None,
+        }
+    }
+
+    /// Starts the call with `function` of the driver, and runs it to its end.
+    pub fn drive(
+        &mut self,
+        runtime: &mut Runtime,
+        function: &str,
+        start: &[HostValue],
+        time_max: Duration,
+    ) -> std::result::Result<(), Failure> {
+        let isolate = &mut runtime.isolate;
+        isolate.call(self, function, start)?;
+        loop {
+            isolate.run_jobs(self)?;
+            if self.is_over()? {
+                return Ok(());
+            }
+            if self.is_stuck() {
+                return Err(failure(NEVER));
+            }
+            match self.next(time_max)? {
+                Completion::Operation(id, outcome) => {
+                    if let Some(UnderWay { timer, .. }) = self.under_way.remove(&id) {
+                        timer.and_then(|timer| self.timers.remove(&timer));
+                        let outcome = self.settled(outcome);
+                        isolate.call(self, "complete", &outcome.completion(id))?;
+                    }
+                }
+                Completion::Answered(end) => self.answered(end),
+            }
+        }
+    }
+
+    /// Whether nothing is left to do.
+    fn is_over(&mut self) -> std::result::Result<bool, Failure> {
+        let Some(answering) = &mut self.answering else {
+            return Ok(self.ended.is_some());
+        };
+        match &self.ended {
+            None => return Ok(false),
+            Some(Ended::Threw(_) | Ended::Unrouted) => return Ok(true),
+            Some(Ended::Returned(text)) if answering.is_waiting() => {
+                let sender = self.sender.clone();
+                let answer = move |end| {
+                    // The call may have ended.
+                    let _ = sender.send(Completion::Answered(end));
+                };
+                let begun = answering.begin(text, &mut self.streams, &self.handle, answer);
+                begun.map_err(|text| failure(&text))?;
+            }
+            Some(Ended::Returned(_)) => {}
+        }
+        Ok(answering.is_done())
+    }
+
+    fn answered(&mut self, end: PumpEnd) {
+        if let Some(answering) = &mut self.answering {
+            answering.end(end, &mut self.console);
+        }
+    }
+
+    /// Whether nothing that is under way can bring the call further.
+    fn is_stuck(&self) -> bool {
+        let is_answered = match &self.answering {
+            Some(answering) => !answering.is_waiting() && !answering.is_fed(&self.streams),
+            None => false,
+        };
+        self.under_way.is_empty() && !is_answered
+    }
+
+    /// The next thing that arrives, within the call's time.
+    fn next(&mut self, time_max: Duration) -> std::result::Result<Completion, Failure> {
+        let elapsed = self.target.js.clock.elapsed() - self.began;
+        let left = time_max.checked_sub(elapsed).ok_or(Failure::TimedOut)?;
+        let handle = self.handle.clone();
+        let next = async { tokio::time::timeout(left, self.completions.recv()).await };
+        match handle.block_on(next) {
+            Ok(Some(completion)) => Ok(completion),
+            Ok(None) | Err(_) => Err(Failure::TimedOut),
+        }
+    }
+
+    /// Gives a stream that came with an outcome its id.
+    fn settled(&mut self, outcome: Outcome) -> Outcome {
+        let Outcome::Opened { mut json, body } = outcome else {
+            return outcome;
+        };
+        if let Some(body) = body {
+            match self.streams.insert(body, None) {
+                Ok(id) => json["streamId"] = id.into(),
+                Err(error) => return Outcome::error(error.message),
+            }
+        }
+        Outcome::Done(HostValue::String(json.to_string()))
+    }
+
+    /// Ends what is under way, and gives what the function returned, as text.
+    pub fn finish(
+        mut self,
+        driven: std::result::Result<(), Failure>,
+        time_max: Duration,
+    ) -> Result<String> {
+        self.drop_operations();
+        self.streams.break_off("The function has ended");
+        let lines = std::mem::take(&mut self.console);
+        self.ctx.console(|console| console.append(lines));
+        let code = &self.target.code;
+        driven.map_err(|failure| failures::of(&failure, code, time_max))?;
+        match self.ended.take() {
+            Some(Ended::Returned(text)) => Ok(text),
+            Some(Ended::Threw(thrown)) => Err(failures::thrown(&thrown, code)),
+            Some(Ended::Unrouted) => Err(Error::plain(NO_ROUTE)),
+            None => unreachable!("an action that was driven to its end has ended"),
+        }
+    }
+
+    /// Whether the router knew no such route.
+    pub fn is_unrouted(&self) -> bool {
+        matches!(self.ended, Some(Ended::Unrouted))
+    }
+
+    fn drop_operations(&mut self) {
+        let mut dangling: Vec<String> = Vec::new();
+        for (_, each) in std::mem::take(&mut self.under_way) {
+            each.task.abort();
+            dangling.extend(each.shown);
+        }
+        if dangling.is_empty() {
+            return;
+        }
+        let (count, names) = (dangling.len(), dangling.join(", "));
+        self.console.warn(format!(
+            "{count} unawaited operation{}: [{names}]. Async operations should be awaited or they might not run. \
+             See https://docs.convex.dev/functions/actions#dangling-promises for more information.",
+            if count == 1 { "" } else { "s" },
+        ));
+    }
+
+    /// Begins an operation: its id, its name, its own arguments.
+    fn begin(&mut self, args: &mut [HostValue]) -> std::result::Result<HostValue, HostError> {
+        let id = number(args, 0).ok_or_else(|| HostError::fatal("an operation has no id"))?;
+        let name = match text(args, 1) {
+            Some("syscall") => text(args, 2).unwrap_or("").to_owned(),
+            Some(name) => name.to_owned(),
+            None => return Err(HostError::fatal("an operation has no name")),
+        };
+        if self.under_way.len() >= OPERATIONS_MAX {
+            let text = format!("An action may have at most {OPERATIONS_MAX} operations under way.");
+            return Err(HostError::new(ErrorClass::Error, text));
+        }
+        let timer = (name == "timer").then(|| number(args, 2)).flatten();
+        let work = self.perform(args)?;
+        let sender = self.sender.clone();
+        let task = self.handle.spawn(async move {
+            // The action may have ended.
+            let _ = sender.send(Completion::Operation(id, work.await));
+        });
+        if let Some(timer) = timer {
+            self.timers.insert(timer, id);
+        }
+        let under_way = UnderWay {
+            shown: shown(&name),
+            timer,
+            task: task.abort_handle(),
+        };
+        self.under_way.insert(id, under_way);
+        Ok(HostValue::Undefined)
+    }
+
+    /// Ends the operation of a timer, which nobody waits for any more.
+    fn clear_timer(&mut self, timer: u64) {
+        let operation = self.timers.remove(&timer);
+        if let Some(under_way) = operation.and_then(|id| self.under_way.remove(&id)) {
+            under_way.task.abort();
+        }
+    }
+
+    /// Operations on streams and requests that are done at once.
+    fn at_once(
+        &mut self,
+        op: &str,
+        args: &mut [HostValue],
+    ) -> Option<std::result::Result<HostValue, HostError>> {
+        let id = number(args, 0);
+        match (op, id) {
+            ("stream.open", _) => {
+                let bytes = args.first_mut().and_then(take_bytes);
+                let opened = self.streams.open(bytes);
+                return Some(opened.map(|id| HostValue::Number(id as f64)));
+            }
+            ("stream.close", Some(id)) => self.streams.close(id),
+            ("stream.fail", Some(id)) => {
+                let why = text(args, 1).unwrap_or_default().to_owned();
+                self.streams.fail(id, why);
+            }
+            ("stream.cancel", Some(id)) => self.streams.cancel(id),
+            ("fetch.abort", Some(id)) => self.aborts.abort(id),
+            ("timer.clear", Some(id)) => self.clear_timer(id),
+            _ => return None,
+        }
+        Some(Ok(HostValue::Undefined))
+    }
+}
+
+/// How developers know an operation that they began.
+fn shown(name: &str) -> Option<String> {
+    if name == "timer" || name.starts_with("stream.") || name == SIGNAL_WAIT {
+        return None;
+    }
+    let last = name.rsplit('/').next().unwrap_or(name);
+    Some(match last {
+        "query" => "runQuery".to_owned(),
+        "mutation" => "runMutation".to_owned(),
+        "action" => "runAction".to_owned(),
+        other => other.to_owned(),
+    })
+}
+
+fn failure(text: &str) -> Failure {
+    Failure::Threw(JsThrown {
+        name: "Error".to_owned(),
+        message: text.to_owned(),
+        ..JsThrown::default()
+    })
+}
+
+/// The whole number at `at` among the arguments.
+pub(super) fn number(args: &[HostValue], at: usize) -> Option<u64> {
+    match args.get(at) {
+        Some(HostValue::Number(number)) if *number >= 0.0 => Some(*number as u64),
+        _ => None,
+    }
+}
+
+/// Takes the bytes out of an argument.
+pub(super) fn take_bytes(arg: &mut HostValue) -> Option<Vec<u8>> {
+    match arg {
+        HostValue::Bytes(bytes) => Some(std::mem::take(bytes)),
+        _ => None,
+    }
+}
+
+impl CommonOps for ActionHost<'_> {
+    fn now_millis(&mut self) -> f64 {
+        (self.target.js.clock.now().0 / 1_000_000) as f64
+    }
+
+    fn performance_millis(&mut self) -> f64 {
+        tenths(self.target.js.clock.elapsed() - self.began)
+    }
+
+    fn elapsed_millis(&mut self) -> f64 {
+        (self.target.js.clock.elapsed() - self.began).as_secs_f64() * 1e3
+    }
+
+    fn time_origin(&mut self) -> f64 {
+        self.target.code.import.time_millis
+    }
+
+    fn fill_random(&mut self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        self.target.code.variables.get(name).cloned()
+    }
+
+    fn console(&mut self) -> &mut Console {
+        &mut self.console
+    }
+}
+
+impl Host for ActionHost<'_> {
+    fn call(
+        &mut self,
+        op: &str,
+        args: &mut [HostValue],
+    ) -> std::result::Result<HostValue, HostError> {
+        match op {
+            "async" => return self.begin(args),
+            "syscall" => {
+                return Err(HostError::new(
+                    ErrorClass::Error,
+                    refused_sync(text(args, 0)),
+                ));
+            }
+            "returned" => {
+                let value = text(args, 0).unwrap_or("null").to_owned();
+                self.ended.get_or_insert(Ended::Returned(value));
+                return Ok(HostValue::Undefined);
+            }
+            "threw" => {
+                let thrown = failures::described(args);
+                self.ended.get_or_insert(Ended::Threw(thrown));
+                return Ok(HostValue::Undefined);
+            }
+            "unrouted" => {
+                self.ended.get_or_insert(Ended::Unrouted);
+                return Ok(HostValue::Undefined);
+            }
+            _ => {}
+        }
+        if let Some(done) = self.at_once(op, args) {
+            return done;
+        }
+        common::call(self, op, args).unwrap_or_else(|| {
+            let text = format!("Unknown operation {op}");
+            Err(HostError::new(ErrorClass::Error, text))
+        })
+    }
+}
+
+/// Actions have one synchronous operation of the package's, which always fails.
+fn refused_sync(op: Option<&str>) -> String {
+    match op.unwrap_or_default() {
+        "1.0/componentArgument" => {
+            "Component arguments are not available within the app".to_owned()
+        }
+        op => format!("Unknown operation {op}"),
+    }
+}

@@ -1,0 +1,241 @@
+//! HTTP actions that were pushed: request and answer are streams, and the action learns when its client has gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Http;
+use super::actions::{take_framing, token_text, without_head};
+use super::around::Asked;
+use super::body::{BodyError, swallow};
+use super::respond::{self, WireError};
+use crate::functions::js::http::{BodyCut, StreamedBody, StreamedRequest, StreamedResponse};
+use crate::functions::js::syscalls::RequestMetadata;
+use crate::functions::js::{Chunks, StreamError};
+use crate::functions::{RegisteredRoute, SystemError};
+
+/// In which a proxy says how it was asked.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+/// The host of an address for requests that name none.
+const NO_HOST: &str = "localhost";
+
+impl Http {
+    /// Asks an action that was pushed. It is answered as soon as the function has returned.
+    pub(super) async fn stream(
+        &self,
+        asked: &Asked,
+        route: Arc<RegisteredRoute>,
+        path: String,
+        parts: Parts,
+        body: Body,
+    ) -> Result<Response, WireError> {
+        let body = self.arriving(&parts, body).await?;
+        let slot = self.slot()?;
+        let (asking, slot) = self.asking(&parts, slot).await?;
+        let gone = CancellationToken::new();
+        // Dropped with the request, and with the answer's body.
+        let leaving = gone.clone().drop_guard();
+        let request = StreamedRequest {
+            url: self.url(&parts, &path),
+            path,
+            body,
+            metadata: self.metadata(asked, &parts),
+            gone,
+            method: without_head(parts.method),
+            headers: parts.headers,
+        };
+        let (functions, asker) = (self.functions.clone(), asking.asker);
+        // The function goes on when its caller leaves.
+        let running = async move {
+            let _slot = slot;
+            functions.answer_streamed(&route, request, asker).await
+        };
+        match self.spawn(running).await {
+            Ok(Some(Ok(response))) => Ok(written(response, leaving)),
+            Ok(Some(Err(thrown))) => {
+                let redact = self.options.redact_errors;
+                Ok(respond::uncaught(&thrown, &asked.request_id, redact))
+            }
+            Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
+            Err(error) => {
+                tracing::error!(%error, "the task of an HTTP action failed");
+                Err(WireError::internal())
+            }
+        }
+    }
+
+    /// The body as it arrives. What is longer than it may be, and says so, is refused at once.
+    async fn arriving(&self, parts: &Parts, body: Body) -> Result<Option<Chunks>, WireError> {
+        if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return Ok(None);
+        }
+        let limit = self.options.action_body_bytes_max;
+        let promised = parts.headers.get(CONTENT_LENGTH);
+        let promised = promised.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let stream = body.into_data_stream();
+        if promised.is_some_and(|promised| promised > limit) {
+            swallow(stream, limit).await;
+            return Err(too_long(limit));
+        }
+        Ok(Some(bounded(stream, limit, self.options.body_timeout)))
+    }
+
+    /// The address as whoever asked wrote it. A proxy that is trusted says whether it was asked over TLS.
+    fn url(&self, parts: &Parts, path: &str) -> String {
+        let text = |name: &HeaderName| parts.headers.get(name)?.to_str().ok();
+        let is_trusted = self.is_from_trusted_proxy(&parts.extensions);
+        let scheme = match is_trusted {
+            true => forwarded_scheme(text(&FORWARDED_PROTO), text(&FORWARDED)),
+            false => "http",
+        };
+        let host = text(&HOST).unwrap_or(NO_HOST);
+        let query = parts.uri.query();
+        let (mark, query) = query.map_or(("", ""), |query| ("?", query));
+        format!("{scheme}://{host}{path}{mark}{query}")
+    }
+
+    fn metadata(&self, asked: &Asked, parts: &Parts) -> RequestMetadata {
+        let ip = self.client_address(&parts.extensions, &parts.headers);
+        let agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+        RequestMetadata {
+            ip: ip.map(|ip| ip.to_string()),
+            user_agent: agent.map(|agent| String::from_utf8_lossy(agent).into_owned()),
+            request_id: asked.request_id.to_string(),
+            scheduled_function_id: None,
+            auth_token: token_text(&parts.headers),
+        }
+    }
+}
+
+/// The last of `X-Forwarded-Proto`, else the last `proto` of `Forwarded`.
+fn forwarded_scheme(proto: Option<&str>, forwarded: Option<&str>) -> &'static str {
+    let last = |text: &str| {
+        text.rsplit(',')
+            .next()
+            .map(|text| text.trim().to_lowercase())
+    };
+    let proto_of = |text: &str| {
+        let pairs = text.rsplit([',', ';']).map(str::trim);
+        let values = pairs.filter_map(|pair| pair.split_once('='));
+        let mut protos = values.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
+        let (_, value) = protos.next()?;
+        Some(value.trim().trim_matches('"').to_lowercase())
+    };
+    let scheme = proto
+        .and_then(last)
+        .or_else(|| forwarded.and_then(proto_of));
+    match scheme.as_deref() {
+        Some("https") => "https",
+        _ => "http",
+    }
+}
+
+fn too_long(limit: usize) -> WireError {
+    WireError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "HttpRequestTooLarge",
+        format!("The body is longer than {limit} bytes."),
+    )
+}
+
+/// A body of at most `limit` bytes, each part of which arrives in time.
+fn bounded(body: BodyDataStream, limit: usize, wait_max: Duration) -> Chunks {
+    let chunks = stream::unfold(Some((body, 0)), move |state| async move {
+        let (mut body, before) = state?;
+        let next = match tokio::time::timeout(wait_max, body.next()).await {
+            Ok(next) => next?.map_err(|_| BodyError::EndedEarly),
+            Err(_) => Err(BodyError::TooSlow),
+        };
+        let next = next.and_then(|chunk| match before + chunk.len() > limit {
+            true => Err(BodyError::TooLong { limit }),
+            false => Ok(chunk),
+        });
+        Some(match next {
+            Ok(chunk) => {
+                let arrived = before + chunk.len();
+                (Ok(chunk), Some((body, arrived)))
+            }
+            Err(error) => {
+                let text = WireError::from(error).message;
+                (Err(StreamError::network(text)), None)
+            }
+        })
+    });
+    chunks.boxed()
+}
+
+fn written(response: StreamedResponse, leaving: DropGuard) -> Response {
+    let StreamedResponse {
+        status,
+        mut headers,
+        body,
+    } = response;
+    take_framing(&mut headers);
+    let body = match body {
+        StreamedBody::Whole(bytes) => {
+            leaving.disarm();
+            Body::from(bytes)
+        }
+        StreamedBody::Arriving(chunks) => Body::from_stream(watched(chunks, leaving)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A body which, dropped before its end, says that its reader has gone.
+fn watched(
+    chunks: mpsc::Receiver<Result<Bytes, BodyCut>>,
+    leaving: DropGuard,
+) -> impl futures_util::Stream<Item = Result<Bytes, BodyCut>> + Send {
+    stream::unfold((chunks, Some(leaving)), |(mut chunks, mut leaving)| async {
+        match chunks.recv().await {
+            Some(next) => Some((next, (chunks, leaving))),
+            None => {
+                leaving.take().map(DropGuard::disarm);
+                None
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_nearest_to_us_says_how_it_was_asked() {
+        for (proto, forwarded, expected) in [
+            (None, None, "http"),
+            (Some("https"), None, "https"),
+            (Some("http, HTTPS"), None, "https"),
+            (Some("https, http"), None, "http"),
+            (Some("gopher"), None, "http"),
+            (None, Some("for=1.2.3.4;proto=https;host=a"), "https"),
+            (
+                None,
+                Some("proto=https, for=1.2.3.4; Proto=\"http\""),
+                "http",
+            ),
+            (None, Some("for=1.2.3.4"), "http"),
+            (Some("http"), Some("proto=https"), "http"),
+        ] {
+            assert_eq!(
+                forwarded_scheme(proto, forwarded),
+                expected,
+                "{proto:?} {forwarded:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The HTTP clients: one that checks addresses, one for our own origins, one for a proxy.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::redirect::Policy;
+use reqwest::{Client, NoProxy, Proxy, Response};
+use url::{Host, Url};
+
+use super::error::OutboundError;
+use super::networks::Network;
+use super::policy::AddressPolicy;
+use super::resolver::{CheckedResolver, Names, SystemNames};
+
+/// Time for a connection to be made.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
+/// Time without a byte of an answer, its headers included.
+const SILENCE_TIME_MAX: Duration = Duration::from_secs(300);
+/// Time that an unused connection is kept.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+/// Unused connections kept to one host.
+const IDLE_PER_HOST_MAX: usize = 32;
+
+/// Where requests may go, and by which way.
+#[derive(Clone, Debug, Default)]
+pub struct OutboundOptions {
+    /// Every address is allowed, as in development.
+    pub is_open: bool,
+    /// Networks that are allowed although they are not public: `--fetch-allow`.
+    pub allowed: Vec<Network>,
+    /// Our own origins, as in `http://127.0.0.1:3210`, which are always allowed and never asked by a proxy.
+    pub own_origins: Vec<String>,
+    /// The proxies to use.
+    pub proxies: ProxyVariables,
+}
+
+/// Proxies as the environment names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyVariables {
+    /// `HTTP_PROXY`.
+    pub http: Option<String>,
+    /// `HTTPS_PROXY`.
+    pub https: Option<String>,
+    /// `ALL_PROXY`.
+    pub all: Option<String>,
+    /// `NO_PROXY`.
+    pub no: Option<String>,
+}
+
+/// Sends requests of functions.
+pub struct Outbound {
+    policy: AddressPolicy,
+    own_origins: Vec<Url>,
+    proxies: ProxyVariables,
+    matcher: Option<Matcher>,
+    names: Arc<dyn Names>,
+    /// Clients are made at the first request: a deployment without any needs no TLS roots.
+    checked: OnceLock<Result<Client, OutboundError>>,
+    own: OnceLock<Result<Client, OutboundError>>,
+    proxied: OnceLock<Result<Client, OutboundError>>,
+}
+
+/// The way of a request.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Straight, to an address that was checked.
+    Checked,
+    /// Straight to ourselves.
+    Own,
+    /// To the proxy, which decides.
+    Proxied,
+}
+
+impl ProxyVariables {
+    /// Those of the process. A variable in small letters goes first, as is the custom.
+    pub fn of_the_process() -> ProxyVariables {
+        let variable = |name: &str| {
+            let found = std::env::var(name.to_lowercase()).or_else(|_| std::env::var(name));
+            found.ok().filter(|text| !text.trim().is_empty())
+        };
+        ProxyVariables {
+            http: variable("HTTP_PROXY"),
+            https: variable("HTTPS_PROXY"),
+            all: variable("ALL_PROXY"),
+            no: variable("NO_PROXY"),
+        }
+    }
+
+    fn matcher(&self) -> Option<Matcher> {
+        if self.http.is_none() && self.https.is_none() && self.all.is_none() {
+            return None;
+        }
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let builder = Matcher::builder()
+            .all(text(&self.all))
+            .http(text(&self.http))
+            .https(text(&self.https))
+            .no(text(&self.no));
+        Some(builder.build())
+    }
+
+    fn proxies(&self) -> reqwest::Result<Vec<Proxy>> {
+        let no = self.no.as_deref().and_then(NoProxy::from_string);
+        let mut proxies = Vec::new();
+        if let Some(http) = &self.http {
+            proxies.push(Proxy::http(http)?.no_proxy(no.clone()));
+        }
+        if let Some(https) = &self.https {
+            proxies.push(Proxy::https(https)?.no_proxy(no.clone()));
+        }
+        if let Some(all) = &self.all {
+            proxies.push(Proxy::all(all)?.no_proxy(no));
+        }
+        Ok(proxies)
+    }
+}
+
+impl Outbound {
+    /// A client with these options.
+    pub fn new(options: OutboundOptions) -> Outbound {
+        Outbound::with_names(options, Arc::new(SystemNames))
+    }
+
+    /// The same, which finds addresses of names in `names`.
+    pub fn with_names(options: OutboundOptions, names: Arc<dyn Names>) -> Outbound {
+        let OutboundOptions {
+            is_open,
+            allowed,
+            own_origins,
+            proxies,
+        } = options;
+        let matcher = proxies.matcher();
+        if matcher.is_some() {
+            tracing::info!(
+                "a proxy of the environment carries the requests of functions, and decides where they may go"
+            );
+        }
+        let own_origins = own_origins.iter();
+        Outbound {
+            policy: AddressPolicy { is_open, allowed },
+            own_origins: own_origins
+                .filter_map(|text| Url::parse(text).ok())
+                .collect(),
+            proxies,
+            matcher,
+            names,
+            checked: OnceLock::new(),
+            own: OnceLock::new(),
+            proxied: OnceLock::new(),
+        }
+    }
+
+    /// Sends one request and follows nothing.
+    pub(super) async fn send_once(
+        &self,
+        url: &Url,
+        method: &Method,
+        headers: &HeaderMap,
+        body: Option<reqwest::Body>,
+    ) -> Result<Response, OutboundError> {
+        let way = self.way(url);
+        if let Way::Checked = way {
+            self.check_literal(url)?;
+        }
+        let request = self.client(way)?.request(method.clone(), url.clone());
+        let mut request = request.headers(headers.clone());
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let host = url.host_str().unwrap_or_default();
+        let sent = request.send().await;
+        sent.map_err(|error| OutboundError::of(host, &error))
+    }
+
+    fn way(&self, url: &Url) -> Way {
+        let is_own = |own: &Url| own.origin() == url.origin();
+        if self.own_origins.iter().any(is_own) {
+            return Way::Own;
+        }
+        let uri: Option<http::Uri> = url.as_str().parse().ok();
+        let proxy = uri.and_then(|uri| self.matcher.as_ref()?.intercept(&uri));
+        match proxy {
+            Some(_) => Way::Proxied,
+            None => Way::Checked,
+        }
+    }
+
+    /// The resolver sees names alone.
+    fn check_literal(&self, url: &Url) -> Result<(), OutboundError> {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            Some(Host::Domain(_)) | None => return Ok(()),
+        };
+        match self.policy.refusal(address) {
+            None => Ok(()),
+            Some(kind) => Err(OutboundError::Address {
+                host: url.host_str().unwrap_or_default().to_owned(),
+                address: address.to_canonical(),
+                kind,
+            }),
+        }
+    }
+
+    fn client(&self, way: Way) -> Result<&Client, OutboundError> {
+        let slot = match way {
+            Way::Checked => &self.checked,
+            Way::Own => &self.own,
+            Way::Proxied => &self.proxied,
+        };
+        let client = slot.get_or_init(|| {
+            let built = self.build(way);
+            built.map_err(|error| OutboundError::Client(error.to_string()))
+        });
+        client.as_ref().map_err(OutboundError::clone)
+    }
+
+    fn build(&self, way: Way) -> reqwest::Result<Client> {
+        let policy = match way {
+            Way::Checked => Some(self.policy.clone()),
+            Way::Own | Way::Proxied => None,
+        };
+        let mut builder = Client::builder()
+            .user_agent(concat!("vestibule/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIME_MAX)
+            .read_timeout(SILENCE_TIME_MAX)
+            .pool_idle_timeout(IDLE_TIME_MAX)
+            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+            .dns_resolver(Arc::new(CheckedResolver {
+                names: self.names.clone(),
+                policy,
+            }));
+        if let Way::Proxied = way {
+            for proxy in self.proxies.proxies()? {
+                builder = builder.proxy(proxy);
+            }
+        }
+        builder.build()
+    }
+}
