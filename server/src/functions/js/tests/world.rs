@@ -41,12 +41,14 @@ impl Default for Sign {
 }
 
 impl Sign {
-    pub fn give(&self) {
+    pub fn give(&self) -> StatusCode {
         self.0.add_permits(1);
+        StatusCode::OK
     }
 
-    pub async fn given(&self) {
+    pub async fn given(&self) -> StatusCode {
         self.0.acquire().await.unwrap().forget();
+        StatusCode::OK
     }
 }
 
