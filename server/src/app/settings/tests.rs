@@ -7,6 +7,7 @@ use clap::Command;
 use super::*;
 use crate::app::config::SETTINGS;
 use crate::app::{Config, LogFormat};
+use crate::outbound::Network;
 
 /// What a spelling comes to.
 enum Outcome {
@@ -97,6 +98,10 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
         ("proxy", Refused("neither an IP address")), ("10.0.0.0/33", Refused("neither an IP address")),
         ("10.0.0.1:80", Refused("neither an IP address")),
     ]),
+    ("VESTIBULE_FETCH_ALLOW", &[
+        ("", NotGiven), ("10.0.0.1", Is("10.0.0.1/32")), ("10.0.0.0/8, fd00::/8", Is("10.0.0.0/8 fd00::/8")),
+        ("inside", Refused("neither an IP address")), ("10.0.0.0/33", Refused("neither an IP address")),
+    ]),
     ("VESTIBULE_LOG_FORMAT", &[
         ("", NotGiven), ("text", NotGiven), ("json", Is("json")), (" JSON ", Is("json")), ("xml", Refused("neither text nor json")),
     ]),
@@ -139,20 +144,19 @@ fn part(config: &Config, variable: &str) -> Option<String> {
         "VESTIBULE_FIRST_LOGINS_PER_MINUTE" => config
             .first_logins_per_minute
             .map(|bound| bound.to_string()),
-        "VESTIBULE_TRUSTED_PROXIES" => {
-            let proxies: Vec<String> = config
-                .trusted_proxies
-                .iter()
-                .map(|it| it.to_string())
-                .collect();
-            unless(proxies.join(" "), "")
-        }
+        "VESTIBULE_TRUSTED_PROXIES" => networks(&config.trusted_proxies),
+        "VESTIBULE_FETCH_ALLOW" => networks(&config.fetch_allow),
         "VESTIBULE_LOG_FORMAT" => (config.log_format == LogFormat::Json).then(|| "json".to_owned()),
         "VESTIBULE_REDACT" => config.redact.map(switch),
         "VESTIBULE_LOG" => None,
         "VESTIBULE_SECRET" => config.secret.as_ref().map(|_| "a secret".to_owned()),
         other => panic!("{other} has no part"),
     }
+}
+
+fn networks(networks: &[Network]) -> Option<String> {
+    let texts: Vec<String> = networks.iter().map(|it| it.to_string()).collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
 }
 
 fn check(
