@@ -122,7 +122,13 @@ impl Server {
         let admin_keys = || AdminKeys::open("test", &secret, dir.path()).unwrap();
         let latch = Latch::default();
         let stated = setup.stated();
-        let functions = open(&dir, clock.clone(), latch.clone(), &stated, setup.router);
+        let functions = open(
+            &dir,
+            clock.clone(),
+            latch.clone(),
+            &stated,
+            setup.router.clone(),
+        );
         let (live, following) = LiveQueries::start(functions.clone());
         let mut metrics = Metrics::default();
         let gate = Gate::new(
