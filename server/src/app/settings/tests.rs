@@ -91,6 +91,12 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
         ("", NotGiven), (" ", NotGiven), ("600", Is("600")), (" 600 ", Is("600")), ("1_000", Is("1000")),
         ("0", Refused("from 1 on")), ("-1", Refused("from 1 on")), ("many", Refused("from 1 on")), ("1.5", Refused("from 1 on")),
     ]),
+    ("VESTIBULE_PROVISION_WITH", &[
+        ("", NotGiven), (" ", NotGiven), ("users:store", Is("users:store")), (" none ", Is("none")),
+    ]),
+    ("VESTIBULE_PROVISION_WHEN", &[
+        ("", NotGiven), (" users.by_clerk_id:subject ", Is("users.by_clerk_id:subject")),
+    ]),
     ("VESTIBULE_TRUSTED_PROXIES", &[
         ("", NotGiven), (" , ", NotGiven),
         ("10.0.0.1", Is("10.0.0.1/32")), ("10.0.0.0/8, 172.16.0.0/12 ,::1", Is("10.0.0.0/8 172.16.0.0/12 ::1/128")),
@@ -144,6 +150,8 @@ fn part(config: &Config, variable: &str) -> Option<String> {
         "VESTIBULE_FIRST_LOGINS_PER_MINUTE" => config
             .first_logins_per_minute
             .map(|bound| bound.to_string()),
+        "VESTIBULE_PROVISION_WITH" => config.provision_with.clone(),
+        "VESTIBULE_PROVISION_WHEN" => config.provision_when.clone(),
         "VESTIBULE_TRUSTED_PROXIES" => networks(&config.trusted_proxies),
         "VESTIBULE_FETCH_ALLOW" => networks(&config.fetch_allow),
         "VESTIBULE_LOG_FORMAT" => (config.log_format == LogFormat::Json).then(|| "json".to_owned()),
