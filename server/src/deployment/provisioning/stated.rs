@@ -81,11 +81,12 @@ impl Stated {
         let stored = [PROVISION_WITH, PROVISION_WHEN];
         let stored = stored
             .into_iter()
-            .filter(|name| variables.get(name).is_some());
+            .find(|name| variables.get(name).is_some());
         match self {
-            Stated::ByProgram(_) => stored
-                .map(|name| Err(RulesError::ProgramSays(name)))
-                .collect(),
+            Stated::ByProgram(_) => match stored {
+                Some(name) => Err(RulesError::ProgramSays(name)),
+                None => Ok(()),
+            },
             // A flag that changed goes before what was set under another one.
             Stated::ByDeployment { .. } => Ok(()),
         }
