@@ -144,8 +144,10 @@ const CLOSES = [
   row("InboundBytesExceeded", "1013", "see inbound_bytes_total_max", null),
   row("Idle", "1013", "see anonymous_idle_max", null),
   row("ServerShuttingDown", "1001, 1013", "see drain_max", null),
-  row("ProvisioningFailed", "1013", "comes back, still signed in, until provisioning works", "tests/js/identity.test.mjs: provisioning"),
+  row("ProvisioningFailed", "1013", "comes back, still signed in, until provisioning works", "server/src/sync/tests/identity.rs: c5_a_panic_in_ensure_user_closes_with_a_reason_to_come_back_and_harms_nobody_else"),
+  row("ProvisioningMissing", "1013", "comes back, still signed in, until the document is there", "server/src/sync/tests/documents.rs: c16_a_wait_ends_after_a_minute_with_a_close_that_keeps_the_client_signed_in"),
   row("AuthProviderDiscoveryFailed", "1013", "comes back, still signed in, until the provider is there", "tests/js/openid.test.mjs: a provider that stops"),
+  row("TooManyAuthFailures", "1013", "comes back, still signed in, until the minute has ended", "server/src/http/tests/admin_keys.rs: 1013"),
   row("CommitterFullError", "1013", "comes back after three seconds or more, and sends again what has no answer", null),
   row("TooManyConcurrentRequests", "1013", "comes back after three seconds or more", null),
   row("InternalServerError", "1011", "comes back after a second or more", null),
@@ -166,7 +168,13 @@ test("every bound and every close of a connection has a row", () => {
   assert.deepEqual([...bounds].sort(), BOUNDS.map(({ bound }) => bound).sort());
   const rooms = readdirSync(path.join(ROOT, "server/src/sync")).filter((file) => file.endsWith(".rs"));
   const text = rooms.map((file) => source(`server/src/sync/${file}`).split("#[cfg(test)]")[0]).join("\n");
+  const between = (text, start, end) => text.split(start)[1].split(end)[0];
+  const codes = [
+    between(source("server/src/provisioning/outcome.rs"), "fn try_again_code", "\n    }\n"),
+    between(source("server/src/auth/authenticator.rs"), "VerifyError::TooManyFailures => \"", ",").replace(/^/, '"'),
+  ];
   const closes = [
+    ...codes.flatMap((text) => [...text.matchAll(/"(\w+)"/g)]),
     ...text.matchAll(/try_again\(\s*"(\w+)"/g),
     ...text.matchAll(/Close::with\(\d+, "(\w+)"/g),
     ...text.matchAll(/reason: "(\w+)"\.into\(\)/g),
@@ -174,7 +182,7 @@ test("every bound and every close of a connection has a row", () => {
     ...text.matchAll(/format!\("(\w+): a message/g),
   ].map(([, name]) => name);
   assert.deepEqual([...new Set(closes)].sort(), CLOSES.map(({ bound }) => bound).sort());
-  for (const { tried } of BOUNDS) {
+  for (const { tried } of [...BOUNDS, ...CLOSES]) {
     if (typeof tried !== "string") continue;
     const [file, name] = tried.split(": ");
     assert.ok(source(file).includes(name), tried);

@@ -85,7 +85,7 @@ fn sources(place: &str) -> Vec<String> {
 
 /// `const NAME: T = EXPRESSION;` of a text.
 fn constants(text: &str) -> Vec<(String, String)> {
-    let text = text.split("#[cfg(test)]").next().unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let declared = text.split("const ").skip(1).filter_map(|rest| {
         let (name, rest) = rest.split_once(':')?;
         let (_, value) = rest.split_once('=')?;
