@@ -12,7 +12,7 @@ use super::backfill::STEP_DOCUMENTS_MAX;
 use super::error::PushError;
 use super::stored::{self, trouble};
 use super::tables::{retired, without};
-use crate::database::Transaction;
+use crate::database::{ChunkHash, Transaction};
 use crate::deployment::{Manifest, Module};
 
 /// The task that cleans up, if one is at work. It ends with the room.
@@ -89,10 +89,15 @@ impl Pushes {
                 let hashes = tx
                     .chunks_after(after, STEP_DOCUMENTS_MAX)
                     .map_err(trouble)?;
-                let unnamed = hashes
-                    .iter()
-                    .filter(|hash| !named.contains(&hash.to_string()));
-                unnamed.for_each(|hash| tx.remove_chunk(hash));
+                let is_unnamed = |hash: &&ChunkHash| !named.contains(&hash.to_string());
+                let unnamed: Vec<ChunkHash> = hashes.iter().filter(is_unnamed).copied().collect();
+                if !unnamed.is_empty() {
+                    // A push that was finished since then may name what was named by nothing.
+                    let named = named_by_pushes(tx)?;
+                    let unnamed = unnamed.iter();
+                    let removed = unnamed.filter(|hash| !named.contains(&hash.to_string()));
+                    removed.for_each(|hash| tx.remove_chunk(hash));
+                }
                 Ok(hashes.last().copied())
             });
             match last.await? {

@@ -158,14 +158,12 @@ fn told(event: &Event, seat: u64) -> Option<&'static str> {
         ServerMessage::ActionResponse(response) => response.outcome.err()?,
         _ => return None,
     };
-    match failure.data {
-        Some(data) if data.to_json().to_string().contains("NotProvisioned") => {
-            Some("a held call rejected")
-        }
-        // The one failure of these functions that carries no data.
-        None => Some("a request of somebody else's not answered"),
-        Some(_) => None,
+    let data = failure.data?.to_json().to_string();
+    if data.contains("NotProvisioned") {
+        return Some("a held call rejected");
     }
+    data.contains("AlreadyMade")
+        .then_some("a request of somebody else's not answered")
 }
 
 fn remarkable(reading: &Reading<'_>, at: usize, event: &Event) -> Vec<&'static str> {
