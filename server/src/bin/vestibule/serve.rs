@@ -22,7 +22,9 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     runtime.block_on(run(config))
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(mut config: Config) -> anyhow::Result<()> {
+    // A server for others is never in development mode because something else was left out.
+    let dev = *config.dev.get_or_insert(false);
     let signals = StopSignals::listen()?;
     let is_first = !config.data.exists();
     let deployment = Deployment {
@@ -35,6 +37,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
         .await?;
     if is_first {
         greet(&running.url(), &deployment)?;
+        if !dev {
+            println!("Error texts and log lines are hidden from clients; --dev shows them.");
+        }
     }
     running.until(signals).await;
     Ok(())
