@@ -44,3 +44,8 @@ pub mod http;
 pub mod app;
 
 pub mod prelude;
+
+/// The Rust program of the README, compiled as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

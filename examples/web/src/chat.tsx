@@ -26,11 +26,11 @@ export function Chat() {
           <Avatar name={me?.name ?? ""} />
           <div>
             <p className="me-name" data-testid="me-name">{me?.name}</p>
-            <p className="soft">Your user exists, as it did before anything here was asked.</p>
+            <p className="soft">Your user existed before the first query ran.</p>
           </div>
         </div>
         <form onSubmit={(event) => event.preventDefault()}>
-          <p className="soft">Over to somebody else</p>
+          <p className="soft">Switch user</p>
           <div className="picks">
             {OTHERS.filter((name) => name !== me?.name).map((name) => (
               <button key={name} type="button" className="second" data-testid="switch" onClick={() => signIn({ name, email: "" })}>{name}</button>

@@ -137,6 +137,17 @@ settings! {
 }
 
 impl Config {
+    /// Reads this program's command line and environment. A value that cannot be understood ends the program with a
+    /// sentence that says so, as `--help` ends it with the list of flags.
+    pub fn from_args() -> Config {
+        #[derive(clap::Parser)]
+        struct Arguments {
+            #[command(flatten)]
+            config: Config,
+        }
+        <Arguments as clap::Parser>::parse().config
+    }
+
     /// Reads what a command line and an environment say.
     pub fn read(given: &Given<'_>) -> Result<Config, SettingError> {
         given.check_spelling(SETTINGS)?;
