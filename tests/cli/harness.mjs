@@ -14,10 +14,10 @@ const cli = path.join(here, "node_modules/convex/bin/main.js");
 const TIME_MS = 90_000;
 
 /** Starts a server that ends with test `t`. */
-export async function startServer(t, { flags = [], data = mkdtempSync(path.join(tmpdir(), "vestibule-cli-")) } = {}) {
+export async function startServer(t, { flags = [], data = mkdtempSync(path.join(tmpdir(), "vestibule-cli-")), port = 0 } = {}) {
   const program = process.env.CLI_SERVER_BIN;
   assert.ok(program, "CLI_SERVER_BIN names no server program");
-  const child = spawn(program, ["--listen", "127.0.0.1:0", "--dev", "--data", data, ...flags], {
+  const child = spawn(program, ["--listen", `127.0.0.1:${port}`, "--dev", "--data", data, ...flags], {
     env: { VESTIBULE_LOG: "warn", ...process.env },
     stdio: ["pipe", "pipe", "inherit"],
   });
@@ -36,12 +36,12 @@ export async function startServer(t, { flags = [], data = mkdtempSync(path.join(
   return { url, key, data, stop };
 }
 
-/** A copy of the app `name`, in which the command line runs against `server`. */
-export function openApp(t, server, name = "rooms") {
+/** A copy of the app in `source`, with the packages of `packages`, in which the command line runs against `server`. */
+export function openApp(t, server, source = path.join(here, "apps/rooms"), packages = path.join(here, "node_modules")) {
   const folder = mkdtempSync(path.join(tmpdir(), "vestibule-app-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  cpSync(path.join(here, "apps", name), folder, { recursive: true });
-  symlinkSync(path.join(here, "node_modules"), path.join(folder, "node_modules"));
+  cpSync(source, folder, { recursive: true });
+  symlinkSync(packages, path.join(folder, "node_modules"));
   return {
     folder,
     read: (file) => readFileSync(path.join(folder, file), "utf8"),

@@ -23,7 +23,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let Arguments { config, read_only } = Arguments::parse();
     let (data, name) = (config.data.clone(), config.name.clone());
-    let app = App::new(Schema::new()).without_provisioning();
+    let app = App::new(Schema::new()).provision_as_deployed();
     let running = app.start(config).await?;
     let keys = AdminKeys::open(&name, &DeploymentSecret::load_or_create(&data)?, &data)?;
     let rights = match read_only {

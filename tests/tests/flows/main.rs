@@ -3,6 +3,7 @@
 // In a flow every failure is the test's failure, in helpers too.
 #![allow(clippy::unwrap_used)]
 
+mod apps;
 mod cases;
 mod clerk;
 mod clerk_believed;
@@ -14,6 +15,7 @@ mod jobs;
 mod kills;
 mod limits;
 mod node;
+mod npm;
 mod people;
 mod provisioning_ends;
 mod room;

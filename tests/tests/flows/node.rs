@@ -1,59 +1,30 @@
 //! The official JavaScript clients under Node, and the pages in a real browser: the suites of `tests/js`. And the React
 //! package with its own tests.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("js")
-}
+use super::npm::{self, folder, has_suites};
 
-/// Installs the packages of the suites and of the apps they drive once.
+/// Installs the packages of the suites and of the apps they drive.
 fn install() {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        install_in(&folder());
-        install_in(&folder().join("react"));
-        install_in(&folder().join("../../examples/web"));
-    });
-}
-
-/// Installs a folder's packages exactly as its lock file says.
-fn install_in(folder: &Path) {
-    let npm = Command::new("npm")
-        .args(["ci", "--no-audit", "--no-fund"])
-        .current_dir(folder)
-        .output();
-    let npm = npm.expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
-    assert!(
-        npm.status.success(),
-        "npm ci failed in {}:\n{}",
-        folder.display(),
-        String::from_utf8_lossy(&npm.stderr)
-    );
+    npm::install(&folder("js"));
+    npm::install(&folder("js/react"));
+    npm::install(&folder("../examples/web"));
 }
 
 fn run(suite: &str) {
     install();
-    let node = Command::new("node")
-        .args([
-            "--test",
-            "--test-timeout=180000",
-            "--test-reporter=spec",
-            suite,
-        ])
-        .current_dir(folder())
-        .env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"))
-        .output()
-        .expect("these tests need Node 20 or newer: see https://nodejs.org");
-    let report = String::from_utf8_lossy(&node.stdout);
-    assert!(
-        node.status.success(),
-        "{suite} failed:\n{report}\n{}",
-        String::from_utf8_lossy(&node.stderr)
-    );
-    println!("{report}");
+    let mut node = Command::new("node");
+    node.args([
+        "--test",
+        "--test-timeout=180000",
+        "--test-reporter=spec",
+        suite,
+    ]);
+    node.current_dir(folder("js"));
+    node.env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"));
+    npm::run(&mut node, suite);
 }
 
 /// Runs the tests that a package of ours brings along.
@@ -61,32 +32,17 @@ fn run_package(package: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .join(package);
-    install_in(&folder);
-    let npm = Command::new("npm")
-        .arg("test")
-        .current_dir(&folder)
-        .env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"))
-        .output()
-        .expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
-    let report = String::from_utf8_lossy(&npm.stdout);
-    assert!(
-        npm.status.success(),
-        "{package} failed:\n{report}\n{}",
-        String::from_utf8_lossy(&npm.stderr)
-    );
-    println!("{report}");
+    npm::install(&folder);
+    let mut command = Command::new("npm");
+    command.arg("test").current_dir(&folder);
+    command.env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"));
+    npm::run(&mut command, package);
 }
 
 /// Every suite of the folder is run by a test below.
 #[test]
 fn no_suite_is_left_out() {
-    let mut suites: Vec<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".test.mjs"))
-        .collect();
-    suites.sort();
-    assert_eq!(suites, SUITES);
+    has_suites(&folder("js"), &SUITES);
 }
 
 const SUITES: [&str; 12] = [

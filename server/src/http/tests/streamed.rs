@@ -118,7 +118,7 @@ export default {
     const convexJson = JSON.parse(text);
     const request = Convex.jsSyscall("requestFromConvexJson", { convexJson });
     const response = await routes[`${request.method} ${path}`](request);
-    return JSON.stringify(await Convex.jsSyscall("convexJsonFromResponse", { response }));
+    return JSON.stringify(Convex.jsSyscall("convexJsonFromResponse", { response }));
   },
 };
 "#;

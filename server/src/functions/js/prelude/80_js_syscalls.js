@@ -2,7 +2,8 @@
 (() => {
   const requestFromConvexJson = ({ convexJson }) => $.web.requestFromHost(convexJson);
 
-  const convexJsonFromResponse = async ({ response }) => {
+  // Not async: the package stringifies what this returns.
+  const convexJsonFromResponse = ({ response }) => {
     if (!(response instanceof $.web.Response)) throw new Error("HTTP actions must return a Response");
     const body = $.web.Body.get(response)?.toHost();
     const streamId = body === undefined ? null : (body.streamId ?? $.host("stream.open", body.bytes));

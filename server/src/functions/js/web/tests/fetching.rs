@@ -88,7 +88,7 @@ fn bodies_requests_and_responses_are_the_standards() {
                 r#"["POST","http://s/h?x=1","text/plain","hi",false]"#,
             ),
             (
-                r#"const j = await $$.jsSyscall("convexJsonFromResponse", { response: new Response("ok", { status: 201, headers: [ ["set-cookie", "a"], ["set-cookie", "b"], ], }), }); return [j.status, j.headerPairs, typeof j.streamId];"#,
+                r#"const j = $$.jsSyscall("convexJsonFromResponse", { response: new Response("ok", { status: 201, headers: [ ["set-cookie", "a"], ["set-cookie", "b"], ], }), }); return [j.status, j.headerPairs, typeof j.streamId];"#,
                 r#"[201,[["content-type","text/plain;charset=UTF-8"],["set-cookie","a"],["set-cookie","b"]],"number"]"#,
             ),
             (

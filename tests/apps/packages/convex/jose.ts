@@ -1,0 +1,4 @@
+import { script } from "../scripts/jose";
+import { runner } from "./runner";
+
+export const { query, mutation, action } = runner(script);

@@ -1,0 +1,47 @@
+//! Apps with their libraries unmodified, pushed by the official command line: the suites of `tests/apps`.
+
+use std::process::Command;
+
+use super::npm::{folder, has_suites, install, node_22, run};
+
+fn run_suite(suite: &str) {
+    // The browser is that of the other suites.
+    install(&folder("js"));
+    install(&folder("apps"));
+    let mut node = Command::new(node_22());
+    node.args([
+        "--test",
+        "--test-timeout=300000",
+        "--test-reporter=spec",
+        suite,
+    ]);
+    node.current_dir(folder("apps"));
+    node.env("CLI_SERVER_BIN", env!("CARGO_BIN_EXE_cli-under-test"));
+    run(&mut node, suite);
+}
+
+/// Every suite of the folder is run by a test below.
+#[test]
+fn no_suite_is_left_out() {
+    let suites = [
+        "helpers.test.mjs",
+        "packages.test.mjs",
+        "passwords.test.mjs",
+    ];
+    has_suites(&folder("apps"), &suites);
+}
+
+#[test]
+fn an_app_made_from_convex_helpers_runs() {
+    run_suite("helpers.test.mjs");
+}
+
+#[test]
+fn packages_give_in_functions_what_they_give_under_node() {
+    run_suite("packages.test.mjs");
+}
+
+#[test]
+fn an_app_behind_passwords_runs_with_its_library_unmodified() {
+    run_suite("passwords.test.mjs");
+}
