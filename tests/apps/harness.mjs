@@ -48,9 +48,11 @@ export async function openBrowser(t) {
   return browser;
 }
 
-/** Bundles the page of `app`, and serves it from an address of its own until test `t` ends. */
-export async function servePage(t, server, app) {
+/** Bundles the page of `app` with `constants`, and serves it from an address of its own until test `t` ends. */
+export async function servePage(t, server, app, constants = {}) {
+  const strings = Object.entries(constants).map(([name, value]) => [name, JSON.stringify(value)]);
   const define = {
+    ...Object.fromEntries(strings),
     CONVEX_URL: JSON.stringify(server.url),
     SITE_URL: JSON.stringify(app.siteUrl),
     "process.env.NODE_ENV": '"development"',
@@ -91,7 +93,7 @@ export async function openTab(t, browser, url, { expected, context } = {}) {
 }
 
 /** Waits until `testid` shows `text`. */
-export const shows = (page, testid, text) => page.getByTestId(testid).getByText(text, { exact: true }).waitFor();
+export const shows = (page, testid, text) => page.getByTestId(testid).and(page.getByText(text, { exact: true })).waitFor({ state: "attached" });
 
 /** The texts of all elements `testid`. */
 export const texts = (page, testid) => page.getByTestId(testid).allTextContents();

@@ -24,11 +24,17 @@ fn run_suite(suite: &str) {
 #[test]
 fn no_suite_is_left_out() {
     let suites = [
+        "clerk.test.mjs",
         "helpers.test.mjs",
         "packages.test.mjs",
         "passwords.test.mjs",
     ];
     has_suites(&folder("apps"), &suites);
+}
+
+#[test]
+fn an_app_with_users_from_a_webhook_runs_with_files_jobs_and_a_cron() {
+    run_suite("clerk.test.mjs");
 }
 
 #[test]

@@ -1,0 +1,3 @@
+export default {
+  providers: [{ domain: process.env.CLERK_FRONTEND_API_URL, applicationID: "convex" }],
+};
