@@ -2,14 +2,13 @@
 //!
 //! A team's program describes its tables and functions in an [`App`](app::App) and serves it; `prelude` holds what such a
 //! program needs. Inside, each room uses only rooms above it in the list below: requests go down by calls, news of
-//! commits comes up by the write log and by nothing else. `clock` and `sampled` are used by all of them; so are `record`
-//! and `planted`, which are empty but in tests.
+//! commits comes up by the write log and by nothing else. `clock` and `sampled` are used by all of them; so is `probe`,
+//! through which nobody watches but tests.
 
 pub mod clock;
 
-pub mod planted;
-
-pub mod record;
+#[doc(hidden)]
+pub mod probe;
 
 pub mod sampled;
 

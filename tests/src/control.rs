@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use vestibule_schema::identity::IdentityKey;
-use vestibule_server::record::Point;
+use vestibule_server::probe::Point;
 
 use crate::story::Saw;
 
@@ -17,8 +17,6 @@ pub mod variable {
     pub const AHEAD_MILLIS: &str = "GATE_AHEAD_MILLIS";
     /// The number of its first seat.
     pub const FIRST_SEAT: &str = "GATE_FIRST_SEAT";
-    /// The bug that is planted in it, if any.
-    pub const PLANTED: &str = "VESTIBULE_PLANTED";
 }
 
 /// What the child is told.

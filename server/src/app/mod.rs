@@ -43,6 +43,7 @@ use crate::functions::{
 };
 use crate::http::Asset;
 use crate::jobs::{JobsOptions, first_run};
+use crate::probe::{Probe, Watch};
 use crate::provisioning::{self, ProvisioningRules, Stated};
 use crate::push::{self, Origins};
 use crate::sync::SyncOptions;
@@ -74,6 +75,7 @@ pub struct App {
     has_user: Option<FunctionPath>,
     analyzer: Option<Arc<dyn Analyzer>>,
     clock: Arc<dyn Clock>,
+    probe: Probe,
 }
 
 enum Provisioning {
@@ -105,6 +107,7 @@ impl App {
             has_user: None,
             analyzer: None,
             clock: Arc::new(SystemClock::new()),
+            probe: Probe::none(),
         }
     }
 
@@ -321,6 +324,13 @@ impl App {
     /// Another clock than the machine's, for tests in which time passes as told.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> App {
         self.clock = clock;
+        self
+    }
+
+    /// Has the server watched from inside, for tests that judge it by a record.
+    #[doc(hidden)]
+    pub fn watched_by(mut self, watcher: Arc<dyn Watch>) -> App {
+        self.probe = Probe::of(watcher);
         self
     }
 

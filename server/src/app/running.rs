@@ -235,6 +235,7 @@ fn open_database(
         reader_threads: threads,
         secret: *secret.key_for("cursors").expose(),
         clock,
+        probe: app.probe.clone(),
         rng: Box::new(StdRng::from_os_rng()),
         on_unknown: Box::new(end_process),
     })?;

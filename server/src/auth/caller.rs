@@ -13,12 +13,10 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::admin::AdminRights;
 use super::user_identity::ClaimsRead;
-use crate::planted::{self, Bug};
-use crate::record::Tag;
 
 /// Who calls a function. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Caller(Role, Tag);
+pub struct Caller(Role);
 
 #[derive(Clone, Debug)]
 enum Role {
@@ -132,17 +130,7 @@ impl Caller {
     }
 
     fn of(role: Role) -> Caller {
-        Caller(role, Tag::none())
-    }
-
-    /// The same caller, with the mark of the call that a record will show.
-    pub fn recorded_as(self, tag: Tag) -> Caller {
-        Caller(self.0, tag)
-    }
-
-    /// The mark for the record. Nothing is decided by it.
-    pub fn tag(&self) -> Tag {
-        self.1
+        Caller(role)
     }
 
     /// What a function finds when it asks who calls.
@@ -259,9 +247,6 @@ impl Person {
     }
 
     fn fingerprint(&self, read: &ClaimsRead) -> [u8; 32] {
-        if planted::is(Bug::CacheKeyForgetsIdentity) {
-            return [0; 32];
-        }
         let compute = || Sha256::digest(read.projection(&self.identity)).into();
         match read.is_empty() {
             true => *self.fingerprint.get_or_init(compute),

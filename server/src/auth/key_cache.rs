@@ -18,7 +18,6 @@ use super::config::RemoteKeys;
 use super::fetch::{FetchError, FetchedKeys, Fetcher};
 use super::issuer::Issuer;
 use crate::clock::Clock;
-use crate::planted::{self, Bug};
 
 /// Keys are used at least this long without asking again, whatever the provider's cache headers say.
 pub const KEYS_FRESH_MIN: Duration = Duration::from_secs(5 * 60);
@@ -269,9 +268,6 @@ impl State {
     /// The fetch that runs now. One that ended without a word (it panicked) counts as none.
     fn running_flight(&self) -> Option<watch::Receiver<Option<Outcome>>> {
         let flight = self.flight.as_ref()?;
-        if planted::is(Bug::RefetchWithoutSingleFlight) {
-            return None;
-        }
         flight.has_changed().is_ok().then(|| flight.clone())
     }
 

@@ -14,7 +14,6 @@ use super::jwks::{KeyChoiceError, KeySet, SignatureAlgorithm};
 use super::provider::Provider;
 use super::token::Token;
 use crate::clock::UnixNanos;
-use crate::planted::{self, Bug};
 
 /// How far a provider's clock may run ahead of ours, for `nbf`. Common issuers put it 10 s before `iat`, and machines
 /// differ by more. The value of `iat` refuses nothing, as with Convex.
@@ -124,11 +123,7 @@ fn check_claims(
     if now >= expires_at {
         return Err(TokenFault::Expired { now });
     }
-    let not_before = match time(claims, "nbf") {
-        Err(_) if planted::is(Bug::NotBeforeOfWrongTypeSkipped) => None,
-        read => read?,
-    };
-    let ahead = ahead_of(now, not_before);
+    let ahead = ahead_of(now, time(claims, "nbf")?);
     if ahead > CLOCK_LEEWAY {
         return Err(TokenFault::NotYetValid { now, ahead });
     }

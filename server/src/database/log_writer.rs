@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::committer::CommitError;
 use super::lane::Batch;
 use super::write_log::WriteLog;
-use crate::record::{self, Event, Point};
+use crate::probe::{Event, Point, Probe};
 use crate::storage::{
     AppendError, Appender, CheckpointDue, Checkpointer, Commit, FoldProgress, StorageError,
 };
@@ -25,6 +25,7 @@ pub struct LogWriter {
     unfolded_bytes_max: usize,
     /// Steps of folding that come before the next batch, so that folding keeps up.
     owed_steps: usize,
+    probe: Probe,
 }
 
 /// The store cannot say whether a commit will survive: the process must end without another answer.
@@ -65,7 +66,13 @@ impl LogWriter {
             rollbacks,
             unfolded_bytes_max,
             owed_steps: 0,
+            probe: Probe::none(),
         }
+    }
+
+    /// The same, watched through `probe`.
+    pub fn watched(self, probe: Probe) -> LogWriter {
+        LogWriter { probe, ..self }
     }
 
     /// Appends a batch, hands everyone in it their answer, publishes its news, then wakes who waits for both.
@@ -78,15 +85,15 @@ impl LogWriter {
         }
         let has_commits = !batch.commits.is_empty();
         if has_commits {
-            record::stop(Point::BeforeCommit, || None);
+            self.probe.stop(Point::BeforeCommit, || None);
         }
         match self.appender.append(&batch.commits) {
             Ok(()) if has_commits => {
                 let ts_of = |commit: &Commit| commit.ts.0;
-                record::event(|| Event::Committed {
+                self.probe.event(|| Event::Committed {
                     timestamps: batch.commits.iter().map(ts_of).collect(),
                 });
-                record::stop(Point::AfterCommit, || None);
+                self.probe.stop(Point::AfterCommit, || None);
             }
             Ok(()) => {}
             Err(AppendError::NotCommitted(cause)) => {

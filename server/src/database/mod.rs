@@ -86,6 +86,7 @@ pub use writing::Patch;
 
 use self::session_requests::Sweep;
 use crate::clock::Clock;
+use crate::probe::Probe;
 use crate::storage::{CheckpointCounts, ReadView, Store, StoreOptions};
 
 /// What opening a database needs.
@@ -106,6 +107,8 @@ pub struct DatabaseOptions {
     pub secret: [u8; 32],
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where what is done is stated, for somebody who watches.
+    pub probe: Probe,
     /// Where ids come from.
     pub rng: Box<dyn RngCore + Send>,
     /// Ends the process when the outcome of a commit is unknown.
@@ -136,6 +139,7 @@ impl Database {
             limits: options.limits,
             seal: CursorSeal::new(&options.secret),
             clock: clock.clone(),
+            probe: options.probe.clone(),
             damaged: Default::default(),
             services: OnceLock::new(),
         });
@@ -144,6 +148,7 @@ impl Database {
         let lane = Lane::new(&store, environment.clone(), options.rng, rollbacks.clone())?;
         let unfolded_bytes_max = options.committer.unfolded_bytes_max;
         let writer = LogWriter::new(appender, write_log.clone(), rollbacks, unfolded_bytes_max);
+        let writer = writer.watched(options.probe);
         let committer = Committer::start(lane, writer, options.committer, options.on_unknown)
             .map_err(crate::storage::StorageError::Thread)?;
         Ok(Database {

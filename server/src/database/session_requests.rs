@@ -17,7 +17,6 @@ use super::committer::{CommitError, Committed, Mutation, Verdict};
 use super::error::DatabaseError;
 use super::keys::{IndexId, session_request_key};
 use super::transaction::Transaction;
-use crate::planted::{self, Bug};
 use crate::storage::{Direction, KeyRange, StorageError, successor};
 
 /// Who sent which request: what makes a mutation recognisable.
@@ -95,9 +94,6 @@ impl SessionRequest {
 
     /// Looks for the answer of an earlier run.
     pub fn find(&self, tx: &mut Transaction<'_>) -> Result<Recorded, DatabaseError> {
-        if planted::is(Bug::DedupeRecordSkipped) {
-            return Ok(Recorded::Nothing);
-        }
         if !self.may_be_known(tx)? {
             return Ok(Recorded::Nothing);
         }
@@ -108,8 +104,7 @@ impl SessionRequest {
         let (identity, answer) = decode(&bytes).ok_or_else(|| {
             StorageError::misplaced(&key, "the record of an answered mutation cannot be decoded")
         })?;
-        let is_theirs = identity == self.identity || planted::is(Bug::DedupeIgnoresIdentity);
-        Ok(match is_theirs {
+        Ok(match identity == self.identity {
             true => Recorded::Answer(answer),
             false => Recorded::OtherIdentity,
         })

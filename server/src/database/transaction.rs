@@ -25,6 +25,7 @@ use super::session_requests::KnownSessions;
 use super::stored::StoredDocument;
 use super::write_log::Touched;
 use crate::clock::{Clock, UnixNanos};
+use crate::probe::Probe;
 use crate::storage::{KeyRange, ReadView, StorageError, Write};
 
 /// A document as transactions hand it out: its fields, `_id` and `_creationTime` among them.
@@ -46,6 +47,8 @@ pub struct Environment {
     pub seal: CursorSeal,
     /// Measures how long an execution takes.
     pub clock: Arc<dyn Clock>,
+    /// Where what is done is stated, for somebody who watches.
+    pub probe: Probe,
     /// An execution met stored data that is damaged. Nothing here makes that undone.
     pub damaged: AtomicBool,
     /// What the rooms above keep for every execution, whatever its timestamp. It must not hold the database.

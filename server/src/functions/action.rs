@@ -15,13 +15,13 @@ use super::error::{Error, Result, SystemError};
 use super::function::{Body, FunctionKind};
 use super::registry::Registry;
 use super::runner::{
-    Call, FunctionOutcome, QueryOutcome, Rules, ended, outcome_of, panic_text, recorded,
+    Call, FunctionOutcome, QueryOutcome, Rules, ended, outcome_of, panic_text, stated,
 };
 use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
 use super::{Functions, Origin};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
-use crate::record::{self, Event};
+use crate::probe::Event;
 
 /// What an action is given. It holds no transaction: each call it makes is one of its own.
 #[derive(Clone)]
@@ -221,8 +221,9 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
     let Body::Action(body) = &function.body else {
         unreachable!("the registry was asked for an action")
     };
-    let recorded = || recorded(FunctionKind::Action, call, None, None);
-    record::event(|| Event::Started(recorded()));
+    let probe = functions.probe();
+    let stated = || stated(FunctionKind::Action, call, None, None);
+    probe.event(|| Event::Started(stated()));
     // The body's first step runs outside its future, so both are guarded.
     let running = AssertUnwindSafe(async { body(ctx, call.args.clone()).await });
     let result = running.catch_unwind().await.unwrap_or_else(|panic| {
@@ -230,7 +231,7 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
         tracing::error!(path = %function.path, panic = what, "an action panicked");
         Err(Error::panicked(&function.path, what))
     });
-    record::event(|| ended(recorded(), &result));
+    probe.event(|| ended(stated(), &result));
     function.count(result.is_err());
     let result = result?;
     function.check_result(&result, rules.tables, rules.bytes_max)?;

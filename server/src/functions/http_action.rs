@@ -21,7 +21,7 @@ use super::runner::{Origin, ended};
 use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
 use crate::auth::{Caller, UserIdentity};
-use crate::record::{self, Event};
+use crate::probe::{CallOf, Event, Execution};
 
 /// Longest body of an HTTP action's answer, in bytes.
 pub const HTTP_RESPONSE_BYTES_MAX: usize = 20 << 20;
@@ -66,6 +66,8 @@ pub struct HttpActionCtx {
 pub struct HttpAsker {
     /// Whom the calls of the action run as. One whose identity may not be seen where there is a refusal.
     pub caller: Caller,
+    /// What the request is known by to somebody who watches.
+    pub call: Option<CallOf>,
     /// Why the auth token says nothing. It stops nobody who does not look: what stands in the header may be meant for
     /// the app.
     pub refusal: Option<Thrown>,
@@ -189,19 +191,23 @@ pub(super) async fn run_http_action(
     asker: HttpAsker,
     time_max: Duration,
 ) -> Result<HttpResponse, Thrown> {
-    let HttpAsker { caller, refusal } = asker;
+    let HttpAsker {
+        caller,
+        call,
+        refusal,
+    } = asker;
     let RouteBody::Native(body) = &route.body else {
         unreachable!("a route that was pushed is asked with a body that is still arriving")
     };
-    let recorded = {
+    let execution = {
         let caller = caller.clone();
-        move || execution(route, &caller)
+        move || execution(route, &caller, call)
     };
     let ctx = HttpActionCtx {
-        action: ActionCtx::new(functions, caller, &Origin::Function),
+        action: ActionCtx::new(functions.clone(), caller, &Origin::Client(call)),
         refusal,
     };
-    record::event(|| Event::Started(recorded()));
+    functions.probe().event(|| Event::Started(execution()));
     // The body's first step runs outside its future, so both are guarded.
     let running = AssertUnwindSafe(async { body(ctx, request).await }).catch_unwind();
     let result = match tokio::time::timeout(time_max, running).await {
@@ -219,7 +225,7 @@ pub(super) async fn run_http_action(
             )))
         }
     };
-    record::event(|| ended(recorded(), &result));
+    functions.probe().event(|| ended(execution(), &result));
     route.count(result.is_err());
     result.map_err(Error::into_thrown)
 }
@@ -231,12 +237,17 @@ pub(super) async fn run_pushed(
     request: StreamedRequest,
     asker: HttpAsker,
 ) -> Result<StreamedResponse, Thrown> {
-    let HttpAsker { caller, refusal } = asker;
+    let HttpAsker {
+        caller,
+        call,
+        refusal,
+    } = asker;
     let RouteBody::Pushed(router) = &route.body else {
         unreachable!("a route of the program itself is asked with a body that is there")
     };
-    let ctx = ActionCtx::new(functions.clone(), caller.clone(), &Origin::Function);
-    record::event(|| Event::Started(execution(route, &caller)));
+    let ctx = ActionCtx::new(functions.clone(), caller.clone(), &Origin::Client(call));
+    let started = || Event::Started(execution(route, &caller, call));
+    functions.probe().event(started);
     let began = functions.database.clock().elapsed();
     let asked = (request.method.clone(), request.path.clone());
     let at_end = {
@@ -245,7 +256,8 @@ pub(super) async fn run_pushed(
             let took = functions.database.clock().elapsed() - began;
             functions.log_http((&asked.0, &asked.1), &caller, &end, took);
             let result = end.result.map_err(Error::from_thrown);
-            record::event(|| ended(execution(&route, &caller), &result));
+            let ended = || ended(execution(&route, &caller, call), &result);
+            functions.probe().event(ended);
             route.count(result.is_err());
         })
     };
@@ -253,8 +265,8 @@ pub(super) async fn run_pushed(
     answer.await.map_err(Error::into_thrown)
 }
 
-fn execution(route: &RegisteredRoute, caller: &Caller) -> record::Execution {
-    record::Execution {
+fn execution(route: &RegisteredRoute, caller: &Caller, call: Option<CallOf>) -> Execution {
+    Execution {
         path: route.label().to_string(),
         kind: HTTP_ACTION.to_string(),
         identity: caller.identity_key(),
@@ -262,7 +274,7 @@ fn execution(route: &RegisteredRoute, caller: &Caller) -> record::Execution {
         is_provisioning: false,
         read_ts: None,
         commit_ts: None,
-        call: caller.tag().call(),
+        call,
     }
 }
 

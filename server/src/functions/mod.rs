@@ -58,6 +58,7 @@ use self::workers::Workers;
 use crate::database::{CommitError, Database, ReadersError, SessionRequest, SubmitError};
 use crate::deployment::{Deployment, SourceModule};
 use crate::files::Files;
+use crate::probe::Probe;
 use crate::storage::{ReadView, Store};
 use vestibule_schema::value::Value;
 
@@ -181,6 +182,11 @@ impl Functions {
     /// The functions of the program itself.
     pub fn native(&self) -> &Arc<Registry> {
         &self.native
+    }
+
+    /// Where what is done is stated, for somebody who watches.
+    pub fn probe(&self) -> &Probe {
+        &self.database.environment().probe
     }
 
     /// What ran, for tools that follow.

@@ -21,7 +21,7 @@ use crate::database::{
     Catalog, CommitError, Committed, Definitions, Environment, Mutation, ReadSet, Recorded,
     RecordedAnswer, SessionRequest, Transaction, Verdict,
 };
-use crate::record::{self, Event, Point};
+use crate::probe::{self, CallOf, Event, Point};
 use crate::storage::ReadView;
 
 /// A call: what to run, with what, as whom.
@@ -40,10 +40,12 @@ pub struct Call {
 /// Where a call comes from: functions may call internal functions, clients may not.
 #[derive(Clone, Debug)]
 pub enum Origin {
-    /// A client, over whatever transport.
-    Client,
-    /// Another function, or the server itself.
-    Function,
+    /// A client, over whatever transport; with what the call is known by to somebody who watches.
+    Client(Option<CallOf>),
+    /// Another function, or the server itself; with the client's call that it belongs to.
+    Function(Option<CallOf>),
+    /// The gate, for somebody's provisioning.
+    Provisioning,
     /// A job, or a function that it called.
     Job(OnBehalf),
 }
@@ -52,15 +54,23 @@ impl Origin {
     /// Whether the call comes from inside the server.
     pub fn is_inside(&self) -> bool {
         match self {
-            Origin::Client => false,
-            Origin::Function | Origin::Job(_) => true,
+            Origin::Client(_) => false,
+            Origin::Function(_) | Origin::Provisioning | Origin::Job(_) => true,
+        }
+    }
+
+    /// The client's call that it belongs to, where somebody watches.
+    pub(super) fn call(&self) -> Option<CallOf> {
+        match self {
+            Origin::Client(call) | Origin::Function(call) => *call,
+            Origin::Provisioning | Origin::Job(_) => None,
         }
     }
 
     /// The scheduled function on whose behalf the call is made.
     pub fn scheduled(&self) -> Option<DocumentId> {
         match self {
-            Origin::Client | Origin::Function => None,
+            Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
             Origin::Job(job) => job.scheduled,
         }
     }
@@ -68,7 +78,9 @@ impl Origin {
     /// The origin of a call that a function makes which was called from here.
     pub(super) fn nested(&self) -> Origin {
         match self {
-            Origin::Client | Origin::Function => Origin::Function,
+            Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => {
+                Origin::Function(self.call())
+            }
             Origin::Job(job) => Origin::Job(job.nested()),
         }
     }
@@ -135,7 +147,8 @@ pub fn run_query(
     let tx = Transaction::read_only(view, environment);
     let ts = tx.snapshot_ts();
     let definitions = tx.definitions().clone();
-    let recorded = || recorded(FunctionKind::Query, call, Some(ts), None);
+    let probe = &environment.probe;
+    let stated = || stated(FunctionKind::Query, call, Some(ts), None);
     let mut ctx = QueryCtx {
         execution: Execution::new(tx, call.caller.clone(), journal),
     };
@@ -147,13 +160,13 @@ pub fn run_query(
             };
             let rules = Rules::of(&definitions, environment);
             let result = checked(function, rules, call.args.clone(), |args| {
-                record::event(|| Event::Started(recorded()));
+                probe.event(|| Event::Started(stated()));
                 body(&mut ctx, args)
             });
             function.count(result.is_err() && !ctx.execution.observed.suspended);
             result
         });
-    record::event(|| ended(recorded(), &result));
+    probe.event(|| ended(stated(), &result));
     let mut execution = ctx.execution;
     if let Some(failure) = execution.tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
@@ -220,7 +233,7 @@ pub(super) fn run_mutation_body<'v>(
 ) -> MutationBodyRun<'v> {
     let companion = match &call.origin {
         Origin::Job(job) => job.companion.as_deref(),
-        Origin::Client | Origin::Function => None,
+        Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
     };
     let may_run = companion.map_or(Ok(true), |job| job.before(&mut tx));
     if !matches!(may_run, Ok(true)) {
@@ -253,7 +266,8 @@ fn run_mutation_function<'v>(
 ) -> MutationBodyRun<'v> {
     let (read_ts, commit_ts) = (tx.snapshot_ts(), tx.commit_ts());
     let definitions = tx.definitions().clone();
-    let recorded = || recorded(FunctionKind::Mutation, call, Some(read_ts), commit_ts);
+    let probe = &environment.probe;
+    let stated = || stated(FunctionKind::Mutation, call, Some(read_ts), commit_ts);
     let mut ctx = MutationCtx {
         execution: Execution {
             scheduled: call.origin.scheduled(),
@@ -268,13 +282,13 @@ fn run_mutation_function<'v>(
             };
             let rules = Rules::of(&definitions, environment);
             let result = checked(function, rules, args, |args| {
-                record::event(|| Event::Started(recorded()));
+                probe.event(|| Event::Started(stated()));
                 body(&mut ctx, args)
             });
             function.count(result.is_err() && !ctx.execution.observed.suspended);
             result
         });
-    record::event(|| ended(recorded(), &result));
+    probe.event(|| ended(stated(), &result));
     let Execution {
         tx,
         console,
@@ -289,26 +303,26 @@ fn run_mutation_function<'v>(
     }
 }
 
-/// An execution as a record shows it.
-pub(super) fn recorded(
+/// An execution as it is stated to somebody who watches.
+pub(super) fn stated(
     kind: FunctionKind,
     call: &Call,
     read_ts: Option<Timestamp>,
     commit_ts: Option<Timestamp>,
-) -> record::Execution {
-    record::Execution {
+) -> probe::Execution {
+    probe::Execution {
         path: call.path.to_string(),
         kind: kind.name().to_string(),
         identity: call.caller.identity_key(),
         proof: call.caller.proof().map(|proof| proof.committed_at().0),
-        is_provisioning: call.caller.tag().is_provisioning(),
+        is_provisioning: matches!(call.origin, Origin::Provisioning),
         read_ts: read_ts.map(|ts| ts.0),
         commit_ts: commit_ts.map(|ts| ts.0),
-        call: call.caller.tag().call(),
+        call: call.origin.call(),
     }
 }
 
-pub(super) fn ended<T>(execution: record::Execution, result: &Result<T>) -> Event {
+pub(super) fn ended<T>(execution: probe::Execution, result: &Result<T>) -> Event {
     let threw = result.as_ref().err().map(Error::to_string);
     Event::Ended { execution, threw }
 }
@@ -393,8 +407,9 @@ impl QueuedMutation {
     }
 
     fn stop_when_provisioning(&self, point: Point) {
-        if self.call.caller.tag().is_provisioning() {
-            record::stop(point, || self.call.caller.identity_key());
+        if matches!(self.call.origin, Origin::Provisioning) {
+            let probe = self.functions.probe();
+            probe.stop(point, || self.call.caller.identity_key());
         }
     }
 

@@ -15,6 +15,7 @@ use super::*;
 use crate::auth::Caller;
 use crate::clock::SystemClock;
 use crate::database::{CommitterOptions, DatabaseOptions, Limits};
+use crate::probe::Probe;
 use crate::storage::StoreOptions;
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +89,7 @@ fn rig() -> Rig {
         reader_threads: 1,
         secret: [1; 32],
         clock: Arc::new(SystemClock::new()),
+        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(3)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });
@@ -123,7 +125,7 @@ fn call(path: &str, args: Object) -> Call {
         path: path.parse().unwrap(),
         args: Value::Object(args),
         caller: Caller::nobody(),
-        origin: Origin::Client,
+        origin: Origin::Client(None),
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Http;
 use super::around::Asked;
 use super::body::{BodyError, ReadBody};
+use super::credentials::Admitted;
 use super::respond::{self, NoCaller, WireError};
 use crate::auth::{AuthorizationError, Caller, Credentials, Verified, parse_authorization};
 use crate::functions::js::http::NO_ROUTE;
@@ -169,16 +170,23 @@ impl Http {
             }
             Err(error) => Err((NoCaller::Refused(error), Some(slot))),
         };
-        let (caller, slot, refusal, refused) = match admitted {
-            Ok((caller, slot)) => (caller, slot, None, None),
+        let (admitted, refusal, refused) = match admitted {
+            Ok(admitted) => (admitted, None, None),
             // The action runs all the same, in a place of its own.
             Err((no_caller, slot)) => {
                 let slot = slot.map_or_else(|| self.slot(), Ok)?;
                 let (refusal, refused) = respond::refused_asker(no_caller);
-                (Caller::unidentified(), slot, Some(refusal), Some(refused))
+                let (caller, call) = (Caller::unidentified(), None);
+                let stranger = Admitted { caller, slot, call };
+                (stranger, Some(refusal), Some(refused))
             }
         };
-        let asker = HttpAsker { caller, refusal };
+        let Admitted { caller, slot, call } = admitted;
+        let asker = HttpAsker {
+            caller,
+            call,
+            refusal,
+        };
         Ok((Asking { asker, refused }, slot))
     }
 

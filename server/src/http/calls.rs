@@ -14,6 +14,7 @@ use vestibule_schema::{FunctionPath, JsonFormat};
 use super::Http;
 use super::around::Asked;
 use super::body::ReadBody;
+use super::credentials::Admitted;
 use super::prepared::{Prepared, bad_identifier, prepare, read_args, read_format, read_path};
 use super::respond::{self, NoCaller, WireError, Writing};
 use crate::auth::Verified;
@@ -210,7 +211,7 @@ impl Http {
         let Prepared { path, args, format } = prepared;
         let writing = self.writing(asked, format);
         let calls = || vec![path.to_string()];
-        let (caller, slot) = match self.admit(verified, slot, calls).await {
+        let Admitted { caller, slot, call } = match self.admit(verified, slot, calls).await {
             Ok(admitted) => admitted,
             Err(NoCaller::NotProvisioned(thrown)) => {
                 return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[]));
@@ -221,7 +222,7 @@ impl Http {
             path,
             args,
             caller,
-            origin: Origin::Client,
+            origin: Origin::Client(call),
         };
         let kind = match wanted {
             Wanted::One(kind) => kind,

@@ -12,8 +12,17 @@ use super::Http;
 use super::respond::{self, NoCaller, WireError};
 use super::serve::OpenConnection;
 use crate::auth::{Caller, Verified, VerifiedAdmin, VerifiedUser, parse_authorization};
+use crate::probe::{CallOf, Point, Seat};
 use crate::provisioning::{Entry, REQUEST_PATIENCE, Unprovisioned};
-use crate::record::{self, Point, Seat};
+
+/// Somebody whose function may run.
+pub(super) struct Admitted {
+    pub caller: Caller,
+    /// Its place among the requests that run.
+    pub slot: OwnedSemaphorePermit,
+    /// What the request is known by to somebody who watches.
+    pub call: Option<CallOf>,
+}
 
 /// The query parameter that stands in for the header.
 const ADMIN_KEY_PARAMETER: &str = "adminKey";
@@ -106,18 +115,21 @@ impl Http {
         verified: Verified,
         slot: OwnedSemaphorePermit,
         calls: impl Fn() -> Vec<String>,
-    ) -> Result<(Caller, OwnedSemaphorePermit), NoCaller> {
+    ) -> Result<Admitted, NoCaller> {
         let redact = self.options.redact_errors;
+        let admitted = |caller, slot, call| Admitted { caller, slot, call };
         let user = match verified {
-            Verified::Nobody => return Ok((Caller::nobody(), slot)),
-            Verified::Admin(admin) => return Ok((admin.caller(), slot)),
+            Verified::Nobody => return Ok(admitted(Caller::nobody(), slot, None)),
+            Verified::Admin(admin) => return Ok(admitted(admin.caller(), slot, None)),
             Verified::User(user) => user,
         };
-        let seat = Seat::take();
+        let probe = self.functions.probe();
+        let seat = Seat::take(probe);
         seat.verified(1, &user.identity);
-        let admitted = self.pass_gate(&user, slot).await;
-        record::pause(Point::BeforeOpening, || Some(user.identity.key())).await;
-        let (caller, slot) = admitted.map_err(|why| {
+        let passed = self.pass_gate(&user, slot).await;
+        let whom = || Some(user.identity.key());
+        probe.pause(Point::BeforeOpening, whom).await;
+        let (caller, slot) = passed.map_err(|why| {
             seat.shut(1, why.name());
             respond::unprovisioned(&why, &calls())
         })?;
@@ -129,7 +141,7 @@ impl Http {
             .proof()
             .map_or(Timestamp::ZERO, |proof| proof.committed_at());
         seat.opened(1, || caller.identity_key(), at);
-        Ok((caller.recorded_as(seat.tag(1, None)), slot))
+        Ok(admitted(caller, slot, seat.call(1, None)))
     }
 
     async fn pass_gate(

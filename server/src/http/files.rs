@@ -157,7 +157,7 @@ impl Http {
         // Letting somebody in runs a function, so it takes a turn as other requests do.
         let calls = || vec![parts.uri.path().to_string()];
         match self.admit(verified, self.slot()?, calls).await {
-            Ok((caller, _slot)) => Ok(caller.identity_key()),
+            Ok(admitted) => Ok(admitted.caller.identity_key()),
             Err(NoCaller::Refused(error)) => Err(error),
             Err(NoCaller::NotProvisioned(thrown)) => Err(WireError::new(
                 StatusCode::FORBIDDEN,

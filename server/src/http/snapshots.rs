@@ -16,9 +16,10 @@ use vestibule_schema::timestamp::Timestamp;
 use super::Http;
 use super::around::Asked;
 use super::calls::suspended;
+use super::credentials::Admitted;
 use super::prepared::{Prepared, prepare};
 use super::respond::{self, NoCaller, WireError, Writing, json};
-use crate::auth::{Caller, IdentityAccess};
+use crate::auth::IdentityAccess;
 use crate::database::{LeaseError, SnapshotLeases};
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError};
 
@@ -91,7 +92,7 @@ pub(super) async fn query_at_ts(
     let Prepared { path, args, format } = prepared;
     let writing = http.writing(&asked, format);
     let calls = || vec![path.to_string()];
-    let (caller, _slot) = match http.admit(verified, slot, calls).await {
+    let admitted = match http.admit(verified, slot, calls).await {
         Ok(admitted) => admitted,
         Err(NoCaller::NotProvisioned(thrown)) => {
             return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[]));
@@ -101,8 +102,8 @@ pub(super) async fn query_at_ts(
     let call = Call {
         path,
         args,
-        caller,
-        origin: Origin::Client,
+        caller: admitted.caller,
+        origin: Origin::Client(admitted.call),
     };
     let run = match http.query_at(ts, &call).await? {
         Some(run) => run,
@@ -142,7 +143,7 @@ pub(super) async fn query_batch(
     let slot = http.slot()?;
     let paths = prepared.iter().map(|query| query.path.to_string());
     let calls = || paths.clone().collect();
-    let (caller, _slot) = match http.admit(verified, slot, calls).await {
+    let admitted = match http.admit(verified, slot, calls).await {
         Ok(admitted) => admitted,
         Err(NoCaller::NotProvisioned(thrown)) => {
             let refused = FunctionOutcome::Threw(thrown);
@@ -151,7 +152,7 @@ pub(super) async fn query_batch(
         }
         Err(NoCaller::Refused(error)) => return Err(error),
     };
-    let answers = http.query_all(prepared, caller).await?;
+    let answers = http.query_all(prepared, &admitted).await?;
     Ok(http.answer_batch(&asked, answers))
 }
 
@@ -231,16 +232,17 @@ impl Http {
     async fn query_all(
         &self,
         batch: Vec<Prepared>,
-        caller: Caller,
+        admitted: &Admitted,
     ) -> Result<Vec<BatchAnswer>, WireError> {
         let functions = self.functions.clone();
+        let (caller, asked) = (admitted.caller.clone(), admitted.call);
         let runs = self.functions.read(move |view| {
             let run = |Prepared { path, args, format }| {
                 let call = Call {
                     path,
                     args,
                     caller: caller.clone(),
-                    origin: Origin::Client,
+                    origin: Origin::Client(asked),
                 };
                 Ok((format, functions.query_on(view, &call, None)?))
             };

@@ -24,7 +24,7 @@ use crate::deployment::provisioning::{DocumentRule, MutationRule, Stated};
 use crate::functions::{
     Call, FunctionKind, FunctionOutcome, Functions, MutationRun, QueryOutcome, SystemError,
 };
-use crate::record;
+use crate::probe::Probe;
 use crate::storage::ReadView;
 use crate::subscriptions::LiveQueries;
 
@@ -103,6 +103,11 @@ impl Gate {
             flights: Flights::default(),
             metrics,
         })
+    }
+
+    /// Where the gate states what it does.
+    pub fn probe(&self) -> &Probe {
+        self.functions.probe()
     }
 
     /// The gate's counters.
@@ -188,8 +193,7 @@ impl Gate {
         match (look, mutation) {
             (Look::Found, _) => {
                 let at = run_at.max(ts);
-                record::run_began(&user.identity);
-                record::run_landed(&user.identity, Ok(&at));
+                self.probe().found_provisioned(&user.identity, at);
                 Ok(Progress::Done(at))
             }
             (Look::Building, _) => Err(Unprovisioned::Missing {
@@ -283,8 +287,7 @@ impl Gate {
             at = at.max(ts);
         }
         self.metrics.known();
-        record::run_began(identity);
-        record::run_landed(identity, Ok(&at));
+        self.probe().found_provisioned(identity, at);
         Some(provisioned(identity, at))
     }
 

@@ -93,7 +93,7 @@ pub(super) fn look_call(rule: &DocumentRule, value: Value) -> Call {
         path: LOOK.parse().expect("the path is well formed"),
         args: Value::Object(args),
         caller: Caller::system(),
-        origin: Origin::Function,
+        origin: Origin::Function(None),
     }
 }
 
@@ -103,7 +103,7 @@ fn unmet_call() -> Call {
         path: UNMET.parse().expect("the path is well formed"),
         args: Value::Object(Object::new()),
         caller: Caller::system(),
-        origin: Origin::Function,
+        origin: Origin::Function(None),
     }
 }
 

@@ -15,8 +15,6 @@ use crate::auth::IdentityAccess;
 use crate::clock::timeout;
 use crate::deployment::provisioning::MutationRule;
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, SystemError, Thrown};
-use crate::planted::{self, Bug};
-use crate::record::{self, Tag};
 
 /// A run that has ended.
 #[derive(Clone)]
@@ -56,10 +54,10 @@ impl Gate {
         tokio::spawn(
             async move {
                 let _in_flight = gate.metrics.take_off();
-                record::run_began(&identity);
+                gate.probe().run_began(&identity);
                 let landing = gate.fly(&call).await;
                 gate.report(&landing);
-                record::run_landed(&identity, landing.as_recorded());
+                gate.probe().run_landed(&identity, landing.as_stated());
                 run.land(Flown {
                     identity,
                     rule,
@@ -97,12 +95,6 @@ impl Gate {
     }
 
     async fn run_once(&self, call: &Call) -> Result<Landing, SystemError> {
-        if planted::is(Bug::GateOpenedBeforeCommit) {
-            let unheard = Box::new(|_| None);
-            self.functions
-                .submit_mutation(call.clone(), None, unheard)?;
-            return Ok(Landing::Committed(self.functions.database().durable_ts()));
-        }
         // First where it cannot write: a known user costs no commit.
         let without_writing = self.live.run_idempotent_without_writing(call).await?;
         let (result, ts) = match without_writing {
@@ -182,9 +174,9 @@ impl Gate {
 }
 
 impl Landing {
-    fn as_recorded(&self) -> Result<&Timestamp, &'static str> {
+    fn as_stated(&self) -> Result<Timestamp, &'static str> {
         match self {
-            Landing::Committed(ts) => Ok(ts),
+            Landing::Committed(ts) => Ok(*ts),
             Landing::Refused(..) => Err("refused"),
             Landing::Failed { .. } => Err("failed"),
         }
@@ -210,8 +202,8 @@ pub(super) fn provisioning_call(identity: &Arc<Identity>, rule: &MutationRule) -
         path: rule.path.clone(),
         args: rule.arguments_for(identity),
         // The one run that sees an identity before its provisioning has committed is the provisioning itself.
-        caller: provisioned(identity, Timestamp::ZERO).recorded_as(Tag::provisioning()),
-        origin: Origin::Function,
+        caller: provisioned(identity, Timestamp::ZERO),
+        origin: Origin::Provisioning,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::functions::{
     Call, Error, Function, Functions, MutationCtx, Origin, QueryCtx, Registry, Result,
 };
+use crate::probe::Probe;
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 
@@ -212,6 +213,7 @@ fn rooms(schema: Schema, mut functions: Vec<Function>, setup: Setup) -> Rooms {
         reader_threads: 2,
         secret: [1; 32],
         clock: clock.clone(),
+        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(4)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });
@@ -395,6 +397,6 @@ fn nobodys(path: &str) -> Call {
         path: path.parse().unwrap(),
         args: Value::Object(Object::new()),
         caller: Caller::nobody(),
-        origin: Origin::Client,
+        origin: Origin::Client(None),
     }
 }

@@ -17,7 +17,6 @@ use super::plan::{Plan, Steps};
 use crate::auth::{Caller, VerifiedUser};
 use crate::clock::timeout;
 use crate::functions::SystemError;
-use crate::record;
 
 /// Somebody who waits at the gate.
 pub struct Waiting {
@@ -107,8 +106,7 @@ impl Waiting {
             let (result, ts) = watch.next().await.map_err(|error| self.failed(&error))?;
             match Look::read(&result) {
                 Ok(Look::Found) => {
-                    record::run_began(identity);
-                    record::run_landed(identity, Ok(&ts));
+                    self.gate.probe().found_provisioned(identity, ts);
                     return Ok(ts);
                 }
                 Ok(Look::Missing | Look::Building) => {}

@@ -99,9 +99,9 @@ impl State {
         if key.scope == Scope::Shared {
             call.caller = Caller::unidentified();
             call.origin = if key.sees_internal {
-                Origin::Function
+                Origin::Function(None)
             } else {
-                Origin::Client
+                Origin::Client(None)
             };
         }
         let mut entry = Entry::new(key.clone(), Arc::new(call));

@@ -15,7 +15,6 @@ use super::entry::QueryResult;
 use super::state::{State, ToRun};
 use crate::auth::Caller;
 use crate::functions::{Call, Origin, SystemError};
-use crate::planted::{self, Bug};
 
 /// What a client subscribes to.
 #[derive(Clone, Debug)]
@@ -50,7 +49,7 @@ impl QuerySpec {
             path: self.path.clone(),
             args: (*self.args).clone(),
             caller: Caller::unidentified(),
-            origin: Origin::Client,
+            origin: Origin::Client(None),
         }
     }
 }
@@ -128,10 +127,8 @@ impl Subscriber {
     /// a timestamp. Returns those for which the deployment has no room; they are not added.
     pub fn modify(&mut self, change: QuerySetChange) -> Vec<QueryId> {
         let QuerySetChange { removed, added } = change;
-        if !planted::is(Bug::SubscriptionSlotNotFreed) {
-            for query in &removed {
-                self.ids.remove(query);
-            }
+        for query in &removed {
+            self.ids.remove(query);
         }
         self.ids.extend(added.keys());
         // Everybody waits for this lock: what has ended is freed behind it.

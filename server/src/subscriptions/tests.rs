@@ -162,7 +162,7 @@ fn call(path: &str) -> Call {
         path: path.parse().unwrap(),
         args: Value::Object(Object::new()),
         caller: Caller::nobody(),
-        origin: Origin::Client,
+        origin: Origin::Client(None),
     }
 }
 

@@ -16,14 +16,14 @@ use super::socket::{Close, Gone, Incoming, Socket};
 use super::told::Told;
 use super::{ClientFeatures, Connections};
 use crate::auth::Caller;
-use crate::record::Seat;
+use crate::probe::Seat;
 use crate::subscriptions::Subscriber;
 
 /// One connection.
 pub(super) struct Connection<S> {
     pub rooms: Arc<Connections>,
     pub socket: Socket<S>,
-    /// Its place in a record.
+    /// Its place for somebody who watches.
     pub seat: Seat,
     pub features: ClientFeatures,
     /// Where its client is.
@@ -109,7 +109,7 @@ pub(super) async fn run<S>(
     let (clock, shutdown) = (rooms.clock.clone(), rooms.shutdown.clone());
     let mut connection = Connection {
         socket,
-        seat: Seat::take(),
+        seat: Seat::take(rooms.functions.probe()),
         features,
         from,
         respond: Respond {

@@ -17,9 +17,8 @@ use super::respond::{gate_queue_full, not_provisioned, refusal_text};
 use super::socket::Close;
 use crate::auth::{self, AdminKeyError, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
 use crate::functions::Thrown;
-use crate::planted::{self, Bug};
+use crate::probe::Point;
 use crate::provisioning::{CONNECTION_PATIENCE, Unprovisioned};
-use crate::record::{self, Point};
 
 /// The gate's answer for an identity version.
 pub(super) struct Admitted {
@@ -159,12 +158,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             verification_failed(&error, message.base_version, rooms.options.redact)
         };
         let door = rooms.authenticator.door(self.from);
-        record::pause(Point::TokenReceived, || None).await;
+        let probe = rooms.functions.probe();
+        probe.pause(Point::TokenReceived, || None).await;
         match &message.credential {
             Credential::None => self.sign_out().await,
             Credential::User(token) => {
                 let user = door.verify_user(token).await.map_err(rejected)?;
-                record::pause(Point::Verified, || Some(user.identity.key())).await;
+                let whom = || Some(user.identity.key());
+                probe.pause(Point::Verified, whom).await;
                 self.sign_in(user).await
             }
             Credential::Admin { key, acting_as } => {
@@ -282,9 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for effect in self.gatekeeper.apply(event) {
             match effect {
                 Effect::RejectHeld { rejection } => {
-                    if !planted::is(Bug::GateOpenedByOlderVersion) {
-                        self.gatekeeper.admission = None;
-                    }
+                    self.gatekeeper.admission = None;
                     self.gatekeeper.waiting_since = None;
                     self.reject_held(rejection_reason(rejection), None).await?;
                 }
@@ -316,15 +315,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let (gate, user) = (self.rooms.gate.clone(), user.clone());
         let until = since.saturating_add(CONNECTION_PATIENCE);
-        let older = self.gatekeeper.admission.take();
-        let older = older.filter(|_| planted::is(Bug::GateOpenedByOlderVersion));
         self.gatekeeper.admission = Some(Box::pin(async move {
-            if let Some(older) = older {
-                let outcome = older.await.outcome;
-                return Admitted { version, outcome };
-            }
             let outcome = gate.admit_until(&user, until).await;
-            record::pause(Point::BeforeOpening, || Some(user.identity.key())).await;
+            let whom = || Some(user.identity.key());
+            gate.probe().pause(Point::BeforeOpening, whom).await;
             Admitted { version, outcome }
         }));
     }
@@ -355,9 +349,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn reject_held(&mut self, reason: &str, data: Option<Value>) -> Result<(), End> {
-        if reason == "identity_changed" && planted::is(Bug::HeldCallRunsAsNextIdentity) {
-            return Ok(());
-        }
         let thrown = not_provisioned(reason, data);
         for (held, _) in self.gatekeeper.release() {
             self.reject(held.rejected(thrown.clone())).await?;

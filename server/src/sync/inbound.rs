@@ -207,12 +207,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let call = functions::Call {
             path,
             args,
-            caller: self
-                .gatekeeper
-                .caller()
-                .clone()
-                .recorded_as(self.seat.tag(self.gatekeeper.version(), Some(request_id))),
-            origin: Origin::Client,
+            caller: self.gatekeeper.caller().clone(),
+            origin: Origin::Client(self.seat.call(self.gatekeeper.version(), Some(request_id))),
         };
         match is_mutation {
             true => self.start_mutation(request_id, call, flight)?,

@@ -11,7 +11,7 @@ use vestibule_schema::wire::{
 use super::connection::{Connection, End};
 use super::mailbox::Completion;
 use super::options::CHUNK_BYTES_MAX;
-use crate::record::{self, Point};
+use crate::probe::Point;
 use crate::subscriptions::{Moment, QueryResult};
 
 /// Results that the client does not have yet.
@@ -100,7 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn send_transition(&mut self, ts: Timestamp, changed: Changed) -> Result<(), End> {
         if self.told.version.identity != self.told.identity {
             let whom = || self.gatekeeper.caller().identity_key();
-            record::pause(Point::BeforeFirstFrame, whom).await;
+            let probe = self.rooms.functions.probe();
+            probe.pause(Point::BeforeFirstFrame, whom).await;
         }
         let text = self.transition(ts, changed);
         self.send_long(text).await

@@ -20,6 +20,7 @@ use vestibule_server::database::{CommitterOptions, Database, DatabaseOptions, Li
 use vestibule_server::functions::{
     Call, FunctionOutcome, Functions, MutationRun, Origin, Registry, SystemError,
 };
+use vestibule_server::probe::Probe;
 use vestibule_server::provisioning::{Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
 use vestibule_server::storage::StoreOptions;
 use vestibule_server::subscriptions::{Following, LiveQueries};
@@ -115,6 +116,7 @@ impl Rig {
             reader_threads: 2,
             secret: [1; 32],
             clock: clock.clone(),
+            probe: Probe::none(),
             rng: Box::new(StdRng::from_os_rng()),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),
         });
@@ -203,7 +205,7 @@ pub fn call(path: &str, args: Object) -> Call {
         path: path.parse().expect("the path is well formed"),
         args: Value::Object(args),
         caller: Caller::nobody(),
-        origin: Origin::Client,
+        origin: Origin::Client(None),
     }
 }
 

@@ -148,37 +148,59 @@ fn only_the_provisioning_room_opens_the_gate() {
     }
 }
 
-/// The record and the planted bugs are for the child program of the schedules and for nobody else.
+/// What ships is what is tested: no part of the server is compiled for tests alone, and nobody watches it from inside but a
+/// program of the tests.
 #[test]
-fn only_the_tests_can_record_or_plant() {
-    for member in ["schema", "server", "client", "examples/chat"] {
+fn the_server_that_ships_is_the_one_that_is_tested() {
+    for member in ["schema", "server", "server/isolate"] {
         let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
-        let (name, uses) = ("\"record\"", "\"planted\"");
-        assert!(
-            !manifest.contains(name) && !manifest.contains(uses),
-            "{member} turns it on"
-        );
+        let has_features = manifest.lines().any(|line| line.trim() == "[features]");
+        assert!(!has_features, "{member} can be built in more than one way");
     }
-    for package in ["chat", "vestibule-server"] {
-        let tree = Command::new(env!("CARGO"))
-            .args(["tree", "--offline", "--edges", "features", "--package"])
-            .arg(package)
+    for folder in ["server/src", "client/src", "examples"] {
+        for (path, text) in sources(folder) {
+            let watches = text.contains("Watch for ") || text.contains(".watched_by(");
+            assert!(!watches, "{} watches a server from inside", path.display());
+        }
+    }
+}
+
+/// Bugs that `tests/planted/run` plants one at a time. One that does not apply any more has to follow the source.
+#[test]
+fn each_planted_bug_applies_and_names_the_test_that_must_notice_it() {
+    let folder = root().join("tests/planted");
+    let patches = fs::read_dir(&folder).unwrap();
+    let patches = patches.map(|entry| entry.unwrap().path());
+    let patches: Vec<_> = patches
+        .filter(|path| path.extension().is_some_and(|it| it == "patch"))
+        .collect();
+    assert!(patches.len() >= 9, "{patches:?}");
+    let tests = sources("tests/tests");
+    for patch in patches {
+        let applies = Command::new("git")
+            .args(["apply", "--check"])
+            .arg(&patch)
             .current_dir(root())
             .output()
             .unwrap();
-        assert!(tree.status.success(), "{tree:?}");
-        let features = String::from_utf8(tree.stdout).unwrap();
-        for feature in ["record", "planted"] {
-            let is_on = features.contains(&format!("vestibule-server feature \"{feature}\""));
-            assert!(!is_on, "{package} is built with {feature}");
-        }
-    }
-    // A build of the whole workspace has the features, but only a program that asks for it uses them.
-    for folder in ["server/src", "client", "examples"] {
-        for (path, text) in sources(folder) {
-            let asks = text.contains("record::install(") || text.contains("planted::plant(");
-            assert!(!asks, "{} keeps a record or plants a bug", path.display());
-        }
+        assert!(applies.status.success(), "{}: {applies:?}", patch.display());
+        let text = fs::read_to_string(&patch).unwrap();
+        let said = |what: &str| {
+            let mut lines = text.lines();
+            lines
+                .find_map(|line| line.strip_prefix(what))
+                .map(str::trim)
+        };
+        assert!(
+            said("Bug:").is_some(),
+            "{} says what it is",
+            patch.display()
+        );
+        assert!(said("Says:").is_some(), "{}", patch.display());
+        let filter = said("Caught by:").and_then(|suite| suite.split(' ').next_back());
+        let test = format!("fn {}", filter.unwrap());
+        let is_there = tests.iter().any(|(_, text)| text.contains(&test));
+        assert!(is_there, "{}: there is no {test}", patch.display());
     }
 }
 

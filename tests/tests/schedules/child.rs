@@ -11,8 +11,7 @@ use anyhow::{Context, ensure};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use vestibule_server::planted::Bug;
-use vestibule_server::record::Event;
+use vestibule_server::probe::Event;
 use vestibule_tests::control::{Command, Remark, variable};
 
 use super::driver::ServerTime;
@@ -36,7 +35,6 @@ pub struct Tape {
 pub struct Server {
     data: TempDir,
     providers: String,
-    bug: Option<Bug>,
     life: Option<Life>,
     lives: u64,
     pub time: ServerTime,
@@ -85,12 +83,11 @@ impl Tape {
 }
 
 impl Server {
-    /// Starts one on an empty file, with a bug planted or none.
-    pub async fn start(issuer: &Issuer, bug: Option<Bug>) -> anyhow::Result<Server> {
+    /// Starts one on an empty file.
+    pub async fn start(issuer: &Issuer) -> anyhow::Result<Server> {
         let mut server = Server {
             data: tempfile::tempdir()?,
             providers: issuer.providers(),
-            bug,
             life: None,
             lives: 0,
             time: ServerTime::default(),
@@ -115,15 +112,10 @@ impl Server {
                 (self.lives * SEATS_PER_LIFE).to_string(),
             )
             .env("VESTIBULE_LOG", "off")
-            .env_remove(variable::PLANTED)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Provisioning functions panic as they are told.
             .stderr(Stdio::null());
-        if let Some(bug) = self.bug {
-            let name = serde_json::to_value(bug)?;
-            program.env(variable::PLANTED, name.as_str().context("a bug's name")?);
-        }
         self.lives += 1;
         let mut process = program.spawn().context("the server does not start")?;
         let lines = BufReader::new(process.stdout.take().context("its output is piped")?);

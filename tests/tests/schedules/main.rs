@@ -11,13 +11,13 @@
 
 mod child;
 mod client;
+mod doors;
 mod driver;
 mod issuer;
 mod oracle;
 mod page;
 mod peer;
 mod plan;
-mod planted;
 mod react_app;
 mod rig;
 mod rust_app;
@@ -130,7 +130,7 @@ fn share(kind: Kind) -> usize {
 /// Runs schedules on servers of its own until enough people have signed in, or one schedule fails.
 async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
     loop {
-        let mut rig = Rig::start(None).await.map_err(|error| error.to_string())?;
+        let mut rig = Rig::start().await.map_err(|error| error.to_string())?;
         for _ in 0..SCHEDULES_PER_SERVER {
             let logins = campaign.first_logins.load(Ordering::Relaxed);
             if logins >= campaign.wanted || campaign.is_over.load(Ordering::Relaxed) {
@@ -163,7 +163,7 @@ async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
 async fn replay(seed: u64, kind: Kind) {
     let plan = Plan::of_seed(seed).driven_by(kind);
     println!("VESTIBULE_SEED={seed}, {REPLAYS} times\n{plan}");
-    let mut rig = Rig::start(None).await.unwrap();
+    let mut rig = Rig::start().await.unwrap();
     for _ in 0..REPLAYS {
         let outcome = rig.run(&plan).await.unwrap();
         if !outcome.violations.is_empty() {

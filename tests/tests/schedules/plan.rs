@@ -5,7 +5,7 @@ use std::fmt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use vestibule_server::record::Point;
+use vestibule_server::probe::Point;
 
 use super::issuer::Face;
 

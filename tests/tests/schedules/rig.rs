@@ -9,8 +9,7 @@ use anyhow::ensure;
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 use vestibule_schema::identity::IdentityKey;
-use vestibule_server::planted::Bug;
-use vestibule_server::record::{Event, Point};
+use vestibule_server::probe::{Event, Point};
 use vestibule_tests::control::{Command, Remark};
 
 use super::child::{PATIENCE, Server, remark};
@@ -52,9 +51,9 @@ pub struct Rig {
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
 impl Rig {
-    pub async fn start(bug: Option<Bug>) -> anyhow::Result<Rig> {
+    pub async fn start() -> anyhow::Result<Rig> {
         let issuer = Arc::new(Issuer::start().await?);
-        let server = Server::start(&issuer, bug).await?;
+        let server = Server::start(&issuer).await?;
         Ok(Rig {
             issuer,
             server,

@@ -162,6 +162,7 @@ fn environment(catalog: Catalog, clock: Arc<ManualClock>) -> Environment {
         limits: Limits::default(),
         seal: CursorSeal::new(&[3; 32]),
         clock,
+        probe: Probe::none(),
         damaged: Default::default(),
         services: Default::default(),
     }

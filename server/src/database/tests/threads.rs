@@ -24,6 +24,7 @@ pub(super) fn open(
         reader_threads: 1,
         secret: [3; 32],
         clock,
+        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(11)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     };

@@ -19,6 +19,7 @@ use vestibule_schema::table::{Schema, TableDefinition};
 use super::*;
 use crate::clock::{ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, DatabaseOptions, Limits, Transaction};
+use crate::probe::Probe;
 use crate::storage::StoreOptions;
 
 /// A deployment's files.
@@ -49,6 +50,7 @@ impl Rig {
             reader_threads: 2,
             secret: [7; 32],
             clock: clock.clone(),
+            probe: Probe::none(),
             rng: Box::new(StdRng::from_os_rng()),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),
         });

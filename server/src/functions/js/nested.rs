@@ -105,7 +105,7 @@ impl RunHooks<'_> {
             caller: self.nested.caller.clone(),
             origin: match self.nested.setting.scheduled {
                 Some(id) => Origin::Job(OnBehalf::of(id)),
-                None => Origin::Function,
+                None => Origin::Function(None),
             },
         };
         let found = Registry::of(&definitions).find(kind, &call);

@@ -20,6 +20,7 @@ use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::deployment::{AnalyzeInput, Analyzer};
 use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, Registry, Thrown};
 use crate::jobs::{Jobs, JobsMetrics, JobsOptions};
+use crate::probe::Probe;
 use crate::storage::StoreOptions;
 
 struct Rig {
@@ -156,6 +157,7 @@ fn rig_of(app: &str, options: JsOptions) -> Rig {
         reader_threads: 1,
         secret: [1; 32],
         clock: clock.clone(),
+        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(3)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });
@@ -200,7 +202,7 @@ fn call(name: &str, args: Object) -> Call {
         path: format!("app:{name}").parse().unwrap(),
         args: Value::Object(args),
         caller: Caller::nobody(),
-        origin: Origin::Client,
+        origin: Origin::Client(None),
     }
 }
 

@@ -31,6 +31,7 @@ use crate::functions::js::{Js, JsOptions};
 use crate::functions::{Functions, HttpRoute, Registry};
 use crate::http::{Asset, Http, HttpOptions, HttpParts, bind};
 use crate::outbound::OutboundOptions;
+use crate::probe::Probe;
 use crate::provisioning::{self, Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
 use crate::push::{Origins, Program, PushParts, Pushes};
 use crate::storage::StoreOptions;
@@ -313,6 +314,7 @@ fn open(
         reader_threads: 2,
         secret: [7; 32],
         clock,
+        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(1)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });

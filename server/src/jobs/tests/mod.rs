@@ -25,6 +25,7 @@ use crate::functions::{
     ActionCtx, Call, Error, Function, FunctionOutcome, MutationCtx, Origin, QueryCtx, Registry,
     Result,
 };
+use crate::probe::Probe;
 use crate::storage::StoreOptions;
 
 mod administration;
@@ -362,7 +363,7 @@ fn call(path: &str, args: impl Serialize) -> Call {
         path: path.parse().unwrap(),
         args: vestibule_schema::convert::to_value(&args).unwrap(),
         caller: Caller::nobody(),
-        origin: Origin::Client,
+        origin: Origin::Client(None),
     }
 }
 
@@ -381,6 +382,7 @@ fn functions(
         reader_threads: 2,
         secret: [1; 32],
         clock,
+        probe: Probe::none(),
         rng: Box::new(StdRng::from_os_rng()),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });

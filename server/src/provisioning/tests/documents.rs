@@ -141,7 +141,7 @@ impl World {
             path: path.parse().unwrap(),
             args: Value::Object(args),
             caller: Caller::nobody(),
-            origin: Origin::Function,
+            origin: Origin::Function(None),
         };
         let run = self.rooms.functions.mutate(call).await.unwrap();
         let returned = matches!(run.outcome, crate::functions::FunctionOutcome::Returned(_));

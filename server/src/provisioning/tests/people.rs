@@ -134,7 +134,7 @@ impl Rooms {
 
     async fn read(&self, path: &str) -> Value {
         let call = Call {
-            origin: Origin::Function,
+            origin: Origin::Function(None),
             ..super::nobodys(path)
         };
         let run = self.functions.query(call, None).await.unwrap();

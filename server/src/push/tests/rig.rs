@@ -21,6 +21,7 @@ use crate::deployment::analysis::ModuleAnalysis;
 use crate::deployment::provisioning::Stated;
 use crate::deployment::{Analysis, AnalyzeError, AnalyzeInput, Analyzer};
 use crate::functions::{Error, Functions, Registry};
+use crate::probe::Probe;
 use crate::push::{Origins, Program, PushError, PushParts, Pushes, StartPush, system};
 use crate::storage::StoreOptions;
 
@@ -206,6 +207,7 @@ fn open_database(dir: &Path, clock: Arc<ManualClock>) -> Database {
         reader_threads: 1,
         secret: [7; 32],
         clock,
+        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(rand::random())),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     })

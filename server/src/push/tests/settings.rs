@@ -22,7 +22,7 @@ async fn ask(rig: &Rig, caller: Caller, path: &str, args: Json) -> FunctionOutco
         path: path.parse().unwrap(),
         args: Value::from_json(&args).unwrap(),
         caller,
-        origin: Origin::Client,
+        origin: Origin::Client(None),
     };
     match rig.functions.query(call, None).await.unwrap().outcome {
         QueryOutcome::Done(outcome) => outcome,
@@ -250,7 +250,7 @@ async fn what_tools_watch_changes_with_what_it_shows() {
             path: path.parse().unwrap(),
             args: Value::from_json(&args).unwrap(),
             caller: Caller::admin(),
-            origin: Origin::Client,
+            origin: Origin::Client(None),
         };
         rig.functions.query(call, None).await.unwrap()
     };
@@ -293,7 +293,7 @@ async fn a_live_query_of_the_system_is_for_admins_alone() {
             path: "_system/cli/convexUrl:cloudUrl".parse().unwrap(),
             args: Value::from_json(&json!({})).unwrap(),
             caller,
-            origin: Origin::Client,
+            origin: Origin::Client(None),
         };
         let (result, _) = live.query(call).await.unwrap();
         matches!(result.done(), Some(FunctionOutcome::Returned(_)))

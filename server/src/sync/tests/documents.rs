@@ -76,7 +76,7 @@ async fn hook(server: &Server, path: &str, args: Object) {
         path: path.parse().unwrap(),
         args: Value::Object(args),
         caller: Caller::nobody(),
-        origin: Origin::Function,
+        origin: Origin::Function(None),
     };
     let run = server.functions.mutate(call).await.unwrap();
     assert!(matches!(run.outcome, FunctionOutcome::Returned(_)));

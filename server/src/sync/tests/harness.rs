@@ -25,6 +25,7 @@ use crate::auth::{
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::functions::{Function, Functions, Registry};
+use crate::probe::Probe;
 use crate::provisioning::{self, Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
@@ -85,6 +86,7 @@ impl Server {
             reader_threads: 2,
             secret: [7; 32],
             clock: clock.clone(),
+            probe: Probe::none(),
             rng: Box::new(StdRng::seed_from_u64(1)),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),
         });

@@ -22,6 +22,7 @@ use crate::auth::Secret;
 use crate::clock::{Clock, SystemClock};
 use crate::database::{CommitterOptions, DatabaseOptions, Limits, Query, Transaction};
 use crate::files::{Blobs, FileMetrics, FilesOptions, FilesParts, work};
+use crate::probe::Probe;
 use crate::storage::StoreOptions;
 
 /// A deployment that imports and exports.
@@ -62,6 +63,7 @@ impl Rig {
             reader_threads: 2,
             secret: [7; 32],
             clock,
+            probe: Probe::none(),
             rng: Box::new(StdRng::from_os_rng()),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),
         });

@@ -5,39 +5,24 @@
 
 mod app;
 mod clock;
+mod record;
 
 use std::fs::File;
-use std::io::{BufRead, Write, stdin, stdout};
+use std::io::{BufRead, stdin, stdout};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use anyhow::Context;
-use parking_lot::Mutex;
-use vestibule_server::planted;
 use vestibule_server::prelude::*;
-use vestibule_server::record::{self, Event, Recorder};
+use vestibule_server::probe::{Event, Watch};
 use vestibule_tests::control::{Command, Remark, variable};
 
 use clock::SkippingClock;
+use record::Record;
 
-/// Writes each event as a line, without a buffer.
-struct Lines(Mutex<File>);
-
-impl Recorder for Lines {
-    fn keep(&self, event: Event) {
-        let mut line = serde_json::to_vec(&event).expect("events are plain data");
-        line.push(b'\n');
-        let written = self.0.lock().write_all(&line);
-        if written.is_err() {
-            // Whoever started this program is gone.
-            std::process::exit(0);
-        }
-    }
-}
-
-fn note(remark: &Remark) {
+fn note(record: &Record, remark: &Remark) {
     let text = serde_json::to_string(remark).expect("remarks are plain data");
-    record::event(|| Event::Noted(text));
+    record.event(Event::Noted(text));
 }
 
 fn number(name: &str) -> anyhow::Result<u64> {
@@ -51,31 +36,27 @@ fn number(name: &str) -> anyhow::Result<u64> {
 async fn main() -> anyhow::Result<()> {
     log_to_stderr(LogFormat::Text);
     let lines = File::from(stdout().as_fd().try_clone_to_owned()?);
-    record::install(
-        Box::new(Lines(Mutex::new(lines))),
-        number(variable::FIRST_SEAT)?,
-    );
-    if let Ok(bug) = std::env::var(variable::PLANTED) {
-        planted::plant(serde_json::from_value(bug.clone().into()).context(bug)?);
-    }
+    let record = Record::new(lines, number(variable::FIRST_SEAT)?);
     let clock = Arc::new(SkippingClock::ahead(number(variable::AHEAD_MILLIS)?));
     let mut config = Config::for_tests(std::env::var(variable::DATA)?);
     config.dev = Some(false);
     config.auth_config = Some(std::env::var(variable::PROVIDERS)?);
-    let running = app::app().clock(clock.clone()).start(config).await?;
-    note(&Remark::Listening { url: running.url() });
-    tokio::task::spawn_blocking(move || obey(&clock)).await?
+    let app = app::app().clock(clock.clone());
+    let app = app.watched_by(Arc::new(record.clone()));
+    let running = app.start(config).await?;
+    note(&record, &Remark::Listening { url: running.url() });
+    tokio::task::spawn_blocking(move || obey(&clock, &record)).await?
 }
 
 /// Does what it is told until nobody is there to tell it anything.
-fn obey(clock: &SkippingClock) -> anyhow::Result<()> {
+fn obey(clock: &SkippingClock, record: &Record) -> anyhow::Result<()> {
     for line in stdin().lock().lines() {
         match serde_json::from_str(&line?)? {
-            Command::Arm { point, whom } => record::arm(point, whom),
-            Command::Disarm => record::disarm(),
-            Command::Release { point } => record::release(point),
+            Command::Arm { point, whom } => record.arm(point, whom),
+            Command::Disarm => record.disarm(),
+            Command::Release { point } => record.release(point),
             Command::Advance { millis } => clock.advance(millis),
-            Command::Note(remark) => note(&remark),
+            Command::Note(remark) => note(record, &remark),
         }
     }
     // The test is over; what is under way is nobody's concern.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::ServerMessage;
-use vestibule_server::record::Event;
+use vestibule_server::probe::Event;
 
 use super::Violation;
 use super::reading::{Reading, frame};

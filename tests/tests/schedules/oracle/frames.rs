@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use vestibule_schema::identity::IdentityKey;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::{QueryId, ServerMessage, StateModification, Transition};
-use vestibule_server::record::Event;
+use vestibule_server::probe::Event;
 
 use super::Violation;
 use super::reading::{Reading, frame};

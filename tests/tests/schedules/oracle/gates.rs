@@ -1,7 +1,7 @@
 //! The invariants of gates: when they open, for whom, and that they end.
 
 use vestibule_schema::identity::IdentityKey;
-use vestibule_server::record::{Event, Execution};
+use vestibule_server::probe::{Event, Execution};
 use vestibule_tests::control::Remark;
 
 use super::Violation;

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use vestibule_schema::identity::IdentityKey;
-use vestibule_server::record::Event;
+use vestibule_server::probe::Event;
 use vestibule_tests::control::Remark;
 
 use super::child::remarked;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vestibule_schema::identity::IdentityKey;
 use vestibule_schema::wire::ServerMessage;
-use vestibule_server::record::{Event, Point};
+use vestibule_server::probe::{Event, Point};
 use vestibule_tests::control::Remark;
 
 use crate::child::remarked;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vestibule_schema::wire::ServerMessage;
-use vestibule_server::record::{Event, Point};
+use vestibule_server::probe::{Event, Point};
 use vestibule_tests::control::Remark;
 
 use super::reading::{Reading, frame, held_up};

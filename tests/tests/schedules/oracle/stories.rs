@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use vestibule_schema::identity::IdentityKey;
-use vestibule_server::record::Event;
+use vestibule_server::probe::Event;
 use vestibule_tests::control::Remark;
 use vestibule_tests::story::{CallKind, How, Mine, Saw, Standing, Why};
 

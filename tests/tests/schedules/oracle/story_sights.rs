@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use vestibule_server::record::Event;
+use vestibule_server::probe::Event;
 use vestibule_tests::story::{CallKind, How, Mine, Saw, Standing, Why};
 
 use super::stories::seen;

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use vestibule_schema::identity::IdentityKey;
 use vestibule_schema::timestamp::Timestamp;
-use vestibule_server::record::{CallOf, Event, Execution};
+use vestibule_server::probe::{CallOf, Event, Execution};
 use vestibule_tests::control::Remark;
 
 use super::{Violation, first_logins, judge};

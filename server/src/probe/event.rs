@@ -1,4 +1,4 @@
-//! What a record is made of.
+//! What is stated to somebody who watches.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
