@@ -27,20 +27,29 @@ export async function startServer(t, { flags = [], data = mkdtempSync(path.join(
     child.stdin.end();
     await ended;
   };
+  /** Ends it as a power cut would. */
+  const kill = async () => {
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  };
   t.after(async () => {
     await stop();
     rmSync(data, { recursive: true, force: true });
   });
   const [line] = await once(readline.createInterface(child.stdout), "line");
   const [url, key] = line.split(" ");
-  return { url, key, data, stop };
+  return { url, key, data, stop, kill };
 }
 
-/** A copy of the app in `source`, with the packages of `packages`, in which the command line runs against `server`. */
-export function openApp(t, server, source = path.join(here, "apps/rooms"), packages = path.join(here, "node_modules")) {
+/**
+ * A copy of the app in `source`, with the packages of `packages`, in which the command line runs against `server`. `at` is
+ * where in its own folder the copy lies.
+ */
+export function openApp(t, server, source = path.join(here, "apps/rooms"), packages = path.join(here, "node_modules"), at = ".") {
   const folder = mkdtempSync(path.join(tmpdir(), "vestibule-app-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  cpSync(source, folder, { recursive: true });
+  cpSync(source, path.join(folder, at), { recursive: true });
   symlinkSync(packages, path.join(folder, "node_modules"));
   return {
     folder,

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -16,8 +16,16 @@ import WebSocket from "ws";
 
 const DEADLINE_MS = 60_000;
 
+/** Where the chat in TypeScript was pushed to, see push.mjs; without it the chat in Rust is tried. */
+const PUSHED = process.env.CHAT_PUSHED;
+/** Tests that the chat in Rust alone can pass, each with the reason. */
+const ONLY_RUST = JSON.parse(readFileSync(new URL("only_rust.json", import.meta.url)));
+
 /** A test that fails rather than never ending. */
-export const test = (name, run) => testOf(name, { timeout: 4 * DEADLINE_MS }, run);
+export function test(name, run) {
+  const reason = PUSHED && ONLY_RUST[path.basename(process.argv[1])]?.[name];
+  testOf(name, { timeout: 4 * DEADLINE_MS, skip: reason }, run);
+}
 
 /** Resolves or rejects as `promise` does, or rejects saying what was waited for. */
 export async function within(promise, what, ms = DEADLINE_MS) {
@@ -69,7 +77,9 @@ export class Chat {
   static async start(t, { invited, provisioningSwitch, flags, variables } = {}) {
     const chat = new Chat(invited, provisioningSwitch, flags, variables);
     atEnd(t, () => chat.#end());
+    if (PUSHED) cpSync(path.join(PUSHED, "data"), chat.#data, { recursive: true });
     await chat.start();
+    if (PUSHED && invited) await chat.#set("CHAT_INVITE_DOMAIN", invited);
     return chat;
   }
 
@@ -77,7 +87,7 @@ export class Chat {
     this.#flags = flags;
     this.#env = { VESTIBULE_LOG: "warn", ...process.env, ...variables };
     delete this.#env.CHAT_INVITE_DOMAIN;
-    if (invited) this.#env.CHAT_INVITE_DOMAIN = invited;
+    if (invited && !PUSHED) this.#env.CHAT_INVITE_DOMAIN = invited;
     if (provisioningSwitch) this.#env.CHAT_PROVISIONING_SWITCH = provisioningSwitch;
   }
 
@@ -121,6 +131,16 @@ export class Chat {
   async #end() {
     await this.kill();
     rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  /** Sets a variable of the deployment. */
+  async #set(name, value) {
+    const response = await fetch(`${this.url}/api/v1/update_environment_variables`, {
+      method: "POST",
+      headers: { Authorization: `Convex ${readFileSync(path.join(PUSHED, "key"), "utf8")}`, "Content-Type": "application/json" },
+      body: JSON.stringify({ changes: [{ name, value }] }),
+    });
+    assert.equal(response.status, 200, await response.text());
   }
 
   /** A token of the development issuer for `{ subject, name?, email?, expiresInSeconds? }`. */

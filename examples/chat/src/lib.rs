@@ -60,6 +60,11 @@ pub async fn run_as(app: impl FnOnce(Option<String>) -> App) -> anyhow::Result<(
     Ok(())
 }
 
+/// The chat's page alone, for a server whose functions are pushed.
+pub fn site() -> App {
+    page::add_to(App::new(Schema::new()).provision_as_deployed())
+}
+
 /// The chat as an app. With `invited` set, only people with an e-mail address of that domain are let in.
 pub fn app(invited: Option<String>) -> App {
     let app = App::new(model::schema())

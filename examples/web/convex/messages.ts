@@ -4,15 +4,12 @@ import { paginationOptsValidator } from "convex/server";
 import { ConvexError, v } from "convex/values";
 import type { Doc } from "./_generated/dataModel";
 import { mutation, query, type QueryCtx } from "./_generated/server";
+import { CHANNELS } from "./channels";
 import { caller } from "./users";
 
-const CHANNELS = ["general", "random", "help"];
 /** Messages that `list` gives. */
 const NEWEST = 50;
 const BODY_BYTES_MAX = 4_000;
-
-/** The names of the channels. */
-export const channels = query({ args: {}, returns: v.array(v.string()), handler: async () => CHANNELS });
 
 /** Writes a message as the caller. */
 export const send = mutation({

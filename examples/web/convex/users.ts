@@ -4,6 +4,9 @@ import { ConvexError, v } from "convex/values";
 import { mutation, query, type MutationCtx, type QueryCtx } from "./_generated/server";
 
 const NAME_BYTES_MAX = 80;
+declare const process: { env: Record<string, string | undefined> };
+/** The domain of the addresses that are let in; everybody is where it is not set. */
+const INVITED = process.env.CHAT_INVITE_DOMAIN;
 
 const bytes = (text: string) => new TextEncoder().encode(text).length;
 
@@ -32,6 +35,9 @@ export const ensureUser = mutation({
     const user = await userByToken(ctx, identity.tokenIdentifier);
     if (user) return user._id;
     const { name, email, tokenIdentifier } = identity;
+    if (INVITED && email?.split("@").pop() !== INVITED) {
+      throw new ConvexError({ code: "NotInvited", message: `This chat is for people with an address at ${INVITED}.` });
+    }
     return await ctx.db.insert("users", {
       name: name ?? "Anonymous",
       ...(email === undefined ? {} : { email }),

@@ -1,6 +1,7 @@
 //! The example `chat`, built beside the tests that drive it as a process. With `CHAT_PROVISIONING_SWITCH` set it can be
 //! made to provision slowly, or to fail at it, while it runs; with `CHAT_WITHOUT_GATE` it is a server as others are, that
-//! leaves provisioning to its clients; with `CHAT_BOUNDS` its connections have other bounds, and it has an action that waits.
+//! leaves provisioning to its clients; with `CHAT_BOUNDS` its connections have other bounds, and it has an action that
+//! waits; with `CHAT_PUSHED` its functions are those that were pushed to its data directory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +23,10 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn app(invited: Option<String>) -> App {
+    let is_pushed = std::env::var_os("CHAT_PUSHED").is_some();
     let app = match std::env::var_os("CHAT_PROVISIONING_SWITCH") {
         Some(file) => switched(invited, file.into()),
+        None if is_pushed => chat::site().gate_deadline(PATIENT),
         None => chat::app(invited).gate_deadline(PATIENT),
     };
     let app = match std::env::var("CHAT_BOUNDS") {

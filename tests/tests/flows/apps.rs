@@ -24,12 +24,18 @@ fn run_suite(suite: &str) {
 #[test]
 fn no_suite_is_left_out() {
     let suites = [
+        "bank.test.mjs",
         "clerk.test.mjs",
         "helpers.test.mjs",
         "packages.test.mjs",
         "passwords.test.mjs",
     ];
     has_suites(&folder("apps"), &suites);
+}
+
+#[test]
+fn money_stays_what_it_is_while_the_server_is_killed() {
+    run_suite("bank.test.mjs");
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! The official JavaScript clients under Node, and the pages in a real browser: the suites of `tests/js`. And the React
-//! package with its own tests.
+//! The official JavaScript clients under Node, and the pages in a real browser: the suites of `tests/js`, each against the
+//! chat in Rust and against the chat in TypeScript. And the React package with its own tests.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::npm::{self, folder, has_suites};
 
@@ -13,8 +14,54 @@ fn install() {
     npm::install(&folder("../examples/web"));
 }
 
+/// A language in which the chat's functions are written.
+#[derive(Clone, Copy)]
+enum Language {
+    Rust,
+    TypeScript,
+}
+
+/// A data directory to which the official command line has pushed the chat in TypeScript, with the key of its administrator.
+fn pushed() -> &'static Path {
+    static PUSHED: OnceLock<PathBuf> = OnceLock::new();
+    PUSHED.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pushed-chat");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut push = Command::new(npm::node_22());
+        push.arg("push.mjs").arg(&folder);
+        push.current_dir(npm::folder("js"));
+        push.env("CLI_SERVER_BIN", env!("CARGO_BIN_EXE_cli-under-test"));
+        npm::run(&mut push, "pushing the chat");
+        folder
+    })
+}
+
+/// Runs a suite against the chat in both languages. What TypeScript leaves out is listed, with the reason.
 fn run(suite: &str) {
     install();
+    let in_rust = run_in(suite, Language::Rust);
+    let in_typescript = run_in(suite, Language::TypeScript);
+    let left_out = only_rust()
+        .get(suite)
+        .map_or(0, |tests| tests.as_object().unwrap().len());
+    assert_eq!((in_rust.skipped, in_typescript.skipped), (0, left_out));
+    assert_eq!(in_rust.passed, in_typescript.passed + left_out);
+}
+
+/// The tests that TypeScript leaves out: suite, name and reason.
+fn only_rust() -> serde_json::Map<String, serde_json::Value> {
+    let list = std::fs::read_to_string(folder("js").join("only_rust.json")).unwrap();
+    serde_json::from_str(&list).unwrap()
+}
+
+/// How many tests of a suite did what.
+struct Counts {
+    passed: usize,
+    skipped: usize,
+}
+
+fn run_in(suite: &str, language: Language) -> Counts {
     let mut node = Command::new("node");
     node.args([
         "--test",
@@ -24,7 +71,37 @@ fn run(suite: &str) {
     ]);
     node.current_dir(folder("js"));
     node.env("CHAT_BIN", env!("CARGO_BIN_EXE_chat-under-test"));
-    npm::run(&mut node, suite);
+    let what = match language {
+        Language::Rust => format!("{suite} in Rust"),
+        Language::TypeScript => {
+            node.env("CHAT_PUSHED", pushed());
+            format!("{suite} in TypeScript")
+        }
+    };
+    let report = npm::run(&mut node, &what);
+    let count = |of: &str| -> usize {
+        let line = report.lines().find_map(|line| line.strip_prefix(of));
+        line.and_then(|count| count.trim().parse().ok())
+            .unwrap_or_else(|| panic!("the report of {what} does not count {of:?}"))
+    };
+    Counts {
+        passed: count("ℹ pass"),
+        skipped: count("ℹ skipped"),
+    }
+}
+
+/// Every test that is left out belongs to a suite, and says why.
+#[test]
+fn what_typescript_leaves_out_has_a_reason() {
+    for (suite, tests) in only_rust() {
+        assert!(SUITES.contains(&suite.as_str()), "{suite}");
+        for (test, reason) in tests.as_object().unwrap() {
+            assert!(
+                reason.as_str().is_some_and(|reason| !reason.is_empty()),
+                "{test}"
+            );
+        }
+    }
 }
 
 /// Runs the tests that a package of ours brings along.

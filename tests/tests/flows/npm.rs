@@ -39,8 +39,8 @@ pub fn install(folder: &Path) {
     installed.insert(folder.to_path_buf());
 }
 
-/// Runs a program of tests, and shows its report.
-pub fn run(command: &mut Command, what: &str) {
+/// Runs a program of tests, shows its report, and returns it.
+pub fn run(command: &mut Command, what: &str) -> String {
     let output = command
         .output()
         .expect("these tests need Node 20 or newer with npm: see https://nodejs.org");
@@ -51,6 +51,7 @@ pub fn run(command: &mut Command, what: &str) {
         String::from_utf8_lossy(&output.stderr)
     );
     println!("{report}");
+    report.into_owned()
 }
 
 /// Fails when a folder has suites beside those that are named.
