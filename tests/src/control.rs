@@ -17,6 +17,8 @@ pub mod variable {
     pub const AHEAD_MILLIS: &str = "GATE_AHEAD_MILLIS";
     /// The number of its first seat.
     pub const FIRST_SEAT: &str = "GATE_FIRST_SEAT";
+    /// Set where its functions are those that are pushed to it.
+    pub const PUSHED: &str = "GATE_PUSHED";
 }
 
 /// What the child is told.
@@ -44,6 +46,10 @@ pub enum Remark {
     Listening { url: String },
     /// The child was killed, and another one goes on with its file.
     Killed,
+    /// Its functions are in TypeScript, and were pushed.
+    InTypeScript,
+    /// New code of its functions has taken over.
+    Pushed,
     /// Somebody who has nothing to do with those who are held up begins to sign in …
     ProbeBegan { identity: IdentityKey },
     /// … and is given up, or was let in.

@@ -11,6 +11,9 @@ use anyhow::{Context, ensure};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::sync::watch;
+use vestibule_server::app::Config;
+use vestibule_server::auth::{AdminKeys, AdminRights, DeploymentSecret};
+use vestibule_server::clock::{Clock, SystemClock};
 use vestibule_server::probe::Event;
 use vestibule_tests::control::{Command, Remark, variable};
 
@@ -35,6 +38,8 @@ pub struct Tape {
 pub struct Server {
     data: TempDir,
     providers: String,
+    /// Whether its functions are pushed.
+    is_pushed: bool,
     life: Option<Life>,
     lives: u64,
     pub time: ServerTime,
@@ -83,11 +88,12 @@ impl Tape {
 }
 
 impl Server {
-    /// Starts one on an empty file.
-    pub async fn start(issuer: &Issuer) -> anyhow::Result<Server> {
+    /// Starts one on an empty file, without functions where they are to be pushed.
+    pub async fn start(issuer: &Issuer, is_pushed: bool) -> anyhow::Result<Server> {
         let mut server = Server {
             data: tempfile::tempdir()?,
             providers: issuer.providers(),
+            is_pushed,
             life: None,
             lives: 0,
             time: ServerTime::default(),
@@ -116,6 +122,9 @@ impl Server {
             .stdout(Stdio::piped())
             // Provisioning functions panic as they are told.
             .stderr(Stdio::null());
+        if self.is_pushed {
+            program.env(variable::PUSHED, "");
+        }
         self.lives += 1;
         let mut process = program.spawn().context("the server does not start")?;
         let lines = BufReader::new(process.stdout.take().context("its output is piped")?);
@@ -205,6 +214,20 @@ impl Server {
         self.time.skip(time);
         let millis = u64::try_from(time.as_millis())?;
         self.tell(&Command::Advance { millis })
+    }
+
+    /// How often it was started.
+    pub fn lives(&self) -> u64 {
+        self.lives
+    }
+
+    /// A new key of an administrator.
+    pub fn admin_key(&self) -> anyhow::Result<String> {
+        let config = Config::for_tests(self.data.path().join("data"));
+        let secret = DeploymentSecret::load_or_create(&config.data)?;
+        let keys = AdminKeys::open(&config.name, &secret, &config.data)?;
+        let key = keys.mint_with(AdminRights::All, SystemClock::new().now(), None)?;
+        Ok(key.text.expose().to_string())
     }
 
     /// Its address for HTTP clients.

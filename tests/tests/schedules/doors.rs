@@ -7,12 +7,12 @@ use serde_json::{Value as Json, json};
 
 use super::client::Client;
 use super::issuer::{Face, Person};
-use super::plan::Watched;
+use super::plan::{Kind, Watched};
 use super::rig::Rig;
 
 #[tokio::test]
 async fn a_token_whose_nbf_is_no_number_opens_neither_door() -> anyhow::Result<()> {
-    let rig = Rig::start().await?;
+    let rig = Rig::start(Kind::Naive).await?;
     for face in [Face::Oidc, Face::Plain] {
         let person = person(face, "ok-nbf");
         for nbf in [json!("soon"), json!([1]), json!(null), json!(-1)] {
@@ -39,7 +39,7 @@ async fn a_token_whose_nbf_is_no_number_opens_neither_door() -> anyhow::Result<(
 #[tokio::test]
 async fn many_who_sign_in_while_the_keys_are_on_their_way_wait_for_one_fetch() -> anyhow::Result<()>
 {
-    let rig = Rig::start().await?;
+    let rig = Rig::start(Kind::Naive).await?;
     // Long enough for all of them to arrive before the first answer.
     rig.issuer.set_slowness(Duration::from_secs(1));
     let people = (0..20).map(|number| person(Face::Plain, &format!("ok-keys-{number}")));
@@ -63,7 +63,7 @@ async fn many_who_sign_in_while_the_keys_are_on_their_way_wait_for_one_fetch() -
 
 #[tokio::test]
 async fn a_client_may_watch_and_stop_watching_as_often_as_it_likes() -> anyhow::Result<()> {
-    let rig = Rig::start().await?;
+    let rig = Rig::start(Kind::Naive).await?;
     let url = rig.server.url();
     let mut client = Client::new(&rig.sockets);
     for _ in 0..100 {

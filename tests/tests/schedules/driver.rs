@@ -109,7 +109,7 @@ impl Driver {
         sockets: &Sockets,
     ) -> anyhow::Result<Driver> {
         Ok(match kind {
-            Kind::Naive => Driver::Naive {
+            Kind::Naive | Kind::TypeScript | Kind::Webhook => Driver::Naive {
                 client: Naive::new(sockets),
                 wants: None,
             },

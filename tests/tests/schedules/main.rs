@@ -4,7 +4,8 @@
 //! `cargo test --test schedules` runs until 5,000 people have signed in for the first time through clients that know
 //! nothing of the guarantee, and a share of that through each of ours; `VESTIBULE_FIRST_LOGINS` asks for another number.
 //! A failing schedule is shrunk and printed with its seed; `VESTIBULE_SEED=… cargo test --test schedules first_logins`
-//! (or `rust_client`, or `react_pages`) runs that schedule alone, many times, because threads do not repeat themselves.
+//! (or `rust_client`, `react_pages`, `pushed_functions` or
+//! `users_of_a_webhook`) runs that schedule alone, many times, because threads do not repeat themselves.
 
 // In a test every failure is the test's failure, in helpers too.
 #![allow(clippy::unwrap_used)]
@@ -18,6 +19,7 @@ mod oracle;
 mod page;
 mod peer;
 mod plan;
+mod pushed;
 mod react_app;
 mod rig;
 mod rust_app;
@@ -73,6 +75,16 @@ async fn react_pages_keep_their_promises_whatever_the_schedule() {
     run(Kind::React, &oracle::REACT_SIGHTS).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pushed_functions_keep_the_guarantee_whatever_the_schedule() {
+    run(Kind::TypeScript, &oracle::TYPESCRIPT_SIGHTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_of_a_webhook_are_waited_for_whatever_the_schedule() {
+    run(Kind::Webhook, &oracle::WEBHOOK_SIGHTS).await;
+}
+
 /// Runs as many schedules with clients of a kind as are asked for, or that of the given seed. A guarantee that nothing
 /// threatens is kept easily: a run of ordinary length must have met all of `sights`.
 async fn run(kind: Kind, sights: &[&'static str]) {
@@ -124,13 +136,16 @@ fn share(kind: Kind) -> usize {
         Kind::Naive => 1,
         Kind::Rust => 7,
         Kind::React => 40,
+        Kind::TypeScript | Kind::Webhook => 10,
     }
 }
 
 /// Runs schedules on servers of its own until enough people have signed in, or one schedule fails.
 async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
     loop {
-        let mut rig = Rig::start().await.map_err(|error| error.to_string())?;
+        let mut rig = Rig::start(campaign.kind)
+            .await
+            .map_err(|error| error.to_string())?;
         for _ in 0..SCHEDULES_PER_SERVER {
             let logins = campaign.first_logins.load(Ordering::Relaxed);
             if logins >= campaign.wanted || campaign.is_over.load(Ordering::Relaxed) {
@@ -163,7 +178,7 @@ async fn run_many(campaign: Arc<Campaign>) -> Result<(), String> {
 async fn replay(seed: u64, kind: Kind) {
     let plan = Plan::of_seed(seed).driven_by(kind);
     println!("VESTIBULE_SEED={seed}, {REPLAYS} times\n{plan}");
-    let mut rig = Rig::start().await.unwrap();
+    let mut rig = Rig::start(kind).await.unwrap();
     for _ in 0..REPLAYS {
         let outcome = rig.run(&plan).await.unwrap();
         if !outcome.violations.is_empty() {

@@ -73,6 +73,22 @@ pub enum Kind {
     Rust,
     /// A page with the React package.
     React,
+    /// As naive, of a server whose functions are pushed, and whose users a mutation makes.
+    TypeScript,
+    /// The same, where users come by a webhook.
+    Webhook,
+}
+
+impl Kind {
+    /// Whether the server's functions are pushed to it.
+    pub fn is_pushed(self) -> bool {
+        matches!(self, Kind::TypeScript | Kind::Webhook)
+    }
+
+    /// Whether its clients are ours.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Kind::Rust | Kind::React)
+    }
 }
 
 /// How good a token is.
@@ -151,6 +167,12 @@ pub enum Step {
     ProviderUp,
     /// kill -9, and a start on the same file.
     Kill,
+    /// New code of the functions is on its way.
+    Push,
+    /// The webhook tells of a person.
+    Told {
+        p: usize,
+    },
 }
 
 /// A whole schedule.
@@ -182,6 +204,9 @@ impl Plan {
             return self;
         }
         let mut rng = StdRng::seed_from_u64(self.seed ^ u64::MAX);
+        if kind.is_pushed() {
+            return self.pushed(kind, &mut rng);
+        }
         let people = self.people.into_iter().map(|(manner, face)| match manner {
             // The official client tries for as long as the page is open, so nothing would come of them.
             Manner::Failing | Manner::Panicking if kind == Kind::React => (Manner::Refused, face),
@@ -203,6 +228,33 @@ impl Plan {
         }
         if kind == Kind::React {
             steps = steps.into_iter().filter_map(for_pages).collect();
+        }
+        Plan {
+            kind,
+            people,
+            steps,
+            ..self
+        }
+    }
+
+    /// The same schedule with pushes in between. Where a webhook makes users, it tells of everybody in the end, and of some
+    /// early, late or twice.
+    fn pushed(self, kind: Kind, rng: &mut StdRng) -> Plan {
+        let people = self.people.iter().map(|(manner, face)| match kind {
+            Kind::Webhook => (Manner::Welcome, *face),
+            _ => (*manner, *face),
+        });
+        let people: Vec<_> = people.collect();
+        let mut steps = Vec::new();
+        for step in self.steps {
+            if rng.random_bool(0.1) {
+                steps.push(Step::Push);
+            }
+            if kind == Kind::Webhook && rng.random_bool(0.2) {
+                let p = rng.random_range(0..people.len());
+                steps.push(Step::Told { p });
+            }
+            steps.push(step);
         }
         Plan {
             kind,
@@ -367,7 +419,9 @@ fn for_pages(step: Step) -> Option<Step> {
         | Step::Wait
         | Step::RotateKeys
         | Step::ProviderDown
-        | Step::ProviderUp => None,
+        | Step::ProviderUp
+        | Step::Push
+        | Step::Told { .. } => None,
         step => Some(step),
     }
 }
@@ -456,6 +510,8 @@ impl fmt::Display for Step {
             Step::ProviderDown => write!(f, "the provider goes down"),
             Step::ProviderUp => write!(f, "the provider comes back"),
             Step::Kill => write!(f, "kill -9 and a new start"),
+            Step::Push => write!(f, "new code is pushed"),
+            Step::Told { p } => write!(f, "the webhook tells of person {p}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::{Value as Json, json};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use vestibule_schema::identity::IdentityKey;
 use vestibule_server::probe::{Event, Point};
 use vestibule_tests::control::{Command, Remark};
@@ -18,6 +18,7 @@ use super::driver::{Act, Driver, Mint};
 use super::issuer::{Face, Issuer, Person};
 use super::oracle;
 use super::plan::{Kind, Plan, Quality, Step, Watched};
+use super::pushed::Pusher;
 use super::react_app::Pages;
 
 /// A moment in which what is under way usually gets somewhere. Nothing depends on whether it does.
@@ -45,15 +46,21 @@ pub struct Rig {
     http: reqwest::Client,
     /// Started for the first schedule that needs it.
     pages: Option<Arc<Pages>>,
+    /// What pushes the functions, where they are pushed.
+    pusher: Option<Arc<Pusher>>,
 }
 
 /// Makes the people of every run new.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
 impl Rig {
-    pub async fn start() -> anyhow::Result<Rig> {
+    pub async fn start(kind: Kind) -> anyhow::Result<Rig> {
         let issuer = Arc::new(Issuer::start().await?);
-        let server = Server::start(&issuer).await?;
+        let server = Server::start(&issuer, kind.is_pushed()).await?;
+        let pusher = match kind.is_pushed() {
+            true => Some(Arc::new(Pusher::begin(&server, kind).await?)),
+            false => None,
+        };
         Ok(Rig {
             issuer,
             server,
@@ -64,6 +71,7 @@ impl Rig {
                 .pool_max_idle_per_host(0)
                 .build()?,
             pages: None,
+            pusher,
         })
     }
 
@@ -77,6 +85,9 @@ impl Rig {
     /// Runs a schedule and judges its record. An error is a failure of the test itself, or the death of the server.
     pub async fn run(&mut self, plan: &Plan) -> anyhow::Result<Outcome> {
         self.server.tape.take();
+        if plan.kind.is_pushed() {
+            self.server.tape.push(remark(&Remark::InTypeScript));
+        }
         self.sockets.store(0, Ordering::Relaxed);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let people = plan.people.iter().enumerate();
@@ -101,6 +112,8 @@ impl Rig {
             mint,
             requests: JoinSet::new(),
             probes: Vec::new(),
+            push: None,
+            kind: plan.kind,
             run,
             rig: self,
         };
@@ -133,6 +146,9 @@ struct Performance<'r> {
     /// Requests over HTTP.
     requests: JoinSet<()>,
     probes: Vec<Person>,
+    /// The last push, and how often the server had been started when it began.
+    push: Option<(u64, JoinHandle<anyhow::Result<()>>)>,
+    kind: Kind,
     run: u64,
 }
 
@@ -182,6 +198,8 @@ impl Performance<'_> {
                 // Asked for again no sooner.
                 self.rig.server.advance(Duration::from_secs(11))?;
             }
+            Step::Push => self.push().await?,
+            Step::Told { p } => self.webhook(&self.people[p].clone()),
             Step::ProviderDown => self.rig.issuer.set_down(true),
             Step::ProviderUp => self.rig.issuer.set_down(false),
             Step::Kill => {
@@ -209,6 +227,49 @@ impl Performance<'_> {
         let request = self.rig.http.post(url).bearer_auth(token).json(&body);
         self.requests.spawn(async move {
             // How it ended is in the record.
+            let _ = request.send().await;
+        });
+    }
+
+    /// Begins to push new code, unless that is under way already.
+    async fn push(&mut self) -> anyhow::Result<()> {
+        let is_under_way = self
+            .push
+            .as_ref()
+            .is_some_and(|(_, push)| !push.is_finished());
+        let Some(pusher) = self.rig.pusher.clone().filter(|_| !is_under_way) else {
+            return Ok(());
+        };
+        self.end_push().await?;
+        let (url, tape) = (self.rig.server.url(), self.rig.server.tape.clone());
+        let push = tokio::spawn(async move {
+            pusher.push(&url).await?;
+            tape.push(remark(&Remark::Pushed));
+            Ok(())
+        });
+        self.push = Some((self.rig.server.lives(), push));
+        Ok(())
+    }
+
+    /// Waits for the push that is under way. It may fail when its server was killed.
+    async fn end_push(&mut self) -> anyhow::Result<()> {
+        if let Some((lives, push)) = self.push.take() {
+            let pushed = push.await?;
+            ensure!(
+                pushed.is_ok() || self.rig.server.lives() > lives,
+                "a push failed: {pushed:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// The webhook tells of somebody.
+    fn webhook(&mut self, person: &Person) {
+        let url = format!("{}/http/told", self.rig.server.url());
+        let identity = self.mint.identity(person).as_str().to_string();
+        let request = self.rig.http.post(url).body(identity);
+        self.requests.spawn(async move {
+            // A webhook that is lost is told again in the end.
             let _ = request.send().await;
         });
     }
@@ -254,6 +315,9 @@ impl Performance<'_> {
 
     /// A whole login of somebody whom nothing stands in the way. Returns whether they saw themselves.
     async fn log_in(&mut self, person: &Person) -> bool {
+        if self.kind == Kind::Webhook {
+            self.webhook(person);
+        }
         let (url, identity) = (self.rig.server.url(), self.mint.identity(person));
         let token = self.mint.token(person, Quality::Fresh);
         let mut client = Client::new(&self.rig.sockets);
@@ -267,6 +331,13 @@ impl Performance<'_> {
     async fn come_to_rest(mut self, plan: &Plan) -> anyhow::Result<Vec<oracle::Violation>> {
         self.rig.issuer.set_down(false);
         self.rig.server.tell(&Command::Release { point: None })?;
+        self.end_push().await?;
+        if plan.kind == Kind::Webhook {
+            self.people
+                .clone()
+                .iter()
+                .for_each(|person| self.webhook(person));
+        }
         let mut unrest = Vec::new();
         self.clients.iter_mut().for_each(Driver::open_ways);
         for (c, client) in self.clients.iter_mut().enumerate() {
@@ -283,13 +354,14 @@ impl Performance<'_> {
                 unrest.push(oracle::Violation::new("G8", says));
             }
         }
+        while self.requests.join_next().await.is_some() {}
         let sockets = self.rig.sockets.load(Ordering::Relaxed);
         let is_quiet = |events: &[Event]| oracle::is_quiet(events, sockets);
         if !self.rig.server.tape.wait(PATIENCE, is_quiet).await {
             unrest.push(oracle::Violation::new("G8", "something never ended".into()));
         }
         self.read_rows().await?;
-        if plan.kind != Kind::Naive {
+        if plan.kind.is_ours() {
             self.read_marks().await?;
         }
         stories

@@ -56,7 +56,7 @@ fn describe(plan: &Plan, outcome: &Outcome) -> String {
 /// Leaves out steps, many at first and then single ones, for as long as the rest still fails. An error leaves what was
 /// reached so far.
 async fn shrink(best: &mut (Plan, Outcome)) -> anyhow::Result<()> {
-    let mut rig = Rig::start().await?;
+    let mut rig = Rig::start(best.0.kind).await?;
     let mut runs = 0;
     let mut size = best.0.steps.len().div_ceil(2);
     while size > 0 {

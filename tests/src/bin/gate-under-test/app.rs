@@ -115,13 +115,24 @@ pub fn app() -> App {
             documents_written_max: DOCUMENTS_WRITTEN_MAX,
             ..Limits::default()
         })
-        .sync_options(SyncOptions {
-            gate_grace: GRACE,
-            first_query_set_grace: GRACE,
-            first_mutations_grace: GRACE,
-            subscriptions_max: SUBSCRIPTIONS_MAX,
-            ..SyncOptions::default()
-        })
+        .sync_options(options())
+}
+
+/// The same without its functions, which are pushed: those of `tests/apps/gate`.
+pub fn pushed() -> App {
+    App::new(Schema::new())
+        .provision_as_deployed()
+        .sync_options(options())
+}
+
+fn options() -> SyncOptions {
+    SyncOptions {
+        gate_grace: GRACE,
+        first_query_set_grace: GRACE,
+        first_mutations_grace: GRACE,
+        subscriptions_max: SUBSCRIPTIONS_MAX,
+        ..SyncOptions::default()
+    }
 }
 
 /// Those whose first run broke.

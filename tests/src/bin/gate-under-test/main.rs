@@ -41,7 +41,11 @@ async fn main() -> anyhow::Result<()> {
     let mut config = Config::for_tests(std::env::var(variable::DATA)?);
     config.dev = Some(false);
     config.auth_config = Some(std::env::var(variable::PROVIDERS)?);
-    let app = app::app().clock(clock.clone());
+    let app = match std::env::var_os(variable::PUSHED) {
+        Some(_) => app::pushed(),
+        None => app::app(),
+    };
+    let app = app.clock(clock.clone());
     let app = app.watched_by(Arc::new(record.clone()));
     let running = app.start(config).await?;
     note(&record, &Remark::Listening { url: running.url() });

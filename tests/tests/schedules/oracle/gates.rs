@@ -69,6 +69,9 @@ pub fn g1_a_landing_has_a_commit_behind_it(reading: &Reading<'_>) -> Vec<Violati
 }
 
 fn is_backed(reading: &Reading<'_>, at: usize, of: &IdentityKey, ts: u64) -> bool {
+    if reading.is_in_typescript() {
+        return is_backed_in_typescript(reading, at, of, ts);
+    }
     let runs = || {
         reading.before(at).filter_map(|event| match event {
             Event::Started(run) if run.is_provisioning && run.identity.as_ref() == Some(of) => {
@@ -90,6 +93,26 @@ fn is_backed(reading: &Reading<'_>, at: usize, of: &IdentityKey, ts: u64) -> boo
     // A kill may come between a commit and its event; then it is found in the file.
     let has_read = |run: &Execution| run.read_ts.is_some_and(|read| read <= ts);
     reading.was_killed_before(at) && runs().any(has_read)
+}
+
+/// A function beside the lane learns its commit's timestamp after its run: there is a run for them, or of the webhook, that
+/// read before the landing, and a commit since.
+fn is_backed_in_typescript(reading: &Reading<'_>, at: usize, of: &IdentityKey, ts: u64) -> bool {
+    let mut reads = reading.before(at).filter_map(|event| match event {
+        Event::Started(run) => {
+            let is_theirs = run.is_provisioning && run.identity.as_ref() == Some(of);
+            let is_webhook = run.path == "users:told";
+            run.read_ts.filter(|_| is_theirs || is_webhook)
+        }
+        _ => None,
+    });
+    let has_committed = |read: u64| {
+        reading.before(at).any(|event| {
+            matches!(event, Event::Committed { timestamps }
+                if timestamps.iter().any(|commit| (read..=ts).contains(commit)))
+        })
+    };
+    reads.any(|read| read <= ts && (has_committed(read) || reading.was_killed_before(at)))
 }
 
 /// G2: what runs as somebody reads at their commit or past it.

@@ -22,7 +22,7 @@ use vestibule_tests::control::Remark;
 use super::child::remarked;
 use reading::Reading;
 pub use reading::{held_up, is_quiet};
-pub use sights::{SIGHTS, sights};
+pub use sights::{SIGHTS, TYPESCRIPT_SIGHTS, WEBHOOK_SIGHTS, sights};
 pub use stories::judge_stories;
 pub use story_sights::{REACT_SIGHTS, RUST_SIGHTS, story_sights};
 

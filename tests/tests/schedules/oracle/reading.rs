@@ -94,6 +94,12 @@ impl<'r> Reading<'r> {
         })
     }
 
+    /// Whether the functions are in TypeScript.
+    pub fn is_in_typescript(&self) -> bool {
+        let is_said = |event: &Event| remarked(event) == Some(Remark::InTypeScript);
+        self.record.first().is_some_and(is_said)
+    }
+
     /// Whether the server was killed before a place.
     pub fn was_killed_before(&self, at: usize) -> bool {
         self.before(at).any(is_kill)
@@ -141,19 +147,24 @@ pub fn held_up(record: &[Event]) -> Vec<Point> {
 /// the server late.
 pub fn is_quiet(record: &[Event], sockets: usize) -> bool {
     let (mut under_way, mut closings) = (0i64, 0);
+    let mut executions = Vec::new();
     for event in this_life(record) {
         closings += usize::from(matches!(event, Event::Closing { .. }));
         under_way += match event {
-            Event::Connected { .. }
-            | Event::RunBegan { .. }
-            | Event::Started(_)
-            | Event::Paused { .. } => 1,
-            Event::Closed { .. }
-            | Event::RunLanded { .. }
-            | Event::Ended { .. }
-            | Event::Resumed { .. } => -1,
+            Event::Connected { .. } | Event::RunBegan { .. } | Event::Paused { .. } => 1,
+            Event::Closed { .. } | Event::RunLanded { .. } | Event::Resumed { .. } => -1,
             _ => 0,
         };
+        match event {
+            Event::Started(execution) => executions.push(execution),
+            // A live query that nobody watches any more may have started before this record begins.
+            Event::Ended { execution, .. } => {
+                if let Some(place) = executions.iter().position(|started| *started == execution) {
+                    executions.swap_remove(place);
+                }
+            }
+            _ => {}
+        }
     }
-    under_way == 0 && closings == sockets
+    under_way == 0 && executions.is_empty() && closings == sockets
 }

@@ -40,13 +40,46 @@ pub const SIGHTS: [&str; 27] = [
     "somebody let in while others waited",
 ];
 
+/// What a shorter run must meet where a mutation in TypeScript makes users.
+pub const TYPESCRIPT_SIGHTS: [&str; 11] = [
+    "held up at token received",
+    "held up at verified",
+    "held up before commit",
+    "killed",
+    "a run refused",
+    "a run failed",
+    "a gate opened",
+    "a gate stayed shut",
+    "a call that waited and ran",
+    "another person presented while a gate was closed",
+    PUSHED_MEANWHILE,
+];
+
+/// What a shorter run must meet where a webhook makes users.
+pub const WEBHOOK_SIGHTS: [&str; 9] = [
+    "held up at token received",
+    "held up at verified",
+    "held up before commit",
+    "killed",
+    "a gate opened",
+    "signed out while a gate was closed",
+    "a call that waited and ran",
+    "another person presented while a gate was closed",
+    PUSHED_MEANWHILE,
+];
+
+const PUSHED_MEANWHILE: &str = "pushed while a gate was closed";
+
 /// How often a record shows each of [`SIGHTS`] that it shows.
 pub fn sights(record: &[Event]) -> BTreeMap<&'static str, usize> {
     let reading = Reading::of(record);
     let mut sights = BTreeMap::new();
     for (at, event) in reading.events() {
         for sight in sights_of(&reading, at, event) {
-            debug_assert!(SIGHTS.contains(&sight), "{sight}");
+            debug_assert!(
+                SIGHTS.contains(&sight) || sight == PUSHED_MEANWHILE,
+                "{sight}"
+            );
             *sights.entry(sight).or_default() += 1;
         }
     }
@@ -174,6 +207,14 @@ fn remarkable(reading: &Reading<'_>, at: usize, event: &Event) -> Vec<&'static s
                 true => vec!["killed"],
                 false => vec!["killed", "killed while somebody was held up"],
             }
+        }
+        Some(Remark::Pushed) => {
+            let mut seats = reading.seats.iter();
+            let is_meanwhile = seats.any(|seat| is_closed(reading, *seat, at));
+            is_meanwhile
+                .then_some(PUSHED_MEANWHILE)
+                .into_iter()
+                .collect()
         }
         Some(Remark::ProbeEnded { .. }) => vec!["somebody let in while others waited"],
         _ => Vec::new(),
