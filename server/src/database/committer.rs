@@ -199,8 +199,8 @@ impl Committer {
                 TrySendError::Disconnected(_) => ViewError::Closed,
             })?;
             let view = view.recv().map_err(|_| ViewError::Closed)?;
-            if let Some(snapshot) = base.over(view.published.clone()) {
-                return Ok(HeadView::new(snapshot, view));
+            if let Some(view) = HeadView::new(base, view) {
+                return Ok(view);
             }
         }
     }

@@ -18,7 +18,7 @@ use super::history::Definitions;
 use super::read_set::ReadSet;
 use super::session_requests::{Recorded, RecordedAnswer, SessionRequest};
 use super::transaction::{Changes, Transaction};
-use crate::storage::{Published, Snapshot, StorageError};
+use crate::storage::{PinnedHead, Snapshot, SnapshotBase, StorageError};
 
 /// The head as of a moment, commits that are not durable yet included, for one transaction beside the lane.
 pub struct HeadView {
@@ -32,7 +32,7 @@ pub struct HeadView {
 
 /// What the lane hands out of its head.
 pub(super) struct LaneView {
-    pub published: Published,
+    pub head: PinnedHead,
     pub generation: u64,
     pub creation_time: f64,
     pub ticket: Ticket,
@@ -76,14 +76,15 @@ pub enum Turn {
 }
 
 impl HeadView {
-    pub(super) fn new(snapshot: Snapshot, lane: LaneView) -> HeadView {
-        HeadView {
-            snapshot,
+    /// What the lane handed out, over a base that began before. `None` when the base is too old: begin another one.
+    pub(super) fn new(base: SnapshotBase, lane: LaneView) -> Option<HeadView> {
+        Some(HeadView {
+            snapshot: base.over(lane.head)?,
             ticket: lane.ticket,
             generation: lane.generation,
             creation_time: lane.creation_time,
             direct: lane.direct,
-        }
+        })
     }
 
     /// What the draft reads.

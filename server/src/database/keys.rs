@@ -11,7 +11,7 @@ use vestibule_schema::path::FieldPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
 
-use crate::storage::{GROUP_TAIL_BYTES, KeyRange};
+use crate::storage::{GROUP_TAIL_BYTES, KeyRange, SLOT_KEY_BYTES_MAX};
 
 /// One contiguous part of the key space. Ids below [`IndexId::FIRST_USER`] are the database's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,9 @@ impl IndexId {
         [&self.0.to_be_bytes(), rest].concat().into()
     }
 }
+
+/// Documents have slots in the store.
+const _: () = assert!(IndexId::BYTES + INTERNAL_ID_BYTES <= SLOT_KEY_BYTES_MAX);
 
 /// The key of a document in its table's `by_id` index.
 pub fn document_key(by_id: IndexId, id: InternalId) -> Bytes {

@@ -224,7 +224,7 @@ impl Lane {
             }
         };
         let view = LaneView {
-            published: self.head.freeze(),
+            head: self.head.pin(),
             generation: self.generation,
             creation_time: self.last_creation_time,
             ticket: Ticket {

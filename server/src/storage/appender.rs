@@ -80,7 +80,8 @@ impl Appender {
         self.shared.not_stopped().map_err(AppendError::Unknown)?;
         self.appended = last.ts;
         self.shared.appends.fetch_add(1, Ordering::Relaxed);
-        self.folding.note_appended(commits, row_bytes);
+        let slots = &self.shared.slots;
+        self.folding.note_appended(commits, row_bytes, slots);
         Ok(())
     }
 

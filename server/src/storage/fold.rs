@@ -1,19 +1,24 @@
 //! Folding: moving what the log holds into the entries table, many batches at once, coalesced and in key order.
 //!
 //! A round brings the fold position to the state that was newest durable when the round began. Its source is that
-//! state's overlay, which already holds one newest value per key in key order. It goes in steps, each a short
+//! state's overlay, which already holds one newest value per key in key order, and then the slots of the keys that were
+//! appended since the round before, each written once. It goes in steps, each a short
 //! transaction of a bounded number of keys; the last one moves the fold position and deletes folded log rows. Until
-//! then the base holds some values newer than its fold position, which no reader sees: every overlay holds those keys.
+//! then the base holds some values newer than its fold position, which no reader sees: overlay or slot holds those keys.
 //! A crash between steps leaves a fold position that repeats them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use rusqlite::Connection;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::appender::sql_ts;
+use super::pins::Pin;
+use super::slots::{SlotKey, Slots};
 use super::sqlite::{Meta, Synchronous};
 use super::{Appender, Commit, Direction, KeyRange, Overlay, StorageError, codec};
 
@@ -42,6 +47,8 @@ pub(super) struct Folding {
     round: Option<Round>,
     /// Keys appended since the last round began; `None` if there were too many to remember.
     appended_keys: Option<Vec<Bytes>>,
+    /// Keys with slots among all that were appended since the last round began: what is newest of them may be there alone.
+    slots: HashSet<SlotKey, RandomState>,
     /// Bytes of log rows appended since the last round began.
     appended_bytes: usize,
     leftover_rows: bool,
@@ -53,13 +60,17 @@ impl Folding {
         Self {
             round: None,
             appended_keys: None,
+            slots: HashSet::default(),
             appended_bytes: unfolded_bytes,
             leftover_rows: false,
         }
     }
 
-    pub fn note_appended(&mut self, commits: &[Commit], row_bytes: usize) {
+    pub fn note_appended(&mut self, commits: &[Commit], row_bytes: usize, slots: &Slots) {
         self.appended_bytes += row_bytes;
+        let writes = commits.iter().flat_map(|commit| &commit.writes);
+        let keys = writes.filter_map(|write| SlotKey::of(&write.key));
+        self.slots.extend(keys.filter(|key| slots.contains(key)));
         let Some(keys) = &mut self.appended_keys else {
             return;
         };
@@ -83,10 +94,35 @@ struct Round {
     /// The fold position it started from: the overlay's older entries are in the base already.
     folded: Timestamp,
     overlay: Overlay,
-    rest: Rest,
+    rest: Option<Rest>,
+    slots: SlotsRest,
+    /// Slots keep what this round writes.
+    _state: Pin,
 }
 
-/// The keys a round has not written yet.
+/// Keys with slots that a round has not written yet: the sorted keys from this place on.
+#[derive(Clone)]
+struct SlotsRest {
+    keys: Arc<[SlotKey]>,
+    from: usize,
+}
+
+impl SlotsRest {
+    fn of(keys: HashSet<SlotKey, RandomState>) -> SlotsRest {
+        let mut keys: Vec<SlotKey> = keys.into_iter().collect();
+        keys.sort_unstable();
+        SlotsRest {
+            keys: keys.into(),
+            from: 0,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.from == self.keys.len()
+    }
+}
+
+/// The keys of the overlay that a round has not written yet.
 #[derive(Clone)]
 enum Rest {
     /// The sorted keys from this place on.
@@ -98,15 +134,45 @@ enum Rest {
 /// What one step writes.
 struct Step {
     writes: Vec<(Bytes, Option<Bytes>)>,
-    /// What is left after it; `None` if the round is done.
+    /// What is left of the overlay after it.
     rest: Option<Rest>,
+    /// What is left of the slots.
+    slots: SlotsRest,
+}
+
+impl Step {
+    fn is_last(&self) -> bool {
+        self.rest.is_none() && self.slots.is_done()
+    }
 }
 
 impl Round {
-    fn step(&self, keys_max: usize) -> Step {
-        match &self.rest {
-            Rest::Listed { keys, from } => self.listed_step(keys, *from, keys_max),
-            Rest::Overlay(range) => self.overlay_step(range, keys_max),
+    /// The overlay comes first: where a key is in a slot too, what is there is newer, and stays.
+    fn step(&self, slots: &Slots, keys_max: usize) -> Step {
+        let mut step = match &self.rest {
+            Some(Rest::Listed { keys, from }) => self.listed_step(keys, *from, keys_max),
+            Some(Rest::Overlay(range)) => self.overlay_step(range, keys_max),
+            None => self.step_of(Vec::new(), None),
+        };
+        while step.rest.is_none()
+            && step.writes.len() < keys_max
+            && let Some(key) = step.slots.keys.get(step.slots.from)
+        {
+            step.slots.from += 1;
+            if let Some(version) = slots.version_between(key, self.folded, self.target) {
+                let key = Bytes::copy_from_slice(key.as_slice());
+                step.writes.push((key, version.value));
+            }
+        }
+        step
+    }
+
+    fn step_of(&self, writes: Vec<(Bytes, Option<Bytes>)>, rest: Option<Rest>) -> Step {
+        let slots = self.slots.clone();
+        Step {
+            writes,
+            rest,
+            slots,
         }
     }
 
@@ -126,7 +192,7 @@ impl Round {
             keys: Arc::clone(keys),
             from: to,
         });
-        Step { writes, rest }
+        self.step_of(writes, rest)
     }
 
     fn overlay_step(&self, range: &KeyRange, keys_max: usize) -> Step {
@@ -147,17 +213,14 @@ impl Round {
                     true
                 });
             if !more {
-                return Step { writes, rest: None };
+                return self.step_of(writes, None);
             }
             rest = rest.beyond(&Bytes::from(seen), Direction::Forward);
             if writes.len() == keys_max {
                 break;
             }
         }
-        Step {
-            writes,
-            rest: Some(Rest::Overlay(rest)),
-        }
+        self.step_of(writes, Some(Rest::Overlay(rest)))
     }
 }
 
@@ -176,24 +239,30 @@ impl Appender {
         let Some(round) = self.folding.round.take() else {
             return Ok(FoldProgress::Idle);
         };
-        let step = round.step(self.shared.options.fold_chunk_keys.max(1));
-        let finished = step.rest.is_none().then_some(round.target);
+        let keys_max = self.shared.options.fold_chunk_keys.max(1);
+        let step = round.step(&self.shared.slots, keys_max);
+        let finished = step.is_last().then_some(round.target);
         let written = self.transaction(Synchronous::Normal, |connection| {
             write_step(connection, &step.writes, finished)
         });
-        match (written, step.rest) {
+        match (written, finished) {
             (Err(failure), _) => {
                 self.folding.round = Some(round);
                 Err(failure.cause)
             }
-            (Ok(_), Some(rest)) => {
-                self.folding.round = Some(Round { rest, ..round });
+            (Ok(_), None) => {
+                let Step { rest, slots, .. } = step;
+                self.folding.round = Some(Round {
+                    rest,
+                    slots,
+                    ..round
+                });
                 Ok(FoldProgress::Folding)
             }
-            (Ok(leftover_rows), None) => {
+            (Ok(leftover_rows), Some(target)) => {
                 self.folding.leftover_rows = leftover_rows;
-                self.shared.folded.store(round.target.0, Ordering::Release);
-                Ok(FoldProgress::Folded(round.target))
+                self.shared.folded.store(target.0, Ordering::Release);
+                Ok(FoldProgress::Folded(target))
             }
         }
     }
@@ -204,14 +273,16 @@ impl Appender {
     }
 
     fn begin_round(&mut self) -> Option<Round> {
-        let published = self.shared.published.load_full();
+        let (state, published) = Pin::published(&self.shared);
         let folded = self.shared.folded();
         if published.ts == folded {
             return None;
         }
         let mut rest = Rest::Overlay(KeyRange::all());
+        let mut slots = self.folding.slots.clone();
         if published.ts == self.appended() {
             self.folding.appended_bytes = 0;
+            slots = std::mem::take(&mut self.folding.slots);
             if let Some(keys) = self.folding.appended_keys.replace(Vec::new()) {
                 rest = Rest::of(keys, &published.overlay);
             }
@@ -220,7 +291,9 @@ impl Appender {
             target: published.ts,
             folded,
             overlay: published.overlay.after(folded),
-            rest,
+            rest: Some(rest),
+            slots: SlotsRest::of(slots),
+            _state: state,
         })
     }
 
@@ -236,6 +309,32 @@ impl Appender {
         });
         self.folding.leftover_rows = more.map_err(|failure| failure.cause)?;
         Ok(FoldProgress::Folding)
+    }
+}
+
+#[cfg(test)]
+impl Appender {
+    /// What is appended and not folded is in a list, or in the overlay as it is in the slot.
+    pub(super) fn assert_every_slot_is_listed(&self) {
+        let folded = self.shared.folded();
+        let published = self.shared.published.load_full();
+        let target = self.folding.round.as_ref().map_or(folded, |round| round.target);
+        for key in self.shared.slots.keys() {
+            let overlay = published.overlay.entry(key.as_slice());
+            let in_overlay = overlay.map_or(Timestamp(0), |entry| entry.ts);
+            let newest = |after, until| {
+                let version = self.shared.slots.version_between(&key, after, until);
+                version.is_some_and(|version| version.ts > in_overlay)
+            };
+            if newest(target, self.appended()) {
+                assert!(self.folding.slots.contains(&key), "{key:?} will not be folded");
+            }
+            if let Some(round) = &self.folding.round
+                && newest(folded, target)
+            {
+                assert!(round.slots.keys.contains(&key), "{key:?} is not in the round");
+            }
+        }
     }
 }
 

@@ -1,43 +1,70 @@
 //! The head: every commit so far, durable or not, as the lane sees it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
 
-use super::head_cache::{GROUP_ENTRIES_MAX, Group, HeadCache};
+use super::lookups::{GROUP_ENTRIES_MAX, Group, Lookups};
+use super::pins::{self, Pin, States};
 use super::reader::BaseReader;
+use super::slots::{Evicted, Pushed, SlotKey, Version};
 use super::sqlite::Files;
 use super::store::Shared;
 use super::view::{self, Cursor, Entry, Layers, ReadView, Stamp};
 use super::{Commit, Direction, KeyRange, Overlay, Published, StorageError, StoreOptions};
 
-/// The newest state, owned by the thread that commits.
+/// Slots that one refresh considers for eviction: the lane waits for it.
+const EVICTIONS_PER_REFRESH: usize = 1024;
+
+/// The newest state, owned by the thread that commits. There is one at a time.
 pub struct Head {
     shared: Arc<Shared>,
     overlay: Overlay,
     ts: Timestamp,
     stamp: Stamp,
+    /// A fold position that the base reaches whenever it begins.
+    folded: Timestamp,
     /// Every commit that was not folded at the last refresh, with the bytes it wrote.
     unfolded: VecDeque<(Timestamp, usize)>,
     unfolded_bytes: usize,
-    cache: RefCell<HeadCache>,
+    lookups: RefCell<Lookups>,
+    /// The slots, in the order in which they are next considered for eviction. A slot that a rollback took stays here
+    /// until its turn comes.
+    evictable: RefCell<VecDeque<SlotKey>>,
+    /// The newest state that was handed out: slots keep the newest version up to there.
+    handed_out: Cell<Timestamp>,
+    /// The states that slots keep older versions for, as of the last refresh.
+    states: States,
+}
+
+/// The head as it was at one commit, for as long as this is held.
+pub struct PinnedHead {
+    pub(super) published: Published,
+    pub(super) pin: Pin,
 }
 
 impl Head {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let published = shared.published.load_full();
-        let bytes = published.overlay.bytes_after(shared.folded());
+        let folded = shared.folded();
+        let bytes = published.overlay.bytes_after(folded);
+        // An earlier head may have left what never became durable.
+        shared.slots.roll_back_to(published.ts);
         Self {
             shared: Arc::clone(shared),
             overlay: published.overlay.clone(),
             ts: published.ts,
             stamp: Stamp::fresh(),
+            folded,
             unfolded: VecDeque::from([(published.ts, bytes)]),
             unfolded_bytes: bytes,
-            cache: RefCell::new(HeadCache::new(shared.options.head_cache_bytes)),
+            lookups: RefCell::new(Lookups::new(shared.options.lookup_bytes_max)),
+            evictable: RefCell::new(shared.slots.keys().into()),
+            handed_out: Cell::new(published.ts),
+            states: States::of(shared),
         }
     }
 
@@ -46,16 +73,25 @@ impl Head {
         self.ts
     }
 
-    /// The state's commits, cheap to clone.
+    /// The state's commits, but for what they replaced in slots. Cheap to clone.
     pub fn overlay(&self) -> &Overlay {
         &self.overlay
     }
 
     /// This state, to be published once its last commit is durable. Cheap.
     pub fn freeze(&self) -> Published {
+        self.handed_out.set(self.ts);
         Published {
             ts: self.ts,
             overlay: self.overlay.clone(),
+        }
+    }
+
+    /// This state, to be read beside the thread that commits. Cheap.
+    pub fn pin(&self) -> PinnedHead {
+        PinnedHead {
+            published: self.freeze(),
+            pin: Pin::head(&self.shared, self.ts),
         }
     }
 
@@ -64,16 +100,32 @@ impl Head {
     /// # Panics
     /// If its timestamp is not after the last.
     pub fn apply(&mut self, commit: &Commit) {
+        let ts = commit.ts;
         assert!(
-            commit.ts > self.ts,
+            ts > self.ts,
             "commits are applied in the order of their timestamps"
         );
-        let bytes = self.overlay.apply(commit);
-        let cache = self.cache.get_mut();
-        commit.writes.iter().for_each(|write| cache.apply(write));
-        self.ts = commit.ts;
+        let slots = &self.shared.slots;
+        let handed_out = self.handed_out.get();
+        let mut bytes = 0;
+        let elsewhere = commit.writes.iter().filter(|write| {
+            let value = write.value.clone();
+            let version = Version { ts, value };
+            match slots.push(&write.key, version, handed_out, &self.states) {
+                Pushed::InPlace(written) => {
+                    bytes += written;
+                    false
+                }
+                Pushed::Elsewhere => true,
+            }
+        });
+        let lookups = self.lookups.get_mut();
+        let elsewhere = elsewhere.inspect(|write| lookups.apply(write));
+        let in_overlay = self.overlay.apply(ts, elsewhere);
+        bytes += in_overlay;
+        self.ts = ts;
         self.stamp = Stamp::fresh();
-        self.unfolded.push_back((commit.ts, bytes));
+        self.unfolded.push_back((ts, bytes));
         self.unfolded_bytes += bytes;
     }
 
@@ -88,46 +140,88 @@ impl Head {
         self.overlay = published.overlay.clone();
         self.ts = published.ts;
         self.stamp = Stamp::fresh();
-        self.cache.get_mut().clear();
+        self.lookups.get_mut().clear();
+        self.shared.slots.roll_back_to(published.ts);
     }
 
     /// The entries of a group from first to last, if they are few.
     fn read_group(&self, prefix: &[u8]) -> Result<Group, StorageError> {
         let range = KeyRange::prefix(Bytes::copy_from_slice(prefix));
         let entries = self.scan(range, Direction::Forward);
-        let entries: Vec<Entry> = entries
-            .take(GROUP_ENTRIES_MAX + 1)
-            .collect::<Result<_, _>>()?;
-        Ok(match entries.len() > GROUP_ENTRIES_MAX {
-            true => Group::Large,
-            false => Group::Small(entries.into()),
-        })
+        let entries = entries.take(GROUP_ENTRIES_MAX + 1);
+        Ok(Group::of(entries.collect::<Result<_, _>>()?))
     }
 
-    /// Takes note of folding, and forgets folded entries as far as needed to hold no more than `overlay_bytes_max`.
-    /// A folded entry that is still held is a cache. Call it once a batch.
+    /// A key that has no slot, as the layers below show it.
+    fn version(&self, key: &[u8]) -> Result<Version, StorageError> {
+        if let Some(entry) = self.overlay.entry(key)
+            && entry.ts > self.folded
+        {
+            let (ts, value) = (entry.ts, entry.value.to_bytes());
+            return Ok(Version { ts, value });
+        }
+        // A later commit to the key would be in the overlay.
+        let ts = self.folded;
+        let value = self.base_value(key)?;
+        Ok(Version { ts, value })
+    }
+
+    /// Takes note of folding, and forgets folded entries as far as needed to hold no more than `overlay_bytes_max` and
+    /// `slot_bytes_max`. A folded entry that is still held is a cache. Call it once a batch.
     pub fn refresh(&mut self) {
+        self.note_folded();
+        self.states = States::of(&self.shared);
+        self.evict();
+        let bytes_max = self.shared.options.overlay_bytes_max;
+        if self.overlay.bytes() <= bytes_max || self.overlay.bytes() <= self.unfolded_bytes {
+            return;
+        }
+        self.overlay.forget(self.folded, bytes_max);
+        self.stamp = Stamp::fresh();
+    }
+
+    fn note_folded(&mut self) {
         let folded = self.shared.folded();
+        if folded == self.folded {
+            return;
+        }
+        // The base must reach as far as what is forgotten, before it is forgotten.
+        self.shared.head_base.lock().end_before(folded);
+        self.folded = folded;
         while let Some(&(ts, bytes)) = self.unfolded.front()
             && ts <= folded
         {
             self.unfolded.pop_front();
             self.unfolded_bytes -= bytes;
         }
-        let bytes_max = self.shared.options.overlay_bytes_max;
-        if self.overlay.bytes() <= bytes_max || self.overlay.bytes() <= self.unfolded_bytes() {
+    }
+
+    /// Lets slots go that every base has the value of and nobody asks for, while there are too many.
+    fn evict(&mut self) {
+        let Shared { slots, options, .. } = &*self.shared;
+        if slots.bytes() <= options.slot_bytes_max {
             return;
         }
-        // The base must reach as far as what is forgotten, before it is forgotten.
-        self.shared.head_base.lock().end_before(folded);
-        self.overlay.forget(folded, bytes_max);
-        self.stamp = Stamp::fresh();
+        let oldest_base = pins::oldest_base(&self.shared).min(self.folded);
+        let evictable = self.evictable.get_mut();
+        for _ in 0..EVICTIONS_PER_REFRESH.min(evictable.len()) {
+            let Some(key) = evictable.pop_front() else {
+                return;
+            };
+            if slots.evict(&key, oldest_base, &self.states) == Evicted::Stays {
+                evictable.push_back(key);
+            }
+            if slots.bytes() <= options.slot_bytes_max {
+                return;
+            }
+        }
     }
 
     /// Bytes that commits wrote which were not folded at the last refresh. Beside them the overlay keeps what is folded of
     /// a run that is not folded whole, an eighth of `overlay_bytes_max` at the most.
     pub fn unfolded_bytes(&self) -> usize {
-        self.unfolded_bytes.min(self.overlay.bytes())
+        let held = self.overlay.bytes() + self.shared.slots.bytes();
+        self.unfolded_bytes.min(held)
     }
 }
 
@@ -138,6 +232,14 @@ impl Layers for Head {
 
     fn overlay(&self) -> &Overlay {
         &self.overlay
+    }
+
+    fn base_folded(&self) -> Timestamp {
+        self.folded
+    }
+
+    fn slot_value(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        self.shared.slots.value_at(key, self.ts)
     }
 
     fn base_value(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
@@ -166,23 +268,29 @@ impl ReadView for Head {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        if let Some(value) = self.cache.borrow_mut().value(key) {
+        let Some(slot) = SlotKey::of(key) else {
+            return view::value(self, key);
+        };
+        if let Some(value) = self.slot_value(key) {
             return Ok(value);
         }
-        let value = view::value(self, key)?;
-        let key = Bytes::copy_from_slice(key);
-        self.cache.borrow_mut().keep_value(key, value.clone());
+        let version = self.version(key)?;
+        let value = version.value.clone();
+        let is_room = self.shared.slots.bytes() <= self.shared.options.slot_bytes_max;
+        if is_room && self.shared.slots.keep(slot, version) {
+            self.evictable.borrow_mut().push_back(slot);
+        }
         Ok(value)
     }
 
     fn group(&self, prefix: &[u8]) -> Result<Option<Arc<[Entry]>>, StorageError> {
-        let known = self.cache.borrow_mut().group(prefix);
+        let known = self.lookups.borrow_mut().group(prefix);
         let group = match known {
             Some(group) => group,
             None => {
                 let group = self.read_group(prefix)?;
                 let prefix = Bytes::copy_from_slice(prefix);
-                self.cache.borrow_mut().keep_group(prefix, group.clone());
+                self.lookups.borrow_mut().keep(prefix, group.clone());
                 group
             }
         };

@@ -18,6 +18,7 @@ type Model = BTreeMap<Bytes, Bytes>;
 fn options() -> StoreOptions {
     StoreOptions {
         overlay_bytes_max: 4 << 10,
+        slot_bytes_max: 6 << 10,
         fold_chunk_keys: 3,
         checkpoint_wal_bytes: 80 << 10,
         truncate_wal_bytes: 160 << 10,
@@ -37,7 +38,9 @@ enum Step {
     Checkpoint,
     Refresh,
     TakeSnapshot,
+    PinHead,
     DropSnapshot(u8),
+    Ask(u8),
     Scan {
         from: u8,
         to: Option<u8>,
@@ -64,6 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Checkpoint),
         3 => Just(Step::Refresh),
         2 => Just(Step::TakeSnapshot),
+        2 => Just(Step::PinHead),
+        6 => any::<u8>().prop_map(Step::Ask),
         1 => any::<u8>().prop_map(Step::DropSnapshot),
         5 => (any::<u8>(), any::<Option<u8>>(), any::<bool>(), any::<u8>())
             .prop_map(|(from, to, reverse, count)| Step::Scan { from, to, reverse, count }),
@@ -195,6 +200,12 @@ impl Rig {
                 assert_eq!(snapshot.ts(), open.store.durable_ts());
                 open.snapshots.push((snapshot, model));
             }
+            Step::PinHead => self.pin_head(),
+            Step::Ask(number) => {
+                let key = key(number);
+                let found = self.now().head.get(&key).unwrap();
+                assert_eq!(found.as_ref(), self.head.get(&key));
+            }
             Step::DropSnapshot(which) => {
                 let snapshots = &mut self.now().snapshots;
                 if !snapshots.is_empty() {
@@ -272,8 +283,22 @@ impl Rig {
         }
     }
 
+    /// A draft's view: the head, durable or not.
+    fn pin_head(&mut self) {
+        let model = self.head.clone();
+        let open = self.now();
+        let base = open.store.begin_snapshot().unwrap();
+        if let Some(snapshot) = base.over(open.head.pin()) {
+            open.snapshots.push((snapshot, model));
+        }
+    }
+
     fn forget_undurable(&mut self) {
         self.head = self.durable.clone();
+        // A draft on what was rolled back runs again, whatever it saw.
+        let open = self.now();
+        let durable = open.store.durable_ts();
+        open.snapshots.retain(|(view, _)| view.ts() <= durable);
         self.batch.clear();
         self.closed.clear();
     }
@@ -324,6 +349,7 @@ impl Rig {
     }
 
     fn check_views(&mut self) {
+        self.now().appender.assert_every_slot_is_listed();
         let open = self.open.as_ref().unwrap();
         for number in 0..96 {
             let key = key(number);
@@ -357,6 +383,14 @@ impl Rig {
         // Twice: forgetting goes on from where it was, up to the last entry, and then from the first.
         self.now().head.refresh();
         self.now().head.refresh();
+        self.now().snapshots.clear();
+        while self.now().store.slot_bytes() > options().slot_bytes_max {
+            let before = self.now().store.slot_bytes();
+            // Twice: what was asked for since the last time is spared once.
+            self.now().head.refresh();
+            self.now().head.refresh();
+            assert!(self.now().store.slot_bytes() < before);
+        }
         assert_eq!(self.now().head.unfolded_bytes(), 0);
         assert!(self.now().head.overlay().bytes() <= options().overlay_bytes_max);
     }

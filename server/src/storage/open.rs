@@ -14,6 +14,8 @@ use vestibule_schema::timestamp::Timestamp;
 use super::checkpoint::Checkpoints;
 use super::error::extended_code;
 use super::head::HeadBase;
+use super::pins::Pins;
+use super::slots::Slots;
 use super::sqlite::{self, APPLICATION_ID, FORMAT_VERSION, Files, Meta, TABLES};
 use super::store::Shared;
 use super::{Overlay, Published, StorageError, StoreOptions, codec};
@@ -46,6 +48,8 @@ pub(super) fn open(
         appends: AtomicU64::new(0),
         stopped_by: OnceLock::new(),
         checkpoints: Checkpoints::default(),
+        slots: Slots::default(),
+        pins: Pins::default(),
         head_base: Mutex::new(HeadBase::default()),
         idle_readers: Mutex::new(Vec::new()),
         deployment: uuid::Uuid::from_bytes(Meta::Deployment.read(&connection)?),
@@ -273,7 +277,7 @@ fn replay(
             if commit.ts <= ts {
                 return Err(corrupted("its commits are out of order"));
             }
-            overlay.apply(commit);
+            overlay.apply(commit.ts, commit.writes.iter());
             ts = commit.ts;
         }
         if ts != last {

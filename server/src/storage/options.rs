@@ -9,8 +9,11 @@ pub struct StoreOptions {
     /// [`Head::refresh`](super::Head::refresh) forgets folded entries; what is not folded is never forgotten, so the
     /// lane must slow down as [`Head::unfolded_bytes`](super::Head::unfolded_bytes) nears this.
     pub overlay_bytes_max: usize,
-    /// How many bytes the head spends on remembering what it was asked.
-    pub head_cache_bytes: usize,
+    /// How many bytes slots may hold: documents that were asked for or have changed. Above it, those go that are folded and
+    /// that nobody asks for. What is not folded stays, and what a snapshot held for long may need.
+    pub slot_bytes_max: usize,
+    /// How many bytes the head spends on remembering which keys a look-up found.
+    pub lookup_bytes_max: usize,
     /// How many keys one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next append waits.
     pub fold_chunk_keys: usize,
     /// Bytes of unmoved write-ahead log from which a checkpoint runs beside the appender.
@@ -34,7 +37,8 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             overlay_bytes_max: 64 << 20,
-            head_cache_bytes: 128 << 20,
+            slot_bytes_max: 96 << 20,
+            lookup_bytes_max: 32 << 20,
             fold_chunk_keys: 512,
             checkpoint_wal_bytes: 16 << 20,
             truncate_wal_bytes: 64 << 20,

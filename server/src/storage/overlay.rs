@@ -11,7 +11,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::leaf::{Entry, Value};
 use super::run::{self, Merged, Run};
 use super::tree::Tree;
-use super::{Commit, Direction, KeyRange};
+use super::{Direction, KeyRange, Write};
 
 /// What an entry costs in memory beyond its key and value: its share of a leaf and of what leads there.
 const ENTRY_OVERHEAD_BYTES: usize = 64;
@@ -119,25 +119,26 @@ impl Overlay {
         bytes
     }
 
-    /// Adds the commit's writes; returns the bytes they hold by themselves.
-    pub(super) fn apply(&mut self, commit: &Commit) -> usize {
+    /// Adds writes of the commit at `ts`; returns the bytes they hold by themselves.
+    pub(super) fn apply<'w>(
+        &mut self,
+        ts: Timestamp,
+        writes: impl Iterator<Item = &'w Write>,
+    ) -> usize {
         let mut added = 0;
-        for write in &commit.writes {
+        for write in writes {
+            self.recent_newest = ts;
             let value = Value::of(write.value.as_ref());
             let bytes = entry_bytes(&write.key, value.len());
             added += bytes;
             self.recent_bytes += bytes;
             if let Some(previous_len) = self.recent.insert(
                 &write.key,
-                Entry {
-                    ts: commit.ts,
-                    value,
-                },
+                Entry { ts, value },
             ) {
                 self.recent_bytes -= entry_bytes(&write.key, previous_len);
             }
         }
-        self.recent_newest = commit.ts;
         if self.recent_bytes >= self.sizes.recent_bytes_max {
             self.end_recent();
             self.merge_runs();

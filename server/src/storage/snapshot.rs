@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::pins::Pin;
 use super::reader::BaseReader;
 use super::store::Shared;
 use super::view::{self, Cursor, Entry, Layers, ReadView, Stamp};
-use super::{Direction, KeyRange, Overlay, Published, StorageError};
+use super::{Direction, KeyRange, Overlay, PinnedHead, Published, StorageError};
 
 /// A durable state, fixed. It holds a read connection and its transaction, which keeps the write-ahead log from starting
 /// anew, so hold it for a bounded time. Dropping it gives the connection back. One thread at a time.
@@ -18,6 +19,10 @@ pub struct Snapshot {
     /// Taken by drop only.
     reader: Option<BaseReader>,
     published: Arc<Published>,
+    /// The fold position of the base.
+    folded: Timestamp,
+    /// What slots keep for this state, and for its base.
+    _pins: [Pin; 2],
     stamp: Stamp,
     /// A connection that met an error is not used for another snapshot.
     failed: Cell<bool>,
@@ -30,15 +35,18 @@ impl Snapshot {
     pub(super) fn take(shared: &Arc<Shared>) -> Result<Self, StorageError> {
         let reader = shared.idle_reader()?;
         for _ in 0..ATTEMPTS_MAX {
+            let base = Pin::base(shared);
             // The order matters. Only published commits are folded, so an overlay loaded after the transaction began is
             // at least as new as the base; but it may have forgotten what that base does not hold yet.
             let folded = reader.begin()?;
-            let published = shared.published.load_full();
+            let (state, published) = Pin::published(shared);
             if fits(&published, folded) {
                 return Ok(Self {
                     shared: Arc::clone(shared),
                     reader: Some(reader),
                     published,
+                    folded,
+                    _pins: [state, base],
                     stamp: Stamp::fresh(),
                     failed: Cell::new(false),
                 });
@@ -51,11 +59,13 @@ impl Snapshot {
     /// Begins the base of a snapshot whose published state comes later: a head that is not durable yet, say.
     pub(super) fn begin(shared: &Arc<Shared>) -> Result<SnapshotBase, StorageError> {
         let reader = shared.idle_reader()?;
+        let pin = Pin::base(shared);
         let folded = reader.begin()?;
         Ok(SnapshotBase {
             shared: Arc::clone(shared),
             reader: Some(reader),
             folded,
+            pin: Some(pin),
         })
     }
 
@@ -81,19 +91,25 @@ pub struct SnapshotBase {
     /// Taken by `over` and by drop only.
     reader: Option<BaseReader>,
     folded: Timestamp,
+    /// Taken by `over` only.
+    pin: Option<Pin>,
 }
 
 impl SnapshotBase {
-    /// The snapshot of `published`, a state that was frozen after this base began. `None` when that state has forgotten
-    /// what this base does not hold yet: begin another one.
-    pub fn over(mut self, published: Published) -> Option<Snapshot> {
+    /// The snapshot of a head that was pinned after this base began. `None` when that head has forgotten what this base
+    /// does not hold yet: begin another one.
+    pub fn over(mut self, head: PinnedHead) -> Option<Snapshot> {
+        let PinnedHead { published, pin } = head;
         if !fits(&published, self.folded) {
             return None;
         }
+        let base = self.pin.take().expect("the pin leaves only here");
         Some(Snapshot {
             shared: Arc::clone(&self.shared),
             reader: self.reader.take(),
             published: Arc::new(published),
+            folded: self.folded,
+            _pins: [pin, base],
             stamp: Stamp::fresh(),
             failed: Cell::new(false),
         })
@@ -133,6 +149,14 @@ impl Layers for Snapshot {
 
     fn overlay(&self) -> &Overlay {
         &self.published.overlay
+    }
+
+    fn base_folded(&self) -> Timestamp {
+        self.folded
+    }
+
+    fn slot_value(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        self.shared.slots.value_at(key, self.published.ts)
     }
 
     fn base_value(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {

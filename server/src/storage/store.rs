@@ -11,7 +11,9 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::checkpoint::{CheckpointCounts, Checkpoints};
 use super::head::HeadBase;
+use super::pins::Pins;
 use super::reader::BaseReader;
+use super::slots::Slots;
 use super::snapshot::SnapshotBase;
 use super::sqlite::Files;
 use super::{Appender, Head, Overlay, Snapshot, StorageError, StoreOptions, open};
@@ -85,6 +87,11 @@ impl Store {
         self.shared.deployment
     }
 
+    /// Memory that documents in slots hold, in bytes.
+    pub fn slot_bytes(&self) -> usize {
+        self.shared.slots.bytes()
+    }
+
     /// Raised by each open: tells this process's work from an earlier one's.
     pub fn epoch(&self) -> u64 {
         self.shared.epoch
@@ -99,6 +106,8 @@ pub(super) struct Shared {
     /// Set once the outcome of a write or a sync is unknown, to the first such failure. Nothing is written any more.
     pub stopped_by: OnceLock<Arc<str>>,
     pub checkpoints: Checkpoints,
+    pub slots: Slots,
+    pub pins: Pins,
     pub head_base: Mutex<HeadBase>,
     pub idle_readers: Mutex<Vec<BaseReader>>,
     pub files: Files,

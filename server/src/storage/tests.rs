@@ -1,6 +1,7 @@
 //! What a store promises at its edges: opening, damage, a full disk, and who may read while what is moved.
 
 mod checkpoints;
+mod slots;
 
 use std::fs;
 use std::path::Path;
@@ -462,6 +463,7 @@ fn readers_on_other_threads_see_whole_commits_while_everything_moves() {
     const COMMITS: u64 = 600;
     let rig = Rig::new(StoreOptions {
         overlay_bytes_max: 4 << 10,
+        slot_bytes_max: 4 << 10,
         fold_chunk_keys: 7,
         checkpoint_wal_bytes: 64 << 10,
         truncate_wal_bytes: 256 << 10,
@@ -491,6 +493,10 @@ fn readers_on_other_threads_see_whole_commits_while_everything_moves() {
                     ts: Timestamp(ts),
                     writes,
                 };
+                // Every other key comes to have a slot, as far as there is room.
+                for number in (0..KEYS).step_by(2) {
+                    head.get(&key(number)).unwrap();
+                }
                 head.apply(&commit);
                 head.refresh();
                 assert_whole(&head, KEYS);

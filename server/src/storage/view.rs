@@ -87,7 +87,7 @@ pub struct Cursor {
     /// The state of the view that `base` and `overlay` were read from.
     stamp: Stamp,
     base: Ahead<Bytes>,
-    overlay: Ahead<Option<Bytes>>,
+    overlay: Ahead<(Timestamp, Option<Bytes>)>,
 }
 
 /// Names one state of one view, so that a cursor notices when what it read ahead no longer holds.
@@ -108,6 +108,11 @@ pub(super) trait Layers {
     /// Changes whenever the overlay does.
     fn stamp(&self) -> Stamp;
     fn overlay(&self) -> &Overlay;
+    /// A fold position that the base reaches. Of what the overlay says up to there the base knows as much or more: the
+    /// value may have changed in its slot since, and the slot may be gone.
+    fn base_folded(&self) -> Timestamp;
+    /// What the key's slot says: `None` if that is nothing.
+    fn slot_value(&self, key: &[u8]) -> Option<Option<Bytes>>;
     fn base_value(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
     /// As [`super::reader::BaseReader::read`].
     fn base_read(
@@ -119,11 +124,14 @@ pub(super) trait Layers {
     ) -> Result<bool, StorageError>;
 }
 
-/// A point read: the overlay's word is final, deletions included.
+/// A point read: the slot's word is final, then the overlay's, deletions included.
 pub(super) fn value(layers: &impl Layers, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+    if let Some(value) = layers.slot_value(key) {
+        return Ok(value);
+    }
     match layers.overlay().entry(key) {
-        Some(entry) => Ok(entry.value.to_bytes()),
-        None => layers.base_value(key),
+        Some(entry) if entry.ts > layers.base_folded() => Ok(entry.value.to_bytes()),
+        _ => layers.base_value(key),
     }
 }
 
@@ -156,13 +164,17 @@ impl Cursor {
             };
             let next = match side {
                 Side::Base => self.base.take().map(|(key, value)| (key, Some(value))),
-                Side::Overlay => self.overlay.take(),
+                Side::Overlay => self.overlay.take().map(|(key, (_, value))| (key, value)),
                 Side::Both => {
-                    self.base.take();
-                    self.overlay.take()
+                    let base = self.base.take().map(|(key, value)| (key, Some(value)));
+                    match self.overlay.take() {
+                        Some((key, (ts, value))) if ts > layers.base_folded() => Some((key, value)),
+                        _ => base,
+                    }
                 }
             };
             if let Some((key, Some(value))) = next {
+                let value = layers.slot_value(&key).flatten().unwrap_or(value);
                 self.returned = Some(key.clone());
                 return Ok(Some(Entry { key, value }));
             }
@@ -195,7 +207,8 @@ impl Cursor {
         })?;
         overlay.fill(range, *direction, |rest, count, ahead| {
             let each = |key: &[u8], entry: leaf::Entry<'_>| {
-                ahead.push_back((Bytes::copy_from_slice(key), entry.value.to_bytes()));
+                let value = (entry.ts, entry.value.to_bytes());
+                ahead.push_back((Bytes::copy_from_slice(key), value));
                 true
             };
             Ok(layers.overlay().read(rest, *direction, count, each))
@@ -220,7 +233,7 @@ impl Cursor {
     }
 }
 
-/// Where the next key is. On both sides, the overlay wins.
+/// Where the next key is. On both sides, the overlay wins where it is newer than what the base has folded.
 enum Side {
     Base,
     Overlay,
