@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{Number, Value as Json};
 
 use super::{
-    Journal, MessageError, QueryId, RawJson, RequestId, SessionId, check_length, present, tag,
+    Journal, MessageError, QueryId, RawJson, RequestId, SessionId, check_length, one_pass, present,
+    tag,
 };
 use crate::path::FunctionPath;
 use crate::timestamp::Timestamp;
@@ -180,6 +181,13 @@ impl ClientMessage {
     /// of the text, whatever it holds.
     pub fn parse(text: &str) -> Result<ClientMessage, MessageError> {
         check_length(text)?;
+        match one_pass::parse(text) {
+            Some(message) => Ok(message),
+            None => ClientMessage::parse_by_serde(text),
+        }
+    }
+
+    pub(super) fn parse_by_serde(text: &str) -> Result<ClientMessage, MessageError> {
         let message = match &*tag(text)? {
             "Connect" => ClientMessage::Connect(serde_json::from_str(text)?),
             "Authenticate" => ClientMessage::Authenticate(serde_json::from_str(text)?),

@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::timestamp::Timestamp;
 
 mod client;
+mod one_pass;
 mod server;
 mod shared;
 #[cfg(test)]

@@ -124,9 +124,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.refuse_query(query_id, too_many_subscriptions());
             return Ok(());
         }
-        match target(&add.path, &add.args, add.component_path.as_deref()) {
+        let AddQuery {
+            path,
+            args,
+            journal,
+            component_path,
+            ..
+        } = add;
+        match target(path, args, component_path.as_deref()) {
             Ok((path, args)) => {
-                let journal = add.journal.and_then(|journal| journal.0);
+                let journal = journal.and_then(|journal| journal.0);
                 let spec = QuerySpec::new(path, args, journal);
                 match self.query_set_bytes.add(query_id, spec.bytes()) {
                     true => drop(change.added.insert(query_id, spec)),
@@ -187,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             flight,
             ..
         } = held;
-        let (path, args) = match target(&path, &args, component_path.as_deref()) {
+        let (path, args) = match target(path, args, component_path.as_deref()) {
             Ok(target) => target,
             Err(reason) => {
                 return Ok(Some(Rejected {
@@ -283,12 +290,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 /// What a message names to be run, or why it cannot be.
 fn target(
-    path: &PathText,
-    args: &Args,
+    path: PathText,
+    args: Args,
     component: Option<&str>,
 ) -> Result<(FunctionPath, Value), String> {
     let path = match path {
-        PathText::Valid(path) => path.clone(),
+        PathText::Valid(path) => path,
         PathText::Invalid(text) => {
             return Err(format!("Could not find public function for '{text}'."));
         }
@@ -300,15 +307,17 @@ fn target(
         Args::Invalid(reason) => return Err(format!("Invalid arguments for {path}: {reason}")),
         Args::Ok(args) => args,
     };
-    match &args[..] {
-        [] => Ok((path, Value::Object(Object::new()))),
-        [Value::Object(object)] => Ok((path, Value::Object(object.clone()))),
-        [other] => Err(format!(
-            "Expected to receive an object as the function's argument. Instead received: {other}"
-        )),
-        many => Err(format!(
+    if args.len() > 1 {
+        return Err(format!(
             "Expected to receive a single object as the function's argument. Instead received {} arguments.",
-            many.len()
+            args.len()
+        ));
+    }
+    match args.into_iter().next() {
+        None => Ok((path, Value::Object(Object::new()))),
+        Some(object @ Value::Object(_)) => Ok((path, object)),
+        Some(other) => Err(format!(
+            "Expected to receive an object as the function's argument. Instead received: {other}"
         )),
     }
 }

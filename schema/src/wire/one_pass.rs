@@ -1,0 +1,339 @@
+//! Messages in the spelling of the official clients, read in one pass: `type` first, no spaces, each key once, no escapes
+//! but in arguments. Every other text is left to serde, with its words for what is wrong.
+
+use std::sync::Arc;
+
+use super::{
+    AddQuery, Args, Call, ClientMessage, Journal, ModifyQuerySet, PathText, QueryId,
+    QuerySetModification, RequestId,
+};
+
+/// The message, as serde would read it; `None` where this reader cannot say.
+pub(super) fn parse(text: &str) -> Option<ClientMessage> {
+    let mut reader = Reader { rest: text };
+    let message = match reader.tag()? {
+        "Mutation" => ClientMessage::Mutation(reader.call()?),
+        "Action" => ClientMessage::Action(reader.call()?),
+        "ModifyQuerySet" => ClientMessage::ModifyQuerySet(reader.modify_query_set()?),
+        _ => return None,
+    };
+    (reader.rest == "}").then_some(message)
+}
+
+struct Reader<'t> {
+    rest: &'t str,
+}
+
+impl<'t> Reader<'t> {
+    fn eat(&mut self, token: &str) -> Option<()> {
+        self.rest = self.rest.strip_prefix(token)?;
+        Some(())
+    }
+
+    /// The `type` that an object begins with.
+    fn tag(&mut self) -> Option<&'t str> {
+        self.eat(r#"{"type":"#)?;
+        self.string()
+    }
+
+    /// The next key of an object, if there is one.
+    fn key(&mut self) -> Option<&'t str> {
+        self.eat(",")?;
+        let key = self.string()?;
+        self.eat(":")?;
+        Some(key)
+    }
+
+    /// A string that stands for itself.
+    fn string(&mut self) -> Option<&'t str> {
+        self.eat("\"")?;
+        let is_special = |byte: u8| byte == b'"' || byte == b'\\' || byte < b' ';
+        let end = self.rest.bytes().position(is_special)?;
+        let string = &self.rest[..end];
+        self.rest = &self.rest[end..];
+        self.eat("\"")?;
+        Some(string)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let is_other = |byte: u8| !byte.is_ascii_digit();
+        let end = self.rest.bytes().position(is_other)?;
+        let digits = &self.rest[..end];
+        // What comes behind it shows whether the number ends here.
+        self.rest = &self.rest[end..];
+        match digits.len() > 1 && digits.starts_with('0') {
+            true => None,
+            false => digits.parse().ok(),
+        }
+    }
+
+    fn args(&mut self) -> Option<Args> {
+        let mut lists = serde_json::Deserializer::from_str(self.rest).into_iter::<Vec<_>>();
+        let args = lists.next()?.ok()?;
+        self.rest = &self.rest[lists.byte_offset()..];
+        Some(Args::Ok(args))
+    }
+
+    fn journal(&mut self) -> Option<Journal> {
+        match self.eat("null") {
+            Some(()) => Some(Journal(None)),
+            None => self.string().map(|text| Journal(Some(Arc::from(text)))),
+        }
+    }
+
+    fn call(&mut self) -> Option<Call> {
+        let (mut request_id, mut path, mut args) = (None, None, None);
+        while !self.is_at_end() {
+            match self.key()? {
+                "requestId" => once(&mut request_id, RequestId(self.number()?))?,
+                "udfPath" => once(&mut path, PathText::new(self.string()?))?,
+                "args" => once(&mut args, self.args()?)?,
+                _ => return None,
+            }
+        }
+        Some(Call {
+            request_id: request_id?,
+            path: path?,
+            args: args?,
+            component_path: None,
+        })
+    }
+
+    fn modify_query_set(&mut self) -> Option<ModifyQuerySet> {
+        let (mut base_version, mut new_version, mut modifications) = (None, None, None);
+        while !self.is_at_end() {
+            match self.key()? {
+                "baseVersion" => once(&mut base_version, self.number()?)?,
+                "newVersion" => once(&mut new_version, self.number()?)?,
+                "modifications" => once(&mut modifications, self.modifications()?)?,
+                _ => return None,
+            }
+        }
+        Some(ModifyQuerySet {
+            base_version: base_version?,
+            new_version: new_version?,
+            modifications: modifications?,
+        })
+    }
+
+    fn modifications(&mut self) -> Option<Vec<QuerySetModification>> {
+        self.eat("[")?;
+        let mut modifications = Vec::new();
+        if self.eat("]").is_some() {
+            return Some(modifications);
+        }
+        loop {
+            modifications.push(match self.tag()? {
+                "Add" => QuerySetModification::Add(self.add_query()?),
+                "Remove" => self.remove()?,
+                _ => return None,
+            });
+            self.eat("}")?;
+            if self.eat("]").is_some() {
+                return Some(modifications);
+            }
+            self.eat(",")?;
+        }
+    }
+
+    fn add_query(&mut self) -> Option<AddQuery> {
+        let (mut query_id, mut path, mut args, mut journal) = (None, None, None, None);
+        while !self.is_at_end() {
+            match self.key()? {
+                "queryId" => once(&mut query_id, QueryId(self.number()?))?,
+                "udfPath" => once(&mut path, PathText::new(self.string()?))?,
+                "args" => once(&mut args, self.args()?)?,
+                "journal" => once(&mut journal, self.journal()?)?,
+                _ => return None,
+            }
+        }
+        Some(AddQuery {
+            query_id: query_id?,
+            path: path?,
+            args: args?,
+            journal,
+            component_path: None,
+        })
+    }
+
+    fn remove(&mut self) -> Option<QuerySetModification> {
+        match self.key()? {
+            "queryId" => {
+                let query_id = QueryId(self.number()?);
+                Some(QuerySetModification::Remove { query_id })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the object that is being read ends here.
+    fn is_at_end(&self) -> bool {
+        self.rest.starts_with('}')
+    }
+}
+
+/// A key that comes twice is an error, which serde words.
+fn once<T>(field: &mut Option<T>, value: T) -> Option<()> {
+    field.replace(value).is_none().then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::MessageError;
+    use super::*;
+    use crate::value::Value;
+
+    /// A message as serde alone reads it.
+    fn by_serde(text: &str) -> Result<ClientMessage, MessageError> {
+        ClientMessage::parse_by_serde(text)
+    }
+
+    fn args() -> impl Strategy<Value = Args> {
+        let value = prop_oneof![
+            any::<f64>().prop_map(Value::Float64),
+            any::<i64>().prop_map(Value::Int64),
+            any::<bool>().prop_map(Value::Boolean),
+            ".{0,6}".prop_map(Value::String),
+            Just(Value::Null),
+            vec(any::<bool>().prop_map(Value::Boolean), 0..3).prop_map(Value::Array),
+        ];
+        let object = vec(("[a-z]{1,6}", value), 0..4);
+        let object = object.prop_map(|fields| Value::Object(fields.into_iter().collect()));
+        vec(object, 0..3).prop_map(Args::Ok)
+    }
+
+    fn path() -> impl Strategy<Value = PathText> {
+        prop_oneof![
+            "[a-z]{1,5}:[a-z]{1,5}".prop_map(PathText::new),
+            ".{0,8}".prop_map(PathText::new),
+        ]
+    }
+
+    fn call() -> impl Strategy<Value = Call> {
+        (any::<u32>(), path(), args()).prop_map(|(request_id, path, args)| Call {
+            request_id: RequestId(request_id),
+            path,
+            args,
+            component_path: None,
+        })
+    }
+
+    fn modification() -> impl Strategy<Value = QuerySetModification> {
+        let journal = prop::option::of(prop::option::of("[ -~]{0,5}"));
+        let add = (any::<u32>(), path(), args(), journal);
+        let add = add.prop_map(|(query_id, path, args, journal)| {
+            QuerySetModification::Add(AddQuery {
+                query_id: QueryId(query_id),
+                path,
+                args,
+                journal: journal.map(|text| Journal(text.map(Arc::from))),
+                component_path: None,
+            })
+        });
+        prop_oneof![
+            add,
+            any::<u32>().prop_map(|id| QuerySetModification::Remove {
+                query_id: QueryId(id)
+            }),
+        ]
+    }
+
+    fn message() -> impl Strategy<Value = ClientMessage> {
+        let modify = (any::<u32>(), any::<u32>(), vec(modification(), 0..4));
+        let modify = modify.prop_map(|(base_version, new_version, modifications)| {
+            ClientMessage::ModifyQuerySet(ModifyQuerySet {
+                base_version,
+                new_version,
+                modifications,
+            })
+        });
+        prop_oneof![
+            call().prop_map(ClientMessage::Mutation),
+            call().prop_map(ClientMessage::Action),
+            modify,
+        ]
+    }
+
+    /// What makes a text another one, or none at all.
+    fn pieces() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\\",
+            "\\u0061",
+            " ",
+            "\n",
+            "\u{1}",
+            "0",
+            "7",
+            "00",
+            "-1",
+            "1e3",
+            "4294967296",
+            "null",
+            "true",
+            "ä",
+            "type",
+            "\"type\":\"Add\"",
+            ",\"requestId\":1",
+            "\"args\":[]",
+            ",\"journal\":null",
+            ",\"componentPath\":\"a\"",
+            "\"udfPath\":\"a:b\",",
+            "Mutation",
+            "Remove",
+        ])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_official_clients_write_is_read_as_serde_reads_it(message in message()) {
+            let text = message.to_json().unwrap();
+            prop_assert_eq!(&by_serde(&text).unwrap(), &message);
+            // Escapes are left to serde.
+            match parse(&text) {
+                Some(read) => prop_assert_eq!(read, message),
+                None => prop_assert!(text.contains('\\')),
+            }
+        }
+
+        #[test]
+        fn any_other_text_is_read_as_serde_reads_it_or_left_to_serde(
+            message in message(),
+            edits in vec((any::<prop::sample::Index>(), 0..12usize, pieces()), 1..4),
+        ) {
+            let mut text = message.to_json().unwrap();
+            for (at, len, piece) in edits {
+                let boundary = |at: usize| (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+                let from = boundary(at.index(text.len() + 1));
+                let to = boundary(text.len().min(from + len)).max(from);
+                text.replace_range(from..to, piece);
+            }
+            if let Some(read) = parse(&text) {
+                prop_assert_eq!(by_serde(&text).ok(), Some(read), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn calls_of_every_day_are_read_here() {
+        for text in [
+            r#"{"type":"Mutation","requestId":7,"udfPath":"bank:transfer","args":[{"from":"a","amount":1}]}"#,
+            r#"{"type":"Action","udfPath":"a:b","args":[],"requestId":0}"#,
+            r#"{"type":"ModifyQuerySet","baseVersion":0,"newVersion":1,"modifications":[{"type":"Add","queryId":0,"udfPath":"a:b","args":[{}]},{"type":"Remove","queryId":3}]}"#,
+        ] {
+            assert_eq!(parse(text).unwrap(), by_serde(text).unwrap(), "{text}");
+        }
+    }
+}
