@@ -174,6 +174,14 @@ impl TableMeta {
     pub fn index(&self, name: &str) -> Option<&IndexMeta> {
         self.indexes.iter().find(|index| index.name == name)
     }
+
+    /// The indexes that documents have keys of their own in, with their fields: `by_creation_time` first, then the declared
+    /// ones in their order.
+    pub(super) fn keyed(&self) -> impl Iterator<Item = (IndexId, &[FieldPath])> {
+        let declared = self.indexes.iter();
+        let declared = declared.map(|index| (index.id, &*index.fields));
+        std::iter::once((self.by_creation_time, &[][..])).chain(declared)
+    }
 }
 
 /// A table's catalog entry: its key and its bytes.

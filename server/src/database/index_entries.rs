@@ -73,7 +73,8 @@ impl StateIndex {
     /// The entries of this index among what a commit touched, old and new.
     pub fn touched<'t>(&'t self, touched: &'t Touched) -> impl Iterator<Item = TouchedEntry> + 't {
         let prefix = self.index.0.to_be_bytes();
-        let keys = touched.iter().filter(move |key| key.starts_with(&prefix));
+        let keys = touched.iter_of(self.table);
+        let keys = keys.filter(move |key| key.starts_with(&prefix));
         keys.filter_map(|key| {
             let (state, _) = decode_key(&key[IndexId::BYTES..]).ok()?;
             let id = DocumentId::new(self.table, id_of_entry(key)?);
@@ -106,6 +107,7 @@ impl TableMeta {
     /// Whether a commit that touched this wrote a document of the table.
     pub fn is_touched_by(&self, touched: &Touched) -> bool {
         let prefix = self.by_id.0.to_be_bytes();
-        touched.iter().any(|key| key.starts_with(&prefix))
+        let mut keys = touched.iter_by_id();
+        keys.any(|key| key.starts_with(&prefix))
     }
 }

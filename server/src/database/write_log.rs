@@ -2,13 +2,17 @@
 //! it and through nothing else.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use vestibule_schema::id::TableNumber;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::catalog::TableMeta;
+use super::keys::push_index_key;
 use super::read_set::ReadSet;
+use super::stored::StoredDocument;
 
 /// One commit's part of the write log.
 #[derive(Clone, Debug)]
@@ -19,15 +23,60 @@ pub struct LogEntry {
     pub touched: Arc<Touched>,
 }
 
-/// The index keys that a transaction touched, in one buffer: a commit has many, and all that is ever done with them is to
-/// look at each.
+/// The index keys that a transaction touched.
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
+    keys: Keys,
+    /// Documents that moved in no index. Their index keys are computed when somebody asks: mostly nobody does.
+    unmoved: Vec<Unmoved>,
+    unmoved_keys: OnceLock<Keys>,
+    /// Whole tables changed places, so no list of keys would end.
+    everything: bool,
+}
+
+/// Keys in one buffer: a commit has many, and all that is ever done with them is to look at each.
+#[derive(Clone, Debug, Default)]
+struct Keys {
     bytes: Vec<u8>,
     /// Where each key ends.
     ends: Vec<usize>,
-    /// Whole tables changed places, so no list of keys would end.
-    everything: bool,
+}
+
+impl Keys {
+    fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends
+            .iter()
+            .map(move |&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+    }
+}
+
+/// A document that changed where it is.
+#[derive(Clone, Debug)]
+struct Unmoved {
+    table: Arc<TableMeta>,
+    document: StoredDocument,
+}
+
+impl Unmoved {
+    /// Its keys in all indexes but `by_id`.
+    fn push_keys(&self, keys: &mut Keys) {
+        let (id, document) = (self.document.id().internal(), self.document.bytes());
+        for (index, fields) in self.table.keyed() {
+            push_index_key(&mut keys.bytes, index, fields, document, id)
+                .expect("a stored document was walked from end to end when it was made");
+            keys.ends.push(keys.bytes.len());
+        }
+    }
+
+    fn keys_len(&self) -> usize {
+        self.table.keyed().count()
+    }
 }
 
 /// A state of [`Touched`] to go back to.
@@ -35,43 +84,36 @@ pub struct Touched {
 pub(super) struct TouchedMark {
     bytes: usize,
     keys: usize,
+    unmoved: usize,
 }
 
 impl Touched {
     /// Adds a key.
     pub fn push(&mut self, key: &[u8]) {
-        self.bytes.extend_from_slice(key);
-        self.ends.push(self.bytes.len());
+        self.keys.push(key);
     }
 
-    /// Adds a key that `write` appends. If that fails, nothing is added.
-    pub(super) fn push_with<E>(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let start = self.bytes.len();
-        match write(&mut self.bytes) {
-            Ok(()) => self.ends.push(self.bytes.len()),
-            Err(error) => {
-                self.bytes.truncate(start);
-                return Err(error);
-            }
-        }
-        Ok(())
+    /// Adds the index keys of a document that moved in no index. What has not moved has changed all the same for whoever
+    /// read it.
+    pub(super) fn push_unmoved(&mut self, table: Arc<TableMeta>, document: StoredDocument) {
+        self.unmoved.push(Unmoved { table, document });
     }
 
     /// The keys as they are now.
     pub(super) fn mark(&self) -> TouchedMark {
         TouchedMark {
-            bytes: self.bytes.len(),
-            keys: self.ends.len(),
+            bytes: self.keys.bytes.len(),
+            keys: self.keys.ends.len(),
+            unmoved: self.unmoved.len(),
         }
     }
 
     /// Takes out every key that was added since `mark`.
     pub(super) fn truncate(&mut self, mark: TouchedMark) {
-        self.bytes.truncate(mark.bytes);
-        self.ends.truncate(mark.keys);
+        self.keys.bytes.truncate(mark.bytes);
+        self.keys.ends.truncate(mark.keys);
+        self.unmoved.truncate(mark.unmoved);
+        self.unmoved_keys.take();
     }
 
     /// Makes stale whatever was read before.
@@ -86,20 +128,40 @@ impl Touched {
 
     /// The keys, in no order; some may be there twice.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends
-            .iter()
-            .map(move |&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+        self.keys.iter().chain(self.unmoved_keys().iter())
+    }
+
+    /// As [`Self::iter`], but that keys of other tables may be left out.
+    pub(super) fn iter_of(&self, table: TableNumber) -> impl Iterator<Item = &[u8]> {
+        let is_of_table = |unmoved: &Unmoved| unmoved.table.number == table;
+        let unmoved = self.unmoved.iter().any(is_of_table);
+        let unmoved = unmoved.then(|| self.unmoved_keys().iter());
+        self.keys.iter().chain(unmoved.into_iter().flatten())
+    }
+
+    /// The keys that say by themselves which documents were written: those in `by_id`, among others.
+    pub(super) fn iter_by_id(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter()
+    }
+
+    fn unmoved_keys(&self) -> &Keys {
+        self.unmoved_keys.get_or_init(|| {
+            let mut keys = Keys::default();
+            let unmoved = self.unmoved.iter();
+            unmoved.for_each(|unmoved| unmoved.push_keys(&mut keys));
+            keys
+        })
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        let unmoved = self.unmoved.iter().map(Unmoved::keys_len);
+        self.keys.ends.len() + unmoved.sum::<usize>()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty() && !self.everything
+        self.len() == 0 && !self.everything
     }
 }
 

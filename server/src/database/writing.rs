@@ -18,9 +18,7 @@ use vestibule_schema::value::{
 
 use super::catalog::{IndexMeta, TableMeta};
 use super::error::{DatabaseError, QueryError};
-use super::keys::{
-    IndexId, document_key, encode_document, index_key, index_prefix, push_index_key,
-};
+use super::keys::{document_key, encode_document, index_key, index_prefix};
 use super::scan::Stream;
 use super::stored::{StoredDocument, damaged};
 use super::transaction::Transaction;
@@ -119,7 +117,7 @@ impl Transaction<'_> {
                 let is_changed = |field: &FieldPath| changed.contains(&field.fields()[0].as_str());
                 let moves = |index: &IndexMeta| index.fields.iter().any(is_changed);
                 if !table.indexes.iter().any(moves) {
-                    return self.write_in_place(table, &new);
+                    return self.write_in_place(table, new);
                 }
                 let old_keys = self.index_keys(table, &old)?;
                 self.write(table, &new, old_keys)
@@ -295,19 +293,12 @@ impl Transaction<'_> {
     /// As [`Self::write`] for a document whose indexed fields have not changed.
     fn write_in_place(
         &mut self,
-        table: &TableMeta,
-        new: &StoredDocument,
+        table: &Arc<TableMeta>,
+        new: StoredDocument,
     ) -> Result<(), DatabaseError> {
         self.usage.write(new.size(), &self.limits)?;
-        // What has not moved has changed all the same for whoever read it.
-        let (id, document) = (new.id(), new.bytes());
-        for (index, fields) in indexes(table) {
-            let touched = self
-                .touched
-                .push_with(|key| push_index_key(key, index, fields, document, id.internal()));
-            touched.map_err(|_| self.break_with(damaged(id)))?;
-        }
-        self.write_document(table, id, Some(document.clone()));
+        self.write_document(table, new.id(), Some(new.bytes().clone()));
+        self.touched.push_unmoved(table.clone(), new);
         Ok(())
     }
 
@@ -432,18 +423,12 @@ impl Transaction<'_> {
         document: &StoredDocument,
     ) -> Result<Vec<Bytes>, DatabaseError> {
         let id = document.id();
-        let keys = indexes(table)
+        let keys = table
+            .keyed()
             .map(|(index, fields)| index_key(index, fields, document.bytes(), id.internal()));
         keys.collect::<Result<_, _>>()
             .map_err(|_| self.break_with(damaged(id)))
     }
-}
-
-/// A table's indexes with their fields, in the order of [`Transaction::index_keys`].
-fn indexes(table: &TableMeta) -> impl Iterator<Item = (IndexId, &[FieldPath])> {
-    let declared = table.indexes.iter();
-    let declared = declared.map(|index| (index.id, &*index.fields));
-    std::iter::once((table.by_creation_time, &[][..])).chain(declared)
 }
 
 /// Sets a field that the server decides. Whoever provides it must provide the same.

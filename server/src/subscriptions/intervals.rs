@@ -127,6 +127,11 @@ impl IntervalIndex {
         self.stab_below(self.root, key, visit);
     }
 
+    /// Whether it holds no range.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty() && self.root.is_none()
+    }
+
     /// Ranges held.
     pub fn len(&self) -> usize {
         self.points.values().map(Vec::len).sum::<usize>() + self.nodes.len() - self.free.len()

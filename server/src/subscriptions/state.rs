@@ -215,6 +215,10 @@ impl State {
                 all.sort_unstable();
                 overtaken.extend(all.into_iter().map(|id| (id, entry.ts)));
             }
+            // Nothing is asked of a commit's keys while nobody watches.
+            if self.intervals.is_empty() {
+                continue;
+            }
             for key in entry.touched.iter() {
                 self.intervals
                     .stab(key, &mut |id| overtaken.push((id, entry.ts)));
