@@ -51,6 +51,8 @@ pub struct Config {
     /// Networks that `fetch` of JavaScript actions may reach although they are not public. In development mode every
     /// address may be reached. Where `HTTP_PROXY` and its like are set, the proxy decides instead.
     pub fetch_allow: Vec<Network>,
+    /// Memory for documents that are asked for or have changed, in MiB; 96 when nothing is said.
+    pub document_cache_mib: Option<NonZeroU32>,
     /// How the log on standard error is written.
     pub log_format: LogFormat,
     /// Hide error texts and log lines from clients. When nothing is said it is on, unless in development mode.
@@ -126,6 +128,8 @@ settings! {
         "Address, or range of addresses, of reverse proxies before this server, whose X-Forwarded-For is believed. Without it, everybody who comes through the proxy counts as one when wrong admin keys and refused tokens are counted.";
     FETCH_ALLOW: Some("fetch-allow"), "VESTIBULE_FETCH_ALLOW", Many, "CIDR", "10.0.0.0/8",
         "Networks that fetch of JavaScript actions may reach although they are not public. In development mode every address may be reached. Where HTTP_PROXY and its like are set, the proxy decides instead.";
+    DOCUMENT_CACHE_MIB: Some("document-cache-mib"), "VESTIBULE_DOCUMENT_CACHE_MIB", One, "NUMBER", "512",
+        "Memory for documents that mutations ask for or change, in MiB; 96 when not given. What is not yet in the tables stays in memory beyond it.";
     LOG_FORMAT: Some("log-format"), "VESTIBULE_LOG_FORMAT", One, "FORMAT", "json",
         "How the log on standard error is written: text or json. What is logged is chosen by VESTIBULE_LOG, as in `info` or `vestibule_server::sync=debug`.";
     REDACT: Some("redact"), "VESTIBULE_REDACT", One, "BOOL", "true",
@@ -176,6 +180,7 @@ impl Config {
             provision_when: given.text(&PROVISION_WHEN)?,
             trusted_proxies: given.list(&TRUSTED_PROXIES, parse::network)?,
             fetch_allow: given.list(&FETCH_ALLOW, parse::network)?,
+            document_cache_mib: given.read(&DOCUMENT_CACHE_MIB, parse::number)?,
             log_format: given.read(&LOG_FORMAT, log_format)?.unwrap_or_default(),
             redact: given.read(&REDACT, parse::boolean)?,
             secret: given.read(&SECRET, parse::deployment_secret)?,
@@ -200,6 +205,7 @@ impl Config {
             provision_when: None,
             trusted_proxies: Vec::new(),
             fetch_allow: Vec::new(),
+            document_cache_mib: None,
             log_format: LogFormat::Text,
             redact: None,
             secret: None,

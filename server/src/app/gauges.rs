@@ -120,6 +120,16 @@ impl Collector for Gauges {
                 database.durable_ts().0 as i64,
             ),
             (
+                "storage_folded_ts",
+                "Timestamp of the newest commit that is in the tables; later ones are in the commit log",
+                database.folded_ts().0 as i64,
+            ),
+            (
+                "storage_document_bytes",
+                "Memory that documents in slots take, about",
+                i64::try_from(database.document_bytes()).unwrap_or(i64::MAX),
+            ),
+            (
                 "live_queries",
                 "Distinct live and cached queries",
                 census.live_queries as i64,

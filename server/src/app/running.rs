@@ -230,7 +230,7 @@ fn open_database(
         dir: config.data.clone(),
         schema: app.schema.clone(),
         limits: app.limits,
-        store: StoreOptions::default(),
+        store: store_options(config),
         committer: CommitterOptions::default(),
         reader_threads: threads,
         secret: *secret.key_for("cursors").expose(),
@@ -240,6 +240,16 @@ fn open_database(
         on_unknown: Box::new(end_process),
     })?;
     Ok(Arc::new(database))
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    let mut options = StoreOptions::default();
+    if let Some(mib) = config.document_cache_mib {
+        // On a machine that cannot address so much it is as much as can be.
+        let mib = usize::try_from(mib.get()).unwrap_or(usize::MAX);
+        options.slot_bytes_max = mib.saturating_mul(1 << 20);
+    }
+    options
 }
 
 /// Nothing may be answered any more: whoever waits sends again and meets the record, if there is one.

@@ -235,9 +235,19 @@ impl Database {
         self.store.durable_ts()
     }
 
+    /// Every commit up to this one is in the tables; later ones are in the commit log.
+    pub fn folded_ts(&self) -> Timestamp {
+        self.store.folded_ts()
+    }
+
     /// Batches of commits appended since the start, each with one sync.
     pub fn appends(&self) -> u64 {
         self.store.appends()
+    }
+
+    /// Memory that documents in slots take, about.
+    pub fn document_bytes(&self) -> usize {
+        self.store.slot_bytes()
     }
 
     /// The store's checkpoints since the start.

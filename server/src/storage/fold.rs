@@ -318,7 +318,11 @@ impl Appender {
     pub(super) fn assert_every_slot_is_listed(&self) {
         let folded = self.shared.folded();
         let published = self.shared.published.load_full();
-        let target = self.folding.round.as_ref().map_or(folded, |round| round.target);
+        let target = self
+            .folding
+            .round
+            .as_ref()
+            .map_or(folded, |round| round.target);
         for key in self.shared.slots.keys() {
             let overlay = published.overlay.entry(key.as_slice());
             let in_overlay = overlay.map_or(Timestamp(0), |entry| entry.ts);
@@ -327,12 +331,18 @@ impl Appender {
                 version.is_some_and(|version| version.ts > in_overlay)
             };
             if newest(target, self.appended()) {
-                assert!(self.folding.slots.contains(&key), "{key:?} will not be folded");
+                assert!(
+                    self.folding.slots.contains(&key),
+                    "{key:?} will not be folded"
+                );
             }
             if let Some(round) = &self.folding.round
                 && newest(folded, target)
             {
-                assert!(round.slots.keys.contains(&key), "{key:?} is not in the round");
+                assert!(
+                    round.slots.keys.contains(&key),
+                    "{key:?} is not in the round"
+                );
             }
         }
     }

@@ -132,10 +132,7 @@ impl Overlay {
             let bytes = entry_bytes(&write.key, value.len());
             added += bytes;
             self.recent_bytes += bytes;
-            if let Some(previous_len) = self.recent.insert(
-                &write.key,
-                Entry { ts, value },
-            ) {
+            if let Some(previous_len) = self.recent.insert(&write.key, Entry { ts, value }) {
                 self.recent_bytes -= entry_bytes(&write.key, previous_len);
             }
         }

@@ -57,6 +57,11 @@ impl Store {
         self.shared.published.load().ts
     }
 
+    /// Every commit up to this one is in the table of entries.
+    pub fn folded_ts(&self) -> Timestamp {
+        self.shared.folded()
+    }
+
     /// Batches appended since the store was opened, each with one sync. Syncs of checkpoints are not counted.
     pub fn appends(&self) -> u64 {
         self.shared.appends.load(Ordering::Relaxed)

@@ -108,6 +108,10 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
         ("", NotGiven), ("10.0.0.1", Is("10.0.0.1/32")), ("10.0.0.0/8, fd00::/8", Is("10.0.0.0/8 fd00::/8")),
         ("inside", Refused("neither an IP address")), ("10.0.0.0/33", Refused("neither an IP address")),
     ]),
+    ("VESTIBULE_DOCUMENT_CACHE_MIB", &[
+        ("", NotGiven), ("512", Is("512")), (" 1_024 ", Is("1024")),
+        ("0", Refused("from 1 on")), ("512MiB", Refused("from 1 on")), ("-1", Refused("from 1 on")),
+    ]),
     ("VESTIBULE_LOG_FORMAT", &[
         ("", NotGiven), ("text", NotGiven), ("json", Is("json")), (" JSON ", Is("json")), ("xml", Refused("neither text nor json")),
     ]),
@@ -154,6 +158,7 @@ fn part(config: &Config, variable: &str) -> Option<String> {
         "VESTIBULE_PROVISION_WHEN" => config.provision_when.clone(),
         "VESTIBULE_TRUSTED_PROXIES" => networks(&config.trusted_proxies),
         "VESTIBULE_FETCH_ALLOW" => networks(&config.fetch_allow),
+        "VESTIBULE_DOCUMENT_CACHE_MIB" => config.document_cache_mib.map(|mib| mib.to_string()),
         "VESTIBULE_LOG_FORMAT" => (config.log_format == LogFormat::Json).then(|| "json".to_owned()),
         "VESTIBULE_REDACT" => config.redact.map(switch),
         "VESTIBULE_LOG" => None,

@@ -23,7 +23,11 @@ fn value(view: &dyn ReadView, key: &str) -> Option<String> {
     let scanned: Vec<_> = Scan::new(view, KeyRange::point(key.to_string()), Direction::Reverse)
         .map(|entry| entry.unwrap().value)
         .collect();
-    assert_eq!(scanned, Vec::from_iter(value.clone()), "scan and get differ");
+    assert_eq!(
+        scanned,
+        Vec::from_iter(value.clone()),
+        "scan and get differ"
+    );
     value.map(|value| String::from_utf8(value.to_vec()).unwrap())
 }
 
@@ -68,7 +72,10 @@ fn a_document_made_and_replaced_in_one_process_is_folded_with_its_newest_value()
     rig.fold_all();
     let dir = rig.close();
     let (store, _appender) = open(dir.path()).unwrap();
-    assert_eq!(value(&store.snapshot().unwrap(), "a").unwrap(), "changed again");
+    assert_eq!(
+        value(&store.snapshot().unwrap(), "a").unwrap(),
+        "changed again"
+    );
 }
 
 #[test]
@@ -105,7 +112,11 @@ fn a_long_snapshot_keeps_its_version_and_those_between_it_and_the_newest_go() {
         rig.head.refresh();
     }
     let newest = rig.snapshot();
-    assert!(rig.store.slot_bytes() < 2 << 10, "{}", rig.store.slot_bytes());
+    assert!(
+        rig.store.slot_bytes() < 2 << 10,
+        "{}",
+        rig.store.slot_bytes()
+    );
     rig.fold_all();
     rig.head.refresh();
     assert_eq!(value(&old, "a").unwrap(), "1");
@@ -152,7 +163,10 @@ fn a_slot_is_not_evicted_while_a_base_lacks_its_value() {
     assert!(rig.store.slot_bytes() > 0, "it is not folded");
     rig.fold_all();
     refresh(&mut rig);
-    assert!(rig.store.slot_bytes() > 0, "a base that is read has not got it");
+    assert!(
+        rig.store.slot_bytes() > 0,
+        "a base that is read has not got it"
+    );
     assert_eq!(value(&old, "a").unwrap(), "1");
     drop(old);
     refresh(&mut rig);
@@ -205,7 +219,9 @@ fn many_documents_in_a_small_budget_keep_working() {
         slot_bytes_max: BYTES_MAX,
         ..StoreOptions::default()
     });
-    let keys: Vec<_> = (0..DOCUMENTS).map(|number| format!("{number:05}")).collect();
+    let keys: Vec<_> = (0..DOCUMENTS)
+        .map(|number| format!("{number:05}"))
+        .collect();
     for chunk in keys.chunks(500) {
         let writes: Vec<_> = chunk.iter().map(|key| (key.as_str(), "made")).collect();
         rig.commit(&writes);
