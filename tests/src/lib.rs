@@ -2,6 +2,7 @@
 //! wire that can be cut, a client that speaks the sync protocol message by message, a switch that holds a process up, how
 //! a test talks to the server that keeps a record, and what an application saw through a client.
 
+pub mod bank;
 pub mod clerk;
 pub mod control;
 pub mod jobs;

@@ -25,6 +25,7 @@ mod rust_client_pages;
 mod secrets;
 mod settings;
 mod starts;
+mod sums;
 mod tidy;
 mod webhooks;
 
