@@ -46,8 +46,9 @@ pub enum Folding {
     Behind,
 }
 
-/// Bytes of commit log from which folding does not wait for a quiet moment.
-const FOLD_AT_BYTES: usize = 8 << 20;
+/// Bytes of commit log from which folding does not wait for a quiet moment. The more it is, the fewer times a document that
+/// changes often is written to its table; a start reads so much again.
+const FOLD_AT_BYTES: usize = 32 << 20;
 /// Written keys for which a step of folding follows a batch when much waits to be folded: fewer than a step folds.
 const KEYS_PER_STEP: usize = 400;
 
