@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 use rand::RngCore;
@@ -21,21 +20,19 @@ use super::keys::{IndexId, creation_time};
 use super::overtakes::Overtakes;
 use super::session_requests::{KnownSessions, Recorded};
 use super::transaction::{Changes, Environment, Transaction, WriteContext};
-use super::write_log::{LogEntry, Touched};
+use super::write_log::LogEntry;
 use crate::storage::{
-    Commit, Cursor, Direction, Head, Published, ReadView, StorageError, Store, Write,
+    Commit, Cursor, Direction, Head, LogRow, Published, ReadView, StorageError, Store,
 };
 
 /// Mutations that ran on one state of the head and become durable together.
 pub struct Batch {
     /// How many batches had been rolled back when it was opened.
     pub(super) generation: u64,
-    pub(super) commits: Vec<Commit>,
+    pub(super) row: LogRow,
     pub(super) news: Vec<LogEntry>,
     finished: Vec<Finished>,
-    /// Bytes of keys and values in `commits`.
-    bytes: usize,
-    /// Keys in `commits`.
+    /// Keys in `row`.
     pub(super) keys: usize,
     /// The head after its last commit; set when it is closed.
     pub(super) published: Option<Published>,
@@ -51,10 +48,9 @@ impl Batch {
     fn new(generation: u64) -> Batch {
         Batch {
             generation,
-            commits: Vec::new(),
+            row: LogRow::default(),
             news: Vec::new(),
             finished: Vec::new(),
-            bytes: 0,
             keys: 0,
             published: None,
         }
@@ -62,18 +58,8 @@ impl Batch {
 
     /// Whether nothing more should run in it.
     pub fn is_full(&self, options: &CommitterOptions) -> bool {
-        self.finished.len() >= options.batch_commits_max || self.bytes >= options.batch_bytes_max
-    }
-
-    fn add(&mut self, commit: Commit, touched: Arc<Touched>) {
-        let bytes_of = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
-        self.bytes += commit.writes.iter().map(bytes_of).sum::<usize>();
-        self.keys += commit.writes.len();
-        self.news.push(LogEntry {
-            ts: commit.ts,
-            touched,
-        });
-        self.commits.push(commit);
+        self.finished.len() >= options.batch_commits_max
+            || self.row.bytes() >= options.batch_bytes_max
     }
 
     /// Hands everyone in it that their verdict stands. Returns who is to be woken.
@@ -200,13 +186,14 @@ impl Lane {
         // A batch that is not written fails a push for nothing, which then is made again.
         misfits.into_iter().for_each(|(rules, why)| rules.fail(why));
         let commit = Commit { ts, writes };
-        self.head.apply(&commit);
+        self.head.apply(&commit, &mut batch.row);
+        batch.keys += commit.writes.len();
         if let Some(definitions) = definitions {
             self.environment.definitions.change(ts, definitions);
         }
         let touched = Arc::new(touched);
         self.overtakes.committed(ts, &touched);
-        batch.add(commit, touched);
+        batch.news.push(LogEntry { ts, touched });
         ts
     }
 

@@ -11,7 +11,7 @@ use super::lane::Batch;
 use super::write_log::WriteLog;
 use crate::probe::{Event, Point, Probe};
 use crate::storage::{
-    AppendError, Appender, CheckpointDue, Checkpointer, Commit, FoldProgress, StorageError,
+    AppendError, Appender, CheckpointDue, Checkpointer, FoldProgress, StorageError,
 };
 
 /// Makes batches durable, one append each.
@@ -84,15 +84,15 @@ impl LogWriter {
             )));
             return Ok(());
         }
-        let has_commits = !batch.commits.is_empty();
+        let has_commits = !batch.row.is_empty();
         if has_commits {
             self.probe.stop(Point::BeforeCommit, || None);
         }
-        match self.appender.append(&batch.commits) {
+        let newest = has_commits.then(|| batch.row.last());
+        match self.appender.append(std::mem::take(&mut batch.row)) {
             Ok(()) if has_commits => {
-                let ts_of = |commit: &Commit| commit.ts.0;
                 self.probe.event(|| Event::Committed {
-                    timestamps: batch.commits.iter().map(ts_of).collect(),
+                    timestamps: batch.news.iter().map(|entry| entry.ts.0).collect(),
                 });
                 self.probe.stop(Point::AfterCommit, || None);
             }
@@ -103,7 +103,6 @@ impl LogWriter {
             }
             Err(AppendError::Unknown(cause)) => return Err(UnknownOutcome(cause)),
         }
-        let newest = batch.commits.last().map(|commit| commit.ts);
         if let (Some(published), Some(_)) = (batch.published.take(), newest) {
             self.appender.publish(published);
         }
@@ -120,7 +119,7 @@ impl LogWriter {
 
     /// Takes back a batch and, through its generation, every batch that ran on top of it.
     pub fn roll_back(&mut self, batch: Batch, cause: Arc<StorageError>) {
-        tracing::error!(error = %cause, commits = batch.commits.len(), "a batch was not committed");
+        tracing::error!(error = %cause, commits = batch.news.len(), "a batch was not committed");
         self.generation += 1;
         self.rollbacks.store(self.generation, Ordering::Release);
         batch.refuse(CommitError::NotCommitted(cause));

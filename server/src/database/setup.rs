@@ -23,7 +23,7 @@ use super::keys::{IndexId, document_key, id_of_entry, index_key};
 use super::system_tables::{SYSTEM_TABLES, SystemTable};
 use crate::clock::Clock;
 use crate::storage::{
-    AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, ReadView,
+    AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, LogRow, ReadView,
     StorageError, Store, Write, successor,
 };
 
@@ -331,12 +331,11 @@ impl SetUp<'_> {
     fn commit(&mut self, writes: Vec<Write>) -> Result<(), OpenError> {
         let ts = Timestamp(self.clock.now().0.max(self.head.last_ts().0 + 1));
         let commit = Commit { ts, writes };
-        self.head.apply(&commit);
-        self.appender
-            .append(&[commit])
-            .map_err(|error| match error {
-                AppendError::NotCommitted(cause) | AppendError::Unknown(cause) => cause,
-            })?;
+        let mut row = LogRow::default();
+        self.head.apply(&commit, &mut row);
+        self.appender.append(row).map_err(|error| match error {
+            AppendError::NotCommitted(cause) | AppendError::Unknown(cause) => cause,
+        })?;
         self.appender.publish(self.head.freeze());
         while self.head.unfolded_bytes() > UNFOLDED_BYTES_MAX {
             self.appender.fold()?;

@@ -19,7 +19,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::fold::Folding;
 use super::sqlite::{self, Synchronous};
 use super::store::Shared;
-use super::{AppendError, Commit, Published, StorageError, codec};
+use super::{AppendError, LogRow, Published, StorageError};
 
 /// The one writer. Owned by one thread; its calls block on the disk.
 pub struct Appender {
@@ -27,7 +27,6 @@ pub struct Appender {
     connection: Option<Connection>,
     /// The last commit in the log.
     appended: Timestamp,
-    row: Vec<u8>,
     pub(super) shared: Arc<Shared>,
     pub(super) folding: Folding,
     #[cfg(test)]
@@ -40,7 +39,6 @@ impl Appender {
         Self {
             connection: Some(connection),
             appended: published.ts,
-            row: Vec::new(),
             shared,
             folding: Folding::after_open(published.overlay.bytes()),
             #[cfg(test)]
@@ -52,36 +50,29 @@ impl Appender {
     /// next. Blocks on the disk.
     ///
     /// # Panics
-    /// If the commits are not in the order of their timestamps, after every commit appended before.
-    pub fn append(&mut self, commits: &[Commit]) -> Result<(), AppendError> {
-        let Some(last) = commits.last() else {
+    /// If its commits are not after every commit appended before.
+    pub fn append(&mut self, mut row: LogRow) -> Result<(), AppendError> {
+        if row.is_empty() {
             return Ok(());
-        };
-        let mut previous = self.appended;
-        for commit in commits {
-            assert!(
-                commit.ts > previous,
-                "commits are appended in the order of their timestamps"
-            );
-            previous = commit.ts;
         }
-        let mut row = std::mem::take(&mut self.row);
-        codec::encode_log_row(self.appended, commits, &mut row);
+        assert!(
+            row.first() > self.appended,
+            "commits are appended in the order of their timestamps"
+        );
+        let last = row.last();
+        let sealed = row.sealed(self.appended);
         let result = self.transaction(Synchronous::Full, |connection| {
             let mut insert =
                 connection.prepare_cached("INSERT INTO log (last_ts, body) VALUES (?1, ?2)")?;
-            insert.execute((sql_ts(last.ts), &row[..]))?;
+            insert.execute((sql_ts(last), sealed))?;
             Ok(())
         });
-        let row_bytes = row.len();
-        self.keep_row_buffer(row);
         result.map_err(|failure| self.append_error(failure))?;
         // A sync may have failed beside this one, and the system may tell of a failure only once.
         self.shared.not_stopped().map_err(AppendError::Unknown)?;
-        self.appended = last.ts;
+        self.appended = last;
         self.shared.appends.fetch_add(1, Ordering::Relaxed);
-        let slots = &self.shared.slots;
-        self.folding.note_appended(commits, row_bytes, slots);
+        self.folding.note_appended(row);
         Ok(())
     }
 
@@ -110,14 +101,6 @@ impl Appender {
         } else {
             AppendError::NotCommitted(cause)
         }
-    }
-
-    /// One huge batch does not make every later one pay for its buffer.
-    fn keep_row_buffer(&mut self, mut row: Vec<u8>) {
-        const KEPT_BYTES_MAX: usize = 4 << 20;
-        row.clear();
-        row.shrink_to(KEPT_BYTES_MAX);
-        self.row = row;
     }
 
     pub(super) fn transaction<T>(

@@ -11,40 +11,45 @@ use super::{Commit, Write};
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 
+/// What a log row begins with: the row before it, and how many commits follow.
+pub(super) const ROW_HEADER_BYTES: usize = size_of::<u64>() + size_of::<u32>();
+
 /// A row of the commit log, read back.
-pub(super) struct LogRow {
+pub(super) struct DecodedRow {
     /// Timestamp of the row before this one; shows a missing row.
     pub previous: Timestamp,
     pub commits: Vec<Commit>,
 }
 
-/// Writes a log row into `out`, which is cleared first. The row's timestamp is that of its last commit.
-pub(super) fn encode_log_row(previous: Timestamp, commits: &[Commit], out: &mut Vec<u8>) {
-    out.clear();
-    put_u64(out, previous.0);
-    put_len(out, commits.len());
-    for commit in commits {
-        put_u64(out, commit.ts.0);
-        put_len(out, commit.writes.len());
-        for write in &commit.writes {
-            put_len(out, write.key.len());
-            out.extend_from_slice(&write.key);
-            match &write.value {
-                None => put_len(out, 0),
-                Some(value) => {
-                    put_len(out, value.len() + 1);
-                    out.extend_from_slice(value);
-                }
+/// Appends a commit to a log row.
+pub(super) fn encode_commit(commit: &Commit, out: &mut Vec<u8>) {
+    put_u64(out, commit.ts.0);
+    put_len(out, commit.writes.len());
+    for write in &commit.writes {
+        put_len(out, write.key.len());
+        out.extend_from_slice(&write.key);
+        match &write.value {
+            None => put_len(out, 0),
+            Some(value) => {
+                put_len(out, value.len() + 1);
+                out.extend_from_slice(value);
             }
         }
     }
-    let last = commits.last().map_or(previous, |commit| commit.ts);
-    let checksum = checksum(&last.0.to_le_bytes(), out);
-    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Ends a log row of so many commits, for which it begins with [`ROW_HEADER_BYTES`]. The row's timestamp is that of its
+/// last commit.
+pub(super) fn seal_log_row(previous: Timestamp, commits: u32, last: Timestamp, row: &mut Vec<u8>) {
+    let (previous_bytes, count_bytes) = row[..ROW_HEADER_BYTES].split_at_mut(size_of::<u64>());
+    previous_bytes.copy_from_slice(&previous.0.to_le_bytes());
+    count_bytes.copy_from_slice(&commits.to_le_bytes());
+    let checksum = checksum(&last.0.to_le_bytes(), row);
+    row.extend_from_slice(&checksum.to_le_bytes());
 }
 
 /// Reads a log row; `None` if it does not match its checksum or does not parse.
-pub(super) fn decode_log_row(last: Timestamp, stored: &[u8]) -> Option<LogRow> {
+pub(super) fn decode_log_row(last: Timestamp, stored: &[u8]) -> Option<DecodedRow> {
     let mut rest = unseal(&last.0.to_le_bytes(), stored)?;
     let previous = Timestamp(take_u64(&mut rest)?);
     let count = take_len(&mut rest)?;
@@ -56,7 +61,7 @@ pub(super) fn decode_log_row(last: Timestamp, stored: &[u8]) -> Option<LogRow> {
             .collect::<Option<_>>()?;
         commits.push(Commit { ts, writes });
     }
-    rest.is_empty().then_some(LogRow { previous, commits })
+    rest.is_empty().then_some(DecodedRow { previous, commits })
 }
 
 fn take_write(rest: &mut &[u8]) -> Option<Write> {
@@ -132,10 +137,20 @@ mod tests {
         ]
     }
 
+    /// The row of the commits, behind the row of timestamp 5.
+    fn row() -> Vec<u8> {
+        let mut row = vec![0; ROW_HEADER_BYTES];
+        let commits = commits();
+        commits
+            .iter()
+            .for_each(|commit| encode_commit(commit, &mut row));
+        seal_log_row(Timestamp(5), commits.len() as u32, Timestamp(9), &mut row);
+        row
+    }
+
     #[test]
     fn a_log_row_reads_back_as_written() {
-        let mut row = Vec::new();
-        encode_log_row(Timestamp(5), &commits(), &mut row);
+        let row = row();
         let decoded = decode_log_row(Timestamp(9), &row).unwrap();
         assert_eq!(decoded.previous, Timestamp(5));
         assert_eq!(decoded.commits, commits());
@@ -143,8 +158,7 @@ mod tests {
 
     #[test]
     fn a_log_row_with_any_bit_changed_or_under_another_timestamp_is_refused() {
-        let mut row = Vec::new();
-        encode_log_row(Timestamp(5), &commits(), &mut row);
+        let row = row();
         assert!(decode_log_row(Timestamp(8), &row).is_none());
         for bit in 0..row.len() * 8 {
             let mut damaged = row.clone();

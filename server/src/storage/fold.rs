@@ -20,7 +20,7 @@ use super::appender::sql_ts;
 use super::pins::Pin;
 use super::slots::{SlotKey, Slots};
 use super::sqlite::{Meta, Synchronous};
-use super::{Appender, Commit, Direction, KeyRange, Overlay, StorageError, codec};
+use super::{Appender, Direction, KeyRange, LogRow, Overlay, StorageError, codec};
 
 /// What a step of folding did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ const LOG_ROW_OVERHEAD_BYTES: usize = 1 << 10;
 /// Where folding stands.
 pub(super) struct Folding {
     round: Option<Round>,
-    /// Keys appended since the last round began; `None` if there were too many to remember.
+    /// The other keys appended since the last round began; `None` if there were too many to remember.
     appended_keys: Option<Vec<Bytes>>,
-    /// Keys with slots among all that were appended since the last round began: what is newest of them may be there alone.
+    /// Keys whose values were replaced in slots since the last round began: what is newest of them may be there alone.
     slots: HashSet<SlotKey, RandomState>,
     /// Bytes of log rows appended since the last round began.
     appended_bytes: usize,
@@ -66,24 +66,15 @@ impl Folding {
         }
     }
 
-    pub fn note_appended(&mut self, commits: &[Commit], row_bytes: usize, slots: &Slots) {
-        self.appended_bytes += row_bytes;
-        let writes = commits.iter().flat_map(|commit| &commit.writes);
-        let keys = writes.filter_map(|write| SlotKey::of(&write.key));
-        self.slots.extend(keys.filter(|key| slots.contains(key)));
+    pub fn note_appended(&mut self, row: LogRow) {
+        self.appended_bytes += row.bytes.len();
+        self.slots.extend(row.replaced);
         let Some(keys) = &mut self.appended_keys else {
             return;
         };
-        let added: usize = commits.iter().map(|commit| commit.writes.len()).sum();
-        if keys.len() + added > LISTED_KEYS_MAX {
-            self.appended_keys = None;
-        } else {
-            keys.extend(
-                commits
-                    .iter()
-                    .flat_map(|commit| &commit.writes)
-                    .map(|write| write.key.clone()),
-            );
+        match row.moved {
+            Some(moved) if keys.len() + moved.len() <= LISTED_KEYS_MAX => keys.extend(moved),
+            _ => self.appended_keys = None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::slots::{Evicted, Pushed, SlotKey, Version};
 use super::sqlite::Files;
 use super::store::Shared;
 use super::view::{self, Cursor, Entry, Layers, ReadView, Stamp};
-use super::{Commit, Direction, KeyRange, Overlay, Published, StorageError, StoreOptions};
+use super::{Commit, Direction, KeyRange, LogRow, Overlay, Published, StorageError, StoreOptions};
 
 /// Slots that one refresh considers for eviction: the lane waits for it.
 const EVICTIONS_PER_REFRESH: usize = 1024;
@@ -95,16 +95,17 @@ impl Head {
         }
     }
 
-    /// Makes a commit visible to the next reads.
+    /// Makes a commit visible to the next reads and adds it to the row that makes it durable.
     ///
     /// # Panics
     /// If its timestamp is not after the last.
-    pub fn apply(&mut self, commit: &Commit) {
+    pub fn apply(&mut self, commit: &Commit, row: &mut LogRow) {
         let ts = commit.ts;
         assert!(
             ts > self.ts,
             "commits are applied in the order of their timestamps"
         );
+        row.push(commit);
         let slots = &self.shared.slots;
         let handed_out = self.handed_out.get();
         let mut bytes = 0;
@@ -112,11 +113,15 @@ impl Head {
             let value = write.value.clone();
             let version = Version { ts, value };
             match slots.push(&write.key, version, handed_out, &self.states) {
-                Pushed::InPlace(written) => {
+                Pushed::InPlace(key, written) => {
+                    row.replaced.push(key);
                     bytes += written;
                     false
                 }
-                Pushed::Elsewhere => true,
+                Pushed::Elsewhere => {
+                    row.note_moved(&write.key);
+                    true
+                }
             }
         });
         let lookups = self.lookups.get_mut();
@@ -173,7 +178,7 @@ impl Head {
         self.states = States::of(&self.shared);
         self.evict();
         let bytes_max = self.shared.options.overlay_bytes_max;
-        if self.overlay.bytes() <= bytes_max || self.overlay.bytes() <= self.unfolded_bytes {
+        if self.overlay.bytes() <= bytes_max {
             return;
         }
         self.overlay.forget(self.folded, bytes_max);

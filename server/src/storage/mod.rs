@@ -3,8 +3,8 @@
 //! Keys and values are bytes here; documents and indexes are the database room's. SQL is written in this room only.
 //!
 //! ```text
-//!            apply                    append, publish                  fold
-//!   lane ──▶ Head ── freeze ──▶ Appender ──▶ log rows, Published ──▶ entries table
+//!            apply                            append, publish                  fold
+//!   lane ──▶ Head ── LogRow, freeze ──▶ Appender ──▶ log rows, Published ──▶ entries table
 //!                                                  write-ahead log ──▶ database file ◀── Checkpointer
 //! ```
 //!
@@ -28,6 +28,7 @@ mod fold;
 mod head;
 mod keys;
 mod leaf;
+mod log_row;
 mod lookups;
 mod open;
 mod options;
@@ -54,6 +55,7 @@ pub use error::{AppendError, StorageError};
 pub use fold::FoldProgress;
 pub use head::{Head, PinnedHead};
 pub use keys::{Direction, KeyRange, successor};
+pub use log_row::LogRow;
 pub use options::StoreOptions;
 pub use overlay::Overlay;
 pub use slots::SLOT_KEY_BYTES_MAX;

@@ -121,7 +121,7 @@ fn direction(reverse: bool) -> Direction {
 
 /// A batch as the lane closed it: what to append, what to publish, and the model after it.
 struct Batch {
-    commits: Vec<Commit>,
+    row: LogRow,
     published: Published,
     model: Model,
 }
@@ -139,7 +139,7 @@ struct Rig {
     open: Option<Open>,
     head: Model,
     durable: Model,
-    batch: Vec<Commit>,
+    batch: LogRow,
     closed: Vec<Batch>,
     cursor: Option<(Cursor, KeyRange, Direction)>,
     last: u64,
@@ -153,7 +153,7 @@ impl Rig {
             open: None,
             head: Model::new(),
             durable: Model::new(),
-            batch: Vec::new(),
+            batch: LogRow::default(),
             closed: Vec::new(),
             cursor: None,
             last: 0,
@@ -247,16 +247,16 @@ impl Rig {
             ts: Timestamp(self.last),
             writes,
         };
-        self.now().head.apply(&commit);
-        self.batch.push(commit);
+        let open = self.open.as_mut().unwrap();
+        open.head.apply(&commit, &mut self.batch);
     }
 
     fn close_batch(&mut self) {
         if !self.batch.is_empty() {
-            let commits = std::mem::take(&mut self.batch);
+            let row = std::mem::take(&mut self.batch);
             let published = self.now().head.freeze();
             self.closed.push(Batch {
-                commits,
+                row,
                 published,
                 model: self.head.clone(),
             });
@@ -269,7 +269,7 @@ impl Rig {
         }
         let batch = self.closed.remove(0);
         let open = self.now();
-        match open.appender.append(&batch.commits) {
+        match open.appender.append(batch.row) {
             Ok(()) => {
                 open.appender.publish(batch.published);
                 self.durable = batch.model;
@@ -299,7 +299,7 @@ impl Rig {
         let open = self.now();
         let durable = open.store.durable_ts();
         open.snapshots.retain(|(view, _)| view.ts() <= durable);
-        self.batch.clear();
+        self.batch = LogRow::default();
         self.closed.clear();
     }
 

@@ -107,8 +107,8 @@ impl Slot {
 /// What a commit to a key has left to do elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
-    /// Nothing: the value was replaced where it is. So many bytes were written.
-    InPlace(usize),
+    /// Nothing: the value under the key was replaced where it is. So many bytes were written.
+    InPlace(SlotKey, usize),
     /// The key has no slot, or it came or went: the overlay must know.
     Elsewhere,
 }
@@ -150,7 +150,7 @@ impl Slots {
         slot.at(target).filter(|found| found.ts > folded).cloned()
     }
 
-    pub fn contains(&self, key: &SlotKey) -> bool {
+    fn contains(&self, key: &SlotKey) -> bool {
         self.slots.contains_key(key)
     }
 
@@ -177,7 +177,10 @@ impl Slots {
         handed_out: Timestamp,
         states: &States,
     ) -> Pushed {
-        let Some(mut slot) = SlotKey::of(key).and_then(|key| self.slots.get_mut(&key)) else {
+        let Some(key) = SlotKey::of(key) else {
+            return Pushed::Elsewhere;
+        };
+        let Some(mut slot) = self.slots.get_mut(&key) else {
             return Pushed::Elsewhere;
         };
         let bytes = version.bytes();
@@ -195,7 +198,7 @@ impl Slots {
         self.add_bytes(bytes);
         self.take_bytes(dropped);
         match is_in_place {
-            true => Pushed::InPlace(key.len() + bytes),
+            true => Pushed::InPlace(key, key.as_slice().len() + bytes),
             false => Pushed::Elsewhere,
         }
     }

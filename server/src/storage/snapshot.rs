@@ -190,7 +190,7 @@ impl ReadView for Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Commit, FoldProgress, Store, StoreOptions, Write};
+    use super::super::{Commit, FoldProgress, LogRow, Store, StoreOptions, Write};
     use super::*;
 
     #[test]
@@ -214,8 +214,9 @@ mod tests {
                 ts: Timestamp(ts),
                 writes: vec![write],
             };
-            head.apply(&commit);
-            appender.append(&[commit]).unwrap();
+            let mut row = LogRow::default();
+            head.apply(&commit, &mut row);
+            appender.append(row).unwrap();
             appender.publish(head.freeze());
             assert_eq!(fits(&store.durable(), folded), ts == 1);
             while appender.fold().unwrap() != FoldProgress::Idle {}

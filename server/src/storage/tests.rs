@@ -40,8 +40,12 @@ impl Rig {
 
     fn try_commit(&mut self, writes: &[(&str, &str)]) -> Result<(), AppendError> {
         let commit = commit(self.head.last_ts().0 + 1, writes);
-        self.head.apply(&commit);
-        self.appender.append(&[commit])?;
+        self.append(&[commit])
+    }
+
+    /// Some commits, as one batch.
+    fn append(&mut self, commits: &[Commit]) -> Result<(), AppendError> {
+        self.appender.append(apply(&mut self.head, commits))?;
         self.appender.publish(self.head.freeze());
         Ok(())
     }
@@ -53,6 +57,15 @@ impl Rig {
     fn close(self) -> TempDir {
         self.dir
     }
+}
+
+/// Applies commits and returns their row.
+fn apply(head: &mut Head, commits: &[Commit]) -> LogRow {
+    let mut row = LogRow::default();
+    for commit in commits {
+        head.apply(commit, &mut row);
+    }
+    row
 }
 
 fn commit(ts: u64, writes: &[(&str, &str)]) -> Commit {
@@ -340,7 +353,7 @@ fn folding_a_few_keys_does_not_walk_a_large_overlay() {
 #[test]
 fn commits_without_writes_and_empty_batches_are_harmless() {
     let mut rig = Rig::new(StoreOptions::default());
-    rig.appender.append(&[]).unwrap();
+    rig.appender.append(LogRow::default()).unwrap();
     rig.commit(&[]);
     rig.fold_all();
     let dir = rig.close();
@@ -477,7 +490,7 @@ fn readers_on_other_threads_see_whole_commits_while_everything_moves() {
         dir,
     } = rig;
     std::thread::scope(|scope| {
-        let (to_appender, batches) = std::sync::mpsc::sync_channel::<(Commit, Published)>(4);
+        let (to_appender, batches) = std::sync::mpsc::sync_channel::<(LogRow, Published)>(4);
         let store = &store;
         scope.spawn(move || {
             for ts in 1..=COMMITS {
@@ -497,15 +510,15 @@ fn readers_on_other_threads_see_whole_commits_while_everything_moves() {
                 for number in (0..KEYS).step_by(2) {
                     head.get(&key(number)).unwrap();
                 }
-                head.apply(&commit);
+                let row = apply(&mut head, &[commit]);
                 head.refresh();
                 assert_whole(&head, KEYS);
-                to_appender.send((commit, head.freeze())).unwrap();
+                to_appender.send((row, head.freeze())).unwrap();
             }
         });
         scope.spawn(move || {
-            for (commit, published) in batches {
-                appender.append(&[commit]).unwrap();
+            for (row, published) in batches {
+                appender.append(row).unwrap();
                 appender.publish(published);
                 for _ in 0..5 {
                     appender.fold().unwrap();
@@ -544,9 +557,9 @@ fn every_batch_counts_as_one_append() {
     let mut rig = Rig::new(StoreOptions::default());
     assert_eq!(rig.store.appends(), 0);
     let batch = [commit(1, &[("a", "1")]), commit(2, &[("b", "1")])];
-    rig.appender.append(&batch).unwrap();
-    rig.appender.append(&[commit(3, &[("a", "2")])]).unwrap();
+    rig.append(&batch).unwrap();
+    rig.append(&[commit(3, &[("a", "2")])]).unwrap();
     assert_eq!(rig.store.appends(), 2);
-    rig.appender.append(&[]).unwrap();
+    rig.appender.append(LogRow::default()).unwrap();
     assert_eq!(rig.store.appends(), 2);
 }

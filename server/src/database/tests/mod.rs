@@ -98,8 +98,9 @@ impl Rig {
     fn append(&mut self, writes: Vec<crate::storage::Write>) {
         let ts = self.next_ts();
         let commit = Commit { ts, writes };
-        self.head.apply(&commit);
-        self.appender.append(&[commit]).unwrap();
+        let mut row = crate::storage::LogRow::default();
+        self.head.apply(&commit, &mut row);
+        self.appender.append(row).unwrap();
         self.appender.publish(self.head.freeze());
     }
 

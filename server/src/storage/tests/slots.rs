@@ -133,11 +133,14 @@ fn a_batch_that_is_taken_back_takes_its_versions_with_it() {
     rig.head.get(b"a").unwrap();
     rig.head.get(b"b").unwrap();
     for (ts, value) in [(2, "lost"), (3, "lost too")] {
-        rig.head.apply(&commit(ts, &[("a", value), ("new", value)]));
+        apply(
+            &mut rig.head,
+            &[commit(ts, &[("a", value), ("new", value)])],
+        );
         rig.head.get(b"new").unwrap();
         rig.head.freeze();
     }
-    rig.head.apply(&deletion(4, "b"));
+    apply(&mut rig.head, &[deletion(4, "b")]);
     assert_eq!(value(&rig.head, "b"), None);
     rig.head.roll_back_to(&rig.store.durable());
     for view in [&rig.head as &dyn ReadView, &rig.snapshot()] {
@@ -198,9 +201,7 @@ fn keys_that_come_and_go_are_found_by_scans_whatever_their_slots_hold() {
     assert_eq!(value(&rig.head, "a"), None);
     rig.commit(&[("a", "1")]);
     let first = rig.snapshot();
-    rig.head.apply(&deletion(2, "a"));
-    rig.appender.append(&[deletion(2, "a")]).unwrap();
-    rig.appender.publish(rig.head.freeze());
+    rig.append(&[deletion(2, "a")]).unwrap();
     let second = rig.snapshot();
     rig.commit(&[("a", "3")]);
     rig.fold_all();
