@@ -39,7 +39,8 @@ pub async fn run() -> anyhow::Result<()> {
     let signals = StopSignals::listen()?;
     let app = App::new(Schema::new().table::<Account>())
         .mutation("bank:transfer", transfer)
-        .query("bank:total", total);
+        .query("bank:total", total)
+        .without_provisioning();
     let running = app.start(config).await?;
     println!("The bank is at {}", running.url());
     running.until(signals).await;
