@@ -130,7 +130,6 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         clock: rooms.clock.clone(),
         options: HttpOptions {
             deployment_name: config.name.clone(),
-            redact_errors: config.redact.unwrap_or(!dev),
             allowed_origins: config.allowed_origins.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             ..HttpOptions::default()
@@ -158,10 +157,13 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     })
 }
 
-/// Makes the stored crons of the program those that it declares.
+/// The first commit of this life. Makes the stored crons of the program those that it declares.
 async fn declare_crons(functions: &Arc<Functions>, crons: Vec<Cron>) -> Result<(), StartError> {
     let declared = functions
-        .transact(move |tx| Ok(reconcile(tx, CronOwner::Program, &crons)?))
+        .transact(move |tx| {
+            tx.note_start();
+            Ok(reconcile(tx, CronOwner::Program, &crons)?)
+        })
         .await;
     match declared {
         Ok(Ok(_)) => Ok(()),

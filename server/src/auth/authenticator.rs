@@ -80,6 +80,23 @@ impl VerifyError {
             VerifyError::TooManyFailures => "TooManyAuthFailures",
         }
     }
+
+    /// The sentence for a client.
+    pub fn client_message(&self, redact: bool) -> String {
+        match self {
+            VerifyError::Token(error) => error.client_message(redact),
+            VerifyError::AdminKey(_) | VerifyError::TooManyFailures => self.to_string(),
+        }
+    }
+
+    /// Whether they may be good, and are worth presenting again later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            VerifyError::Token(error) => matches!(error, AuthError::ProviderUnavailable { .. }),
+            VerifyError::AdminKey(error) => matches!(error, AdminKeyError::RevokedUnreadable),
+            VerifyError::TooManyFailures => true,
+        }
+    }
 }
 
 impl VerifiedUser {

@@ -75,6 +75,14 @@ impl AuthError {
         self.to_string()
     }
 
+    /// The sentence for a client: the full one unless errors are to be redacted.
+    pub fn client_message(&self, redact: bool) -> String {
+        match redact {
+            true => self.redacted_message(),
+            false => self.message(),
+        }
+    }
+
     /// The sentence for everyone: nothing from the configuration, nothing from the token.
     pub fn redacted_message(&self) -> String {
         match self {

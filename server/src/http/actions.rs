@@ -145,7 +145,7 @@ impl Http {
         match asking.refused {
             Some(refused) if asking.asker.refusal.as_ref() == Some(thrown) => refused,
             Some(_) | None => {
-                respond::uncaught(thrown, &asked.request_id, self.options.redact_errors)
+                respond::uncaught(thrown, &asked.request_id, self.connections.redacts())
             }
         }
     }
@@ -201,7 +201,7 @@ impl Http {
         let from = self.client_address(&parts.extensions, &parts.headers);
         let door = self.authenticator.door(from.filter(|_| is_like_a_token));
         let verified = door.verify(credentials).await;
-        verified.map_err(|error| respond::credentials(&error, self.options.redact_errors))
+        verified.map_err(|error| respond::credentials(&error, self.connections.redacts()))
     }
 }
 

@@ -307,7 +307,7 @@ impl Http {
         Writing {
             format,
             request_id: &asked.request_id,
-            redact: self.options.redact_errors,
+            redact: self.connections.redacts(),
         }
     }
 }

@@ -45,7 +45,7 @@ impl Http {
             .authenticator
             .door(self.client_address(&request.extensions, &request.headers));
         let verified = door.verify(&credentials).await;
-        verified.map_err(|error| respond::credentials(&error, self.options.redact_errors))
+        verified.map_err(|error| respond::credentials(&error, self.connections.redacts()))
     }
 
     /// Verifies that the request presents an admin key.
@@ -64,7 +64,7 @@ impl Http {
     ) -> Result<VerifiedAdmin, WireError> {
         let from = self.client_address(&request.extensions, &request.headers);
         let verified = self.authenticator.door(from).verify_admin(key, None);
-        verified.map_err(|error| respond::credentials(&error, self.options.redact_errors))
+        verified.map_err(|error| respond::credentials(&error, self.connections.redacts()))
     }
 
     /// The admin key that stands in the address.
@@ -116,7 +116,7 @@ impl Http {
         slot: OwnedSemaphorePermit,
         calls: impl Fn() -> Vec<String>,
     ) -> Result<Admitted, NoCaller> {
-        let redact = self.options.redact_errors;
+        let redact = self.connections.redacts();
         let admitted = |caller, slot, call| Admitted { caller, slot, call };
         let user = match verified {
             Verified::Nobody => return Ok(admitted(Caller::nobody(), slot, None)),

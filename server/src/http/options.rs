@@ -32,8 +32,6 @@ const FILES_DEFAULT: usize = 1_024;
 pub struct HttpOptions {
     /// Answers what `/instance_name` asks; official tools compare it.
     pub deployment_name: String,
-    /// Whether errors show clients no more than a request id, as in production.
-    pub redact_errors: bool,
     /// Web pages that may open sockets and read answers, as origins (`https://app.example`); `None` is all. There are
     /// no ambient credentials to steal, so a list is for deployments that want one. HTTP actions answer for themselves.
     pub allowed_origins: Option<Vec<String>>,
@@ -73,7 +71,6 @@ impl Default for HttpOptions {
     fn default() -> HttpOptions {
         HttpOptions {
             deployment_name: "vestibule".to_string(),
-            redact_errors: true,
             allowed_origins: None,
             trusted_proxies: Vec::new(),
             expose_metrics: true,

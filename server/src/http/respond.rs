@@ -12,7 +12,7 @@ use crate::auth::{
 use crate::database::{CommitError, LeaseError, ReadersError};
 use crate::files::FileError;
 use crate::functions::{FunctionOutcome, READ_ONLY_CODE, SystemError, Thrown};
-use crate::provisioning::Unprovisioned;
+use crate::provisioning::{Unprovisioned, not_provisioned};
 
 /// A request that is refused as a whole: `{"code": …, "message": …}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,12 +266,7 @@ pub(super) fn token(error: &AuthError, redact: bool) -> WireError {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    let message = if redact {
-        error.redacted_message()
-    } else {
-        error.message()
-    };
-    WireError::new(status, error.code(), message)
+    WireError::new(status, error.code(), error.client_message(redact))
 }
 
 pub(super) fn admin_key(error: &AdminKeyError) -> WireError {
@@ -313,28 +308,12 @@ pub(super) fn wrong_json(error: serde_json::Error) -> WireError {
 /// An identity that was not let in. The gate has logged it.
 pub(super) fn unprovisioned(why: &Unprovisioned, calls: &[String]) -> NoCaller {
     match why.refusal(calls) {
-        Some(thrown) => NoCaller::NotProvisioned(not_provisioned(thrown)),
+        Some(thrown) => NoCaller::NotProvisioned(not_provisioned("refused", thrown.data)),
         None => {
             let message = "The user could not be provisioned: try again in a moment.";
             let code = why.try_again_code();
             NoCaller::Refused(WireError::unavailable(code, message))
         }
-    }
-}
-
-/// What a call is answered whose identity the provisioning function refused: an application error that holds the data
-/// of that function's own.
-fn not_provisioned(thrown: Thrown) -> Thrown {
-    let message = "The call did not run: the user was not provisioned (refused).".to_string();
-    let data = object! {
-        "code" => "NotProvisioned",
-        "reason" => "refused",
-        "data" => thrown.data.unwrap_or(Value::Null),
-    };
-    Thrown {
-        message,
-        data: Some(Value::Object(data)),
-        is_fault: false,
     }
 }
 

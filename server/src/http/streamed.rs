@@ -63,7 +63,7 @@ impl Http {
         match self.spawn(running).await {
             Ok(Some(Ok(response))) => Ok(written(response, leaving)),
             Ok(Some(Err(thrown))) => {
-                let redact = self.options.redact_errors;
+                let redact = self.connections.redacts();
                 Ok(respond::uncaught(&thrown, &asked.request_id, redact))
             }
             Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),

@@ -22,7 +22,7 @@ pub use gate::{CONNECTION_PATIENCE, Checks, Entry, Gate, GateOptions, REQUEST_PA
 pub use lobby::{REFUSED_AFTER, WAITING_MAX};
 pub use looks::{SCANNED_MAX, functions};
 pub use metrics::GateMetrics;
-pub use outcome::Unprovisioned;
+pub use outcome::{Unprovisioned, not_provisioned};
 pub use waiting::Waiting;
 
 pub use crate::deployment::provisioning::{ProvisioningRules, Stated};

@@ -59,6 +59,21 @@ impl Unprovisioned {
     }
 }
 
+/// A call that does not run because its identity was not let in, or is no longer its connection's: an application error
+/// with the data of the provisioning function's own.
+pub fn not_provisioned(reason: &str, data: Option<Value>) -> Thrown {
+    let data = object! {
+        "code" => "NotProvisioned",
+        "reason" => reason,
+        "data" => data.unwrap_or(Value::Null),
+    };
+    Thrown {
+        message: format!("The call did not run: the user was not provisioned ({reason})."),
+        data: Some(Value::Object(data)),
+        is_fault: false,
+    }
+}
+
 fn never_came(reason: &str, waiting: &[String]) -> Thrown {
     let calls = match waiting {
         [] => String::new(),

@@ -13,12 +13,12 @@ use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, RequestI
 
 use super::budget::{Flight, Share};
 use super::connection::{Connection, End};
-use super::respond::{gate_queue_full, not_provisioned, refusal_text};
+use super::respond::{gate_queue_full, refusal_text};
 use super::socket::Close;
-use crate::auth::{self, AdminKeyError, Caller, VerifiedAdmin, VerifiedUser, VerifyError};
+use crate::auth::{Caller, VerifiedAdmin, VerifiedUser, VerifyError};
 use crate::functions::Thrown;
 use crate::probe::Point;
-use crate::provisioning::{CONNECTION_PATIENCE, Unprovisioned};
+use crate::provisioning::{CONNECTION_PATIENCE, Unprovisioned, not_provisioned};
 
 /// The gate's answer for an identity version.
 pub(super) struct Admitted {
@@ -385,7 +385,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Presented::User(_) if self.gatekeeper.waiting_since.is_some() => Ok(()),
             Presented::User(user) => user.check_not_expired(rooms.clock.now()).map_err(|error| {
                 End::AuthError(AuthError {
-                    error: text(&error, redact),
+                    error: error.client_message(redact),
                     base_version,
                     auth_update_attempted: false,
                 })
@@ -442,29 +442,14 @@ fn rejection_reason(rejection: Rejection) -> &'static str {
     }
 }
 
-fn text(error: &auth::AuthError, redact: bool) -> String {
-    if redact {
-        error.redacted_message()
-    } else {
-        error.message()
-    }
-}
-
 /// A refused credential signs the client out; a provider that cannot be asked does not.
 fn verification_failed(error: &VerifyError, base_version: u32, redact: bool) -> End {
     tracing::warn!(code = error.code(), "an identity was not accepted");
-    let error = match error {
-        VerifyError::Token(auth::AuthError::ProviderUnavailable { .. }) => {
-            return Close::try_again("AuthProviderDiscoveryFailed").into();
-        }
-        VerifyError::AdminKey(AdminKeyError::RevokedUnreadable) | VerifyError::TooManyFailures => {
-            return Close::try_again(error.code()).into();
-        }
-        VerifyError::Token(error) => text(error, redact),
-        VerifyError::AdminKey(error) => error.to_string(),
-    };
+    if error.may_pass() {
+        return Close::try_again(error.code()).into();
+    }
     End::AuthError(AuthError {
-        error,
+        error: error.client_message(redact),
         base_version,
         auth_update_attempted: true,
     })

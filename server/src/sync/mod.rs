@@ -119,6 +119,11 @@ impl Connections {
         })
     }
 
+    /// Whether errors show clients no more than a request id, as in production: by whatever transport they come.
+    pub fn redacts(&self) -> bool {
+        self.options.redact
+    }
+
     /// Whether another connection may be opened.
     pub fn has_room(&self) -> bool {
         !self.shutdown.is_cancelled()

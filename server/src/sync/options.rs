@@ -7,7 +7,7 @@ use vestibule_schema::wire::MESSAGE_BYTES_MAX;
 /// Bounds and times of every connection.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
-    /// Hide error texts and log lines from clients, as production does.
+    /// Hide error texts and log lines from clients, as production does; over HTTP too.
     pub redact: bool,
     /// Connections at once.
     pub connections_max: usize,

@@ -236,14 +236,6 @@ pub(super) fn too_many_actions() -> Thrown {
     )
 }
 
-/// A call that will never run because its identity was not let in, or is no longer the connection's.
-pub(super) fn not_provisioned(reason: &str, data: Option<Value>) -> Thrown {
-    with_data(
-        &format!("The call did not run: the user was not provisioned ({reason})."),
-        object! { "code" => "NotProvisioned", "reason" => reason, "data" => data.unwrap_or(Value::Null) },
-    )
-}
-
 /// What a refused user's client is told.
 pub(super) fn refusal_text(refused: &Unprovisioned, thrown: &Thrown, redact: bool) -> String {
     match refused {

@@ -202,7 +202,7 @@ async fn an_action_that_breaks_is_answered_and_ends_nothing_else() {
 
 #[tokio::test]
 async fn where_errors_are_hidden_a_request_id_and_the_apps_data_are_left() {
-    let server = with(|setup| setup.options.redact_errors = true).await;
+    let server = with(|setup| setup.redact = true).await;
     let thrown = answer(post(&server, "/http/throw", "")).await.1;
     let code = thrown["code"].as_str().unwrap();
     assert!(code.ends_with("] Server Error"), "{code}");

@@ -3,7 +3,6 @@
 use serde_json::{Value as Json, json};
 
 use super::harness::{Server, Setup, answer, assert_refused};
-use crate::http::HttpOptions;
 
 #[tokio::test]
 async fn a_function_is_called_by_each_of_its_routes() {
@@ -123,12 +122,8 @@ async fn what_a_function_throws_is_an_answer_of_200() {
 
 #[tokio::test]
 async fn in_production_errors_show_no_more_than_their_id_and_their_data() {
-    let options = HttpOptions {
-        redact_errors: true,
-        ..Setup::default().options
-    };
     let server = Server::start_with(Setup {
-        options,
+        redact: true,
         ..Setup::default()
     })
     .await;

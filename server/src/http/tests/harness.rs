@@ -53,17 +53,19 @@ pub struct Setup {
     /// Beside the development issuer.
     pub providers: Vec<ProviderConfig>,
     pub files: FilesOptions,
+    /// Whether errors are told as in production.
+    pub redact: bool,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         Setup {
             options: HttpOptions {
-                redact_errors: false,
                 deployment_name: "test".to_string(),
                 request_timeout: Duration::from_secs(30),
                 ..HttpOptions::default()
             },
+            redact: false,
             provision_with: None,
             provision_when: None,
             has_dev_issuer: false,
@@ -159,7 +161,7 @@ impl Server {
             authenticator: authenticator.clone(),
             clock: clock.clone(),
             options: SyncOptions {
-                redact: false,
+                redact: setup.redact,
                 connections_max: setup.sockets_max,
                 ..SyncOptions::default()
             },

@@ -225,7 +225,7 @@ async fn what_an_action_throws_is_told_as_far_as_it_may_be() {
         trace.contains("HTTP actions must return a Response"),
         "{trace}"
     );
-    let (server, _world) = server_with(|setup| setup.options.redact_errors = true).await;
+    let (server, _world) = server_with(|setup| setup.redact = true).await;
     let told = answer(server.get("/http/refuses")).await.1;
     assert_eq!(told["data"], json!({ "code": "FULL" }));
     assert!(told.get("trace").is_none(), "{told}");
