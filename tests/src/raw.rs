@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use vestibule_client::Connection;
+use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
     AddQuery, Args, Authenticate, Call, ClientMessage, Connect, Credential, ModifyQuerySet,
@@ -17,11 +18,20 @@ pub struct RawClient {
 impl RawClient {
     /// Connects and says Connect for `session`.
     pub async fn connect(sync_url: &str, session_id: SessionId) -> anyhow::Result<RawClient> {
+        RawClient::connect_having_seen(sync_url, session_id, None).await
+    }
+
+    /// The same for a client that comes back and has seen a timestamp.
+    pub async fn connect_having_seen(
+        sync_url: &str,
+        session_id: SessionId,
+        seen: Option<Timestamp>,
+    ) -> anyhow::Result<RawClient> {
         let connect = Connect {
             session_id,
-            connection_count: 0,
+            connection_count: seen.is_some().into(),
             last_close_reason: None,
-            max_observed_timestamp: None,
+            max_observed_timestamp: seen,
             client_ts: None,
         };
         let mut connection = Connection::open(sync_url).await?;

@@ -1,9 +1,18 @@
 //! Work that the server does for itself in a function's transaction: it is written with what the function writes, and
 //! counts for nothing against the function.
 
+use bytes::Bytes;
+
+use super::keys::IndexId;
 use super::transaction::Transaction;
 
 impl Transaction<'_> {
+    /// Notes that the deployment starts. The commit is later than whatever a client saw before, also when an older backup
+    /// was put back meanwhile: without it such a client would have to wait for somebody to write.
+    pub fn note_start(&mut self) {
+        self.write_system(IndexId::STARTS.key(&[]), Some(Bytes::new()));
+    }
+
     /// Runs `work` on this transaction without charging it to the function: neither documents nor bytes nor time.
     pub fn uncharged<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let was_uncharged = std::mem::replace(&mut self.usage.is_uncharged, true);

@@ -22,8 +22,8 @@ impl IndexId {
     pub const CATALOG: IndexId = IndexId(0);
     /// Answers of mutations that clients may send again.
     pub const SESSION_REQUESTS: IndexId = IndexId(1);
-    /// One entry that shows that something was committed.
-    pub const FIRST_COMMIT: IndexId = IndexId(2);
+    /// One entry, written by the first commit of all and by each start.
+    pub const STARTS: IndexId = IndexId(2);
     /// Chunks, by the hash of their content.
     pub const CHUNKS: IndexId = IndexId(3);
     /// What executions depend on and is no document. Nothing is stored here.

@@ -321,7 +321,7 @@ impl SetUp<'_> {
     fn leave_a_first_commit(&mut self) -> Result<(), OpenError> {
         match self.head.last_ts() {
             Timestamp(0) => self.commit(vec![Write {
-                key: IndexId::FIRST_COMMIT.key(&[]),
+                key: IndexId::STARTS.key(&[]),
                 value: Some(Bytes::new()),
             }]),
             _ => Ok(()),

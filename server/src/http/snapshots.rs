@@ -22,6 +22,7 @@ use super::respond::{self, NoCaller, WireError, Writing, json};
 use crate::auth::IdentityAccess;
 use crate::database::{LeaseError, SnapshotLeases};
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError};
+use crate::storage::ReadView;
 
 /// Queries of one batch.
 pub const BATCH_QUERIES_MAX: usize = 1_000;
@@ -192,6 +193,8 @@ impl Http {
         let reading = move |_: &_| {
             let snapshot = functions.database().leases().find(ts)?;
             let snapshot = snapshot.lock();
+            // Later than was asked for where many timestamps were given out.
+            let ts = ReadView::ts(&*snapshot);
             let was_provisioned = match (call.caller.proof(), call.caller.identity()) {
                 (Some(proof), IdentityAccess::Known(Some(identity)))
                     if proof.committed_at() > ts =>

@@ -5,17 +5,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that nobody who uses a server meets.
-const INTERNAL: [&str; 20] = [
+const INTERNAL: [&str; 47] = [
     "ADDRESSES_MAX",
     "BACKOFF_MAX",
+    "BATCHES_UNDER_WAY_MAX",
+    "BATCH_BYTES_MAX",
+    "BATCH_DOCUMENTS_MAX",
+    "CANDIDATES_MAX",
     "CHUNK_BYTES_MAX",
+    "CHUNK_COMMIT_BYTES_MAX",
     "CLAIMS_MAX",
+    "CLEARED_MAX",
     "CLIENT_BYTES_MAX",
     "COMMITS_LOOKED_AT_MAX",
+    "COUNTED_MAX",
+    "CREATION_TIME_MAX",
+    "DELETIONS_MAX",
+    "ENTRIES_KEPT_MAX",
+    "ENTRIES_READ_MAX",
+    "FIELDS_MAX",
     "FIRST_BYTES_MAX",
     "FRAGMENT_BYTES_MAX",
+    "GENERATED_SCHEMA_BYTES_MAX",
     "IDLE_BYTES_MAX",
+    "INTERVAL_COUNT_MAX",
     "JOBS_MAX",
+    "KINDS_MAX",
+    "LISTED_MAX",
+    "LOG_BYTES_MAX",
+    "LOOKED_AT_MAX",
+    "LOOKED_UP_MAX",
     "MESSAGES_IN_A_ROW_MAX",
     "MOVED_MAX",
     "ORIGIN_BYTES_LOGGED_MAX",
@@ -23,17 +42,36 @@ const INTERNAL: [&str; 20] = [
     "REDIRECTS_MAX",
     "REFUSED_BYTES_MAX",
     "REQUEST_ID_BYTES_MAX",
+    "RESTING_MAX",
+    "RESULT_BYTES_MAX",
     "REVOKED_KEYS_BYTES_MAX",
+    "SAMPLED_MAX",
+    "STEP_BYTES_MAX",
+    "STEP_DOCUMENTS_MAX",
     "TIME_SECONDS_MAX",
+    "TRIES_MAX",
+    "UNREAD_MAX",
     "UNUSED_ANSWERS_MAX",
+    "WAIT_MAX",
 ];
 
 /// Rooms whose constants are looked through, and the files of others that hold bounds of calls.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 20] = [
     "server/src/sync",
     "server/src/http",
+    "server/src/http/deploy",
     "server/src/auth",
     "server/src/subscriptions",
+    "server/src/files",
+    "server/src/transfer",
+    "server/src/transfer/reading",
+    "server/src/jobs",
+    "server/src/jobs/crons",
+    "server/src/push",
+    "server/src/deployment",
+    "server/src/deployment/crons",
+    "server/src/deployment/provisioning",
+    "server/src/deployment/schema",
     "server/src/functions/console.rs",
     "server/src/functions/http_action.rs",
     "server/src/database/leases.rs",
@@ -42,21 +80,26 @@ const PLACES: [&str; 9] = [
 ];
 
 /// Structs whose defaults are bounds.
-const OPTIONS: [(&str, &str); 3] = [
+const OPTIONS: [(&str, &str); 6] = [
     ("server/src/sync/options.rs", "SyncOptions"),
     ("server/src/http/options.rs", "HttpOptions"),
+    ("server/src/files/options.rs", "FilesOptions"),
+    ("server/src/transfer/options.rs", "TransferOptions"),
+    ("server/src/jobs/mod.rs", "JobsOptions"),
     ("server/src/database/limits.rs", "Limits"),
 ];
 
 /// Fields that are no bounds but times at which something happens, or are computed.
-const NO_BOUNDS: [&str; 8] = [
+const NO_BOUNDS: [&str; 10] = [
     "admin_recheck_after",
     "first_mutations_grace",
     "first_query_set_grace",
     "gate_grace",
+    "orphan_age",
     "ping_after",
     "probe_after",
     "spare_connections",
+    "sweep_every",
     "trusted_proxies",
 ];
 
@@ -211,6 +254,7 @@ fn the_page_of_limits_names_every_bound_with_its_value() {
         "GATE_DEADLINE",
         "LEASE_SECONDS",
         "SPARE_CONNECTIONS",
+        "UPLOAD_URL_LIFETIME",
     ] {
         bounds.insert(name.into(), all[name].clone());
     }
@@ -263,7 +307,9 @@ fn the_page_of_limits_names_errors_that_exist() {
         "auth",
         "functions",
         "database",
+        "deployment",
         "provisioning",
+        "push",
     ] {
         text.extend(sources(&format!("server/src/{place}")));
     }

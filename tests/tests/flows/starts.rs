@@ -1,10 +1,16 @@
 //! Starts that must be refused, each with a sentence that says what is wrong and what to do.
 
+use std::path::Path;
+
+use serde_json::json;
+use vestibule_schema::timestamp::Timestamp;
 use vestibule_server::prelude::{App, Config, HttpResponse, Method, Schema, StatusCode};
+use vestibule_tests::process::Chat;
+use vestibule_tests::raw::RawClient;
 
 use super::chat;
 
-fn refused(data: &std::path::Path, arguments: &[&str]) -> String {
+fn refused(data: &Path, arguments: &[&str]) -> String {
     let (code, said) = chat(data).arguments(arguments).run_to_end().unwrap();
     assert_ne!(code, Some(0), "it started: {said}");
     said
@@ -158,6 +164,44 @@ async fn an_http_action_at_a_path_that_is_taken_or_is_none_is_refused() {
         let refused = started.await.err().unwrap().to_string();
         assert!(refused.contains(says), "{refused}");
     }
+}
+
+/// The newest timestamp, as a client hears of it.
+async fn newest_ts(chat: &Chat) -> Timestamp {
+    let asked = reqwest::Client::new().post(format!("{}/api/query_ts", chat.url()));
+    let answer: serde_json::Value = asked.send().await.unwrap().json().await.unwrap();
+    Timestamp::from_wire(answer["ts"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_saw_more_than_an_older_backup_holds_is_served_at_once() {
+    let (data, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy = |from: &Path, to: &Path| {
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    let chat = super::chat(data.path()).start().unwrap();
+    assert_eq!(chat.stop().unwrap(), Some(0));
+    copy(data.path(), backup.path());
+
+    let chat = super::chat(data.path()).start().unwrap();
+    let token = chat.token("ada").await.unwrap();
+    let message = json!({ "channel": "general", "body": "lost with the disk" });
+    let sent = chat.call("mutation", "messages:send", message, Some(&token));
+    sent.await.unwrap();
+    let seen = newest_ts(&chat).await;
+    assert_eq!(chat.stop().unwrap(), Some(0));
+
+    let chat = super::chat(backup.path()).start().unwrap();
+    let session = "3f2b1c9e-5d4a-4c3b-8a7f-0123456789ab".parse().unwrap();
+    let client = RawClient::connect_having_seen(&chat.sync_url(), session, Some(seen));
+    let mut client = client.await.unwrap();
+    client.watch("channels:list").await.unwrap();
+    client.result().await.unwrap();
+    assert!(newest_ts(&chat).await > seen);
 }
 
 #[tokio::test]

@@ -106,21 +106,52 @@ fn leases_are_bounded_and_timestamps_that_were_never_given_are_refused() {
         Err(LeaseError::OutOfRetention(_))
     ));
 
-    let first = leases.take().unwrap();
-    for _ in 1..LEASES_MAX {
+    let mut given = Vec::new();
+    for _ in 0..LEASES_MAX {
+        given.push(leases.take().unwrap());
+        leases.find(*given.last().unwrap()).unwrap();
         rig.insert("rooms", object! {});
-        leases.take().unwrap();
     }
-    leases.find(first).unwrap();
-    // One more than there is room for: the oldest gives way.
-    rig.insert("rooms", object! {});
+    // One more than there is room for, and all have been read at: the oldest gives way.
     let last = leases.take().unwrap();
     assert!(matches!(
-        leases.find(first),
+        leases.find(given[0]),
         Err(LeaseError::OutOfRetention(_))
     ));
+    for ts in &given[1..] {
+        assert_eq!(leases.find(*ts).unwrap().lock().ts(), *ts);
+    }
     leases.find(last).unwrap();
     // The newest is handed out again for a while, and renewed after that.
     rig.clock.advance(Duration::from_secs(1));
     assert_eq!(leases.take().unwrap(), last);
+}
+
+#[test]
+fn a_timestamp_that_gives_way_unread_is_read_at_one_later_moment() {
+    let (mut rig, leases) = rig();
+    let read_at = leases.take().unwrap();
+    let before = read(&rig, &leases, read_at);
+    let mut given = Vec::new();
+    for round in 0..2 * LEASES_MAX {
+        rig.insert("rooms", object! {"a" => round as f64});
+        given.push(leases.take().unwrap());
+    }
+    // An answer was given at this one: it stays.
+    assert_eq!(read(&rig, &leases, read_at), before);
+    let moment = leases.find(given[0]).unwrap();
+    let moved_to = moment.lock().ts();
+    assert!(moved_to > given[0]);
+    rig.insert("rooms", object! {"a" => -1});
+    let again = leases.find(given[0]).unwrap();
+    assert_eq!(again.lock().ts(), moved_to);
+    for ts in &given {
+        assert!(leases.find(*ts).unwrap().lock().ts() >= *ts);
+    }
+    // Its time is that of the timestamp that was given.
+    rig.clock.advance(Duration::from_secs(30));
+    assert!(matches!(
+        leases.find(given[0]),
+        Err(LeaseError::OutOfRetention(_))
+    ));
 }
