@@ -6,6 +6,8 @@ mod context;
 mod drafted;
 mod error;
 mod function;
+#[cfg(test)]
+mod histories_tests;
 mod http_action;
 mod http_routes;
 pub mod js;

@@ -31,6 +31,9 @@ pub struct StoreOptions {
     pub writer_cache_bytes: usize,
     /// How many idle read connections are kept for the next snapshot.
     pub idle_readers_max: usize,
+    /// Pages that the file may have: how a test fills the disk.
+    #[cfg(test)]
+    pub pages_max: Option<u32>,
 }
 
 impl Default for StoreOptions {
@@ -47,6 +50,8 @@ impl Default for StoreOptions {
             reader_cache_bytes: 2 << 20,
             writer_cache_bytes: 32 << 20,
             idle_readers_max: 16,
+            #[cfg(test)]
+            pages_max: None,
         }
     }
 }

@@ -111,6 +111,10 @@ pub(super) fn configure_writer(
     connection.busy_timeout(WRITER_BUSY_WAIT)?;
     set(connection, "journal_mode", "WAL", "wal")?;
     set_synchronous(connection, Synchronous::Full)?;
+    #[cfg(test)]
+    if let Some(pages) = options.pages_max {
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+    }
     // On macOS a plain fsync leaves data in the drive's cache.
     set(connection, "fullfsync", "1", "1")?;
     set(connection, "checkpoint_fullfsync", "1", "1")?;
