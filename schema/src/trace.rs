@@ -83,6 +83,7 @@ fn reads_objects(validator: &Validator) -> bool {
         | Validator::Bytes
         | Validator::Id { .. }
         | Validator::Literal(_)
+        | Validator::Function(_)
         | Validator::Array(_) => false,
     }
 }

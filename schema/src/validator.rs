@@ -36,6 +36,8 @@ pub enum Validator {
     },
     /// Exactly this string, boolean, number or int64, equal in the total order (`-0.0` is not `0.0`).
     Literal(Value),
+    /// The handle of a function, as in `function://…`. The function need not exist, nor be what is declared here.
+    Function(Box<FunctionType>),
     /// An array whose every element matches.
     Array(Box<Validator>),
     /// An object with exactly these fields.
@@ -47,6 +49,15 @@ pub enum Validator {
     },
     /// A value that matches at least one of these; none matches the empty union.
     Union(Vec<Validator>),
+}
+
+/// What is declared of the function behind a handle. Nothing of it is checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FunctionType {
+    /// `query`, `mutation` or `action`.
+    pub kind: Option<String>,
+    pub args: Option<Validator>,
+    pub returns: Option<Validator>,
 }
 
 /// One declared field of an object.
@@ -169,6 +180,7 @@ impl Validator {
             | Validator::Bytes
             | Validator::Id { .. }
             | Validator::Literal(_)
+            | Validator::Function(_)
             | Validator::Array(_) => false,
         }
     }
@@ -188,6 +200,7 @@ impl fmt::Display for Validator {
             Validator::Any => f.write_str("v.any()"),
             Validator::Id { table } => write!(f, "v.id(\"{table}\")"),
             Validator::Literal(value) => write!(f, "v.literal({value})"),
+            Validator::Function(_) => f.write_str("v.function()"),
             Validator::Array(element) => write!(f, "v.array({element})"),
             Validator::Record { keys, values } => write!(f, "v.record({keys}, {values})"),
             Validator::Object(fields) => write_object(f, fields),

@@ -183,6 +183,12 @@ impl fmt::Display for Place<'_> {
     }
 }
 
+/// Whether a text has the form of a function's handle.
+fn is_handle(text: &str) -> bool {
+    let named = text.strip_prefix("function://");
+    named.is_some_and(|named| !named.is_empty())
+}
+
 struct Checker<'t> {
     tables: &'t dyn TableNames,
     skips_system_fields: bool,
@@ -198,6 +204,7 @@ impl Checker<'_> {
             | (Validator::Bigint | Validator::CommitTs, Value::Int64(_))
             | (Validator::String, Value::String(_))
             | (Validator::Bytes, Value::Bytes(_)) => true,
+            (Validator::Function(_), Value::String(text)) => is_handle(text),
             (Validator::Literal(literal), value) => return self.check_literal(literal, value, at),
             (Validator::Id { table }, Value::String(text)) => {
                 return self.check_id(validator, table, value, text, at);
@@ -223,6 +230,7 @@ impl Checker<'_> {
                 | Validator::String
                 | Validator::Bytes
                 | Validator::Id { .. }
+                | Validator::Function(_)
                 | Validator::Array(_)
                 | Validator::Object(_)
                 | Validator::Record { .. },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Field, Validator};
+use super::{Field, FunctionType, Validator};
 use crate::path::check_identifier;
 use crate::value::Value;
 
@@ -54,6 +54,7 @@ impl Validator {
             Validator::Any => json!({"type": "any"}),
             Validator::Id { table } => json!({"type": "id", "tableName": table}),
             Validator::Literal(value) => json!({"type": "literal", "value": value.to_json()}),
+            Validator::Function(declared) => function_to_json(declared),
             Validator::Array(element) => json!({"type": "array", "value": element.to_json()}),
             Validator::Object(fields) => {
                 let fields = fields.iter().map(|(name, field)| {
@@ -90,6 +91,7 @@ impl Validator {
             Some("any") => Validator::Any,
             Some("id") => id_from_json(node)?,
             Some("literal") => literal_from_json(node)?,
+            Some("function") => function_from_json(node)?,
             Some("array") => {
                 let element = member(node, "value", "an array validator with a `value`")?;
                 Validator::array(Validator::from_json(element)?)
@@ -104,6 +106,45 @@ impl Validator {
 
 fn field_to_json(validator: &Validator, optional: bool) -> Json {
     json!({"fieldType": validator.to_json(), "optional": optional})
+}
+
+fn function_to_json(declared: &FunctionType) -> Json {
+    let FunctionType {
+        kind,
+        args,
+        returns,
+    } = declared;
+    let mut json = json!({"type": "function"});
+    let parts = [
+        ("fnType", kind.as_ref().map(|kind| json!(kind))),
+        ("args", args.as_ref().map(Validator::to_json)),
+        ("returns", returns.as_ref().map(Validator::to_json)),
+    ];
+    for (name, part) in parts {
+        if let Some(part) = part {
+            json[name] = part;
+        }
+    }
+    json
+}
+
+fn function_from_json(node: &Map<String, Json>) -> Result<Validator, ValidatorError> {
+    let kind = match node.get("fnType") {
+        None | Some(Json::Null) => None,
+        Some(Json::String(kind)) if ["query", "mutation", "action"].contains(&kind.as_str()) => {
+            Some(kind.clone())
+        }
+        Some(other) => return Err(shape("`fnType` to be query, mutation or action", other)),
+    };
+    let part = |name: &str| match node.get(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(json) => Validator::from_json(json).map(Some),
+    };
+    Ok(Validator::Function(Box::new(FunctionType {
+        kind,
+        args: part("args")?,
+        returns: part("returns")?,
+    })))
 }
 
 fn id_from_json(node: &Map<String, Json>) -> Result<Validator, ValidatorError> {

@@ -68,6 +68,23 @@ fn each_node_has_its_json_and_its_display() {
             "v.commitTs()",
         ),
         (Validator::String, json!({"type": "string"}), "v.string()"),
+        (
+            Validator::Function(Box::default()),
+            json!({"type": "function"}),
+            "v.function()",
+        ),
+        (
+            Validator::Function(Box::new(FunctionType {
+                kind: Some("query".to_string()),
+                args: Some(Validator::Object(BTreeMap::new())),
+                returns: Some(Validator::Null),
+            })),
+            json!({
+                "type": "function", "fnType": "query", "args": {"type": "object", "value": {}},
+                "returns": {"type": "null"},
+            }),
+            "v.function()",
+        ),
         (Validator::Bytes, json!({"type": "bytes"}), "v.bytes()"),
         (Validator::Any, json!({"type": "any"}), "v.any()"),
         (
@@ -416,5 +433,25 @@ fn a_document_is_checked_without_its_system_fields() {
     for (validator, text) in texts {
         let checked = validator.check_document(&wrong, &Tables);
         assert_eq!(checked.unwrap_err().to_string(), text);
+    }
+}
+
+#[test]
+fn a_function_is_named_by_its_handle() {
+    let function = Validator::Function(Box::default());
+    let holds = |value: Value| function.check(&value, &Tables).is_ok();
+    assert!(holds(Value::from("function://00ff#messages:list")));
+    for other in [
+        Value::from("messages:list"),
+        Value::from("function://"),
+        Value::Null,
+    ] {
+        assert!(!holds(other));
+    }
+    for wrong in [
+        json!({"type": "function", "fnType": "route"}),
+        json!({"type": "function", "args": 7}),
+    ] {
+        assert!(Validator::from_json(&wrong).is_err(), "{wrong}");
     }
 }
