@@ -30,6 +30,11 @@ const GARBAGE_BYTES_MAX: usize = 16 << 20;
 pub trait ModuleSource: Send + Sync {
     /// The module of this name, compiled under this name.
     fn bytecode(&self, name: &str) -> Option<Arc<Bytecode>>;
+
+    /// Whether an import that is not relative, as in `zod`, names a module of this name. There is none by default.
+    fn is_external(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 /// What an isolate is made of.

@@ -11,7 +11,7 @@ use rquickjs_sys as qjs;
 use crate::bytecode::Bytecode;
 use crate::error::HostError;
 use crate::leave::run;
-use crate::names::{resolve, unresolved};
+use crate::names::unresolved;
 use crate::shared::{Doom, Loaded, Shared};
 
 /// How many modules one import may bring in. The engine walks them by recursion.
@@ -132,7 +132,9 @@ fn graph(shared: &Shared, name: &str) -> Result<Vec<Arc<Bytecode>>, String> {
         next += 1;
         for import in bytecode.imports() {
             let missing = || unresolved(bytecode.name(), import);
-            let name = resolve(bytecode.name(), import).ok_or_else(missing)?;
+            let name = shared
+                .resolve(bytecode.name(), import)
+                .ok_or_else(missing)?;
             if loaded(shared, &name).is_some() || !seen.insert(name.clone()) {
                 continue;
             }

@@ -13,7 +13,7 @@ use crate::convert::{from_engine, string, throw, throw_class, to_engine};
 use crate::error::ErrorClass;
 use crate::leave::leave;
 use crate::modules::{Outcome, declare, evaluate, link};
-use crate::names::{resolve, unresolved};
+use crate::names::unresolved;
 use crate::shared::{Doom, HostValue, Registered, Shared};
 
 /// How many unhandled rejections are remembered. One is enough to fail the call.
@@ -288,7 +288,7 @@ pub(crate) unsafe extern "C" fn module_name(
                 }
                 return null_mut();
             }
-            let Some(name) = resolve(&base, &import) else {
+            let Some(name) = shared.resolve(&base, &import) else {
                 let message = unresolved(&base, &import);
                 throw_class(shared, context, ErrorClass::TypeError, message);
                 return null_mut();

@@ -12,6 +12,7 @@ use crate::async_context::AsyncContext;
 use crate::clock::Clock;
 use crate::error::{Failure, HostError};
 use crate::isolate::ModuleSource;
+use crate::names::resolve;
 
 /// What crosses between JavaScript and the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,6 +103,15 @@ impl Shared {
             is_resolving: Cell::new(false),
             sealed: Cell::new((0, 0)),
         }
+    }
+
+    /// The module that `import` names inside `base`: a relative import as a path, another one if the source has such modules.
+    pub(crate) fn resolve(&self, base: &str, import: &str) -> Option<String> {
+        let external = || {
+            let is_known = self.source.is_external(import);
+            is_known.then(|| import.to_owned())
+        };
+        resolve(base, import).or_else(external)
     }
 
     pub(crate) fn is_doomed(&self) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde_json::Value as Json;
+use tokio_util::sync::CancellationToken;
 use vestibule_schema::identity::Identity;
 
 use super::admin::{AdminKeyError, AdminKeys, VerifiedAdmin};
@@ -46,6 +47,8 @@ pub struct VerifiedUser {
     /// Whether the provider's identities have user documents to be made. Those of a provider of machines' tokens have
     /// none.
     pub needs_provisioning: bool,
+    /// Cancelled when their provider is configured no more: from then on nothing runs as them either.
+    pub provider_gone: CancellationToken,
 }
 
 /// What credentials turned out to be.
@@ -100,9 +103,11 @@ impl VerifyError {
 }
 
 impl VerifiedUser {
-    /// Refuses a token that has expired since it was verified.
+    /// Refuses a token that has expired since it was verified, or whose provider has gone.
     pub fn check_not_expired(&self, now: UnixNanos) -> Result<(), AuthError> {
-        if now < self.expires_at {
+        if self.provider_gone.is_cancelled() {
+            Err(AuthError::ProviderGone)
+        } else if now < self.expires_at {
             Ok(())
         } else {
             Err(AuthError::Expired)
@@ -146,7 +151,8 @@ impl Authenticator {
         authenticator
     }
 
-    /// Replaces the providers, as a push does. One that is configured as before keeps its keys.
+    /// Replaces the providers, as a push does. One that is configured as before keeps its keys, and whoever it vouched for;
+    /// who was verified by another is refused from now on.
     pub fn configure(&self, config: AuthConfig) {
         let before = self.providers.load();
         let provider = |config: &ProviderConfig| {
@@ -156,8 +162,11 @@ impl Authenticator {
                 Arc::new(Provider::new(config.clone(), fetcher, clock))
             })
         };
-        let providers = config.providers().iter().map(provider).collect();
-        self.providers.store(Arc::new(providers));
+        let providers: Vec<Arc<Provider>> = config.providers().iter().map(provider).collect();
+        self.providers.store(Arc::new(providers.clone()));
+        let is_kept = |old: &&Arc<Provider>| providers.iter().any(|kept| Arc::ptr_eq(kept, old));
+        let gone = before.iter().filter(|old| !is_kept(old));
+        gone.for_each(|old| old.gone.cancel());
     }
 
     /// The door for whoever comes from this address. Without one, as for a program in the same process, failures are
@@ -183,6 +192,7 @@ impl Authenticator {
             identity: Arc::new(identity),
             expires_at: checked.expires_at,
             needs_provisioning: provider.config.needs_provisioning,
+            provider_gone: provider.gone.clone(),
         })
     }
 
@@ -242,7 +252,7 @@ impl Door<'_> {
             | AuthError::NoProvider { .. }
             | AuthError::Rejected { .. }
             | AuthError::Expired => self.count(failures),
-            AuthError::ProviderUnavailable { .. } => {}
+            AuthError::ProviderUnavailable { .. } | AuthError::ProviderGone => {}
         })?)
     }
 

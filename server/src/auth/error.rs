@@ -33,6 +33,9 @@ pub enum AuthError {
         /// The configured providers, one phrase each.
         providers: Vec<String>,
     },
+    /// It was verified, and its provider is configured no more.
+    #[error("The auth provider of this token is not one of this deployment any more.")]
+    ProviderGone,
     /// Its provider's rules refuse it.
     #[error("Could not verify the auth token: {fault}")]
     Rejected {
@@ -60,7 +63,7 @@ impl AuthError {
     pub fn code(&self) -> &'static str {
         match self {
             AuthError::Malformed(_) => "InvalidAuthHeader",
-            AuthError::NoProvider { .. } => "NoAuthProvider",
+            AuthError::NoProvider { .. } | AuthError::ProviderGone => "NoAuthProvider",
             AuthError::Rejected { kind, .. } => match kind {
                 ProviderKind::Oidc => "Unauthenticated",
                 ProviderKind::CustomJwt => "InvalidAuthHeader",
@@ -95,7 +98,7 @@ impl AuthError {
             AuthError::Rejected { fault, .. } => {
                 format!("Could not verify the auth token: {}", fault.redacted())
             }
-            AuthError::Expired => self.to_string(),
+            AuthError::Expired | AuthError::ProviderGone => self.to_string(),
             AuthError::ProviderUnavailable { .. } => {
                 "Could not reach the auth provider for its keys: try again in a moment.".to_owned()
             }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::config::{KeysFrom, ProviderConfig};
 use super::error::AuthError;
 use super::fetch::{FetchError, FetchedKeys, Fetcher};
@@ -15,6 +17,8 @@ use crate::sampled::Sampled;
 /// One configured provider.
 pub(super) struct Provider {
     pub config: ProviderConfig,
+    /// Cancelled when it is configured no more.
+    pub gone: CancellationToken,
     keys: Keys,
     clock: Arc<dyn Clock>,
     clock_warnings: Sampled,
@@ -78,6 +82,7 @@ impl Provider {
         };
         Provider {
             config,
+            gone: CancellationToken::new(),
             keys,
             clock,
             clock_warnings: Sampled::default(),

@@ -23,6 +23,8 @@ pub struct AnalyzeInput {
     pub schema: Option<SourceModule>,
     /// `convex.config.js`.
     pub definition: Option<SourceModule>,
+    /// The components that the definition may import: the name of each by the path of its definition.
+    pub components: BTreeMap<String, String>,
     /// The variables that modules see, the built-in ones among them.
     pub variables: BTreeMap<String, String>,
     /// Seed of random numbers while modules are imported.
@@ -158,8 +160,6 @@ pub enum AnalyzeError {
     Definition(String),
     #[error("Analyzing the modules took longer than {0} seconds.")]
     TimedOut(u64),
-    #[error("This server cannot run modules in Node.js: {0} begins with \"use node\".")]
-    Node(String),
     #[error("This server cannot run JavaScript: it was built without it.")]
     Unsupported,
 }
@@ -176,7 +176,6 @@ impl AnalyzeError {
             AnalyzeError::AuthConfig(_) => "InvalidAuthConfig",
             AnalyzeError::AuthConfigVariable(_) => "AuthConfigMissingEnvironmentVariable",
             AnalyzeError::Definition(_) => "InvalidConvexConfig",
-            AnalyzeError::Node(_) => "NodeActionsNotSupported",
             AnalyzeError::Unsupported => "JavaScriptNotSupported",
         }
     }

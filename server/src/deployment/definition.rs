@@ -1,10 +1,16 @@
-//! The app's definition, as `convex.config.js` exports it.
+//! The definitions of the app and of components, as each one's `convex.config.js` exports it.
+
+use std::collections::HashSet;
 
 use serde_json::{Value as Json, json};
+use vestibule_schema::path::check_identifier;
 use vestibule_schema::validator::Validator;
 
 use super::error::DeploymentError;
 use super::variables::{VariableChange, Variables};
+
+/// Components that an app uses, those of its components included.
+pub const COMPONENTS_MAX: usize = 1_000;
 
 /// What `convex.config.js` exports.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +18,23 @@ pub struct AppDefinition {
     json: Json,
     /// Variables that the app declares.
     pub variables: Vec<DeclaredVariable>,
+}
+
+/// What the `convex.config.js` of a component exports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComponentDefinition {
+    json: Json,
+    /// The name that it has where it is used under no other.
+    pub name: String,
+}
+
+/// A component as an app or another component uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildComponent {
+    /// Its name there.
+    pub name: String,
+    /// The path of its definition.
+    pub path: String,
 }
 
 /// A variable that the app declares, with what its value must be.
@@ -44,11 +67,7 @@ impl AppDefinition {
         if json["definitionType"]["type"] != "app" {
             return Err(refused("it is not the definition of an app"));
         }
-        let children = json["childComponents"].as_array();
-        if let Some(child) = children.and_then(|children| children.first()) {
-            let name = child["name"].as_str().unwrap_or_default();
-            return Err(DeploymentError::Components(name.to_owned()));
-        }
+        check_children(&json)?;
         let declared = json["envVars"].as_array();
         let variables = declared.into_iter().flatten().map(DeclaredVariable::read);
         let variables = variables.collect::<Result<_, _>>()?;
@@ -57,18 +76,12 @@ impl AppDefinition {
 
     /// As the reply to a push shows it.
     pub fn to_reply(&self) -> Json {
-        let mut reply = self.json.clone();
-        reply["path"] = json!("");
-        for (key, default) in [
-            ("childComponents", json!([])),
-            ("httpMounts", json!({})),
-            ("exports", json!({"type": "branch", "branch": []})),
-        ] {
-            if reply[key].is_null() {
-                reply[key] = default;
-            }
-        }
-        reply
+        reply_of(&self.json, "")
+    }
+
+    /// The components that the app uses.
+    pub fn children(&self) -> Vec<ChildComponent> {
+        children_of(&self.json)
     }
 
     /// Names of required variables that are not set.
@@ -79,6 +92,80 @@ impl AppDefinition {
         let missing = self.variables.iter().filter(is_missing);
         missing.map(|declared| declared.name.clone()).collect()
     }
+}
+
+impl ComponentDefinition {
+    /// Reads the exported JSON text of the definition at `path`.
+    pub fn from_text(path: &str, text: &str) -> Result<ComponentDefinition, DeploymentError> {
+        let refused = |reason: String| DeploymentError::ComponentDefinition {
+            path: path.to_owned(),
+            reason,
+        };
+        let json: Json = serde_json::from_str(text).map_err(|error| refused(error.to_string()))?;
+        if json["definitionType"]["type"] != "childComponent" {
+            return Err(refused(
+                "it is not the definition of a component".to_owned(),
+            ));
+        }
+        let name = json["definitionType"]["name"].as_str().unwrap_or_default();
+        check_identifier(name).map_err(|error| refused(error.to_string()))?;
+        check_children(&json)?;
+        let name = name.to_owned();
+        Ok(ComponentDefinition { json, name })
+    }
+
+    /// As the reply to a push shows it, with what the component offers to whoever uses it.
+    pub fn to_reply(&self, path: &str, exports: Json) -> Json {
+        let mut reply = reply_of(&self.json, path);
+        reply["exports"] = exports;
+        reply
+    }
+
+    /// The components that this one uses.
+    pub fn children(&self) -> Vec<ChildComponent> {
+        children_of(&self.json)
+    }
+}
+
+fn reply_of(json: &Json, path: &str) -> Json {
+    let mut reply = json.clone();
+    reply["path"] = json!(path);
+    for (key, default) in [
+        ("childComponents", json!([])),
+        ("httpMounts", json!({})),
+        ("exports", json!({"type": "branch", "branch": []})),
+    ] {
+        if reply[key].is_null() {
+            reply[key] = default;
+        }
+    }
+    reply
+}
+
+fn children_of(json: &Json) -> Vec<ChildComponent> {
+    let text = |child: &Json, key: &str| child[key].as_str().unwrap_or_default().to_owned();
+    let children = json["childComponents"].as_array();
+    let children = children.into_iter().flatten().map(|child| ChildComponent {
+        name: text(child, "name"),
+        path: text(child, "path"),
+    });
+    children.collect()
+}
+
+/// Refuses a component whose name functions could not write, and two of one name.
+fn check_children(json: &Json) -> Result<(), DeploymentError> {
+    let mut names = HashSet::new();
+    for ChildComponent { name, .. } in children_of(json) {
+        let refused = |reason: String| DeploymentError::ComponentName {
+            name: name.clone(),
+            reason,
+        };
+        check_identifier(&name).map_err(|error| refused(error.to_string()))?;
+        if !names.insert(name.clone()) {
+            return Err(refused("another one has it".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 impl DeclaredVariable {

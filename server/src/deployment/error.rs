@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::crons::CronError;
+use super::definition::COMPONENTS_MAX;
 use super::functions::HTTP_ROUTES_MAX;
 use super::modules::{MODULES_BYTES_MAX, MODULES_MAX, ModulePathError};
 use super::schema::PushedSchemaError;
@@ -53,10 +54,18 @@ pub enum DeploymentError {
     AuthJson(String),
     #[error("The app's definition cannot be read: {0}")]
     Definition(String),
+    #[error("The definition of the component at {path:?} cannot be used: {reason}")]
+    ComponentDefinition { path: String, reason: String },
+    #[error("A component cannot have the name {name:?}: {reason}")]
+    ComponentName { name: String, reason: String },
     #[error(
-        "This server has no components yet: remove the child component {0:?} from convex.config.ts."
+        "An app cannot use more than {COMPONENTS_MAX} components, those of its components included."
     )]
-    Components(String),
+    TooManyComponents,
+    #[error(
+        "The module {module} of the component at {component:?} begins with \"use node\": components have no Node.js."
+    )]
+    NodeInComponent { component: String, module: String },
     #[error("Invalid declaration of the environment variable {name}: {reason}")]
     DeclaredVariable { name: String, reason: String },
 }
@@ -80,9 +89,11 @@ impl DeploymentError {
             DeploymentError::Schema(_) => "InvalidSchema",
             DeploymentError::Auth(error) => error.code(),
             DeploymentError::AuthJson(_) => "InvalidAuthConfig",
-            DeploymentError::Definition(_) | DeploymentError::Components(_) => {
-                "InvalidConvexConfig"
-            }
+            DeploymentError::Definition(_) => "InvalidConvexConfig",
+            DeploymentError::ComponentDefinition { .. }
+            | DeploymentError::ComponentName { .. }
+            | DeploymentError::TooManyComponents => "InvalidDefinition",
+            DeploymentError::NodeInComponent { .. } => "NodeActionsNotSupported",
             DeploymentError::DeclaredVariable { .. } => "InvalidEnvVarDeclaration",
         }
     }

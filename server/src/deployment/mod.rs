@@ -29,7 +29,9 @@ pub use self::analysis::{
     NoJavaScript, SourceModule, Visibility,
 };
 pub use self::crons::{Cron, CronError, CronExpression, Schedule};
-pub use self::definition::{AppDefinition, DeclaredVariable};
+pub use self::definition::{
+    AppDefinition, COMPONENTS_MAX, ChildComponent, ComponentDefinition, DeclaredVariable,
+};
 pub use self::diff::IndexDiff;
 pub use self::error::DeploymentError;
 pub use self::functions::{PushedFunction, PushedRoute};

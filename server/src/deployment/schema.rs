@@ -6,7 +6,7 @@ mod indexes;
 mod tests;
 
 use serde_json::{Map, Value as Json, json};
-use vestibule_schema::table::Schema;
+use vestibule_schema::table::{IndexDefinition, Schema};
 use vestibule_schema::validator::Validator;
 
 pub use error::PushedSchemaError;
@@ -110,6 +110,18 @@ impl PushedSchema {
 }
 
 impl PushedTable {
+    /// The database indexes that are to be built and not to be used yet.
+    pub fn staged_indexes(&self) -> impl Iterator<Item = IndexDefinition> + '_ {
+        self.indexes.iter().filter_map(|index| match &index.kind {
+            IndexKind::Database { fields } if index.staged => Some(IndexDefinition {
+                name: index.name.clone(),
+                fields: fields.clone(),
+                unique: false,
+            }),
+            _ => None,
+        })
+    }
+
     fn read(table: &Map<String, Json>) -> Result<PushedTable, PushedSchemaError> {
         let name = table.get("tableName").and_then(Json::as_str);
         let name = name.ok_or(PushedSchemaError::NotSchema)?;

@@ -171,11 +171,11 @@ fn what_cannot_be_deployed_is_refused_with_its_code() {
         "InvalidSchema",
         "Hit an error while evaluating your schema:\nInvalid table name _x starts with metadata prefix '_'",
     );
-    let child = json!({"definitionType": {"type": "app"}, "childComponents": [{"name": "kid"}]});
+    let child = json!({"definitionType": {"type": "app"}, "childComponents": [{"name": "a kid"}]});
     refused(
         |manifest| manifest.definition = Some(child.to_string()),
-        "InvalidConvexConfig",
-        "This server has no components yet: remove the child component \"kid\" from convex.config.ts.",
+        "InvalidDefinition",
+        "A component cannot have the name \"a kid\": Identifier a kid has invalid character ' ': identifiers start with a letter or underscore and go on with letters, digits and underscores",
     );
 }
 

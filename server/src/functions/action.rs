@@ -13,6 +13,7 @@ use vestibule_schema::value::Value;
 use super::console::Console;
 use super::error::{Error, Result, SystemError};
 use super::function::{Body, FunctionKind};
+use super::logging::Running;
 use super::registry::Registry;
 use super::runner::{
     Call, FunctionOutcome, QueryOutcome, Rules, ended, outcome_of, panic_text, stated,
@@ -31,6 +32,8 @@ pub struct ActionCtx {
     /// Where its own calls come from.
     origin: Origin,
     console: Arc<Mutex<Console>>,
+    /// As the log knows the action.
+    running: Arc<Running>,
 }
 
 const SUSPENDED: &str = "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused";
@@ -46,8 +49,14 @@ pub struct ActionRun {
 
 impl ActionCtx {
     /// What an action is given that is run by `caller` and was called from `origin`.
-    pub(super) fn new(functions: Arc<Functions>, caller: Caller, origin: &Origin) -> ActionCtx {
+    pub(super) fn new(
+        functions: Arc<Functions>,
+        caller: Caller,
+        origin: &Origin,
+        running: Arc<Running>,
+    ) -> ActionCtx {
         ActionCtx {
+            running,
             functions,
             caller,
             origin: origin.nested(),
@@ -162,6 +171,11 @@ impl ActionCtx {
         }
     }
 
+    /// Tells the log what the action has printed so far, while it waits.
+    pub(super) fn tell(&self, lines: &[String]) {
+        self.functions.log_progress(&self.running, lines);
+    }
+
     /// Takes what was logged.
     pub(super) fn take_console(&self) -> Console {
         std::mem::take(&mut *self.console.lock())
@@ -201,8 +215,17 @@ fn unwrap<R: DeserializeOwned>(outcome: FunctionOutcome) -> Result<R> {
 }
 
 /// Runs an action to its end.
-pub(super) async fn run_action(functions: Arc<Functions>, call: Call) -> ActionRun {
-    let ctx = ActionCtx::new(functions.clone(), call.caller.clone(), &call.origin);
+pub(super) async fn run_action(
+    functions: Arc<Functions>,
+    call: Call,
+    running: Arc<Running>,
+) -> ActionRun {
+    let ctx = ActionCtx::new(
+        functions.clone(),
+        call.caller.clone(),
+        &call.origin,
+        running,
+    );
     let console = ctx.console.clone();
     let result = start(&functions, ctx, &call).await;
     let log_lines = std::mem::take(&mut *console.lock()).into_lines();

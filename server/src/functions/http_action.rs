@@ -21,6 +21,7 @@ use super::runner::{Origin, ended};
 use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
 use crate::auth::{Caller, UserIdentity};
+use crate::deployment::ModuleEnvironment;
 use crate::probe::{CallOf, Event, Execution};
 
 /// Longest body of an HTTP action's answer, in bytes.
@@ -203,10 +204,14 @@ pub(super) async fn run_http_action(
         let caller = caller.clone();
         move || execution(route, &caller, call)
     };
+    let label = format!("{} {}", request.method, request.path);
+    let running = functions.running(HTTP_ACTION, label, None, &caller);
+    let logged_as = running.clone();
     let ctx = HttpActionCtx {
-        action: ActionCtx::new(functions.clone(), caller, &Origin::Client(call)),
+        action: ActionCtx::new(functions.clone(), caller, &Origin::Client(call), running),
         refusal,
     };
+    let printing = ctx.action.clone();
     functions.probe().event(|| Event::Started(execution()));
     // The body's first step runs outside its future, so both are guarded.
     let running = AssertUnwindSafe(async { body(ctx, request).await }).catch_unwind();
@@ -227,7 +232,19 @@ pub(super) async fn run_http_action(
     };
     functions.probe().event(|| ended(execution(), &result));
     route.count(result.is_err());
-    result.map_err(Error::into_thrown)
+    let result = result.map_err(Error::into_thrown);
+    let status = result.as_ref().map(|answer| answer.status);
+    let lines = printing.take_console().into_lines();
+    functions.log_end(&logged_as, logged(&status.map_err(Clone::clone)), &lines);
+    result
+}
+
+/// How an HTTP action ended, as the log tells it: what it threw, or the status that it answered with.
+fn logged(result: &Result<StatusCode, Thrown>) -> (Option<String>, Option<u16>) {
+    match result {
+        Ok(status) => (None, Some(status.as_u16())),
+        Err(thrown) => (Some(thrown.message.clone()), None),
+    }
 }
 
 /// Runs an HTTP action that was pushed, until there is something to answer. Its body goes on arriving.
@@ -245,16 +262,21 @@ pub(super) async fn run_pushed(
     let RouteBody::Pushed(router) = &route.body else {
         unreachable!("a route of the program itself is asked with a body that is there")
     };
-    let ctx = ActionCtx::new(functions.clone(), caller.clone(), &Origin::Client(call));
+    let label = format!("{} {}", request.method, request.path);
+    let isolate = Some(ModuleEnvironment::Isolate);
+    let running = functions.running(HTTP_ACTION, label, isolate, &caller);
+    let ctx = ActionCtx::new(
+        functions.clone(),
+        caller.clone(),
+        &Origin::Client(call),
+        running.clone(),
+    );
     let started = || Event::Started(execution(route, &caller, call));
     functions.probe().event(started);
-    let began = functions.database.clock().elapsed();
-    let asked = (request.method.clone(), request.path.clone());
     let at_end = {
         let (route, functions) = (route.clone(), functions);
         Box::new(move |end: HttpEnd| {
-            let took = functions.database.clock().elapsed() - began;
-            functions.log_http((&asked.0, &asked.1), &caller, &end, took);
+            functions.log_end(&running, logged(&end.result), &end.log_lines);
             let result = end.result.map_err(Error::from_thrown);
             let ended = || ended(execution(&route, &caller, call), &result);
             functions.probe().event(ended);

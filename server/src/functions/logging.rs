@@ -1,11 +1,11 @@
 //! Tells the log what ran.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use http::Method;
 
-use super::js::http::HttpEnd;
 use super::log::LogEntry;
 use super::runner::{Call, FunctionOutcome, MutationRun, QueryOutcome, QueryRun};
 use super::{FunctionKind, Functions, SystemError};
@@ -15,7 +15,105 @@ use crate::deployment::ModuleEnvironment;
 /// Where the functions of the program itself run.
 const NATIVE: &str = "native";
 
+/// An action as the log knows it: while it runs, and once it has ended.
+pub(super) struct Running {
+    kind: &'static str,
+    identifier: String,
+    environment: &'static str,
+    identity: &'static str,
+    request_id: String,
+    /// On the clock's own count.
+    began: Duration,
+    /// How many of its lines the log has.
+    told: AtomicUsize,
+}
+
 impl Functions {
+    /// An action that begins to run. Functions of the program itself have no environment.
+    pub(super) fn running(
+        &self,
+        kind: &'static str,
+        identifier: String,
+        environment: Option<ModuleEnvironment>,
+        caller: &Caller,
+    ) -> Arc<Running> {
+        Arc::new(Running {
+            kind,
+            identifier,
+            environment: environment.map_or(NATIVE, ModuleEnvironment::name),
+            identity: caller.kind(),
+            request_id: new_id(),
+            began: self.database.clock().elapsed(),
+            told: AtomicUsize::new(0),
+        })
+    }
+
+    /// Adds an entry with what an action that goes on has printed since the last one. `lines` are all its lines so far.
+    pub(super) fn log_progress(&self, running: &Running, lines: &[String]) {
+        let told = running.told.swap(lines.len(), Ordering::Relaxed);
+        let Some(news @ [_, ..]) = lines.get(told..) else {
+            return;
+        };
+        let entry = self.entry_of(running, news.to_vec());
+        self.log.push(
+            self.now_millis(),
+            LogEntry {
+                is_completion: false,
+                ..entry
+            },
+        );
+    }
+
+    /// Adds the entry of an action that has ended. Lines that were told while it ran are not told again.
+    pub(super) fn log_end(
+        &self,
+        running: &Running,
+        end: (Option<String>, Option<u16>),
+        lines: &[String],
+    ) {
+        let (error, status) = end;
+        let is_told = running.told.load(Ordering::Relaxed) > 0;
+        if is_told {
+            self.log_progress(running, lines);
+        }
+        let now = self.now_millis();
+        let is_quiet = error.is_none() && lines.is_empty();
+        if is_quiet && !self.log.wants_successes(now) {
+            return;
+        }
+        let lines = if is_told { Vec::new() } else { lines.to_vec() };
+        let entry = self.entry_of(running, lines);
+        self.log.push(
+            now,
+            LogEntry {
+                error,
+                status,
+                ..entry
+            },
+        );
+    }
+
+    fn entry_of(&self, running: &Running, log_lines: Vec<String>) -> LogEntry {
+        let took = self
+            .database
+            .clock()
+            .elapsed()
+            .saturating_sub(running.began);
+        LogEntry {
+            is_completion: true,
+            kind: running.kind,
+            identifier: running.identifier.clone(),
+            began_millis: began(self.now_millis(), took),
+            took,
+            log_lines,
+            error: None,
+            status: None,
+            request_id: running.request_id.clone(),
+            environment: running.environment,
+            identity: running.identity,
+        }
+    }
+
     pub(super) fn log_query(&self, call: &Call, run: &QueryRun, took: Duration) {
         if let QueryOutcome::Done(outcome) = &run.outcome {
             self.log_run(FunctionKind::Query, call, outcome, &run.log_lines, took);
@@ -74,41 +172,6 @@ impl Functions {
                 request_id: new_id(),
                 environment,
                 identity: call.caller.kind(),
-            },
-        );
-    }
-
-    /// Adds an entry for an HTTP action.
-    pub(super) fn log_http(
-        &self,
-        (method, path): (&Method, &str),
-        caller: &Caller,
-        end: &HttpEnd,
-        took: Duration,
-    ) {
-        let now = self.now_millis();
-        let is_quiet = end.result.is_ok() && end.log_lines.is_empty();
-        if is_quiet && !self.log.wants_successes(now) {
-            return;
-        }
-        let (status, error) = match &end.result {
-            Ok(status) => (Some(status.as_u16()), None),
-            Err(thrown) => (None, Some(thrown.message.clone())),
-        };
-        self.log.push(
-            now,
-            LogEntry {
-                is_completion: true,
-                kind: super::http_action::HTTP_ACTION,
-                identifier: format!("{method} {path}"),
-                began_millis: began(now, took),
-                took,
-                log_lines: end.log_lines.clone(),
-                error,
-                status,
-                request_id: new_id(),
-                environment: end.environment.map_or(NATIVE, ModuleEnvironment::name),
-                identity: caller.kind(),
             },
         );
     }

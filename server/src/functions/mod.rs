@@ -53,7 +53,7 @@ pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};
 pub use transfers::functions as transfer_functions;
 
 use self::drafted::DraftedMutation;
-use self::js::http::{HttpEnd, StreamedRequest, StreamedResponse};
+use self::js::http::{StreamedRequest, StreamedResponse};
 use self::js::{Js, JsOptions};
 use self::order::{Arrival, SessionOrder};
 use self::workers::Workers;
@@ -62,7 +62,6 @@ use crate::deployment::{Deployment, SourceModule};
 use crate::files::Files;
 use crate::probe::Probe;
 use crate::storage::{ReadView, Store};
-use vestibule_schema::value::Value;
 
 /// Runs functions against a database.
 pub struct Functions {
@@ -255,6 +254,25 @@ impl Functions {
         }
     }
 
+    /// Runs a query that was sent as a text, at the newest commit.
+    pub async fn query_inline(
+        self: &Arc<Self>,
+        query: Arc<js::InlineQuery>,
+        call: Call,
+    ) -> Result<QueryRun, SystemError> {
+        let functions = self.clone();
+        let job = move |view: &dyn ReadView| {
+            let clock = functions.database.clock();
+            let began = clock.elapsed();
+            let environment = functions.database.environment();
+            let find = |_: &Registry| Ok(&query.function);
+            let run = runner::run_query_of(environment, view, &call, None, find)?;
+            functions.log_query(&call, &run, clock.elapsed() - began);
+            Ok(run)
+        };
+        self.read_slowly(job).await
+    }
+
     /// Whether a call may keep its thread for long: it runs in another language.
     fn runs_slowly(&self, call: &Call) -> bool {
         let registry = self.registry();
@@ -397,21 +415,20 @@ impl Functions {
 
     /// Runs an action to its end.
     pub async fn act(self: &Arc<Self>, call: Call) -> Result<ActionRun, SystemError> {
-        let clock = self.database.clock();
-        let began = clock.elapsed();
-        let asked = Call {
-            args: Value::Null,
-            ..call.clone()
-        };
-        let run = action::run_action(self.clone(), call).await;
-        let took = clock.elapsed() - began;
-        self.log_run(
-            FunctionKind::Action,
-            &asked,
-            &run.outcome,
-            &run.log_lines,
-            took,
+        let registry = self.registry();
+        let pushed = registry.deployment().function(&call.path);
+        let running = self.running(
+            FunctionKind::Action.name(),
+            call.path.to_string(),
+            pushed.map(|pushed| pushed.environment),
+            &call.caller,
         );
+        let run = action::run_action(self.clone(), call, running.clone()).await;
+        let error = match &run.outcome {
+            FunctionOutcome::Returned(_) => None,
+            FunctionOutcome::Threw(thrown) => Some(thrown.message.clone()),
+        };
+        self.log_end(&running, (error, None), &run.log_lines);
         Ok(run)
     }
 
@@ -433,23 +450,7 @@ impl Functions {
         asker: HttpAsker,
         time_max: Duration,
     ) -> Result<HttpResponse, Thrown> {
-        let clock = self.database.clock();
-        let began = clock.elapsed();
-        let (method, path) = (request.method.clone(), request.path.clone());
-        let caller = asker.caller.clone();
-        let answer =
-            http_action::run_http_action(self.clone(), route, request, asker, time_max).await;
-        let took = clock.elapsed() - began;
-        let end = HttpEnd {
-            result: answer
-                .as_ref()
-                .map(|answer| answer.status)
-                .map_err(Clone::clone),
-            log_lines: Vec::new(),
-            environment: None,
-        };
-        self.log_http((&method, &path), &caller, &end, took);
-        answer
+        http_action::run_http_action(self.clone(), route, request, asker, time_max).await
     }
 }
 

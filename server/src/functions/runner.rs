@@ -144,6 +144,18 @@ pub fn run_query(
     call: &Call,
     journal: Option<String>,
 ) -> std::result::Result<QueryRun, SystemError> {
+    let find = |registry: &Registry| registry.find(FunctionKind::Query, call).cloned();
+    run_query_of(environment, view, call, journal, find)
+}
+
+/// As [`run_query`], of the function that `find` gives.
+pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
+    environment: &Environment,
+    view: &dyn ReadView,
+    call: &Call,
+    journal: Option<String>,
+    find: impl FnOnce(&Registry) -> Result<F>,
+) -> std::result::Result<QueryRun, SystemError> {
     let tx = Transaction::read_only(view, environment);
     let ts = tx.snapshot_ts();
     let definitions = tx.definitions().clone();
@@ -152,20 +164,18 @@ pub fn run_query(
     let mut ctx = QueryCtx {
         execution: Execution::new(tx, call.caller.clone(), journal),
     };
-    let result = Registry::of(&definitions)
-        .find(FunctionKind::Query, call)
-        .and_then(|function| {
-            let Body::Query(body) = &function.body else {
-                unreachable!("the registry was asked for a query")
-            };
-            let rules = Rules::of(&definitions, environment);
-            let result = checked(function, rules, call.args.clone(), |args| {
-                probe.event(|| Event::Started(stated()));
-                body(&mut ctx, args)
-            });
-            function.count(result.is_err() && !ctx.execution.observed.suspended);
-            result
+    let result = find(Registry::of(&definitions)).and_then(|function| {
+        let Body::Query(body) = &function.body else {
+            unreachable!("the registry was asked for a query")
+        };
+        let rules = Rules::of(&definitions, environment);
+        let result = checked(&function, rules, call.args.clone(), |args| {
+            probe.event(|| Event::Started(stated()));
+            body(&mut ctx, args)
         });
+        function.count(result.is_err() && !ctx.execution.observed.suspended);
+        result
+    });
     probe.event(|| ended(stated(), &result));
     let mut execution = ctx.execution;
     if let Some(failure) = execution.tx.storage_failure() {

@@ -257,7 +257,8 @@ pub(super) fn token(error: &AuthError, redact: bool) -> WireError {
         AuthError::Malformed(_)
         | AuthError::NoProvider { .. }
         | AuthError::Rejected { .. }
-        | AuthError::Expired => {
+        | AuthError::Expired
+        | AuthError::ProviderGone => {
             tracing::debug!(code = error.code(), "an auth token was refused");
             StatusCode::UNAUTHORIZED
         }

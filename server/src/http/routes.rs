@@ -135,8 +135,10 @@ pub(super) const ROUTES: &[Route] = routes![
     get  "/api/app_metrics/stream_function_logs", Admin,   Other,         deploy::stream_function_logs, "What functions logged; waits for news.";
     get  "/api/shapes2",                      Admin,       Other,         deploy::shapes2,         "What the documents of each table look like.";
     get  "/api/get_indexes",                  Admin,       Other,         deploy::get_indexes,     "The declared indexes.";
-    post "/api/run_test_function",            Admin,       Other,         deploy::run_test_function, "Refused: inline queries are not run.";
+    post "/api/run_test_function",            Admin,       Other,         deploy::run_test_function, "Run a query that is sent with the call.";
     get  "/api/v1/get_current_usage",         Admin,       Other,         deploy::get_usage,       "Refused: usage is not counted.";
+    post "/api/v1/create_usage_limit",        Admin,       Other,         deploy::get_usage,       "Refused: usage is not counted.";
+    post "/api/v1/update_usage_limit/{id}",   Admin,       Other,         deploy::get_usage,       "Refused: usage is not counted.";
     get  "/api/v1/list_usage_limits",         Admin,       Other,         deploy::get_usage,       "Refused: usage is not counted.";
     head "/api/authorize",                    Anyone,      Other,         deploy::authorize,       "Answers tools that want an account.";
     post "/api/check_opt_ins",                Anyone,      Other,         deploy::check_opt_ins,   "Answers tools that want terms accepted.";

@@ -257,6 +257,7 @@ fn verified(subject: &str, claims: Object) -> VerifiedUser {
         identity: Arc::new(Identity::new("https://issuer.test", subject, claims)),
         expires_at: UnixNanos::from_seconds(u32::MAX.into()),
         needs_provisioning: true,
+        provider_gone: Default::default(),
     }
 }
 

@@ -39,6 +39,7 @@ impl Pushes {
         if request.dry_run {
             return self.check_dry(&plan).await;
         }
+        self.cleaning.asked(self.clock.elapsed());
         if plan.begin() {
             self.overwrite_others(&plan);
             self.prepare(&plan);
@@ -174,7 +175,11 @@ impl Pushes {
     }
 
     /// Fills an index, and marks it as filled.
-    async fn fill(&self, table: &str, index: IndexId) -> Result<Option<SchemaFailure>, PushError> {
+    pub(super) async fn fill(
+        &self,
+        table: &str,
+        index: IndexId,
+    ) -> Result<Option<SchemaFailure>, PushError> {
         let mut after = None;
         loop {
             let name = table.to_owned();

@@ -17,8 +17,8 @@ pub enum PushError {
     Variable(#[from] VariableError),
     #[error(transparent)]
     Provisioning(#[from] RulesError),
-    #[error("This server has no components yet: it cannot take the component {0:?}.")]
-    Components(String),
+    #[error("Node.js {0:?} is not supported: convex.json may name \"20\", \"22\" or \"24\".")]
+    NodeVersion(String),
     #[error(
         "The function {0} is one of the server's own program, which a push cannot replace: give yours another name."
     )]
@@ -67,7 +67,7 @@ impl PushError {
             PushError::Deployment(error) => error.code(),
             PushError::Variable(error) => error.code(),
             PushError::Provisioning(error) => error.code(),
-            PushError::Components(_) => "ComponentsNotSupported",
+            PushError::NodeVersion(_) => "NodeVersionNotSupported",
             PushError::NativeFunction(_) | PushError::NativeRoute(_) => "InvalidModules",
             PushError::NativeTable(_) | PushError::Schema(_) => "InvalidSchema",
             PushError::Cron(_) => "InvalidCron",

@@ -74,6 +74,7 @@ impl Pushes {
         })
         .await?;
         self.activated(&deployment);
+        self.warn_of_unsupported(&before, &deployment);
         self.warn_of_first_logins(&before, &deployment).await;
         let reply = diff::to_reply(&before, &deployment);
         self.clean_later();

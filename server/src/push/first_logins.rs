@@ -28,12 +28,17 @@ impl Pushes {
         let Some(warning) = self.stated.warning(live, &sources.collect()) else {
             return;
         };
+        self.warn(LOGGED_AS, &warning);
+    }
+
+    /// Says something where the developer sees it: in the log that `convex dev` shows, and in the server's own.
+    pub(super) fn warn(&self, logged_as: &str, warning: &str) {
         tracing::warn!("{warning}");
         let now = self.now_millis();
         let entry = LogEntry {
             is_completion: true,
             kind: "Mutation",
-            identifier: LOGGED_AS.to_owned(),
+            identifier: logged_as.to_owned(),
             began_millis: now,
             took: Duration::ZERO,
             log_lines: vec![format!("[WARN] {warning}")],

@@ -32,6 +32,8 @@ impl Pushes {
         let live = self.live();
         let deployment = Deployment::from_manifest(&manifest, live.variables.clone())?
             .with_settings(live.settings.clone());
+        let (deployment, auth_config) = self.evaluate_auth(deployment).await?;
+        manifest.auth_config = auth_config;
         check_program(&self.program, &deployment)?;
         let base = live.push.as_ref().map(|push| push.id.clone());
         let now = self.clock.elapsed();

@@ -6,10 +6,12 @@
 
 mod backfill;
 mod calls;
+mod components;
 mod error;
 mod finishing;
 mod first_logins;
 mod history;
+mod inline;
 mod plans;
 mod replies;
 mod request;
@@ -22,6 +24,7 @@ pub mod system;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod unsupported;
 mod variables;
 
 use std::collections::{BTreeMap, HashSet};
@@ -31,6 +34,7 @@ use tokio::sync::{Mutex, RwLock};
 use vestibule_schema::path::FunctionPath;
 
 pub use error::PushError;
+pub use inline::InlineRun;
 pub use request::{FinishPush, StartPush, WaitForSchema};
 pub use stored::{StoredPush, load};
 
@@ -142,12 +146,15 @@ impl Pushes {
     }
 
     /// Takes on the deployment that is stored, before anything is served.
-    pub async fn restore(&self) -> Result<(), PushError> {
-        let deployment = Arc::new(self.read(stored::load).await?);
+    pub async fn restore(self: &Arc<Self>) -> Result<(), PushError> {
+        let stored = self.read(stored::load).await?;
+        let deployment = Arc::new(self.with_present_auth(stored).await);
         self.stated.check_start(&deployment.variables)?;
         let extension = self.extension_of(deployment.clone()).await?;
         self.functions.database().install(extension);
         self.activated(&deployment);
+        self.clean_later();
+        self.look_for_abandoned();
         Ok(())
     }
 

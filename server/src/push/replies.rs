@@ -30,22 +30,12 @@ pub fn started(live: &Deployment, next: &Deployment, push_id: &str, origins: &Or
         .variables
         .iter()
         .map(|(name, value)| (name.to_owned(), json!(value)));
-    let schema = next.schema.as_ref().map(|schema| schema.to_reply());
     json!({
         "environmentVariables": variables.collect::<Map<_, _>>(),
         "externalDepsId": null,
         "componentDefinitionPackages": {},
         "appAuth": next.auth_json(),
-        "analysis": {"": {
-            "definition": next.definition.to_reply(),
-            "schema": schema,
-            "functions": functions(next),
-            "udfConfig": {
-                "serverVersion": next.server_version,
-                "importPhaseRngSeed": next.import.seed.to_vec(),
-                "importPhaseUnixTimestamp": next.import.time_millis,
-            },
-        }},
+        "analysis": {"": analysis(next, next.definition.to_reply())},
         "app": {
             "definitionPath": "",
             "componentPath": "",
@@ -57,6 +47,20 @@ pub fn started(live: &Deployment, next: &Deployment, push_id: &str, origins: &Or
         "schemaChange": schema_change(live, next, push_id),
         "vestibulePushId": push_id,
         "vestibuleOrigins": {"cloud": origins.cloud, "site": origins.site},
+    })
+}
+
+/// What was found in the modules of an app or a component, beside its definition.
+pub fn analysis(found: &Deployment, definition: Json) -> Json {
+    json!({
+        "definition": definition,
+        "schema": found.schema.as_ref().map(|schema| schema.to_reply()),
+        "functions": functions(found),
+        "udfConfig": {
+            "serverVersion": found.server_version,
+            "importPhaseRngSeed": found.import.seed.to_vec(),
+            "importPhaseUnixTimestamp": found.import.time_millis,
+        },
     })
 }
 

@@ -18,7 +18,7 @@ pub struct StartPush {
     pub app_definition: AppBody,
     /// Its components.
     #[serde(default)]
-    pub component_definitions: Vec<Json>,
+    pub component_definitions: Vec<ComponentBody>,
     /// Packages that modules in Node.js need.
     #[serde(default)]
     pub node_dependencies: Vec<NodeDependency>,
@@ -34,6 +34,9 @@ pub struct AppBody {
     /// `convex.config.js`.
     #[serde(default)]
     pub definition: Option<ModuleBody>,
+    /// The paths of the components that the definition imports.
+    #[serde(default)]
+    pub dependencies: Vec<String>,
     /// `schema.js`.
     #[serde(default)]
     pub schema: Option<ModuleBody>,
@@ -44,6 +47,28 @@ pub struct AppBody {
     #[serde(default)]
     pub unchanged_module_hashes: Vec<UnchangedModule>,
     /// The version of the package that the app was bundled with.
+    #[serde(default)]
+    pub udf_server_version: Option<String>,
+}
+
+/// A component in a push.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentBody {
+    /// Its folder, from that of the app's functions.
+    pub definition_path: String,
+    /// Its `convex.config.js`.
+    pub definition: ModuleBody,
+    /// The paths of the components that its definition imports.
+    #[serde(default)]
+    pub dependencies: Vec<String>,
+    /// Its `schema.js`.
+    #[serde(default)]
+    pub schema: Option<ModuleBody>,
+    /// All its modules.
+    #[serde(default)]
+    pub functions: Vec<ModuleBody>,
+    /// The version of the package that it was bundled with.
     #[serde(default)]
     pub udf_server_version: Option<String>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use serde_json::Value as Json;
 
+use super::components::Components;
 use super::error::PushError;
 use super::plans::Plan;
 use super::replies;
@@ -34,6 +35,7 @@ pub(super) struct Evaluated {
     pub live: Arc<Deployment>,
     /// Texts of the modules that are not stored yet.
     texts: Vec<Arc<str>>,
+    components: Components,
 }
 
 impl Pushes {
@@ -47,9 +49,11 @@ impl Pushes {
             deployment,
             live,
             texts,
+            components,
         } = self.evaluate(request).await?;
         let origins = self.origins();
-        let reply = replies::started(&live, &deployment, &manifest.push_id, &origins);
+        let mut reply = replies::started(&live, &deployment, &manifest.push_id, &origins);
+        components.add_to(&mut reply, &deployment.definition.children())?;
         if !is_dry_run {
             self.store_texts(texts).await?;
         }
@@ -66,20 +70,21 @@ impl Pushes {
     }
 
     pub(super) async fn evaluate(&self, request: StartPush) -> Result<Evaluated, PushError> {
-        if let Some(component) = request.component_definitions.first() {
-            let path = component["definitionPath"].as_str().unwrap_or_default();
-            return Err(PushError::Components(path.to_owned()));
-        }
+        check_node_version(request.node_version.as_deref())?;
         let live = self.live();
         let app = request.app_definition;
         let sources = self
             .sources(&live, app.changed_modules, app.unchanged_module_hashes)
             .await?;
         let import = self.import_phase(&live, &sources);
+        let components = self
+            .components(request.component_definitions, &import)
+            .await?;
         let input = AnalyzeInput {
             modules: sources.clone(),
             schema: app.schema.map(SourceModule::from),
             definition: app.definition.map(SourceModule::from),
+            components: components.names(app.dependencies.iter()),
             variables: self.visible_variables(&live),
             seed: import.seed,
             time_millis: import.time_millis,
@@ -109,11 +114,13 @@ impl Pushes {
         let deployment = Deployment::from_manifest(&manifest, live.variables.clone())?
             .with_settings(live.settings.clone());
         check_program(&self.program, &deployment)?;
+        components.check(&deployment.definition.children())?;
         Ok(Evaluated {
             manifest,
             deployment,
             live,
             texts,
+            components,
         })
     }
 
@@ -235,7 +242,17 @@ impl Pushes {
     }
 }
 
-fn check_sources(sources: &[SourceModule]) -> Result<(), PushError> {
+/// Versions of Node.js that an app may ask for.
+const NODE_VERSIONS: [&str; 3] = ["20", "22", "24"];
+
+fn check_node_version(version: Option<&str>) -> Result<(), PushError> {
+    match version.filter(|version| !NODE_VERSIONS.contains(version)) {
+        None => Ok(()),
+        Some(version) => Err(PushError::NodeVersion(version.to_owned())),
+    }
+}
+
+pub(super) fn check_sources(sources: &[SourceModule]) -> Result<(), PushError> {
     let bytes: usize = sources
         .iter()
         .map(|module| module.source.len() + module.source_map.as_ref().map_or(0, |map| map.len()))

@@ -1,8 +1,10 @@
-//! What pushes leave behind: entries of indexes that nothing uses any more, and texts that nothing names. Both go a few
-//! at a time, in the background.
+//! What pushes leave to be done in the background, a few documents at a time: staged indexes are filled, entries of
+//! indexes that nothing uses any more and texts that nothing names are removed. So is what a push has begun that nobody
+//! goes on with.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -11,19 +13,50 @@ use super::Pushes;
 use super::backfill::STEP_DOCUMENTS_MAX;
 use super::error::PushError;
 use super::stored::{self, trouble};
-use super::tables::{retired, without};
+use super::tables::{Target, retired, to_fill, without};
 use crate::database::{ChunkHash, Transaction};
 use crate::deployment::{Manifest, Module};
+use crate::functions::Registry;
 
-/// The task that cleans up, if one is at work. It ends with the room.
+/// How long after it was last asked about the preparation of an unfinished push is kept for the next equal one.
+pub const PREPARATION_TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Between two looks for preparations that are too old.
+const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+
+/// The tasks of the background. They end with the room.
 #[derive(Default)]
-pub(super) struct Cleaning(Mutex<Option<JoinHandle<()>>>);
+pub(super) struct Cleaning {
+    work: Mutex<Work>,
+    /// When a preparation was last asked about, on the clock's own count.
+    asked_at: Mutex<Duration>,
+    looking: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Work {
+    /// What is at work until nothing is wanted.
+    task: Option<JoinHandle<()>>,
+    is_at_work: bool,
+    is_wanted: bool,
+}
+
+impl Work {
+    /// Whether there is more to do; if not, whoever is at work ends.
+    fn goes_on(&mut self) -> bool {
+        self.is_at_work = std::mem::take(&mut self.is_wanted);
+        self.is_at_work
+    }
+}
 
 impl Cleaning {
     pub fn stop(&self) {
-        if let Some(task) = self.0.lock().take() {
-            task.abort();
-        }
+        let tasks = [self.work.lock().task.take(), self.looking.lock().take()];
+        tasks.iter().flatten().for_each(JoinHandle::abort);
+    }
+
+    /// Somebody asks about a preparation.
+    pub fn asked(&self, now: Duration) {
+        *self.asked_at.lock() = now;
     }
 }
 
@@ -34,25 +67,92 @@ impl Drop for Cleaning {
 }
 
 impl Pushes {
-    /// Cleans up after a push, unless that is under way: then the one at work does it.
+    /// Does what a push leaves to be done. Whoever is at work already does it as well.
     pub(super) fn clean_later(self: &Arc<Self>) {
-        let mut cleaning = self.cleaning.0.lock();
-        if cleaning.as_ref().is_some_and(|task| !task.is_finished()) {
+        let mut work = self.cleaning.work.lock();
+        work.is_wanted = true;
+        let is_running = work.task.as_ref().is_some_and(|task| !task.is_finished());
+        if work.is_at_work && is_running {
             return;
         }
+        work.is_at_work = true;
         let pushes = Arc::downgrade(self);
-        *cleaning = Some(tokio::spawn(async move {
-            if let Some(pushes) = pushes.upgrade()
-                && let Err(error) = pushes.clean().await
+        work.task = Some(tokio::spawn(async move {
+            while let Some(pushes) = pushes.upgrade()
+                && pushes.cleaning.work.lock().goes_on()
             {
-                tracing::warn!(%error, "cleaning up after a push failed; the next one goes on");
+                if let Err(error) = pushes.clean().await {
+                    tracing::warn!(%error, "cleaning up after a push failed; the next one goes on");
+                }
             }
         }));
     }
 
+    /// Looks from time to time for preparations that nobody goes on with.
+    pub(super) fn look_for_abandoned(self: &Arc<Self>) {
+        self.cleaning.asked(self.clock.elapsed());
+        let (pushes, clock) = (Arc::downgrade(self), self.clock.clone());
+        *self.cleaning.looking.lock() = Some(tokio::spawn(async move {
+            loop {
+                clock.sleep_until(clock.elapsed() + LOOK_EVERY).await;
+                let Some(pushes) = pushes.upgrade() else {
+                    return;
+                };
+                if let Err(error) = pushes.sweep_abandoned().await {
+                    tracing::warn!(%error, "sweeping an abandoned push failed; it is tried again");
+                }
+            }
+        }));
+    }
+
+    /// Takes back what an unfinished push has begun, once nobody has asked about it for long.
+    async fn sweep_abandoned(self: &Arc<Self>) -> Result<(), PushError> {
+        let asked_at = *self.cleaning.asked_at.lock();
+        if self.clock.elapsed().saturating_sub(asked_at) < PREPARATION_TIME_MAX {
+            return Ok(());
+        }
+        let native = self.program.tables.clone();
+        let swept = self.transact(move |tx| {
+            let deployment = Registry::of(tx.definitions()).deployment().clone();
+            let target = Target {
+                schema: deployment.schema.as_ref(),
+                native: &native,
+            };
+            let catalog = tx.catalog();
+            let is_left = target.leaves_behind(&catalog);
+            if is_left {
+                tx.set_catalog(target.switch(&catalog)).map_err(trouble)?;
+            }
+            Ok(is_left)
+        });
+        if swept.await? {
+            tracing::info!("what an unfinished push had begun is taken back");
+            self.clean_later();
+        }
+        Ok(())
+    }
+
     async fn clean(&self) -> Result<(), PushError> {
         self.clear_retired().await?;
-        self.remove_chunks().await
+        self.remove_chunks().await?;
+        self.fill_staged().await
+    }
+
+    /// Fills staged indexes.
+    async fn fill_staged(&self) -> Result<(), PushError> {
+        loop {
+            let definitions = self.functions.database().definitions();
+            let Some((table, index)) = to_fill(&definitions.catalog) else {
+                return Ok(());
+            };
+            match self.fill(&table, index).await {
+                Ok(None) => {}
+                // Another push has taken it away.
+                Err(PushError::Race(_)) => {}
+                Ok(Some(failure)) => return Err(PushError::Schema(failure.error)),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Removes the entries of retired indexes, then the indexes themselves.

@@ -9,7 +9,7 @@ use vestibule_schema::validator::Validator;
 
 use super::error::PushError;
 use crate::database::{Catalog, IndexId, IndexMeta, Owner, PendingRules, TableMeta};
-use crate::deployment::{PushedSchema, allows_all};
+use crate::deployment::{PushedSchema, PushedTable, allows_all};
 
 /// What a table needs before a schema can be live.
 #[derive(Clone, Debug)]
@@ -33,7 +33,29 @@ pub struct Target<'s> {
 /// The end of the names of indexes that are no longer used: no query can name one.
 const RETIRED: char = '~';
 
+/// An index that a schema names.
+struct Wanted {
+    definition: IndexDefinition,
+    /// Whether it is only to be built.
+    staged: bool,
+}
+
 impl<'s> Target<'s> {
+    /// The database indexes of a table of the schema.
+    fn wanted(&self, table: &TableDefinition) -> Vec<Wanted> {
+        let enabled = table.indexes.iter().map(|definition| Wanted {
+            definition: definition.clone(),
+            staged: false,
+        });
+        let pushed = self.schema.and_then(|schema| schema.table(&table.name));
+        let staged = pushed.into_iter().flat_map(PushedTable::staged_indexes);
+        let staged = staged.map(|definition| Wanted {
+            definition,
+            staged: true,
+        });
+        enabled.chain(staged).collect()
+    }
+
     fn definitions(&self) -> &'s [TableDefinition] {
         self.schema.map_or(&[], |schema| schema.schema.tables())
     }
@@ -65,8 +87,8 @@ impl<'s> Target<'s> {
                 continue;
             };
             let mut table = TableMeta::clone(table);
-            for wanted in &definition.indexes {
-                if !table.indexes.iter().any(|index| is_same(index, wanted)) {
+            for wanted in &self.wanted(definition) {
+                if !table.indexes.iter().any(|index| wanted.is(index)) {
                     table.indexes.push(new_index(&declared, wanted));
                     declared.set(table.clone());
                 }
@@ -104,11 +126,12 @@ impl<'s> Target<'s> {
             switched.set(table.clone());
             table.owner = Owner::Pushed;
             table.document = self.rules(definition);
-            let (mut kept, retired) = split(&table, definition);
+            let wanted = self.wanted(definition);
+            let (mut kept, retired) = split(&table, &wanted);
             table.indexes = [&kept[..], &retired].concat();
             switched.set(table.clone());
-            for wanted in &definition.indexes {
-                if !kept.iter().any(|index| is_same(index, wanted)) {
+            for wanted in &wanted {
+                if !kept.iter().any(|index| wanted.is(index)) {
                     // The table is new, so there is nothing to fill it with.
                     let mut index = new_index(&switched, wanted);
                     index.ready = true;
@@ -120,6 +143,25 @@ impl<'s> Target<'s> {
         }
         self.release_others(&mut switched);
         switched
+    }
+
+    /// Whether `catalog` holds what an unfinished push has begun: indexes that the schema does not name, or rules that are
+    /// not in force.
+    pub fn leaves_behind(&self, catalog: &Catalog) -> bool {
+        let is_begun = |table: &TableMeta| {
+            let mut named = self.definitions().iter();
+            let wanted = named.find(|definition| definition.name == table.name);
+            let wanted = wanted.map(|definition| self.wanted(definition));
+            let is_wanted = |index: &IndexMeta| {
+                let mut wanted = wanted.iter().flatten();
+                wanted.any(|wanted| wanted.is(index))
+            };
+            let mut indexes = table.indexes.iter();
+            let has_index =
+                indexes.any(|index| !index.ready && !is_retired(index) && !is_wanted(index));
+            table.owner == Owner::Pushed && (table.pending.is_some() || has_index)
+        };
+        catalog.tables().any(|table| is_begun(table))
     }
 
     /// Tables that were pushed before and are not named any more keep their documents and nothing else.
@@ -146,7 +188,7 @@ impl<'s> Target<'s> {
     }
 }
 
-/// Indexes of the definition that are not filled yet.
+/// Indexes of the definition that are to be used and not filled yet.
 fn unfilled(table: &TableMeta, definition: &TableDefinition) -> Vec<IndexId> {
     let is_wanted = |index: &&IndexMeta| {
         !index.ready
@@ -163,22 +205,27 @@ fn unfilled(table: &TableMeta, definition: &TableDefinition) -> Vec<IndexId> {
         .collect()
 }
 
-/// The indexes that the definition names, and the rest, retired.
-fn split(table: &TableMeta, definition: &TableDefinition) -> (Vec<IndexMeta>, Vec<IndexMeta>) {
-    let is_wanted = |index: &IndexMeta| {
-        definition
-            .indexes
-            .iter()
-            .any(|wanted| is_same(index, wanted))
-    };
-    let (kept, mut retired): (Vec<IndexMeta>, Vec<IndexMeta>) =
-        table.indexes.iter().cloned().partition(is_wanted);
-    retired.iter_mut().for_each(retire);
+/// The indexes that are wanted, as they are wanted, and the rest, retired.
+fn split(table: &TableMeta, wanted: &[Wanted]) -> (Vec<IndexMeta>, Vec<IndexMeta>) {
+    let (mut kept, mut retired) = (Vec::new(), Vec::new());
+    for mut index in table.indexes.iter().cloned() {
+        match wanted.iter().find(|wanted| wanted.is(&index)) {
+            Some(wanted) => {
+                index.staged = wanted.staged;
+                kept.push(index);
+            }
+            None => {
+                retire(&mut index);
+                retired.push(index);
+            }
+        }
+    }
     (kept, retired)
 }
 
 fn retire(index: &mut IndexMeta) {
     index.ready = false;
+    index.staged = false;
     if !is_retired(index) {
         index.name.push(RETIRED);
     }
@@ -197,6 +244,16 @@ pub fn retired(catalog: &Catalog) -> Vec<(String, IndexId)> {
         retired.map(|index| (table.name.clone(), index.id))
     });
     indexes.collect()
+}
+
+/// A staged index that is not filled yet, with its table.
+pub fn to_fill(catalog: &Catalog) -> Option<(String, IndexId)> {
+    let mut tables = catalog.tables();
+    tables.find_map(|table| {
+        let unfilled = |index: &&IndexMeta| index.staged && !index.ready;
+        let index = table.indexes.iter().find(unfilled)?;
+        Some((table.name.clone(), index.id))
+    })
 }
 
 /// The catalog without an index whose entries are gone.
@@ -233,14 +290,26 @@ fn forget_pending(catalog: &mut Catalog) {
     }
 }
 
-fn new_index(catalog: &Catalog, wanted: &IndexDefinition) -> IndexMeta {
+impl Wanted {
+    /// Whether `existing` is this index, staged or not.
+    fn is(&self, existing: &IndexMeta) -> bool {
+        is_same(existing, &self.definition)
+    }
+}
+
+fn new_index(catalog: &Catalog, wanted: &Wanted) -> IndexMeta {
+    let IndexDefinition {
+        name,
+        fields,
+        unique,
+    } = wanted.definition.clone();
     IndexMeta {
         id: catalog.next_index_id(),
-        name: wanted.name.clone(),
-        fields: wanted.fields.clone(),
-        unique: wanted.unique,
+        name,
+        fields,
+        unique,
         ready: false,
-        staged: false,
+        staged: wanted.staged,
     }
 }
 

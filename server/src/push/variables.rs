@@ -112,14 +112,35 @@ impl Pushes {
         next: Deployment,
     ) -> Result<Deployment, PushError> {
         let is_as_before = live.variables == next.variables && live.settings == next.settings;
-        let Some(module) = next
-            .modules
-            .get(AUTH_CONFIG_MODULE)
-            .filter(|_| !is_as_before)
-        else {
-            return Ok(next);
+        match is_as_before {
+            true => Ok(next),
+            false => Ok(self.evaluate_auth(next).await?.0),
+        }
+    }
+
+    /// A deployment that was stored with the auth providers that its variables and this server's origins say, which may
+    /// have changed since its push.
+    pub(super) async fn with_present_auth(&self, stored: Deployment) -> Deployment {
+        match self.evaluate_auth(stored.clone()).await {
+            Ok((deployment, _)) => deployment,
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    "the auth config cannot be evaluated; the providers are those of the last push"
+                );
+                stored
+            }
+        }
+    }
+
+    /// Evaluates the auth config of `next` with its variables. Its JSON text is returned as well.
+    pub(super) async fn evaluate_auth(
+        &self,
+        next: Deployment,
+    ) -> Result<(Deployment, Option<String>), PushError> {
+        let Some(module) = next.modules.get(AUTH_CONFIG_MODULE).cloned() else {
+            return Ok((next, None));
         };
-        let module = module.clone();
         let source = self.stored_sources(vec![module]);
         let variables = self.visible_variables(&next);
         let input = AnalyzeInput {
@@ -129,8 +150,8 @@ impl Pushes {
             time_millis: next.import.time_millis,
             ..AnalyzeInput::default()
         };
-        let analysis = self.analyze(input).await?;
-        Ok(next.with_auth(analysis.auth_config.as_deref())?)
+        let text = self.analyze(input).await?.auth_config;
+        Ok((next.with_auth(text.as_deref())?, text))
     }
 
     /// The variables, without the built-in ones.

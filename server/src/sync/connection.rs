@@ -164,6 +164,7 @@ enum Happened {
     Received(Incoming),
     Admitted(super::gatekeeper::Admitted),
     Woken,
+    ProviderGone,
     Draining,
 }
 
@@ -186,6 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // As rare as Authenticate, and as large.
             Happened::Admitted(admitted) => Box::pin(self.admitted(admitted)).await,
             Happened::Woken => Ok(()),
+            Happened::ProviderGone => self.check_identity(),
             Happened::Draining => {
                 self.is_draining = true;
                 Ok(())
@@ -198,11 +200,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let due = self.rooms.clock.sleep_until(self.next_due());
         let (is_draining, reads) = (self.is_draining, self.reads_on());
         let shutdown = self.rooms.shutdown.clone();
+        let provider_gone = self.gatekeeper.provider_gone();
+        let provider_gone = async {
+            match &provider_gone {
+                Some(gone) => gone.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             admitted = self.gatekeeper.admission() => Happened::Admitted(admitted),
             () = wake.notified() => Happened::Woken,
             incoming = self.socket.receive(), if reads => Happened::Received(incoming),
             () = shutdown.cancelled(), if !is_draining => Happened::Draining,
+            () = provider_gone => Happened::ProviderGone,
             () = due => Happened::Woken,
         }
     }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 use vestibule_schema::provisioning::{Admission, Effect, Event, Rejection, State, step};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
@@ -113,6 +114,14 @@ impl Gatekeeper {
 
     pub fn is_anonymous(&self) -> bool {
         matches!(self.credential, Presented::Nobody)
+    }
+
+    /// Cancelled when the provider of whoever is presented is gone; none without one.
+    pub fn provider_gone(&self) -> Option<CancellationToken> {
+        match &self.credential {
+            Presented::User(user) => Some(user.provider_gone.clone()),
+            Presented::Nobody | Presented::Admin { .. } => None,
+        }
     }
 
     /// The newest identity version.
@@ -382,7 +391,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match &mut self.gatekeeper.credential {
             Presented::Nobody => Ok(()),
             // A pending identity is checked when its gate opens.
-            Presented::User(_) if self.gatekeeper.waiting_since.is_some() => Ok(()),
+            Presented::User(user)
+                if self.gatekeeper.waiting_since.is_some()
+                    && !user.provider_gone.is_cancelled() =>
+            {
+                Ok(())
+            }
             Presented::User(user) => user.check_not_expired(rooms.clock.now()).map_err(|error| {
                 End::AuthError(AuthError {
                     error: error.client_message(redact),

@@ -222,6 +222,7 @@ pub fn person(number: usize, name: &str) -> VerifiedUser {
         identity: Arc::new(Identity::new("https://issuer.test", subject, claims)),
         expires_at: UnixNanos::from_seconds(u32::MAX.into()),
         needs_provisioning: true,
+        provider_gone: Default::default(),
     }
 }
 

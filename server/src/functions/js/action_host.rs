@@ -187,6 +187,7 @@ impl<'t> ActionHost<'t> {
     fn next(&mut self, time_max: Duration) -> std::result::Result<Completion, Failure> {
         let elapsed = self.target.js.clock.elapsed() - self.began;
         let left = time_max.checked_sub(elapsed).ok_or(Failure::TimedOut)?;
+        self.ctx.tell(self.console.lines());
         let handle = self.handle.clone();
         let next = async { tokio::time::timeout(left, self.completions.recv()).await };
         match handle.block_on(next) {

@@ -1,11 +1,14 @@
 //! What pushed modules register: each is evaluated as at import, and asked.
 
+mod node;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
-use vestibule_isolate::{Failure, HostValue, Isolate, IsolateOptions};
+use vestibule_isolate::{Failure, HostValue, Isolate, IsolateOptions, ModuleSource};
 
 use super::Js;
 use super::code::Code;
@@ -23,6 +26,8 @@ use crate::deployment::{
 /// Time that all modules of a push may take together.
 const ANALYSIS_TIME_MAX: Duration = Duration::from_secs(30);
 const STACK_BYTES_MAX: usize = 4 << 20;
+/// Where definitions import components from: each under its path in base64url.
+const COMPONENTS_FOLDER: &str = "_componentDeps/";
 
 impl Analyzer for Js {
     fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
@@ -49,13 +54,13 @@ impl Js {
             .modules
             .into_iter()
             .partition(|module| module.environment == ModuleEnvironment::Isolate);
-        if let Some(module) = node.iter().find(|module| is_entry_point(&module.path)) {
-            return Err(AnalyzeError::Node(module.path.clone()));
-        }
         let variables = input.variables;
+        let mut analysis = Analysis {
+            modules: node::analyze(self, &node, &variables, &import)?,
+            ..Analysis::default()
+        };
         let code = self.code(&isolate, variables, import.clone());
-        let mut analysis = Analysis::default();
-        let mut app = Evaluator::new(&code)?;
+        let mut app = Evaluator::new(&code, code.clone())?;
         for module in &isolate {
             if !is_entry_point(&module.path) {
                 continue;
@@ -69,18 +74,35 @@ impl Js {
         {
             analysis.auth_config = Some(app.auth_config()?);
         }
-        let alone = |module: &SourceModule, variables| {
-            let code = self.code(std::slice::from_ref(module), variables, import.clone());
-            Evaluator::new(&code)
+        let alone = |modules: &[SourceModule]| {
+            let code = self.code(modules, BTreeMap::new(), import.clone());
+            Evaluator::new(&code, code.clone())
         };
         if let Some(schema) = &input.schema {
-            analysis.schema = Some(alone(schema, BTreeMap::new())?.schema(&schema.path)?);
+            let mut evaluator = alone(std::slice::from_ref(schema))?;
+            analysis.schema = Some(evaluator.schema(&schema.path)?);
         }
-        if let Some(definition) = &input.definition {
-            let mut evaluator = alone(definition, BTreeMap::new())?;
-            analysis.definition = Some(evaluator.definition(&definition.path)?);
+        if let Some(definition) = input.definition {
+            let path = definition.path.clone();
+            let components = input.components.iter().map(component_module);
+            let modules: Vec<SourceModule> = components.chain([definition]).collect();
+            analysis.definition = Some(alone(&modules)?.definition(&path)?);
         }
         Ok(analysis)
+    }
+}
+
+/// What the import of a component finds in a definition: where the component's own definition is, and its name there.
+fn component_module((path, name): (&String, &String)) -> SourceModule {
+    let exported = serde_json::json!({"componentDefinitionPath": path, "defaultName": name});
+    SourceModule {
+        path: format!(
+            "{COMPONENTS_FOLDER}{}",
+            BASE64URL_NOPAD.encode(path.as_bytes())
+        ),
+        environment: ModuleEnvironment::Isolate,
+        source: format!("export default {exported};").into(),
+        source_map: None,
     }
 }
 
@@ -117,11 +139,12 @@ struct FoundFunction {
 }
 
 impl Evaluator {
-    fn new(code: &Arc<Code>) -> Result<Evaluator, AnalyzeError> {
+    /// An engine for `modules`, which are those of `code` or those and more.
+    fn new(code: &Arc<Code>, modules: Arc<dyn ModuleSource>) -> Result<Evaluator, AnalyzeError> {
         let options = IsolateOptions {
             memory_bytes_max: 4 * MEMORY_BYTES_MAX,
             stack_bytes_max: STACK_BYTES_MAX,
-            modules: code.clone(),
+            modules,
             prelude: prelude::compiled(),
         };
         let mut host = ImportHost::new(code);

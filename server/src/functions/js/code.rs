@@ -12,6 +12,8 @@ use crate::deployment::{ImportPhase, SourceModule};
 /// Modules of one push that run in this server, and what they see at import time.
 pub struct Code {
     modules: HashMap<String, Compiled>,
+    /// A module of the server's own that they may import.
+    external: Option<Arc<Bytecode>>,
     /// The variables, the built-in ones among them.
     pub variables: BTreeMap<String, String>,
     /// Seed and time of the import phase.
@@ -73,6 +75,7 @@ impl Code {
         });
         Code {
             modules: modules.collect(),
+            external: None,
             variables,
             import,
         }
@@ -86,8 +89,17 @@ impl Code {
         });
         Code {
             modules: modules.collect(),
+            external: self.external.clone(),
             variables,
             import: self.import.clone(),
+        }
+    }
+
+    /// The same with a module of the server's own that they may import.
+    pub fn with_external(self, module: Arc<Bytecode>) -> Code {
+        Code {
+            external: Some(module),
+            ..self
         }
     }
 
@@ -114,7 +126,15 @@ impl Code {
 
 impl ModuleSource for Code {
     fn bytecode(&self, name: &str) -> Option<Arc<Bytecode>> {
+        if let Some(external) = self.external.as_ref().filter(|_| self.is_external(name)) {
+            return Some(external.clone());
+        }
         let compiled = self.modules.get(name)?;
         compiled.module.bytecode.as_ref().ok().cloned()
+    }
+
+    fn is_external(&self, name: &str) -> bool {
+        let external = self.external.as_ref();
+        external.is_some_and(|external| external.name() == name)
     }
 }

@@ -20,7 +20,6 @@ use super::headers::to_pairs;
 use super::http_answer::Answering;
 use super::streams::{Chunks, Streams};
 use super::syscalls::RequestMetadata;
-use crate::deployment::ModuleEnvironment;
 use crate::functions::FunctionKind;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result, Thrown};
@@ -58,8 +57,6 @@ pub struct HttpEnd {
     pub result: Result<StatusCode, Thrown>,
     /// What it logged.
     pub log_lines: Vec<String>,
-    /// Where it ran; none for a function of the program itself.
-    pub environment: Option<ModuleEnvironment>,
 }
 
 /// Told of the end of an HTTP action.
@@ -117,11 +114,7 @@ impl HttpCall {
             let ctx = self.ctx.clone();
             let result = self.run(handle);
             let log_lines = ctx.take_console().into_lines();
-            at_end(HttpEnd {
-                result,
-                log_lines,
-                environment: Some(ModuleEnvironment::Isolate),
-            });
+            at_end(HttpEnd { result, log_lines });
         })
     }
 

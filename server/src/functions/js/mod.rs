@@ -18,6 +18,7 @@ mod headers;
 pub mod http;
 mod http_answer;
 mod import;
+mod inline;
 mod nested;
 mod prelude;
 pub mod runtimes;
@@ -55,6 +56,7 @@ use crate::deployment::{
 
 use crate::outbound::{Outbound, OutboundOptions};
 
+pub use inline::InlineQuery;
 pub use services::Services;
 pub use streams::{Chunks, StreamError};
 
@@ -71,6 +73,18 @@ pub struct JsOptions {
     pub actions_max: usize,
     /// Where the requests of actions may go.
     pub outbound: OutboundOptions,
+}
+
+/// The body of an action in a module for Node.js, which this server takes and cannot run.
+fn without_node(path: &vestibule_schema::path::FunctionPath) -> Body {
+    let text = format!(
+        "{path} cannot run: its module begins with \"use node\", and this server has no Node.js runtime yet. \
+         Remove \"use node\" if the module does without Node.js."
+    );
+    Body::Action(Arc::new(move |_: ActionCtx, _: Value| {
+        let error = super::error::Error::plain(text.clone());
+        Box::pin(async move { Err(error) })
+    }))
 }
 
 impl Default for JsOptions {
@@ -178,7 +192,10 @@ impl Js {
                 },
                 args: function.args.clone(),
                 returns: function.returns.clone(),
-                body: self.body(kind, &path, code),
+                body: match function.environment {
+                    ModuleEnvironment::Isolate => self.body(kind, &path, code),
+                    ModuleEnvironment::Node => without_node(&path),
+                },
                 is_beside: true,
                 pushed: Some(Pushed { code: code.clone() }),
                 tally: Arc::default(),

@@ -100,6 +100,16 @@ impl Runtimes {
         drop(retired);
     }
 
+    /// Lets go of the idle runtimes of `code`, which nobody will run again.
+    pub fn retire(&self, code: &Arc<Code>) {
+        let retired: Vec<Runtime> = {
+            let mut idle = self.idle.lock();
+            let is_its = |runtime: &mut Runtime| Arc::ptr_eq(&runtime.code, code);
+            idle.extract_if(.., is_its).collect()
+        };
+        drop(retired);
+    }
+
     /// Idle runtimes, their bytes, and how many were made since the start.
     pub fn counts(&self) -> (usize, usize, usize) {
         let idle = self.idle.lock();

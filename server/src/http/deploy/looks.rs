@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Deserialize;
 use serde_json::json as object;
+use serde_json::value::RawValue;
 
 use crate::http::Http;
+use crate::http::around::Asked;
+use crate::http::prepared::{bad_identifier, read_args, read_format};
 use crate::http::respond::{WireError, json};
 
 type Answer = Result<Response, WireError>;
@@ -45,12 +49,55 @@ pub async fn get_usage(State(http): State<Arc<Http>>, request: Request) -> Answe
     Err(WireError::bad_request("UsageNotCounted", message))
 }
 
-/// `POST /api/run_test_function`: refused in a way that tools do not try again.
-pub async fn run_test_function(State(http): State<Arc<Http>>, request: Request) -> Answer {
-    let (parts, _) = request.into_parts();
-    http.verify_admin(&parts).await?;
-    let message = "This server cannot run inline queries yet: push the query as a function.";
-    Err(WireError::bad_request("InlineQueriesNotSupported", message))
+/// The body of `run_test_function`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InlineBody<'b> {
+    bundle: Bundle,
+    #[serde(borrow)]
+    args: &'b RawValue,
+    #[serde(default)]
+    format: Option<String>,
+    #[serde(default)]
+    component_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Bundle {
+    path: String,
+    source: String,
+}
+
+/// `POST /api/run_test_function`: runs a query that is sent with the call.
+pub async fn run_test_function(
+    State(http): State<Arc<Http>>,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Answer {
+    let (parts, body) = request.into_parts();
+    let admin = http.verify_admin(&parts).await?;
+    let body = http.read_json(&parts.headers, body).await?;
+    let (bundle, args, format) = {
+        let InlineBody {
+            bundle,
+            args,
+            format,
+            component_id,
+        } = body.json()?;
+        if component_id.is_some_and(|id| !id.is_empty()) {
+            return Err(bad_identifier("This deployment runs no components."));
+        }
+        let args = read_args(args.get()).map_err(WireError::bad_body)?;
+        let format = read_format(format.as_deref(), asked.client.default_format())?;
+        (bundle, args, format)
+    };
+    let _slot = http.slot()?;
+    let caller = admin.caller();
+    let Bundle { path, source } = bundle;
+    let run = http.pushes.run_inline(path, source, args, caller).await?;
+    Ok(http
+        .writing(&asked, format)
+        .answer(&run.outcome, &run.log_lines))
 }
 
 /// `HEAD /api/authorize`: lets tools start that want an account of a cloud. Nothing is given away with it.

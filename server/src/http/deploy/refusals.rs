@@ -17,7 +17,7 @@ impl From<PushError> for WireError {
             | PushError::Deployment(_)
             | PushError::Variable(_)
             | PushError::Provisioning(_)
-            | PushError::Components(_)
+            | PushError::NodeVersion(_)
             | PushError::NativeFunction(_)
             | PushError::NativeRoute(_)
             | PushError::NativeTable(_)

@@ -46,6 +46,7 @@ async fn machines_pass_without_a_user() {
     let rig = rig();
     let robot = VerifiedUser {
         needs_provisioning: false,
+        provider_gone: Default::default(),
         ..person("robot", "Robot")
     };
     let caller = rig.gate.admit(&robot).await.unwrap();

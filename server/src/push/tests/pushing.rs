@@ -109,9 +109,9 @@ async fn mistakes_are_refused_with_their_codes() {
         .unwrap()
         .push(module);
     assert_eq!(code(rig.start(twice).await), "BadConvexModuleIdentifier");
-    let mut components = app("list", None);
-    components["componentDefinitions"] = json!([{"definitionPath": "kid"}]);
-    assert_eq!(code(rig.start(components).await), "ComponentsNotSupported");
+    let mut node = app("list", None);
+    node["nodeVersion"] = json!("18");
+    assert_eq!(code(rig.start(node).await), "NodeVersionNotSupported");
     let mut reserved = app("list", None);
     reserved["appDefinition"]["changedModules"][0]["path"] = json!("_system/a.js");
     assert_eq!(code(rig.start(reserved).await), "BadConvexModuleIdentifier");

@@ -28,6 +28,7 @@ use crate::storage::StoreOptions;
 pub struct Rig {
     pub pushes: Arc<Pushes>,
     pub functions: Arc<Functions>,
+    pub clock: Arc<ManualClock>,
     pub dir: TempDir,
 }
 
@@ -94,12 +95,13 @@ impl Rig {
             },
             stated: Stated::by_variables(),
             origins,
-            clock,
+            clock: clock.clone(),
         });
         pushes.restore().await.unwrap();
         Rig {
             pushes,
             functions,
+            clock,
             dir,
         }
     }

@@ -5,6 +5,7 @@ use vestibule_schema::object;
 
 use super::rig::{Rig, app, rooms};
 use crate::push::backfill::STEP_DOCUMENTS_MAX;
+use crate::push::sweeping::PREPARATION_TIME_MAX;
 
 const MANY: usize = 2 * STEP_DOCUMENTS_MAX + 7;
 
@@ -201,4 +202,95 @@ async fn tables_that_no_schema_names_keep_their_documents_and_no_rules() {
         json!({"type": "Id", "tableName": "rooms"})
     );
     assert_eq!(fields[2]["optional"], true);
+}
+
+/// A schema with the index `by_n` staged.
+fn staged() -> serde_json::Value {
+    let mut schema = rooms("number", false);
+    schema["tables"][0]["stagedDbIndexes"] = json!([{"indexDescriptor": "by_n", "fields": ["n"]}]);
+    schema
+}
+
+/// The state of the first index, once it is this.
+async fn wait_for_backfill(rig: &Rig, state: &str) {
+    while rig.pushes.indexes()["indexes"][0]["backfill"]["state"] != state {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staged_index_is_filled_after_its_push_and_used_once_it_is_enabled() {
+    const STAGED: &str =
+        "Index rooms.by_n is currently staged and not available to query until it is enabled.";
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let reply = rig.push(app("list", Some(staged()))).await.unwrap();
+    let added = &reply["componentDiffs"][""]["indexDiff"]["added_indexes"][0];
+    assert_eq!(
+        (&added["name"], &added["staged"]),
+        (&json!("rooms.by_n"), &json!(true))
+    );
+    assert_eq!(rig.rooms_with(3.0).await, Err(STAGED.to_owned()));
+    // A start goes on where another life has stopped.
+    let rig = rig.restart().await;
+    wait_for_backfill(&rig, "done").await;
+    assert_eq!(rig.rooms_with(3.0).await, Err(STAGED.to_owned()));
+    rig.add_rooms(4).await;
+    let started = rig
+        .start(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    // Nothing is left to be filled, so the finish needs no preparation even for a large table.
+    let reply = rig.finish(started).await.unwrap();
+    let enabled = &reply["componentDiffs"][""]["indexDiff"]["enabled_indexes"][0];
+    assert_eq!(enabled["name"], "rooms.by_n");
+    assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 2);
+    let reply = rig.push(app("list", Some(staged()))).await.unwrap();
+    let disabled = &reply["componentDiffs"][""]["indexDiff"]["disabled_indexes"][0];
+    assert_eq!(disabled["name"], "rooms.by_n");
+    assert_eq!(rig.rooms_with(3.0).await, Err(STAGED.to_owned()));
+    rig.add_rooms(4).await;
+    rig.push(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_unfinished_push_has_begun_is_taken_back_after_a_day() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("any", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let indexes = |rig: &Rig| {
+        let catalog = rig.functions.database().definitions().catalog.clone();
+        let table = catalog.table("rooms").unwrap();
+        (table.indexes.len(), table.pending.is_some())
+    };
+    let started = rig
+        .start(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    assert_eq!(rig.prepare(&started).await["type"], "complete");
+    assert_eq!(indexes(&rig), (1, true));
+    for _ in 0..24 {
+        assert_eq!(indexes(&rig), (1, true));
+        rig.clock.advance(PREPARATION_TIME_MAX / 24);
+        tokio::task::yield_now().await;
+    }
+    while indexes(&rig) != (0, false) {
+        rig.clock.advance(PREPARATION_TIME_MAX / 24);
+        tokio::task::yield_now().await;
+    }
+    // The live schema is as it was.
+    rig.transact(|tx| tx.insert("rooms", object! { "n" => "three" }).unwrap())
+        .await;
+    rig.push(app("list", Some(rooms("any", true))))
+        .await
+        .unwrap();
+    assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 1);
 }

@@ -114,8 +114,15 @@ async fn a_variable_that_the_auth_config_reads_changes_the_providers() {
         .unwrap_err();
     assert_eq!(refused.code(), "AuthConfigMissingEnvironmentVariable");
     assert_eq!(issuers(&rig), ["https://b.example"]);
+    // The push that is stored knows the first value; a start goes by the present one.
     let rig = rig.restart().await;
-    assert_eq!(issuers(&rig), ["https://a.example"]);
+    assert_eq!(issuers(&rig), ["https://b.example"]);
+    rig.push(app("list", None)).await.unwrap();
+    let first = rig.pushes.history().await.unwrap().pop().unwrap();
+    rig.pushes.roll_back(&first.id).await.unwrap();
+    assert_eq!(issuers(&rig), ["https://b.example"]);
+    let rig = rig.restart().await;
+    assert_eq!(issuers(&rig), ["https://b.example"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,7 @@ pub struct Server {
     pub clock: Arc<ManualClock>,
     pub authenticator: Arc<Authenticator>,
     pub metrics: Metrics,
-    issuer: DevIssuer,
+    pub issuer: DevIssuer,
     following: Option<Following>,
     _dir: TempDir,
 }

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::apps::App;
 use super::harness::{Client, GATE_DEADLINE, SESSION, add, remove, results, ts, version};
+use crate::auth::AuthConfig;
 use crate::clock::Clock;
 use crate::sync::SyncOptions;
 
@@ -1103,4 +1104,36 @@ async fn a_caller_from_the_gate_reads_at_or_past_its_commit() {
         assert!(caller.proof().unwrap().committed_at() >= committed);
         assert!(app.server.durable_ts() >= committed);
     }
+}
+
+#[tokio::test]
+async fn whoever_a_provider_vouched_for_is_told_at_once_when_it_is_configured_no_more() {
+    let app = App::start();
+    let (mut known, _) = provisioned(&app, "ada", &[]).await;
+    let mut waiting = pending(&app, "grace").await;
+    let mut nobody = connected(&app).await;
+    app.server.authenticator.configure(AuthConfig::none());
+    for client in [&mut known, &mut waiting] {
+        let error = client.next_of("AuthError").await;
+        assert_eq!(
+            error["error"],
+            "The auth provider of this token is not one of this deployment any more."
+        );
+        assert_eq!(client.next_or_close().await, Err(None));
+    }
+    app.hooks.ensuring.open();
+    nobody.mutate(0, "notes:add", json!({ "text": "x" })).await;
+    assert_eq!(nobody.next_of("MutationResponse").await["success"], true);
+}
+
+#[tokio::test]
+async fn whoever_a_provider_vouched_for_stays_when_it_is_configured_as_before() {
+    let app = App::start();
+    let (mut client, _) = provisioned(&app, "ada", &[]).await;
+    let same = app.server.issuer.provider().unwrap();
+    app.server
+        .authenticator
+        .configure(AuthConfig::none().with(same));
+    client.mutate(0, "users:whoami", json!({})).await;
+    assert_eq!(client.next_of("MutationResponse").await["result"], "ada");
 }

@@ -35,6 +35,18 @@ pub fn function_address(api: &'static str, text: &str) -> Result<FunctionPath, S
     Args::parse(api, text)?.function()
 }
 
+/// Why what a reference names cannot be called, as in `_reference/childComponent/rateLimiter/lib/limit`.
+fn no_components(reference: &str) -> String {
+    let of_child = reference.strip_prefix("_reference/childComponent/");
+    match of_child.map(|path| path.split_once('/').unwrap_or((path, ""))) {
+        Some((component, function)) => format!(
+            "The component {component:?} cannot be called ({function}): pushes may bring components, but this server \
+             cannot run them yet."
+        ),
+        None => format!("{reference:?} names nothing that can be called."),
+    }
+}
+
 impl Args<'_> {
     /// The function that is meant: by its name or by a handle.
     pub fn function(&self) -> Result<FunctionPath, SyscallError> {
@@ -43,9 +55,8 @@ impl Args<'_> {
                 SyscallError::bad_request(format!("Invalid function handle {handle}"))
             });
         }
-        if self.raw("reference").is_some() {
-            let reason = "this deployment has no components";
-            return Err(self.refuse("reference", reason));
+        if let Some(reference) = self.optional_text("reference")? {
+            return Err(SyscallError::bad_request(no_components(&reference)));
         }
         let name = self.text("name")?;
         name.parse().map_err(|error| self.refuse("name", error))

@@ -14,6 +14,8 @@ use super::{Syscalls, json_string};
 use crate::database::{
     OPERATORS_MAX, PageStatus, PaginationOptions, Query, QueryError, QueryStream, Source,
 };
+use crate::deployment::{IndexKind, PushedIndex};
+use crate::functions::Registry;
 
 /// The queries that a function is reading.
 #[derive(Default)]
@@ -156,7 +158,19 @@ impl Syscalls<'_, '_> {
             return Ok(SyscallError::bad_request(text));
         }
         self.tx.record_catalog()?;
-        Ok(unknown_index(&table, &index))
+        let deployment = Registry::of(self.tx.definitions()).deployment();
+        let schema = deployment.schema.as_ref();
+        let declared = schema.and_then(|schema| schema.table(&table));
+        let mut indexes = declared.iter().flat_map(|table| &table.indexes);
+        let is_it = |declared: &PushedIndex| {
+            declared.name == index && matches!(declared.kind, IndexKind::Search { .. })
+        };
+        match indexes.any(is_it) {
+            true => Ok(SyscallError::bad_request(format!(
+                "The search index {table}.{index} cannot be used: this server has no full-text search yet."
+            ))),
+            false => Ok(unknown_index(&table, &index)),
+        }
     }
 }
 

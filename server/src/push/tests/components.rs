@@ -1,0 +1,156 @@
+//! Tests of components that come with a push.
+
+use serde_json::{Value as Json, json};
+
+use super::rig::{Rig, app};
+use crate::push::PushError;
+
+/// A component called `name` at `path` with one public and one internal query, which uses `children`.
+fn component(path: &str, name: &str, children: &[(&str, &str)]) -> Json {
+    let functions = json!({"functions": [
+        {"name": "ask", "kind": "Query", "visibility": "public"},
+        {"name": "hidden", "kind": "Query", "visibility": "internal"},
+    ]});
+    let definition = definition(json!({"type": "childComponent", "name": name}), children);
+    json!({
+        "definitionPath": path,
+        "definition": {"path": "convex.config.js", "source": definition},
+        "dependencies": children.iter().map(|(_, path)| path).collect::<Vec<_>>(),
+        "functions": [{"path": "deep/lib.js", "source": functions.to_string()}],
+    })
+}
+
+fn definition(kind: Json, children: &[(&str, &str)]) -> String {
+    let children = children
+        .iter()
+        .map(|(name, path)| json!({"name": name, "path": path}));
+    let children: Vec<Json> = children.collect();
+    json!({"definitionType": kind, "childComponents": children}).to_string()
+}
+
+/// An app that uses `children`, with the components that are sent beside it.
+fn with_components(children: &[(&str, &str)], components: &[Json]) -> Json {
+    let mut body = app("list", None);
+    let definition = definition(json!({"type": "app"}), children);
+    body["appDefinition"]["definition"] = json!({"path": "convex.config.js", "source": definition});
+    body["appDefinition"]["dependencies"] =
+        children.iter().map(|(_, path)| *path).collect::<Json>();
+    body["componentDefinitions"] = json!(components);
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn components_are_taken_in_any_order_and_shown_to_tools() {
+    let rig = Rig::new().await;
+    let upper = component("../up", "up", &[("below", "../low")]);
+    let lower = component("../low", "low", &[]);
+    let body = with_components(&[("first", "../up"), ("second", "../low")], &[upper, lower]);
+    let started = rig.start(body).await.unwrap();
+    let shown = &started["analysis"]["../up"];
+    assert_eq!(shown["definition"]["path"], "../up");
+    let deep = &shown["definition"]["exports"]["branch"][0];
+    let lib = json!(["lib", {"type": "branch", "branch": [
+        ["ask", {"type": "leaf", "leaf": "_reference/function/deep/lib:ask"}],
+    ]}]);
+    assert_eq!(*deep, json!(["deep", {"type": "branch", "branch": [lib]}]));
+    assert_eq!(
+        shown["functions"]["deep/lib.js"]["functions"][1]["name"],
+        "hidden"
+    );
+    let below = &started["app"]["childComponents"]["first"]["childComponents"]["below"];
+    assert_eq!(
+        (&below["definitionPath"], &below["componentPath"]),
+        (&json!("../low"), &json!("first/below"))
+    );
+    rig.prepare(&started).await;
+    rig.finish(started).await.unwrap();
+    let children = rig.pushes.live().definition.children();
+    assert_eq!(children[0].name, "first");
+    let rig = rig.restart().await;
+    assert_eq!(rig.pushes.live().definition.children(), children);
+    let logged = rig.functions.log().after(0, 0);
+    assert_eq!(logged.entries, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn components_that_cannot_be_are_refused() {
+    let code = |refused: Result<Json, PushError>| refused.unwrap_err().code();
+    let rig = Rig::new().await;
+    let around = with_components(
+        &[("a", "a")],
+        &[
+            component("a", "a", &[("b", "b")]),
+            component("b", "b", &[("a", "a")]),
+        ],
+    );
+    assert_eq!(code(rig.start(around).await), "InvalidDefinition");
+    let missing = with_components(&[("a", "a")], &[]);
+    assert_eq!(code(rig.start(missing).await), "InvalidDefinition");
+    let twice = with_components(&[], &[component("a", "a", &[]), component("a", "a", &[])]);
+    assert_eq!(code(rig.start(twice).await), "InvalidDefinition");
+    let kid = component("a", "a", &[]);
+    let same = with_components(&[("one", "a"), ("one", "a")], &[kid.clone()]);
+    assert_eq!(code(rig.start(same).await), "InvalidDefinition");
+    let nameless = with_components(&[("not a name", "a")], &[kid.clone()]);
+    assert_eq!(code(rig.start(nameless).await), "InvalidDefinition");
+    let mut node = kid.clone();
+    node["functions"][0]["environment"] = json!("node");
+    let node = with_components(&[("one", "a")], &[node]);
+    assert_eq!(code(rig.start(node).await), "NodeActionsNotSupported");
+    let mut app_inside = kid.clone();
+    app_inside["definition"]["source"] = json!(definition(json!({"type": "app"}), &[]));
+    let app_inside = with_components(&[("one", "a")], &[app_inside]);
+    assert_eq!(code(rig.start(app_inside).await), "InvalidDefinition");
+    let mut broken = kid;
+    broken["functions"][0]["source"] = json!("{");
+    let broken = with_components(&[("one", "a")], &[broken]);
+    assert_eq!(code(rig.start(broken).await), "InvalidModules");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn components_that_multiply_are_bounded() {
+    let rig = Rig::new().await;
+    let levels: Vec<String> = (0..11).map(|level| format!("l{level}")).collect();
+    let mut components = vec![component("l0", "l0", &[])];
+    for pair in levels.windows(2) {
+        let below = &*pair[0];
+        components.push(component(
+            &pair[1],
+            &pair[1],
+            &[("one", below), ("two", below)],
+        ));
+    }
+    let body = with_components(&[("top", "l10")], &components);
+    assert_eq!(
+        rig.start(body).await.unwrap_err().code(),
+        "InvalidDefinition"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_this_server_takes_and_does_not_run_is_told_once() {
+    let rig = Rig::new().await;
+    let schema = json!({"tables": [{"tableName": "rooms", "indexes": [], "searchIndexes": [
+        {"indexDescriptor": "by_words", "searchField": "title", "filterFields": []},
+    ]}]});
+    let mut body = with_components(&[("kid", "a")], &[component("a", "a", &[])]);
+    body["appDefinition"]["schema"] = json!({"path": "schema.js", "source": schema.to_string()});
+    let mail = json!({"functions": [{"name": "send", "kind": "Action", "visibility": "public"}]});
+    let mail = json!({"path": "mail.js", "source": mail.to_string(), "environment": "node"});
+    body["appDefinition"]["changedModules"]
+        .as_array_mut()
+        .unwrap()
+        .push(mail);
+    rig.push(body.clone()).await.unwrap();
+    rig.push(body).await.unwrap();
+    let entries = rig.functions.log().after(0, 0).entries;
+    let lines: Vec<&String> = entries.iter().flat_map(|entry| &entry.log_lines).collect();
+    assert_eq!(
+        lines,
+        [
+            "[WARN] This server takes these parts of the app and cannot run them yet: the \"use node\" module mail.js, \
+             the component kid, the search index rooms.by_words. Calls that need one fail and say so; \
+             everything else runs."
+        ]
+    );
+}
