@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const cli = path.join(here, "node_modules/convex/bin/main.js");
+const oldCli = path.join(here, "node_modules/convex-1-45/bin/main.js");
 const TIME_MS = 90_000;
 
 /** Starts a server that ends with test `t`. */
@@ -42,6 +43,57 @@ export async function startServer(t, { flags = [], data = mkdtempSync(path.join(
   return { url, key, data, stop, kill };
 }
 
+/** Calls the API of `server` as its administrator. */
+export async function api(server, route, body, { headers = {}, method = "POST", key = server.key } = {}) {
+  const isRaw = typeof body === "string" || body instanceof Uint8Array;
+  const response = await fetch(server.url + route, {
+    method,
+    headers: { "Content-Type": "application/json", ...(key === null ? {} : { Authorization: `Convex ${key}` }), ...headers },
+    body: method === "GET" ? undefined : isRaw ? body : JSON.stringify(body),
+  });
+  const text = await response.text();
+  return { status: response.status, body: text === "" ? null : JSON.parse(text) };
+}
+
+/** The body of a push of `modules`, each a path with its source, and of a schema's JSON. */
+export function pushOf(modules, schema, more = {}) {
+  const changedModules = Object.entries(modules).map(([path, source]) => ({ path, source, environment: "isolate" }));
+  const source = `export default { export: () => ${JSON.stringify(JSON.stringify(schema ?? null))} };`;
+  return {
+    functions: "convex/",
+    dryRun: false,
+    appDefinition: {
+      definition: null,
+      dependencies: [],
+      schema: schema ? { path: "schema.js", source, environment: "isolate" } : null,
+      changedModules,
+      unchangedModuleHashes: [],
+      udfServerVersion: "1.49.0",
+    },
+    componentDefinitions: [],
+    nodeDependencies: [],
+    ...more,
+  };
+}
+
+/** A whole push by hand. The first call that is refused ends it, and is what it gives. */
+export async function push(server, body) {
+  const started = await api(server, "/api/deploy2/start_push", body);
+  if (started.status !== 200) return started;
+  for (;;) {
+    const { schemaChange } = started.body;
+    const waited = await api(server, "/api/deploy2/wait_for_schema", { schemaChange, timeoutMs: 10_000, dryRun: false });
+    if (waited.status !== 200 || !["inProgress", "complete"].includes(waited.body.type)) return waited;
+    if (waited.body.type === "complete") break;
+  }
+  return await api(server, "/api/deploy2/finish_push", { startPush: started.body, dryRun: false, message: null });
+}
+
+/** A function as the package makes them, in plain JavaScript. */
+export const plain = (kind, code, more = "") =>
+  `Object.assign(() => {}, { is${kind}: true, isPublic: true, invoke${kind}: async (text) => { const [args] = JSON.parse(text); ${code} }, ` +
+  `exportArgs: () => '{"type":"any"}', exportReturns: () => "null", ${more} })`;
+
 /**
  * A copy of the app in `source`, with the packages of `packages`, in which the command line runs against `server`. `at` is
  * where in its own folder the copy lies.
@@ -62,19 +114,25 @@ export function openApp(t, server, source = path.join(here, "apps/rooms"), packa
       this.write(file, text.replace(from, to));
     },
     convex: (...args) => convex(folder, server, args),
+    /** The same with the command line of version 1.45. */
+    oldConvex: (...args) => convex(folder, server, args, oldCli),
     /** Starts a command and hands its lines to `see`, until that says that it has seen enough. */
-    follow: (args, see) => follow(folder, server, args, see),
+    follow: async (args, see) => (await follow(folder, server, args, see)).all,
+    /** As `follow`, of a command that ends by itself: its code comes with its lines. */
+    followToEnd: (args, see) => follow(folder, server, args, (...seen) => (see(...seen), false)),
+    /** Starts a command that is talked to. */
+    start: (args, more) => start(folder, server, args, { more, stdin: "pipe" }),
   };
 }
 
-function start(folder, { url, key }, args) {
-  const env = { ...process.env, CI: "1", CONVEX_SELF_HOSTED_URL: url, CONVEX_SELF_HOSTED_ADMIN_KEY: key };
+function start(folder, { url, key }, args, { program = cli, stdin = "ignore", more = {} } = {}) {
+  const env = { ...process.env, CI: "1", CONVEX_SELF_HOSTED_URL: url, CONVEX_SELF_HOSTED_ADMIN_KEY: key, ...more };
   delete env.CONVEX_DEPLOYMENT;
-  return spawn(process.execPath, [cli, ...args], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  return spawn(process.execPath, [program, ...args], { cwd: folder, env, stdio: [stdin, "pipe", "pipe"] });
 }
 
-async function convex(folder, server, args) {
-  const child = start(folder, server, args);
+async function convex(folder, server, args, program = cli) {
+  const child = start(folder, server, args, { program });
   const late = setTimeout(() => child.kill("SIGKILL"), TIME_MS);
   const said = { out: "", err: "" };
   child.stdout.on("data", (text) => (said.out += text));
@@ -88,6 +146,7 @@ async function follow(folder, server, args, see) {
   const child = start(folder, server, args);
   const late = setTimeout(() => child.kill("SIGKILL"), TIME_MS);
   let all = "";
+  let code = null;
   const enough = new Promise((resolve) => {
     for (const stream of [child.stdout, child.stderr]) {
       readline.createInterface(stream).on("line", (line) => {
@@ -95,12 +154,15 @@ async function follow(folder, server, args, see) {
         if (see(line, all)) resolve();
       });
     }
-    child.once("exit", resolve);
+    child.once("close", (ended) => {
+      code = ended;
+      resolve();
+    });
   });
   await enough;
   child.kill("SIGKILL");
   clearTimeout(late);
-  return all;
+  return { all, code };
 }
 
 /** Fails with all that was said when a command did not end as it should. */

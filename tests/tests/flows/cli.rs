@@ -32,3 +32,28 @@ fn the_official_command_line_pushes_apps() {
 fn the_official_command_line_looks_into_a_deployment() {
     run_suite("tools.test.mjs");
 }
+
+#[test]
+fn the_official_command_line_pushes_parts_that_are_not_run() {
+    run("parts.test.mjs");
+}
+
+#[test]
+fn the_official_command_line_watches_and_runs() {
+    run("running.test.mjs");
+}
+
+#[test]
+fn the_official_command_line_serves_its_tools_to_agents() {
+    run("mcp.test.mjs");
+}
+
+#[test]
+fn mistakes_in_pushes_are_answered_so_that_tools_stop() {
+    run("bad-input.test.mjs");
+}
+
+#[test]
+fn a_server_killed_in_a_push_has_one_deployment_whole() {
+    run("kills.test.mjs");
+}
