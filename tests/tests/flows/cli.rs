@@ -20,7 +20,16 @@ fn run_suite(suite: &str) {
 /// Every suite of the folder is run by a test below.
 #[test]
 fn no_suite_is_left_out() {
-    has_suites(&folder("cli"), &["deploy.test.mjs", "tools.test.mjs"]);
+    let suites = [
+        "bad-input.test.mjs",
+        "deploy.test.mjs",
+        "kills.test.mjs",
+        "mcp.test.mjs",
+        "parts.test.mjs",
+        "running.test.mjs",
+        "tools.test.mjs",
+    ];
+    has_suites(&folder("cli"), &suites);
 }
 
 #[test]
@@ -35,25 +44,25 @@ fn the_official_command_line_looks_into_a_deployment() {
 
 #[test]
 fn the_official_command_line_pushes_parts_that_are_not_run() {
-    run("parts.test.mjs");
+    run_suite("parts.test.mjs");
 }
 
 #[test]
 fn the_official_command_line_watches_and_runs() {
-    run("running.test.mjs");
+    run_suite("running.test.mjs");
 }
 
 #[test]
 fn the_official_command_line_serves_its_tools_to_agents() {
-    run("mcp.test.mjs");
+    run_suite("mcp.test.mjs");
 }
 
 #[test]
 fn mistakes_in_pushes_are_answered_so_that_tools_stop() {
-    run("bad-input.test.mjs");
+    run_suite("bad-input.test.mjs");
 }
 
 #[test]
 fn a_server_killed_in_a_push_has_one_deployment_whole() {
-    run("kills.test.mjs");
+    run_suite("kills.test.mjs");
 }
