@@ -17,7 +17,7 @@ use super::gauges::Gauges;
 use super::{App, Config, StartError, deploying, open_files};
 use crate::auth::{
     AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, DevRefused, ProviderConfig,
-    dev_issuer,
+    TokenSigner, dev_issuer,
 };
 use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
@@ -324,6 +324,7 @@ impl Rooms {
             options: FilesOptions::default(),
         });
         functions.install_files(files.clone());
+        functions.install_signer(TokenSigner::new(secret.key_for("token signing keys")));
         let transfers = Transfers::open(
             &config.data,
             database.clone(),

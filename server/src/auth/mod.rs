@@ -2,7 +2,7 @@
 //!
 //! An auth token (a JWT) is read strictly ([`token`]), matched to one configured provider ([`config`]), and verified
 //! with that provider's keys ([`jwks`], [`provider`]); its claims then become the identity that functions see
-//! ([`claims`]). Admin keys are made and checked with the deployment secret alone ([`admin`], [`secret`]).
+//! ([`claims`]). Tokens that functions have signed are made in [`signing`]. Admin keys are made and checked with the deployment secret alone ([`admin`], [`secret`]).
 //! Whoever fails too often is not listened to for a while ([`failures`], [`Door`]). What the
 //! other rooms pass around is a [`Caller`]: it says which identity a function may look at, and cannot be made up.
 //!
@@ -28,6 +28,7 @@ mod private_file;
 mod provider;
 mod revoked_keys;
 pub mod secret;
+pub mod signing;
 mod strict_json;
 mod token;
 pub mod user_identity;
@@ -52,5 +53,6 @@ pub use issuer::IssuerFault;
 pub use provider::{KeysState, ProviderHealth};
 pub use revoked_keys::{REVOKED_KEYS_FILE, RevokedKeysError};
 pub use secret::{DeploymentSecret, Secret, SecretFileError};
+pub use signing::{SIGNED_TOKEN_SECONDS_MAX, SignError, TokenSigner};
 pub use token::AUTH_TOKEN_BYTES_MAX;
 pub use user_identity::{ClaimsRead, UserIdentity};

@@ -58,6 +58,13 @@ impl Reads {
         self.ordered.ranges.len()
     }
 
+    /// How many distinct ranges are held that do not begin within `range`.
+    pub fn count_outside(&mut self, range: &KeyRange) -> usize {
+        self.put_in_order();
+        let outside = |read: &&KeyRange| !range.contains(&read.start);
+        self.ordered.ranges.iter().filter(outside).count()
+    }
+
     /// All of it; leaves nothing behind.
     pub fn take(&mut self) -> ReadSet {
         self.put_in_order();

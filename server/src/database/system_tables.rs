@@ -92,6 +92,11 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         number: 13,
         indexes: &[],
     },
+    SystemTable {
+        name: "_signing_keys",
+        number: 14,
+        indexes: &[],
+    },
 ];
 
 impl SystemTable {

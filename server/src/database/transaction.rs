@@ -292,9 +292,15 @@ impl<'v> Transaction<'v> {
         self.usage.read_file(bytes, &self.limits)
     }
 
-    /// Distinct index ranges that were read so far.
+    /// Distinct index ranges that count against the limit so far.
     pub fn ranges_read(&mut self) -> usize {
         self.reads.count()
+    }
+
+    /// Distinct index ranges of documents that were read so far, without what else the execution depends on.
+    pub fn document_ranges_read(&mut self) -> usize {
+        let dependencies = IndexId::DEPENDENCIES.range();
+        self.reads.count_outside(&dependencies)
     }
 
     /// What was read so far; leaves an empty read set behind.

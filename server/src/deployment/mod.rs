@@ -40,7 +40,7 @@ use self::modules::{CRONS_MODULE, HTTP_MODULE, MODULES_MAX, ModulePathError, che
 pub use self::modules::{Module, ModuleEnvironment};
 pub use self::schema::{IndexKind, PushedIndex, PushedSchema, PushedSchemaError, PushedTable};
 pub use self::superset::allows_all;
-pub use self::variables::{VariableChange, VariableError, Variables};
+pub use self::variables::{CLOUD_URL, VariableChange, VariableError, Variables};
 use crate::auth::AuthConfig;
 
 /// A deployment as of one commit.

@@ -22,7 +22,8 @@ pub fn allows_all(new: &Validator, old: &Validator) -> bool {
                 values: old_values,
             },
         ) => allows_all(keys, old_keys) && allows_all(values, old_values),
-        (Validator::String, Validator::Id { .. }) => true,
+        (Validator::String, Validator::Id { .. } | Validator::Function { .. }) => true,
+        (Validator::Function { .. }, Validator::Function { .. }) => true,
         (_, Validator::Literal(value)) => match new {
             Validator::String => value.as_str().is_some(),
             Validator::Number => value.as_f64().is_some(),

@@ -13,6 +13,7 @@ use vestibule_schema::value::Value;
 use super::console::Console;
 use super::error::{Error, Result, SystemError};
 use super::function::{Body, FunctionKind};
+use super::js::syscalls::RequestMetadata;
 use super::logging::Running;
 use super::registry::Registry;
 use super::runner::{
@@ -59,9 +60,14 @@ impl ActionCtx {
             running,
             functions,
             caller,
-            origin: origin.nested(),
+            origin: origin.nested(origin.request()),
             console: Arc::default(),
         }
+    }
+
+    /// The request that it runs for.
+    pub(super) fn request(&self) -> Arc<RequestMetadata> {
+        self.origin.request()
     }
 
     /// The verified identity of the caller, `None` when nobody is signed in.

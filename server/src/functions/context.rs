@@ -1,10 +1,10 @@
 //! What queries and mutations are given: the database, the caller's identity and a console.
 
-use vestibule_schema::id::DocumentId;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::console::Console;
 use super::error::{Error, Result};
+use super::runner::Origin;
 use super::scheduler::Scheduler;
 use super::storage::{StorageReader, StorageWriter};
 use crate::auth::{Caller, ClaimsRead, IdentityAccess, UserIdentity};
@@ -30,8 +30,8 @@ pub(super) struct Execution<'v> {
     pub console: Console,
     pub journal: Journal,
     pub observed: Observed,
-    /// The scheduled function that runs, or on whose behalf this one was called.
-    pub scheduled: Option<DocumentId>,
+    /// Where the call comes from.
+    pub origin: Origin,
 }
 
 impl Observed {
@@ -71,7 +71,7 @@ impl<'v> Execution<'v> {
                 ..Journal::default()
             },
             observed: Observed::default(),
-            scheduled: None,
+            origin: Origin::Function(None),
         }
     }
 
@@ -148,7 +148,7 @@ impl<'v> MutationCtx<'v> {
         Scheduler {
             tx: &mut self.execution.tx,
             console: &mut self.execution.console,
-            by: self.execution.scheduled,
+            by: self.execution.origin.scheduled(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value as Json;
 use thiserror::Error as ThisError;
 use vestibule_schema::convert::to_value;
 use vestibule_schema::object;
@@ -105,6 +106,27 @@ impl Error {
     }
 }
 
+/// The largest number below which whole numbers are written as such.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Whole numbers without a fraction, wherever they stand.
+fn as_javascript_writes(json: Json) -> Json {
+    match json {
+        Json::Number(number) => match number.as_f64() {
+            Some(whole) if whole.fract() == 0.0 && whole.abs() < WHOLE_MAX => {
+                Json::from(whole as i64)
+            }
+            _ => Json::Number(number),
+        },
+        Json::Array(all) => all.into_iter().map(as_javascript_writes).collect(),
+        Json::Object(fields) => {
+            let written = |(name, json)| (name, as_javascript_writes(json));
+            Json::Object(fields.into_iter().map(written).collect())
+        }
+        other => other,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.thrown.message)
@@ -155,7 +177,7 @@ impl Thrown {
     fn application(data: Value) -> Thrown {
         let shown = match &data {
             Value::String(text) => text.clone(),
-            other => other.to_json().to_string(),
+            other => as_javascript_writes(other.to_json()).to_string(),
         };
         Thrown {
             message: format!("Uncaught ConvexError: {shown}"),

@@ -265,12 +265,8 @@ pub(super) async fn run_pushed(
     let label = format!("{} {}", request.method, request.path);
     let isolate = Some(ModuleEnvironment::Isolate);
     let running = functions.running(HTTP_ACTION, label, isolate, &caller);
-    let ctx = ActionCtx::new(
-        functions.clone(),
-        caller.clone(),
-        &Origin::Client(call),
-        running.clone(),
-    );
+    let origin = Origin::Request(request.metadata.clone(), call);
+    let ctx = ActionCtx::new(functions.clone(), caller.clone(), &origin, running.clone());
     let started = || Event::Started(execution(route, &caller, call));
     functions.probe().event(started);
     let at_end = {

@@ -1,6 +1,7 @@
 //! The functions room: what a team's queries, mutations and actions are, and how one call of them runs.
 
 mod action;
+mod arguments;
 mod console;
 mod context;
 mod drafted;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use action::{ActionCtx, ActionRun};
+pub use arguments::one_object;
 pub use console::Console;
 pub use context::{MutationCtx, QueryCtx};
 pub use error::{Error, Result, SystemError, Thrown};
@@ -57,7 +59,11 @@ use self::js::http::{StreamedRequest, StreamedResponse};
 use self::js::{Js, JsOptions};
 use self::order::{Arrival, SessionOrder};
 use self::workers::Workers;
-use crate::database::{CommitError, Database, ReadersError, SessionRequest, SubmitError};
+use crate::auth::TokenSigner;
+use crate::auth::signing::public_keys;
+use crate::database::{
+    CommitError, Database, DatabaseError, ReadersError, SessionRequest, SubmitError, Transaction,
+};
 use crate::deployment::{Deployment, SourceModule};
 use crate::files::Files;
 use crate::probe::Probe;
@@ -154,6 +160,28 @@ impl Functions {
             files: OnceLock::new(),
             log: FunctionLog::default(),
         })
+    }
+
+    /// Has functions sign tokens with `signer`, before any runs.
+    pub fn install_signer(&self, signer: TokenSigner) {
+        self.js.sign_with(signer);
+    }
+
+    /// The public keys of the tokens that functions have signed, as members of a JSON Web Key Set.
+    pub async fn signing_keys(self: &Arc<Self>) -> Result<Vec<serde_json::Value>, SystemError> {
+        let functions = self.clone();
+        let keys = self.read(move |view| {
+            let environment = functions.database.environment();
+            let mut tx = Transaction::read_only(view, environment);
+            let keys = public_keys(&mut tx);
+            keys.map_err(|error| match error {
+                DatabaseError::Storage(error) => SystemError::Storage(error),
+                DatabaseError::Query(error) => {
+                    unreachable!("the signing keys can be read: {error}")
+                }
+            })
+        });
+        keys.await
     }
 
     /// Gives functions files to work with, before any runs.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
+use super::js::syscalls::RequestMetadata;
 use crate::database::{DatabaseError, Transaction};
 
 /// What a job writes about itself in the transaction of the mutation that it runs. A mutation that runs again does all
@@ -30,22 +31,17 @@ pub struct OnBehalf {
     pub scheduled: Option<DocumentId>,
     /// What is written with the mutation that the job is. Calls that the job's function makes have none.
     pub companion: Option<Arc<dyn Companion>>,
+    /// What functions are told of the request, once one runs; they all share it.
+    pub request: Option<Arc<RequestMetadata>>,
 }
 
 impl OnBehalf {
-    /// A call that is made for a scheduled function, and is not itself the job.
-    pub(super) fn of(scheduled: DocumentId) -> OnBehalf {
-        OnBehalf {
-            scheduled: Some(scheduled),
-            companion: None,
-        }
-    }
-
     /// The same for a call that the job's function makes.
-    pub(super) fn nested(&self) -> OnBehalf {
+    pub(super) fn nested(&self, request: Arc<RequestMetadata>) -> OnBehalf {
         OnBehalf {
             scheduled: self.scheduled,
             companion: None,
+            request: Some(request),
         }
     }
 }

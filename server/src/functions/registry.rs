@@ -9,7 +9,7 @@ use vestibule_schema::id::TableNumber;
 use vestibule_schema::object;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::validator::{TableNames, Validator};
-use vestibule_schema::value::{Value, check_value};
+use vestibule_schema::value::{ByteCount, Value, check_value};
 
 use super::error::{Error, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
@@ -230,7 +230,8 @@ impl Registry {
     pub fn find(&self, kind: FunctionKind, call: &Call) -> Result<&Arc<Registered>> {
         let function = self.find_any(call)?;
         if function.kind() != kind {
-            let (path, wanted, actual) = (&call.path, kind.name(), function.kind().name());
+            let (wanted, actual) = (kind.name(), function.kind().name());
+            let path = call.path.canonical();
             return Err(Error::plain(format!(
                 "Trying to execute {path} as {wanted}, but it is defined as {actual}."
             )));
@@ -364,22 +365,20 @@ impl Registered {
     ) -> Result<()> {
         let size = args.size();
         if size > bytes_max {
-            let (actual, limit) = (mebibytes(size), mebibytes(bytes_max));
-            let path = &self.path;
-            let message = format!(
-                "Arguments for {path} are too large (actual: {actual} MiB, limit: {limit} MiB)"
-            );
+            let (actual, limit) = (ByteCount(size), ByteCount(bytes_max));
+            let path = self.path.canonical();
+            let message =
+                format!("Arguments for {path} are too large (actual: {actual}, limit: {limit})");
             return Err(Error::refused("ArgumentsTooLarge", message));
         }
         check_value(args).map_err(|error| {
-            Error::plain(format!("Invalid arguments for {}: {error}", self.path))
-        })?;
-        self.args.check(args, tables).map_err(|error| {
             Error::plain(format!(
-                "ArgumentValidationError: {error}\nFunction: {}",
-                self.path
+                "Invalid arguments for {}: {error}",
+                self.path.canonical()
             ))
-        })
+        })?;
+        let checked = self.args.check(args, tables);
+        checked.map_err(|error| Error::plain(format!("ArgumentValidationError: {error}")))
     }
 
     /// Checks what the function returned.
@@ -389,29 +388,25 @@ impl Registered {
         tables: &dyn TableNames,
         bytes_max: usize,
     ) -> Result<()> {
-        let path = &self.path;
+        let path = self.path.canonical();
         check_value(value).map_err(|error| {
             Error::plain(format!("Function {path} return value invalid: {error}"))
         })?;
         let size = value.size();
         if size > bytes_max {
-            let (actual, limit) = (mebibytes(size), mebibytes(bytes_max));
+            let (actual, limit) = (ByteCount(size), ByteCount(bytes_max));
             let message = format!(
-                "Function {path} return value is too large (actual: {actual} MiB, limit: {limit} MiB)"
+                "Function {path} return value is too large (actual: {actual}, limit: {limit})"
             );
             return Err(Error::refused("ResultTooLarge", message));
         }
         match &self.returns {
-            Some(returns) => returns.check(value, tables).map_err(|error| {
-                Error::plain(format!("ReturnsValidationError: {error}\nFunction: {path}"))
-            }),
+            Some(returns) => returns
+                .check(value, tables)
+                .map_err(|error| Error::plain(format!("ReturnsValidationError: {error}"))),
             None => Ok(()),
         }
     }
-}
-
-fn mebibytes(bytes: usize) -> usize {
-    bytes.div_ceil(1 << 20)
 }
 
 /// An empty object holds no ids, so no table is ever looked up.

@@ -14,6 +14,7 @@ use super::Functions;
 use super::context::{Execution, MutationCtx, QueryCtx};
 use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
+use super::js::syscalls::RequestMetadata;
 use super::on_behalf::OnBehalf;
 use super::registry::{Registered, Registry};
 use crate::auth::{Caller, ClaimsRead};
@@ -42,8 +43,12 @@ pub struct Call {
 pub enum Origin {
     /// A client, over whatever transport; with what the call is known by to somebody who watches.
     Client(Option<CallOf>),
+    /// A client whose request functions may look at.
+    Request(Arc<RequestMetadata>, Option<CallOf>),
     /// Another function, or the server itself; with the client's call that it belongs to.
     Function(Option<CallOf>),
+    /// A function that runs for such a request.
+    Within(Arc<RequestMetadata>, Option<CallOf>),
     /// The gate, for somebody's provisioning.
     Provisioning,
     /// A job, or a function that it called.
@@ -54,15 +59,20 @@ impl Origin {
     /// Whether the call comes from inside the server.
     pub fn is_inside(&self) -> bool {
         match self {
-            Origin::Client(_) => false,
-            Origin::Function(_) | Origin::Provisioning | Origin::Job(_) => true,
+            Origin::Client(_) | Origin::Request(..) => false,
+            Origin::Function(_) | Origin::Within(..) | Origin::Provisioning | Origin::Job(_) => {
+                true
+            }
         }
     }
 
     /// The client's call that it belongs to, where somebody watches.
     pub(super) fn call(&self) -> Option<CallOf> {
         match self {
-            Origin::Client(call) | Origin::Function(call) => *call,
+            Origin::Client(call)
+            | Origin::Request(_, call)
+            | Origin::Function(call)
+            | Origin::Within(_, call) => *call,
             Origin::Provisioning | Origin::Job(_) => None,
         }
     }
@@ -70,18 +80,31 @@ impl Origin {
     /// The scheduled function on whose behalf the call is made.
     pub fn scheduled(&self) -> Option<DocumentId> {
         match self {
-            Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
+            Origin::Client(_)
+            | Origin::Request(..)
+            | Origin::Function(_)
+            | Origin::Within(..)
+            | Origin::Provisioning => None,
             Origin::Job(job) => job.scheduled,
         }
     }
 
-    /// The origin of a call that a function makes which was called from here.
-    pub(super) fn nested(&self) -> Origin {
+    /// The request that the call is made for. Where none is known it gets a name of its own.
+    pub(super) fn request(&self) -> Arc<RequestMetadata> {
+        let known = match self {
+            Origin::Request(request, _) | Origin::Within(request, _) => Some(request),
+            Origin::Job(job) => job.request.as_ref(),
+            Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
+        };
+        let unknown = || Arc::new(RequestMetadata::unknown(self.scheduled()));
+        known.cloned().unwrap_or_else(unknown)
+    }
+
+    /// The origin of the calls that a function makes which was called from here, for `request`.
+    pub(super) fn nested(&self, request: Arc<RequestMetadata>) -> Origin {
         match self {
-            Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => {
-                Origin::Function(self.call())
-            }
-            Origin::Job(job) => Origin::Job(job.nested()),
+            Origin::Job(job) => Origin::Job(job.nested(request)),
+            _ => Origin::Within(request, self.call()),
         }
     }
 }
@@ -243,7 +266,11 @@ pub(super) fn run_mutation_body<'v>(
 ) -> MutationBodyRun<'v> {
     let companion = match &call.origin {
         Origin::Job(job) => job.companion.as_deref(),
-        Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
+        Origin::Client(_)
+        | Origin::Request(..)
+        | Origin::Function(_)
+        | Origin::Within(..)
+        | Origin::Provisioning => None,
     };
     let may_run = companion.map_or(Ok(true), |job| job.before(&mut tx));
     if !matches!(may_run, Ok(true)) {
@@ -280,7 +307,7 @@ fn run_mutation_function<'v>(
     let stated = || stated(FunctionKind::Mutation, call, Some(read_ts), commit_ts);
     let mut ctx = MutationCtx {
         execution: Execution {
-            scheduled: call.origin.scheduled(),
+            origin: call.origin.clone(),
             ..Execution::new(tx, call.caller.clone(), None)
         },
     };

@@ -242,7 +242,7 @@ async fn a_function_of_another_kind_is_refused_with_both_kinds_named() {
     let message = thrown(rig().mutate("counters:total", Object::new()).await).message;
     assert_eq!(
         message,
-        "Trying to execute counters:total as Mutation, but it is defined as Query."
+        "Trying to execute counters.js:total as Mutation, but it is defined as Query."
     );
 }
 
@@ -270,11 +270,11 @@ async fn the_data_of_an_error_travels_through_an_action() {
 #[tokio::test]
 async fn arguments_that_are_too_large_are_refused_before_the_function_runs() {
     let rig = rig();
-    let name = "x".repeat((16 << 20) + 1);
+    let name = "x".repeat(17 << 20);
     let message = thrown(rig.mutate("counters:add", step(&name, 1)).await).message;
     assert_eq!(
         message,
-        "Arguments for counters:add are too large (actual: 17 MiB, limit: 16 MiB)"
+        "Arguments for counters.js:add are too large (actual: 17 MiB, limit: 16 MiB)"
     );
 }
 

@@ -103,14 +103,16 @@ pub(super) async fn query_by_address(
     let Query(query) = query.map_err(|rejection| bad_query(rejection.body_text()))?;
     let (parts, _) = request.into_parts();
     let verified = http.verify(&parts).await?;
-    let args = read_args(&query.args).map_err(bad_query)?;
+    let path = read_path(&query.path)?;
+    let args: &RawValue = serde_json::from_str(&query.args)
+        .map_err(|error| bad_query(format!("The arguments are no JSON: {error}.")))?;
     let prepared = Prepared {
-        path: read_path(&query.path)?,
-        args,
+        args: read_args(&path, args.get()),
+        path,
         format: read_format(query.format.as_deref(), asked.client.default_format())?,
     };
-    http.run(&asked, verified, prepared, Wanted::One(FunctionKind::Query))
-        .await
+    let wanted = Wanted::One(FunctionKind::Query);
+    http.run(&asked, &parts, verified, prepared, wanted).await
 }
 
 /// `POST /api/function`: for administrators, any kind.
@@ -138,7 +140,8 @@ pub(super) async fn function(
             asked.client.default_format(),
         )?
     };
-    http.run(&asked, Verified::Admin(admin), prepared, Wanted::Any)
+    let verified = Verified::Admin(admin);
+    http.run(&asked, &parts, verified, prepared, Wanted::Any)
         .await
 }
 
@@ -159,17 +162,16 @@ pub(super) async fn run(
     let path =
         FunctionPath::new(module, function).map_err(|error| bad_identifier(error.to_string()))?;
     let (parts, verified, body) = http.read_call(request).await?;
-    drop(parts);
     let prepared = {
         let call: RunBody<'_> = body.json()?;
-        let args = read_args(call.args.get()).map_err(WireError::bad_body)?;
         Prepared {
+            args: read_args(&path, call.args.get()),
             path,
-            args,
             format: read_format(call.format.as_deref(), JsonFormat::Clean)?,
         }
     };
-    http.run(&asked, verified, prepared, Wanted::Any).await
+    http.run(&asked, &parts, verified, prepared, Wanted::Any)
+        .await
 }
 
 impl Http {
@@ -185,7 +187,7 @@ impl Http {
     }
 
     async fn run_posted(&self, asked: Asked, request: Request, kind: FunctionKind) -> Answer {
-        let (_, verified, body) = self.read_call(request).await?;
+        let (parts, verified, body) = self.read_call(request).await?;
         let prepared = {
             let call: CallBody<'_> = body.json()?;
             prepare(
@@ -195,7 +197,7 @@ impl Http {
                 asked.client.default_format(),
             )?
         };
-        self.run(&asked, verified, prepared, Wanted::One(kind))
+        self.run(&asked, &parts, verified, prepared, Wanted::One(kind))
             .await
     }
 
@@ -203,6 +205,7 @@ impl Http {
     async fn run(
         &self,
         asked: &Asked,
+        parts: &Parts,
         verified: Verified,
         prepared: Prepared,
         wanted: Wanted,
@@ -210,6 +213,10 @@ impl Http {
         let slot = self.slot()?;
         let Prepared { path, args, format } = prepared;
         let writing = self.writing(asked, format);
+        let args = match args {
+            Ok(args) => args,
+            Err(thrown) => return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[])),
+        };
         let calls = || vec![path.to_string()];
         let Admitted { caller, slot, call } = match self.admit(verified, slot, calls).await {
             Ok(admitted) => admitted,
@@ -222,7 +229,10 @@ impl Http {
             path,
             args,
             caller,
-            origin: Origin::Client(call),
+            origin: match wanted {
+                Wanted::One(FunctionKind::Query) => Origin::Client(call),
+                Wanted::One(_) | Wanted::Any => Origin::Request(self.metadata(asked, parts), call),
+            },
         };
         let kind = match wanted {
             Wanted::One(kind) => kind,

@@ -51,14 +51,6 @@ pub(super) async fn discovery(State(http): State<Arc<Http>>) -> Result<Response,
     ))
 }
 
-/// `GET /.well-known/jwks.json`
-pub(super) async fn keys(State(http): State<Arc<Http>>) -> Result<Response, WireError> {
-    Ok(json(
-        StatusCode::OK,
-        http.dev_issuer()?.jwks_json().to_string(),
-    ))
-}
-
 /// Refuses what a page of another host may have sent, and whatever came through a proxy. A header that is there twice or
 /// is no text is nobody's.
 fn check_asker(request: &Parts) -> Result<(), DevRefused> {

@@ -16,6 +16,7 @@ mod deploy;
 mod dev;
 mod files;
 mod health;
+mod keys;
 mod metrics;
 mod open_api;
 mod options;

@@ -1,16 +1,18 @@
 //! What a request asks for, read from its texts: a function, its arguments and the format of its result.
 
 use serde_json::value::RawValue;
-use vestibule_schema::value::{Object, Value};
+use vestibule_schema::value::Value;
 use vestibule_schema::wire::Args;
 use vestibule_schema::{FunctionPath, JsonFormat};
 
 use super::respond::WireError;
+use crate::functions::{Error, Thrown, one_object};
 
 /// What is to run, everything about it checked that can be without running it.
 pub(super) struct Prepared {
     pub path: FunctionPath,
-    pub args: Value,
+    /// Or why the function cannot be called with them.
+    pub args: Result<Value, Thrown>,
     pub format: JsonFormat,
 }
 
@@ -21,9 +23,10 @@ pub(super) fn prepare(
     format: Option<&str>,
     default_format: JsonFormat,
 ) -> Result<Prepared, WireError> {
+    let path = read_path(path)?;
     Ok(Prepared {
-        path: read_path(path)?,
-        args: read_args(args.get()).map_err(WireError::bad_body)?,
+        args: read_args(&path, args.get()),
+        path,
         format: read_format(format, default_format)?,
     })
 }
@@ -49,30 +52,18 @@ pub(super) fn read_format(
     }
 }
 
-/// Reads arguments: an object, or a list that holds it.
-pub(super) fn read_args(text: &str) -> Result<Value, String> {
-    if !text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map_err(|_| {
-            match Args::from_json(&format!("[{text}]")) {
-                // As a member of a list it is refused in the words that sockets use.
-                Args::Invalid(why) => wrong_args(&why),
-                Args::Ok(_) => wrong_args("they are not one JSON value"),
-            }
-        });
-    }
-    let mut args = match Args::from_json(text) {
-        Args::Ok(args) => args.into_iter(),
-        Args::Invalid(why) => return Err(wrong_args(&why)),
+/// Reads arguments: an object, or a list that holds it. `text` is JSON.
+pub(super) fn read_args(path: &FunctionPath, text: &str) -> Result<Value, Thrown> {
+    let is_list = text.trim_start().starts_with('[');
+    let args = match is_list {
+        true => Args::from_json(text),
+        false => match serde_json::from_str(text) {
+            Ok(args) => Args::Ok(vec![args]),
+            // As a member of a list it is refused in the words that sockets use.
+            Err(_) => Args::from_json(&format!("[{text}]")),
+        },
     };
-    match (args.next(), args.next()) {
-        (None, _) => Ok(Value::Object(Object::new())),
-        (Some(args), None) => Ok(args),
-        (Some(_), Some(_)) => Err(wrong_args("a function takes one object")),
-    }
-}
-
-fn wrong_args(why: &str) -> String {
-    format!("The arguments are wrong: {why}.")
+    one_object(path, args).map_err(Error::into_thrown)
 }
 
 #[cfg(test)]
@@ -81,20 +72,24 @@ mod tests {
 
     #[test]
     fn arguments_are_an_object_or_a_list_that_holds_it() {
-        let args = read_args(r#"{"n":1}"#).unwrap();
-        assert_eq!(read_args(r#" [{"n":1}]"#).unwrap(), args);
-        assert_eq!(read_args("[]").unwrap(), Value::Object(Object::new()));
-        for text in [
-            "",
-            "[",
-            "[{},{}]",
-            r#"{"$integer":"x"}"#,
-            r#"[{"$integer":"x"}]"#,
-            "{} {}",
-            "],[",
-            "1,2",
-        ] {
-            assert!(read_args(text).is_err(), "{text}");
+        let path: FunctionPath = "a:b".parse().unwrap();
+        let read = |text| read_args(&path, text);
+        let args = read(r#"{"n":1}"#).unwrap();
+        assert_eq!(read(r#" [{"n":1}]"#).unwrap(), args);
+        assert_eq!(read("[]").unwrap(), Value::Object(Default::default()));
+        let refused = |text| read(text).unwrap_err().message;
+        assert_eq!(
+            refused("[{},{}]"),
+            "Expected to receive a single object as the function's argument. Instead received 2 arguments: [{},{}]"
+        );
+        for text in ["5", "[5]"] {
+            assert_eq!(
+                refused(text),
+                "Expected to receive an object as the function's argument. Instead received: 5"
+            );
+        }
+        for text in [r#"{"$integer":"x"}"#, r#"[{"$integer":"x"}]"#] {
+            assert!(refused(text).starts_with("Invalid arguments for a.js:b: "));
         }
     }
 }

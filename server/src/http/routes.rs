@@ -9,7 +9,8 @@ use axum::routing::{MethodRouter, any, get, head, post};
 use super::around::{around, around_site, single_leading_slash};
 use super::respond::WireError;
 use super::{
-    Http, actions, calls, deploy, dev, files, health, open_api, site, snapshots, transfers, upgrade,
+    Http, actions, calls, deploy, dev, files, health, keys, open_api, site, snapshots, transfers,
+    upgrade,
 };
 use crate::auth::dev_issuer::DEV_JWKS_PATH;
 use crate::files::UPLOAD_PATH;
@@ -142,10 +143,11 @@ pub(super) const ROUTES: &[Route] = routes![
     get  "/api/v1/list_usage_limits",         Admin,       Other,         deploy::get_usage,       "Refused: usage is not counted.";
     head "/api/authorize",                    Anyone,      Other,         deploy::authorize,       "Answers tools that want an account.";
     post "/api/check_opt_ins",                Anyone,      Other,         deploy::check_opt_ins,   "Answers tools that want terms accepted.";
+    // Tokens of this deployment
+    get  DEV_JWKS_PATH,                       Anyone,      Other,         keys::key_set,           "The public keys of the auth tokens that this deployment signs.";
     // The development issuer
     post "/dev/token",                        ThisMachine, Other,         dev::token,              "A token for whoever is asked for.";
     get  "/.well-known/openid-configuration", Anyone,      Other,         dev::discovery,          "The development issuer's description.";
-    get  DEV_JWKS_PATH,                       Anyone,      Other,         dev::keys,               "The development issuer's keys.";
 ];
 
 /// Routes whose bodies take as long as they take: they have bounds of their own.

@@ -21,7 +21,9 @@ use super::prepared::{Prepared, prepare};
 use super::respond::{self, NoCaller, WireError, Writing, json};
 use crate::auth::IdentityAccess;
 use crate::database::{LeaseError, SnapshotLeases};
-use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError};
+use crate::functions::{
+    Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError, Thrown,
+};
 use crate::storage::ReadView;
 
 /// Queries of one batch.
@@ -92,6 +94,10 @@ pub(super) async fn query_at_ts(
     let slot = http.slot()?;
     let Prepared { path, args, format } = prepared;
     let writing = http.writing(&asked, format);
+    let args = match args {
+        Ok(args) => args,
+        Err(thrown) => return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[])),
+    };
     let calls = || vec![path.to_string()];
     let admitted = match http.admit(verified, slot, calls).await {
         Ok(admitted) => admitted,
@@ -241,22 +247,29 @@ impl Http {
         let (caller, asked) = (admitted.caller.clone(), admitted.call);
         let runs = self.functions.read(move |view| {
             let run = |Prepared { path, args, format }| {
+                let args = match args {
+                    Ok(args) => args,
+                    Err(thrown) => return Ok((format, Err(thrown))),
+                };
                 let call = Call {
                     path,
                     args,
                     caller: caller.clone(),
                     origin: Origin::Client(asked),
                 };
-                Ok((format, functions.query_on(view, &call, None)?))
+                Ok((format, Ok(functions.query_on(view, &call, None)?)))
             };
             batch
                 .into_iter()
                 .map(run)
                 .collect::<Result<Vec<_>, SystemError>>()
         });
-        let answer = |(format, run): (JsonFormat, QueryRun)| match run.outcome {
-            QueryOutcome::Done(outcome) => Ok((format, outcome, run.log_lines)),
-            QueryOutcome::Suspended => Err(suspended()),
+        let answer = |(format, run): (JsonFormat, Result<QueryRun, Thrown>)| match run {
+            Err(thrown) => Ok((format, FunctionOutcome::Threw(thrown), Vec::new())),
+            Ok(run) => match run.outcome {
+                QueryOutcome::Done(outcome) => Ok((format, outcome, run.log_lines)),
+                QueryOutcome::Suspended => Err(suspended()),
+            },
         };
         runs.await
             .map_err(|error| respond::system(&error))?

@@ -104,16 +104,17 @@ impl Http {
         format!("{scheme}://{host}{path}{mark}{query}")
     }
 
-    fn metadata(&self, asked: &Asked, parts: &Parts) -> RequestMetadata {
+    /// What functions may learn of a request.
+    pub(super) fn metadata(&self, asked: &Asked, parts: &Parts) -> Arc<RequestMetadata> {
         let ip = self.client_address(&parts.extensions, &parts.headers);
         let agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
-        RequestMetadata {
+        Arc::new(RequestMetadata {
             ip: ip.map(|ip| ip.to_string()),
             user_agent: agent.map(|agent| String::from_utf8_lossy(agent).into_owned()),
             request_id: asked.request_id.to_string(),
             scheduled_function_id: None,
             auth_token: token_text(&parts.headers),
-        }
+        })
     }
 }
 

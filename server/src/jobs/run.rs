@@ -121,6 +121,7 @@ impl Job {
             origin: Origin::Job(OnBehalf {
                 scheduled,
                 companion,
+                request: None,
             }),
         }
     }

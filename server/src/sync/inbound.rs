@@ -1,10 +1,12 @@
 //! What clients ask for, one message at a time.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
-use vestibule_schema::value::{Object, Value};
+use vestibule_schema::value::Value;
 use vestibule_schema::wire::{
     AddQuery, Args, Call, ClientMessage, Connect, ModifyQuerySet, PathText, QueryId,
     QuerySetModification, RequestId,
@@ -14,9 +16,10 @@ use super::budget::Flight;
 use super::connection::{Connection, End};
 use super::gatekeeper::{Held, Rejected};
 use super::mailbox::Completion;
-use super::respond::{plain, query_set_too_large, too_many_actions, too_many_subscriptions};
+use super::respond::{self, plain, query_set_too_large, too_many_actions, too_many_subscriptions};
 use super::socket::Close;
 use crate::database::SessionRequest;
+use crate::functions::js::syscalls::RequestMetadata;
 use crate::functions::{self, Origin, Thrown};
 use crate::subscriptions::{QuerySetChange, QuerySpec};
 
@@ -215,7 +218,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             path,
             args,
             caller: self.gatekeeper.caller().clone(),
-            origin: Origin::Client(self.seat.call(self.gatekeeper.version(), Some(request_id))),
+            origin: Origin::Request(
+                Arc::new(RequestMetadata {
+                    ip: self.from.map(|ip| ip.to_string()),
+                    request_id: respond::request_id(self.session, request_id),
+                    ..RequestMetadata::default()
+                }),
+                self.seat.call(self.gatekeeper.version(), Some(request_id)),
+            ),
         };
         match is_mutation {
             true => self.start_mutation(request_id, call, flight)?,
@@ -303,21 +313,7 @@ fn target(
     if component.is_some_and(|component| !component.is_empty()) {
         return Err(format!("Could not find public function for '{path}'."));
     }
-    let args = match args {
-        Args::Invalid(reason) => return Err(format!("Invalid arguments for {path}: {reason}")),
-        Args::Ok(args) => args,
-    };
-    if args.len() > 1 {
-        return Err(format!(
-            "Expected to receive a single object as the function's argument. Instead received {} arguments.",
-            args.len()
-        ));
-    }
-    match args.into_iter().next() {
-        None => Ok((path, Value::Object(Object::new()))),
-        Some(object @ Value::Object(_)) => Ok((path, object)),
-        Some(other) => Err(format!(
-            "Expected to receive an object as the function's argument. Instead received: {other}"
-        )),
-    }
+    let args = functions::one_object(&path, args);
+    args.map(|args| (path, args))
+        .map_err(|error| error.to_string())
 }

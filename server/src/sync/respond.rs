@@ -177,7 +177,7 @@ impl Respond {
 }
 
 /// A call's request id in error texts: the same for every attempt at the same call.
-fn request_id(session: Option<SessionId>, request: RequestId) -> String {
+pub(super) fn request_id(session: Option<SessionId>, request: RequestId) -> String {
     let session = session.map_or_else(String::new, |session| session.to_string());
     let hash = Sha256::digest(format!("{session}|{}", request.0));
     hash.iter()

@@ -21,6 +21,7 @@ fn run_suite(suite: &str) {
 #[test]
 fn no_suite_is_left_out() {
     let suites = [
+        "abi.test.mjs",
         "bad-input.test.mjs",
         "deploy.test.mjs",
         "kills.test.mjs",
@@ -65,4 +66,9 @@ fn mistakes_in_pushes_are_answered_so_that_tools_stop() {
 #[test]
 fn a_server_killed_in_a_push_has_one_deployment_whole() {
     run_suite("kills.test.mjs");
+}
+
+#[test]
+fn pushed_functions_find_what_the_package_expects() {
+    run_suite("abi.test.mjs");
 }

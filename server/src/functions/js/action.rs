@@ -15,10 +15,9 @@ use vestibule_schema::value::Value;
 use super::Js;
 use super::action_host::{ActionHost, Asked};
 use super::code::Code;
-use super::execution::{IntoValue, request_id};
+use super::execution::IntoValue;
 use super::failures;
 use super::nested::{DEPTH_MAX, TOO_DEEP};
-use super::syscalls::RequestMetadata;
 use crate::functions::FunctionKind;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result};
@@ -47,10 +46,6 @@ pub(super) type Place = Option<OwnedSemaphorePermit>;
 pub(super) async fn run(target: ActionTarget, ctx: ActionCtx, args: Value) -> Result<Value> {
     let place = place(&target.js).await?;
     let asked = Asked {
-        request: RequestMetadata {
-            request_id: request_id(),
-            ..RequestMetadata::default()
-        },
         refusal: None,
         gone: None,
         depth: depth(),

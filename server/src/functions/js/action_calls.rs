@@ -189,17 +189,7 @@ impl ActionHost<'_> {
                     "class": deployment.class,
                 }))
             }
-            "1.0/getRequestMetadata" => {
-                let request = &self.asked.request;
-                let job = self.ctx.scheduler().by.map(|id| id.to_string());
-                done(serde_json::json!({
-                    "ip": request.ip,
-                    "userAgent": request.user_agent,
-                    "requestId": request.request_id,
-                    "scheduledFunctionId": job,
-                    "authToken": request.auth_token,
-                }))
-            }
+            "1.0/getRequestMetadata" => done(self.ctx.request().to_json()),
             "1.0/actions/schedule" => schedule(&self.ctx, args),
             "1.0/actions/cancel_job" => cancel_job(&self.ctx, args),
             "1.0/auditLog" => failed("Audit logging is not yet supported in actions"),

@@ -23,7 +23,6 @@ use super::fetching::Aborts;
 use super::http_answer::{Answering, NO_ROUTE, PumpEnd};
 use super::runtimes::Runtime;
 use super::streams::Streams;
-use super::syscalls::RequestMetadata;
 use crate::functions::Console;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result, Thrown};
@@ -33,7 +32,6 @@ pub(super) const OPERATIONS_MAX: usize = 1_000;
 
 /// What is known of whoever asked.
 pub(super) struct Asked {
-    pub request: RequestMetadata,
     /// Why their auth token says nothing.
     pub refusal: Option<Thrown>,
     /// Whether they have gone, where that is known.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use vestibule_isolate::{ErrorClass, Failure, Host, HostError, HostValue, Thrown as JsThrown};
-use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::Value;
 
@@ -22,11 +21,12 @@ use super::failures;
 use super::nested::Nested;
 use super::runtimes::Runtime;
 use super::syscalls::{DeploymentMetadata, FunctionState, RequestMetadata, SyscallError, Syscalls};
+use super::warnings;
 use crate::clock::{Clock, UnixNanos};
 use crate::database::{Dependency, Transaction};
 use crate::functions::context::Execution;
 use crate::functions::error::Result;
-use crate::functions::{Console, FunctionKind};
+use crate::functions::{Console, FunctionKind, Origin};
 
 /// Time that a query or mutation may take with all that the server does for it.
 const TOTAL_MILLIS_MAX: u64 = 15_000;
@@ -48,35 +48,26 @@ pub(super) struct Setting {
     pub seed: [u8; 32],
     /// How many calls it is nested in.
     pub depth: usize,
-    /// The scheduled function that runs, or on whose behalf this one was called.
-    pub scheduled: Option<DocumentId>,
+    /// Where the call from outside came from.
+    pub origin: Origin,
     pub request: Arc<RequestMetadata>,
     pub deployment: Arc<DeploymentMetadata>,
 }
 
 impl Setting {
     /// The setting of a call from outside.
-    pub fn of(js: &Js, now: UnixNanos, scheduled: Option<DocumentId>) -> Setting {
+    pub fn of(js: &Js, now: UnixNanos, origin: &Origin) -> Setting {
         let mut seed = [0; 32];
         StdRng::from_os_rng().fill_bytes(&mut seed);
         Setting {
             now,
             seed,
             depth: 0,
-            scheduled,
-            request: Arc::new(RequestMetadata {
-                request_id: request_id(),
-                scheduled_function_id: scheduled.map(|id| id.to_string()),
-                ..RequestMetadata::default()
-            }),
+            request: origin.request(),
+            origin: origin.clone(),
             deployment: js.deployment.clone(),
         }
     }
-}
-
-/// Sixteen hexadecimal digits.
-pub(super) fn request_id() -> String {
-    format!("{:016x}", StdRng::from_os_rng().next_u64())
 }
 
 /// Runs a function in a transaction that a call from outside brought.
@@ -85,7 +76,7 @@ pub(super) fn run(
     execution: &mut Execution<'_>,
     args: Value,
 ) -> Result<Value> {
-    let setting = Setting::of(target.js, target.js.clock.now(), execution.scheduled);
+    let setting = Setting::of(target.js, target.js.clock.now(), &execution.origin);
     let mut state = FunctionState::new(
         target.kind,
         target.path.clone(),
@@ -106,7 +97,10 @@ pub(super) fn run(
         state: &mut state,
         console: &mut execution.console,
     };
+    let args_bytes = args.size();
     let result = run_in(target, parts, &setting, args);
+    let Execution { tx, console, .. } = execution;
+    warnings::warn(tx, args_bytes, &result, console);
     execution.journal = state.journal;
     execution.observed = state.observed;
     result
@@ -236,7 +230,7 @@ impl UdfHost<'_, '_> {
         let mut syscalls = Syscalls {
             tx: self.parts.tx,
             state: self.parts.state,
-            hooks: &mut self.nested.hooks(self.parts.console),
+            hooks: &mut self.nested.hooks(self.parts.console, &mut self.rng),
         };
         let done = syscalls.async_syscall(&operation.op, &operation.args);
         match done {
@@ -349,6 +343,11 @@ pub(super) fn tenths(duration: Duration) -> f64 {
 }
 
 impl Host for UdfHost<'_, '_> {
+    fn import(&mut self, specifier: &str) -> Result<(), HostError> {
+        let text = format!("Can't dynamically import {specifier} in a query or mutation");
+        Err(HostError::new(ErrorClass::Error, text))
+    }
+
     fn call(&mut self, op: &str, args: &mut [HostValue]) -> Result<HostValue, HostError> {
         match op {
             "syscall" => {
@@ -356,7 +355,7 @@ impl Host for UdfHost<'_, '_> {
                 let mut syscalls = Syscalls {
                     tx: self.parts.tx,
                     state: self.parts.state,
-                    hooks: &mut self.nested.hooks(self.parts.console),
+                    hooks: &mut self.nested.hooks(self.parts.console, &mut self.rng),
                 };
                 let done = syscalls.sync_syscall(name, text);
                 done.map(HostValue::String)

@@ -45,7 +45,7 @@ pub struct StreamedRequest {
     /// Its body, for methods that have one.
     pub body: Option<Chunks>,
     /// What is known of whoever asked.
-    pub metadata: RequestMetadata,
+    pub metadata: Arc<RequestMetadata>,
     /// Says that whoever asked has gone. The action goes on, and may look.
     pub gone: CancellationToken,
 }
@@ -139,7 +139,6 @@ impl HttpCall {
             }
         };
         let asked = Asked {
-            request: request.metadata.clone(),
             refusal,
             gone: Some(request.gone.clone()),
             depth: 0,

@@ -22,12 +22,12 @@ mod inline;
 mod nested;
 mod prelude;
 pub mod runtimes;
-mod services;
 mod stack;
 mod streams;
 pub mod syscalls;
 #[cfg(test)]
 pub(crate) mod tests;
+mod warnings;
 pub mod web;
 
 use std::collections::BTreeMap;
@@ -48,6 +48,7 @@ use super::context::{MutationCtx, QueryCtx};
 use super::function::{Body, FunctionKind, Visibility};
 use super::http_routes::HttpRoute;
 use super::registry::{Pushed, Registered};
+use crate::auth::TokenSigner;
 use crate::clock::Clock;
 use crate::deployment::{
     Deployment, FunctionKind as PushedKind, ImportPhase, ModuleEnvironment, PushedRoute,
@@ -57,7 +58,6 @@ use crate::deployment::{
 use crate::outbound::{Outbound, OutboundOptions};
 
 pub use inline::InlineQuery;
-pub use services::Services;
 pub use streams::{Chunks, StreamError};
 
 /// Bounds of JavaScript functions.
@@ -103,7 +103,7 @@ impl Default for JsOptions {
 pub struct Js {
     runtimes: Runtimes,
     compiled: CompiledModules,
-    services: OnceLock<Arc<dyn Services>>,
+    signer: OnceLock<Arc<TokenSigner>>,
     outbound: Arc<Outbound>,
     deployment: Arc<DeploymentMetadata>,
     action_slots: Arc<Semaphore>,
@@ -118,7 +118,7 @@ impl Js {
         Arc::new(Js {
             runtimes: Runtimes::default(),
             compiled: CompiledModules::default(),
-            services: OnceLock::new(),
+            signer: OnceLock::new(),
             outbound: Arc::new(Outbound::new(options.outbound.clone())),
             deployment: Arc::new(DeploymentMetadata {
                 name: name.to_owned(),
@@ -131,10 +131,10 @@ impl Js {
         })
     }
 
-    /// Hands in what other rooms do for functions, once.
-    pub fn provide(&self, services: Arc<dyn Services>) {
-        let provided = self.services.set(services);
-        assert!(provided.is_ok(), "services are provided once");
+    /// Hands in what signs tokens for functions, once.
+    pub fn sign_with(&self, signer: TokenSigner) {
+        let is_first = self.signer.set(Arc::new(signer)).is_ok();
+        assert!(is_first, "a deployment has one signer");
     }
 
     /// Actions that run, without those that others called, and actions that wait for their turn.

@@ -1,28 +1,26 @@
 //! What a run asks of the rooms around it: nested calls, the scheduler, files, tokens.
 
-use std::sync::Arc;
-
+use rand::RngCore;
 use rand::rngs::StdRng;
-use rand::{RngCore, SeedableRng};
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
 use super::execution::{Parts, Setting, Target, run_in};
 use super::failures;
 use super::files;
-use super::services::Services;
 use super::syscalls::{
     ErrorKind, FileMetadata, FileToStore, FunctionState, Hooks, NestedCall, NestedKind,
     ScheduledCall, StorageId, StoredFile, SyscallError, TokenToSign,
 };
 use crate::auth::Caller;
 use crate::database::{Definitions, Transaction};
+use crate::deployment::CLOUD_URL;
 use crate::functions::context::{Execution, MutationCtx, QueryCtx};
 use crate::functions::error::{Error, Result};
 use crate::functions::registry::{Registered, Registry};
 use crate::functions::runner::{Rules, checked};
 use crate::functions::scheduled::{self, CANCELS_ITSELF, Cancellation, ToSchedule};
-use crate::functions::{Body, Call, Console, FunctionKind, OnBehalf, Origin};
+use crate::functions::{Body, Call, Console, FunctionKind};
 
 /// Calls within calls.
 pub(super) const DEPTH_MAX: usize = 8;
@@ -38,16 +36,12 @@ pub(super) struct Nested<'n> {
 
 impl Nested<'_> {
     /// The run's hooks, logging to `console`.
-    pub fn hooks<'h>(&'h self, console: &'h mut Console) -> RunHooks<'h> {
+    pub fn hooks<'h>(&'h self, console: &'h mut Console, rng: &'h mut StdRng) -> RunHooks<'h> {
         RunHooks {
             nested: self,
             console,
+            rng,
         }
-    }
-
-    fn services(&self) -> std::result::Result<&Arc<dyn Services>, SyscallError> {
-        let services = self.target.js.services.get();
-        services.ok_or_else(|| SyscallError::bad_request("This server signs no tokens."))
     }
 }
 
@@ -55,6 +49,8 @@ impl Nested<'_> {
 pub(super) struct RunHooks<'h> {
     nested: &'h Nested<'h>,
     console: &'h mut Console,
+    /// The run's own randomness, from which each call that it makes gets a seed.
+    rng: &'h mut StdRng,
 }
 
 impl RunHooks<'_> {
@@ -99,14 +95,12 @@ impl RunHooks<'_> {
         call: NestedCall,
     ) -> std::result::Result<Value, SyscallError> {
         let definitions = tx.definitions().clone();
+        let setting = self.nested.setting;
         let call = Call {
             path: call.path,
             args: Value::Object(call.args),
             caller: self.nested.caller.clone(),
-            origin: match self.nested.setting.scheduled {
-                Some(id) => Origin::Job(OnBehalf::of(id)),
-                None => Origin::Function(None),
-            },
+            origin: setting.origin.nested(setting.request.clone()),
         };
         let found = Registry::of(&definitions).find(kind, &call);
         let function = found.map_err(failures::to_caller)?.clone();
@@ -128,7 +122,7 @@ impl RunHooks<'_> {
         let environment = tx.environment();
         let rules = Rules::of(definitions, environment);
         let mut seed = [0; 32];
-        StdRng::from_seed(self.nested.setting.seed).fill_bytes(&mut seed);
+        self.rng.fill_bytes(&mut seed);
         let setting = Setting {
             depth: self.nested.setting.depth + 1,
             seed,
@@ -182,7 +176,7 @@ fn run_native(
 ) -> (Result<Value>, bool) {
     let mut execution = Execution::new(tx.lend(), call.caller.clone(), None);
     execution.console = std::mem::take(console);
-    execution.scheduled = call.origin.scheduled();
+    execution.origin = call.origin.clone();
     let (result, execution) = match &function.body {
         Body::Query(body) => {
             let mut ctx = QueryCtx { execution };
@@ -221,7 +215,7 @@ impl Hooks for RunHooks<'_> {
             path: call.path,
             args: call.args,
             at_seconds: call.at_seconds,
-            by: self.nested.setting.scheduled,
+            by: self.nested.setting.origin.scheduled(),
         };
         Ok(scheduled::schedule(tx, job)?)
     }
@@ -231,7 +225,7 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         id: DocumentId,
     ) -> std::result::Result<(), SyscallError> {
-        let canceled = scheduled::cancel(tx, id, self.nested.setting.scheduled)?;
+        let canceled = scheduled::cancel(tx, id, self.nested.setting.origin.scheduled())?;
         if canceled == Cancellation::Itself {
             self.console.warn(CANCELS_ITSELF);
         }
@@ -285,7 +279,20 @@ impl Hooks for RunHooks<'_> {
         files::load(tx, &id)
     }
 
-    fn sign_token(&mut self, token: TokenToSign) -> std::result::Result<String, SyscallError> {
-        self.nested.services()?.sign_token(token)
+    fn sign_token(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        token: TokenToSign,
+    ) -> std::result::Result<String, SyscallError> {
+        let Target { js, code, .. } = &self.nested.target;
+        let issuer = code.variables.get(CLOUD_URL);
+        let (Some(signer), Some(issuer)) = (js.signer.get(), issuer) else {
+            return Err(SyscallError::bad_request("This server signs no tokens."));
+        };
+        let TokenToSign {
+            claims,
+            expires_in_seconds,
+        } = token;
+        Ok(signer.sign(tx, issuer, claims, expires_in_seconds)?)
     }
 }

@@ -214,14 +214,14 @@ async fn a_query_that_cannot_be_run_fails_alone() {
     let wanted = [
         (0, "Could not find public function for 'no:such'."),
         (1, "Could not find public function for 'not a path at all'."),
-        (2, "Instead received 2 arguments."),
+        (2, "Instead received 2 arguments: ["),
         (3, "Expected to receive an object"),
         (4, "arguments must be an array"),
         (5, "ArgumentValidationError: "),
-        (6, "Invalid arguments for notes:has"),
+        (6, "Invalid arguments for notes.js:has"),
         (
             7,
-            "Trying to execute notes:add as Query, but it is defined as Mutation.",
+            "Trying to execute notes.js:add as Query, but it is defined as Mutation.",
         ),
         (8, "Could not find public function for 'notes:secret'."),
         (9, "Could not find public function for 'notes:list'."),

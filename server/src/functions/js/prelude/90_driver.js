@@ -37,7 +37,11 @@
         const message = error.message === undefined ? "" : `${error.message}`;
         return [name, message, `${error.stack ?? ""}`, isConvexError ? `${error.data}` : undefined];
       }
-      if (typeof error === "object" && error !== null) return ["", "#<Object>", "", undefined];
+      if (Array.isArray(error)) return ["", "[object Array]", "", undefined];
+      if (typeof error === "object" && error !== null) {
+        const kind = error.constructor?.name;
+        return ["", `#<${typeof kind === "string" && kind !== "" ? kind : "Object"}>`, "", undefined];
+      }
       return ["", typeof error === "symbol" ? error.toString() : `${error}`, "", undefined];
     } catch {
       return ["", "#<Object>", "", undefined];

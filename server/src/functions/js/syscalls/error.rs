@@ -4,6 +4,7 @@ use thiserror::Error;
 use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
+use crate::auth::SignError;
 use crate::database::{DatabaseError, LimitError, QueryError};
 use crate::functions::scheduled::ScheduleError;
 
@@ -86,6 +87,16 @@ impl From<DatabaseError> for SyscallError {
         match error {
             DatabaseError::Query(error) => error.into(),
             DatabaseError::Storage(_) => SyscallError::new(ErrorKind::Internal, INTERNAL),
+        }
+    }
+}
+
+impl From<SignError> for SyscallError {
+    fn from(error: SignError) -> SyscallError {
+        match error {
+            SignError::Database(error) => error.into(),
+            SignError::Key => SyscallError::new(ErrorKind::Internal, INTERNAL),
+            refused => SyscallError::bad_request(refused.to_string()),
         }
     }
 }

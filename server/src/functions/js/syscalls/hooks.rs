@@ -151,5 +151,9 @@ pub trait Hooks {
     ) -> Result<Option<StoredFile>, SyscallError>;
 
     /// Signs a token.
-    fn sign_token(&mut self, token: TokenToSign) -> Result<String, SyscallError>;
+    fn sign_token(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        token: TokenToSign,
+    ) -> Result<String, SyscallError>;
 }

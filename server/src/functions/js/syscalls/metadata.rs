@@ -1,6 +1,7 @@
 //! What a function may learn of its caller, its transaction and its deployment.
 
 use serde_json::{Value as Json, json};
+use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
 use super::Syscalls;
@@ -51,7 +52,7 @@ impl Syscalls<'_, '_> {
     }
 
     pub(super) fn transaction_metrics(&mut self) -> Result<String, SyscallError> {
-        let ranges = self.tx.ranges_read();
+        let ranges = self.tx.document_ranges_read();
         Ok(metrics(&self.tx.usage(), ranges, self.tx.limits()).to_string())
     }
 
@@ -78,6 +79,15 @@ impl Syscalls<'_, '_> {
 }
 
 impl RequestMetadata {
+    /// What is known where nothing came from outside: a new name, and the job that runs.
+    pub fn unknown(scheduled: Option<DocumentId>) -> RequestMetadata {
+        RequestMetadata {
+            request_id: format!("{:016x}", rand::random::<u64>()),
+            scheduled_function_id: scheduled.map(|id| id.to_string()),
+            ..RequestMetadata::default()
+        }
+    }
+
     /// As functions read it.
     pub fn to_json(&self) -> Json {
         json!({

@@ -87,7 +87,7 @@ impl Syscalls<'_, '_> {
             claims,
             expires_in_seconds: args.number("expiresInSeconds")?,
         };
-        Ok(json_string(&self.hooks.sign_token(token)?))
+        Ok(json_string(&self.hooks.sign_token(self.tx, token)?))
     }
 
     fn storage_id(&self, args: &Args<'_>) -> Result<StorageId, SyscallError> {

@@ -65,12 +65,17 @@ fn set(arguments: &Arguments) -> Answer {
 fn parts(url: &Url) -> String {
     let href = url.as_str();
     let at = |position: Position| url[..position].len();
+    // Asked for the place of a password that is not there, the library is at a loss after a username.
+    let password = match url.password() {
+        Some(_) => [Position::BeforePassword, Position::AfterPassword],
+        None => [Position::AfterUsername, Position::AfterUsername],
+    };
     let positions = [
         at(Position::AfterScheme),
         at(Position::BeforeUsername),
         at(Position::AfterUsername),
-        at(Position::BeforePassword),
-        at(Position::AfterPassword),
+        at(password[0]),
+        at(password[1]),
         at(Position::BeforeHost),
         at(Position::AfterHost),
         at(Position::BeforePort),

@@ -252,7 +252,11 @@ impl Hooks for Told {
         }))
     }
 
-    fn sign_token(&mut self, token: TokenToSign) -> Result<String, SyscallError> {
+    fn sign_token(
+        &mut self,
+        _tx: &mut Transaction<'_>,
+        token: TokenToSign,
+    ) -> Result<String, SyscallError> {
         self.tokens.push(token);
         Ok("a.b.c".to_string())
     }
