@@ -202,6 +202,7 @@ test("documents that do not fit are refused, and the system's tables are read on
   assert.deepEqual(changed.p2.sort(), ["_creationTime", "_id", "b"]);
   assert.match(changed.del.error, /^Error: Delete on nonexistent document ID \w+$/);
   assert.equal(changed.times, true);
+  assert.equal(changed.commitTs.error, "Error: This server does not know `db.vars.commitTs` yet.");
 });
 
 test("filters and ranges go by the total order of values", async () => {
@@ -269,6 +270,53 @@ test("what queries and mutations may not do is named", async () => {
   const env = await value("query", "behave:env");
   assert.deepEqual([env.missing, env.keys, env.has, env.inspect, env.cloud], ["undefined", [], false, "function", server.url]);
   for (const name of ["window", "require", "buffer", "global", "custom"]) assert.equal(env[name], "undefined", name);
+});
+
+test("HTTP actions are found by path and method, and answer as they say", async () => {
+  const ask = async (method, path, init = {}) => {
+    const response = await fetch(`${server.url}/http${path}`, { method, redirect: "manual", ...init });
+    return { status: response.status, headers: response.headers, text: await response.text() };
+  };
+  const texts = { "/pre/x": "prefix /pre/x", "/pre/": "prefix /pre/", "/pre/longer/y": "longer", "/pre/exact": "exact" };
+  for (const [path, text] of Object.entries(texts)) assert.equal((await ask("GET", path)).text, text);
+  for (const [method, path] of [["GET", "/nope"], ["GET", "/pre"], ["POST", "/pre/x"], ["OPTIONS", "/echo"], ["GET", "/cors"]]) {
+    const missing = await ask(method, path);
+    assert.deepEqual([missing.status, missing.text, missing.headers.get("content-type")], [404, "No matching routes found", "text/plain"]);
+  }
+  const head = await ask("HEAD", "/pre/exact");
+  assert.deepEqual([head.status, head.text], [200, ""]);
+  for (const method of ["GET", "POST", "PUT", "DELETE", "PATCH"]) {
+    const body = method === "GET" ? null : "hi";
+    const echoed = JSON.parse((await ask(method, "/echo?a=1&b=%20", { headers: { "X-Mine": "1" }, ...(body ? { body } : {}) })).text);
+    assert.deepEqual([echoed.method, new URL(echoed.url).search, echoed.body, echoed.headers], [method, "?a=1&b=%20", body, [["x-mine", "1"]]]);
+  }
+  const preflight = await ask("OPTIONS", "/cors", { headers: { origin: "https://a.example" } });
+  assert.deepEqual([preflight.status, preflight.headers.get("access-control-allow-origin")], [204, "https://a.example"]);
+  assert.equal((await ask("POST", "/cors", { headers: { origin: "https://a.example" } })).headers.get("access-control-allow-origin"), "*");
+  assert.equal((await ask("GET", "/stream")).text, "data: 1\n\ndata: 2\n\ndata: 3\n\n");
+  const cookies = await ask("GET", "/cookies");
+  assert.deepEqual([cookies.status, cookies.headers.getSetCookie()], [203, ["a=1", "b=2"]]);
+  assert.equal((await ask("GET", "/redirect")).headers.get("location"), "https://example.com/x");
+  const threw = await ask("GET", "/throws");
+  assert.equal(threw.status, 500);
+  const told = JSON.parse(threw.text);
+  assert.match(told.code, /^\[Request ID: [0-9a-f]{16}\] Server Error: Uncaught Error: no answer$/);
+  assert.match(told.trace, /^Uncaught Error: no answer\n {4}at .*http\.ts:\d+:\d+\)/);
+  assert.deepEqual(JSON.parse((await ask("GET", "/throwsData")).text).data, { code: "FULL", n: 5 });
+  assert.match(JSON.parse((await ask("GET", "/nothing")).text).code, /Uncaught Error: HTTP actions must return a Response$/);
+  assert.equal((await ask("GET", "/identity")).text, "null");
+  assert.equal((await ask("GET", "/identity", { headers: { authorization: "Bearer a.b.c" } })).status, 401);
+  const form = new FormData();
+  form.set("a", "1");
+  form.set("file", new Blob(["content"], { type: "text/x" }), "n.txt");
+  assert.deepEqual(JSON.parse((await ask("POST", "/form", { body: form })).text), ["1", "n.txt", "text/x", "content"]);
+  assert.deepEqual(JSON.parse((await ask("POST", "/calls")).text), ["string", "number", 5, "127.0.0.1"]);
+  const blob = await ask("POST", "/blob", { body: "stored", headers: { "content-type": "text/mine" } });
+  assert.deepEqual(JSON.parse(blob.text), ["text/mine", "stored", "string", null]);
+  // The status goes out before the answer is cut off at its bound.
+  const large = await fetch(`${server.url}/http/large`);
+  assert.equal(large.status, 200);
+  await assert.rejects(large.arrayBuffer());
 });
 
 test("limits end a function with their words, and it is warned before", async () => {

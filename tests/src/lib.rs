@@ -6,6 +6,7 @@ pub mod bank;
 pub mod clerk;
 pub mod control;
 pub mod jobs;
+pub mod pairs;
 pub mod people;
 pub mod process;
 pub mod proxy;

@@ -18,9 +18,9 @@ use crate::database::{DatabaseError, Order, Query, Transaction};
 
 const TABLE: &str = "_signing_keys";
 /// Keys that are looked at, the newest first: one for each secret that the deployment ever had.
-const KEYS_MAX: usize = 32;
+const KEYS_LOOKED_AT_MAX: usize = 32;
 /// Longest lifetime of a token, in seconds.
-pub const SIGNED_TOKEN_SECONDS_MAX: f64 = 3_600.0;
+pub const SIGNED_TOKEN_SECONDS_MAX: u64 = 3_600;
 /// Claims that the deployment sets, or that would move a token's time.
 const OWN_CLAIMS: [&str; 4] = ["iss", "iat", "exp", "nbf"];
 /// Names that are kept for the deployment, in any case of their letters.
@@ -70,7 +70,8 @@ impl TokenSigner {
         expires_in_seconds: f64,
     ) -> Result<String, SignError> {
         check_claims(&claims)?;
-        if !(1.0..=SIGNED_TOKEN_SECONDS_MAX).contains(&expires_in_seconds) {
+        let seconds = 1.0..=SIGNED_TOKEN_SECONDS_MAX as f64;
+        if !seconds.contains(&expires_in_seconds) {
             return Err(SignError::Lifetime);
         }
         let key = self.key(tx)?;
@@ -156,7 +157,7 @@ fn stored_keys(tx: &mut Transaction<'_>) -> Result<Vec<Object>, DatabaseError> {
         order: Order::Desc,
         ..Query::table(TABLE)
     };
-    let stored = tx.uncharged(|tx| tx.take(&query, KEYS_MAX))?;
+    let stored = tx.uncharged(|tx| tx.take(&query, KEYS_LOOKED_AT_MAX))?;
     Ok(stored.into_iter().map(|document| document.fields).collect())
 }
 

@@ -26,6 +26,7 @@ fn no_suite_is_left_out() {
         "deploy.test.mjs",
         "kills.test.mjs",
         "mcp.test.mjs",
+        "pairs.test.mjs",
         "parts.test.mjs",
         "running.test.mjs",
         "tools.test.mjs",
@@ -71,4 +72,9 @@ fn a_server_killed_in_a_push_has_one_deployment_whole() {
 #[test]
 fn pushed_functions_find_what_the_package_expects() {
     run_suite("abi.test.mjs");
+}
+
+#[test]
+fn functions_do_the_same_in_rust_and_in_typescript() {
+    run_suite("pairs.test.mjs");
 }

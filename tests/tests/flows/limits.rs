@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that nobody who uses a server meets.
-const INTERNAL: [&str; 47] = [
+const INTERNAL: [&str; 48] = [
     "ADDRESSES_MAX",
     "BACKOFF_MAX",
     "BATCHES_UNDER_WAY_MAX",
@@ -30,6 +30,7 @@ const INTERNAL: [&str; 47] = [
     "IDLE_BYTES_MAX",
     "INTERVAL_COUNT_MAX",
     "JOBS_MAX",
+    "KEYS_LOOKED_AT_MAX",
     "KINDS_MAX",
     "LISTED_MAX",
     "LOG_BYTES_MAX",

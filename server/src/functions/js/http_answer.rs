@@ -213,15 +213,18 @@ impl Pump {
             };
             let end = match next {
                 None => return PumpEnd::Over,
-                Some(Ok(bytes)) => {
+                Some(Ok(mut bytes)) => {
+                    let length = bytes.len();
+                    // What may still be sent is, so that the status goes out before the answer is cut off.
+                    bytes.truncate(HTTP_RESPONSE_BYTES_MAX - sent);
                     sent += bytes.len();
-                    if sent <= HTTP_RESPONSE_BYTES_MAX {
-                        match to.send(Ok(bytes)).await {
-                            Err(_) if !self.is_fed => return PumpEnd::Over,
-                            Ok(()) | Err(_) => continue,
-                        }
+                    let is_whole = bytes.len() == length;
+                    let is_taken = to.send(Ok(bytes)).await.is_ok();
+                    match is_whole {
+                        true if is_taken || self.is_fed => continue,
+                        true => return PumpEnd::Over,
+                        false => PumpEnd::TooLarge,
                     }
-                    PumpEnd::TooLarge
                 }
                 Some(Err(error)) => PumpEnd::Broken(error),
             };

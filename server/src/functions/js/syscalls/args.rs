@@ -92,7 +92,8 @@ impl<'a> Args<'a> {
 
     /// An encoded value.
     pub fn value(&self, name: &str) -> Result<Value, SyscallError> {
-        value(self.required(name)?).map_err(|error| self.refuse(name, error))
+        let raw = self.required(name)?;
+        value(raw).map_err(|error| self.no_value(name, raw, &error))
     }
 
     /// An encoded object.
@@ -110,7 +111,15 @@ impl<'a> Args<'a> {
         let fields = fields.ok_or_else(|| self.refuse(name, NOT_AN_OBJECT))?;
         let read = |(field, raw): (String, &RawValue)| Ok((field, defined(raw)?));
         let fields: Result<Fields, ValueError> = fields.into_iter().map(read).collect();
-        fields.map_err(|error| self.refuse(name, error))
+        fields.map_err(|error| self.no_value(name, raw, &error))
+    }
+
+    /// Why an argument is no value. The package's placeholder of a commit's time has an error of its own.
+    fn no_value(&self, name: &str, raw: &RawValue, error: &ValueError) -> SyscallError {
+        match raw.get().contains(COMMIT_TIME) {
+            true => SyscallError::bad_request("This server does not know `db.vars.commitTs` yet."),
+            false => self.refuse(name, error),
+        }
     }
 
     /// A document's id.
@@ -121,6 +130,8 @@ impl<'a> Args<'a> {
     }
 }
 
+/// What the package sends for `db.vars.commitTs`.
+const COMMIT_TIME: &str = r#"{"$commitTs":null}"#;
 const NOT_AN_OBJECT: &str = "Value must be an Object";
 
 fn is_wrapper(fields: &BTreeMap<String, &RawValue>) -> bool {
