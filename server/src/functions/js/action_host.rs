@@ -16,6 +16,7 @@ use vestibule_isolate::{ErrorClass, Failure, Host, HostError, HostValue, Thrown 
 
 use super::action::ActionTarget;
 use super::action_calls::{Outcome, SIGNAL_WAIT};
+use super::code::Code;
 use super::common::{self, CommonOps, text};
 use super::execution::tenths;
 use super::failures;
@@ -381,6 +382,10 @@ impl CommonOps for ActionHost<'_> {
 
     fn console(&mut self) -> &mut Console {
         &mut self.console
+    }
+
+    fn code(&self) -> &Code {
+        &self.target.code
     }
 }
 

@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 use vestibule_isolate::{ErrorClass, HostError, HostValue};
 
-use super::web;
+use super::code::Code;
+use super::{stack, web};
 use crate::functions::Console;
 
 /// What a kind of call answers these operations with.
@@ -22,6 +23,8 @@ pub trait CommonOps {
     fn variable(&mut self, name: &str) -> Option<String>;
     /// Where lines are logged.
     fn console(&mut self) -> &mut Console;
+    /// The code that runs, whose places stacks show.
+    fn code(&self) -> &Code;
 }
 
 /// Random bytes of one request.
@@ -47,7 +50,7 @@ pub fn call(
             },
         )),
         "console" => {
-            log(ops.console(), args);
+            log(ops, args);
             Some(Ok(HostValue::Undefined))
         }
         "fail" => Some(Err(HostError::fatal(text(args, 0).unwrap_or("failed")))),
@@ -70,15 +73,17 @@ fn random(ops: &mut dyn CommonOps, args: &[HostValue]) -> Result<HostValue, Host
     Ok(HostValue::Bytes(bytes))
 }
 
-fn log(console: &mut Console, args: &[HostValue]) {
+fn log(ops: &mut dyn CommonOps, args: &[HostValue]) {
     let level = text(args, 0).unwrap_or("LOG");
     let messages = text(args, 1).and_then(|json| serde_json::from_str(json).ok());
     let messages = match messages {
         Some(Json::Array(messages)) => messages,
         _ => return,
     };
-    let messages: Vec<&str> = messages.iter().filter_map(Json::as_str).collect();
-    console.line(level, &messages);
+    let traced = text(args, 2).map(|stack| stack::frames(stack, ops.code()));
+    let messages = messages.iter().filter_map(Json::as_str);
+    let messages: Vec<&str> = messages.chain(traced.as_deref().map(str::trim_start)).collect();
+    ops.console().line(level, &messages);
 }
 
 /// The text at `at` among the arguments.

@@ -335,6 +335,10 @@ impl CommonOps for UdfHost<'_, '_> {
     fn console(&mut self) -> &mut Console {
         self.parts.console
     }
+
+    fn code(&self) -> &Code {
+        &self.code
+    }
 }
 
 /// Milliseconds, rounded to a tenth.

@@ -81,6 +81,10 @@ impl CommonOps for ImportHost {
     fn console(&mut self) -> &mut Console {
         &mut self.console
     }
+
+    fn code(&self) -> &Code {
+        &self.code
+    }
 }
 
 impl Host for ImportHost {

@@ -54,7 +54,14 @@ pub fn describe(thrown: &Thrown, code: &Code) -> String {
     if text.len() > TEXT_BYTES_MAX {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
     }
-    for frame in thrown.stack.lines().filter_map(Frame::parse) {
+    text.push_str(&frames(&thrown.stack, code));
+    text
+}
+
+/// A line for each frame of an engine's stack that is in the app's own code, each after a line's end.
+pub fn frames(stack: &str, code: &Code) -> String {
+    let mut text = String::new();
+    for frame in stack.lines().filter_map(Frame::parse) {
         if frame.is_internal(code) {
             continue;
         }

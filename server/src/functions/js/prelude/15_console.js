@@ -33,8 +33,8 @@
     groupCollapsed: line("LOG"),
     groupEnd() {},
     trace(...values) {
-      const stack = `${new Error().stack ?? ""}`.split("\n").slice(1).join("\n").trimEnd();
-      send("LOG", [...values.map($.inspect), stack]);
+      // The host shows the places in the developer's own files.
+      $.host("console", "LOG", JSON.stringify(values.map($.inspect).map($.text)), `${new Error().stack ?? ""}`);
     },
     assert(condition, ...values) {
       if (!condition) send("ERROR", ["Assertion failed", ...values.map($.inspect)]);
