@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { createPublicKey, verify } from "node:crypto";
-import { before, test } from "node:test";
+import path from "node:path";
+import { after, before, test } from "node:test";
 import { ended, openApp, startServer } from "./harness.mjs";
 import { ROWS, shown } from "./matrix.mjs";
 
@@ -12,28 +13,35 @@ const VERSION = "1.49.0";
 const SERVER_ERROR = /^\[Request ID: [0-9a-f]{16}\] Server Error\n/;
 
 let server;
-before(async (t) => {
+const ends = [];
+before(async () => {
+  // They live as long as the file's tests.
+  const t = { after: (end) => ends.unshift(end) };
   server = await startServer(t);
-  ended(await openApp(t, server, "abi").convex("dev", "--once", "--typecheck", "disable"));
+  const app = openApp(t, server, path.join(import.meta.dirname, "apps/abi"));
+  ended(await app.convex("dev", "--once", "--typecheck", "disable"));
+});
+after(async () => {
+  for (const end of ends) await end();
 });
 
-async function post(path, body, headers = {}) {
+async function post(address, body, headers = {}) {
   const init = { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) };
-  const response = await fetch(server.url + path, init);
+  const response = await fetch(server.url + address, init);
   return { code: response.status, ...(await response.json()) };
 }
 
-const call = (kind, path, args = {}, headers) => post(`/api/${kind}`, { path, args, format: "json" }, headers);
+const call = (kind, name, args = {}, headers) => post(`/api/${kind}`, { path: name, args, format: "json" }, headers);
 
-async function value(kind, path, args) {
-  const answer = await call(kind, path, args);
-  assert.equal(answer.status, "success", `${path}: ${answer.errorMessage}`);
+async function value(kind, name, args) {
+  const answer = await call(kind, name, args);
+  assert.equal(answer.status, "success", `${name}: ${answer.errorMessage}`);
   return answer.value;
 }
 
-async function failure(kind, path, args) {
-  const answer = await call(kind, path, args);
-  assert.equal(answer.status, "error", `${path} returned ${JSON.stringify(answer.value)}`);
+async function failure(kind, name, args) {
+  const answer = await call(kind, name, args);
+  assert.equal(answer.status, "error", `${name} returned ${JSON.stringify(answer.value)}`);
   assert.match(answer.errorMessage, SERVER_ERROR);
   return { ...answer, text: answer.errorMessage.replace(SERVER_ERROR, "") };
 }
@@ -323,7 +331,7 @@ test("limits end a function with their words, and it is warned before", async ()
   assert.match((await failure("query", "limits:slow")).text, /^Function execution timed out \(maximum duration: 1s\)/);
   assert.match((await failure("query", "limits:hungry")).text, /^JavaScript execution ran out of memory \(maximum memory usage: 64 MB\)/);
   assert.equal((await value("mutation", "limits:jobs", { n: 1001 })).error, "Too many functions scheduled by this mutation (limit: 1000)");
-  assert.match((await value("query", "limits:gets", { n: 4100 })).error, /^Too many reads in a single function execution \(limit: 4096\)\. Consider using smaller limits/);
+  assert.match((await value("mutation", "limits:gets", { n: 4100 })).error, /^Too many reads in a single function execution \(limit: 4096\)\. Consider using smaller limits/);
   const near = await call("mutation", "limits:jobs", { n: 900 });
   assert.match(near.logLines.join("\n"), /^\[WARN\] Many functions scheduled by this mutation \(actual: 900, limit: 1000\)\. /);
 });

@@ -92,7 +92,7 @@ fn found(ctx: &mut MutationCtx, key: &str) -> Result<Document<Entry>> {
 fn change(ctx: &mut MutationCtx, Change { key, n }: Change) -> Result<f64> {
     let entry = found(ctx, &key)?;
     let next = n.unwrap_or(entry.value.n + 1.0);
-    ctx.db().patch(entry.id, Patch::new().set("n", next))?;
+    ctx.db().patch(entry.id, Patch::default().set("n", next))?;
     Ok(next)
 }
 

@@ -1,5 +1,5 @@
-//! A server that takes pushes, without functions of its own or with some that pushed ones are compared with. It prints its address and an admin key, and ends with its
-//! standard input.
+//! A server that takes pushes, without functions of its own or with some that pushed ones are compared with. It prints its
+//! address and an admin key, and ends with its standard input.
 
 use std::io::Read;
 

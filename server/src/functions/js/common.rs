@@ -82,7 +82,9 @@ fn log(ops: &mut dyn CommonOps, args: &[HostValue]) {
     };
     let traced = text(args, 2).map(|stack| stack::frames(stack, ops.code()));
     let messages = messages.iter().filter_map(Json::as_str);
-    let messages: Vec<&str> = messages.chain(traced.as_deref().map(str::trim_start)).collect();
+    let messages: Vec<&str> = messages
+        .chain(traced.as_deref().map(str::trim_start))
+        .collect();
     ops.console().line(level, &messages);
 }
 

@@ -13,7 +13,7 @@ const caught = async (work: () => any) => {
 const nest = (n: number): any => (n === 0 ? 1 : [nest(n - 1)]);
 export const writes = mutation({ args: { n: v.number(), bytes: v.optional(v.number()) }, handler: async (ctx, { n, bytes }) => caught(async () => { const pad = bytes ? "x".repeat(bytes) : undefined; for (let i = 0; i < n; i++) await ctx.db.insert("other", { i, pad }); return n; }) });
 export const reads = query({ args: { take: v.number() }, handler: async (ctx, { take }) => caught(async () => (await ctx.db.query("other").take(take)).length) });
-export const gets = query({ args: { n: v.number() }, handler: async (ctx, { n }) => caught(async () => { for (let i = 0; i < n; i++) await ctx.db.query("items").withIndex("by_a", (q) => q.eq("a", `k${i}`)).first(); return n; }) });
+export const gets = mutation({ args: { n: v.number() }, handler: async (ctx, { n }) => caught(async () => { for (let i = 0; i < n; i++) await ctx.db.query("items").withIndex("by_a", (q) => q.eq("a", `k${i}`)).first(); return n; }) });
 export const same = query({ args: { n: v.number() }, handler: async (ctx, { n }) => caught(async () => { for (let i = 0; i < n; i++) await ctx.db.query("items").withIndex("by_a", (q) => q.eq("a", `k`)).first(); return n; }) });
 export const jobs = mutation({ args: { n: v.number(), bytes: v.optional(v.number()) }, handler: async (ctx, { n, bytes }) => caught(async () => { const pad = "x".repeat(bytes ?? 0); for (let i = 0; i < n; i++) await ctx.scheduler.runAfter(1e9, api.limits.writes, { n: 0, pad } as any); throw new Error("undo " + n); }) });
 export const docs = mutation({ handler: async (ctx) => ({

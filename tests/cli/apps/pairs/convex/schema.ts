@@ -1,5 +1,5 @@
 import { defineSchema, defineTable } from "convex/server";
 import { v } from "convex/values";
 
-export const entry = { key: v.string(), n: v.number(), tags: v.optional(v.array(v.string())), extra: v.optional(v.any()) };
+const entry = { key: v.string(), n: v.number(), tags: v.optional(v.array(v.string())), extra: v.optional(v.any()) };
 export default defineSchema({ entries: defineTable(entry).index("by_key", ["key"]).index("by_n", ["n"]) });
