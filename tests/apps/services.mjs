@@ -6,6 +6,8 @@ import http from "node:http";
 /** Starts the services, which end with `t`. Gives their address. */
 export async function startServices(t) {
   const server = http.createServer(async (request, response) => {
+    // Some clients hand headers on, and the date is another one in a second.
+    response.sendDate = false;
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks).toString();
