@@ -22,7 +22,6 @@ function secrets() {
     JWT_PRIVATE_KEY: pem.trimEnd().replaceAll("\n", " "),
     JWKS: JSON.stringify({ keys: [{ use: "sig", ...publicKey.export({ format: "jwk" }) }] }),
     SITE_URL: "http://127.0.0.1",
-    VESTIBULE_PROVISION_WITH: "none",
   };
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Pushes;
 use crate::deployment::Deployment;
+use crate::deployment::variables::SITE_URL;
 use crate::functions::LogEntry;
 
 /// What the warning is logged as, among executions of functions.
@@ -16,7 +17,7 @@ impl Pushes {
         let unread = BTreeMap::new();
         let is_new = self.stated.warning(live, &unread).is_some()
             && (before.push.is_none() || self.stated.warning(before, &unread).is_none());
-        if !is_new {
+        if !is_new || self.signs_all_tokens(live) {
             return;
         }
         let modules = live.modules.values().cloned().collect();
@@ -49,5 +50,17 @@ impl Pushes {
             identity: "system",
         };
         self.functions.log().push(now as u64, entry);
+    }
+
+    /// Whether functions of the app itself sign all its tokens, as those of Convex Auth do. They make a user before a token.
+    fn signs_all_tokens(&self, live: &Deployment) -> bool {
+        let variables = self.visible_variables(live);
+        let site = variables.get(SITE_URL).map(String::as_str);
+        let auth = live.auth.as_ref();
+        auth.is_some_and(|auth| {
+            auth.providers()
+                .iter()
+                .all(|provider| Some(provider.issuer()) == site)
+        })
     }
 }

@@ -126,6 +126,28 @@ async fn a_variable_that_the_auth_config_reads_changes_the_providers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_is_warned_of_first_logins_unless_it_signs_its_own_tokens() {
+    for (domain, warnings) in [("https://a.example", 1), ("https://site.example", 0)] {
+        let rig = Rig::new().await;
+        let domain = set("DOMAIN", Some(domain));
+        rig.pushes.change_variables(domain).await.unwrap();
+        let mut body = app("list", None);
+        let module = json!({"path": "auth.config.js", "source": "DOMAIN"});
+        body["appDefinition"]["changedModules"]
+            .as_array_mut()
+            .unwrap()
+            .push(module);
+        rig.push(body).await.unwrap();
+        let now = rig.pushes.now_millis() as u64;
+        let logged = rig.functions.log().after(0, now).entries;
+        let warned = logged
+            .iter()
+            .filter(|entry| entry.identifier == "vestibule:firstLogins");
+        assert_eq!(warned.count(), warnings, "{logged:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn variables_that_an_app_requires_are_asked_for() {
     let rig = Rig::new().await;
     let definition = json!({"definitionType": {"type": "app"}, "envVars": [
