@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use vestibule_server::prelude::*;
 
+use crate::functions::Functions;
+
 /// An account, found by its number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
@@ -23,20 +25,22 @@ impl Table for Account {
 /// What an account begins with: so much that no run of transfers meets its end.
 pub const BALANCE: f64 = 1e9;
 
-/// The app.
-pub fn app() -> App {
+/// The app, without accounts if these are pushed.
+pub fn app(functions: Functions) -> App {
     let schema = Schema::new()
-        .table::<Account>()
         .table::<Item>()
         .table::<User>()
         .table::<Message>();
-    App::new(schema)
-        .mutation("accounts:open", open)
-        .mutation("accounts:transfer", transfer)
-        .query("accounts:total", total)
-        .query("accounts:point", point)
-        .query("accounts:range", range)
-        .mutation("items:put", put)
+    let app = match functions {
+        Functions::Ts => App::new(schema),
+        Functions::Rust => App::new(schema.table::<Account>())
+            .mutation("accounts:open", open)
+            .mutation("accounts:transfer", transfer)
+            .query("accounts:total", total)
+            .query("accounts:point", point)
+            .query("accounts:range", range),
+    };
+    app.mutation("items:put", put)
         .query("items:range", items)
         .mutation("users:ensureUser", ensure_user)
         .query("users:me", me)

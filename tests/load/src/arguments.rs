@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::functions::Functions;
 use crate::scenario::fan_out::FanOut;
 use crate::scenario::first_logins::FirstLogins;
 use crate::scenario::idle::Idle;
@@ -32,6 +33,16 @@ pub struct Common {
     /// started as a process of its own on temporary files.
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
+    /// The language of the functions: in the server's program, or pushed to it by the official command line, for which `npm ci` in
+    /// tests/cli has to have run. Transfers and reads have both.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "rust",
+        conflicts_with = "url"
+    )]
+    pub functions: Functions,
     /// Writes everything that was measured into a file, as JSON.
     #[arg(long, global = true, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -10,6 +10,7 @@ pub mod calls;
 pub mod choice;
 pub mod client;
 pub mod echo;
+pub mod functions;
 pub mod http;
 pub mod issuer;
 pub mod machine;

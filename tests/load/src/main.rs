@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Parser;
 use load::arguments::{Arguments, Common, Scenario};
+use load::functions::Functions;
 use load::issuer::Issuer;
 use load::report::{self, Report, Run};
 use load::server::{Server, raise_open_files, serve};
@@ -52,6 +53,10 @@ fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
 
 fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
     let one = |run: anyhow::Result<Run>| run.map(|run| vec![run]);
+    let has_both = matches!(scenario, Scenario::Transfers(_) | Scenario::Reads(_));
+    if common.functions == Functions::Ts && !has_both {
+        bail!("only transfers and reads have functions in TypeScript");
+    }
     match scenario {
         Scenario::Serve(_) | Scenario::ServeEcho => Ok(Vec::new()),
         Scenario::FirstLogins(flags) => {
@@ -67,7 +72,7 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
             scenario::first_logins::run(flags, &issuer, &server)
         }
         Scenario::Transfers(flags) => match flags.against {
-            Some(against) => scenario::transfers::run_pairs(flags, against),
+            Some(against) => scenario::transfers::run_pairs(flags, against, common.functions),
             None => one(scenario::transfers::run(flags, &server(common, None)?)),
         },
         Scenario::FanOut(flags) => one(scenario::fan_out::run(flags, &server(common, None)?)),
@@ -81,7 +86,7 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
 fn server(common: &Common, auth_config: Option<&str>) -> anyhow::Result<Server> {
     match &common.url {
         Some(url) => Server::elsewhere(url),
-        None => Server::start(auth_config),
+        None => Server::start(auth_config, common.functions),
     }
 }
 

@@ -9,11 +9,14 @@ use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
+use vestibule_server::auth::{AdminKeys, AdminRights, DeploymentSecret};
+use vestibule_server::clock::{Clock, SystemClock};
 use vestibule_server::prelude::*;
 
 use crate::against::Against;
 use crate::alternatives::RunningAlternative;
 use crate::client::blocking;
+use crate::functions::{self, Functions};
 use crate::http::Address;
 use crate::usage::Used;
 
@@ -50,6 +53,16 @@ pub struct Serve {
     /// Stops when standard input ends, and says `listening PORT` when it is ready: for programs that start this one.
     #[arg(long, hide = true)]
     attached: bool,
+    /// Leaves out what is pushed, and says `key KEY` first.
+    #[arg(long, hide = true)]
+    pushed: bool,
+}
+
+/// A key that may push to the deployment of these settings.
+fn admin_key(name: &str, data: &std::path::Path) -> anyhow::Result<String> {
+    let keys = AdminKeys::open(name, &DeploymentSecret::load_or_create(data)?, data)?;
+    let key = keys.mint_with(AdminRights::All, SystemClock::new().now(), None)?;
+    Ok(key.text.expose().to_owned())
 }
 
 /// Runs the app until it is asked to stop.
@@ -57,10 +70,19 @@ pub fn serve(serve: Serve) -> anyhow::Result<()> {
     log_to_stderr(serve.config.log_format);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().build()?.block_on(async {
+        let functions = match serve.pushed {
+            true => Functions::Ts,
+            false => Functions::Rust,
+        };
+        let app = crate::app::app(functions);
         if !serve.attached {
-            return Ok(crate::app::app().serve(serve.config).await?);
+            return Ok(app.serve(serve.config).await?);
         }
-        let running = crate::app::app().start(serve.config).await?;
+        let (name, data) = (serve.config.name.clone(), serve.config.data.clone());
+        let running = app.start(serve.config).await?;
+        if serve.pushed {
+            println!("key {}", admin_key(&name, &data)?);
+        }
         println!("listening {}", running.address().port());
         let parent = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
         // However it ended, nobody is there any more.
@@ -72,7 +94,7 @@ pub fn serve(serve: Serve) -> anyhow::Result<()> {
 
 impl Server {
     /// Starts the app on a temporary directory. `auth_config` says whose tokens it takes.
-    pub fn start(auth_config: Option<&str>) -> anyhow::Result<Server> {
+    pub fn start(auth_config: Option<&str>, functions: Functions) -> anyhow::Result<Server> {
         let data = tempfile::Builder::new()
             .prefix("vestibule-load-")
             .tempdir()?;
@@ -81,11 +103,12 @@ impl Server {
             .args(["serve", "--attached", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path());
         command.args(auth_config.map(|config| format!("--auth-config={config}")));
+        command.args((functions == Functions::Ts).then_some("--pushed"));
         command.env(
             "VESTIBULE_LOG",
             std::env::var("VESTIBULE_LOG").unwrap_or("warn".into()),
         );
-        Server::start_command("vestibule", command, Some(data))
+        Server::start_command(functions.subject(), command, Some(data))
     }
 
     /// Starts what we are compared with, with these many accounts.
@@ -133,17 +156,21 @@ impl Server {
             .spawn()
             .with_context(|| format!("{subject} does not start"))?;
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let mut admin_key = None;
         let port = loop {
             let Some(line) = lines.next().transpose()? else {
                 bail!("{subject} ended before it was ready: {}", child.wait()?);
             };
+            if let Some(key) = line.strip_prefix("key ") {
+                admin_key = Some(key.trim().to_string());
+            }
             if let Some(port) = line.strip_prefix("listening ") {
                 break port.trim().to_string();
             }
         };
         // Keeps reading, so that it never meets a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Ok(Server {
+        let server = Server {
             address: Address::parse(&format!("http://127.0.0.1:{port}"))?,
             subject: subject.to_string(),
             has_app: true,
@@ -152,7 +179,11 @@ impl Server {
                 workers: Vec::new(),
                 _data: data,
             }),
-        })
+        };
+        if let Some(key) = admin_key {
+            functions::push(&server.address.url, &key)?;
+        }
+        Ok(server)
     }
 
     /// One that runs elsewhere, which has to be `load serve`.

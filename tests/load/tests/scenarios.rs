@@ -48,6 +48,27 @@ fn run(arguments: &str) -> Run {
 const BRIEF: &str = "--seconds 0.5 --warm-up 0.1";
 
 #[test]
+fn transfers_and_reads_in_typescript_are_pushed_and_answered() {
+    let transfers = run(&format!(
+        "transfers --functions ts --clients 2 --in-flight 3 --accounts 20 --alpha 1 {BRIEF}"
+    ));
+    assert!(transfers.count > 0);
+    assert_eq!(transfers.subject, "vestibule, TypeScript");
+    let reads = run(&format!(
+        "reads --functions ts --what range --uncached --clients 2 --accounts 100 {BRIEF}"
+    ));
+    assert!(reads.count > 0);
+}
+
+#[test]
+fn a_scenario_without_functions_in_typescript_says_so() {
+    let (output, _) = load("idle --functions ts --clients 1");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("only transfers and reads"), "{said}");
+}
+
+#[test]
 fn transfers_keep_the_total() {
     let run = run(&format!(
         "transfers --clients 4 --in-flight 5 --accounts 50 --alpha 1.5 {BRIEF}"

@@ -13,6 +13,7 @@ use crate::calls::{self, Calling, Plan};
 use crate::choice::Choice;
 use crate::client::messages::{self, Told};
 use crate::client::{Connection, Connections, Protocol};
+use crate::functions::Functions;
 use crate::progress::Progress;
 use crate::report::{Check, Figure, Run};
 use crate::run::{Measured, settings};
@@ -48,12 +49,16 @@ pub struct Transfers {
 }
 
 /// Runs it against an alternative, each time on servers of their own.
-pub fn run_pairs(flags: &Transfers, against: Against) -> anyhow::Result<Vec<Run>> {
+pub fn run_pairs(
+    flags: &Transfers,
+    against: Against,
+    functions: Functions,
+) -> anyhow::Result<Vec<Run>> {
     let mut runs = Vec::new();
     for pair in 1..=flags.pairs {
         for ours in [true, false] {
             let server = match ours {
-                true => Server::start(None)?,
+                true => Server::start(None, functions)?,
                 false => Server::start_against(against, flags.accounts)?,
             };
             let mut run = run(flags, &server)?;

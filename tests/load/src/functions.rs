@@ -1,0 +1,100 @@
+//! The language of the functions that are loaded. TypeScript is pushed by the official command line, as a developer's is.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+
+/// In which language accounts are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Functions {
+    /// In the server's own program.
+    #[default]
+    Rust,
+    /// Pushed to it.
+    #[value(alias = "typescript")]
+    Ts,
+}
+
+impl Functions {
+    /// What a server with them is called in reports.
+    pub fn subject(self) -> &'static str {
+        match self {
+            Functions::Rust => "vestibule",
+            Functions::Ts => "vestibule, TypeScript",
+        }
+    }
+
+    /// How the flag says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Functions::Rust => "rust",
+            Functions::Ts => "ts",
+        }
+    }
+}
+
+/// Pushes the accounts in TypeScript to the server at `url`.
+///
+/// # Errors
+/// When the command line is not installed, or says no; the message holds what it said.
+pub fn push(url: &str, admin_key: &str) -> anyhow::Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tool = installed(&here.join("../cli"))?;
+    let folder = tempfile::Builder::new()
+        .prefix("vestibule-load-app-")
+        .tempdir()?;
+    copy(&here.join("functions"), folder.path())?;
+    std::os::unix::fs::symlink(&tool, folder.path().join("node_modules"))?;
+    let said = Command::new(tool.join(".bin/node"))
+        .arg(tool.join("convex/bin/main.js"))
+        .args(["deploy", "--typecheck", "disable"])
+        .current_dir(folder.path())
+        .env("CI", "1")
+        .env("CONVEX_SELF_HOSTED_URL", url)
+        .env("CONVEX_SELF_HOSTED_ADMIN_KEY", admin_key)
+        .env_remove("CONVEX_DEPLOYMENT")
+        .output()
+        .context("the official command line does not start")?;
+    if !said.status.success() {
+        let text = [said.stdout, said.stderr].concat();
+        bail!("the push failed:\n{}", String::from_utf8_lossy(&text));
+    }
+    Ok(())
+}
+
+/// The packages of a folder, installed as its lock file says unless they are there.
+fn installed(folder: &Path) -> anyhow::Result<PathBuf> {
+    // Held until this returns, so that two programs do not install into one folder.
+    let lock = std::fs::File::open(folder.join("package-lock.json"))?;
+    lock.lock()?;
+    let packages = folder.join("node_modules");
+    if !packages.join(".bin/node").exists() {
+        let said = Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(folder)
+            .output()
+            .context("the official command line comes by npm: see https://nodejs.org")?;
+        if !said.status.success() {
+            bail!("npm ci failed:\n{}", String::from_utf8_lossy(&said.stderr));
+        }
+    }
+    Ok(packages.canonicalize()?)
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut folders: Vec<(PathBuf, PathBuf)> = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = folders.pop() {
+        std::fs::create_dir_all(&to)?;
+        for entry in std::fs::read_dir(&from)? {
+            let entry = entry?;
+            let target = to.join(entry.file_name());
+            match entry.file_type()?.is_dir() {
+                true => folders.push((entry.path(), target)),
+                false => drop(std::fs::copy(entry.path(), target)?),
+            }
+        }
+    }
+    Ok(())
+}
