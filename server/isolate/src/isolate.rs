@@ -13,6 +13,7 @@ use crate::convert::to_engine;
 use crate::engine::{boot, fill_slabs, new_context};
 use crate::error::{Failure, HostError, Thrown};
 use crate::image::{Image, give_back};
+use crate::known;
 use crate::leave::run;
 use crate::modules::{Outcome, evaluate};
 use crate::natives;
@@ -86,7 +87,10 @@ impl Isolate {
             isolate.start(options.stack_bytes_max)?;
             isolate.script(boot())?;
             // SAFETY: calls of the engine alone.
-            if !unsafe { isolate.run(|context| natives::install(context)) }? {
+            let installed = unsafe {
+                isolate.run(|context| natives::install(context) && known::install(context))
+            };
+            if !installed? {
                 return Err(Failure::OutOfMemory);
             }
             for script in options.prelude.iter() {

@@ -34,10 +34,12 @@ mod engine;
 mod error;
 mod image;
 mod isolate;
+mod known;
 mod leave;
 mod modules;
 mod names;
 mod natives;
+mod plain;
 mod shared;
 mod thrown;
 
@@ -45,4 +47,5 @@ pub use bytecode::{Bytecode, compile_module, compile_script};
 pub use engine::engine_version;
 pub use error::{ErrorClass, Failure, HostError, Thrown};
 pub use isolate::{Isolate, IsolateOptions, ModuleSource};
+pub use known::KNOWN_MODULE;
 pub use shared::{Host, HostValue};

@@ -10,6 +10,7 @@ use rquickjs_sys as qjs;
 
 use crate::bytecode::Bytecode;
 use crate::error::HostError;
+use crate::known::KNOWN_MODULE;
 use crate::leave::run;
 use crate::names::unresolved;
 use crate::shared::{Doom, Loaded, Shared};
@@ -135,7 +136,8 @@ fn graph(shared: &Shared, name: &str) -> Result<Vec<Arc<Bytecode>>, String> {
             let name = shared
                 .resolve(bytecode.name(), import)
                 .ok_or_else(missing)?;
-            if loaded(shared, &name).is_some() || !seen.insert(name.clone()) {
+            let is_there = name == KNOWN_MODULE || loaded(shared, &name).is_some();
+            if is_there || !seen.insert(name.clone()) {
                 continue;
             }
             if graph.len() == MODULES_MAX {

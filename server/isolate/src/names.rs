@@ -1,7 +1,13 @@
 //! Names of modules: relative imports resolved as paths.
 
-/// The module that `import` names inside `base`, or nothing if the import is not relative or leaves the root.
+use crate::known::KNOWN_MODULE;
+
+/// The module that `import` names inside `base`, or nothing if the import is not relative or leaves the root. One name is
+/// the engine's own.
 pub(crate) fn resolve(base: &str, import: &str) -> Option<String> {
+    if import == KNOWN_MODULE {
+        return Some(import.to_owned());
+    }
     if !(import.starts_with("./") || import.starts_with("../")) {
         return None;
     }
@@ -38,6 +44,7 @@ mod tests {
             ("a.js", "../b.js", None),
             ("a.js", "zod", None),
             ("a.js", "/b.js", None),
+            ("a/b.js", "vestibule:known", Some("vestibule:known")),
         ];
         for (base, import, expected) in cases {
             assert_eq!(

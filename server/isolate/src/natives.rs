@@ -30,7 +30,29 @@ const UNSETTLED: &str = "Top-level awaits in source files are unsupported";
 /// # Safety
 ///
 /// The context is that of an isolate, and the engine calls. The work gets rid of all it makes.
-unsafe fn guarded<R: Copy>(
+pub(crate) unsafe fn guarded<R: Copy>(
+    context: *mut qjs::JSContext,
+    doomed: R,
+    work: impl FnOnce(&Shared) -> R,
+) -> R {
+    let counted_apart = |shared: &Shared| {
+        let was_counting = shared.clock.stop();
+        let result = work(shared);
+        if was_counting && !shared.is_doomed() {
+            shared.clock.start();
+        }
+        result
+    };
+    // SAFETY: what the caller promises.
+    unsafe { disarmed(context, doomed, counted_apart) }
+}
+
+/// As [`guarded`], for work that counts as the engine's own time.
+///
+/// # Safety
+///
+/// As for [`guarded`].
+pub(crate) unsafe fn disarmed<R: Copy>(
     context: *mut qjs::JSContext,
     doomed: R,
     work: impl FnOnce(&Shared) -> R,
@@ -38,16 +60,12 @@ unsafe fn guarded<R: Copy>(
     // SAFETY: an isolate's context names its box, which outlives the arena.
     let shared = unsafe { &*qjs::JS_GetContextOpaque(context).cast::<Shared>() };
     let was_armed = shared.is_armed.replace(false);
-    let was_counting = shared.clock.stop();
     let result = catch_unwind(AssertUnwindSafe(|| work(shared))).unwrap_or_else(|payload| {
         shared.doom(Doom::Panicked(Some(payload)));
         doomed
     });
     shared.is_armed.set(was_armed);
     if !shared.is_doomed() {
-        if was_counting {
-            shared.clock.start();
-        }
         return result;
     }
     if was_armed {
@@ -58,7 +76,7 @@ unsafe fn guarded<R: Copy>(
 }
 
 /// The arguments of a native.
-unsafe fn arguments<'a>(argc: c_int, argv: *mut qjs::JSValue) -> &'a [qjs::JSValue] {
+pub(crate) unsafe fn arguments<'a>(argc: c_int, argv: *mut qjs::JSValue) -> &'a [qjs::JSValue] {
     let count = usize::try_from(argc).unwrap_or(0);
     if count == 0 {
         return &[];
@@ -100,21 +118,19 @@ unsafe fn host_call(
 ) -> qjs::JSValue {
     // SAFETY: called inside `guarded`, so the box is not armed.
     unsafe {
-        let Some(op) = first_text(context, arguments) else {
+        let Some((op, values)) = host_arguments(context, arguments) else {
             let message = "The name of a host operation must be a string";
             return throw_class(shared, context, ErrorClass::TypeError, message);
         };
-        let mut values = Vec::with_capacity(arguments.len() - 1);
-        for argument in arguments[1..].iter().take(ARGUMENTS_MAX) {
-            let Some(value) = from_engine(context, *argument) else {
+        let mut values = match values {
+            Ok(values) => values,
+            Err(position) => {
                 let message = format!(
-                    "Argument {} of the host operation {op} must be a primitive or bytes",
-                    values.len() + 1
+                    "Argument {position} of the host operation {op} must be a primitive or bytes"
                 );
                 return throw_class(shared, context, ErrorClass::TypeError, message);
-            };
-            values.push(value);
-        }
+            }
+        };
         match shared.with_host(|host| host.call(&op, &mut values)) {
             Ok(value) => to_engine(context, &value),
             Err(error) if error.is_fatal => {
@@ -123,6 +139,29 @@ unsafe fn host_call(
             }
             Err(error) => throw(shared, context, &error),
         }
+    }
+}
+
+/// An operation's name and its arguments, or the position of the first argument that cannot cross. Nothing without a name.
+///
+/// # Safety
+///
+/// Called inside [`guarded`] or [`disarmed`] with the context and the arguments of a native.
+pub(crate) unsafe fn host_arguments(
+    context: *mut qjs::JSContext,
+    arguments: &[qjs::JSValue],
+) -> Option<(String, Result<Vec<HostValue>, usize>)> {
+    // SAFETY: what the caller promises.
+    unsafe {
+        let op = first_text(context, arguments)?;
+        let mut values = Vec::with_capacity(arguments.len() - 1);
+        for argument in arguments[1..].iter().take(ARGUMENTS_MAX) {
+            let Some(value) = from_engine(context, *argument) else {
+                return Some((op, Err(values.len() + 1)));
+            };
+            values.push(value);
+        }
+        Some((op, Ok(values)))
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Config {
     pub fetch_allow: Vec<Network>,
     /// Memory for documents that are asked for or have changed, in MiB; 96 when nothing is said.
     pub document_cache_mib: Option<NonZeroU32>,
+    /// Whether functions of packages that this server knows, such as `convexToJson`, run natively.
+    pub native_heads: bool,
     /// How the log on standard error is written.
     pub log_format: LogFormat,
     /// Hide error texts and log lines from clients. When nothing is said it is on, unless in development mode.
@@ -130,6 +132,8 @@ settings! {
         "Networks that fetch of JavaScript actions may reach although they are not public. In development mode every address may be reached. Where HTTP_PROXY and its like are set, the proxy decides instead.";
     DOCUMENT_CACHE_MIB: Some("document-cache-mib"), "VESTIBULE_DOCUMENT_CACHE_MIB", One, "NUMBER", "512",
         "Memory for documents that mutations ask for or change, in MiB; 96 when not given. What is not yet in the tables stays in memory beyond it.";
+    NATIVE_HEADS: Some("native-heads"), "VESTIBULE_NATIVE_HEADS", One, "BOOL", "false",
+        "Whether functions of packages that this server knows, such as convexToJson and scrypt, run natively; the default. Off, they run as JavaScript.";
     LOG_FORMAT: Some("log-format"), "VESTIBULE_LOG_FORMAT", One, "FORMAT", "json",
         "How the log on standard error is written: text or json. What is logged is chosen by VESTIBULE_LOG, as in `info` or `vestibule_server::sync=debug`.";
     REDACT: Some("redact"), "VESTIBULE_REDACT", One, "BOOL", "true",
@@ -181,6 +185,7 @@ impl Config {
             trusted_proxies: given.list(&TRUSTED_PROXIES, parse::network)?,
             fetch_allow: given.list(&FETCH_ALLOW, parse::network)?,
             document_cache_mib: given.read(&DOCUMENT_CACHE_MIB, parse::number)?,
+            native_heads: given.read(&NATIVE_HEADS, parse::boolean)?.unwrap_or(true),
             log_format: given.read(&LOG_FORMAT, log_format)?.unwrap_or_default(),
             redact: given.read(&REDACT, parse::boolean)?,
             secret: given.read(&SECRET, parse::deployment_secret)?,
@@ -206,6 +211,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             fetch_allow: Vec::new(),
             document_cache_mib: None,
+            native_heads: true,
             log_format: LogFormat::Text,
             redact: None,
             secret: None,

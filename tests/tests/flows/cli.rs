@@ -25,6 +25,7 @@ fn no_suite_is_left_out() {
         "bad-input.test.mjs",
         "deploy.test.mjs",
         "kills.test.mjs",
+        "known.test.mjs",
         "mcp.test.mjs",
         "pairs.test.mjs",
         "parts.test.mjs",
@@ -77,4 +78,9 @@ fn pushed_functions_find_what_the_package_expects() {
 #[test]
 fn functions_do_the_same_in_rust_and_in_typescript() {
     run_suite("pairs.test.mjs");
+}
+
+#[test]
+fn packages_with_native_heads_answer_what_they_answer_in_node() {
+    run_suite("known.test.mjs");
 }

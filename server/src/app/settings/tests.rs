@@ -111,6 +111,8 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_DOCUMENT_CACHE_MIB", &[
         ("", NotGiven), ("512", Is("512")), (" 1_024 ", Is("1024")),
         ("0", Refused("from 1 on")), ("512MiB", Refused("from 1 on")), ("-1", Refused("from 1 on")),
+    ("VESTIBULE_NATIVE_HEADS", &[
+        ("", NotGiven), ("yes", Is("on")), ("off", Is("off")), ("fast", Refused("neither true nor false")),
     ]),
     ("VESTIBULE_LOG_FORMAT", &[
         ("", NotGiven), ("text", NotGiven), ("json", Is("json")), (" JSON ", Is("json")), ("xml", Refused("neither text nor json")),
@@ -161,6 +163,7 @@ fn part(config: &Config, variable: &str) -> Option<String> {
         "VESTIBULE_DOCUMENT_CACHE_MIB" => config.document_cache_mib.map(|mib| mib.to_string()),
         "VESTIBULE_LOG_FORMAT" => (config.log_format == LogFormat::Json).then(|| "json".to_owned()),
         "VESTIBULE_REDACT" => config.redact.map(switch),
+        "VESTIBULE_NATIVE_HEADS" => Some(switch(config.native_heads)),
         "VESTIBULE_LOG" => None,
         "VESTIBULE_SECRET" => config.secret.as_ref().map(|_| "a secret".to_owned()),
         other => panic!("{other} has no part"),

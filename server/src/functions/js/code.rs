@@ -1,11 +1,13 @@
 //! The code of a deployment: its modules, compiled, and all that they see while they are loaded.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vestibule_isolate::{Bytecode, ModuleSource, Thrown, compile_module};
 
+use super::known::{KnownCounts, with_heads};
 use super::stack::SourceMap;
 use crate::deployment::{ImportPhase, SourceModule};
 
@@ -32,7 +34,12 @@ pub struct CompiledModule {
 
 /// Modules compiled before, by path and by the hash of what they hold: a push compiles what has changed.
 #[derive(Default)]
-pub struct CompiledModules(Mutex<HashMap<CompiledKey, Arc<CompiledModule>>>);
+pub struct CompiledModules {
+    known: Mutex<HashMap<CompiledKey, Arc<CompiledModule>>>,
+    /// Functions that got a native head.
+    pub heads: KnownCounts,
+    is_plain: bool,
+}
 
 /// The path of a module, and the hash of its text.
 type CompiledKey = (String, [u8; 32]);
@@ -41,18 +48,37 @@ type CompiledKey = (String, [u8; 32]);
 const COMPILED_MAX: usize = 20_000;
 
 impl CompiledModules {
+    /// Modules whose functions all run as they are written.
+    pub fn plain() -> CompiledModules {
+        CompiledModules {
+            is_plain: true,
+            ..CompiledModules::default()
+        }
+    }
+
+    /// Compiles a module with a native head in each function that is known.
+    fn bytecode(&self, module: &SourceModule) -> Result<Bytecode, Thrown> {
+        if !self.is_plain
+            && let Cow::Owned(source) = with_heads(&module.source, &self.heads)
+            && let Ok(bytecode) = compile_module(&module.path, &source)
+        {
+            return Ok(bytecode);
+        }
+        compile_module(&module.path, &module.source)
+    }
+
     fn compile(&self, module: &SourceModule) -> Arc<CompiledModule> {
         use sha2::{Digest, Sha256};
         let hash: [u8; 32] = Sha256::digest(module.source.as_bytes()).into();
         let key = (module.path.clone(), hash);
-        if let Some(known) = self.0.lock().get(&key) {
+        if let Some(known) = self.known.lock().get(&key) {
             return known.clone();
         }
         let compiled = Arc::new(CompiledModule {
-            bytecode: compile_module(&module.path, &module.source).map(Arc::new),
+            bytecode: self.bytecode(module).map(Arc::new),
             source_map: SourceMap::new(module.source_map.clone()),
         });
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         if known.len() >= COMPILED_MAX {
             known.clear();
         }

@@ -19,6 +19,7 @@ pub mod http;
 mod http_answer;
 mod import;
 mod inline;
+mod known;
 mod nested;
 mod prelude;
 pub mod runtimes;
@@ -73,6 +74,8 @@ pub struct JsOptions {
     pub actions_max: usize,
     /// Where the requests of actions may go.
     pub outbound: OutboundOptions,
+    /// Whether functions of packages that are known get native heads.
+    pub native_heads: bool,
 }
 
 /// The body of an action in a module for Node.js, which this server takes and cannot run.
@@ -95,6 +98,7 @@ impl Default for JsOptions {
             action_time_max: Duration::from_secs(1_800),
             actions_max: 256,
             outbound: OutboundOptions::default(),
+            native_heads: true,
         }
     }
 }
@@ -117,7 +121,10 @@ impl Js {
     pub fn new(name: &str, options: JsOptions, clock: Arc<dyn Clock>) -> Arc<Js> {
         Arc::new(Js {
             runtimes: Runtimes::default(),
-            compiled: CompiledModules::default(),
+            compiled: match options.native_heads {
+                true => CompiledModules::default(),
+                false => CompiledModules::plain(),
+            },
             signer: OnceLock::new(),
             outbound: Arc::new(Outbound::new(options.outbound.clone())),
             deployment: Arc::new(DeploymentMetadata {
@@ -153,6 +160,11 @@ impl Js {
         let router = Arc::new(http::Router::new(self.clone(), code.clone()));
         let route = |route: &PushedRoute| HttpRoute::pushed(route, router.clone());
         Some(routes.iter().filter_map(route).collect())
+    }
+
+    /// Functions of packages that were found in pushed modules: the name, whether it got a native head, and how often.
+    pub fn known_counts(&self) -> Vec<(&'static str, bool, u64)> {
+        self.compiled.heads.counts()
     }
 
     /// Engines kept ready.

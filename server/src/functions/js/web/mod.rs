@@ -14,6 +14,7 @@ mod encoding;
 mod intl;
 mod jwk;
 mod keys;
+mod known;
 mod rsa;
 mod signature;
 mod url;
@@ -34,6 +35,7 @@ pub fn call(op: &str, arguments: &mut [HostValue]) -> Option<Answer> {
         "encoding" => encoding::call(name, &arguments),
         "crypto" => crypto(name, &arguments),
         "intl" => intl::call(name, &arguments),
+        "known" => known::call(name, &arguments),
         _ => None,
     }
 }
