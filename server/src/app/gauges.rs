@@ -26,7 +26,7 @@ impl Gauges {
         encoder: &mut DescriptorEncoder,
         live: &LiveQueries,
     ) -> Result<(), std::fmt::Error> {
-        let functions = live.functions().registry().runs();
+        let functions = bounded(live.functions().registry().runs());
         let runs = encoder.encode_descriptor(
             "functions_runs",
             "Calls of functions",
@@ -42,6 +42,32 @@ impl Gauges {
         )?;
         encode_by_function(errors, &functions, |function| function.errors)
     }
+}
+
+/// Functions that are told one by one. Those that ran least are told together, by kind.
+const FUNCTIONS_TOLD_MAX: usize = 1_000;
+
+/// The functions that ran most, and all others of a kind as one.
+fn bounded(mut functions: Vec<Runs>) -> Vec<Runs> {
+    if functions.len() <= FUNCTIONS_TOLD_MAX {
+        return functions;
+    }
+    functions.sort_by(|one, other| (other.runs, &one.path).cmp(&(one.runs, &other.path)));
+    let mut others: Vec<Runs> = Vec::new();
+    for function in functions.drain(FUNCTIONS_TOLD_MAX..) {
+        match others.iter_mut().find(|other| other.kind == function.kind) {
+            Some(other) => {
+                other.runs += function.runs;
+                other.errors += function.errors;
+            }
+            None => others.push(Runs {
+                path: "other".to_owned(),
+                ..function
+            }),
+        }
+    }
+    functions.extend(others);
+    functions
 }
 
 fn encode_by_function(
@@ -151,5 +177,31 @@ impl Collector for Gauges {
         }
         encode_storage(&mut encoder, &database)?;
         self.encode_runs(&mut encoder, &live)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_beyond_a_bound_are_told_together_and_nothing_is_lost() {
+        let functions: Vec<Runs> = (0..1_500)
+            .map(|number| Runs {
+                path: format!("m:f{number}"),
+                kind: if number % 2 == 0 { "query" } else { "mutation" },
+                runs: number,
+                errors: 1,
+            })
+            .collect();
+        let told = bounded(functions.clone());
+        assert_eq!(told.len(), FUNCTIONS_TOLD_MAX + 2);
+        assert_eq!(told[0].path, "m:f1499");
+        let sum = |runs: &[Runs]| -> (u64, u64) {
+            let pairs = runs.iter().map(|runs| (runs.runs, runs.errors));
+            pairs.fold((0, 0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1))
+        };
+        assert_eq!(sum(&told), sum(&functions));
+        assert_eq!(bounded(functions[..3].to_vec()), functions[..3]);
     }
 }

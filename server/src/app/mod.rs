@@ -5,6 +5,7 @@ pub mod config;
 mod deploying;
 mod error;
 mod gauges;
+mod js_gauges;
 mod open_files;
 mod running;
 pub mod settings;

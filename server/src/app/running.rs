@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::gauges::Gauges;
+use super::js_gauges::JsGauges;
 use super::{App, Config, StartError, deploying, open_files};
 use crate::auth::{
     AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, DevRefused, ProviderConfig,
@@ -293,6 +294,7 @@ fn js_options(config: &Config, dev: bool, address: SocketAddr) -> JsOptions {
             own_origins: vec![format!("http://{address}")],
             proxies: ProxyVariables::of_the_process(),
         },
+        native_heads: config.native_heads,
         ..JsOptions::default()
     }
 }
@@ -314,7 +316,11 @@ impl Rooms {
             js_options(config, dev, address),
             clock.clone(),
         );
-        let functions = Functions::with_js(registry, database.clone(), js);
+        let functions = Functions::with_js(registry, database.clone(), js.clone());
+        metrics.register_collector(Box::new(JsGauges {
+            js: Arc::downgrade(&js),
+            functions: Arc::downgrade(&functions),
+        }));
         let files = Files::new(FilesParts {
             database: database.clone(),
             blobs: Blobs::in_directory(&config.data)?,

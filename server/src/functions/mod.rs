@@ -243,6 +243,16 @@ impl Functions {
         registry.with_pushed_routes(js.http_routes(&deployment, &code))
     }
 
+    /// Mutations and slow queries that wait for a thread.
+    pub fn queued(&self) -> (usize, usize) {
+        (self.beside.queued(), self.slow_reads.queued())
+    }
+
+    /// Calls that are stuck in a native operation of their engine.
+    pub fn stuck(&self) -> usize {
+        self.beside.stuck() + self.slow_reads.stuck()
+    }
+
     /// What became of mutations beside the lane.
     pub fn draft_counts(&self) -> &DraftCounts {
         &self.counts

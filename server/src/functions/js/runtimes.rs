@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,6 +28,41 @@ const IDLE_MAX: usize = 64;
 pub struct Runtimes {
     idle: Mutex<Vec<Runtime>>,
     made: AtomicUsize,
+    alive: Arc<AtomicUsize>,
+    engine_nanos: AtomicU64,
+}
+
+/// Runtimes at one moment, and what they have done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeCounts {
+    /// Runtimes that wait for a call.
+    pub idle: usize,
+    /// Runtimes in which a call is under way.
+    pub busy: usize,
+    /// Bytes of the images of idle runtimes.
+    pub image_bytes: usize,
+    /// Bytes of the largest of them.
+    pub image_bytes_max: usize,
+    /// Runtimes made since the start.
+    pub made: usize,
+    /// Time in the engine since the start, in all calls that have ended.
+    pub engine_time: Duration,
+}
+
+/// Counts a runtime while it exists.
+struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn new(count: &Arc<AtomicUsize>) -> Alive {
+        count.fetch_add(1, Ordering::Relaxed);
+        Alive(count.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// An engine with some modules of one code loaded.
@@ -37,6 +72,7 @@ pub struct Runtime {
     /// What it runs.
     pub code: Arc<Code>,
     loaded: HashSet<String>,
+    _alive: Alive,
 }
 
 impl Runtimes {
@@ -73,11 +109,14 @@ impl Runtimes {
             isolate,
             code: code.clone(),
             loaded: HashSet::new(),
+            _alive: Alive::new(&self.alive),
         })
     }
 
     /// Takes a runtime back after a call. Runtimes unused for longest give way.
     pub fn give_back(&self, mut runtime: Runtime) {
+        let nanos = u64::try_from(runtime.isolate.cpu_used().as_nanos()).unwrap_or(0);
+        self.engine_nanos.fetch_add(nanos, Ordering::Relaxed);
         runtime.isolate.restore();
         let mut idle = self.idle.lock();
         idle.push(runtime);
@@ -110,11 +149,21 @@ impl Runtimes {
         drop(retired);
     }
 
-    /// Idle runtimes, their bytes, and how many were made since the start.
-    pub fn counts(&self) -> (usize, usize, usize) {
-        let idle = self.idle.lock();
-        let bytes = idle.iter().map(Runtime::bytes).sum();
-        (idle.len(), bytes, self.made.load(Ordering::Relaxed))
+    /// What there is now, and what was done.
+    pub fn counts(&self) -> RuntimeCounts {
+        let (idle, images): (usize, Vec<usize>) = {
+            let idle = self.idle.lock();
+            let image = |runtime: &Runtime| runtime.isolate.image_bytes();
+            (idle.len(), idle.iter().map(image).collect())
+        };
+        RuntimeCounts {
+            idle,
+            busy: self.alive.load(Ordering::Relaxed).saturating_sub(idle),
+            image_bytes: images.iter().sum(),
+            image_bytes_max: images.iter().copied().max().unwrap_or(0),
+            made: self.made.load(Ordering::Relaxed),
+            engine_time: Duration::from_nanos(self.engine_nanos.load(Ordering::Relaxed)),
+        }
     }
 }
 
