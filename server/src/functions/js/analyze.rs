@@ -2,7 +2,7 @@
 
 mod node;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,6 +136,18 @@ struct FoundFunction {
     visibility: Option<crate::deployment::Visibility>,
     args: Option<String>,
     returns: Option<String>,
+    /// The module in which its handler begins, with line and column, both from one.
+    place: Option<(String, u32, u32)>,
+}
+
+/// Line and column of a handler in the file that became the module at `path`. A handler that another file made has none there.
+fn original_place(code: &Code, path: &str, place: &(String, u32, u32)) -> Option<(u32, u32)> {
+    let (module, line, column) = place;
+    let (file, line, column) = code.original(module, *line, column.saturating_sub(1))?;
+    let stem = |path: &str| path.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    let (file, path) = (stem(&file)?, stem(path)?);
+    let is_the_modules = file == path || file.ends_with(&format!("/{path}"));
+    is_the_modules.then_some((line, column))
 }
 
 impl Evaluator {
@@ -192,9 +204,9 @@ impl Evaluator {
         if found.not_crons {
             return Err(AnalyzeError::NotCrons);
         }
-        let places = self.places(path);
         let functions = found.functions.into_iter().map(|function| {
-            let place = places.get(&function.name);
+            let place = function.place.as_ref();
+            let place = place.and_then(|place| original_place(&self.code, path, place));
             AnalyzedFunction {
                 kind: match function.kind.as_str() {
                     "query" => crate::deployment::FunctionKind::Query,
@@ -205,8 +217,8 @@ impl Evaluator {
                 visibility: function.visibility,
                 args: function.args,
                 returns: function.returns,
-                line: place.map(|(line, _)| *line),
-                column: place.map(|(_, column)| *column),
+                line: place.map(|(line, _)| line),
+                column: place.map(|(_, column)| column),
             }
         });
         let mut functions: Vec<_> = functions.collect();
@@ -226,11 +238,6 @@ impl Evaluator {
         let text = self.ask("analyze", &[path.into_value()])?;
         self.isolate.run_jobs(&mut self.host)?;
         Ok(serde_json::from_str(&text).expect("the driver writes what is read here"))
-    }
-
-    /// Where exports stand in the original file. The engine does not tell, so nothing is known yet.
-    fn places(&self, _path: &str) -> HashMap<String, (u32, u32)> {
-        HashMap::new()
     }
 
     fn auth_config(&mut self) -> Result<String, AnalyzeError> {

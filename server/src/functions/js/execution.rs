@@ -17,7 +17,7 @@ use vestibule_schema::value::Value;
 use super::Js;
 use super::code::Code;
 use super::common::{self, CommonOps, text};
-use super::failures;
+use super::failures::{self, LimitsPassed};
 use super::nested::Nested;
 use super::runtimes::Runtime;
 use super::syscalls::{DeploymentMetadata, FunctionState, RequestMetadata, SyscallError, Syscalls};
@@ -147,6 +147,7 @@ pub(super) fn run_in(
         pending: VecDeque::new(),
         ended: None,
         fatal: None,
+        limits: LimitsPassed::default(),
     };
     let driven = host.drive(&mut runtime, target, args);
     let result = host.result(driven, target);
@@ -169,6 +170,7 @@ struct UdfHost<'h, 'v> {
     ended: Option<Ended>,
     /// Why the run cannot go on, whatever the function does.
     fatal: Option<SyscallError>,
+    limits: LimitsPassed,
 }
 
 struct Operation {
@@ -233,6 +235,9 @@ impl UdfHost<'_, '_> {
             hooks: &mut self.nested.hooks(self.parts.console, &mut self.rng),
         };
         let done = syscalls.async_syscall(&operation.op, &operation.args);
+        if let Err(error) = &done {
+            self.limits.note(error);
+        }
         match done {
             Err(error) if !error.kind.is_catchable() => Err(self.end_with(error)),
             done => Ok(done),
@@ -259,7 +264,7 @@ impl UdfHost<'_, '_> {
         }
         match self.ended.take() {
             Some(Ended::Returned(text)) => failures::returned(&text, target.path),
-            Some(Ended::Threw(thrown)) => Err(failures::thrown(&thrown, target.code)),
+            Some(Ended::Threw(thrown)) => Err(self.limits.thrown(&thrown, target.code)),
             None => unreachable!("a run that was driven to its end has ended"),
         }
     }
@@ -404,6 +409,7 @@ impl Host for UdfHost<'_, '_> {
 
 impl UdfHost<'_, '_> {
     fn refuse(&mut self, error: SyscallError) -> HostError {
+        self.limits.note(&error);
         if !error.kind.is_catchable() {
             let refused = HostError::fatal(error.message.clone());
             self.fatal = Some(error);

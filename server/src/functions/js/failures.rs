@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vestibule_isolate::{Failure, HostValue, Thrown as JsThrown};
+use vestibule_schema::object;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::Value;
 
@@ -54,13 +55,12 @@ pub(super) fn of(failure: &Failure, code: &Code, time_max: Duration) -> Error {
         Failure::Threw(error) => thrown(error, code),
         Failure::TimedOut => {
             let seconds = time_max.as_secs_f64();
-            fault(format!(
-                "Function execution timed out (maximum duration: {seconds}s)"
-            ))
+            let message = format!("Function execution timed out (maximum duration: {seconds}s)");
+            fault(message, Some("FunctionTimedOut"))
         }
-        Failure::OutOfMemory => fault(OUT_OF_MEMORY.to_owned()),
-        Failure::Fatal(error) => fault(format!("Uncaught Error: {}", error.message)),
-        Failure::Unsettled => fault(TOP_LEVEL_AWAIT.to_owned()),
+        Failure::OutOfMemory => fault(OUT_OF_MEMORY.to_owned(), Some("FunctionOutOfMemory")),
+        Failure::Fatal(error) => fault(format!("Uncaught Error: {}", error.message), None),
+        Failure::Unsettled => fault(TOP_LEVEL_AWAIT.to_owned(), None),
     }
 }
 
@@ -72,17 +72,51 @@ pub(super) fn at_import(failure: &Failure, code: &Code) -> Error {
 /// An operation's failure that the function could not catch.
 pub(super) fn fatal(error: &SyscallError) -> Error {
     match error.kind {
-        ErrorKind::TimedOut | ErrorKind::Limit => fault(format!("Uncaught Error: {error}")),
+        ErrorKind::TimedOut | ErrorKind::Limit => {
+            fault(format!("Uncaught Error: {error}"), error.code)
+        }
         _ => Error::plain(format!("Uncaught Error: {error}")),
     }
 }
 
-fn fault(message: String) -> Error {
+/// The function broke: it passed the limit with this code, or met with something worse.
+fn fault(message: String, code: Option<&'static str>) -> Error {
     Error::from_thrown(Thrown {
         message,
-        data: None,
+        data: code.map(|code| Value::Object(object! { "code" => code })),
         is_fault: true,
     })
+}
+
+/// Limits that a run has passed, by the text that the function saw of each. It may catch them, or end with one.
+#[derive(Default)]
+pub(super) struct LimitsPassed(Vec<(String, &'static str)>);
+
+/// Limits remembered of one run. A function that catches more is not told the code of the last.
+const LIMITS_PASSED_MAX: usize = 64;
+
+impl LimitsPassed {
+    /// Remembers an operation's failure, if it is of a limit.
+    pub fn note(&mut self, error: &SyscallError) {
+        let is_new = |text: &str| self.0.iter().all(|(known, _)| known != text);
+        if let Some(code) = error.code
+            && self.0.len() < LIMITS_PASSED_MAX
+            && is_new(&error.message)
+        {
+            self.0.push((error.message.clone(), code));
+        }
+    }
+
+    /// As [`thrown`], with the code of the limit if that is what the function ended with.
+    pub fn thrown(&self, error: &JsThrown, code: &Code) -> Error {
+        let passed = self.0.iter().find(|(text, _)| *text == error.message);
+        match passed {
+            Some((_, limit)) if !error.is_convex_error => {
+                fault(stack::describe(error, code), Some(limit))
+            }
+            _ => thrown(error, code),
+        }
+    }
 }
 
 /// The value that the function returned, as the package encoded it.
@@ -100,5 +134,7 @@ pub(super) fn returned(text: &str, path: &FunctionPath) -> Result<Value> {
 /// An error as a nested call's caller sees it.
 pub(super) fn to_caller(error: Error) -> SyscallError {
     let thrown = error.into_thrown();
-    SyscallError::thrown(thrown.message, thrown.data.as_ref())
+    // The code of a limit is for clients: the package would make a ConvexError of it.
+    let data = thrown.data.as_ref().filter(|_| !thrown.is_fault);
+    SyscallError::thrown(thrown.message, data)
 }

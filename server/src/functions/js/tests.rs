@@ -1,6 +1,9 @@
 //! Functions in JavaScript on a real store, as the package's bundles shape them.
 
 mod actions;
+mod hostile;
+mod limits;
+mod places;
 pub(crate) mod world;
 
 use std::collections::BTreeMap;
@@ -25,6 +28,7 @@ use crate::storage::StoreOptions;
 
 struct Rig {
     functions: Arc<Functions>,
+    js: Arc<Js>,
     _dir: TempDir,
 }
 
@@ -46,6 +50,7 @@ export const define = (kind, handler, visibility = "isPublic") => {
     fn[marker] = true;
     fn[name] = invoke;
   }
+  fn._handler = handler;
   fn.exportArgs = () => '{"type":"any"}';
   fn.exportReturns = () => "null";
   return fn;
@@ -193,6 +198,7 @@ fn rig_of(app: &str, options: JsOptions) -> Rig {
     let registry = Registry::default().with_functions(registered.collect());
     Rig {
         functions: Functions::new(registry, Arc::new(database.unwrap())),
+        js,
         _dir: dir,
     }
 }

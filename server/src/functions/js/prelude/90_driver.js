@@ -122,6 +122,15 @@
     complete(id, false, error);
   });
 
+  // Where a function begins in its bundle: module, line and column, both from one.
+  const ofFunction = (name) => Object.getOwnPropertyDescriptor(Function.prototype, name).get;
+  const [fileOf, lineOf, columnOf] = ["fileName", "lineNumber", "columnNumber"].map(ofFunction);
+  const placeOf = (handler) => {
+    if (typeof handler !== "function") return null;
+    const [file, line, column] = [fileOf, lineOf, columnOf].map((get) => apply(get, handler, []));
+    return typeof file === "string" && line > 0 && column > 0 ? [file, line, column] : null;
+  };
+
   // What a module registers, as JSON text.
   register("analyze", (path) => {
     const found = [];
@@ -138,6 +147,7 @@
         visibility: value.isPublic ? "public" : value.isInternal ? "internal" : null,
         args: typeof value.exportArgs === "function" ? value.exportArgs() : null,
         returns: typeof value.exportReturns === "function" ? value.exportReturns() : null,
+        place: placeOf(value._handler),
       };
       found.push(entry);
     }

@@ -18,6 +18,8 @@ pub struct SyscallError {
     pub data_json: Option<String>,
     /// What kind of failure it is.
     pub kind: ErrorKind,
+    /// The code that clients see of a limit that was passed, when the function does not catch it.
+    pub code: Option<&'static str>,
 }
 
 /// Kinds of failed host operations.
@@ -60,6 +62,7 @@ impl SyscallError {
             message: message.into(),
             data_json: None,
             kind,
+            code: None,
         }
     }
 
@@ -134,6 +137,9 @@ impl From<LimitError> for SyscallError {
             LimitError::UserTime(_) => ErrorKind::TimedOut,
             _ => ErrorKind::Limit,
         };
-        SyscallError::new(kind, limit.to_string())
+        SyscallError {
+            code: Some(limit.code()),
+            ..SyscallError::new(kind, limit.to_string())
+        }
     }
 }
