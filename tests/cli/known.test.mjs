@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { test } from "node:test";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { ended, openApp, startServer } from "./harness.mjs";
 
 const heads = async ({ url }) => {
@@ -14,7 +14,7 @@ const heads = async ({ url }) => {
 
 test("password hashes equal Node's, by native heads", async (t) => {
   const server = await startServer(t);
-  const app = openApp(t, server, "known");
+  const app = openApp(t, server, fileURLToPath(new URL("apps/known", import.meta.url)));
   ended(await app.convex("dev", "--once"));
   const run = ended(await app.convex("run", "kernels:all"));
   const { answers } = await import(pathToFileURL(path.join(app.folder, "convex/cases.js")));

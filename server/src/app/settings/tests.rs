@@ -111,6 +111,7 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_DOCUMENT_CACHE_MIB", &[
         ("", NotGiven), ("512", Is("512")), (" 1_024 ", Is("1024")),
         ("0", Refused("from 1 on")), ("512MiB", Refused("from 1 on")), ("-1", Refused("from 1 on")),
+    ]),
     ("VESTIBULE_NATIVE_HEADS", &[
         ("", NotGiven), ("yes", Is("on")), ("off", Is("off")), ("fast", Refused("neither true nor false")),
     ]),

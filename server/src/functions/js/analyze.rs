@@ -11,7 +11,7 @@ use serde::Deserialize;
 use vestibule_isolate::{Failure, HostValue, Isolate, IsolateOptions, ModuleSource};
 
 use super::Js;
-use super::code::Code;
+use super::code::{Code, CompiledModules};
 use super::execution::IntoValue;
 use super::failures;
 use super::import::ImportHost;
@@ -75,7 +75,10 @@ impl Js {
             analysis.auth_config = Some(app.auth_config()?);
         }
         let alone = |modules: &[SourceModule]| {
-            let code = self.code(modules, BTreeMap::new(), import.clone());
+            // It is evaluated once, for which no function needs a native head.
+            let compiled = CompiledModules::plain();
+            let code = Code::compile(&compiled, modules, BTreeMap::new(), import.clone());
+            let code = Arc::new(code);
             Evaluator::new(&code, code.clone())
         };
         if let Some(schema) = &input.schema {
