@@ -11,7 +11,7 @@ use rquickjs_sys as qjs;
 use crate::convert::to_engine;
 use crate::natives::{arguments, disarmed, host_arguments};
 use crate::plain::{Direction, convert};
-use crate::shared::Shared;
+use crate::shared::{Doom, Shared};
 
 /// The name by which modules import it.
 pub const KNOWN_MODULE: &str = "vestibule:known";
@@ -94,7 +94,13 @@ unsafe fn known_call(
         let Ok(mut values) = values else {
             return qjs::JS_UNDEFINED;
         };
-        match shared.with_host(|host| host.call(&format!("known.{op}"), &mut values)) {
+        let answer = shared.with_host(|host| host.call(&format!("known.{op}"), &mut values));
+        // The engine asks for itself only after thousands of calls, and each of these may take long.
+        if shared.clock.is_used_up() {
+            shared.doom(Doom::TimedOut);
+            return qjs::JS_EXCEPTION;
+        }
+        match answer {
             Ok(value) => to_engine(context, &value),
             Err(_) => qjs::JS_UNDEFINED,
         }

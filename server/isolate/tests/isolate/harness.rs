@@ -86,7 +86,7 @@ impl Host for TestHost {
             _ => String::new(),
         };
         match op {
-            "echo" => Ok(args.first().cloned().unwrap_or(HostValue::Undefined)),
+            "echo" | "known.echo" => Ok(args.first().cloned().unwrap_or(HostValue::Undefined)),
             "later" => {
                 let HostValue::Number(id) = args[0] else {
                     panic!("an id is a number")
@@ -108,7 +108,7 @@ impl Host for TestHost {
             }),
             "end" => Err(HostError::fatal(text(0))),
             "panic" => panic!("the host is broken"),
-            "work" => {
+            "work" | "known.work" => {
                 let mut sum = 0_u64;
                 for number in 0..200_000_000_u64 {
                     sum = std::hint::black_box(sum.wrapping_add(number));

@@ -5,6 +5,7 @@
 mod async_context;
 mod doom;
 mod harness;
+mod known;
 mod loading;
 mod mutator;
 mod restore;
