@@ -1,4 +1,9 @@
 // Starts everything with one command: the packages, the chat's server and this app. Ctrl-C ends it all.
+//
+//   node start.mjs                the chat in Rust
+//   node start.mjs --typescript   the same chat from convex/, pushed by the official CLI
+//   --debug                       builds the server faster, and runs it slower
+//   --no-open                     opens no browser
 
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -6,16 +11,47 @@ import { fileURLToPath } from "node:url";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const options = { cwd: here, stdio: "inherit" };
+const [isTypescript, isDebug, isQuiet] = ["--typescript", "--debug", "--no-open"].map((flag) => process.argv.includes(flag));
+const LISTEN = process.env.VESTIBULE_LISTEN ?? "127.0.0.1:3210";
+const SERVER = `http://${LISTEN}`;
+const DATA = process.env.VESTIBULE_DATA ?? fileURLToPath(new URL("../../vestibule-data/typescript-chat", import.meta.url));
 
-if (!existsSync(new URL("node_modules", import.meta.url))) {
-  const { status } = spawnSync("npm", ["ci"], options);
-  if (status !== 0) process.exit(status ?? 1);
-}
-
-const children = [
-  spawn("cargo", ["run", "--release", "-p", "chat"], options),
-  spawn("npx", ["vite", "--open"], options),
-];
+const children = [];
 const end = () => children.forEach((child) => child.kill("SIGTERM"));
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, end);
-for (const child of children) child.once("exit", end);
+function start(command, args, env = {}) {
+  const child = spawn(command, args, { ...options, env: { ...process.env, ...env } });
+  child.once("exit", end);
+  children.push(child);
+}
+
+/** Runs a command to its end, and returns what it said. */
+function run(command, args, stdio = "inherit") {
+  const { status, stdout } = spawnSync(command, args, { ...options, stdio });
+  if (status !== 0) process.exit(status ?? 1);
+  return stdout?.toString().trim();
+}
+
+const cargo = (...args) => [...(isDebug ? [] : ["--release"]), ...args];
+
+/** A server for what is pushed, and the CLI, which pushes on every change. */
+async function startTypescript() {
+  const program = ["-p", "vestibule-server", "--bin", "vestibule"];
+  run("cargo", ["build", ...cargo(...program)]);
+  const vestibule = (...args) => ["run", "--quiet", ...cargo(...program), "--", ...args];
+  start("cargo", vestibule("serve", "--data", DATA, "--listen", LISTEN, "--dev", "--dev-issuer", "--provision-with", "users:ensureUser"));
+  for (;;) {
+    const version = await fetch(`${SERVER}/version`).catch(() => null);
+    if (version?.ok) break;
+    if (children[0].exitCode !== null) process.exit(1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const key = run("cargo", vestibule("admin-key", "--data", DATA), ["ignore", "pipe", "inherit"]);
+  const env = { CONVEX_SELF_HOSTED_URL: SERVER, CONVEX_SELF_HOSTED_ADMIN_KEY: key };
+  start("npx", ["convex", "dev"], env);
+}
+
+if (!existsSync(new URL("node_modules", import.meta.url))) run("npm", ["ci"]);
+if (isTypescript) await startTypescript();
+else start("cargo", ["run", ...cargo("-p", "chat")]);
+start("npx", ["vite", ...(isQuiet ? [] : ["--open"])], { VITE_CONVEX_URL: SERVER });

@@ -8,8 +8,10 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use super::bounds::Bounds;
 use super::settings::parse::{self, AllowedOrigin};
 use super::settings::{self, Environment, Given, Kind, Setting, SettingError};
+use crate::deployment::VariableChange;
 use crate::auth::{AuthConfig, AuthConfigError, DeploymentSecret, ProviderConfig};
 use crate::outbound::Network;
 
@@ -19,11 +21,15 @@ use crate::outbound::Network;
 pub struct Config {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Where the app's HTTP actions are at the root of an origin of their own. Nowhere when nothing is said.
+    pub site_listen: Option<SiteListen>,
     /// Data directory; made when it is missing.
     pub data: PathBuf,
     /// Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. When nothing is
     /// said it is on where no issuer is given, on a loopback address, behind no proxy.
     pub dev: Option<bool>,
+    /// Whether a built-in issuer signs in anyone who asks. When nothing is said it is on in development mode.
+    pub dev_issuer: Option<bool>,
     /// Issuer of auth tokens: an OpenID Connect provider.
     pub issuer: Option<String>,
     /// Audience that auth tokens must name.
@@ -34,8 +40,11 @@ pub struct Config {
     pub name: String,
     /// Where clients reach this server, as in https://api.example.com; the address it listens on when not given.
     pub origin: Option<String>,
-    /// Where HTTP actions are reached; `/http` below the origin when not given.
+    /// Where HTTP actions are reached. When not given, `/http` below the origin, or the address of `site_listen` where no
+    /// origin is given either.
     pub site_origin: Option<String>,
+    /// Environment variables of the deployment, each set if it never was before.
+    pub env: Vec<VariableChange>,
     /// Origins of pages that may connect, as browsers spell them; every origin when there is no list.
     pub allowed_origins: Option<Vec<String>>,
     /// First logins of one issuer in a minute. Known users are not counted.
@@ -55,12 +64,23 @@ pub struct Config {
     pub document_cache_mib: Option<NonZeroU32>,
     /// Whether functions of packages that this server knows, such as `convexToJson`, run natively.
     pub native_heads: bool,
+    /// Other bounds than the rooms' own.
+    pub bounds: Bounds,
     /// How the log on standard error is written.
     pub log_format: LogFormat,
     /// Hide error texts and log lines from clients. When nothing is said it is on, unless in development mode.
     pub redact: Option<bool>,
     /// The deployment's secret, where it is not kept in the data directory.
     pub secret: Option<DeploymentSecret>,
+}
+
+/// Whether and where HTTP actions have a listener of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteListen {
+    /// They have none.
+    Off,
+    /// At this address.
+    At(SocketAddr),
 }
 
 /// How the log is written.
@@ -75,6 +95,8 @@ pub enum LogFormat {
 
 /// Address to listen on when none is given.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:3210";
+/// Port for HTTP actions at an address that names none.
+const SITE_PORT_DEFAULT: u16 = 3211;
 /// Data directory when none is given.
 pub const DATA_DEFAULT: &str = "vestibule-data";
 /// Name of a deployment that is given none.
@@ -102,10 +124,14 @@ macro_rules! settings {
 settings! {
     LISTEN: Some("listen"), "VESTIBULE_LISTEN", One, "ADDR", "127.0.0.1:3210",
         "Address to listen on; 127.0.0.1:3210 when not given.";
+    SITE_LISTEN: Some("site-listen"), "VESTIBULE_SITE_LISTEN", One, "ADDR", "127.0.0.1:3211",
+        "Address to listen on for HTTP actions at the root of an origin, or off. `vestibule serve` listens on the next port after --listen when this is not given, as on 127.0.0.1:3211; other programs do not.";
     DATA: Some("data"), "VESTIBULE_DATA", One, "DIR", "vestibule-data",
         "Data directory, made when it is missing; vestibule-data when not given.";
     DEV: Some("dev"), "VESTIBULE_DEV", Switch, "BOOL", "false",
-        "Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. The default without an issuer, on a loopback address; --dev=false turns it off.";
+        "Development mode: clients see error texts and logs, and fetch of JavaScript actions may reach every address. A program of one's own is in it by default without an issuer, on a loopback address, and its development issuer is on; --dev=false turns both off. `vestibule serve` is in it only when told so.";
+    DEV_ISSUER: Some("dev-issuer"), "VESTIBULE_DEV_ISSUER", Switch, "BOOL", "false",
+        "A built-in issuer signs in anyone who asks, at /dev/token: on a loopback address only, and only until a push names a real provider. The default in development mode, but for `vestibule serve`.";
     ISSUER: Some("issuer"), "VESTIBULE_ISSUER", One, "URL", "https://your-app.clerk.accounts.dev",
         "Issuer of auth tokens: an OpenID Connect provider, as https://your-app.clerk.accounts.dev.";
     AUDIENCE: Some("audience"), "VESTIBULE_AUDIENCE", One, "AUD", "convex",
@@ -117,7 +143,9 @@ settings! {
     ORIGIN: Some("origin"), "VESTIBULE_ORIGIN", One, "URL", "https://api.example.com",
         "Where clients reach this server, as in https://api.example.com; the address it listens on when not given.";
     SITE_ORIGIN: Some("site-origin"), "VESTIBULE_SITE_ORIGIN", One, "URL", "https://site.example.com",
-        "Where HTTP actions are reached; /http below the origin when not given.";
+        "Where HTTP actions are reached. When not given: /http below --origin, or the address of --site-listen where there is no --origin.";
+    ENV: Some("env"), "VESTIBULE_ENV", Lines, "NAME=VALUE", "OPENAI_API_KEY=sk-1234",
+        "Environment variable of the deployment, as `npx convex env set` sets it. It is set only if it never was before, so that what people change later stays. The variable VESTIBULE_ENV holds one a line; VESTIBULE_ENV_NAME is the value of NAME.";
     ALLOWED_ORIGINS: Some("allowed-origin"), "VESTIBULE_ALLOWED_ORIGINS", Many, "ORIGIN", "https://app.example.com",
         "Origins of pages that may connect; every origin may when none is given, or *.";
     FIRST_LOGINS_PER_MINUTE: Some("first-logins-per-minute"), "VESTIBULE_FIRST_LOGINS_PER_MINUTE", One, "NUMBER", "600",
@@ -134,6 +162,36 @@ settings! {
         "Memory for documents that mutations ask for or change, in MiB; 96 when not given. What is not yet in the tables stays in memory beyond it.";
     NATIVE_HEADS: Some("native-heads"), "VESTIBULE_NATIVE_HEADS", One, "BOOL", "false",
         "Whether functions of packages that this server knows, such as convexToJson and scrypt, run natively; the default. Off, they run as JavaScript.";
+    JOBS_AT_ONCE: Some("jobs-at-once"), "VESTIBULE_JOBS_AT_ONCE", One, "NUMBER", "64",
+        "Scheduled functions and crons that run at once; 64 when not given. What is due beyond waits.";
+    JOBS_KEPT: Some("jobs-kept"), "VESTIBULE_JOBS_KEPT", One, "NUMBER", "1_000_000",
+        "Scheduled functions that have ended and are kept, for seven days at most; 1,000,000 when not given.";
+    ACTIONS_AT_ONCE: Some("actions-at-once"), "VESTIBULE_ACTIONS_AT_ONCE", One, "NUMBER", "256",
+        "Actions and HTTP actions in JavaScript that run at once; 256 when not given. Others wait.";
+    QUERY_TIME_MAX: Some("query-time-max"), "VESTIBULE_QUERY_TIME_MAX", One, "TIME", "1s",
+        "Time in the engine of a query in JavaScript; 1s when not given.";
+    MUTATION_TIME_MAX: Some("mutation-time-max"), "VESTIBULE_MUTATION_TIME_MAX", One, "TIME", "10s",
+        "Time in the engine of a mutation in JavaScript; 10s when not given.";
+    ACTION_TIME_MAX: Some("action-time-max"), "VESTIBULE_ACTION_TIME_MAX", One, "TIME", "30min",
+        "Time of an action in JavaScript, its waits included; 30min when not given.";
+    FILE_BYTES_MAX: Some("file-bytes-max"), "VESTIBULE_FILE_BYTES_MAX", One, "BYTES", "100MiB",
+        "Bytes of one stored file; no bound when not given.";
+    FILES_BYTES_MAX: Some("files-bytes-max"), "VESTIBULE_FILES_BYTES_MAX", One, "BYTES", "50GiB",
+        "Bytes of all stored files together; no bound when not given.";
+    UPLOADS_AT_ONCE: Some("uploads-at-once"), "VESTIBULE_UPLOADS_AT_ONCE", One, "NUMBER", "2_048",
+        "Uploads of files at the same time; 2,048 when not given.";
+    DOWNLOADS_AT_ONCE: Some("downloads-at-once"), "VESTIBULE_DOWNLOADS_AT_ONCE", One, "NUMBER", "2_048",
+        "Downloads of files at the same time; 2,048 when not given.";
+    UPLOAD_TIME_MAX: Some("upload-time-max"), "VESTIBULE_UPLOAD_TIME_MAX", One, "TIME", "6h",
+        "Time of one upload of a file; 6h when not given.";
+    IMPORT_BYTES_MAX: Some("import-bytes-max"), "VESTIBULE_IMPORT_BYTES_MAX", One, "BYTES", "1TiB",
+        "Bytes of a file that is imported; 1TiB when not given.";
+    IMPORT_UNPACKED_BYTES_MAX: Some("import-unpacked-bytes-max"), "VESTIBULE_IMPORT_UNPACKED_BYTES_MAX", One, "BYTES", "4TiB",
+        "Bytes of everything in an archive that is imported, unpacked; 4TiB when not given.";
+    IMPORT_KEPT: Some("import-kept"), "VESTIBULE_IMPORT_KEPT", One, "TIME", "7d",
+        "Time that an upload for an import waits for its next step; 7d when not given.";
+    EXPORT_KEPT: Some("export-kept"), "VESTIBULE_EXPORT_KEPT", One, "TIME", "14d",
+        "Time that an export can be downloaded; 14d when not given.";
     LOG_FORMAT: Some("log-format"), "VESTIBULE_LOG_FORMAT", One, "FORMAT", "json",
         "How the log on standard error is written: text or json. What is logged is chosen by VESTIBULE_LOG, as in `info` or `vestibule_server::sync=debug`.";
     REDACT: Some("redact"), "VESTIBULE_REDACT", One, "BOOL", "true",
@@ -168,8 +226,10 @@ impl Config {
                 Some(listen) => listen,
                 None => LISTEN_DEFAULT.parse().expect("the default is an address"),
             },
+            site_listen: given.read(&SITE_LISTEN, site_listen)?,
             data: given.path(&DATA)?.unwrap_or_else(|| DATA_DEFAULT.into()),
             dev: given.read(&DEV, parse::boolean)?,
+            dev_issuer: given.read(&DEV_ISSUER, parse::boolean)?,
             issuer,
             audience,
             auth_config,
@@ -178,6 +238,7 @@ impl Config {
                 .unwrap_or_else(|| NAME_DEFAULT.to_owned()),
             origin: given.read(&ORIGIN, parse::base_url)?,
             site_origin: given.read(&SITE_ORIGIN, parse::base_url)?,
+            env: initial_variables(given)?,
             allowed_origins: origins(given.list(&ALLOWED_ORIGINS, parse::allowed_origin)?),
             first_logins_per_minute: given.read(&FIRST_LOGINS_PER_MINUTE, parse::number)?,
             provision_with: given.text(&PROVISION_WITH)?,
@@ -186,24 +247,35 @@ impl Config {
             fetch_allow: given.list(&FETCH_ALLOW, parse::network)?,
             document_cache_mib: given.read(&DOCUMENT_CACHE_MIB, parse::number)?,
             native_heads: given.read(&NATIVE_HEADS, parse::boolean)?.unwrap_or(true),
+            bounds: Bounds::read(given)?,
             log_format: given.read(&LOG_FORMAT, log_format)?.unwrap_or_default(),
             redact: given.read(&REDACT, parse::boolean)?,
             secret: given.read(&SECRET, parse::deployment_secret)?,
         })
     }
 
+    /// Reads what the environment alone says.
+    pub fn of_environment() -> Result<Config, SettingError> {
+        let nothing = settings::augment(Command::new("environment"), SETTINGS);
+        let matches = nothing.get_matches_from(["environment"]);
+        Config::read(&Given::new(&matches, &Environment::of_process()))
+    }
+
     /// A server in development mode on a free port of this machine, as tests want it.
     pub fn for_tests(data: impl Into<PathBuf>) -> Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            site_listen: None,
             data: data.into(),
             dev: Some(true),
+            dev_issuer: None,
             issuer: None,
             audience: None,
             auth_config: None,
             name: NAME_DEFAULT.into(),
             origin: None,
             site_origin: None,
+            env: Vec::new(),
             allowed_origins: None,
             first_logins_per_minute: None,
             provision_with: None,
@@ -212,10 +284,22 @@ impl Config {
             fetch_allow: Vec::new(),
             document_cache_mib: None,
             native_heads: true,
+            bounds: Bounds::default(),
             log_format: LogFormat::Text,
             redact: None,
             secret: None,
         }
+    }
+
+    /// Where `vestibule serve` listens for HTTP actions unless it is told: the port after that of the API.
+    pub fn site_listen_default(&self) -> SiteListen {
+        let mut address = self.listen;
+        // Any port is any port.
+        match address.port().checked_add(1).filter(|port| *port > 1) {
+            Some(port) => address.set_port(port),
+            None => address.set_port(0),
+        }
+        SiteListen::At(address)
     }
 
     /// The configured providers, without the development issuer.
@@ -241,6 +325,30 @@ pub fn secret(environment: &Environment) -> Result<Option<DeploymentSecret>, Set
     environment.read(&SECRET, parse::deployment_secret)
 }
 
+/// What begins the variables that hold one of the deployment's each.
+const ENV_PREFIX: &str = "VESTIBULE_ENV_";
+/// The one that does not: it names a file of lines.
+const ENV_FILE: &str = "FILE";
+
+/// The deployment's variables: from lines, and from variables that hold one each. A name in both is that of the lines.
+fn initial_variables(given: &Given<'_>) -> Result<Vec<VariableChange>, SettingError> {
+    let mut variables: Vec<VariableChange> = given
+        .list(&ENV, parse::variable)?
+        .into_iter()
+        .flatten()
+        .collect();
+    for (name, value) in given.below(ENV_PREFIX)? {
+        if name == ENV_FILE || variables.iter().any(|variable| variable.name == name) {
+            continue;
+        }
+        let place = format!("{ENV_PREFIX}{name}");
+        let variable = parse::checked_variable(&name, &value);
+        let variable = variable.map_err(|why| SettingError::variable(place, why))?;
+        variables.push(variable);
+    }
+    Ok(variables)
+}
+
 fn check_providers(
     issuer: &Option<String>,
     audience: &Option<String>,
@@ -264,6 +372,13 @@ fn origins(listed: Vec<AllowedOrigin>) -> Option<Vec<String>> {
     };
     let origins: Option<Vec<String>> = listed.into_iter().map(one).collect();
     origins.filter(|origins| !origins.is_empty())
+}
+
+fn site_listen(text: &str) -> Result<SiteListen, &'static str> {
+    match text.eq_ignore_ascii_case("off") {
+        true => Ok(SiteListen::Off),
+        false => parse::listen_on(text, SITE_PORT_DEFAULT).map(SiteListen::At),
+    }
 }
 
 fn log_format(text: &str) -> Result<LogFormat, &'static str> {

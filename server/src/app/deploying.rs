@@ -1,21 +1,51 @@
 //! Building the room that takes pushes, and putting the stored deployment in place.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::{App, Config, StartError};
-use crate::auth::{AuthConfig, Authenticator};
+use crate::auth::{AuthConfig, Authenticator, ProviderConfig};
 use crate::functions::{Functions, Registered};
 use crate::provisioning::Stated;
-use crate::push::{Origins, Program, PushParts, Pushes};
+use crate::outbound::{Origins, Own};
+use crate::push::{Program, PushParts, Pushes};
 
-/// Where a server is reached that listens on `address`.
-pub(super) fn origins(config: &Config, address: SocketAddr) -> Origins {
-    let cloud = config.origin.clone();
-    let cloud = cloud.unwrap_or_else(|| format!("http://{address}"));
-    let site = config.site_origin.clone();
-    let site = site.unwrap_or_else(|| format!("{cloud}/http"));
-    Origins { cloud, site }
+/// Where a server is reached that listens on `address`, with its HTTP actions on `site_address`.
+pub(super) fn own(config: &Config, address: SocketAddr, site_address: Option<SocketAddr>) -> Own {
+    let mut listening = Origins::below(url_of(address));
+    if let Some(site_address) = site_address {
+        listening.site = url_of(site_address);
+    }
+    let origins = match (&config.origin, &config.site_origin) {
+        (None, None) => listening.clone(),
+        (None, Some(site)) => Origins {
+            cloud: listening.cloud.clone(),
+            site: site.clone(),
+        },
+        (Some(cloud), Some(site)) => Origins {
+            cloud: cloud.clone(),
+            site: site.clone(),
+        },
+        // The site's own listener is for whoever says where it is reached.
+        (Some(cloud), None) => Origins::below(cloud),
+    };
+    Own::new(origins, &listening)
+}
+
+/// The address for programs of this machine. One that stands for all of its addresses is none to connect to.
+pub fn url_of(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    format!("http://{address}")
+}
+
+/// Who signs people in before any push.
+pub(super) struct Providers {
+    pub configured: AuthConfig,
+    pub dev: Option<ProviderConfig>,
 }
 
 /// The room, with the stored deployment live.
@@ -23,9 +53,9 @@ pub(super) async fn pushes(
     app: &App,
     functions: &Arc<Functions>,
     authenticator: &Arc<Authenticator>,
-    configured: AuthConfig,
+    providers: Providers,
     stated: Stated,
-    origins: Origins,
+    own: Arc<Own>,
 ) -> Result<Arc<Pushes>, StartError> {
     let js = functions.js().clone();
     let native = functions.native().functions();
@@ -36,14 +66,15 @@ pub(super) async fn pushes(
         analyzer: app.analyzer.clone().unwrap_or_else(|| js.clone()),
         js: Some(js),
         authenticator: authenticator.clone(),
-        configured,
+        configured: providers.configured,
+        dev_provider: providers.dev,
         program: Program {
             functions: native.map(path_of).collect(),
             tables: tables.map(|table| table.name.clone()).collect(),
             routes: routes.map(str::to_owned).collect(),
         },
         stated,
-        origins,
+        own,
         clock: app.clock.clone(),
     });
     pushes.restore().await?;

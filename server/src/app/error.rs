@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
+use super::settings::Setting;
+
 use crate::auth::{
     AuthConfigError, DevIssuerError, DevRefused, OpenAdminKeysError, SecretFileError,
 };
@@ -14,6 +16,16 @@ use crate::files::FileError;
 use crate::functions::RegistryError;
 use crate::push::PushError;
 use crate::transfer::TransferError;
+
+impl StartError {
+    /// Whether another server uses the data directory.
+    pub fn is_in_use(&self) -> bool {
+        let StartError::Database(OpenError::Storage(error)) = self else {
+            return false;
+        };
+        error.is_in_use()
+    }
+}
 
 /// Why a server did not start.
 #[derive(Debug, Error)]
@@ -37,9 +49,12 @@ pub enum StartError {
     #[error("the crons cannot be brought in line: {0}")]
     Crons(String),
     #[error(
-        "the address {address} is in use; stop the program that listens there, or choose another with --listen"
+        "the address {address} is in use; stop the program that listens there, or choose another with {setting}"
     )]
-    AddressInUse { address: SocketAddr },
+    AddressInUse {
+        address: SocketAddr,
+        setting: &'static Setting,
+    },
     #[error("cannot listen on {address}: {source}")]
     Listen {
         address: SocketAddr,

@@ -1,6 +1,8 @@
 //! The app room: what a team's program says of itself, and the one place that builds the rooms from the bottom up and
 //! drains them.
 
+mod admin_client;
+mod bounds;
 pub mod config;
 mod deploying;
 mod error;
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::future::Future;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +31,10 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::table::{Index, Schema, Table};
 use vestibule_schema::value::{Object, Value};
 
+pub use admin_client::{ANSWER_BYTES_MAX, AdminClient, AdminClientError};
+pub use bounds::Bounds;
 pub use config::{Config, LogFormat};
+pub use deploying::url_of;
 pub use error::StartError;
 pub use running::{Running, StopSignals};
 
@@ -46,8 +52,23 @@ use crate::http::Asset;
 use crate::jobs::{JobsOptions, first_run};
 use crate::probe::{Probe, Watch};
 use crate::provisioning::{self, ProvisioningRules, Stated};
-use crate::push::{self, Origins};
+use crate::outbound::Origins;
+use crate::push;
+use crate::storage::is_store;
 use crate::sync::SyncOptions;
+
+/// A moment for people, in UTC, of milliseconds since 1970.
+pub fn moment(millis: f64) -> String {
+    match jiff::Timestamp::from_millisecond(millis as i64) {
+        Ok(at) => at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => millis.to_string(),
+    }
+}
+
+/// Whether a data directory holds a deployment already.
+pub fn is_deployment(data: &Path) -> bool {
+    is_store(data)
+}
 
 /// A team's program: its tables, its functions, and which of them provisions users.
 ///
@@ -72,6 +93,7 @@ pub struct App {
     limits: Limits,
     sync: SyncOptions,
     jobs: JobsOptions,
+    runs_jobs: bool,
     gate_deadline: Duration,
     has_user: Option<FunctionPath>,
     analyzer: Option<Arc<dyn Analyzer>>,
@@ -104,6 +126,7 @@ impl App {
             limits: Limits::default(),
             sync: SyncOptions::default(),
             jobs: JobsOptions::default(),
+            runs_jobs: true,
             gate_deadline: GATE_DEADLINE,
             has_user: None,
             analyzer: None,
@@ -313,6 +336,12 @@ impl App {
     /// Other bounds of scheduled functions and crons than the defaults.
     pub fn jobs_options(mut self, options: JobsOptions) -> App {
         self.jobs = options;
+        self
+    }
+
+    /// Leaves scheduled functions and crons alone, as for a tool that looks into a deployment.
+    pub fn without_jobs(mut self) -> App {
+        self.runs_jobs = false;
         self
     }
 

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::gauges::Gauges;
 use super::js_gauges::JsGauges;
+use super::config::{LISTEN, SITE_LISTEN, SiteListen};
+use super::settings::Setting;
 use super::{App, Config, StartError, deploying, open_files};
 use crate::auth::{
     AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, DevRefused, ProviderConfig,
@@ -23,29 +25,33 @@ use crate::auth::{
 use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::deployment::Cron;
-use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
+use crate::files::{Blobs, FileMetrics, Files, FilesParts};
 use crate::functions::js::{Js, JsOptions};
 use crate::functions::{Functions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::jobs::crons::{CronOwner, reconcile};
 use crate::jobs::{Jobs, JobsMetrics};
-use crate::outbound::{OutboundOptions, ProxyVariables};
+use crate::outbound::{Origins, OutboundOptions, Own, OwnServer, ProxyVariables};
 use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions, Stated};
 use crate::push::Pushes;
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
-use crate::transfer::{TransferOptions, Transfers};
+use crate::transfer::Transfers;
 
 /// A server that is ready.
 pub struct Running {
     address: SocketAddr,
+    site_address: Option<SocketAddr>,
+    own: Arc<Own>,
     dev: bool,
     shutdown: CancellationToken,
-    http: JoinHandle<()>,
+    http: Vec<JoinHandle<()>>,
+    /// Itself as its functions ask it, for as long as it runs.
+    within: Arc<dyn OwnServer>,
     sweepers: [JoinHandle<()>; 3],
     connections: Arc<Connections>,
-    jobs: Jobs,
+    jobs: Option<Jobs>,
     pushes: Arc<Pushes>,
     following: Following,
     database: Arc<Database>,
@@ -62,11 +68,12 @@ const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn start(app: App, config: Config) -> Result<Running, StartError> {
     open_files::raise_limit();
-    let listener = listen(config.listen)?;
-    let address = listener.local_addr().map_err(|source| StartError::Listen {
-        address: config.listen,
-        source,
-    })?;
+    let (listener, address) = listen(config.listen, &LISTEN)?;
+    let site = match config.site_listen {
+        Some(SiteListen::At(address)) => Some(listen(address, &SITE_LISTEN)?),
+        Some(SiteListen::Off) | None => None,
+    };
+    let site_address = site.as_ref().map(|(_, address)| *address);
     std::fs::create_dir_all(&config.data).map_err(|source| StartError::DataDirectory {
         directory: config.data.display().to_string(),
         source,
@@ -77,14 +84,18 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         Some(secret) => secret,
         None => DeploymentSecret::load_or_create(&config.data)?,
     };
-    let (providers, dev_issuer) = match dev {
-        true => with_dev_issuer(&config, address, providers)?,
-        false => (providers, None),
+    let own = Arc::new(deploying::own(&config, address, site_address));
+    providers.check_secure(&own)?;
+    let dev_issuer = match config.dev_issuer.unwrap_or(dev) {
+        true => Some(open_dev_issuer(&config, address, &providers)?),
+        false => None,
     };
-    warn_of_logins(dev, &providers);
-    let origins = deploying::origins(&config, address);
+    warn_of_modes(dev, dev_issuer.is_some(), &providers);
+    let (dev_issuer, dev_provider) = dev_issuer.unzip();
+    let all_providers = dev_provider.iter().cloned();
+    let all_providers = all_providers.fold(providers.clone(), AuthConfig::with);
     let provisioning = app.stated(&config)?;
-    let registry = app.registry(&origins, &provisioning)?;
+    let registry = app.registry(&own.origins(), &provisioning)?;
     app.check_provisioning(&registry)?;
     let crons = app.crons(&registry)?;
     let clock = app.clock.clone();
@@ -94,10 +105,10 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         &config,
         dev,
         RoomsFrom {
-            address,
+            own: own.clone(),
             registry,
             provisioning: provisioning.clone(),
-            providers: providers.clone(),
+            providers: all_providers,
             secret,
             clock,
             database,
@@ -110,11 +121,16 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         &app,
         functions,
         authenticator,
-        providers,
+        deploying::Providers {
+            configured: providers,
+            dev: dev_provider,
+        },
         provisioning,
-        origins,
+        own.clone(),
     );
     let pushes = pushes.await?;
+    pushes.set_initial_variables(config.env.clone()).await?;
+    let is_dev_issuer_on = dev_issuer.is_some();
     let shutdown = CancellationToken::new();
     let http = Http::new(HttpParts {
         functions: rooms.functions.clone(),
@@ -124,6 +140,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         gate: rooms.gate.clone(),
         authenticator: rooms.authenticator.clone(),
         pushes: pushes.clone(),
+        own: own.clone(),
         connections: rooms.connections.clone(),
         dev_issuer,
         site: app.site,
@@ -136,19 +153,33 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
             ..HttpOptions::default()
         },
     });
-    let http = tokio::spawn(http.serve(listener, shutdown.clone()));
+    let within = http.within();
+    own.answer_by(Arc::downgrade(&within));
+    let api = http.clone().serve(listener, shutdown.clone());
+    let site = site.map(|(listener, _)| http.serve_site(listener, shutdown.clone()));
+    let mut http = vec![tokio::spawn(api)];
+    http.extend(site.map(tokio::spawn));
     let sweepers = [
         tokio::spawn(sweep(Arc::downgrade(rooms.functions.database()))),
         tokio::spawn(Files::keep_swept(Arc::downgrade(&rooms.files))),
         tokio::spawn(Transfers::keep_swept(Arc::downgrade(&rooms.transfers))),
     ];
-    let jobs = Jobs::start(rooms.functions.clone(), app.jobs, rooms.jobs_metrics);
-    tracing::info!(%address, dev, data = %config.data.display(), "ready");
+    let jobs = app
+        .runs_jobs
+        .then(|| {
+            let options = config.bounds.jobs(app.jobs);
+            Jobs::start(rooms.functions.clone(), options, rooms.jobs_metrics)
+        });
+    let site = site_address.map(tracing::field::display);
+    tracing::info!(%address, site, dev, data = %config.data.display(), "ready");
     Ok(Running {
         address,
-        dev,
+        site_address,
+        own,
+        dev: is_dev_issuer_on,
         shutdown,
         http,
+        within,
         sweepers,
         connections: rooms.connections,
         jobs,
@@ -173,28 +204,38 @@ async fn declare_crons(functions: &Arc<Functions>, crons: Vec<Cron>) -> Result<(
     }
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    bind(address).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
+/// A listener, and where it is.
+fn listen(
+    address: SocketAddr,
+    setting: &'static Setting,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listened = bind(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    listened.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address, setting },
         _ => StartError::Listen { address, source },
     })
 }
 
-/// Adds the development issuer, where that lets in nobody who should stay out. Its tokens are verified as any other
-/// provider's are: by discovery and keys fetched over the network, from this server.
-fn with_dev_issuer(
+/// The development issuer, where that lets in nobody who should stay out. Its tokens are verified as any other
+/// provider's are: by discovery and keys, asked of this server.
+fn open_dev_issuer(
     config: &Config,
     address: SocketAddr,
-    providers: AuthConfig,
-) -> Result<(AuthConfig, Option<DevIssuer>), StartError> {
-    check_dev_allowed(config, address, &providers).map_err(|refused| match config.dev {
-        Some(_) => refused.into(),
-        None => StartError::DevByDefault(refused),
+    providers: &AuthConfig,
+) -> Result<(DevIssuer, ProviderConfig), StartError> {
+    check_dev_allowed(config, address, providers).map_err(|refused| {
+        match config.dev.or(config.dev_issuer) {
+            Some(_) => refused.into(),
+            None => StartError::DevByDefault(refused),
+        }
     })?;
     let issuer = format!("http://{address}");
     let dev_issuer = DevIssuer::open(&config.data, &issuer, DEV_AUDIENCE)?;
     let provider = ProviderConfig::oidc(&issuer, DEV_AUDIENCE)?;
-    Ok((providers.with(provider), Some(dev_issuer)))
+    Ok((dev_issuer, provider))
 }
 
 fn check_dev_allowed(
@@ -208,15 +249,22 @@ fn check_dev_allowed(
     dev_issuer::check_dev_allowed(address, providers.providers())
 }
 
-/// Says at the start who can sign in, where that may surprise.
-fn warn_of_logins(dev: bool, providers: &AuthConfig) {
+/// Says at the start who can sign in and what clients see, where that may surprise.
+fn warn_of_modes(dev: bool, has_dev_issuer: bool, providers: &AuthConfig) {
     if dev {
         tracing::warn!(
-            "development mode is on: anybody who reaches this server can sign in as anybody, and clients see error texts; \
-             --dev=false turns it off"
+            "development mode is on: clients see error texts and logs, and functions reach every address; --dev=false turns \
+             it off"
+        );
+    }
+    if has_dev_issuer {
+        tracing::warn!(
+            "the development issuer is on: anybody who reaches this server can sign in as anybody"
         );
     } else if providers.is_empty() {
-        tracing::warn!("no issuer is given and development mode is off: nobody can sign in");
+        tracing::warn!(
+            "no issuer is given and the development issuer is off: nobody can sign in, unless a push names an issuer"
+        );
     }
 }
 
@@ -262,7 +310,7 @@ fn end_process(unknown: UnknownOutcome) {
 }
 
 struct RoomsFrom {
-    address: SocketAddr,
+    own: Arc<Own>,
     registry: Registry,
     provisioning: Stated,
     providers: AuthConfig,
@@ -286,23 +334,23 @@ struct Rooms {
 }
 
 /// Actions reach ourselves always, and what is not public where that was allowed.
-fn js_options(config: &Config, dev: bool, address: SocketAddr) -> JsOptions {
-    JsOptions {
+fn js_options(config: &Config, dev: bool, own: Arc<Own>) -> JsOptions {
+    config.bounds.js(JsOptions {
         outbound: OutboundOptions {
             is_open: dev,
             allowed: config.fetch_allow.clone(),
-            own_origins: vec![format!("http://{address}")],
+            own,
             proxies: ProxyVariables::of_the_process(),
         },
         native_heads: config.native_heads,
         ..JsOptions::default()
-    }
+    })
 }
 
 impl Rooms {
     fn build(app: &App, config: &Config, dev: bool, from: RoomsFrom) -> Result<Rooms, StartError> {
         let RoomsFrom {
-            address,
+            own,
             registry,
             provisioning,
             providers,
@@ -313,7 +361,7 @@ impl Rooms {
         let mut metrics = Metrics::with_prefix("vestibule");
         let js = Js::new(
             &config.name,
-            js_options(config, dev, address),
+            js_options(config, dev, own.clone()),
             clock.clone(),
         );
         let functions = Functions::with_js(registry, database.clone(), js.clone());
@@ -324,10 +372,10 @@ impl Rooms {
         let files = Files::new(FilesParts {
             database: database.clone(),
             blobs: Blobs::in_directory(&config.data)?,
-            origin: format!("http://{address}"),
+            own: own.clone(),
             secret: secret.key_for("uploads"),
             metrics: FileMetrics::register(&mut metrics),
-            options: FilesOptions::default(),
+            options: config.bounds.files(),
         });
         functions.install_files(files.clone());
         functions.install_signer(TokenSigner::new(secret.key_for("token signing keys")));
@@ -335,7 +383,7 @@ impl Rooms {
             &config.data,
             database.clone(),
             files.clone(),
-            TransferOptions::default(),
+            config.bounds.transfers(),
         )?;
         let (live, following) = LiveQueries::start(functions.clone());
         let gauges = Gauges {
@@ -360,7 +408,7 @@ impl Rooms {
             gate_metrics,
         );
         let admin_keys = AdminKeys::open(&config.name, &secret, &config.data)?;
-        let authenticator = Arc::new(Authenticator::new(providers, admin_keys, clock.clone()));
+        let authenticator = Arc::new(Authenticator::new(providers, admin_keys, clock.clone(), own));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),
             live: live.clone(),
@@ -408,9 +456,19 @@ impl Running {
         self.address
     }
 
-    /// Its address for browsers and HTTP clients.
+    /// Its address for browsers and HTTP clients of this machine.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        deploying::url_of(self.address)
+    }
+
+    /// Where it listens for HTTP actions at the root of an origin.
+    pub fn site_address(&self) -> Option<SocketAddr> {
+        self.site_address
+    }
+
+    /// Where clients reach it.
+    pub fn origins(&self) -> Origins {
+        Origins::clone(&self.own.origins())
     }
 
     /// Whether the built-in issuer signs in anyone who asks.
@@ -434,6 +492,7 @@ impl Running {
         let Running {
             shutdown,
             http,
+            within,
             sweepers,
             connections,
             jobs,
@@ -444,11 +503,18 @@ impl Running {
         } = self;
         shutdown.cancel();
         pushes.stop();
-        let ((), ()) = tokio::join!(connections.drain(), jobs.stop());
-        // The server's task ends by itself; one that panicked has been logged.
-        let _ = http.await;
+        let stopping = async {
+            if let Some(jobs) = jobs {
+                jobs.stop().await;
+            }
+        };
+        let ((), ()) = tokio::join!(connections.drain(), stopping);
+        for serving in http {
+            // The server's task ends by itself; one that panicked has been logged.
+            let _ = serving.await;
+        }
         sweepers.iter().for_each(JoinHandle::abort);
-        drop((connections, pushes, following));
+        drop((within, connections, pushes, following));
         if tokio::time::timeout(CLOSE_WAIT, close(database))
             .await
             .is_err()

@@ -19,6 +19,7 @@ use super::provider::{Provider, ProviderHealth};
 use super::token::Token;
 use super::verify;
 use crate::clock::{Clock, UnixNanos};
+use crate::outbound::Own;
 
 /// Verifies auth tokens against the configured providers, and admin keys against the deployment's secret.
 pub struct Authenticator {
@@ -127,8 +128,15 @@ impl Verified {
 
 impl Authenticator {
     /// A front door for these providers and admin keys. Nothing is fetched until a token needs it.
-    pub fn new(config: AuthConfig, admin_keys: AdminKeys, clock: Arc<dyn Clock>) -> Authenticator {
-        Authenticator::with_fetcher(config, admin_keys, clock, Fetcher::new(FETCH_TIME_MAX))
+    /// One that is this server itself, by `own`, is asked without a network.
+    pub fn new(
+        config: AuthConfig,
+        admin_keys: AdminKeys,
+        clock: Arc<dyn Clock>,
+        own: Arc<Own>,
+    ) -> Authenticator {
+        let fetcher = Fetcher::new(FETCH_TIME_MAX, own);
+        Authenticator::with_fetcher(config, admin_keys, clock, fetcher)
     }
 
     pub(super) fn with_fetcher(
@@ -167,6 +175,13 @@ impl Authenticator {
         let is_kept = |old: &&Arc<Provider>| providers.iter().any(|kept| Arc::ptr_eq(kept, old));
         let gone = before.iter().filter(|old| !is_kept(old));
         gone.for_each(|old| old.gone.cancel());
+    }
+
+    /// Whether an issuer is a provider's now.
+    pub fn trusts(&self, issuer: &str) -> bool {
+        let providers = self.providers.load();
+        let mut issuers = providers.iter().map(|provider| provider.config.issuer());
+        issuers.any(|trusted| trusted == issuer)
     }
 
     /// The door for whoever comes from this address. Without one, as for a program in the same process, failures are

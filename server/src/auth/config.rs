@@ -10,6 +10,7 @@ use url::Url;
 
 use super::inline_keys::InlineKeys;
 use super::issuer::{Issuer, IssuerFault, is_secure};
+use crate::outbound::Own;
 
 /// Most providers of one configuration.
 pub const PROVIDERS_MAX: usize = 100;
@@ -133,6 +134,13 @@ impl AuthConfig {
         })
     }
 
+    /// Refuses keys that would come over plain http, unless they come from here. Whoever takes a configuration asks; the
+    /// fetch itself refuses them too.
+    pub fn check_secure(&self, own: &Own) -> Result<(), AuthConfigError> {
+        let mut providers = self.providers.iter();
+        providers.try_for_each(|provider| provider.check_secure(own))
+    }
+
     /// The providers, in order.
     pub fn providers(&self) -> &[ProviderConfig] {
         &self.providers
@@ -246,6 +254,26 @@ impl ProviderConfig {
         }
     }
 
+    fn check_secure(&self, own: &Own) -> Result<(), AuthConfigError> {
+        let KeysFrom::Remote(keys) = &self.keys else {
+            return Ok(());
+        };
+        let (RemoteKeys::Discovery(address) | RemoteKeys::Address(address)) = keys;
+        if is_secure(address) || own.leads_here(address) {
+            return Ok(());
+        }
+        Err(match keys {
+            RemoteKeys::Discovery(_) => AuthConfigError::Issuer {
+                given: self.issuer.text().to_owned(),
+                fault: IssuerFault::PlainHttp,
+            },
+            RemoteKeys::Address(address) => AuthConfigError::JwksAddress {
+                given: address.to_string(),
+                reason: PLAIN_HTTP_KEYS,
+            },
+        })
+    }
+
     /// Which rules its tokens follow.
     pub fn kind(&self) -> ProviderKind {
         match self.rules {
@@ -314,6 +342,8 @@ struct CustomJwtJson {
     provisioning: Option<bool>,
 }
 
+const PLAIN_HTTP_KEYS: &str = "keys would be fetched over plain http, which anyone on the way could change; http is for loopback addresses and this server's own origins.";
+
 fn jwks_address(given: &str) -> Result<Url, AuthConfigError> {
     let refused = |reason| AuthConfigError::JwksAddress {
         given: given.to_owned(),
@@ -325,11 +355,6 @@ fn jwks_address(given: &str) -> Result<Url, AuthConfigError> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refused("a user name or password has no place in it."));
-    }
-    if !is_secure(&url) {
-        return Err(refused(
-            "keys would be fetched over plain http, which anyone on the way could change; http is for loopback addresses.",
-        ));
     }
     Ok(url)
 }

@@ -207,6 +207,11 @@ impl DevIssuer {
         ProviderConfig::oidc_with_keys(&self.issuer, &self.application_id, &jwks)
     }
 
+    /// Its name in tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// The discovery document, served at `/.well-known/openid-configuration` below the issuer.
     pub fn discovery_json(&self) -> serde_json::Value {
         json!({

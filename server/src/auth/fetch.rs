@@ -18,6 +18,7 @@ use super::addresses::{CheckedResolver, Trust, check_literal_address, trust_in};
 use super::config::RemoteKeys;
 use super::issuer::{Issuer, is_secure};
 use super::jwks::KeySet;
+use crate::outbound::Own;
 
 /// Longest discovery document or key set, in bytes.
 pub const JWKS_BYTES_MAX: usize = 1024 * 1024;
@@ -51,6 +52,8 @@ pub enum FetchError {
     Redirect,
     #[error("{host} is at an address of a private or special network.")]
     Address { host: String },
+    #[error("its keys would be fetched from {host} over plain http, which anyone on the way could change.")]
+    PlainHttp { host: String },
     #[error("this server could not set up a TLS client: {reason}")]
     Client { reason: String },
     #[error("the fetch ended without an answer.")]
@@ -70,6 +73,8 @@ pub(super) struct FetchedKeys {
 /// The HTTP clients, made at the first fetch: a deployment without remote providers needs no TLS roots.
 pub(super) struct Fetcher {
     time_limit: Duration,
+    /// An issuer that is this server itself is asked without a network.
+    own: Arc<Own>,
     configured: OnceLock<Result<Client, FetchError>>,
     named: OnceLock<Result<Client, FetchError>>,
 }
@@ -89,9 +94,10 @@ struct Answer {
 
 impl Fetcher {
     /// A fetcher that gives up after `time_limit`.
-    pub fn new(time_limit: Duration) -> Fetcher {
+    pub fn new(time_limit: Duration, own: Arc<Own>) -> Fetcher {
         Fetcher {
             time_limit,
+            own,
             configured: OnceLock::new(),
             named: OnceLock::new(),
         }
@@ -133,27 +139,50 @@ impl Fetcher {
                 found: discovery.issuer,
             });
         }
-        let key_address = Url::parse(&discovery.jwks_uri).ok().filter(is_secure);
+        let is_ours = |key_address: &Url| {
+            self.own.leads_here(address) && self.own.leads_here(key_address)
+        };
+        let is_safe = |key_address: &Url| is_secure(key_address) || is_ours(key_address);
+        let key_address = Url::parse(&discovery.jwks_uri).ok().filter(is_safe);
         let key_address = key_address.ok_or(FetchError::KeyAddress {
             found: discovery.jwks_uri,
         })?;
-        let trust = trust_in(&key_address, address);
+        let trust = match is_ours(&key_address) {
+            true => Trust::Configured,
+            false => trust_in(&key_address, address),
+        };
         let answer = self.get(&key_address, trust).await?;
         answer.check_type(&["application/json", "application/jwk-set+json"], true)?;
         answer.into_keys(Some(discovery.issuer))
     }
 
     async fn get(&self, address: &Url, trust: Trust) -> Result<Answer, FetchError> {
-        check_literal_address(address, trust)?;
-        let request = self.client(trust)?.get(address.clone());
-        let request = request.header(ACCEPT, "application/json");
-        let response = request.send().await.map_err(|e| describe(address, &e))?;
+        let ours = match trust {
+            Trust::Configured => self.own.get(address).await,
+            Trust::Named => None,
+        };
+        let response = match ours {
+            Some(response) => response,
+            None => self.get_from_afar(address, trust).await?,
+        };
         if response.status() != reqwest::StatusCode::OK {
             return Err(FetchError::Status {
                 status: response.status().as_u16(),
             });
         }
         read(response, address).await
+    }
+
+    async fn get_from_afar(&self, address: &Url, trust: Trust) -> Result<Response, FetchError> {
+        if !is_secure(address) {
+            return Err(FetchError::PlainHttp {
+                host: address.host_str().unwrap_or_default().to_owned(),
+            });
+        }
+        check_literal_address(address, trust)?;
+        let request = self.client(trust)?.get(address.clone());
+        let request = request.header(ACCEPT, "application/json");
+        request.send().await.map_err(|e| describe(address, &e))
     }
 
     fn client(&self, trust: Trust) -> Result<&Client, FetchError> {

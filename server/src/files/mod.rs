@@ -28,7 +28,6 @@ pub(crate) mod work;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -50,6 +49,7 @@ use self::usage::StoredBytes;
 use crate::auth::Secret;
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::outbound::Own;
 
 /// What the files of a deployment need.
 pub struct FilesParts {
@@ -57,8 +57,8 @@ pub struct FilesParts {
     pub database: Arc<Database>,
     /// Where their contents are.
     pub blobs: Blobs,
-    /// Where the deployment is reached, as in `https://api.example`; files' URLs begin with it.
-    pub origin: String,
+    /// Where the deployment is reached; files' URLs begin with it.
+    pub own: Arc<Own>,
     /// Signs upload URLs.
     pub secret: Secret<[u8; 32]>,
     /// Counters.
@@ -77,7 +77,7 @@ pub struct Files {
 pub struct FileStore {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
-    origin: ArcSwap<String>,
+    own: Arc<Own>,
     tokens: UploadTokens,
     metrics: FileMetrics,
     /// Uploads that may run at the same time.
@@ -98,7 +98,7 @@ impl Files {
         let FilesParts {
             database,
             blobs,
-            origin,
+            own,
             secret,
             metrics,
             options,
@@ -106,7 +106,7 @@ impl Files {
         let store = FileStore {
             clock: database.clock().clone(),
             blobs,
-            origin: ArcSwap::from_pointee(origin),
+            own,
             tokens: UploadTokens::new(secret),
             metrics,
             uploads: Semaphore::new(options.uploads_max.min(Semaphore::MAX_PERMITS)),
@@ -140,16 +140,6 @@ impl Deref for Files {
 }
 
 impl FileStore {
-    /// Where the deployment is reached.
-    pub fn origin(&self) -> Arc<String> {
-        self.origin.load_full()
-    }
-
-    /// Where the deployment is reached from now on.
-    pub fn set_origin(&self, origin: String) {
-        self.origin.store(Arc::new(origin));
-    }
-
     /// What an upload token grants now.
     pub fn check_token(&self, token: &str) -> Result<UploadGrant, FileError> {
         self.tokens.check(token, self.clock.now())

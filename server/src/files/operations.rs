@@ -59,7 +59,7 @@ impl FileStore {
     /// A URL to which whoever asked may send files for an hour.
     pub fn generate_upload_url(&self, asked_by: Option<&IdentityKey>) -> String {
         let token = self.tokens.mint(asked_by, self.clock.now(), rand::random());
-        format!("{}{UPLOAD_PATH}?token={token}", self.origin())
+        format!("{}{UPLOAD_PATH}?token={token}", self.own.origins().cloud)
     }
 
     // ---- within a transaction --------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ impl FileStore {
     pub fn url(&self, tx: &mut Transaction<'_>, id: &str) -> Result<Option<String>, FileError> {
         let id = StorageId::parse("storage.getUrl", id, &tx.catalog())?;
         let uuid = rows::uuid_of(tx, &id)?;
-        Ok(uuid.map(|uuid| format!("{}{FILE_PATH}{uuid}", self.origin())))
+        Ok(uuid.map(|uuid| format!("{}{FILE_PATH}{uuid}", self.own.origins().cloud)))
     }
 
     /// What is known about the file; `None` when there is none.

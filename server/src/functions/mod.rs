@@ -48,7 +48,7 @@ pub use http_action::{
 pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
 pub use log::{FunctionLog, LogEntry};
 pub use on_behalf::{Companion, OnBehalf};
-pub use registry::{READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
+pub use registry::{PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 pub use scheduler::{ActionScheduler, Scheduler};
 pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};

@@ -28,7 +28,7 @@ pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
 const NOT_PERMITTED: &str = "You do not have permission to perform this operation.";
 
 /// Told to every client while the deployment is paused.
-const PAUSED: &str = "Cannot run functions while this deployment is paused. Resume the deployment to allow functions to run.";
+pub const PAUSED: &str = "Cannot run functions while this deployment is paused. Resume the deployment to allow functions to run.";
 
 /// The functions of a deployment, immutable: a push brings another registry.
 #[derive(Clone, Default)]

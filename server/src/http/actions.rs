@@ -20,7 +20,7 @@ use super::respond::{self, NoCaller, WireError};
 use crate::auth::{AuthorizationError, Caller, Credentials, Verified, parse_authorization};
 use crate::functions::js::http::NO_ROUTE;
 use crate::functions::{
-    HttpAsker, HttpRequest, HttpResponse, RegisteredRoute, RouteFound, SystemError, Thrown,
+    HttpAsker, HttpRequest, HttpResponse, PAUSED, RegisteredRoute, RouteFound, SystemError, Thrown,
 };
 
 /// What stands for the site's address of other servers.
@@ -66,6 +66,10 @@ impl Http {
     ) -> Result<Response, WireError> {
         let (parts, body) = request.into_parts();
         let registry = self.functions.registry();
+        if registry.deployment().settings.is_paused {
+            // Whoever sends webhooks sends them again.
+            return Err(WireError::unavailable("DeploymentPaused", PAUSED));
+        }
         let route = match registry.http_routes().find(&parts.method, &path) {
             RouteFound::Route(route) => route,
             RouteFound::OtherMethods(methods) => return Ok(not_with_this_method(methods)),

@@ -17,6 +17,7 @@ use super::cors::Cors;
 use super::respond::WireError;
 use super::routes::{ACTION_ROUTES, SPARE_ROUTES, UNHURRIED_ROUTES};
 use super::serve::OpenConnection;
+use crate::outbound::Face;
 
 const REQUEST_ID_HEADER: &str = "convex-request-id";
 /// Longest request id that a client may choose, in bytes.
@@ -41,6 +42,7 @@ pub(super) async fn around(
 ) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    http.look_at_host(Face::Api, route, &request);
     run(&http, route, request, next).await
 }
 
@@ -51,6 +53,7 @@ pub(super) async fn around_site(
     next: Next,
 ) -> Response {
     let [_, route] = ACTION_ROUTES;
+    http.look_at_host(Face::Site, route, &request);
     run(&http, route, request, next).await
 }
 

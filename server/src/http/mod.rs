@@ -16,6 +16,7 @@ mod deploy;
 mod dev;
 mod files;
 mod health;
+mod hosts;
 mod keys;
 mod metrics;
 mod open_api;
@@ -35,6 +36,7 @@ mod streamed;
 mod tests;
 mod transfers;
 mod upgrade;
+mod within;
 
 use std::sync::Arc;
 
@@ -54,6 +56,8 @@ use crate::auth::{Authenticator, DevIssuer};
 use crate::clock::Clock;
 use crate::files::Files;
 use crate::functions::Functions;
+use crate::jobs::JobsAdmin;
+use crate::outbound::Own;
 use crate::provisioning::Gate;
 use crate::push::Pushes;
 use crate::sampled::Sampled;
@@ -62,7 +66,9 @@ use crate::sync::Connections;
 use crate::transfer::Transfers;
 use budget::BodyBudget;
 use health::HealthState;
+use hosts::Hosts;
 use metrics::HttpMetrics;
+use serve::Places;
 use site::Site;
 use snapshots::Moved;
 
@@ -82,6 +88,8 @@ pub struct HttpParts {
     pub authenticator: Arc<Authenticator>,
     /// Takes pushes.
     pub pushes: Arc<Pushes>,
+    /// Where the server is reached.
+    pub own: Arc<Own>,
     /// Takes sockets over after their handshake. It ends them itself when the deployment drains.
     pub connections: Arc<Connections>,
     /// Signs in anyone who asks, in development. Its routes exist only with it.
@@ -105,6 +113,7 @@ pub struct Http {
     gate: Arc<Gate>,
     authenticator: Arc<Authenticator>,
     pushes: Arc<Pushes>,
+    own: Arc<Own>,
     connections: Arc<Connections>,
     dev_issuer: Option<DevIssuer>,
     site: Site,
@@ -117,6 +126,11 @@ pub struct Http {
     room_warnings: Sampled,
     /// Queries at a timestamp from before their caller existed.
     moved: Arc<Moved>,
+    /// Called off and cleared by administrators.
+    jobs: JobsAdmin,
+    hosts: Hosts,
+    /// Connections that may be open at the same time, of all listeners.
+    places: Places,
     /// Function requests that may run at the same time.
     slots: Arc<Semaphore>,
     /// Bytes of request bodies held at the same time.
@@ -140,6 +154,7 @@ impl Http {
             gate,
             authenticator,
             pushes,
+            own,
             connections,
             dev_issuer,
             ..
@@ -153,6 +168,7 @@ impl Http {
         } = parts;
         let metrics = HttpMetrics::register(&mut registry);
         Arc::new(Http {
+            jobs: JobsAdmin::new(functions.clone()),
             functions,
             files,
             transfers,
@@ -160,6 +176,7 @@ impl Http {
             gate,
             authenticator,
             pushes,
+            own,
             connections,
             dev_issuer,
             site: Site::new(site),
@@ -170,6 +187,8 @@ impl Http {
             upgrade_warnings: Sampled::default(),
             room_warnings: Sampled::default(),
             moved: Arc::default(),
+            hosts: Hosts::default(),
+            places: Places::new(options.connections_max),
             slots: Arc::new(Semaphore::new(options.requests_max)),
             budget: BodyBudget::new(options.body_bytes_total_max),
             options,

@@ -105,7 +105,7 @@ impl WireError {
         )
     }
 
-    fn unavailable(code: &'static str, message: impl Into<String>) -> WireError {
+    pub fn unavailable(code: &'static str, message: impl Into<String>) -> WireError {
         WireError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
     }
 
@@ -293,6 +293,17 @@ pub(super) fn read_only() -> WireError {
 }
 
 /// A change of the deployment by the holder of a key that may look only.
+/// Refuses what is asked of a part of an app that this server cannot have.
+pub(super) fn root_component(path: Option<&str>) -> Result<(), WireError> {
+    match path.is_none_or(str::is_empty) {
+        true => Ok(()),
+        false => Err(WireError::bad_request(
+            "ComponentNotFound",
+            "This server has no components.",
+        )),
+    }
+}
+
 pub(super) fn read_only_key() -> WireError {
     WireError::new(
         StatusCode::FORBIDDEN,

@@ -131,6 +131,12 @@ pub(super) const ROUTES: &[Route] = routes![
     post "/api/v1/update_environment_variables", Admin,    Other,         deploy::update_environment_variables, "Change environment variables.";
     post "/api/v1/pause_deployment",          Admin,       Other,         deploy::pause,           "Refuse function calls.";
     post "/api/v1/unpause_deployment",        Admin,       Other,         deploy::unpause,         "Run functions again.";
+    post "/api/cancel_job",                   Admin,       Other,         deploy::cancel_job,      "Call a scheduled function off.";
+    post "/api/cancel_all_jobs",              Admin,       Other,         deploy::cancel_all_jobs, "Call many scheduled functions off.";
+    post "/api/delete_scheduled_functions_table", Admin,   Other,         deploy::delete_scheduled_functions_table, "Call all scheduled functions off, and forget them.";
+    post "/api/delete_tables",                Admin,       Other,         deploy::delete_tables,   "Delete tables that no schema names.";
+    get  "/api/vestibule/deployments",        Admin,       Other,         deploy::deployments,     "The pushes that are kept, the newest first.";
+    post "/api/vestibule/rollback",           Admin,       Other,         deploy::rollback,        "Push again what was live before.";
     get  "/api/v1/deployment_info",           Admin,       Other,         deploy::deployment_info, "The kind of deployment.";
     get  "/api/stream_function_logs",         Admin,       Other,         deploy::stream_function_logs, "What functions logged; waits for news.";
     get  "/api/app_metrics/stream_function_logs", Admin,   Other,         deploy::stream_function_logs, "What functions logged; waits for news.";

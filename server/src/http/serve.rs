@@ -89,11 +89,6 @@ impl Http {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) {
-        let room = Arc::new(Semaphore::new(
-            self.options.connections_max.min(Semaphore::MAX_PERMITS),
-        ));
-        let spare = Arc::new(Semaphore::new(SPARE_CONNECTIONS));
-        let places = Places { room, spare };
         self.metrics.connections_max(self.options.connections_max);
         tracing::info!(
             connections_max = self.options.connections_max,
@@ -105,7 +100,7 @@ impl Http {
                 pace.turn().await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        self.accept(stream, peer.ip(), &places, &router, &shutdown)
+                        self.accept(stream, peer.ip(), &router, &shutdown)
                     }
                     Err(error) => {
                         self.metrics.refused_connection();
@@ -146,11 +141,10 @@ impl Http {
         self: &Arc<Self>,
         stream: TcpStream,
         peer: IpAddr,
-        places: &Places,
         router: &Router,
         shutdown: &CancellationToken,
     ) {
-        let place = places.take();
+        let place = self.places.take();
         if !matches!(place, Some((_, false))) {
             self.metrics.refused_connection();
             self.warn_of_no_room();
@@ -175,13 +169,21 @@ impl Http {
 }
 
 /// Places for connections.
-struct Places {
+pub(super) struct Places {
     room: Arc<Semaphore>,
     /// For those who ask how the server is, when there is no other.
     spare: Arc<Semaphore>,
 }
 
 impl Places {
+    /// Places for so many connections, and the spare ones.
+    pub fn new(connections_max: usize) -> Places {
+        Places {
+            room: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
+            spare: Arc::new(Semaphore::new(SPARE_CONNECTIONS)),
+        }
+    }
+
     /// A place, and whether it is a spare one.
     fn take(&self) -> Option<(OwnedSemaphorePermit, bool)> {
         let place = |places: &Arc<Semaphore>| places.clone().try_acquire_owned().ok();

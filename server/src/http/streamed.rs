@@ -18,6 +18,7 @@ use super::actions::{take_framing, token_text, without_head};
 use super::around::Asked;
 use super::body::{BodyError, swallow};
 use super::respond::{self, WireError};
+use super::within::FromWithin;
 use crate::functions::js::http::{BodyCut, StreamedBody, StreamedRequest, StreamedResponse};
 use crate::functions::js::syscalls::RequestMetadata;
 use crate::functions::js::{Chunks, StreamError};
@@ -94,9 +95,10 @@ impl Http {
     fn url(&self, parts: &Parts, path: &str) -> String {
         let text = |name: &HeaderName| parts.headers.get(name)?.to_str().ok();
         let is_trusted = self.is_from_trusted_proxy(&parts.extensions);
-        let scheme = match is_trusted {
-            true => forwarded_scheme(text(&FORWARDED_PROTO), text(&FORWARDED)),
-            false => "http",
+        let scheme = match parts.extensions.get::<FromWithin>() {
+            Some(FromWithin { is_https: true }) => "https",
+            None if is_trusted => forwarded_scheme(text(&FORWARDED_PROTO), text(&FORWARDED)),
+            Some(FromWithin { is_https: false }) | None => "http",
         };
         let host = text(&HOST).unwrap_or(NO_HOST);
         let query = parts.uri.query();

@@ -16,7 +16,7 @@ use super::Http;
 use super::body::{ReadBody, swallow};
 use super::credentials::query_parameter;
 use super::files::parts_of;
-use super::respond::{self, WireError, json};
+use super::respond::{self, WireError, json, root_component};
 use crate::auth::AdminRights;
 use crate::transfer::{Format, ImportRequest, Mode, TransferError};
 
@@ -251,16 +251,6 @@ impl Http {
         self.verify_writing_admin(&parts).await?;
         let body: ReadBody = self.read_body(&parts.headers, body, BODY_BYTES_MAX).await?;
         body.json()
-    }
-}
-
-fn root_component(path: Option<&str>) -> Result<(), WireError> {
-    match path.is_none_or(str::is_empty) {
-        true => Ok(()),
-        false => Err(WireError::bad_request(
-            "ComponentNotFound",
-            "This server has no components.",
-        )),
     }
 }
 

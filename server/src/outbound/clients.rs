@@ -1,17 +1,20 @@
-//! The HTTP clients: one that checks addresses, one for our own origins, one for a proxy.
+//! The HTTP clients: one that checks addresses, one for a proxy. What leads back to ourselves needs neither.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::header::{ACCEPT, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use reqwest::{Client, NoProxy, Proxy, Response};
 use url::{Host, Url};
 
+use super::RequestBody;
 use super::error::OutboundError;
 use super::networks::Network;
+use super::own::{Own, OwnPlace};
 use super::policy::AddressPolicy;
 use super::resolver::{CheckedResolver, Names, SystemNames};
 
@@ -24,6 +27,9 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 /// Unused connections kept to one host.
 const IDLE_PER_HOST_MAX: usize = 32;
 
+/// Who asks, in requests that say nothing of it.
+const AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
+
 /// Where requests may go, and by which way.
 #[derive(Clone, Debug, Default)]
 pub struct OutboundOptions {
@@ -31,8 +37,8 @@ pub struct OutboundOptions {
     pub is_open: bool,
     /// Networks that are allowed although they are not public: `--fetch-allow`.
     pub allowed: Vec<Network>,
-    /// Our own origins, as in `http://127.0.0.1:3210`, which are always allowed and never asked by a proxy.
-    pub own_origins: Vec<String>,
+    /// What leads back to ourselves, which is always allowed.
+    pub own: Arc<Own>,
     /// The proxies to use.
     pub proxies: ProxyVariables,
 }
@@ -53,13 +59,12 @@ pub struct ProxyVariables {
 /// Sends requests of functions.
 pub struct Outbound {
     policy: AddressPolicy,
-    own_origins: Vec<Url>,
+    own: Arc<Own>,
     proxies: ProxyVariables,
     matcher: Option<Matcher>,
     names: Arc<dyn Names>,
     /// Clients are made at the first request: a deployment without any needs no TLS roots.
     checked: OnceLock<Result<Client, OutboundError>>,
-    own: OnceLock<Result<Client, OutboundError>>,
     proxied: OnceLock<Result<Client, OutboundError>>,
 }
 
@@ -68,8 +73,6 @@ pub struct Outbound {
 enum Way {
     /// Straight, to an address that was checked.
     Checked,
-    /// Straight to ourselves.
-    Own,
     /// To the proxy, which decides.
     Proxied,
 }
@@ -129,7 +132,7 @@ impl Outbound {
         let OutboundOptions {
             is_open,
             allowed,
-            own_origins,
+            own,
             proxies,
         } = options;
         let matcher = proxies.matcher();
@@ -138,17 +141,13 @@ impl Outbound {
                 "a proxy of the environment carries the requests of functions, and decides where they may go"
             );
         }
-        let own_origins = own_origins.iter();
         Outbound {
             policy: AddressPolicy { is_open, allowed },
-            own_origins: own_origins
-                .filter_map(|text| Url::parse(text).ok())
-                .collect(),
+            own,
             proxies,
             matcher,
             names,
             checked: OnceLock::new(),
-            own: OnceLock::new(),
             proxied: OnceLock::new(),
         }
     }
@@ -159,15 +158,18 @@ impl Outbound {
         url: &Url,
         method: &Method,
         headers: &HeaderMap,
-        body: Option<reqwest::Body>,
+        body: RequestBody,
     ) -> Result<Response, OutboundError> {
+        if let Some(place) = self.own.place(url) {
+            return ask_ourselves(place, url, method, headers, body).await;
+        }
         let way = self.way(url);
         if let Way::Checked = way {
             self.check_literal(url)?;
         }
         let request = self.client(way)?.request(method.clone(), url.clone());
         let mut request = request.headers(headers.clone());
-        if let Some(body) = body {
+        if let Some(body) = body.into_body() {
             request = request.body(body);
         }
         let host = url.host_str().unwrap_or_default();
@@ -176,10 +178,6 @@ impl Outbound {
     }
 
     fn way(&self, url: &Url) -> Way {
-        let is_own = |own: &Url| own.origin() == url.origin();
-        if self.own_origins.iter().any(is_own) {
-            return Way::Own;
-        }
         let uri: Option<http::Uri> = url.as_str().parse().ok();
         let proxy = uri.and_then(|uri| self.matcher.as_ref()?.intercept(&uri));
         match proxy {
@@ -208,7 +206,6 @@ impl Outbound {
     fn client(&self, way: Way) -> Result<&Client, OutboundError> {
         let slot = match way {
             Way::Checked => &self.checked,
-            Way::Own => &self.own,
             Way::Proxied => &self.proxied,
         };
         let client = slot.get_or_init(|| {
@@ -221,10 +218,10 @@ impl Outbound {
     fn build(&self, way: Way) -> reqwest::Result<Client> {
         let policy = match way {
             Way::Checked => Some(self.policy.clone()),
-            Way::Own | Way::Proxied => None,
+            Way::Proxied => None,
         };
         let mut builder = Client::builder()
-            .user_agent(concat!("vestibule/", env!("CARGO_PKG_VERSION")))
+            .user_agent(AGENT)
             .no_proxy()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIME_MAX)
@@ -242,4 +239,44 @@ impl Outbound {
         }
         builder.build()
     }
+}
+
+/// Asks the server itself, with the headers that a client sends.
+pub(super) async fn ask_ourselves(
+    place: OwnPlace,
+    url: &Url,
+    method: &Method,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<Response, OutboundError> {
+    let request = own_request(url, method, headers, body)?;
+    let (parts, body) = place.ask(request).await.into_parts();
+    let body = reqwest::Body::wrap_stream(body);
+    Ok(http::Response::from_parts(parts, body).into())
+}
+
+fn own_request(
+    url: &Url,
+    method: &Method,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<http::Request<Option<super::ByteStream>>, OutboundError> {
+    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    let unusable = |error: &dyn std::fmt::Display| OutboundError::Unreachable {
+        host: host.to_owned(),
+        reason: error.to_string(),
+    };
+    let host_value = HeaderValue::from_str(host).map_err(|error| unusable(&error))?;
+    let mut request = http::Request::new(body.into_stream());
+    *request.uri_mut() = url.as_str().parse().map_err(|error: http::uri::InvalidUri| unusable(&error))?;
+    *request.method_mut() = method.clone();
+    *request.headers_mut() = headers.clone();
+    for (name, value) in [
+        (HOST, host_value),
+        (USER_AGENT, HeaderValue::from_static(AGENT)),
+        (ACCEPT, HeaderValue::from_static("*/*")),
+    ] {
+        request.headers_mut().entry(name).or_insert(value);
+    }
+    Ok(request)
 }

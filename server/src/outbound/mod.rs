@@ -6,6 +6,7 @@
 mod clients;
 mod error;
 mod networks;
+mod own;
 mod policy;
 mod redirects;
 mod resolver;
@@ -22,6 +23,7 @@ use url::Url;
 pub use clients::{Outbound, OutboundOptions, ProxyVariables};
 pub use error::OutboundError;
 pub use networks::{Network, NotANetwork};
+pub use own::{Face, Origins, Own, OwnAnswer, OwnServer};
 pub use policy::{AddressPolicy, is_public};
 pub use redirects::REDIRECTS_MAX;
 pub use resolver::Names;
@@ -133,17 +135,34 @@ fn answer(
 
 impl RequestBody {
     /// The body for one request. A stream leaves a sign that it was sent.
-    fn lend(&mut self) -> Option<reqwest::Body> {
+    fn lend(&mut self) -> RequestBody {
         match self {
-            RequestBody::Nothing => None,
-            RequestBody::Bytes(bytes) => Some(bytes.clone().into()),
+            RequestBody::Nothing => RequestBody::Nothing,
+            RequestBody::Bytes(bytes) => RequestBody::Bytes(bytes.clone()),
             RequestBody::Stream(stream) => {
                 let sent: ByteStream = Box::pin(futures_util::stream::once(async {
                     Err(OutboundError::BodyTwice)
                 }));
-                let stream = std::mem::replace(stream, sent);
-                Some(reqwest::Body::wrap_stream(stream))
+                RequestBody::Stream(std::mem::replace(stream, sent))
             }
+        }
+    }
+
+    fn into_body(self) -> Option<reqwest::Body> {
+        match self {
+            RequestBody::Nothing => None,
+            RequestBody::Bytes(bytes) => Some(bytes.into()),
+            RequestBody::Stream(stream) => Some(reqwest::Body::wrap_stream(stream)),
+        }
+    }
+
+    fn into_stream(self) -> Option<ByteStream> {
+        match self {
+            RequestBody::Nothing => None,
+            RequestBody::Bytes(bytes) => Some(Box::pin(futures_util::stream::once(
+                std::future::ready(Ok(bytes)),
+            ))),
+            RequestBody::Stream(stream) => Some(stream),
         }
     }
 }

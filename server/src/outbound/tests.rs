@@ -405,26 +405,72 @@ async fn a_redirect_leads_to_no_address_that_may_not_be_asked() {
 }
 
 #[tokio::test]
-async fn our_own_origins_are_always_allowed() {
-    let (here, other) = (server().await, server().await);
+async fn our_own_origins_are_asked_without_a_network() {
+    let other = server().await;
+    let own = Own::at(Origins {
+        cloud: "https://api.example".to_owned(),
+        site: "http://10.0.0.5:3211".to_owned(),
+    });
+    let server: Arc<dyn OwnServer> = Arc::new(Ourselves { other });
+    own.answer_by(Arc::downgrade(&server));
     let outbound = Outbound::new(OutboundOptions {
-        own_origins: vec![format!("http://{here}")],
+        own,
+        // A proxy is not asked either.
+        proxies: ProxyVariables {
+            http: Some("http://127.0.0.1:1".to_owned()),
+            https: Some("http://127.0.0.1:1".to_owned()),
+            no: Some("127.0.0.1".to_owned()),
+            ..ProxyVariables::default()
+        },
         ..OutboundOptions::default()
     });
-    assert!(
-        echo(&outbound, request(&format!("http://{here}/echo")))
-            .await
-            .is_ok()
-    );
-    let refused = outbound
-        .send(request(&format!("http://{other}/echo")))
-        .await
-        .err();
-    assert_eq!(address_of(refused), "127.0.0.1");
-    let led = outbound.send(request(&format!(
-        "http://{here}/to/302?http://{other}/echo"
-    )));
+    let mut posted = request("http://10.0.0.5:3211/hook?x=1");
+    posted.method = Method::POST;
+    posted.body = RequestBody::Bytes("hello".into());
+    let told = echo(&outbound, posted).await.unwrap();
+    assert_eq!(told, json!(["Site", "/hook?x=1", "10.0.0.5:3211", "hello"]));
+    let told = echo(&outbound, request("https://api.example/version"));
+    assert_eq!(told.await.unwrap(), json!(["Api", "/version", "api.example", ""]));
+    let led = outbound.send(request("https://api.example/away"));
     assert_eq!(address_of(led.await.err()), "127.0.0.1");
+    drop(server);
+    let gone = outbound.send(request("http://10.0.0.5:3211/hook"));
+    assert!(gone.await.is_err(), "a server that has ended answers nothing");
+}
+
+/// A server that tells how it was asked, and leads away to a place that is not its own.
+struct Ourselves {
+    other: SocketAddr,
+}
+
+impl OwnServer for Ourselves {
+    fn ask(
+        &self,
+        face: Face,
+        path: String,
+        request: http::Request<Option<ByteStream>>,
+    ) -> OwnAnswer {
+        let other = self.other;
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let mut text = String::new();
+            if let Some(mut body) = body {
+                while let Some(bytes) = body.try_next().await.unwrap() {
+                    text.push_str(std::str::from_utf8(&bytes).unwrap());
+                }
+            }
+            let host = parts.headers["host"].to_str().unwrap();
+            let told = json!([format!("{face:?}"), path, host, text]).to_string();
+            let chunks = futures_util::stream::once(std::future::ready(Ok(Bytes::from(told))));
+            let mut response = http::Response::new(Box::pin(chunks) as ByteStream);
+            if path == "/away" {
+                *response.status_mut() = StatusCode::FOUND;
+                let location = format!("http://{other}/echo").parse().unwrap();
+                response.headers_mut().insert("location", location);
+            }
+            response
+        })
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,14 @@ pub enum PushError {
         "The HTTP route {0} is one of the server's own program, which a push cannot replace: take it out of http.js."
     )]
     NativeRoute(String),
+    #[error("The table {0:?} is one of the server's own and cannot be deleted.")]
+    SystemTable(String),
+    #[error(
+        "The table {0:?} is in the schema, so it cannot be deleted: take it out of the schema and push first, or clear it."
+    )]
+    DeclaredTable(String),
+    #[error("There is no table {0:?}.")]
+    UnknownTable(String),
     #[error("{0}")]
     Schema(String),
     #[error("Hit an error while pushing:\n{0}")]
@@ -70,6 +78,8 @@ impl PushError {
             PushError::NodeVersion(_) => "NodeVersionNotSupported",
             PushError::NativeFunction(_) | PushError::NativeRoute(_) => "InvalidModules",
             PushError::NativeTable(_) | PushError::Schema(_) => "InvalidSchema",
+            PushError::SystemTable(_) | PushError::DeclaredTable(_) => "TableCannotBeDeleted",
+            PushError::UnknownTable(_) => "TableNotFound",
             PushError::Cron(_) => "InvalidCron",
             PushError::MissingVariables(_) => "MissingEnvironmentVariables",
             PushError::RequiredVariables(_) => "RequiredEnvironmentVariable",

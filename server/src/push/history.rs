@@ -7,7 +7,6 @@ use super::error::PushError;
 use super::finishing::Switch;
 use super::plans::Plan;
 use super::request::WaitForSchema;
-use super::starting::check_program;
 use super::stored::{self, StoredPush};
 use crate::deployment::Deployment;
 
@@ -32,9 +31,10 @@ impl Pushes {
         let live = self.live();
         let deployment = Deployment::from_manifest(&manifest, live.variables.clone())?
             .with_settings(live.settings.clone());
+        // The variables of today say what its providers come to.
         let (deployment, auth_config) = self.evaluate_auth(deployment).await?;
         manifest.auth_config = auth_config;
-        check_program(&self.program, &deployment)?;
+        self.check_fit(&deployment)?;
         let base = live.push.as_ref().map(|push| push.id.clone());
         let now = self.clock.elapsed();
         let plan = Plan::new(manifest.clone(), deployment.clone(), base.clone(), now);

@@ -7,6 +7,7 @@
 mod backfill;
 mod calls;
 mod components;
+mod deleting;
 mod error;
 mod finishing;
 mod first_logins;
@@ -45,6 +46,7 @@ use crate::deployment::provisioning::Stated;
 use crate::deployment::{Analyzer, Deployment};
 use crate::functions::js::Js;
 use crate::functions::{Error, Functions, SystemError};
+use crate::outbound::{Origins, Own};
 use plans::Plans;
 use sweeping::Cleaning;
 
@@ -60,12 +62,14 @@ pub struct PushParts {
     pub authenticator: Arc<Authenticator>,
     /// Providers that the server was started with. Those of deployments come after them.
     pub configured: AuthConfig,
+    /// The development issuer, until a deployment brings a provider that is not of this machine.
+    pub dev_provider: Option<ProviderConfig>,
     /// What the server's own program has, which a push cannot replace.
     pub program: Program,
     /// Who says how identities are provisioned; the variables of deployments are held against it.
     pub stated: Stated,
-    /// Where this server is reached, unless settings say otherwise.
-    pub origins: Origins,
+    /// Where this server is reached. Settings may change that.
+    pub own: Arc<Own>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -81,15 +85,6 @@ pub struct Program {
     pub routes: HashSet<String>,
 }
 
-/// Where a server is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origins {
-    /// The API.
-    pub cloud: String,
-    /// The HTTP actions.
-    pub site: String,
-}
-
 /// Takes pushes, and other changes of the deployment.
 pub struct Pushes {
     functions: Arc<Functions>,
@@ -97,8 +92,11 @@ pub struct Pushes {
     js: Option<Arc<Js>>,
     authenticator: Arc<Authenticator>,
     configured: AuthConfig,
+    dev_provider: Option<ProviderConfig>,
     program: Program,
     stated: Stated,
+    own: Arc<Own>,
+    /// Where it is reached unless settings say otherwise.
     origins: Origins,
     clock: Arc<dyn Clock>,
     plans: Plans,
@@ -118,9 +116,10 @@ impl Pushes {
             js,
             authenticator,
             configured,
+            dev_provider,
             program,
             stated,
-            origins,
+            own,
             clock,
         } = parts;
         Arc::new(Pushes {
@@ -129,9 +128,11 @@ impl Pushes {
             js,
             authenticator,
             configured,
+            dev_provider,
             program,
             stated,
-            origins,
+            origins: Origins::clone(&own.origins()),
+            own,
             clock,
             plans: Plans::default(),
             changing: Mutex::default(),
@@ -164,13 +165,27 @@ impl Pushes {
         self.cleaning.stop();
     }
 
-    /// Lets in who the deployment lets in.
+    /// Lets in who the deployment lets in, and goes by its origins.
     fn activated(&self, deployment: &Deployment) {
-        let pushed = deployment.auth.iter().flat_map(AuthConfig::providers);
+        self.own.set_origins(origins_of(deployment, &self.origins));
+        let pushed = || deployment.auth.iter().flat_map(AuthConfig::providers);
+        let real = pushed().find(|provider| !provider.is_loopback());
+        let dev = self.dev_provider.iter().filter(|dev| match real {
+            Some(real) => {
+                if self.authenticator.trusts(dev.issuer()) {
+                    tracing::info!(
+                        issuer = real.issuer(),
+                        "the development issuer is off: the pushed auth config names a real one"
+                    );
+                }
+                false
+            }
+            None => true,
+        });
         let is_new = |provider: &&ProviderConfig| !self.configured.providers().contains(provider);
-        let pushed = pushed.filter(is_new).cloned();
+        let others = dev.chain(pushed().filter(is_new)).cloned();
         self.authenticator
-            .configure(pushed.fold(self.configured.clone(), AuthConfig::with));
+            .configure(others.fold(self.configured.clone(), AuthConfig::with));
     }
 
     /// Where the deployment is reached, settings included.

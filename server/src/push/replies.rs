@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::Origins;
+use crate::outbound::Origins;
 use crate::deployment::analysis::ModuleAnalysis;
 use crate::deployment::{Deployment, IndexDiff};
 

@@ -15,6 +15,8 @@ const PAUSED: &str = "paused";
 const CLOUD_URL: &str = "cloudUrl";
 /// The origin of the HTTP actions.
 const SITE_URL: &str = "siteUrl";
+/// Names of variables that were given at a start.
+const INITIAL_VARIABLES: &str = "initialVariables";
 
 /// Reads all settings.
 pub fn read(tx: &mut Transaction<'_>) -> Result<Settings, DatabaseError> {
@@ -35,6 +37,28 @@ pub fn write(tx: &mut Transaction<'_>, settings: &Settings) -> Result<(), Databa
     set(tx, PAUSED, Value::Boolean(settings.is_paused))?;
     set(tx, CLOUD_URL, url(&settings.cloud_url))?;
     set(tx, SITE_URL, url(&settings.site_url))
+}
+
+/// The variables that a start has looked at: it sets each of them once.
+pub fn initial_variables(tx: &mut Transaction<'_>) -> Result<Vec<String>, DatabaseError> {
+    let names = match get(tx, INITIAL_VARIABLES)? {
+        Some(Value::Array(names)) => names,
+        _ => Vec::new(),
+    };
+    let names = names.into_iter().filter_map(|name| match name {
+        Value::String(name) => Some(name),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
+/// Writes all variables that a start has looked at.
+pub fn set_initial_variables(
+    tx: &mut Transaction<'_>,
+    names: Vec<String>,
+) -> Result<(), DatabaseError> {
+    let names = names.into_iter().map(Value::String).collect();
+    set(tx, INITIAL_VARIABLES, Value::Array(names))
 }
 
 fn get(tx: &mut Transaction<'_>, key: &str) -> Result<Option<Value>, DatabaseError> {

@@ -113,7 +113,7 @@ impl Pushes {
         };
         let deployment = Deployment::from_manifest(&manifest, live.variables.clone())?
             .with_settings(live.settings.clone());
-        check_program(&self.program, &deployment)?;
+        self.check_fit(&deployment)?;
         components.check(&deployment.definition.children())?;
         Ok(Evaluated {
             manifest,
@@ -122,6 +122,19 @@ impl Pushes {
             texts,
             components,
         })
+    }
+
+    /// Refuses what this server cannot make live, whatever else it is.
+    pub(super) fn check_fit(&self, deployment: &Deployment) -> Result<(), PushError> {
+        check_program(&self.program, deployment)?;
+        self.check_providers(deployment)
+    }
+
+    /// Refuses auth providers whose keys would come over plain http from elsewhere.
+    pub(super) fn check_providers(&self, deployment: &Deployment) -> Result<(), PushError> {
+        let mut configs = deployment.auth.iter();
+        let checked = configs.try_for_each(|config| config.check_secure(&self.own));
+        Ok(checked.map_err(DeploymentError::from)?)
     }
 
     /// The texts of all modules: those that were sent, and those that stay, read from the store.
@@ -272,7 +285,7 @@ pub(super) fn check_sources(sources: &[SourceModule]) -> Result<(), PushError> {
 }
 
 /// Refuses functions, tables and routes that the server's own program has.
-pub(super) fn check_program(program: &Program, deployment: &Deployment) -> Result<(), PushError> {
+fn check_program(program: &Program, deployment: &Deployment) -> Result<(), PushError> {
     let native = deployment
         .functions
         .keys()

@@ -36,6 +36,38 @@ impl Pushes {
         .await
     }
 
+    /// Sets variables that were given at the start, each once: what is set already, or was set by an earlier start and
+    /// removed since, stays as it is.
+    pub async fn set_initial_variables(
+        self: &Arc<Self>,
+        given: Vec<VariableChange>,
+    ) -> Result<(), PushError> {
+        if given.is_empty() {
+            return Ok(());
+        }
+        let before = self.read(|tx| settings::initial_variables(tx).map_err(trouble));
+        let mut known = before.await?;
+        let new = given.into_iter().filter(|variable| !known.contains(&variable.name));
+        let new: Vec<VariableChange> = new.collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        known.extend(new.iter().map(|variable| variable.name.clone()));
+        let live = self.live();
+        let is_unset = |variable: &VariableChange| live.variables.get(&variable.name).is_none();
+        let unset: Vec<VariableChange> = new.into_iter().filter(is_unset).collect();
+        if !unset.is_empty() {
+            let names: Vec<&str> = unset.iter().map(|variable| &*variable.name).collect();
+            tracing::info!(?names, "setting the variables that were given at the start");
+            self.change_variables(unset).await?;
+        }
+        // After a crash before this the next start finds them set.
+        self.transact(move |tx| {
+            settings::set_initial_variables(tx, known.clone()).map_err(trouble)
+        })
+        .await
+    }
+
     /// Stops functions from running, or lets them run again.
     pub async fn pause(self: &Arc<Self>, is_paused: bool) -> Result<(), PushError> {
         self.change(|live| {
@@ -78,7 +110,12 @@ impl Pushes {
         for _ in 0..TRIES_MAX {
             let live = self.live();
             let next = next(&live)?;
-            let next = Arc::new(self.with_evaluated_auth(&live, next).await?);
+            let is_as_before =
+                live.variables == next.variables && live.settings == next.settings;
+            let next = Arc::new(match is_as_before {
+                true => next,
+                false => self.evaluate_auth(next).await?.0,
+            });
             let extension = self.extension_of(next.clone()).await?;
             let (before, after) = (live, next.clone());
             let stated = self.stated.clone();
@@ -93,6 +130,10 @@ impl Pushes {
                     .map_err(trouble)?;
                 if before.settings != after.settings {
                     settings::write(tx, &after.settings).map_err(trouble)?;
+                    if before.settings.is_paused != after.settings.is_paused {
+                        // Live queries turn into refusals, and back.
+                        tx.touch_everything();
+                    }
                 }
                 tx.set_extension(extension.clone()).map_err(trouble)?;
                 Ok(true)
@@ -103,19 +144,6 @@ impl Pushes {
             }
         }
         Err(PushError::Race("The deployment kept changing"))
-    }
-
-    /// The auth providers depend on variables and on where the server is reached.
-    async fn with_evaluated_auth(
-        &self,
-        live: &Deployment,
-        next: Deployment,
-    ) -> Result<Deployment, PushError> {
-        let is_as_before = live.variables == next.variables && live.settings == next.settings;
-        match is_as_before {
-            true => Ok(next),
-            false => Ok(self.evaluate_auth(next).await?.0),
-        }
     }
 
     /// A deployment that was stored with the auth providers that its variables and this server's origins say, which may
@@ -133,7 +161,8 @@ impl Pushes {
         }
     }
 
-    /// Evaluates the auth config of `next` with its variables. Its JSON text is returned as well.
+    /// Evaluates the auth config of `next`, which depends on variables and on where the server is reached. Returns its
+    /// JSON text too.
     pub(super) async fn evaluate_auth(
         &self,
         next: Deployment,
@@ -151,7 +180,9 @@ impl Pushes {
             ..AnalyzeInput::default()
         };
         let text = self.analyze(input).await?.auth_config;
-        Ok((next.with_auth(text.as_deref())?, text))
+        let next = next.with_auth(text.as_deref())?;
+        self.check_providers(&next)?;
+        Ok((next, text))
     }
 
     /// The variables, without the built-in ones.

@@ -7,6 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::ffi;
 
+impl StorageError {
+    /// Whether another process holds the data directory.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, StorageError::InUse { .. })
+    }
+}
+
 /// A failure of the storage room.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {

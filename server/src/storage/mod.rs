@@ -59,6 +59,7 @@ pub use log_row::LogRow;
 pub use options::StoreOptions;
 pub use overlay::Overlay;
 pub use slots::SLOT_KEY_BYTES_MAX;
+pub use sqlite::is_store;
 pub use snapshot::{Snapshot, SnapshotBase};
 pub use store::{Published, Store};
 pub use view::{Cursor, Entry, ReadView, Scan};

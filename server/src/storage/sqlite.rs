@@ -27,6 +27,11 @@ impl Files {
     }
 }
 
+/// Whether a data directory holds a store already.
+pub fn is_store(dir: &Path) -> bool {
+    Files::new(dir.to_path_buf()).database.exists()
+}
+
 /// Marks the file as ours, in SQLite's `application_id`: "VSTB".
 pub(super) const APPLICATION_ID: i64 = 0x5653_5442;
 /// The format this program writes and reads, in SQLite's `user_version`.

@@ -37,6 +37,7 @@ pub use error::TransferError;
 pub use options::TransferOptions;
 pub use states::{EXPORTS, Format, IMPORTS, ImportRequest, Mode};
 pub use steps::Download;
+pub use swap::put_away;
 
 use self::uploads::Uploads;
 use crate::database::{Database, TableMeta, count_some};

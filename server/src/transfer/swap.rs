@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::TransferError;
 use super::plan::Plan;
 use super::states::{self, Import};
-use crate::database::{Catalog, Database, Owner, TableMeta, Transaction};
+use crate::database::{Catalog, Database, DatabaseError, Owner, TableMeta, Transaction};
 use crate::files::work;
 
 /// Entries of one commit while a table is cleared away.
@@ -87,6 +87,26 @@ pub fn swap(
     }
     tx.set_catalog(catalog)?;
     states::set_state(tx, import.id, completed)
+}
+
+/// Puts a table away, to be cleared with the hidden ones: with this commit nobody sees it any more. Returns whether there
+/// was one.
+pub fn put_away(tx: &mut Transaction<'_>, name: &str) -> Result<bool, DatabaseError> {
+    let mut catalog = Catalog::clone(&tx.catalog());
+    let Some(here) = catalog.table(name).cloned() else {
+        return Ok(false);
+    };
+    let place = catalog.add_hidden(&here);
+    catalog.remove(&place.name);
+    catalog.remove(name);
+    let mut gone = TableMeta::clone(&here);
+    gone.name = place.name;
+    gone.number = place.number;
+    gone.owner = Owner::System;
+    catalog.set(gone);
+    tx.touch_everything();
+    tx.set_catalog(catalog)?;
+    Ok(true)
 }
 
 /// What was filled must be what is wanted now.

@@ -71,6 +71,17 @@ impl Transfers {
         cleared.map_err(|_| crate::files::FileError::ShuttingDown)?
     }
 
+    /// Clears away what nobody sees any more, once no import runs.
+    pub async fn clear_hidden(self: &Arc<Self>) -> Result<(), TransferError> {
+        let transfers = self.clone();
+        let clearing = tokio::task::spawn_blocking(move || {
+            let _importing = transfers.importing.lock();
+            swap::clear_hidden(&transfers.database)
+        });
+        let cleared = clearing.await;
+        cleared.map_err(|_| crate::files::FileError::ShuttingDown)?
+    }
+
     /// Removes what is kept for no longer.
     pub async fn sweep(self: &Arc<Self>) -> Result<(), TransferError> {
         let now = self.database.clock().now().0;

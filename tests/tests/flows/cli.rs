@@ -14,6 +14,7 @@ fn run_suite(suite: &str) {
     ]);
     node.current_dir(folder("cli"));
     node.env("CLI_SERVER_BIN", env!("CARGO_BIN_EXE_cli-under-test"));
+    node.env("VESTIBULE_BIN", env!("CARGO_BIN_EXE_vestibule-under-test"));
     run(&mut node, suite);
 }
 
@@ -30,6 +31,7 @@ fn no_suite_is_left_out() {
         "pairs.test.mjs",
         "parts.test.mjs",
         "running.test.mjs",
+        "serve.test.mjs",
         "tools.test.mjs",
     ];
     has_suites(&folder("cli"), &suites);
@@ -38,6 +40,11 @@ fn no_suite_is_left_out() {
 #[test]
 fn the_official_command_line_pushes_apps() {
     run_suite("deploy.test.mjs");
+}
+
+#[test]
+fn the_program_serves_apps_that_are_pushed() {
+    run_suite("serve.test.mjs");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use thiserror::Error;
 
+use crate::deployment::VariableError;
+
 /// Longest file that a variable may name, in bytes.
 pub const SETTING_FILE_BYTES_MAX: u64 = 1 << 20;
 /// What a variable's name ends in when its value is the name of a file that holds the setting.
@@ -44,6 +46,8 @@ pub enum Kind {
     One,
     /// Values with commas between them; the flag may be repeated.
     Many,
+    /// Values on lines of their own, which no message shows; the flag may be repeated.
+    Lines,
     /// On or off; the flag alone is on.
     Switch,
     /// A value that no message shows.
@@ -76,6 +80,9 @@ pub enum SettingError {
         path: PathBuf,
         why: String,
     },
+    /// The value may be a secret.
+    #[error("{place} cannot be used: {why}")]
+    Variable { place: String, why: VariableError },
     #[error("{found} is no setting; {meant} is")]
     Misspelt { found: String, meant: String },
     #[error("{one} is given without {other}; they belong together")]
@@ -91,6 +98,11 @@ impl SettingError {
             one: one.to_string(),
             other: other.to_string(),
         }
+    }
+
+    /// A variable of the deployment that cannot be one.
+    pub fn variable(place: String, why: VariableError) -> SettingError {
+        SettingError::Variable { place, why }
     }
 
     /// Two settings are given that exclude each other.
@@ -166,6 +178,15 @@ impl Environment {
         Ok(Some(text.trim().to_owned()))
     }
 
+    /// The variables whose names begin with `prefix`, by what follows it. Those without a value are not given.
+    fn below(&self, prefix: &'static str) -> impl Iterator<Item = (&str, &OsStr)> {
+        let below = self.0.iter().filter_map(move |(name, value)| {
+            let name = name.strip_prefix(prefix)?;
+            Some((name, value.as_os_str()))
+        });
+        below.filter(|(_, value)| !is_blank(value))
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
@@ -215,7 +236,7 @@ pub fn augment(command: Command, settings: &[Setting]) -> Command {
             .help(help);
         command.arg(match setting.kind {
             Kind::One | Kind::Secret => arg,
-            Kind::Many => arg.action(ArgAction::Append),
+            Kind::Many | Kind::Lines => arg.action(ArgAction::Append),
             Kind::Switch => arg
                 .num_args(0..=1)
                 .require_equals(true)
@@ -266,14 +287,29 @@ impl<'g> Given<'g> {
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Vec<T>, SettingError> {
         let mut values = Vec::new();
+        let between: &[char] = match setting.kind {
+            Kind::Lines => &['\n'],
+            _ => &[',', '\n'],
+        };
         for found in self.find(setting)? {
-            let texts = found.text(setting)?.split([',', '\n']).map(str::trim);
+            let texts = found.text(setting)?.split(between).map(str::trim);
             for text in texts.filter(|text| !text.is_empty()) {
                 let parsed = parse(text).map_err(|why| found.wrong(setting, text, &why))?;
                 values.push(parsed);
             }
         }
         Ok(values)
+    }
+
+    /// The variables whose names begin with `prefix`, by what follows it, as texts with their ends as they are.
+    pub fn below(&self, prefix: &'static str) -> Result<Vec<(String, String)>, SettingError> {
+        let below = self.environment.below(prefix).map(|(name, value)| {
+            let text = value.to_str().ok_or_else(|| SettingError::NotText {
+                place: format!("{prefix}{name}"),
+            })?;
+            Ok((name.to_owned(), text.to_owned()))
+        });
+        below.collect()
     }
 
     /// Refuses variables whose names are almost those of settings: what somebody meant to say would not be heard.
@@ -357,7 +393,7 @@ impl Found {
         let place = || self.place.to_string();
         match self.text.to_str() {
             Some(text) => Ok(text.trim()),
-            None if setting.kind == Kind::Secret => Err(SettingError::NotText { place: place() }),
+            None if matches!(setting.kind, Kind::Secret | Kind::Lines) => Err(SettingError::NotText { place: place() }),
             None => Err(SettingError::Wrong {
                 place: place(),
                 value: self.text.to_string_lossy().into_owned(),
@@ -371,7 +407,7 @@ impl Found {
         let (place, why) = (self.place.to_string(), why.to_string());
         let place_example = self.example(setting);
         match setting.kind {
-            Kind::Secret => SettingError::WrongSecret {
+            Kind::Secret | Kind::Lines => SettingError::WrongSecret {
                 place,
                 why,
                 place_example,

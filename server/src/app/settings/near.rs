@@ -4,6 +4,8 @@ use super::{FILE_SUFFIX, Setting, SettingError};
 
 /// What the variables of this server begin with.
 const PREFIX: &str = "VESTIBULE_";
+/// What follows in those of the deployment's own variables, which have any name.
+const DEPLOYMENT_PREFIX: &str = "ENV_";
 /// A name that differs by this many letters is taken for a mistake.
 const LETTERS_MAX: usize = 2;
 /// Shorter names are too near to each other for more than one.
@@ -22,6 +24,9 @@ pub(super) fn check<'n>(
         let Some(found) = name.strip_prefix(PREFIX) else {
             continue;
         };
+        if found.starts_with(DEPLOYMENT_PREFIX) {
+            continue;
+        }
         let (bare, suffix) = match found.strip_suffix(FILE_SUFFIX) {
             Some(bare) => (bare, FILE_SUFFIX),
             None => (found, ""),

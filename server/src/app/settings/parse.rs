@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use std::time::Duration;
 
 use url::Url;
 
 use crate::auth::DeploymentSecret;
 use crate::auth::secret::DEPLOYMENT_SECRET_BYTES;
+use crate::deployment::{VariableChange, VariableError};
 use crate::http::{OriginFault, normal_origin};
 use crate::outbound::{Network, NotANetwork};
 
@@ -36,8 +38,66 @@ pub fn number<N: FromStr>(text: &str) -> Result<N, &'static str> {
         .map_err(|_| "it is not a whole number in bounds, from 1 on")
 }
 
+/// How many of something, from one on.
+pub fn count(text: &str) -> Result<usize, &'static str> {
+    let count: std::num::NonZeroUsize = number(text)?;
+    Ok(count.get())
+}
+
+/// A number, which may be none at all.
+pub fn whole(text: &str) -> Result<u64, &'static str> {
+    let digits = text.replace('_', "");
+    digits.parse().map_err(|_| "it is not a whole number")
+}
+
+/// Bytes: a number and a unit of 1,024, as in 512KiB; without a unit, bytes.
+pub fn bytes(text: &str) -> Result<u64, &'static str> {
+    const NOT_BYTES: &str = "it is not a number of bytes, with KiB, MiB, GiB or TiB behind it";
+    let (number, unit) = number_and_unit(text).ok_or(NOT_BYTES)?;
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "kib" => 10,
+        "mib" => 20,
+        "gib" => 30,
+        "tib" => 40,
+        _ => return Err(NOT_BYTES),
+    };
+    let bytes = number.checked_mul(1 << shift).filter(|bytes| *bytes > 0);
+    bytes.ok_or(NOT_BYTES)
+}
+
+/// A time: a number and a unit, as in 90s.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
+    const NOT_A_TIME: &str = "it is not a time with ms, s, min, h or d behind it";
+    let (number, unit) = number_and_unit(text).ok_or(NOT_A_TIME)?;
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(NOT_A_TIME),
+    };
+    // A thousand years are enough, and far from what clocks can count.
+    let ms = number.checked_mul(unit_ms).filter(|ms| (1..=TIME_MS_MAX).contains(ms));
+    ms.map(Duration::from_millis).ok_or(NOT_A_TIME)
+}
+
+const TIME_MS_MAX: u64 = 365_000 * 86_400_000;
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '_');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    Some((number.replace('_', "").parse().ok()?, unit.trim_start()))
+}
+
 /// An address to listen on: a host and a port, either of which may be left out. A host that is a name is looked up.
 pub fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+    listen_on(text, PORT_DEFAULT)
+}
+
+/// The same with another port where none is named.
+pub fn listen_on(text: &str, port_default: u16) -> Result<SocketAddr, &'static str> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -45,14 +105,14 @@ pub fn listen(text: &str) -> Result<SocketAddr, &'static str> {
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
     if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
-        return Ok((address, PORT_DEFAULT).into());
+        return Ok((address, port_default).into());
     }
     if let Ok(port) = text.parse::<u16>() {
         return Ok((Ipv4Addr::LOCALHOST, port).into());
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().map_err(|_| NOT_AN_ADDRESS)?),
-        None => (text, PORT_DEFAULT),
+        None => (text, port_default),
     };
     match host.to_ascii_lowercase().as_str() {
         "localhost" => Ok((Ipv4Addr::LOCALHOST, port).into()),
@@ -98,6 +158,31 @@ pub fn base_url(text: &str) -> Result<String, &'static str> {
         true => Ok(format!("{origin}{}", url.path().trim_end_matches('/'))),
         false => Err(NOT_ONE),
     }
+}
+
+/// A line `NAME=VALUE` of the deployment's variables; quotes around the value are taken off. None for a comment.
+pub fn variable(line: &str) -> Result<Option<VariableChange>, String> {
+    if line.starts_with('#') {
+        return Ok(None);
+    }
+    let (name, value) = line.split_once('=').ok_or("it holds no =")?;
+    let value = value.trim();
+    let bare = ['"', '\''].iter().find_map(|quote| {
+        let rest = value.strip_prefix(*quote)?;
+        rest.strip_suffix(*quote)
+    });
+    let variable = checked_variable(name.trim(), bare.unwrap_or(value));
+    variable.map(Some).map_err(|why| why.to_string())
+}
+
+/// A variable of the deployment.
+pub fn checked_variable(name: &str, value: &str) -> Result<VariableChange, VariableError> {
+    let change = VariableChange {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    change.check()?;
+    Ok(change)
 }
 
 /// An address or a range of addresses.

@@ -1,12 +1,15 @@
 //! Every setting in every spelling, with what comes of it. A setting without a row fails.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Command;
 
 use super::*;
-use crate::app::config::SETTINGS;
-use crate::app::{Config, LogFormat};
+use crate::app::config::{SETTINGS, SiteListen};
+use crate::app::{Bounds, Config, LogFormat};
+use crate::functions::js::JsOptions;
+use crate::jobs::JobsOptions;
 use crate::outbound::Network;
 
 /// What a spelling comes to.
@@ -43,6 +46,10 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
         ("http://localhost:3210", Refused("not an address")), ("localhost:http", Refused("not an address")),
         ("127.0.0.1:70000", Refused("not an address")), ("no such host:1", Refused("not an address")),
     ]),
+    ("VESTIBULE_SITE_LISTEN", &[
+        ("", NotGiven), ("off", Is("off")), ("3211", Is("127.0.0.1:3211")), ("0.0.0.0", Is("0.0.0.0:3211")), ("[::1]:80", Is("[::1]:80")),
+        ("http://localhost:3211", Refused("not an address")),
+    ]),
     ("VESTIBULE_DATA", &[
         ("", NotGiven), (" ", NotGiven), ("/var/lib/vestibule", Is("/var/lib/vestibule")), (" data ", Is("data")),
     ]),
@@ -50,6 +57,9 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
         ("", NotGiven), (" ", NotGiven), ("true", Is("on")), ("TRUE", Is("on")), ("1", Is("on")), ("yes", Is("on")), ("on ", Is("on")),
         ("false", Is("off")), ("False", Is("off")), ("0", Is("off")), ("no", Is("off")), ("off", Is("off")),
         ("production", Refused("neither true nor false")), ("2", Refused("neither true nor false")),
+    ]),
+    ("VESTIBULE_DEV_ISSUER", &[
+        ("", NotGiven), ("on", Is("on")), ("0", Is("off")), ("loopback", Refused("neither true nor false")),
     ]),
     ("VESTIBULE_ISSUER", &[
         ("https://app.clerk.accounts.dev", Is("https://app.clerk.accounts.dev")),
@@ -71,6 +81,12 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ]),
     ("VESTIBULE_SITE_ORIGIN", &[
         (" ", NotGiven), ("https://site.example.com/", Is("https://site.example.com")), ("site", Refused("not an http or https URL")),
+    ]),
+    ("VESTIBULE_ENV", &[
+        ("", NotGiven), ("# none", NotGiven), ("A=1", Is("A=1")), (" A = a, b=c ", Is("A=a, b=c")), ("A=", Is("A=")),
+        ("A=\"two words\"\n# more\n\nB='2'", Is("A=two words\nB=2")),
+        ("A", Refused("it holds no =")), ("1A=x", Refused("must begin with a letter")),
+        ("CONVEX_SITE_URL=x", Refused("built-in")),
     ]),
     ("VESTIBULE_ALLOWED_ORIGINS", &[
         ("", NotGiven), (" ", NotGiven), (",", NotGiven), ("*", NotGiven), ("https://app.example.com, *", NotGiven),
@@ -115,6 +131,28 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_NATIVE_HEADS", &[
         ("", NotGiven), ("yes", Is("on")), ("off", Is("off")), ("fast", Refused("neither true nor false")),
     ]),
+    ("VESTIBULE_JOBS_AT_ONCE", &[("", NotGiven), ("8", Is("8")), ("0", Refused("from 1 on")), ("all", Refused("from 1 on"))]),
+    ("VESTIBULE_JOBS_KEPT", &[("", NotGiven), ("0", Is("0")), ("1_000", Is("1000")), ("-1", Refused("not a whole number"))]),
+    ("VESTIBULE_ACTIONS_AT_ONCE", &[("", NotGiven), ("1", Is("1")), ("0", Refused("from 1 on"))]),
+    ("VESTIBULE_QUERY_TIME_MAX", &[
+        ("", NotGiven), ("1500ms", Is("1.5s")), ("2 s", Is("2s")), ("1", Refused("not a time")), ("0s", Refused("not a time")),
+        ("1.5s", Refused("not a time")), ("forever", Refused("not a time")), ("999999999999d", Refused("not a time")),
+    ]),
+    ("VESTIBULE_MUTATION_TIME_MAX", &[("", NotGiven), ("1min", Is("60s")), ("1m", Refused("not a time"))]),
+    ("VESTIBULE_ACTION_TIME_MAX", &[("", NotGiven), ("1h", Is("3600s")), ("h", Refused("not a time"))]),
+    ("VESTIBULE_FILE_BYTES_MAX", &[
+        ("", NotGiven), ("1000", Is("1000")), ("1 KiB", Is("1024")), ("2mib", Is("2097152")),
+        ("0", Refused("not a number of bytes")), ("1MB", Refused("not a number of bytes")), ("much", Refused("not a number of bytes")),
+        ("99999999999TiB", Refused("not a number of bytes")),
+    ]),
+    ("VESTIBULE_FILES_BYTES_MAX", &[("", NotGiven), ("1GiB", Is("1073741824")), ("-1", Refused("not a number of bytes"))]),
+    ("VESTIBULE_UPLOADS_AT_ONCE", &[("", NotGiven), ("3", Is("3")), ("none", Refused("from 1 on"))]),
+    ("VESTIBULE_DOWNLOADS_AT_ONCE", &[("", NotGiven), ("3", Is("3")), ("0", Refused("from 1 on"))]),
+    ("VESTIBULE_UPLOAD_TIME_MAX", &[("", NotGiven), ("90s", Is("90s")), ("90", Refused("not a time"))]),
+    ("VESTIBULE_IMPORT_BYTES_MAX", &[("", NotGiven), ("1TiB", Is("1099511627776")), ("1T", Refused("not a number of bytes"))]),
+    ("VESTIBULE_IMPORT_UNPACKED_BYTES_MAX", &[("", NotGiven), ("5", Is("5")), ("x", Refused("not a number of bytes"))]),
+    ("VESTIBULE_IMPORT_KEPT", &[("", NotGiven), ("1d", Is("86400s")), ("1w", Refused("not a time"))]),
+    ("VESTIBULE_EXPORT_KEPT", &[("", NotGiven), ("12h", Is("43200s")), ("soon", Refused("not a time"))]),
     ("VESTIBULE_LOG_FORMAT", &[
         ("", NotGiven), ("text", NotGiven), ("json", Is("json")), (" JSON ", Is("json")), ("xml", Refused("neither text nor json")),
     ]),
@@ -145,8 +183,14 @@ fn part(config: &Config, variable: &str) -> Option<String> {
     let unless = |text: String, default: &str| (text != default).then_some(text);
     match variable {
         "VESTIBULE_LISTEN" => Some(config.listen.to_string()),
+        "VESTIBULE_SITE_LISTEN" => config.site_listen.map(|site| match site {
+            SiteListen::Off => "off".to_owned(),
+            SiteListen::At(address) => address.to_string(),
+        }),
         "VESTIBULE_DATA" => unless(config.data.display().to_string(), "vestibule-data"),
         "VESTIBULE_DEV" => config.dev.map(switch),
+        "VESTIBULE_DEV_ISSUER" => config.dev_issuer.map(switch),
+        "VESTIBULE_ENV" => variables(config),
         "VESTIBULE_ISSUER" => config.issuer.clone(),
         "VESTIBULE_AUDIENCE" => config.audience.clone(),
         "VESTIBULE_AUTH_CONFIG" => config.auth_config.clone(),
@@ -167,8 +211,58 @@ fn part(config: &Config, variable: &str) -> Option<String> {
         "VESTIBULE_NATIVE_HEADS" => Some(switch(config.native_heads)),
         "VESTIBULE_LOG" => None,
         "VESTIBULE_SECRET" => config.secret.as_ref().map(|_| "a secret".to_owned()),
+        bound => bound_of(&config.bounds, bound),
+    }
+}
+
+fn bound_of(bounds: &Bounds, variable: &str) -> Option<String> {
+    let time = |time: Option<Duration>| time.map(|time| format!("{time:?}"));
+    match variable {
+        "VESTIBULE_JOBS_AT_ONCE" => bounds.jobs_at_once.map(|it| it.to_string()),
+        "VESTIBULE_JOBS_KEPT" => bounds.jobs_kept.map(|it| it.to_string()),
+        "VESTIBULE_ACTIONS_AT_ONCE" => bounds.actions_at_once.map(|it| it.to_string()),
+        "VESTIBULE_QUERY_TIME_MAX" => time(bounds.query_time_max),
+        "VESTIBULE_MUTATION_TIME_MAX" => time(bounds.mutation_time_max),
+        "VESTIBULE_ACTION_TIME_MAX" => time(bounds.action_time_max),
+        "VESTIBULE_FILE_BYTES_MAX" => bounds.file_bytes_max.map(|it| it.to_string()),
+        "VESTIBULE_FILES_BYTES_MAX" => bounds.files_bytes_max.map(|it| it.to_string()),
+        "VESTIBULE_UPLOADS_AT_ONCE" => bounds.uploads_at_once.map(|it| it.to_string()),
+        "VESTIBULE_DOWNLOADS_AT_ONCE" => bounds.downloads_at_once.map(|it| it.to_string()),
+        "VESTIBULE_UPLOAD_TIME_MAX" => time(bounds.upload_time_max),
+        "VESTIBULE_IMPORT_BYTES_MAX" => bounds.import_bytes_max.map(|it| it.to_string()),
+        "VESTIBULE_IMPORT_UNPACKED_BYTES_MAX" => {
+            bounds.import_unpacked_bytes_max.map(|it| it.to_string())
+        }
+        "VESTIBULE_IMPORT_KEPT" => time(bounds.import_kept),
+        "VESTIBULE_EXPORT_KEPT" => time(bounds.export_kept),
         other => panic!("{other} has no part"),
     }
+}
+
+#[test]
+fn bounds_that_are_given_reach_their_rooms() {
+    let given = ["--jobs-at-once=3", "--file-bytes-max=4KiB", "--export-kept=2d", "--action-time-max=5s"];
+    let bounds = read(&given, &Environment::default()).unwrap().bounds;
+    let jobs = bounds.jobs(JobsOptions {
+        concurrency: 9,
+        ended_max: 7,
+    });
+    assert_eq!((jobs.concurrency, jobs.ended_max), (3, 7));
+    assert_eq!(bounds.files().file_bytes_max, Some(4096));
+    assert_eq!(bounds.files().total_bytes_max, None);
+    assert_eq!(bounds.transfers().export_kept_for, Duration::from_secs(2 * 86_400));
+    let js = bounds.js(JsOptions::default());
+    assert_eq!(js.action_time_max, Duration::from_secs(5));
+    assert_eq!(js.query_time_max, JsOptions::default().query_time_max);
+}
+
+fn variables(config: &Config) -> Option<String> {
+    let lines = config.env.iter().map(|variable| {
+        let value = variable.value.as_deref().unwrap();
+        format!("{}={value}", variable.name)
+    });
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn networks(networks: &[Network]) -> Option<String> {
@@ -211,7 +305,8 @@ fn check(
             assert!(sentence.contains(setting.example), "{what}: {sentence}");
             let wrong = spelling.rsplit([',', '\n']).next().unwrap().trim();
             let is_shown = sentence.contains(&format!("{wrong:?}"));
-            assert_eq!(is_shown, setting.kind != Kind::Secret, "{what}: {sentence}");
+            let is_hidden = matches!(setting.kind, Kind::Secret | Kind::Lines);
+            assert_eq!(is_shown, !is_hidden, "{what}: {sentence}");
         }
     }
 }
@@ -271,6 +366,27 @@ fn a_flag_goes_before_a_variable_and_an_empty_one_takes_it_away() {
         .allowed_origins
         .unwrap();
     assert_eq!(listed, ["https://a.example", "https://b.example"]);
+}
+
+#[test]
+fn a_variable_of_the_deployment_has_a_variable_of_its_own_too() {
+    let environment = Environment::of([
+        ("VESTIBULE_ENV", "A=1\nB=2"),
+        ("VESTIBULE_ENV_B", "not this one"),
+        ("VESTIBULE_ENV_KEY", "-----BEGIN\n, #=\n"),
+        ("VESTIBULE_ENV_UNSET", " "),
+        ("VESTIBULE_ENV_NAME", "almost a setting's"),
+    ]);
+    let config = read(&[], &environment).unwrap();
+    let given = "A=1\nB=2\nKEY=-----BEGIN\n, #=\n\nNAME=almost a setting's";
+    assert_eq!(variables(&config).unwrap(), given);
+    // The flag takes the place of the lines alone.
+    let config = read(&["--env", "B=3", "--env", "C=4"], &environment).unwrap();
+    assert!(variables(&config).unwrap().starts_with("B=3\nC=4\nKEY="));
+    let wrong = Environment::of([("VESTIBULE_ENV_CONVEX_CLOUD_URL", "secret")]);
+    let sentence = read(&[], &wrong).unwrap_err().to_string();
+    assert!(sentence.contains("VESTIBULE_ENV_CONVEX_CLOUD_URL"), "{sentence}");
+    assert!(sentence.contains("built-in") && !sentence.contains("secret"), "{sentence}");
 }
 
 #[test]

@@ -6,10 +6,21 @@ use super::keys::{P256, RSA};
 use super::tokens::{Draft, Kind};
 use super::{APP, authenticator, clock, code, inline};
 use crate::auth::{AuthConfig, CustomJwtAlgorithm, ProviderConfig};
+use crate::outbound::{Origins, Own};
 
 fn read(providers: Json) -> Result<AuthConfig, (&'static str, String)> {
-    AuthConfig::from_json(&json!({ "providers": providers }))
-        .map_err(|error| (error.code(), error.to_string()))
+    let read = AuthConfig::from_json(&json!({ "providers": providers }));
+    let checked = read.and_then(|config| config.check_secure(&own()).map(|()| config));
+    checked.map_err(|error| (error.code(), error.to_string()))
+}
+
+/// A server that is reached at an address in a network of somebody's own.
+fn own() -> Own {
+    let origins = Origins {
+        cloud: "http://10.0.0.5:3210".to_owned(),
+        site: "http://10.0.0.5:3211".to_owned(),
+    };
+    Own::new(origins, &Origins::default())
 }
 
 #[test]
@@ -59,6 +70,7 @@ fn an_issuer_that_cannot_be_one_is_refused_with_a_sentence() {
         ("https://a.com|b", "character |"),
         ("a.com|b", "character |"),
         ("http://a.com", "plain http"),
+        ("http://10.0.0.5:3212", "plain http"),
     ] {
         let (code, message) =
             read(json!([{"domain": domain, "applicationID": "app"}])).unwrap_err();
@@ -73,6 +85,17 @@ fn an_issuer_that_cannot_be_one_is_refused_with_a_sentence() {
         "a.co.uk",
     ] {
         assert!(ProviderConfig::oidc(domain, "app").is_ok(), "{domain}");
+    }
+}
+
+#[test]
+fn an_issuer_may_be_this_server_over_plain_http() {
+    for provider in [
+        json!({"domain": "http://10.0.0.5:3211", "applicationID": "convex"}),
+        json!({"type": "customJwt", "issuer": "http://10.0.0.5:3211", "algorithm": "RS256",
+               "jwks": "http://10.0.0.5:3210/http/jwks"}),
+    ] {
+        assert!(read(json!([provider])).is_ok(), "{provider}");
     }
 }
 

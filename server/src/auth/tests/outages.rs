@@ -173,7 +173,7 @@ async fn p1_an_answer_that_never_ends_is_given_up() {
         let issuer = TestIssuer::with_keys(&[RSA.jwk("good")]).await;
         issuer.answer(path, Answer::Stall);
         let provider = ProviderConfig::oidc(&issuer.url, APP).unwrap();
-        let impatient = Fetcher::new(Duration::from_millis(200));
+        let impatient = Fetcher::new(Duration::from_millis(200), Arc::default());
         let authenticator = authenticator_with([provider], clock(), impatient);
         let token = Draft::new(&issuer.url, "RS256").signed(&RSA);
         let error = authenticator.verify_user(&token).await.unwrap_err();

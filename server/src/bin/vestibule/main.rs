@@ -1,6 +1,9 @@
 //! The server for apps that are pushed, and the operator's tool for data directories.
 
+mod history;
 mod serve;
+mod target;
+mod transfers;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,10 +11,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use vestibule_server::app::Config;
-use vestibule_server::app::config;
+use vestibule_server::app::config::{self, DATA_DEFAULT};
 use vestibule_server::app::settings::Environment;
 use vestibule_server::auth::{AdminKeys, AdminRights, DeploymentSecret, KeyId};
 use vestibule_server::clock::{Clock, SystemClock};
+
+use target::Target;
+use transfers::{Export, Import};
 
 /// A self-hosted reactive backend for apps written for Convex, and the tools for its deployments.
 #[derive(Parser)]
@@ -53,12 +59,38 @@ enum Command {
         #[command(flatten)]
         deployment: Deployment,
     },
+    /// Lists the pushes that are kept, the newest first: id, time, message.
+    Deployments {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Pushes again what was live before, with all checks of a push. Data and variables stay as they are.
+    Rollback {
+        #[command(flatten)]
+        target: Target,
+        /// The id that `vestibule deployments` shows.
+        id: String,
+    },
+    /// Imports a file: into one table, or an archive of a whole deployment.
+    Import {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        import: Import,
+    },
+    /// Exports all tables as an archive, which `import` takes here and elsewhere.
+    Export {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        export: Export,
+    },
 }
 
 #[derive(Args)]
 struct Deployment {
     /// The deployment's data directory.
-    #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR")]
+    #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DEFAULT)]
     data: PathBuf,
     /// The deployment's name, as the server is started with it.
     #[arg(long, env = "VESTIBULE_NAME", default_value = "vestibule")]
@@ -89,7 +121,7 @@ impl Deployment {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+pub fn main() -> anyhow::Result<()> {
     let Arguments { command } = Arguments::parse();
     match command {
         Command::Serve { config } => serve::serve(*config)?,
@@ -119,6 +151,10 @@ fn main() -> anyhow::Result<()> {
             let revoked = deployment.admin_keys()?.revoked();
             revoked.iter().for_each(|id| println!("{id}"));
         }
+        Command::Deployments { target } => target.run(history::list)?,
+        Command::Rollback { target, id } => target.run(|client| history::roll_back(client, id))?,
+        Command::Import { target, import } => target.run(|client| import.run(client))?,
+        Command::Export { target, export } => target.run(|client| export.run(client))?,
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use vestibule_schema::table::Schema;
+use vestibule_server::app::config::NAME_DEFAULT;
 use vestibule_server::app::{App, Config, StopSignals, log_to_stderr};
 
 use super::Deployment;
@@ -25,8 +26,11 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 async fn run(mut config: Config) -> anyhow::Result<()> {
     // A server for others is never in development mode because something else was left out.
     let dev = *config.dev.get_or_insert(false);
+    config.dev_issuer.get_or_insert(false);
+    let site_listen = config.site_listen_default();
+    config.site_listen.get_or_insert(site_listen);
     let signals = StopSignals::listen()?;
-    let is_first = !config.data.exists();
+    let is_first = !vestibule_server::app::is_deployment(&config.data);
     let deployment = Deployment {
         data: config.data.clone(),
         name: config.name.clone(),
@@ -36,7 +40,7 @@ async fn run(mut config: Config) -> anyhow::Result<()> {
         .start(config)
         .await?;
     if is_first {
-        greet(&running.url(), &deployment)?;
+        greet(&running.origins().cloud, &deployment)?;
         if !dev {
             println!("Error texts and log lines are hidden from clients; --dev shows them.");
         }
@@ -48,9 +52,13 @@ async fn run(mut config: Config) -> anyhow::Result<()> {
 /// Says how the CLI reaches a new deployment. A key is shown on a terminal alone: elsewhere it would stay in a log.
 fn greet(url: &str, deployment: &Deployment) -> anyhow::Result<()> {
     if !std::io::stdout().is_terminal() {
-        let data = deployment.data.display();
+        let (data, name) = (deployment.data.display(), &deployment.name);
+        let name = match name == NAME_DEFAULT {
+            true => String::new(),
+            false => format!(" --name {name}"),
+        };
         println!(
-            "A new deployment. `vestibule admin-key --data {data}` prints a key for `npx convex dev`."
+            "A new deployment. `vestibule admin-key --data {data}{name}` prints a key for `npx convex dev`."
         );
         return Ok(());
     }

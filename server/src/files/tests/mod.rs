@@ -19,6 +19,7 @@ use vestibule_schema::table::{Schema, TableDefinition};
 use super::*;
 use crate::clock::{ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, DatabaseOptions, Limits, Transaction};
+use crate::outbound::{Origins, Own};
 use crate::probe::Probe;
 use crate::storage::StoreOptions;
 
@@ -57,7 +58,7 @@ impl Rig {
         let files = Files::new(FilesParts {
             database: Arc::new(database.unwrap()),
             blobs: blobs.unwrap_or_else(|| Blobs::in_directory(dir.path()).unwrap()),
-            origin: "https://api.example".to_string(),
+            own: Own::at(Origins::below("https://api.example")),
             secret: Secret::new([1; 32]),
             metrics: FileMetrics::default(),
             options,

@@ -4,6 +4,8 @@
 //! anything else.
 
 mod body;
+mod clearing;
+mod history;
 mod logs;
 mod looks;
 mod pushes;
@@ -13,6 +15,10 @@ mod settings;
 use axum::http::request::Parts;
 use serde::Deserialize;
 
+pub(super) use clearing::{
+    cancel_all_jobs, cancel_job, delete_scheduled_functions_table, delete_tables,
+};
+pub(super) use history::{deployments, rollback};
 pub(super) use logs::stream_function_logs;
 pub(super) use looks::{
     authorize, check_opt_ins, deployment_info, get_indexes, get_usage, run_test_function, shapes2,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -41,9 +42,14 @@ impl Table for User {
     const INDEXES: &'static [Index<User>] = &[User::BY_SUBJECT];
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Add {
     text: String,
+}
+
+#[derive(Deserialize)]
+struct Minutes {
+    minutes: u64,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +143,12 @@ pub fn functions(latch: Latch) -> Vec<Function> {
             Err(Error::application(
                 object! { "code" => "FULL", "seats" => 3_i64 },
             ))
+        }),
+        Function::mutation("notes:later", |ctx, minutes: Minutes| {
+            let delay = Duration::from_secs(minutes.minutes * 60);
+            let text = "late".to_string();
+            let id = ctx.scheduler().run_after(delay, "notes:add", Add { text })?;
+            Ok(id.to_string())
         }),
         Function::mutation("users:ensure", ensure),
         Function::mutation("users:break", |_, _: ()| -> Result<()> {

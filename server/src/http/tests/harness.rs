@@ -30,10 +30,10 @@ use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::js::{Js, JsOptions};
 use crate::functions::{Functions, HttpRoute, Registry};
 use crate::http::{Asset, Http, HttpOptions, HttpParts, bind};
-use crate::outbound::OutboundOptions;
+use crate::outbound::{Origins, OutboundOptions, Own};
 use crate::probe::Probe;
 use crate::provisioning::{self, Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
-use crate::push::{Origins, Program, PushParts, Pushes};
+use crate::push::{Program, PushParts, Pushes};
 use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
@@ -146,6 +146,7 @@ impl Server {
             clock.clone(),
             Arc::new(GateMetrics::register(&mut metrics)),
         );
+        let own = Own::at(Origins::below(format!("http://{address}")));
         let auth = AuthConfig::none().with(issuer().provider().unwrap());
         let stated = setup.stated();
         let auth = setup.providers.into_iter().fold(auth, AuthConfig::with);
@@ -153,6 +154,7 @@ impl Server {
             auth.clone(),
             admin_keys(),
             clock.clone(),
+            own.clone(),
         ));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),
@@ -171,7 +173,7 @@ impl Server {
         let files = Files::new(FilesParts {
             database: functions.database().clone(),
             blobs: Blobs::in_directory(dir.path()).unwrap(),
-            origin: format!("http://{address}"),
+            own: own.clone(),
             secret: secret.key_for("uploads"),
             metrics: FileMetrics::register(&mut metrics),
             options: setup.files,
@@ -186,12 +188,13 @@ impl Server {
             js: None,
             authenticator: authenticator.clone(),
             configured: auth,
-            program: Program::default(),
-            stated,
-            origins: Origins {
-                cloud: format!("http://{address}"),
-                site: format!("http://{address}/http"),
+            dev_provider: None,
+            program: Program {
+                tables: ["notes".to_owned(), "users".to_owned()].into(),
+                ..Program::default()
             },
+            stated,
+            own: own.clone(),
             clock: clock.clone(),
         });
         let http = Http::new(HttpParts {
@@ -202,6 +205,7 @@ impl Server {
             gate,
             authenticator,
             pushes,
+            own: own.clone(),
             connections: connections.clone(),
             dev_issuer: setup.has_dev_issuer.then(issuer),
             site: setup.site,

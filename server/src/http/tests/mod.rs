@@ -1,6 +1,7 @@
 //! A real server on a port of this machine, asked by an HTTP client and by raw bytes.
 
 mod actions;
+mod administration;
 mod admin_keys;
 mod app;
 mod askers;

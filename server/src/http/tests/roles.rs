@@ -20,7 +20,10 @@ fn address(route: &Route) -> &'static str {
 }
 
 /// Routes that refuse what is asked of them here, to those who may ask.
-const REFUSED: [&str; 12] = [
+const REFUSED: [&str; 15] = [
+    "/api/cancel_job",
+    "/api/delete_tables",
+    "/api/vestibule/rollback",
     "/api/run_test_function",
     "/api/deploy2/evaluate_schema",
     "/api/deploy2/evaluate_push",

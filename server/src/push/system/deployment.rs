@@ -9,7 +9,8 @@ use super::deployment_of;
 use crate::database::{Order, Query, Source, Transaction};
 use crate::deployment::variables::{CLOUD_URL, SITE_URL};
 use crate::functions::{Function, QueryCtx, Registry, Result};
-use crate::push::{Origins, calls, origins_of};
+use crate::outbound::Origins;
+use crate::push::{calls, origins_of};
 
 pub fn functions(origins: &Origins) -> Vec<Function> {
     let of = |pick: fn(Origins) -> String| {

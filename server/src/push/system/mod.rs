@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use vestibule_schema::validator::Validator;
 
-use super::Origins;
+use crate::outbound::Origins;
 use crate::database::Transaction;
 use crate::deployment::Deployment;
 use crate::functions::{Function, Registry};

@@ -21,8 +21,9 @@ use crate::deployment::analysis::ModuleAnalysis;
 use crate::deployment::provisioning::Stated;
 use crate::deployment::{Analysis, AnalyzeError, AnalyzeInput, Analyzer};
 use crate::functions::{Error, Functions, Registry};
+use crate::outbound::{Origins, Own};
 use crate::probe::Probe;
-use crate::push::{Origins, Program, PushError, PushParts, Pushes, StartPush, system};
+use crate::push::{Program, PushError, PushParts, Pushes, StartPush, system};
 use crate::storage::StoreOptions;
 
 pub struct Rig {
@@ -77,10 +78,11 @@ impl Rig {
             site: "https://site.example".to_owned(),
         };
         let registry = Registry::new(system::functions(&origins)).unwrap();
+        let own = Own::at(origins);
         let functions = Functions::new(registry, Arc::new(database));
         let secret = DeploymentSecret::load_or_create(dir.path()).unwrap();
         let keys = AdminKeys::open("test", &secret, dir.path()).unwrap();
-        let authenticator = Authenticator::new(AuthConfig::none(), keys, clock.clone());
+        let authenticator = Authenticator::new(AuthConfig::none(), keys, clock.clone(), own.clone());
         let native = functions.native().functions();
         let pushes = Pushes::new(PushParts {
             functions: functions.clone(),
@@ -88,13 +90,14 @@ impl Rig {
             js: None,
             authenticator: Arc::new(authenticator),
             configured: AuthConfig::none(),
+            dev_provider: None,
             program: Program {
                 functions: native.map(|function| function.path.clone()).collect(),
                 tables: ["natives".to_owned()].into(),
                 routes: ["GET /native".to_owned()].into(),
             },
             stated: Stated::by_variables(),
-            origins,
+            own,
             clock: clock.clone(),
         });
         pushes.restore().await.unwrap();

@@ -22,6 +22,7 @@ use crate::auth::Secret;
 use crate::clock::{Clock, SystemClock};
 use crate::database::{CommitterOptions, DatabaseOptions, Limits, Query, Transaction};
 use crate::files::{Blobs, FileMetrics, FilesOptions, FilesParts, work};
+use crate::outbound::{Origins, Own};
 use crate::probe::Probe;
 use crate::storage::StoreOptions;
 
@@ -71,7 +72,7 @@ impl Rig {
         let files = Files::new(FilesParts {
             database: database.clone(),
             blobs: Blobs::in_directory(dir.path()).unwrap(),
-            origin: "https://api.example".to_string(),
+            own: Own::at(Origins::below("https://api.example")),
             secret: Secret::new([1; 32]),
             metrics: FileMetrics::register(&mut Metrics::default()),
             options: FilesOptions::default(),

@@ -6,7 +6,7 @@ use super::world::World;
 use super::*;
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::ActionRun;
-use crate::outbound::OutboundOptions;
+use crate::outbound::{Origins, OutboundOptions, Own};
 
 const APP: &str = r#"
 import { define, op } from "./_deps/package.js";
@@ -130,7 +130,7 @@ impl Rig {
         self.functions.install_files(Files::new(FilesParts {
             database: self.functions.database().clone(),
             blobs: Blobs::in_directory(self._dir.path()).unwrap(),
-            origin: "http://files.test".to_owned(),
+            own: Own::at(Origins::below("http://files.test")),
             secret: crate::auth::DeploymentSecret::load_or_create(self._dir.path())
                 .unwrap()
                 .key_for("uploads"),

@@ -1,0 +1,110 @@
+//! Bounds that operators set: of jobs, of functions in JavaScript, of files, of imports and exports. What is not given
+//! stays as the room has it.
+
+use std::time::Duration;
+
+use super::config;
+use super::settings::{Given, SettingError, parse};
+use crate::files::FilesOptions;
+use crate::functions::js::JsOptions;
+use crate::jobs::JobsOptions;
+use crate::transfer::TransferOptions;
+
+/// Bounds that were given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Scheduled functions that run at once.
+    pub jobs_at_once: Option<usize>,
+    /// Scheduled functions that have ended and are kept.
+    pub jobs_kept: Option<u64>,
+    /// Actions in JavaScript that run at once.
+    pub actions_at_once: Option<usize>,
+    /// Time of a query in the engine.
+    pub query_time_max: Option<Duration>,
+    /// Time of a mutation in the engine.
+    pub mutation_time_max: Option<Duration>,
+    /// Time of an action.
+    pub action_time_max: Option<Duration>,
+    /// Bytes of one file.
+    pub file_bytes_max: Option<u64>,
+    /// Bytes of all files together.
+    pub files_bytes_max: Option<u64>,
+    /// Uploads at the same time.
+    pub uploads_at_once: Option<usize>,
+    /// Downloads at the same time.
+    pub downloads_at_once: Option<usize>,
+    /// Time of an upload.
+    pub upload_time_max: Option<Duration>,
+    /// Bytes of a file that is imported.
+    pub import_bytes_max: Option<u64>,
+    /// Bytes of everything in an archive that is imported, unpacked.
+    pub import_unpacked_bytes_max: Option<u64>,
+    /// Time that an import waits for its next step.
+    pub import_kept: Option<Duration>,
+    /// Time that an export can be downloaded.
+    pub export_kept: Option<Duration>,
+}
+
+impl Bounds {
+    pub(super) fn read(given: &Given<'_>) -> Result<Bounds, SettingError> {
+        Ok(Bounds {
+            jobs_at_once: given.read(&config::JOBS_AT_ONCE, parse::count)?,
+            jobs_kept: given.read(&config::JOBS_KEPT, parse::whole)?,
+            actions_at_once: given.read(&config::ACTIONS_AT_ONCE, parse::count)?,
+            query_time_max: given.read(&config::QUERY_TIME_MAX, parse::duration)?,
+            mutation_time_max: given.read(&config::MUTATION_TIME_MAX, parse::duration)?,
+            action_time_max: given.read(&config::ACTION_TIME_MAX, parse::duration)?,
+            file_bytes_max: given.read(&config::FILE_BYTES_MAX, parse::bytes)?,
+            files_bytes_max: given.read(&config::FILES_BYTES_MAX, parse::bytes)?,
+            uploads_at_once: given.read(&config::UPLOADS_AT_ONCE, parse::count)?,
+            downloads_at_once: given.read(&config::DOWNLOADS_AT_ONCE, parse::count)?,
+            upload_time_max: given.read(&config::UPLOAD_TIME_MAX, parse::duration)?,
+            import_bytes_max: given.read(&config::IMPORT_BYTES_MAX, parse::bytes)?,
+            import_unpacked_bytes_max: given
+                .read(&config::IMPORT_UNPACKED_BYTES_MAX, parse::bytes)?,
+            import_kept: given.read(&config::IMPORT_KEPT, parse::duration)?,
+            export_kept: given.read(&config::EXPORT_KEPT, parse::duration)?,
+        })
+    }
+
+    pub(super) fn jobs(&self, mut options: JobsOptions) -> JobsOptions {
+        set(&mut options.concurrency, self.jobs_at_once);
+        set(&mut options.ended_max, self.jobs_kept);
+        options
+    }
+
+    pub(super) fn js(&self, mut options: JsOptions) -> JsOptions {
+        set(&mut options.actions_max, self.actions_at_once);
+        set(&mut options.query_time_max, self.query_time_max);
+        set(&mut options.mutation_time_max, self.mutation_time_max);
+        set(&mut options.action_time_max, self.action_time_max);
+        options
+    }
+
+    pub(super) fn files(&self) -> FilesOptions {
+        let mut options = FilesOptions {
+            file_bytes_max: self.file_bytes_max,
+            total_bytes_max: self.files_bytes_max,
+            ..FilesOptions::default()
+        };
+        set(&mut options.uploads_max, self.uploads_at_once);
+        set(&mut options.downloads_max, self.downloads_at_once);
+        set(&mut options.upload_time_max, self.upload_time_max);
+        options
+    }
+
+    pub(super) fn transfers(&self) -> TransferOptions {
+        let mut options = TransferOptions::default();
+        set(&mut options.upload_bytes_max, self.import_bytes_max);
+        set(&mut options.unpacked_bytes_max, self.import_unpacked_bytes_max);
+        set(&mut options.import_kept_for, self.import_kept);
+        set(&mut options.export_kept_for, self.export_kept);
+        options
+    }
+}
+
+fn set<T>(bound: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *bound = given;
+    }
+}

@@ -1,0 +1,158 @@
+//! Calling scheduled functions off, and taking tables away.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value as Json, json as object};
+use vestibule_schema::path::FunctionPath;
+
+use crate::http::Http;
+use crate::http::respond::{self, WireError, json, root_component};
+use crate::jobs::{CancelAll, JobsAdminError};
+
+type Answer = Result<Response, WireError>;
+
+/// Tables of one request.
+const TABLES_MAX: usize = 10_000;
+const NANOS_PER_MILLI: f64 = 1_000_000.0;
+
+/// Parts of an app are components, of which there is the one at the root.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Component {
+    #[serde(default)]
+    component_id: Option<String>,
+    #[serde(default)]
+    component_path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CancelJob {
+    id: String,
+    #[serde(flatten)]
+    component: Component,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CancelJobs {
+    #[serde(default)]
+    udf_path: Option<String>,
+    /// Nanoseconds since 1970; a number, or one as a text.
+    #[serde(default)]
+    start_next_ts: Json,
+    #[serde(default)]
+    end_next_ts: Json,
+    #[serde(flatten)]
+    component: Component,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeleteTables {
+    table_names: Vec<String>,
+    #[serde(flatten)]
+    component: Component,
+}
+
+/// `POST /api/cancel_job`: one, as a function would.
+pub async fn cancel_job(State(http): State<Arc<Http>>, request: Request) -> Answer {
+    let CancelJob { id, component } = http.read_push(request).await?;
+    component.check()?;
+    let id = id.parse().map_err(|_| {
+        let message = format!("{id:?} is not the id of a scheduled function.");
+        WireError::bad_request(INVALID_JOB, message)
+    })?;
+    http.jobs.cancel_job(id).await?;
+    answer(Json::Null)
+}
+
+/// `POST /api/cancel_all_jobs`: those of a function, of a span of time, or all that wait.
+pub async fn cancel_all_jobs(State(http): State<Arc<Http>>, request: Request) -> Answer {
+    let asked: CancelJobs = http.read_push(request).await?;
+    asked.component.check()?;
+    let path = asked.udf_path.map(|path| {
+        path.parse::<FunctionPath>().map_err(|_| {
+            let message = format!("{path:?} is not the path of a function, as in messages:send.");
+            WireError::bad_request("InvalidFunctionPath", message)
+        })
+    });
+    let canceled = http.jobs.cancel_all(CancelAll {
+        path: path.transpose()?,
+        from_ms: milliseconds(&asked.start_next_ts)?,
+        until_ms: milliseconds(&asked.end_next_ts)?,
+    });
+    answer(object!({ "canceled": canceled.await? }))
+}
+
+/// `POST /api/delete_scheduled_functions_table`: those that wait are called off, and all are forgotten.
+pub async fn delete_scheduled_functions_table(
+    State(http): State<Arc<Http>>,
+    request: Request,
+) -> Answer {
+    let component: Component = http.read_push(request).await?;
+    component.check()?;
+    http.jobs.clear().await?;
+    answer(Json::Null)
+}
+
+/// `POST /api/delete_tables`: tables that no schema names. They are gone with the answer; their documents are removed from
+/// the disk afterwards.
+pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> Answer {
+    let asked: DeleteTables = http.read_push(request).await?;
+    asked.component.check()?;
+    if asked.table_names.len() > TABLES_MAX {
+        let message = format!("No more than {TABLES_MAX} tables are deleted at once.");
+        return Err(WireError::bad_body(message));
+    }
+    http.pushes.delete_tables(asked.table_names).await?;
+    let transfers = http.transfers.clone();
+    // What is left when the server ends meanwhile, its next start removes.
+    http.spawn(async move {
+        if let Err(error) = transfers.clear_hidden().await {
+            tracing::warn!(%error, "the documents of deleted tables could not be removed");
+        }
+    });
+    answer(Json::Null)
+}
+
+const INVALID_JOB: &str = "InvalidScheduledFunctionId";
+
+impl Component {
+    fn check(&self) -> Result<(), WireError> {
+        root_component(self.component_id.as_deref())?;
+        root_component(self.component_path.as_deref())
+    }
+}
+
+/// A moment that is given in nanoseconds.
+fn milliseconds(nanos: &Json) -> Result<Option<f64>, WireError> {
+    let number = match nanos {
+        Json::Null => return Ok(None),
+        Json::Number(number) => number.as_f64(),
+        Json::String(text) => text.parse().ok(),
+        Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
+    };
+    match number.filter(|number: &f64| number.is_finite()) {
+        Some(number) => Ok(Some(number / NANOS_PER_MILLI)),
+        None => Err(WireError::bad_body(
+            "A moment is a number of nanoseconds since 1970.",
+        )),
+    }
+}
+
+impl From<JobsAdminError> for WireError {
+    fn from(error: JobsAdminError) -> WireError {
+        match &error {
+            JobsAdminError::Refused(_) => WireError::bad_request(INVALID_JOB, error.to_string()),
+            JobsAdminError::System(system) => respond::system(system),
+        }
+    }
+}
+
+fn answer(body: Json) -> Answer {
+    Ok(json(StatusCode::OK, body.to_string()))
+}

@@ -1,0 +1,145 @@
+// `vestibule serve` as people run it, with apps that the official command line pushes.
+
+import assert from "node:assert/strict";
+import { createSign, generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import { ended, openApp } from "./harness.mjs";
+import { directory, serve, vestibule } from "./serve.mjs";
+
+const CLOUD = "https://api.example.test";
+const SITE = "https://site.example.test";
+
+function keys() {
+  const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const jwk = { ...publicKey.export({ format: "jwk" }), kid: "one", use: "sig", alg: "RS256" };
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const token = (issuer, subject) => {
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { iss: issuer, sub: subject, aud: "convex", iat: now - 60, exp: now + 3600 };
+    const text = `${part({ alg: "RS256", kid: "one", typ: "JWT" })}.${part(claims)}`;
+    return `${text}.${createSign("sha256").update(text).sign(privateKey, "base64url")}`;
+  };
+  return { jwks: JSON.stringify({ keys: [jwk] }), token };
+}
+
+async function call(server, kind, path, token) {
+  const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
+  const body = JSON.stringify({ path, args: {}, format: "json" });
+  const response = await fetch(`${server.url}/api/${kind}`, { method: "POST", headers, body });
+  return response.json();
+}
+
+const value = async (...asked) => {
+  const answer = await call(...asked);
+  assert.equal(answer.status, "success", JSON.stringify(answer));
+  return answer.value;
+};
+
+async function deployed(t, server, app = "site") {
+  const opened = openApp(t, server, app);
+  ended(await opened.convex("deploy"));
+  return opened;
+}
+
+test("a deployment is its own issuer, and reaches itself by names that lead nowhere", async (t) => {
+  const { jwks, token } = keys();
+  const flags = ["--origin", CLOUD, "--site-origin", SITE, "--env", `JWKS=${jwks}`, "--env", "PLACE=the attic, left"];
+  const server = await serve(t, directory(t), { flags });
+  await deployed(t, server);
+  assert.equal(await value(server, "query", "site:whoami", token(SITE, "ada")), "ada");
+  const origins = { cloud: CLOUD, site: SITE, place: "the attic, left" };
+  assert.deepEqual(await value(server, "query", "site:origins"), origins);
+  assert.ok((await value(server, "mutation", "site:uploadUrl")).startsWith(`${CLOUD}/api/storage/upload?token=`));
+  const told = await value(server, "action", "site:askItself");
+  assert.equal(told.echo.url, `${SITE}/echo?x=1`);
+  assert.equal(told.echo.body, "hello");
+  assert.match(told.echo.agent, /^vestibule/);
+  assert.deepEqual([told.query, told.file, told.length], [origins, "a file", "6"]);
+  const refused = await call(server, "action", "site:askOthers");
+  assert.equal(refused.status, "error");
+  const stranger = await call(server, "query", "site:whoami", keys().token(SITE, "mallory"));
+  assert.notEqual(stranger.status, "success");
+  // The addresses by which this test asks are not those of the origins. That is said once.
+  assert.equal(server.says("another host than --origin").length, 1);
+});
+
+test("HTTP actions are at the root of the site and below /http, and an issuer moves with its origin", async (t) => {
+  const { jwks, token } = keys();
+  const data = directory(t);
+  const env = { VESTIBULE_ENV_JWKS: jwks };
+  const first = await serve(t, data, { env });
+  await deployed(t, first);
+  const post = async (address) => (await fetch(address, { method: "POST", body: "x" })).json();
+  assert.equal((await post(`${first.siteUrl}/echo?q`)).url, `${first.siteUrl}/echo?q`);
+  assert.equal((await post(`${first.url}/http/echo`)).url, `${first.url}/echo`);
+  assert.equal((await fetch(`${first.siteUrl}/version`)).status, 404);
+  assert.equal(await value(first, "query", "site:whoami", token(first.siteUrl, "ada")), "ada");
+  assert.deepEqual(first.says("another host"), []);
+  assert.equal(await first.stop(), 0);
+  const second = await serve(t, data, { flags: ["--site-origin", "http://moved.example.test:3211"] });
+  assert.equal(await value(second, "query", "site:whoami", token("http://moved.example.test:3211", "ada")), "ada");
+  const before = await call(second, "query", "site:whoami", token(first.siteUrl, "ada"));
+  assert.notEqual(before.status, "success", "the issuer is another now");
+});
+
+test("a variable that was given at a start is set once", async (t) => {
+  const data = directory(t);
+  const place = async (server) => (await value(server, "query", "site:origins")).place;
+  const first = await serve(t, data, { flags: ["--env", "PLACE=attic"], env: { VESTIBULE_ENV_JWKS: "{}" } });
+  const app = await deployed(t, first);
+  assert.equal(await place(first), "attic");
+  ended(await app.convex("env", "set", "PLACE", "cellar"));
+  await first.stop();
+  const second = await serve(t, data, { flags: ["--env", "PLACE=attic"] });
+  assert.equal(await place(second), "cellar");
+  const again = openApp(t, second, "site");
+  ended(await again.convex("env", "remove", "PLACE"));
+  await second.stop();
+  const third = await serve(t, data, { flags: ["--env", "PLACE=attic"] });
+  assert.equal(await place(third), null);
+  const wrong = await vestibule(["serve", "--data", data, "--env", "CONVEX_SITE_URL=x"]);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.err, /--env cannot be used: .*built-in/);
+});
+
+test("the development issuer is a flag of its own, and ends with a push that names a real one", async (t) => {
+  const mint = (server) =>
+    fetch(`${server.url}/dev/token`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ subject: "ada" }),
+    });
+  const without = await serve(t, directory(t), { flags: ["--dev"] });
+  assert.equal((await mint(without)).status, 404);
+  assert.equal(without.says("development mode is on").length, 1);
+  const data = directory(t);
+  const server = await serve(t, data, { flags: ["--dev-issuer"], env: { VESTIBULE_ENV_JWKS: "{}" } });
+  assert.deepEqual(server.says("development mode is on"), []);
+  const app = await deployed(t, server);
+  const { token } = await (await mint(server)).json();
+  assert.equal(await value(server, "query", "site:whoami", token), "ada");
+  app.edit("convex/auth.config.ts", "process.env.CONVEX_SITE_URL!", '"https://issuer.example.com"');
+  ended(await app.convex("deploy"));
+  assert.equal((await mint(server)).status, 404);
+  assert.notEqual((await call(server, "query", "site:whoami", token)).status, "success");
+  assert.equal(server.says("the development issuer is off: the pushed auth config").length, 1);
+  await server.stop();
+  const again = await serve(t, data, { flags: ["--dev-issuer"] });
+  assert.equal((await mint(again)).status, 404);
+  const open = await vestibule(["serve", "--data", data, "--listen", "0.0.0.0:0", "--dev-issuer"]);
+  assert.notEqual(open.code, 0);
+  assert.match(open.err, /loopback address only/);
+});
+
+test("the first start says how the command line reaches it, and a busy port which flag chooses another", async (t) => {
+  const data = directory(t);
+  const first = await serve(t, data, { flags: ["--name", "happy-otter"] });
+  assert.match(first.out(), new RegExp(`vestibule admin-key --data ${data} --name happy-otter`));
+  const taken = new URL(first.url).host;
+  const busy = await vestibule(["serve", "--data", directory(t), "--listen", "127.0.0.1:0", "--site-listen", taken]);
+  assert.match(busy.err, new RegExp(`${taken} is in use.*--site-listen`));
+  await first.stop();
+  const second = await serve(t, data, { flags: ["--name", "happy-otter", "--site-listen", "off"] });
+  assert.equal(second.out(), "");
+  assert.equal(second.siteUrl, "http://undefined");
+});
