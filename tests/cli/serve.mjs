@@ -36,9 +36,9 @@ export async function vestibule(args, env) {
 }
 
 /** Serves on free ports until test `t` ends, and waits until the log says where. */
-export async function serve(t, data, { flags = [], env = {} } = {}) {
+export async function serve(t, data, { flags = [], env = {}, site = "127.0.0.1:0" } = {}) {
   const log = path.join(directory(t), "log");
-  const listen = ["--listen", "127.0.0.1:0", "--site-listen", "127.0.0.1:0"];
+  const listen = ["--listen", "127.0.0.1:0", "--site-listen", site];
   const child = start(["serve", "--data", data, ...listen, "--log-format", "json", ...flags], {
     env,
     stdio: ["ignore", "pipe", openSync(log, "w")],
@@ -52,14 +52,15 @@ export async function serve(t, data, { flags = [], env = {} } = {}) {
     return child.exitCode;
   };
   t.after(() => stop());
-  const lines = () => readFileSync(log, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  const lines = () => readFileSync(log, "utf8").split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
   const says = (text) => lines().filter(({ fields }) => fields.message.includes(text));
   for (;;) {
     const [ready] = says("ready");
     if (ready) {
       const { address, site } = ready.fields;
       const { out: key } = await vestibule(["admin-key", "--data", data]);
-      return { url: `http://${address}`, siteUrl: `http://${site}`, key: key.trim(), data, stop, says, out: () => out };
+      const siteUrl = site && `http://${site}`;
+      return { url: `http://${address}`, siteUrl, key: key.trim(), data, stop, says, out: () => out };
     }
     if (child.exitCode !== null) throw new Error(`it ended: ${readFileSync(log, "utf8")}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -3,9 +3,11 @@
 import assert from "node:assert/strict";
 import { createSign, generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { ended, openApp } from "./harness.mjs";
 import { directory, serve, vestibule } from "./serve.mjs";
 
+const folder = (app) => fileURLToPath(new URL(`apps/${app}`, import.meta.url));
 const CLOUD = "https://api.example.test";
 const SITE = "https://site.example.test";
 
@@ -36,7 +38,7 @@ const value = async (...asked) => {
 };
 
 async function deployed(t, server, app = "site") {
-  const opened = openApp(t, server, app);
+  const opened = openApp(t, server, folder(app));
   ended(await opened.convex("deploy"));
   return opened;
 }
@@ -92,7 +94,7 @@ test("a variable that was given at a start is set once", async (t) => {
   await first.stop();
   const second = await serve(t, data, { flags: ["--env", "PLACE=attic"] });
   assert.equal(await place(second), "cellar");
-  const again = openApp(t, second, "site");
+  const again = openApp(t, second, folder("site"));
   ended(await again.convex("env", "remove", "PLACE"));
   await second.stop();
   const third = await serve(t, data, { flags: ["--env", "PLACE=attic"] });
@@ -139,7 +141,7 @@ test("the first start says how the command line reaches it, and a busy port whic
   const busy = await vestibule(["serve", "--data", directory(t), "--listen", "127.0.0.1:0", "--site-listen", taken]);
   assert.match(busy.err, new RegExp(`${taken} is in use.*--site-listen`));
   await first.stop();
-  const second = await serve(t, data, { flags: ["--name", "happy-otter", "--site-listen", "off"] });
+  const second = await serve(t, data, { flags: ["--name", "happy-otter"], site: "off" });
   assert.equal(second.out(), "");
-  assert.equal(second.siteUrl, "http://undefined");
+  assert.equal(second.siteUrl, undefined);
 });

@@ -94,7 +94,10 @@ impl AdminClient {
             _ => Err(AdminClientError::Refused {
                 status: 200,
                 code: "FunctionFailed".to_owned(),
-                message: answer["errorMessage"].as_str().unwrap_or_default().to_owned(),
+                message: answer["errorMessage"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
             }),
         }
     }
@@ -165,7 +168,11 @@ impl AdminClient {
         let Some(mut body) = body else {
             return Ok(all);
         };
-        while let Some(bytes) = body.try_next().await.map_err(|error| self.unreachable(error))? {
+        while let Some(bytes) = body
+            .try_next()
+            .await
+            .map_err(|error| self.unreachable(error))?
+        {
             all.extend_from_slice(&bytes);
             if all.len() > ANSWER_BYTES_MAX {
                 let reason = format!("its answer is longer than {ANSWER_BYTES_MAX} bytes");

@@ -96,7 +96,10 @@ impl Bounds {
     pub(super) fn transfers(&self) -> TransferOptions {
         let mut options = TransferOptions::default();
         set(&mut options.upload_bytes_max, self.import_bytes_max);
-        set(&mut options.unpacked_bytes_max, self.import_unpacked_bytes_max);
+        set(
+            &mut options.unpacked_bytes_max,
+            self.import_unpacked_bytes_max,
+        );
         set(&mut options.import_kept_for, self.import_kept);
         set(&mut options.export_kept_for, self.export_kept);
         options

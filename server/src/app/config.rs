@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 use super::bounds::Bounds;
 use super::settings::parse::{self, AllowedOrigin};
 use super::settings::{self, Environment, Given, Kind, Setting, SettingError};
-use crate::deployment::VariableChange;
 use crate::auth::{AuthConfig, AuthConfigError, DeploymentSecret, ProviderConfig};
+use crate::deployment::VariableChange;
 use crate::outbound::Network;
 
 /// How a server is run. Each flag is also an environment variable, and `VESTIBULE_X_FILE` names a file that holds what

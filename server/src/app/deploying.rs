@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{App, Config, StartError};
 use crate::auth::{AuthConfig, Authenticator, ProviderConfig};
 use crate::functions::{Functions, Registered};
-use crate::provisioning::Stated;
 use crate::outbound::{Origins, Own};
+use crate::provisioning::Stated;
 use crate::push::{Program, PushParts, Pushes};
 
 /// Where a server is reached that listens on `address`, with its HTTP actions on `site_address`.

@@ -50,9 +50,9 @@ use crate::functions::{
 };
 use crate::http::Asset;
 use crate::jobs::{JobsOptions, first_run};
+use crate::outbound::Origins;
 use crate::probe::{Probe, Watch};
 use crate::provisioning::{self, ProvisioningRules, Stated};
-use crate::outbound::Origins;
 use crate::push;
 use crate::storage::is_store;
 use crate::sync::SyncOptions;

@@ -13,9 +13,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::config::{LISTEN, SITE_LISTEN, SiteListen};
 use super::gauges::Gauges;
 use super::js_gauges::JsGauges;
-use super::config::{LISTEN, SITE_LISTEN, SiteListen};
 use super::settings::Setting;
 use super::{App, Config, StartError, deploying, open_files};
 use crate::auth::{
@@ -164,12 +164,10 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         tokio::spawn(Files::keep_swept(Arc::downgrade(&rooms.files))),
         tokio::spawn(Transfers::keep_swept(Arc::downgrade(&rooms.transfers))),
     ];
-    let jobs = app
-        .runs_jobs
-        .then(|| {
-            let options = config.bounds.jobs(app.jobs);
-            Jobs::start(rooms.functions.clone(), options, rooms.jobs_metrics)
-        });
+    let jobs = app.runs_jobs.then(|| {
+        let options = config.bounds.jobs(app.jobs);
+        Jobs::start(rooms.functions.clone(), options, rooms.jobs_metrics)
+    });
     let site = site_address.map(tracing::field::display);
     tracing::info!(%address, site, dev, data = %config.data.display(), "ready");
     Ok(Running {
@@ -408,7 +406,12 @@ impl Rooms {
             gate_metrics,
         );
         let admin_keys = AdminKeys::open(&config.name, &secret, &config.data)?;
-        let authenticator = Arc::new(Authenticator::new(providers, admin_keys, clock.clone(), own));
+        let authenticator = Arc::new(Authenticator::new(
+            providers,
+            admin_keys,
+            clock.clone(),
+            own,
+        ));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),
             live: live.clone(),

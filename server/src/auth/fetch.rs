@@ -52,7 +52,9 @@ pub enum FetchError {
     Redirect,
     #[error("{host} is at an address of a private or special network.")]
     Address { host: String },
-    #[error("its keys would be fetched from {host} over plain http, which anyone on the way could change.")]
+    #[error(
+        "its keys would be fetched from {host} over plain http, which anyone on the way could change."
+    )]
     PlainHttp { host: String },
     #[error("this server could not set up a TLS client: {reason}")]
     Client { reason: String },
@@ -139,9 +141,8 @@ impl Fetcher {
                 found: discovery.issuer,
             });
         }
-        let is_ours = |key_address: &Url| {
-            self.own.leads_here(address) && self.own.leads_here(key_address)
-        };
+        let is_ours =
+            |key_address: &Url| self.own.leads_here(address) && self.own.leads_here(key_address);
         let is_safe = |key_address: &Url| is_secure(key_address) || is_ours(key_address);
         let key_address = Url::parse(&discovery.jwks_uri).ok().filter(is_safe);
         let key_address = key_address.ok_or(FetchError::KeyAddress {

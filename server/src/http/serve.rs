@@ -99,9 +99,7 @@ impl Http {
             loop {
                 pace.turn().await;
                 match listener.accept().await {
-                    Ok((stream, peer)) => {
-                        self.accept(stream, peer.ip(), &router, &shutdown)
-                    }
+                    Ok((stream, peer)) => self.accept(stream, peer.ip(), &router, &shutdown),
                     Err(error) => {
                         self.metrics.refused_connection();
                         if let Some(left_out) = self.room_warnings.pass(self.clock.elapsed()) {

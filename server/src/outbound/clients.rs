@@ -268,7 +268,10 @@ fn own_request(
     };
     let host_value = HeaderValue::from_str(host).map_err(|error| unusable(&error))?;
     let mut request = http::Request::new(body.into_stream());
-    *request.uri_mut() = url.as_str().parse().map_err(|error: http::uri::InvalidUri| unusable(&error))?;
+    *request.uri_mut() = url
+        .as_str()
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| unusable(&error))?;
     *request.method_mut() = method.clone();
     *request.headers_mut() = headers.clone();
     for (name, value) in [

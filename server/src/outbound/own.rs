@@ -184,16 +184,28 @@ mod tests {
     fn an_address_below_one_of_our_origins_leads_to_its_face() {
         let own = own();
         for (address, expected) in [
-            ("https://example.com/base/api/query?x=1", Some((Face::Api, "/api/query?x=1"))),
+            (
+                "https://example.com/base/api/query?x=1",
+                Some((Face::Api, "/api/query?x=1")),
+            ),
             ("https://example.com/base", Some((Face::Api, "/"))),
             ("https://example.com/base/http", Some((Face::Site, "/"))),
-            ("https://EXAMPLE.com:443/base/http/hook/", Some((Face::Site, "/hook/"))),
-            ("https://example.com/base/httpd", Some((Face::Api, "/httpd"))),
+            (
+                "https://EXAMPLE.com:443/base/http/hook/",
+                Some((Face::Site, "/hook/")),
+            ),
+            (
+                "https://example.com/base/httpd",
+                Some((Face::Api, "/httpd")),
+            ),
             ("https://example.com/basement", None),
             ("https://example.com/", None),
             ("http://example.com/base", None),
             ("https://www.example.com/base", None),
-            ("http://127.0.0.1:3210/version", Some((Face::Api, "/version"))),
+            (
+                "http://127.0.0.1:3210/version",
+                Some((Face::Api, "/version")),
+            ),
             ("http://127.0.0.1:3211/hook?", Some((Face::Site, "/hook?"))),
             ("http://127.0.0.1:3212/hook", None),
         ] {

@@ -430,12 +430,18 @@ async fn our_own_origins_are_asked_without_a_network() {
     let told = echo(&outbound, posted).await.unwrap();
     assert_eq!(told, json!(["Site", "/hook?x=1", "10.0.0.5:3211", "hello"]));
     let told = echo(&outbound, request("https://api.example/version"));
-    assert_eq!(told.await.unwrap(), json!(["Api", "/version", "api.example", ""]));
+    assert_eq!(
+        told.await.unwrap(),
+        json!(["Api", "/version", "api.example", ""])
+    );
     let led = outbound.send(request("https://api.example/away"));
     assert_eq!(address_of(led.await.err()), "127.0.0.1");
     drop(server);
     let gone = outbound.send(request("http://10.0.0.5:3211/hook"));
-    assert!(gone.await.is_err(), "a server that has ended answers nothing");
+    assert!(
+        gone.await.is_err(),
+        "a server that has ended answers nothing"
+    );
 }
 
 /// A server that tells how it was asked, and leads away to a place that is not its own.

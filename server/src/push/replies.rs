@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::outbound::Origins;
 use crate::deployment::analysis::ModuleAnalysis;
 use crate::deployment::{Deployment, IndexDiff};
+use crate::outbound::Origins;
 
 /// The hashes by which tools know which modules they need not send.
 pub fn config_hashes(live: &Deployment) -> Json {

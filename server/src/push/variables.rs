@@ -47,7 +47,9 @@ impl Pushes {
         }
         let before = self.read(|tx| settings::initial_variables(tx).map_err(trouble));
         let mut known = before.await?;
-        let new = given.into_iter().filter(|variable| !known.contains(&variable.name));
+        let new = given
+            .into_iter()
+            .filter(|variable| !known.contains(&variable.name));
         let new: Vec<VariableChange> = new.collect();
         if new.is_empty() {
             return Ok(());
@@ -62,10 +64,8 @@ impl Pushes {
             self.change_variables(unset).await?;
         }
         // After a crash before this the next start finds them set.
-        self.transact(move |tx| {
-            settings::set_initial_variables(tx, known.clone()).map_err(trouble)
-        })
-        .await
+        self.transact(move |tx| settings::set_initial_variables(tx, known.clone()).map_err(trouble))
+            .await
     }
 
     /// Stops functions from running, or lets them run again.
@@ -110,8 +110,7 @@ impl Pushes {
         for _ in 0..TRIES_MAX {
             let live = self.live();
             let next = next(&live)?;
-            let is_as_before =
-                live.variables == next.variables && live.settings == next.settings;
+            let is_as_before = live.variables == next.variables && live.settings == next.settings;
             let next = Arc::new(match is_as_before {
                 true => next,
                 false => self.evaluate_auth(next).await?.0,

@@ -61,6 +61,7 @@ pub use overlay::Overlay;
 pub use slots::SLOT_KEY_BYTES_MAX;
 pub use sqlite::is_store;
 pub use snapshot::{Snapshot, SnapshotBase};
+pub use sqlite::is_store;
 pub use store::{Published, Store};
 pub use view::{Cursor, Entry, ReadView, Scan};
 

@@ -393,7 +393,9 @@ impl Found {
         let place = || self.place.to_string();
         match self.text.to_str() {
             Some(text) => Ok(text.trim()),
-            None if matches!(setting.kind, Kind::Secret | Kind::Lines) => Err(SettingError::NotText { place: place() }),
+            None if matches!(setting.kind, Kind::Secret | Kind::Lines) => {
+                Err(SettingError::NotText { place: place() })
+            }
             None => Err(SettingError::Wrong {
                 place: place(),
                 value: self.text.to_string_lossy().into_owned(),

@@ -79,7 +79,9 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
         _ => return Err(NOT_A_TIME),
     };
     // A thousand years are enough, and far from what clocks can count.
-    let ms = number.checked_mul(unit_ms).filter(|ms| (1..=TIME_MS_MAX).contains(ms));
+    let ms = number
+        .checked_mul(unit_ms)
+        .filter(|ms| (1..=TIME_MS_MAX).contains(ms));
     ms.map(Duration::from_millis).ok_or(NOT_A_TIME)
 }
 

@@ -241,7 +241,12 @@ fn bound_of(bounds: &Bounds, variable: &str) -> Option<String> {
 
 #[test]
 fn bounds_that_are_given_reach_their_rooms() {
-    let given = ["--jobs-at-once=3", "--file-bytes-max=4KiB", "--export-kept=2d", "--action-time-max=5s"];
+    let given = [
+        "--jobs-at-once=3",
+        "--file-bytes-max=4KiB",
+        "--export-kept=2d",
+        "--action-time-max=5s",
+    ];
     let bounds = read(&given, &Environment::default()).unwrap().bounds;
     let jobs = bounds.jobs(JobsOptions {
         concurrency: 9,
@@ -250,7 +255,10 @@ fn bounds_that_are_given_reach_their_rooms() {
     assert_eq!((jobs.concurrency, jobs.ended_max), (3, 7));
     assert_eq!(bounds.files().file_bytes_max, Some(4096));
     assert_eq!(bounds.files().total_bytes_max, None);
-    assert_eq!(bounds.transfers().export_kept_for, Duration::from_secs(2 * 86_400));
+    assert_eq!(
+        bounds.transfers().export_kept_for,
+        Duration::from_secs(2 * 86_400)
+    );
     let js = bounds.js(JsOptions::default());
     assert_eq!(js.action_time_max, Duration::from_secs(5));
     assert_eq!(js.query_time_max, JsOptions::default().query_time_max);
@@ -385,8 +393,14 @@ fn a_variable_of_the_deployment_has_a_variable_of_its_own_too() {
     assert!(variables(&config).unwrap().starts_with("B=3\nC=4\nKEY="));
     let wrong = Environment::of([("VESTIBULE_ENV_CONVEX_CLOUD_URL", "secret")]);
     let sentence = read(&[], &wrong).unwrap_err().to_string();
-    assert!(sentence.contains("VESTIBULE_ENV_CONVEX_CLOUD_URL"), "{sentence}");
-    assert!(sentence.contains("built-in") && !sentence.contains("secret"), "{sentence}");
+    assert!(
+        sentence.contains("VESTIBULE_ENV_CONVEX_CLOUD_URL"),
+        "{sentence}"
+    );
+    assert!(
+        sentence.contains("built-in") && !sentence.contains("secret"),
+        "{sentence}"
+    );
 }
 
 #[test]

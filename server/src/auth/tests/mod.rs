@@ -38,7 +38,11 @@ fn authenticator(
     providers: impl IntoIterator<Item = ProviderConfig>,
     clock: Arc<ManualClock>,
 ) -> Authenticator {
-    authenticator_with(providers, clock, Fetcher::new(FETCH_TIME_MAX, Arc::default()))
+    authenticator_with(
+        providers,
+        clock,
+        Fetcher::new(FETCH_TIME_MAX, Arc::default()),
+    )
 }
 
 fn authenticator_with(

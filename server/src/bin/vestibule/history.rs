@@ -6,7 +6,10 @@ use vestibule_server::app::{AdminClient, moment};
 /// Lists the pushes, the newest first.
 pub async fn list(client: AdminClient) -> anyhow::Result<()> {
     let answer = client.get("/api/vestibule/deployments").await?;
-    let deployments = answer["deployments"].as_array().cloned().unwrap_or_default();
+    let deployments = answer["deployments"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     if deployments.is_empty() {
         eprintln!("Nothing was pushed yet.");
     }

@@ -86,7 +86,9 @@ impl Import {
         client.post("/api/perform_import", &id).await?;
         let done = settled(&client, &id, "in_progress").await?;
         let written = &done["num_rows_written"];
-        let written = written.as_str().map_or_else(|| written.to_string(), str::to_owned);
+        let written = written
+            .as_str()
+            .map_or_else(|| written.to_string(), str::to_owned);
         println!("{written} documents imported");
         Ok(())
     }
@@ -115,7 +117,9 @@ impl Import {
             );
         };
         match (format, &self.table) {
-            (Format::Zip, Some(_)) => bail!("an archive names its tables itself: leave out --table"),
+            (Format::Zip, Some(_)) => {
+                bail!("an archive names its tables itself: leave out --table")
+            }
             (Format::Csv | Format::JsonLines | Format::JsonArray, None) => {
                 bail!("say which table the file goes into with --table")
             }
@@ -182,7 +186,10 @@ fn is_confirmed() -> anyhow::Result<bool> {
 impl Export {
     /// Makes an archive on the server, and fetches it.
     pub async fn run(self, client: AdminClient) -> anyhow::Result<()> {
-        let path = format!("/api/export/request/zip?includeStorage={}", self.include_file_storage);
+        let path = format!(
+            "/api/export/request/zip?includeStorage={}",
+            self.include_file_storage
+        );
         let latest = "_system/cli/exports:getLatest";
         let before = client.query(latest, json!({})).await?;
         client.post(&path, &Json::Null).await?;

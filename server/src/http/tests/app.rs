@@ -49,7 +49,7 @@ struct Add {
 
 #[derive(Deserialize)]
 struct Minutes {
-    minutes: u64,
+    minutes: f64,
 }
 
 #[derive(Deserialize)]
@@ -145,9 +145,11 @@ pub fn functions(latch: Latch) -> Vec<Function> {
             ))
         }),
         Function::mutation("notes:later", |ctx, minutes: Minutes| {
-            let delay = Duration::from_secs(minutes.minutes * 60);
+            let delay = Duration::from_secs_f64(minutes.minutes * 60.0);
             let text = "late".to_string();
-            let id = ctx.scheduler().run_after(delay, "notes:add", Add { text })?;
+            let id = ctx
+                .scheduler()
+                .run_after(delay, "notes:add", Add { text })?;
             Ok(id.to_string())
         }),
         Function::mutation("users:ensure", ensure),

@@ -1,8 +1,8 @@
 //! A real server on a port of this machine, asked by an HTTP client and by raw bytes.
 
 mod actions;
-mod administration;
 mod admin_keys;
+mod administration;
 mod app;
 mod askers;
 mod calls;

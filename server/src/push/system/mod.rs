@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use vestibule_schema::validator::Validator;
 
-use crate::outbound::Origins;
 use crate::database::Transaction;
 use crate::deployment::Deployment;
 use crate::functions::{Function, Registry};
+use crate::outbound::Origins;
 
 /// All of them. `origins` is where the server is reached unless settings say otherwise.
 pub fn functions(origins: &Origins) -> Vec<Function> {

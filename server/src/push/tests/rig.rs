@@ -82,7 +82,8 @@ impl Rig {
         let functions = Functions::new(registry, Arc::new(database));
         let secret = DeploymentSecret::load_or_create(dir.path()).unwrap();
         let keys = AdminKeys::open("test", &secret, dir.path()).unwrap();
-        let authenticator = Authenticator::new(AuthConfig::none(), keys, clock.clone(), own.clone());
+        let authenticator =
+            Authenticator::new(AuthConfig::none(), keys, clock.clone(), own.clone());
         let native = functions.native().functions();
         let pushes = Pushes::new(PushParts {
             functions: functions.clone(),

@@ -110,7 +110,12 @@ impl Server {
         );
         let auth = AuthConfig::none().with(issuer.provider().unwrap());
         let admin_keys = AdminKeys::new("test", &secret, Vec::new()).unwrap();
-        let authenticator = Arc::new(Authenticator::new(auth, admin_keys, clock.clone(), Arc::default()));
+        let authenticator = Arc::new(Authenticator::new(
+            auth,
+            admin_keys,
+            clock.clone(),
+            Arc::default(),
+        ));
         let connections = Connections::new(ConnectionsParts {
             functions: functions.clone(),
             live: live.clone(),

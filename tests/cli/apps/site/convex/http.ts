@@ -27,3 +27,5 @@ http.route({
   ),
 });
 export default http;
+
+declare const process: { env: Record<string, string | undefined> };

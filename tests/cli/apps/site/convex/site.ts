@@ -26,3 +26,5 @@ export const askItself = action({
 });
 
 export const askOthers = action({ args: {}, handler: async () => (await fetch("http://127.0.0.1:9/")).status });
+
+declare const process: { env: Record<string, string | undefined> };
