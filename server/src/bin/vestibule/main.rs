@@ -17,7 +17,7 @@ use vestibule_server::auth::{AdminKeys, AdminRights, DeploymentSecret, KeyId};
 use vestibule_server::clock::{Clock, SystemClock};
 
 use target::Target;
-use transfers::{Export, Import};
+use transfers::{ExportArgs, ImportArgs};
 
 /// A self-hosted reactive backend for apps written for Convex, and the tools for its deployments.
 #[derive(Parser)]
@@ -76,14 +76,14 @@ enum Command {
         #[command(flatten)]
         target: Target,
         #[command(flatten)]
-        import: Import,
+        import: ImportArgs,
     },
     /// Exports all tables as an archive, which `import` takes here and elsewhere.
     Export {
         #[command(flatten)]
         target: Target,
         #[command(flatten)]
-        export: Export,
+        export: ExportArgs,
     },
 }
 

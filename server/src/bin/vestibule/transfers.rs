@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What to import, and how.
 #[derive(Args)]
-pub struct Import {
+pub struct ImportArgs {
     /// A .csv, .jsonl, .json or .zip file.
     file: PathBuf,
     /// The table that it goes into. An archive names its own.
@@ -45,7 +45,7 @@ pub struct Import {
 
 /// What to export, and where to.
 #[derive(Args)]
-pub struct Export {
+pub struct ExportArgs {
     /// The archive to make, or a directory to make it in.
     #[arg(long, value_name = "FILE", default_value = ".")]
     path: PathBuf,
@@ -63,7 +63,7 @@ enum Format {
     Zip,
 }
 
-impl Import {
+impl ImportArgs {
     /// Sends the file, waits until the server has looked at it, and imports it.
     pub async fn run(self, client: AdminClient) -> anyhow::Result<()> {
         let format = self.format()?;
@@ -183,7 +183,7 @@ fn is_confirmed() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-impl Export {
+impl ExportArgs {
     /// Makes an archive on the server, and fetches it.
     pub async fn run(self, client: AdminClient) -> anyhow::Result<()> {
         let path = format!(
