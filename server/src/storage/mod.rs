@@ -59,7 +59,6 @@ pub use log_row::LogRow;
 pub use options::StoreOptions;
 pub use overlay::Overlay;
 pub use slots::SLOT_KEY_BYTES_MAX;
-pub use sqlite::is_store;
 pub use snapshot::{Snapshot, SnapshotBase};
 pub use sqlite::is_store;
 pub use store::{Published, Store};
