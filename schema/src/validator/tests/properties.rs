@@ -16,6 +16,12 @@ fn arb_validator() -> impl Strategy<Value = Validator> {
         Just(Validator::Bytes),
         Just(Validator::Any),
         "[a-z]{1,4}".prop_map(Validator::id),
+        prop::option::of("query|mutation|action").prop_map(|kind| {
+            Validator::Function(Box::new(FunctionType {
+                kind,
+                ..FunctionType::default()
+            }))
+        }),
         "[a-z]{0,4}".prop_map(literal),
         any::<f64>().prop_map(literal),
         any::<i64>().prop_map(literal),
@@ -47,6 +53,7 @@ fn matching(validator: &Validator) -> Option<Value> {
         Validator::String => Value::from("text"),
         Validator::Bytes => Value::Bytes(vec![1]),
         Validator::Id { .. } => return None,
+        Validator::Function(_) => Value::from("function://f"),
         Validator::Literal(value) => value.clone(),
         Validator::Array(element) => Value::Array(matching(element).into_iter().collect()),
         Validator::Object(fields) => {

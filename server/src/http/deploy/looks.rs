@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json as object;
 use serde_json::value::RawValue;
+use vestibule_schema::path::FunctionPath;
 
 use crate::http::Http;
 use crate::http::around::Asked;
@@ -87,7 +88,10 @@ pub async fn run_test_function(
         if component_id.is_some_and(|id| !id.is_empty()) {
             return Err(bad_identifier("This deployment runs no components."));
         }
-        let args = read_args(args.get()).map_err(WireError::bad_body)?;
+        let function = FunctionPath::new(&bundle.path, "default")
+            .map_err(|error| bad_identifier(error.to_string()))?;
+        let args = read_args(&function, args.get())
+            .map_err(|thrown| WireError::bad_body(thrown.message))?;
         let format = read_format(format.as_deref(), asked.client.default_format())?;
         (bundle, args, format)
     };
