@@ -30,10 +30,10 @@ use crate::worker;
 /// Client::connect ──▶ Client<Connected> ──authenticate──▶ Client<Authenticated> ──ensure_user──▶ Client<Provisioned>
 /// ```
 ///
-/// Only a [`Client<Provisioned>`](Provisioned) can query, subscribe, and run mutations and actions, so a program that
-/// would meet "user not found" at a first login does not compile. A step that fails gives the client back in its
-/// error. What needs no user is called through [`Client::without_user`] at any step. Over reconnects the client walks
-/// the same steps again before it sends anything that needs them.
+/// Only a [`Client<Provisioned>`](Provisioned) can query, subscribe, and run mutations and actions. So a program that
+/// would meet "user not found" at a first login does not compile. A step that fails gives the client back in its error.
+/// Functions that need no user are called through [`Client::without_user`] at any step. Over reconnects the client
+/// walks the same steps again before it sends anything that needs them.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -56,7 +56,7 @@ pub struct Client<S> {
     step: S,
 }
 
-/// The first step: there is a connection, and nobody is signed in.
+/// The first step: there is a connection, and it is signed out.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Connected;
@@ -68,7 +68,7 @@ pub struct Authenticated {
     login: LoginId,
 }
 
-/// The last step: the user's document exists, and everything that is called from here on sees it.
+/// The last step: the user's document exists, and every later call sees it.
 #[derive(Clone, Debug)]
 pub struct Provisioned {
     login: LoginId,
@@ -169,8 +169,8 @@ impl Client<Authenticated> {
     /// Presents the token and has the server provision the user: when it returns, the user's document exists.
     ///
     /// Tries until [`ClientOptions::step_max`] has passed, over lost connections and with a fresh token if the first is
-    /// rejected. A refusal by the app ends it at once, with what the app threw. After any failure nobody is presented, and
-    /// calling it again on the client in the error tries again without a new sign-in.
+    /// rejected. A refusal by the app ends it at once, with the app's error. After any failure the connection is signed
+    /// out, and calling it again on the client in the error tries again without a new sign-in.
     pub async fn ensure_user(
         self,
     ) -> Result<Client<Provisioned>, StepError<Client<Authenticated>, EnsureUserError>> {
@@ -211,7 +211,7 @@ impl Client<Provisioned> {
         Ok(connected.authenticate(tokens).await?.ensure_user().await?)
     }
 
-    /// What the provisioning function returned: the user's id, by custom.
+    /// The result of the provisioning function: the user's id, by custom.
     pub fn user<T: DeserializeOwned>(&self) -> Result<T, ConvertError> {
         from_value(self.step.user.clone())
     }
@@ -223,9 +223,9 @@ impl Client<Provisioned> {
         Ok(())
     }
 
-    /// Signs out. What this login's clones still ask for is refused with
-    /// [`CallError::LoginEnded`], its subscriptions end, and mutations without an answer are given up with the same
-    /// error, unless they were sent and are answered before the connection is lost: they never run as anybody else.
+    /// Signs out. Later calls of this login's clones are refused with [`CallError::LoginEnded`], and its subscriptions
+    /// end. Mutations without an answer are given up with the same error, unless they were sent and are answered before
+    /// the connection is lost. They never run as another user.
     pub fn sign_out(self) -> Client<Connected> {
         sign_out(&self.handle, self.step.login);
         self.into_step(Connected)
@@ -295,11 +295,11 @@ impl<S: sealed::Step> Client<S> {
         Pagination::new(self.handle.clone(), self.scope(), path, &args, page_size)
     }
 
-    /// Runs a mutation: in order, exactly once whatever happens to the connection, and as this user or not at all. It
+    /// Runs a mutation: in order, exactly once even over lost connections, and as this user or not at all. It
     /// resolves when its effect is in every subscription of this client.
     ///
-    /// Only what succeeds is kept by a server: a mutation that failed there, and whose answer was lost with its
-    /// connection, runs again, and by then a later one that was sent with it may have committed.
+    /// A server remembers only mutations that succeed: a mutation that failed there, and whose answer was lost with its
+    /// connection, runs again. By then a later mutation that was sent with it may have committed.
     pub fn mutation<T: DeserializeOwned>(&self, path: &str, args: impl Serialize) -> Mutation<T>
     where
         S: MayCall,
@@ -332,7 +332,7 @@ impl<S: sealed::Step> Client<S> {
         let fetch_max = self.handle.shared().options.fetch_max;
         let mut token = fetch(&source, false, fetch_max).await?;
         if token.lasts == Some(Duration::ZERO) {
-            // The one at hand has run out already.
+            // The token at hand has run out already.
             token = fetch(&source, true, fetch_max).await?;
         }
         let login = LoginId(self.handle.inbox().next_id());
@@ -370,7 +370,7 @@ async fn ensure_user(handle: &Handle, login: LoginId) -> Result<Value, EnsureUse
 }
 
 fn sign_out(handle: &Handle, login: LoginId) {
-    // A client that has ended has nobody signed in.
+    // A client that has ended is signed out.
     let _ = handle.inbox().put(Command::SignOut(login));
 }
 

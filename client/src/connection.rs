@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use vestibule_schema::wire::{ClientMessage, MESSAGE_BYTES_MAX, MessageError, ServerMessage};
 
-/// What the client calls itself to the server.
+/// The client's name in its messages to the server.
 const CLIENT_NAME: &str = concat!("vestibule-rust-", env!("CARGO_PKG_VERSION"));
 
 /// A connection to a server, message by message: no reconnecting, no state. [`Client`](crate::Client) is built over it.
@@ -56,7 +56,7 @@ pub enum ConnectionError {
     Unsendable(#[from] serde_json::Error),
 }
 
-/// What came in.
+/// A message or event from the server.
 pub(crate) enum Heard {
     Message(ServerMessage),
     /// A sign of life and nothing more.
@@ -117,7 +117,7 @@ impl Connection {
         })
     }
 
-    /// Sends what is in `outbox`, as far as the socket takes it. Ready only when the socket has failed.
+    /// Sends the messages in `outbox`, as far as the socket takes them. Ready only when the socket has failed.
     pub(crate) fn poll_send_all(
         &mut self,
         cx: &mut Context<'_>,

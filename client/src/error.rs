@@ -1,4 +1,4 @@
-//! What can go wrong, by what was asked for.
+//! The client's errors, by the call that failed.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use vestibule_schema::{ConvertError, FunctionPathError, Value};
 use crate::connection::ConnectionError;
 use crate::token::{TokenError, UnreadableToken};
 
-/// What a function threw, as its caller is told.
+/// An error that a function threw, as its caller learns it.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("{message}")]
 pub struct FunctionError {
     /// For people. A server in production hides all but a request id.
     pub message: String,
-    /// What an application error carries, `null` included; nothing for any other error.
+    /// The data of an application error, `null` included; `None` for any other error.
     pub data: Option<Value>,
 }
 
@@ -32,10 +32,10 @@ pub enum Unprovisioned {
         /// The server's reason.
         message: String,
     },
-    /// Something got in the way that may be gone at the next try.
+    /// A failure that may be gone at the next try.
     #[error("the user could not be provisioned: {message}")]
     Failed {
-        /// What it was.
+        /// The cause.
         message: String,
     },
     /// [`ClientOptions::step_max`](crate::ClientOptions::step_max) passed first.
@@ -43,7 +43,7 @@ pub enum Unprovisioned {
     TimedOut {
         /// How long was waited.
         within: Duration,
-        /// The newest trouble on the way, if there was any.
+        /// The newest failure on the way, if any.
         trouble: Option<String>,
     },
 }
@@ -54,14 +54,14 @@ fn after(trouble: &Option<String>) -> impl fmt::Display {
         .map_or(String::new(), |trouble| format!(": {trouble}"))
 }
 
-/// How a login ended. What was made under it never runs as anybody else.
+/// How a login ended. Calls made under it never run as another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum LoginEnd {
     /// The person signed out, or the token source says so.
     #[error("the user signed out")]
     SignedOut,
-    /// Somebody else signed in on this client, or the token source began to speak for another person.
+    /// Another user signed in on this client, or the token source began to speak for another person.
     #[error("another user signed in")]
     IdentityChanged,
 }
@@ -140,10 +140,10 @@ pub enum ConnectError {
     Address {
         /// As it was given.
         address: String,
-        /// What is wrong with it.
+        /// The fault of the address.
         reason: String,
     },
-    /// Nothing answers there, or not as a deployment would.
+    /// Nothing answers there, or the answer is not a deployment's.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     /// [`ClientOptions::open_max`](crate::ClientOptions::open_max) passed first.

@@ -1,4 +1,4 @@
-//! What all handles of a client share, and the calls that every kind of them can make.
+//! The state that all handles of a client share, and the calls that every kind of handle can make.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -24,12 +24,12 @@ use crate::subscription::{Shown, Subscription};
 /// One way to the worker; the client runs as long as there is one.
 pub(crate) struct Handle(Arc<Shared>);
 
-/// What handles and worker share.
+/// State shared by handles and the worker.
 pub(crate) struct Shared {
     pub inbox: Inbox,
     pub status: watch::Receiver<Status>,
     pub options: ClientOptions,
-    /// Held while results that belong together are shown, so that whoever reads several of them reads one state.
+    /// Held while results that belong together are shown, so that a reader of several results reads one state.
     pub publication: Arc<RwLock<()>>,
 }
 
@@ -161,7 +161,7 @@ impl<T> Mutation<T> {
         self
     }
 
-    /// Puts the mutation on its way. It runs after every one that was sent before it, also if nobody awaits it.
+    /// Puts the mutation on its way. It runs after every mutation sent before it, even if it is never awaited.
     pub fn send(self) -> PendingCall<T> {
         let (answer, receiver) = oneshot::channel();
         let asked = self.call.and_then(|call| {

@@ -1,5 +1,5 @@
-//! What handles ask of the worker: a bounded list that is written without waiting, so that calls go out in the order
-//! in which they were made.
+//! The commands of handles to the worker: a bounded list that is written without waiting. Calls go out in the order in
+//! which they were made.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -47,11 +47,11 @@ struct InboxState {
     closed: Option<Closed>,
 }
 
-/// What the worker takes at once.
+/// The commands that the worker takes at once.
 pub(crate) struct Taken {
     pub commands: VecDeque<Command>,
     pub dropped: Vec<WatcherId>,
-    /// No handle and no subscription is left: nobody will ask for anything again.
+    /// No handle and no subscription is left: no command will come any more.
     pub is_abandoned: bool,
 }
 
@@ -77,7 +77,7 @@ impl Inbox {
             .expect("nothing panics while it holds the inbox")
     }
 
-    /// A number that nothing else of this client has.
+    /// A number that is unique in this client.
     pub fn next_id(&self) -> u64 {
         let mut state = self.lock();
         state.next += 1;
@@ -131,7 +131,7 @@ impl Inbox {
         self.wake.notified().await;
     }
 
-    /// Takes no more. What still waits is dropped, which tells whoever waits for it.
+    /// Takes no more. Waiting commands are dropped, which tells their waiters.
     pub fn close(&self, why: Closed) {
         let mut state = self.lock();
         state.closed.get_or_insert(why);

@@ -1,4 +1,4 @@
-//! Optimistic updates: what a program shows while a mutation is on its way.
+//! Optimistic updates: the results that a program shows while a mutation is on its way.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,8 +13,8 @@ use vestibule_schema::{FunctionPath, Object, Value, from_value, to_value};
 use crate::args::to_args;
 use crate::session::{Outcome, Queries};
 
-/// The results a client shows, open to an optimistic update. What an update writes is shown until its mutation's own
-/// effect is, and is then replaced by it in one step; it is taken back if the mutation fails. An update runs again
+/// The results a client shows, open to an optimistic update. The client shows an update's writes until the mutation's
+/// own effect replaces them in one step. If the mutation fails, the writes are taken back. An update runs again
 /// whenever the server's results change while its mutation is on its way, so it must do nothing else.
 ///
 /// ```no_run
@@ -80,7 +80,8 @@ impl<'s> LocalStore<'s> {
             .collect()
     }
 
-    /// Shows `result` for a query. One that nobody watches is not shown, and a `result` that is no value neither.
+    /// Shows `result` for a query. Does nothing for a query that is not watched, and for a `result` that is not a
+    /// value.
     pub fn set<T: Serialize>(&mut self, path: &str, args: &impl Serialize, result: &T) {
         let Ok(value) = to_value(result) else {
             return;

@@ -15,7 +15,7 @@ use crate::handle::Handle;
 use crate::session::Scope;
 use crate::subscription::{Shown, Subscription, SubscriptionError, read};
 
-/// What is shown of a paginated query: all pages so far as one list, of one state of the database.
+/// The shown state of a paginated query: all pages so far as one list, of one state of the database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pages<T> {
     /// The documents of all pages, in order.
@@ -69,8 +69,8 @@ struct Page {
 /// A query watched page by page: a stream of [`Pages`]. The function takes a `paginationOpts` argument beside its own
 /// and returns a page of documents.
 ///
-/// When the function begins to ask for something else, because of a document that it reads, say, cursors that it gave
-/// out mean nothing any more. Then the pages start over: what is shown next is the first page of what it asks for now.
+/// The function may begin to run another query, such as when a document that it reads changes. Then its earlier cursors
+/// mean nothing, and the pages start over: the next result is the first page of the new query.
 ///
 /// ```no_run
 /// # async fn run(client: vestibule_client::Client<vestibule_client::Provisioned>)
@@ -245,7 +245,7 @@ impl Page {
 }
 
 impl<T: DeserializeOwned> Pagination<T> {
-    /// What is shown now; nothing before the first page has come, the first one again if the pages start over.
+    /// The pages shown now; `None` before the first page has come, the first one again if the pages start over.
     pub fn latest(&self) -> Option<Result<Pages<T>, PaginationError>> {
         if self.must_start_over() {
             return None;
@@ -291,8 +291,8 @@ impl<T: DeserializeOwned> Pagination<T> {
         self.pages.iter().map(|page| page.watched.shown()).collect()
     }
 
-    /// Whether a page says that its cursor belongs to another query: the one that it begins at, or the one at which it
-    /// has ended before.
+    /// Whether a page says that its cursor belongs to another query: its first cursor, or the one at which it ended
+    /// before.
     fn must_start_over(&self) -> bool {
         self.restarts < RESTARTS_MAX && self.pages.iter().any(Page::has_invalid_cursor)
     }

@@ -1,4 +1,4 @@
-//! The socket of the moment: none, one that is being opened, or an open one.
+//! The current socket: none, one that is being opened, or an open one.
 
 use std::collections::VecDeque;
 use std::future::{Future, pending, poll_fn};
@@ -21,7 +21,7 @@ pub(crate) enum Socket {
     Open(Box<Connection>),
 }
 
-/// What happens on it.
+/// The events of the socket.
 pub(crate) enum SocketEvent {
     Opened(Result<Box<Connection>, ConnectError>),
     Heard(Result<Heard, ConnectionError>),

@@ -23,7 +23,7 @@ use crate::error::{Closed, LoginEnd, Unprovisioned};
 pub struct Status {
     /// The socket.
     pub connection: ConnectionStatus,
-    /// Who is signed in.
+    /// The state of the login.
     pub login: LoginStatus,
 }
 
@@ -51,7 +51,7 @@ pub enum ConnectionStatus {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum LoginStatus {
-    /// Nobody is signed in.
+    /// The client is signed out.
     Nobody,
     /// An auth token is at hand; the user is not provisioned and was not asked to be.
     Authenticated,
@@ -62,8 +62,8 @@ pub enum LoginStatus {
     /// The user was provisioned and the auth token has run out or was rejected: another is being fetched. The newest
     /// results stay, calls wait.
     Refreshing,
-    /// The user is not let in, or no more.
+    /// The user is not let in, or is no longer let in.
     Unprovisioned(Unprovisioned),
-    /// The login is over, and nobody has signed in since.
+    /// The login is over, and no user has signed in since.
     Ended(LoginEnd),
 }

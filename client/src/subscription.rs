@@ -18,7 +18,7 @@ use crate::handle::Handle;
 use crate::inbox::WatcherId;
 use crate::session::Outcome;
 
-/// What a subscription shows.
+/// The shown state of a subscription.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shown {
     /// Nothing yet.
@@ -112,14 +112,14 @@ impl<T> Subscription<T> {
         }
     }
 
-    /// What is shown now, undecoded.
+    /// The shown state, undecoded.
     pub(crate) fn shown(&self) -> Shown {
         self.newest.borrow().clone()
     }
 }
 
 impl<T: DeserializeOwned> Subscription<T> {
-    /// What the subscription shows now, without waiting and whether or not the stream has given it; nothing before the
+    /// The subscription's current result, without waiting and whether or not the stream has given it; `None` before the
     /// first result. After a mutation of this client has resolved, its effect is in it.
     pub fn latest(&self) -> Option<Result<T, SubscriptionError>> {
         read(self.shown())

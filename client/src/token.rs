@@ -1,4 +1,4 @@
-//! Auth tokens: where they come from, and what the client reads in them. Whether one is genuine only the server knows.
+//! Auth tokens: their sources, and the claims that the client reads. Only the server can verify a token.
 
 use std::fmt;
 use std::future::Future;
@@ -30,7 +30,7 @@ pub trait TokenSource: Send + Sync + 'static {
     /// was rejected.
     ///
     /// A client asks again, with backoff, after [`TokenError::Unavailable`], and ends the login after
-    /// [`TokenError::SignedOut`]. In neither case does it go on as nobody.
+    /// [`TokenError::SignedOut`]. In neither case does it go on without an identity.
     fn fetch(&self, force_refresh: bool)
     -> impl Future<Output = Result<String, TokenError>> + Send;
 }
@@ -160,7 +160,7 @@ fn now() -> Duration {
     now.unwrap_or_default()
 }
 
-/// Shows nothing that could be used or that names anybody.
+/// Shows nothing that could be used or that names a person.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("key", &self.key).finish()

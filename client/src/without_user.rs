@@ -11,9 +11,9 @@ use crate::subscription::Subscription;
 
 /// Calls of functions that need no user, at any step.
 ///
-/// What it calls runs as whoever the client speaks for at that moment, or as nobody: only functions that do not care
-/// belong here. A mutation or an action made as somebody never runs as somebody else: after a change of users it fails
-/// with [`CallError::LoginEnded`]. Subscriptions stay over sign-ins and sign-outs.
+/// Its calls run as the client's identity at that moment, or without one: call only functions that do not depend on it.
+/// A mutation or an action made as one user never runs as another: after a change of users it fails with
+/// [`CallError::LoginEnded`]. Subscriptions stay over sign-ins and sign-outs.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! The one task of a client: it carries what happens to the session, and does what the session says.
+//! The one task of a client: it passes events to the session, and carries out the session's effects.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, pending};
@@ -28,7 +28,7 @@ use crate::status::Status;
 use crate::subscription::Shown;
 use crate::token::{AnyTokenSource, Token, TokenError};
 
-/// How long a client that nobody holds any more goes on for calls that have no outcome yet, and to say goodbye.
+/// How long a client without handles goes on for calls that have no outcome yet, and to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
 type Fetching = Pin<Box<dyn Future<Output = (LoginId, Result<Token, TokenError>)> + Send>>;
@@ -87,7 +87,7 @@ struct Worker {
     status: watch::Sender<Status>,
     started: Instant,
     socket: Socket,
-    /// What the socket has not taken yet. Bounded by what the session has under way.
+    /// The messages that the socket has not taken yet. Bounded by the session's pending calls and queries.
     outbox: VecDeque<ClientMessage>,
     fetching: Option<Fetching>,
     sources: HashMap<LoginId, AnyTokenSource>,
@@ -96,7 +96,7 @@ struct Worker {
     calls: HashMap<Ticket, Answer<CallError>>,
     steps: HashMap<Ticket, Answer<EnsureUserError>>,
     tickets: u64,
-    /// When a client that nobody holds any more ends at the latest.
+    /// The latest end of a client without handles.
     ends_at: Option<Duration>,
 }
 
@@ -107,7 +107,7 @@ enum Happened {
     Due,
 }
 
-/// When the runtime ends under the worker, whoever asks later is told.
+/// When the runtime ends under the worker, later callers are told.
 impl Drop for Worker {
     fn drop(&mut self) {
         let why = self.session.closed().cloned();
@@ -136,7 +136,7 @@ impl Worker {
         }
     }
 
-    /// Whether nobody holds the client any more and nothing is left to do, or too much.
+    /// Whether the client has no handle any more, and nothing left to do or no time left.
     fn is_over(&mut self, is_abandoned: bool) -> bool {
         if !is_abandoned {
             self.ends_at = None;
@@ -220,7 +220,7 @@ impl Worker {
         self.session.lost(now, trouble);
     }
 
-    /// Does everything the session says. Whoever is answered finds the status as it is by then.
+    /// Carries out the session's effects. An answered caller finds the status of that moment.
     fn perform(&mut self) {
         let status = self.session.status();
         self.status.send_if_modified(|shown| {
@@ -248,7 +248,7 @@ impl Worker {
                 }
                 Effect::Answer(ticket, result) => {
                     if let Some(answer) = self.calls.remove(&ticket) {
-                        // Whoever asked may have stopped waiting.
+                        // The caller may have stopped waiting.
                         let _ = answer.send(result);
                     }
                 }

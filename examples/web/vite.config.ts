@@ -1,4 +1,4 @@
-// Vite for the example. An app of one's own needs none of this but `plugins`.
+// Vite for the example. Another app needs only `plugins`.
 
 import react from "@vitejs/plugin-react";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export default defineConfig({
   plugins: [react()],
   resolve: {
-    // The package as it stands in this repository, with this app's copy of what both use.
+    // The package as it stands in this repository, with this app's copy of the libraries that both use.
     alias: { "@vestibule/react": here("../../client/react/src/index.ts") },
     dedupe: ["convex", "react", "react-dom"],
   },

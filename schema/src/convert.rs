@@ -36,8 +36,8 @@ pub use error::ConvertError;
 pub(crate) use native::reads_natively;
 pub use nullable::Nullable;
 
-/// The name under which `Value` hands an encoded wrapper (`{"$integer": ..}`) to a serializer, so that ours can tell it
-/// from a map of the same looks. Formats like JSON write what is inside.
+/// The name under which `Value` hands an encoded wrapper (`{"$integer": ..}`) to a serializer. By it our serializer
+/// tells the wrapper from a map that looks the same. Formats like JSON write only the content.
 pub(crate) const WRAPPED_VALUE: &str = "$vestibule::Value";
 
 /// The value that stands for `source`. The limits on values and the rules for names are not applied here.

@@ -68,7 +68,7 @@ impl fmt::Display for TableNumber {
     }
 }
 
-/// The part of a document id that tells apart the documents of a table. Opaque: only whoever makes one knows its parts.
+/// The part of a document id that tells apart the documents of a table. Opaque: only its maker knows its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InternalId(pub [u8; INTERNAL_ID_BYTES]);
 
@@ -284,11 +284,11 @@ impl<T: ?Sized> Serialize for DocumentId<T> {
     }
 }
 
-/// The name a typed id asks a deserializer for, before it asks for one of its table's name: how a type that is traced
-/// tells which table its ids are of. Formats like JSON see the text alone.
+/// The name a typed id asks a deserializer for, before it asks for one of its table's name. So a traced type tells the
+/// table of its ids. Formats like JSON see the text alone.
 pub(crate) const TYPED_ID: &str = "$vestibule::DocumentId";
 
-/// What an id can be of: a [`Table`](crate::Table), or `()` when the table is not known.
+/// The types of a document id: a [`Table`](crate::Table), or `()` when the table is not known.
 pub trait IdOf {
     /// The table's name, where it is known.
     const TABLE: Option<&'static str>;

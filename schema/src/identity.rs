@@ -1,4 +1,4 @@
-//! Who somebody is, as verified claims: what functions see, and the key under which a person is provisioned.
+//! An identity, as verified claims: the fields that functions see, and the key under which a person is provisioned.
 //! Verifying a token is the server's work; nothing here proves anything.
 
 use std::fmt;
@@ -54,8 +54,8 @@ pub struct Identity {
     pub attributes: Object,
 }
 
-/// The identity by which provisioning, gates and runs in flight are told apart: the token identifier. Its `Debug`
-/// form is a short hash, so that logs and spans name nobody.
+/// The identity by which provisioning, gates and runs in flight are told apart: the token identifier. Its `Debug` form
+/// is a short hash, so that logs and spans name no person.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct IdentityKey(Arc<str>);
@@ -66,7 +66,7 @@ pub enum IdentityError {
     /// Attributes are always an object.
     #[error("user attributes must be an object")]
     NotAnObject,
-    /// Neither way to say who it is was given.
+    /// Neither way to name the person was given.
     #[error("user attributes need `tokenIdentifier`, or both `issuer` and `subject`")]
     Nobody,
     /// A field with a fixed meaning has another type.
@@ -82,7 +82,7 @@ pub enum IdentityError {
 
 impl Identity {
     /// An identity from its two names and its other fields, which lose `tokenIdentifier`, `issuer` and `subject` if
-    /// they hold them: nothing in a custom claim may pass for those.
+    /// they hold them. No custom claim may pass for one of those.
     pub fn new(
         issuer: impl Into<String>,
         subject: impl Into<String>,
@@ -110,8 +110,8 @@ impl Identity {
         }
     }
 
-    /// The identity that an admin acts as, from the attributes in plain JSON: the fields functions see, with custom
-    /// claims among them under their own names. Profile fields that are `null` count as absent.
+    /// The identity that an admin acts as, from the attributes in plain JSON. These are the fields functions see, with
+    /// custom claims under their own names. Profile fields that are `null` count as absent.
     ///
     /// With `tokenIdentifier` alone, issuer and subject are its two sides; a text without a `|` is all subject.
     pub fn from_attributes_json(attributes: &Json) -> Result<Identity, IdentityError> {
@@ -137,7 +137,7 @@ impl Identity {
         }
     }
 
-    /// What `ctx.auth.getUserIdentity()` returns: all fields in one object, absent ones absent.
+    /// The result of `ctx.auth.getUserIdentity()`: all fields in one object, absent ones absent.
     pub fn to_value(&self) -> Value {
         let mut object = self.attributes.clone();
         let names = [

@@ -1,5 +1,5 @@
-//! Values as JSON. The encoded form carries every value exactly and is what clients and functions exchange; the clean
-//! and export forms are for readers of HTTP answers and cannot always be read back.
+//! Values as JSON. The encoded form carries every value exactly, and clients and functions exchange it. The clean and
+//! export forms are for readers of HTTP answers and cannot always be read back.
 
 mod decode;
 

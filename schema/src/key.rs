@@ -16,8 +16,8 @@
 //! | 12 | an array: its elements, then 00 |
 //! | 15 | an object: each name, ended by 00, then its value; then 00. The empty name is 01 alone |
 //!
-//! Escaping by 01, not by a byte behind the 00, is what keeps `"a"` from being a prefix of `"a\0"`: an index range of
-//! the keys that start with one value's encoding holds that value alone.
+//! Escaping by 01, not by a byte behind the 00, keeps `"a"` from being a prefix of `"a\0"`. So an index range of the
+//! keys that start with one value's encoding holds only that value.
 
 mod object;
 
@@ -209,12 +209,12 @@ pub fn encoded_size(bytes: &[u8]) -> Result<usize, KeyError> {
     Ok(size)
 }
 
-/// What is left to decode.
+/// The rest, still to be decoded.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
-/// What a tag announces, for those who decode into something else than a [`Value`].
+/// The kind of content that a tag announces, for decoders into something else than a [`Value`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Null,
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(text))
     }
 
-    /// Passes what follows `tag`, inside `depth` containers, and tells its size.
+    /// Passes the content after `tag`, inside `depth` containers, and returns its size.
     pub fn skip(&mut self, tag: u8, depth: usize) -> Result<usize, KeyError> {
         match tag {
             NULL | FALSE | TRUE => Ok(1),

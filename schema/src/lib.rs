@@ -1,4 +1,4 @@
-//! What both sides of Vestibule say: values, document ids, validators, tables and indexes, key order, wire
+//! The language of both sides of Vestibule: values, document ids, validators, tables and indexes, key order, wire
 //! messages, identity and the provisioning state machine. No I/O, no async; builds for wasm32.
 
 pub mod convert;

@@ -1,9 +1,9 @@
-//! The first-login promise as a pure state machine: when a gate opens, whose answer opens it, and what becomes of
-//! work that waits behind it.
+//! The first-login promise as a pure state machine: when a gate opens, which answer opens it, and what becomes of
+//! waiting work.
 //!
-//! The server's gate, the Rust client and the React package all follow this one machine; [`CASES`] holds it as
-//! data so that a mirror in another language can be checked against it. Running the provisioning function, holding
-//! work and keeping deadlines is left to the owner, which does what [`step`] returns.
+//! The server's gate, the Rust client and the React package all follow this one machine. [`CASES`] holds it as data, to
+//! check a mirror in another language. Running the provisioning function, holding work and keeping deadlines is left to
+//! the owner, which does what [`step`] returns.
 //!
 //! ```text
 //! unprovisioned --identity verified------------------> provisioning
@@ -22,8 +22,8 @@ use crate::timestamp::Timestamp;
 #[cfg(test)]
 mod tests;
 
-/// The machine as a table, in JSON: a list of `{name, steps: [{event, state, effects}]}`, each case starting from
-/// [`State::default`] and giving the whole state and all effects after each event.
+/// The machine as a table, in JSON: a list of `{name, steps: [{event, state, effects}]}`. Each case starts from
+/// [`State::default`] and gives the whole state and all effects after each event.
 pub const CASES: &str = include_str!("../provisioning-cases.json");
 
 /// Counts the identities one connection has presented, a sign-out included; 0 before the first.
@@ -33,18 +33,18 @@ pub type IdentityVersion = u32;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]
 pub enum State {
-    /// Nobody is signed in, or the newest identity was not let in.
+    /// The connection is signed out, or the newest identity was not let in.
     Unprovisioned {
         /// The newest identity version.
         version: IdentityVersion,
-        /// Who was not let in, and why; nothing when nobody is signed in.
+        /// The identity that was not let in, and why; `None` when the connection is signed out.
         ended: Option<Ended>,
     },
     /// The provisioning function runs for this identity; work that needs it waits.
     Provisioning {
         /// The newest identity version: the one that will open.
         version: IdentityVersion,
-        /// The version under which the run began; an answer for an older one belongs to somebody else.
+        /// The version under which the run began; an answer for an older one belongs to another identity.
         run_version: IdentityVersion,
         /// Whose run it is.
         key: IdentityKey,
@@ -53,7 +53,7 @@ pub enum State {
     Provisioned {
         /// The newest identity version.
         version: IdentityVersion,
-        /// Who is let in.
+        /// The identity that is let in.
         key: IdentityKey,
         /// Every read behind the gate happens at this timestamp or later.
         committed_at: Timestamp,
@@ -65,7 +65,7 @@ pub enum State {
 pub struct Ended {
     /// Whose run it was: a retry runs for the same identity.
     pub key: IdentityKey,
-    /// Who or what stopped it.
+    /// The cause that stopped it.
     pub reason: Reason,
 }
 
@@ -78,11 +78,11 @@ pub enum Reason {
     Failed,
 }
 
-/// What happened to the connection or to a run. Versions tell whose event it is.
+/// An event on the connection or of a run. Versions tell whose event it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Event {
-    /// An identity was verified that needs a run of its own: a sign-in, another person, or the same person with a
+    /// An identity was verified that needs a run of its own. It is a sign-in, another person, or the same person with a
     /// changed claim that the earlier run had read.
     IdentityVerified {
         version: IdentityVersion,
@@ -103,13 +103,13 @@ pub enum Event {
     Refused { version: IdentityVersion },
     /// The run could not be completed.
     Failed { version: IdentityVersion },
-    /// Somebody asked for another try without a new login. The owner has given up the earlier run by now.
+    /// The client asked for another try without a new login. The owner has given up the earlier run by now.
     Retried { version: IdentityVersion },
-    /// The connection presented "nobody".
+    /// The connection signed out.
     SignedOut { version: IdentityVersion },
 }
 
-/// What the owner of the gate must do, in the order given.
+/// An action that the owner of the gate must take, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Effect {
@@ -136,14 +136,14 @@ pub enum Rejection {
     Failed,
     /// The person signed out first.
     SignedOut,
-    /// Somebody else signed in first.
+    /// Another identity signed in first.
     IdentityChanged,
 }
 
-/// What happens to work that arrives now.
+/// The fate of work that arrives now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Nobody is signed in: it runs as nobody.
+    /// The connection is signed out: the work runs without an identity.
     Anonymous,
     /// It waits for the gate.
     Hold,
@@ -154,7 +154,7 @@ pub enum Admission {
 }
 
 impl Default for State {
-    /// A connection that has presented nobody yet.
+    /// A connection that has presented no identity yet.
     fn default() -> Self {
         State::Unprovisioned {
             version: 0,
@@ -181,7 +181,7 @@ impl State {
         }
     }
 
-    /// What becomes of work that needs the identity and arrives in this state.
+    /// The fate of work that needs the identity and arrives in this state.
     pub fn admission(&self) -> Admission {
         match self {
             State::Unprovisioned { ended: None, .. } => Admission::Anonymous,
@@ -221,7 +221,7 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
     }
 }
 
-/// Starts a run for a new version. What waits under the same identity keeps waiting; another's is rejected.
+/// Starts a run for a new version. Work under the same identity keeps waiting; another identity's work is rejected.
 fn begin(state: State, version: IdentityVersion, key: IdentityKey) -> (State, Vec<Effect>) {
     let mut effects = Vec::new();
     if matches!(&state, State::Provisioning { key: earlier, .. } if *earlier != key) {
@@ -247,7 +247,7 @@ fn run(version: IdentityVersion, key: IdentityKey) -> (State, Effect) {
     (next, effect)
 }
 
-/// Carries what has been reached over to the new version, if it was reached by the same identity.
+/// Carries the progress over to the new version, if the same identity made it.
 fn refresh(state: State, version: IdentityVersion, key: IdentityKey) -> (State, Vec<Effect>) {
     match state {
         State::Provisioned {

@@ -1,4 +1,4 @@
-//! Tables and their indexes: as Rust types declare them, and the schema of a deployment, which is what is pushed.
+//! Tables and their indexes: as Rust types declare them, and the schema of a deployment, which a push brings.
 
 mod error;
 mod json;
@@ -127,7 +127,7 @@ impl<T: ?Sized> fmt::Debug for Index<T> {
 pub struct Schema {
     tables: Vec<TableDefinition>,
     checks_documents: bool,
-    /// What could not even be written down as a definition; `validate` reports it.
+    /// The fault that could not even be written down as a definition; `validate` reports it.
     malformed: Option<SchemaError>,
 }
 
@@ -189,7 +189,7 @@ impl Schema {
 pub struct TableDefinition {
     pub name: String,
     pub indexes: Vec<IndexDefinition>,
-    /// What its documents must look like, system fields aside.
+    /// The validator of its documents, system fields aside.
     pub document: Validator,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! The type is run again and again against a deserializer that notes what it asks for and gives it small made-up values.
 //! Each run settles one more question: the shape of a field, whether it may be left out, what an enum's variant holds.
-//! What cannot be learned (a type that reads anything, a recursion, a part that is never reached) becomes `Any`, and a
-//! field of unknown need is optional: a validator learned here may accept what the type then refuses, with an error of
-//! its own, but refuses nothing the type needs.
+//! A part that cannot be learned (a type that reads anything, a recursion, a part that is never reached) becomes `Any`,
+//! and a field of unknown need is optional. So a validator learned here refuses nothing the type needs. It may accept a
+//! value that the type then refuses, with an error of its own.
 
 mod access;
 mod node;
@@ -92,7 +92,7 @@ fn trace<T: DeserializeOwned>() -> Node {
     let mut root = Node::default();
     let steps_left = Cell::new(STEPS_MAX);
     while !root.is_settled() && steps_left.get() > 0 {
-        // What comes of it, even an error, is noted in the node.
+        // The outcome, even an error, is noted in the node.
         let _ = root.read::<std::marker::PhantomData<T>>(
             std::marker::PhantomData,
             Context::new(&steps_left),

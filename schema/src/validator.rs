@@ -1,5 +1,6 @@
-//! Validators: what a value must look like. Functions declare them for arguments and results, tables for documents.
-//! Here are the shapes and how they are written; `check` holds a value against one, `json` is the exported form.
+//! Validators: the shapes that values must have. Functions declare them for arguments and results, tables for
+//! documents. This file has the shapes and their text; `check` holds a value against one, `json` is the exported
+//! form.
 
 mod check;
 mod json;

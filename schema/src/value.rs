@@ -1,4 +1,4 @@
-//! Values: what documents, arguments and results are made of. Their order, limits and display live beside this file;
+//! Values: the parts of documents, arguments and results. Their order, limits and display live beside this file;
 //! their JSON is in `json`, their order-keeping bytes in `key`.
 
 #[cfg(test)]
@@ -24,7 +24,8 @@ pub type Object = BTreeMap<String, Value>;
 /// A Convex value.
 ///
 /// Comparison is the total order that indexes use: types in the order of the variants below, every int64 before every
-/// float64, floats by IEEE total order (so `-0.0 != 0.0` and a NaN equals itself), strings by their UTF-8 bytes.
+/// float64. Floats compare by IEEE total order (so `-0.0 != 0.0` and a NaN equals itself), strings by their UTF-8
+/// bytes.
 ///
 /// ```
 /// use vestibule_schema::{Value, object};

@@ -1,8 +1,8 @@
 //! The time, taken at construction by every room that needs it, so that a test or a simulation can provide its own.
 //!
-//! Two questions are kept apart. "Which moment is it?" may jump when someone sets the clock; it decides what other
-//! machines decided by their own clocks, such as the expiry of an auth token. "How long ago was that?" never jumps; it
-//! decides ages, limits and backoff.
+//! Two questions are kept apart. "Which moment is it?" may jump when an operator sets the clock. Use it for times that
+//! other machines chose by their own clocks, such as the expiry of an auth token. "How long ago was that?" never jumps;
+//! it decides ages, limits and backoff.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -53,7 +53,7 @@ pub trait Clock: Send + Sync {
 /// A wait for a clock.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What `future` gives, or `None` when it gives nothing within `limit` of the clock's time.
+/// The output of `future`, or `None` when `future` does not finish within `limit` of the clock's time.
 pub fn timeout<T>(
     clock: &dyn Clock,
     limit: Duration,
@@ -68,13 +68,13 @@ pub fn timeout<T>(
 }
 
 pin_project! {
-    /// What [`timeout`] gives. An async function would keep room for `future` twice.
+    /// The future that [`timeout`] returns. An async function would keep room for `future` twice.
     struct Timeout<'c, F> {
         #[pin]
         future: F,
         clock: &'c dyn Clock,
         limit: Duration,
-        // Made only when the future has to be waited for, which most have not.
+        // Made only when the future has to be waited for, which is rare.
         late: Option<Sleep>,
     }
 }
@@ -118,8 +118,8 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixNanos {
-        // A machine set to a time before 1970 is taken to be at the epoch: every token is then not yet expired but
-        // also not yet valid, and commits keep their order by their own rule.
+        // A machine set to a time before 1970 is taken to be at the epoch. Every token is then not yet expired but also
+        // not yet valid, and commits keep their order by their own rule.
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);

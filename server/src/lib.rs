@@ -1,9 +1,9 @@
 //! Vestibule's server: transactions, live queries and the first-login guarantee over one SQLite file.
 //!
 //! A team's program describes its tables and functions in an [`App`](app::App) and serves it; `prelude` holds what such a
-//! program needs. Inside, each room uses only rooms above it in the list below: requests go down by calls, news of
-//! commits comes up by the write log and by nothing else. `clock` and `sampled` are used by all of them; so is `probe`,
-//! through which nobody watches but tests.
+//! program needs. Inside, each room uses only rooms above it in the list below. Requests go down by calls; news of
+//! commits comes up only by the write log. `clock` and `sampled` are used by all of them; so is `probe`, through which
+//! only tests watch.
 
 pub mod clock;
 

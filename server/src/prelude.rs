@@ -1,4 +1,4 @@
-//! What a program that defines functions uses.
+//! The imports of a program that defines functions.
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use vestibule_schema::id::DocumentId;

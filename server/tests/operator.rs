@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// What it printed, and what it said beside; an error is in the second.
+/// Standard output and standard error of the tool; an error is in the second.
 fn vestibule(data: &Path, arguments: &[&str]) -> (bool, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
     command.arg(arguments[0]).arg("--data").arg(data);

@@ -22,7 +22,7 @@ test("money stays what it is, whatever is killed", async (t) => {
   const acks = new Trace();
   let isOver = false;
 
-  // Someone who looks on never sees a moment at which money is missing.
+  // An onlooker never sees a moment at which money is missing.
   const onlooker = watch(connect(t, server), "bank:accounts");
   const sums = () => onlooker.values().map((accounts) => accounts.reduce((sum, { balance }) => sum + balance, 0));
 

@@ -1,4 +1,4 @@
-// What the tests share: an app pushed by the official command line, its page, and a browser that opens it.
+// The helpers that the tests share: an app pushed by the official command line, its page, and a browser that opens it.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

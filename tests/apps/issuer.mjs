@@ -1,4 +1,5 @@
-// An OpenID Connect issuer as Clerk is one: it discloses its keys, changes them, and signs tokens for whoever asks.
+// An OpenID Connect issuer as Clerk is one: it discloses its keys, changes them, and signs tokens for every user that
+// asks.
 
 import { once } from "node:events";
 import http from "node:http";

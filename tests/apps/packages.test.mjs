@@ -13,9 +13,9 @@ import { startServices } from "./services.mjs";
 // Node shall be where the server's functions are.
 process.env.TZ = "UTC";
 const NAMES = readdirSync(path.join(here, "packages/convex")).filter((file) => !/^(schema|runner|tsconfig)\b/.test(file)).map((file) => path.basename(file, ".ts"));
-// These talk to somebody, which actions alone may.
+// These talk to a service, which only actions may.
 const TALKERS = ["ai", "openai", "resend", "stripe"];
-// What a case needs that actions alone may use.
+// The needs of a case that only actions may use.
 const RANDOMNESS = "cryptographic randomness";
 const NEEDS = {
   bcryptjs: { hashesAsync: "setTimeout", compares: "setTimeout" },

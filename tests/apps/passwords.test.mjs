@@ -115,7 +115,7 @@ test("a session outlives reloads, is shared by tabs, gets new tokens and ends wi
 test("notes come page by page, appear before the server has them, and go when it refuses them", async (t) => {
   const { url, browser } = all();
   const page = await openTab(t, browser, "about:blank", { expected: /a note needs a text/ });
-  // What the server says waits while `gate` is closed.
+  // The server's messages wait while `gate` is closed.
   let held = null;
   await page.routeWebSocket(/\/sync$/, (socket) => {
     const server = socket.connectToServer();

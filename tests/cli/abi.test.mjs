@@ -1,5 +1,5 @@
-// What pushed functions find around them, with the official package in between: the web platform as Node.js has it,
-// host operations by kind of function, errors, nested calls, pages, limits, tokens and the HTTP API.
+// The environment of pushed functions, with the official package in between: the web platform as Node.js has it, and
+// host operations by kind of function. Also errors, nested calls, pages, limits, tokens and the HTTP API.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";

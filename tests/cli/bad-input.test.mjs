@@ -1,4 +1,4 @@
-// What the routes of pushes and of variables answer to mistakes: a status and a code that make tools stop, never a 5xx,
+// The answers of the routes of pushes and variables to mistakes: a status and a code that make tools stop, never a 5xx,
 // and nothing half applied.
 
 import assert from "node:assert/strict";
@@ -41,7 +41,7 @@ test("broken bodies are refused in every encoding", async (t) => {
     const answer = await api(server, `/api/deploy2/${route}`, {});
     assert.equal(answer.status, 400, `${route} ${JSON.stringify(answer)}`);
   }
-  // Fields that nobody knows are no mistake.
+  // Unknown fields are no mistake.
   assert.equal((await push(server, pushOf(GOOD, undefined, { fromTheFuture: [1] }))).status, 200);
   assert.equal((await call(server, "a:one")).value, 1);
 });

@@ -1,4 +1,4 @@
-// What the tests share: a server that takes pushes, a copy of an app, and the official command line in it.
+// The helpers that the tests share: a server that takes pushes, a copy of an app, and the official command line in it.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -125,7 +125,7 @@ test("a server that is killed in a push has the old deployment or the new one, w
     const { body } = await api(server, "/api/get_indexes", null, { method: "GET" });
     assert.deepEqual(body.indexes.map(({ name, backfill }) => [name, backfill.state]), [[live % 2 === 0 ? "by_n" : "by_m", "done"]]);
   }
-  // What a killed push had begun is in nobody's way.
+  // The preparations of a killed push are in no push's way.
   assert.equal((await push(server, version(live + 1))).status, 200);
   assert.equal(await call(server, "version"), live + 1);
   assert.equal(await call(server, "differences"), 0);

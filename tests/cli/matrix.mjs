@@ -1,5 +1,5 @@
-// What each host operation answers in each kind of function: rows of an operation, its arguments, and what is shown of the
-// answer. `<…>` stands for what differs from run to run.
+// The answer of each host operation in each kind of function: rows of an operation, its arguments, and the shown part
+// of the answer. `<…>` stands for parts that differ from run to run.
 
 import { shown } from "./shown.mjs";
 

@@ -1,4 +1,4 @@
-// What is shown of the answer to a host operation: its text, without what differs from run to run.
+// The shown part of a host operation's answer: its text, without the parts that differ from run to run.
 
 const MASKS = [
   [/"continueCursor":"[^"]*"/g, '"continueCursor":"<cursor>"'],

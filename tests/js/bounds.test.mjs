@@ -34,7 +34,7 @@ const row = (bound, answer, then, tried) => ({ bound, answer, then, tried });
 const BOUNDS = [
   row("frame_bytes_max", "FatalError MessageTooLong", "ends with an error that says so, and does not come back", async (t) => {
     const chat = await bounded(t, { frame_bytes_max: 1_000_000 });
-    // The client throws in its socket's handler, which nobody can catch: in a process of its own.
+    // The client throws in its socket's handler, which no code can catch: in a process of its own.
     const program = `
       import { ConvexClient } from "convex/browser";
       import WebSocket from "ws";
@@ -106,7 +106,7 @@ const BOUNDS = [
   ...["inbound_bytes_address_max", "inbound_bytes_total_max"].map((bound) =>
     row(bound, "1013 InboundBytesExceeded", "comes back after a pause, and gets through when others are done", async (t) => {
       const chat = await bounded(t, { [bound]: 1_500_000 });
-      // What is under way holds its message's bytes.
+      // A call under way holds its message's bytes.
       const first = connect(t, chat);
       const waiting = first.action("tests:wait", { padding: "x".repeat(900_000) });
       const second = logged(t, chat);
@@ -116,7 +116,7 @@ const BOUNDS = [
       await second.trace.until((line) => line.includes("InboundBytesExceeded"));
       await connect(t, chat).mutation("tests:release", {});
       assert.equal(await waiting, "released");
-      // Nobody is signed in: the function says so.
+      // The caller is signed out: the function says so.
       assert.match(await sent, /Unauthenticated|NotSignedIn|signed in/i);
     })),
   row("connections_max", "503 TooManyConnections at the handshake", "comes back after a pause, and gets in when there is room", async (t) => {
@@ -251,7 +251,7 @@ test("a mutation whose answer was lost, sent again after a sign-out, is rejected
   await session.provisioned();
   proxy.arm("after the request");
   const sent = send(client, "once");
-  // The answer is lost with the connection, and the client is somebody else before it comes back.
+  // The answer is lost with the connection, and the client has another user before it comes back.
   await within(new Promise((resolve) => {
     const look = () => (proxy.cuts > 0 ? resolve() : setImmediate(look));
     look();

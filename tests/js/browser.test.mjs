@@ -10,7 +10,7 @@ import { atEnd, Chat, person, test } from "./harness.mjs";
 import { switchedChat } from "./switch.mjs";
 
 const PICTURES = fileURLToPath(new URL("../artifacts", import.meta.url));
-// What the official client prints when a person is not let in, and when the server is away.
+// The official client's messages when a person is not let in, and when the server is away.
 const REFUSED = /NotProvisioned|not provisioned|Failed to authenticate/;
 const AWAY = /WebSocket connection to .* failed|ERR_CONNECTION_REFUSED|WebSocket closed with code/;
 
@@ -48,7 +48,7 @@ const shows = (page, testid, text) =>
   page.waitForFunction(([testid, text]) => document.querySelector(`[data-testid=${testid}]`)?.textContent === text, [testid, text]);
 const message = (page, text) => page.locator("[data-testid=message][data-state=sent]", { hasText: text });
 
-/** What `testid` says from now on, each change once, in `window.said`. */
+/** The text of `testid` from now on, each change once, in `window.said`. */
 const listenTo = (page, testid) =>
   page.evaluate((testid) => {
     const spoken = document.querySelector(`[data-testid=${testid}]`);
@@ -266,7 +266,7 @@ test("one who signs out while being set up is out at once, and what was set up o
   await page.getByTestId("signed-out").waitFor();
   await gate(page, "unprovisioned");
   release();
-  // The user was made all the same, as the commit stands; the page hears of it as anybody does.
+  // The user was made all the same, as the commit stands; the page hears of it as every client does.
   await shows(page, "user-count", "1");
   assert.deepEqual(await said(page), ["provisioning", "unprovisioned"]);
   assert.equal(await page.getByTestId("send").isDisabled(), true);

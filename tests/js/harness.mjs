@@ -1,6 +1,6 @@
-// What the suites share: a chat process, official clients that report all they see, seeded chance, and a
-// TCP proxy that cuts connections at a chosen moment. Nothing here waits for time to pass; a deadline
-// only turns a wait that would never end into a failure with a reason.
+// The helpers that the suites share: a chat process, official clients that report all they see, seeded chance, and a
+// TCP proxy that cuts connections at a chosen moment. Nothing here waits for time to pass; a deadline only turns a wait
+// that would never end into a failure with a reason.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -66,7 +66,7 @@ export class Chat {
   #flags;
   #data = mkdtempSync(path.join(tmpdir(), "vestibule-js-"));
   port = 0;
-  /** What it logged so far. */
+  /** Its log so far. */
   said = "";
 
   /**
@@ -250,7 +250,7 @@ export function signIn(client, chat, who, { steady = false } = {}) {
     if (session.ended) return null;
     if (token === null || (forceRefreshToken && !steady)) {
       session.forced += forceRefreshToken;
-      // A fetch that the end of the test overtakes has nobody left to fail for.
+      // A fetch that the end of the test overtakes has no test left to fail.
       token = await chat.token(who).catch((error) => (client.closed ? null : Promise.reject(error)));
       session.fetches += 1;
     }
@@ -380,7 +380,7 @@ export class Proxy {
   #fromServer(bytes, inner) {
     const cut = this.#cut;
     if (!cut?.requested) return inner.write(bytes);
-    // What arrives here proves that the server got the request; whether it comes through is the cut's choice.
+    // Bytes that arrive here prove that the server got the request; whether they come through is the cut's choice.
     const through = { "after the request": 0, "within the answer": Math.floor(cut.part * bytes.length), "after the answer": bytes.length };
     const end = through[cut.moment];
     this.#cut = null;

@@ -1,4 +1,4 @@
-// Signing in, refreshing, switching and signing out on an open connection; and who is not let in.
+// Signing in, refreshing, switching and signing out on an open connection; and identities that are not let in.
 
 import assert from "node:assert/strict";
 import { Chat, connect, failure, person, signIn, signOut, test, Trace, watch } from "./harness.mjs";

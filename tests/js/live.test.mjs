@@ -127,7 +127,7 @@ test("a live query turns into an error with data, and back", async (t) => {
   const chat = await Chat.start(t);
   const [ada, elsewhere] = [connect(t, chat), connect(t, chat)];
   signIn(ada, chat, person("Ada"));
-  // A refreshed token would bring the user back, before anybody sees that it was gone.
+  // A refreshed token would bring the user back, before any test sees that it was gone.
   signIn(elsewhere, chat, person("Ada"), { steady: true });
   const me = watch(elsewhere, "users:me");
   await me.until(({ value }) => value?.name === "Ada");

@@ -73,7 +73,7 @@ class OpenId {
     await closed;
   }
 
-  /** Publishes these keys and signs with the first. Everybody signs in anew, as after a restart of the provider. */
+  /** Publishes these keys and signs with the first. Every user signs in anew, as after a restart of the provider. */
   use(keys) {
     this.#refreshTokens.clear();
     const provider = new Provider(this.issuer, {
@@ -88,7 +88,7 @@ class OpenId {
       }],
       jwks: { keys: keys.map(({ jwk }) => jwk) },
       cookies: { keys: ["a secret of this test"] },
-      // The ID token says who somebody is, as those of hosted providers do.
+      // The ID token holds the claims about the person, as those of hosted providers do.
       conformIdTokenClaims: false,
       claims: { openid: ["sub"], profile: ["name"] },
       findAccount: async (_, accountId) => ({ accountId, claims: async () => ({ sub: accountId, name: accountId }) }),
@@ -131,7 +131,7 @@ class OpenId {
   }
 }
 
-/** What of a browser the flow needs: cookies and redirects. */
+/** The parts of a browser that the flow needs: cookies and redirects. */
 class Browser {
   #cookies = new Map();
 
@@ -208,7 +208,7 @@ test("a provider rotates its keys under load, and no valid token is refused", as
     const before = newest;
     newest = key(`key-${generation}`);
     provider.use([newest, before]);
-    // Everybody comes with an old token and with a new one, and one more signs in with the new key alone.
+    // Every person comes with an old token and with a new one, and one more signs in with the new key alone.
     const fresh = await Promise.all(sessions.map((_, n) => provider.token(person(`person ${n}`))));
     const answers = await Promise.all([...old, ...fresh].map((token) => me(chat, token)));
     for (const answer of answers) assert.equal(answer.status, 200, JSON.stringify(answer));

@@ -1,5 +1,6 @@
 // An unmodified official React app, in StrictMode, with a Clerk-shaped `useAuth`. Everything it shows, commit by commit
-// and frame by frame, is on a log of its own; the tests read that log: no error, and nobody signed in is shown as a guest.
+// and frame by frame, is on a log of its own; the tests read that log: no error, and no signed-in user is shown as a
+// guest.
 
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
@@ -53,7 +54,7 @@ const fromNow = (page) => page.evaluate(() => window.entries.splice(0, window.en
 const GUEST = /signed out|Please sign in/;
 const WRONG = /ERROR|nobody|undefined|null/;
 
-/** What was seen from the moment the provider said `auth`, or from the beginning, oldest first. */
+/** The entries from the moment the provider said `auth`, or from the beginning, oldest first. */
 async function seen(page, auth) {
   const entries = await page.evaluate(() => window.entries);
   assert.deepEqual(entries.filter(({ kind }) => kind === "error"), [], "no component, promise or script failed");
@@ -64,7 +65,7 @@ async function seen(page, auth) {
 /** The official provider keeps the sign-in page until the server has let a person in; from then on it must not return. */
 const fromGuest = (entries) => entries.slice(entries.findIndex(({ text }) => !GUEST.test(text)));
 
-/** Whose home was shown, "-" for none, each change once; and nothing was wrong, nor anybody taken for a guest. */
+/** Whose home was shown, "-" for none, each change once; and nothing was wrong, nor any user taken for a guest. */
 function way(entries) {
   const shown = () => JSON.stringify(entries, null, 1);
   const homes = [];

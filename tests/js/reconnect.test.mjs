@@ -6,7 +6,7 @@ import { bodies, chance, Chat, connect, CUTS, person, Proxy, signIn, test, Trace
 const CHANNEL = "general";
 const send = (client, body) => client.mutation("messages:send", { channel: CHANNEL, body });
 
-/** What was acknowledged: the message's id by its body. Each must be in the channel once, under that id. */
+/** The acknowledged messages: each message's id by its body. Each must be in the channel once, under that id. */
 async function assertExactlyOnce(chat, acknowledged) {
   const found = await chat.messages(CHANNEL);
   assert.equal(found.length, acknowledged.size, "as many messages as were sent");

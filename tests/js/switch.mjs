@@ -1,4 +1,4 @@
-// A switch for the provisioning function of a chat: while it holds, nobody comes in; while it fails, the function
+// A switch for the provisioning function of a chat: while it holds, no user comes in; while it fails, the function
 // ends as by a bug of its own, and the server may try again.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ export async function switchedChat(t, { word = "go", ...options } = {}) {
   const set = (word) => writeFileSync(file, word);
   set(word);
   const chat = await Chat.start(t, { ...options, provisioningSwitch: file });
-  // What is held would otherwise keep the process from ending by itself.
+  // A held call would otherwise keep the process from ending by itself.
   atEnd(t, () => set("go"));
   return { chat, hold: () => set("hold"), fail: () => set("fail"), release: () => set("go") };
 }

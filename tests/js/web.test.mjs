@@ -15,7 +15,7 @@ import { switchedChat } from "./switch.mjs";
 const WEB = fileURLToPath(new URL("../../examples/web", import.meta.url));
 const PICTURES = fileURLToPath(new URL("../artifacts", import.meta.url));
 const PHONE = { viewport: { width: 360, height: 740 } };
-// What the official client and the package print when a person is not let in.
+// The messages of the official client and the package when a person is not let in.
 const REFUSED = /NotProvisioned|not provisioned|Failed to authenticate/;
 
 let browser;

@@ -29,7 +29,7 @@ impl Table for Account {
     const INDEXES: &'static [Index<Account>] = &[Account::BY_NAME];
 }
 
-/// What an account begins with.
+/// The balance an account begins with.
 pub const BALANCE: f64 = 1_000_000.0;
 
 /// Runs the bank until it is asked to stop.
@@ -78,7 +78,7 @@ fn change(ctx: &mut MutationCtx, name: String, amount: f64) -> Result<()> {
     Ok(ctx.db().patch(account.id, changed)?)
 }
 
-/// What all accounts hold together.
+/// The total of all accounts.
 #[derive(Default, Serialize)]
 struct Total {
     accounts: f64,

@@ -1,4 +1,4 @@
-//! What a test and the server that it watches say to each other: commands on its standard input, events on its
+//! The messages between a test and the server that it watches. Commands are on its standard input and events on its
 //! standard output, one JSON text a line.
 
 use serde::{Deserialize, Serialize};
@@ -21,17 +21,17 @@ pub mod variable {
     pub const PUSHED: &str = "GATE_PUSHED";
 }
 
-/// What the child is told.
+/// A command to the child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Hold up the next arrival at a pause point: that of an identity, or anybody's.
+    /// Hold up the next arrival at a pause point: that of one identity, or of any.
     Arm {
         point: Point,
         whom: Option<IdentityKey>,
     },
-    /// Hold up nobody any more who has not arrived yet.
+    /// Hold up no further arrival.
     Disarm,
-    /// Let go whoever is held up there, or everywhere.
+    /// Let go every caller held up there, or everywhere.
     Release { point: Option<Point> },
     /// Let time pass.
     Advance { millis: u64 },
@@ -39,7 +39,7 @@ pub enum Command {
     Note(Remark),
 }
 
-/// What stands in a record beside what the server did.
+/// An entry in a record beside the server's own events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Remark {
     /// The child is ready.
@@ -50,11 +50,11 @@ pub enum Remark {
     InTypeScript,
     /// New code of its functions has taken over.
     Pushed,
-    /// Somebody who has nothing to do with those who are held up begins to sign in …
+    /// A person who has nothing to do with those held up begins to sign in …
     ProbeBegan { identity: IdentityKey },
     /// … and is given up, or was let in.
     ProbeEnded { identity: IdentityKey },
-    /// What the file holds of an identity.
+    /// The file's documents of an identity.
     Rows {
         identity: IdentityKey,
         users: u64,
@@ -65,7 +65,7 @@ pub enum Remark {
         identity: IdentityKey,
         marks: Vec<String>,
     },
-    /// What the application behind a client saw. All of these come at the end, those of one client in their order.
+    /// A sight of the application behind a client. All of these come at the end, those of one client in their order.
     Saw { client: usize, saw: Saw },
     /// Everything the child was told before has been done.
     Obeyed { order: u64 },

@@ -1,5 +1,5 @@
-//! An app that leaves work for later: chains of scheduled mutations and actions whose effects can be counted, a reminder
-//! for a user who may be gone by then, and a welcome mail through a provider that fails at first.
+//! An app that leaves work for later. It has chains of scheduled mutations and actions whose effects can be counted,
+//! and a reminder for a user who may be gone by then. It sends a welcome mail through a provider that fails at first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Table for Effect {
     const NAME: &'static str = "effects";
 }
 
-/// What a reminder found.
+/// The result of a reminder.
 #[derive(Serialize, Deserialize)]
 struct Reminder {
     about: String,
@@ -203,7 +203,7 @@ fn ask_reminder(ctx: &mut MutationCtx, ask: AskReminder) -> Result<()> {
     Ok(())
 }
 
-/// Runs later, as nobody: the user was there when it was scheduled, and may be gone.
+/// Runs later, without an identity: the user was there when it was scheduled, and may be gone.
 fn remind(ctx: &mut MutationCtx, remind: Remind) -> Result<()> {
     let user = ctx.db().get(remind.user)?;
     let reminder = Reminder {
@@ -352,7 +352,7 @@ fn tick(ctx: &mut MutationCtx, (): ()) -> Result<()> {
     )
 }
 
-/// What was planned, and what became of it.
+/// The plans, and their outcomes.
 #[derive(Default, Serialize)]
 struct Report {
     planned: f64,
@@ -384,7 +384,7 @@ fn report(ctx: &mut QueryCtx, (): ()) -> Result<Report> {
             (false, _) => report.wrong_chains.push(name),
         }
     }
-    // Effects without a plan: what was scheduled by a mutation that did not commit.
+    // Effects without a plan: functions scheduled by a mutation that did not commit.
     report.wrong_chains.extend(effects.into_keys());
     let tx = ctx.db().transaction();
     let jobs = tx.collect(&Query::table(SCHEDULED_FUNCTIONS))?;

@@ -1,6 +1,7 @@
-//! What the flows share: the chat and another app of its kind as processes of their own, Clerk as it sends webhooks, a
-//! wire that can be cut, a client that speaks the sync protocol message by message, a switch that holds a process up, how
-//! a test talks to the server that keeps a record, and what an application saw through a client.
+//! The parts that the flows share. They are the chat and another app of its kind as processes of their own, Clerk as it
+//! sends webhooks, and a wire that can be cut. A client speaks the sync protocol message by message, and a switch holds
+//! a process up. There are also the messages between a test and the server that keeps a record, and an application's
+//! story through a client.
 
 pub mod bank;
 pub mod clerk;

@@ -1,5 +1,5 @@
-//! An app that does with its users what apps do: it hears of them from their identity provider's webhooks too, keeps
-//! those who were deleted away, and makes more than one document for each.
+//! An app that treats its users as real apps do. It hears of them from their identity provider's webhooks too, keeps
+//! deleted users away, and makes more than one document for each.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -32,7 +32,7 @@ impl Table for Person {
     const INDEXES: &'static [Index<Person>] = &[Person::BY_TOKEN, Person::BY_EMAIL];
 }
 
-/// What each person has from the beginning.
+/// The documents each person has from the beginning.
 #[derive(Serialize, Deserialize)]
 struct Workspace {
     owner: DocumentId<Person>,
@@ -100,7 +100,8 @@ struct Arguments {
     #[arg(long, env = "PEOPLE_PROVISION", default_value = "people:ensure")]
     provision: String,
 
-    /// Where the provisioning of somebody slow stops: a listener that it tells, and that lets it go on with a byte.
+    /// The address where the provisioning of a slow person stops: a listener that it tells, and that lets it go on with
+    /// a byte.
     #[arg(long, env = "PEOPLE_PAUSE")]
     pause: Option<String>,
 }
@@ -197,7 +198,7 @@ struct Whom {
     token: String,
 }
 
-/// What provisioning does: the document if it is missing, repaired if it is not whole, and nobody who was deleted.
+/// The work of provisioning: makes a missing document, repairs one that is not whole, and refuses a deleted person.
 fn ensure(ctx: &mut MutationCtx, pause: Option<&str>) -> Result<()> {
     let who = ctx.identity()?.ok_or_else(unauthenticated)?.clone();
     let email = who.text("email").map(str::to_string);
@@ -241,7 +242,7 @@ fn ensure(ctx: &mut MutationCtx, pause: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// An e-mail address that somebody has is nobody else's, and links nobody to anybody.
+/// One person's e-mail address belongs to no other person, and links no two identities.
 fn check_email(ctx: &mut MutationCtx, email: Option<&str>) -> Result<()> {
     let Some(email) = email else { return Ok(()) };
     let holder = ctx.db().query::<Person>();
@@ -286,11 +287,11 @@ fn ensure_workspace(ctx: &mut MutationCtx, owner: DocumentId<Person>) -> Result<
 fn wait_at(address: &str) {
     let mut test = TcpStream::connect(address).expect("the test listens");
     test.write_all(&[1]).expect("the test listens");
-    // A test that has gone lets everybody go on.
+    // A test that has gone lets every caller go on.
     let _ = test.read(&mut [0]);
 }
 
-/// Who the caller is, with what belongs to them.
+/// The caller's user, with the documents that belong to it.
 fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Object>> {
     let Some(who) = ctx.identity()? else {
         return Ok(None);
@@ -313,7 +314,7 @@ fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Object>> {
     }))
 }
 
-/// What an identity provider tells by webhook, checked and signed before it comes here.
+/// An identity provider's news by webhook, checked and signed before it comes here.
 #[derive(Deserialize)]
 struct Told {
     event: String,
@@ -328,7 +329,7 @@ struct Told {
     team: Option<String>,
 }
 
-/// Applies an event, once, and says what became of it.
+/// Applies an event, once, and returns its outcome.
 fn apply(ctx: &mut MutationCtx, told: Told) -> Result<&'static str> {
     let known = ctx.db().query::<Event>();
     if known

@@ -10,8 +10,8 @@ use serde_json::{Value as Json, json};
 use vestibule_server::auth::{AdminKeys, DeploymentSecret};
 use vestibule_server::clock::{Clock, SystemClock};
 
-/// One client for all, because making one reads the system's certificates: with a thousand made in a row, the first had its
-/// connection and nothing to say for longer than the server waits. It keeps no connection, since each test has a runtime
+/// One client for all, because making one reads the system's certificates. With a thousand made in a row, the first
+/// kept its connection silent for longer than the server waits. It keeps no connection, since each test has a runtime
 /// of its own.
 static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
     let client = reqwest::Client::builder().pool_max_idle_per_host(0);
@@ -148,13 +148,13 @@ impl Chat {
         Ok(self.child.wait()?.code())
     }
 
-    /// A token of the development issuer for somebody who is called as their subject.
+    /// A token of the development issuer for a person named by their subject.
     pub async fn token(&self, subject: &str) -> anyhow::Result<String> {
         self.token_for(json!({ "subject": subject, "name": subject }))
             .await
     }
 
-    /// A token of the development issuer for whoever `request` describes.
+    /// A token of the development issuer for the person in `request`.
     pub async fn token_for(&self, request: Json) -> anyhow::Result<String> {
         mint_token(&self.url, request).await
     }
@@ -187,7 +187,7 @@ impl Chat {
         self.call("query", path, args, None).await
     }
 
-    /// Calls a function over HTTP, as whom `token` says.
+    /// Calls a function over HTTP, as the identity in `token`.
     pub async fn call(
         &self,
         kind: &str,
@@ -203,7 +203,7 @@ impl Chat {
         }
     }
 
-    /// What the server answers to a call over HTTP, success or not.
+    /// The server's answer to a call over HTTP, success or not.
     pub async fn answer(
         &self,
         kind: &str,
@@ -227,7 +227,7 @@ impl Chat {
     }
 }
 
-/// A token of the development issuer at `url` for whoever `request` describes.
+/// A token of the development issuer at `url` for the person in `request`.
 pub async fn mint_token(url: &str, request: Json) -> anyhow::Result<String> {
     let response = HTTP
         .post(format!("{url}/dev/token"))

@@ -25,7 +25,7 @@ struct Mode {
     target: Option<Arc<str>>,
     /// Connections made before this one are cut.
     generation: u64,
-    /// What the server says is thrown away.
+    /// The server's messages are thrown away.
     is_mute: bool,
     /// New connections are closed at once.
     is_down: bool,
@@ -125,7 +125,7 @@ impl Proxy {
         });
     }
 
-    /// Throws away what the server says from now on, until the next [`Proxy::cut`].
+    /// Throws away the server's messages from now on, until the next [`Proxy::cut`].
     pub fn mute_server(&self) {
         self.mode.send_modify(|mode| mode.is_mute = true);
     }
@@ -149,15 +149,15 @@ fn address_of(url: &str) -> Arc<str> {
     url.trim_start_matches("http://").into()
 }
 
-/// What has gone over a connection.
+/// The traffic over a connection.
 #[derive(Default)]
 struct Gone {
     is_asked: bool,
     is_answered: bool,
 }
 
-/// Passes on until one side has gone or the wire is cut. Returns whether the server had begun to answer: one that was
-/// asked is heard out so far, so that it is known what it did.
+/// Passes on until one side has gone or the wire is cut. Returns whether the server had begun to answer: a server that
+/// was asked is heard out so far, so that its effects are known.
 async fn pass_on(
     client: TcpStream,
     target: &str,

@@ -1,4 +1,4 @@
-//! A client that says only what a test tells it to.
+//! A client that sends only the messages that a test tells it to.
 
 use anyhow::bail;
 use vestibule_client::Connection;
@@ -71,7 +71,7 @@ impl RawClient {
             .await?)
     }
 
-    /// The next result of the watched query; what says nothing of it is passed over.
+    /// The next result of the watched query; messages without one are passed over.
     pub async fn result(&mut self) -> anyhow::Result<Value> {
         loop {
             match self.connection.next().await? {

@@ -1,5 +1,5 @@
-//! What an application saw through a client of ours, event by event: written by the clients of the schedules, judged
-//! together with the server's record.
+//! An application's sights through a client of ours, event by event. The clients of the schedules write them, and the
+//! oracle judges them together with the server's record.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -15,7 +15,7 @@ pub enum Saw {
     LetIn { login: u64 },
     /// It is told that the user is not let in.
     KeptOut { login: u64, why: String },
-    /// Somebody else has signed in, or nobody is signed in any more. Said when the client has taken that in.
+    /// Another user has signed in, or the client is signed out. Said when the client has taken that in.
     Ended { login: u64 },
     /// Another place in the machine of states is shown, by the application's client of this number.
     Stands { client: u64, status: Standing },
@@ -43,8 +43,8 @@ pub enum Saw {
         login: u64,
         mark: String,
         how: How,
-        /// What `notes:mine` shows at this moment, where it was watched before the call: the marks of its notes, or
-        /// nothing when it shows none because the login is over or was suspended.
+        /// The result of `notes:mine` at this moment, where it was watched before the call. It is the marks of its
+        /// notes, or nothing when the login is over or was suspended.
         mine: Mine,
     },
 }
@@ -85,7 +85,7 @@ pub enum Why {
     Other,
 }
 
-/// What a live list of the caller's notes shows.
+/// The shown result of a live list of the caller's notes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mine {
@@ -102,7 +102,7 @@ pub enum Mine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Standing {
-    /// Nobody is signed in, or that is not known yet.
+    /// The client is signed out, or that is not known yet.
     Nobody,
     /// There is a token that has not been presented.
     Authenticated,

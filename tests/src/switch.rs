@@ -6,19 +6,19 @@ use std::time::Duration;
 /// How often the file is read while it holds.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Reads the file each time somebody wants to pass.
+/// Reads the file each time a caller wants to pass.
 pub struct Switch {
     file: PathBuf,
 }
 
 impl Switch {
-    /// A switch that is set by writing to `file`. Without the file everybody passes.
+    /// A switch that is set by writing to `file`. Without the file every caller passes.
     pub fn new(file: PathBuf) -> Switch {
         Switch { file }
     }
 
-    /// Returns at once, or when the file no longer says `hold`; while it does, a file beside it with the extension
-    /// `held` says that somebody waits.
+    /// Returns at once, or when the file no longer says `hold`. While it does, a file beside it with the extension
+    /// `held` says that a caller waits.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-// The `useAuth` hooks that the provider takes, and what it needs to know of their results at every render.
+// The `useAuth` hooks that the provider takes, and the fields of their results that it needs at every render.
 
 import type { ConvexProviderWithClerk } from "convex/react-clerk";
 import type { ComponentProps } from "react";
@@ -25,7 +25,7 @@ export type UseOwnAuth = () => {
 /** Any hook that tells who is signed in. */
 export type UseAuth = UseClerkAuth | UseAuth0 | UseOwnAuth;
 
-/** What a provider says at one render. */
+/** The state of a provider at one render. */
 export interface Presence {
   isLoading: boolean;
   isSignedIn: boolean;

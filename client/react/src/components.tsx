@@ -1,21 +1,21 @@
-// What is shown to whom.
+// Shows its children in one state of the login.
 
 import type { ReactNode } from "react";
 import { useUserProvisioning } from "./provider.js";
 
-/** Shows its children to somebody whose user exists. */
+/** Shows its children when the user exists. */
 export function Provisioned({ children }: { children?: ReactNode }): ReactNode {
   return useUserProvisioning().isProvisioned ? children : null;
 }
 
-/** Shows its children while somebody is on the way in, or it is not known yet whether anybody is signed in. */
+/** Shows its children while the user is on the way in, or while the sign-in state is not known yet. */
 export function Provisioning({ children }: { children?: ReactNode }): ReactNode {
   const { status } = useUserProvisioning();
   return status === "loading" || status === "provisioning" ? children : null;
 }
 
 /**
- * Shows its children when nobody is signed in, and to somebody who was not let in: `useUserProvisioning` says which,
+ * Shows its children when the user is signed out, or was not let in: `useUserProvisioning` says which,
  * and why.
  */
 export function Unprovisioned({ children }: { children?: ReactNode }): ReactNode {

@@ -1,4 +1,4 @@
-// Why somebody is not provisioned, as the app and its users meet it.
+// The reason why a user is not provisioned, as the app and its users meet it.
 
 import { ConvexError } from "convex/values";
 import type { Rejection } from "./machine.js";
@@ -14,7 +14,7 @@ export class NotProvisionedError extends Error {
      */
     readonly reason: Rejection,
     message: string,
-    /** What the provisioning function threw its error with, if it threw one with data. */
+    /** The data of the provisioning function's error, if it had any. */
     readonly data?: unknown,
     options?: ErrorOptions,
   ) {
@@ -22,7 +22,7 @@ export class NotProvisionedError extends Error {
   }
 }
 
-/** What an answer of the provisioning mutation that is an error means. */
+/** The meaning of an error that the provisioning mutation answers. */
 export function notProvisioned(error: unknown): NotProvisionedError {
   const thrown = error instanceof ConvexError ? (error.data as unknown) : undefined;
   if (isGateAnswer(error)) {

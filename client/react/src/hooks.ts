@@ -35,7 +35,7 @@ export function useAuthedPaginatedQuery<Query extends PaginatedQueryReference>(
 
 /**
  * A mutation that needs a user. Called while the user is being set up it waits, in order, and then runs as that user; it
- * rejects with a {@link NotProvisionedError} when nobody is signed in, the person was not let in, or left meanwhile.
+ * rejects with a {@link NotProvisionedError} when the user is signed out, was not let in, or left meanwhile.
  */
 export function useAuthedMutation<Mutation extends FunctionReference<"mutation">>(mutation: Mutation): ReactMutation<Mutation> {
   const session = useSession("useAuthedMutation");

@@ -29,7 +29,7 @@ export type State =
   | { type: "Provisioning"; version: IdentityVersion; runVersion: IdentityVersion; key: IdentityKey }
   | { type: "Provisioned"; version: IdentityVersion; key: IdentityKey; committedAt: Timestamp };
 
-/** What happened. Versions tell whose event it is. */
+/** An event on the client or of a run. Versions tell whose event it is. */
 export type Event =
   | { type: "IdentityVerified"; version: IdentityVersion; key: IdentityKey }
   | { type: "Refreshed"; version: IdentityVersion; key: IdentityKey }
@@ -39,7 +39,7 @@ export type Event =
   | { type: "Retried"; version: IdentityVersion }
   | { type: "SignedOut"; version: IdentityVersion };
 
-/** What the owner must do, in the order given. */
+/** An action that the owner must take, in the order given. */
 export type Effect =
   | { type: "RejectHeld"; rejection: Rejection }
   | { type: "Run"; version: IdentityVersion; key: IdentityKey }
@@ -48,7 +48,7 @@ export type Effect =
 /** A state and what came of reaching it. */
 export type Step = [State, Effect[]];
 
-/** A client that has presented nobody yet. */
+/** A client that has presented no identity yet. */
 export const INITIAL: State = { type: "Unprovisioned", version: 0, ended: null };
 
 /** The state after an event, and what its owner must do. An event of an older version changes nothing. */
@@ -72,7 +72,7 @@ export function step(state: State, event: Event): Step {
 
 type Provisioning = Extract<State, { type: "Provisioning" }>;
 
-/** Starts a run for a new version. What waits under the same identity keeps waiting; another's is rejected. */
+/** Starts a run for a new version. Work under the same identity keeps waiting; another identity's work is rejected. */
 function begin(state: State, version: IdentityVersion, key: IdentityKey): Step {
   const [next, effects] = run(version, key);
   const replaces = state.type === "Provisioning" && state.key !== key;

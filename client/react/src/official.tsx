@@ -32,7 +32,7 @@ function Auth0Provider({ client, useAuth, children }: { client: ConvexReactClien
   return <ConvexProviderWithAuth client={client} useAuth={useOwnAuth}>{children}</ConvexProviderWithAuth>;
 }
 
-/** Auth0's hook in the official shape. The id token is what says who somebody is. */
+/** Auth0's hook in the official shape. The id token names the user. */
 function ownAuthOf(useAuth: UseAuth0): UseOwnAuth {
   return function useOwnAuth() {
     const { isLoading, isAuthenticated, getAccessTokenSilently } = useAuth();

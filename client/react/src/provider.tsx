@@ -1,4 +1,4 @@
-// The provider: the official one inside, and around it who is provisioned.
+// The provider: the official one inside, and around it the state of the user's provisioning.
 
 import { ConvexProvider, type ConvexReactClient } from "convex/react";
 import { getFunctionName } from "convex/server";
@@ -11,16 +11,16 @@ import { NOBODY, ProvisioningSession, type ProvisioningMutation, type Snapshot }
 /**
  * Where the person at the screen stands.
  *
- * - `loading`: the identity provider does not know yet whether somebody is signed in.
- * - `unprovisioned`: nobody is signed in.
- * - `provisioning`: somebody is, and their user is being made or found.
+ * - `loading`: the identity provider does not know yet whether a user is signed in.
+ * - `unprovisioned`: the user is signed out.
+ * - `provisioning`: the user is signed in, and their document is being made or found.
  * - `provisioned`: the user exists; queries and mutations run as that user.
  * - `refused`: the app's provisioning function said no.
  * - `failed`: something got in the way; `retry` may help.
  */
 export type ProvisioningStatus = "loading" | "unprovisioned" | "provisioning" | "provisioned" | "refused" | "failed";
 
-/** What `useUserProvisioning` gives. */
+/** The result of `useUserProvisioning`. */
 export interface UserProvisioning {
   /** Whether the user exists and everything may run as it. */
   isProvisioned: boolean;
@@ -31,7 +31,7 @@ export interface UserProvisioning {
   retry: () => void;
 }
 
-/** What {@link UserProvisioningProvider} is given. */
+/** The properties of {@link UserProvisioningProvider}. */
 export interface UserProvisioningProviderProps {
   /** The one client of the app. */
   client: ConvexReactClient;
@@ -84,7 +84,7 @@ export function UserProvisioningProvider({ client, useAuth, ensureUser, children
   );
 }
 
-/** What a render may show. What is known of another session than the one at this render counts for nothing. */
+/** The status that a render may show. The state of any session but this render's is ignored. */
 function statusOf(presence: Presence, { state, mark }: Snapshot): ProvisioningStatus {
   if (presence.isLoading) return "loading";
   if (!presence.isSignedIn) return "unprovisioned";

@@ -12,7 +12,7 @@ import { fetchPatiently, keyOf } from "./token.js";
 /** A mutation that makes the caller's user when it is missing, and takes no arguments. */
 export type ProvisioningMutation = FunctionReference<"mutation", "public", Record<string, never>, unknown>;
 
-/** What is known now. A new object whenever something changed. */
+/** The present state. A new object after every change. */
 export interface Snapshot {
   readonly state: State;
   /** The provider's session that the state is about. */
@@ -21,7 +21,7 @@ export interface Snapshot {
   readonly error: NotProvisionedError | null;
 }
 
-/** What the official providers use of a client. */
+/** The part of a client that the official providers use. */
 export type AuthClient = Pick<ConvexReactClient, "setAuth" | "clearAuth">;
 
 type SetAuth = Parameters<ConvexReactClient["setAuth"]>;
@@ -39,7 +39,7 @@ const NOTHING: Snapshot = { state: INITIAL, mark: NOBODY, error: null };
 
 type TurnedAway = Extract<State, { type: "Unprovisioned" }> & { ended: NonNullable<Extract<State, { type: "Unprovisioned" }>["ended"]> };
 
-/** Whether somebody is signed in who was not let in. */
+/** Whether the signed-in user was not let in. */
 const isTurnedAway = (state: State): state is TurnedAway => state.type === "Unprovisioned" && state.ended !== null;
 
 /** One client's identities, from the token to the user. */
@@ -94,11 +94,11 @@ export class ProvisioningSession {
     },
   };
 
-  /** Tries again for somebody who was not let in, with the same login. */
+  /** Tries again for a user who was not let in, with the same login. */
   readonly retry = (): void => {
     const { state } = this.#snapshot;
     // Presented anew, as the server may have dropped the identity. The client may still be asking with a token from
-    // before; what comes of that says nothing about this try.
+    // before; that outcome says nothing about this try.
     if (this.#presented && isTurnedAway(state)) this.#present(this.#presented.auth);
     this.#apply({ type: "Retried", version: state.version });
   };
@@ -126,7 +126,7 @@ export class ProvisioningSession {
       async ({ forceRefreshToken }) => {
         const token = await fetchPatiently(fetchToken, forceRefreshToken, isWanted);
         this.#reachable.fetched();
-        // The client presents the token as soon as it has it; what the machine does about it must come behind.
+        // The client presents the token as soon as it has it; the machine's reaction must come behind.
         if (token) setTimeout(() => isWanted() && this.#tokenPresented(keyOf(token) ?? "unreadable token"));
         return token;
       },
@@ -143,7 +143,7 @@ export class ProvisioningSession {
 
   #tokenPresented(key: string): void {
     const { state } = this.#snapshot;
-    // The client presents the token of somebody who was refused several times over. Only a retry asks again.
+    // The client presents the token of a refused user several times over. Only a retry asks again.
     if (isTurnedAway(state) && state.ended.key === key) return;
     this.#apply({ type: "Refreshed", version: this.#nextVersion(), key });
   }
@@ -185,7 +185,7 @@ export class ProvisioningSession {
   #perform(effect: Effect, error: NotProvisionedError | null): void {
     switch (effect.type) {
       case "RejectHeld":
-        // Whether somebody has left, or only the provider's effect ran anew, `expect` knows.
+        // `expect` knows whether the user has left, or only the provider's effect ran anew.
         return effect.rejection === "SignedOut" ? undefined : this.#held.reject(effect.rejection, error);
       case "Run":
         return this.#run(effect.version);

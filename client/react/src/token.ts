@@ -1,4 +1,4 @@
-// What an auth token says about whom it stands for, and how long one is asked for.
+// The identity in an auth token, and how long the client asks for a token.
 
 import type { IdentityKey } from "./machine.js";
 

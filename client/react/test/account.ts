@@ -1,4 +1,5 @@
-// An identity provider as an app has it: a hook that tells who is signed in, here in Clerk's shape, and what moves it.
+// An identity provider as an app has it: a hook that tells who is signed in, here in Clerk's shape, and the means to
+// change it.
 
 import { useSyncExternalStore } from "react";
 import type { UseClerkAuth } from "../src/index.js";

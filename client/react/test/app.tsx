@@ -43,7 +43,7 @@ export interface Seen {
 
 export interface Screen {
   seen: Seen[];
-  /** What the package said at the newest commit. */
+  /** The package's status at the newest commit. */
   now: UserProvisioning;
   send: (body: string) => Promise<string>;
   text: () => string;
@@ -84,7 +84,7 @@ function App({ screen, account }: { screen: Screen; account: Account }): ReactNo
   );
 }
 
-/** What a test wants otherwise. */
+/** A test's departures from the usual app. */
 interface Parts {
   client?: ConvexReactClient;
   useAuth?: UseAuth;

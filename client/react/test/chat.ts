@@ -26,7 +26,7 @@ export interface Chat {
   url: string;
   /** `hold` and `fail` last until `go`. */
   provisioning: (word: "go" | "hold" | "fail") => void;
-  /** Resolves when somebody's provisioning is held up. */
+  /** Resolves when a user's provisioning is held up. */
   held: () => Promise<void>;
   token: (who: Person) => Promise<string>;
   query: (path: string, args?: object) => Promise<unknown>;

@@ -12,7 +12,7 @@ import { startChat } from "./chat.js";
 const isHome = (name: string) => (screen: Screen) => screen.text().startsWith(`Home of ${name} `);
 const isOutside = (screen: Screen) => screen.text() === "Outside.";
 
-/** Nobody was ever shown another's user, nor a user before being provisioned, nor an answer of "nobody". */
+/** No user was ever shown another's user, nor a user before being provisioned, nor an answer of "nobody". */
 function assertHonest(screen: Screen) {
   for (const { subject, isProvisioned, status, me } of screen.seen) {
     expect(me).not.toBeNull();

@@ -1,4 +1,4 @@
-// What waits is bounded, and goes in order or not at all.
+// Waiting calls are bounded, and go in order or not at all.
 
 import { expect, test } from "vitest";
 import { HELD_CALLS_MAX, HeldCalls } from "../src/held.js";

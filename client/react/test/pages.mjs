@@ -26,7 +26,7 @@ const queries = QUERIES.map((path) => [path, makeFunctionReference(path)]);
 const NOBODY = { isLoading: false, isAuthenticated: false, fetchAccessToken: () => Promise.resolve(null), login: 0, identity: null };
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
-// What the package and the official client tell their developer is not for the record.
+// Messages of the package and the official client to their developer are not for the record.
 for (const level of ["log", "info", "warn", "error"]) console[level] = () => undefined;
 
 /** Tokens that were asked for. */
@@ -45,7 +45,7 @@ class Page {
   #auth = NOBODY;
   #version = 0;
   #calls = [];
-  /** What was said last, so that each change is said once. */
+  /** The last report, so that each change is reported once. */
   #stood = "";
   /** The login that ended last. */
   #over = 0;
@@ -185,7 +185,7 @@ class Page {
       const hasLeft = error.reason === "SignedOut" || error.reason === "IdentityChanged";
       return hasLeft ? { loginEnded: { mayHaveRun: false } } : { notProvisioned: { mayHaveRun: false } };
     }
-    // The official client sends again what has no answer, and the server answers nobody else's.
+    // The official client sends unanswered calls again, and the server answers only the sender's own.
     if (login !== this.login) return { loginEnded: { mayHaveRun: true } };
     if (error.data?.code === "NotProvisioned") return { notProvisioned: { mayHaveRun: true } };
     return { threw: `${error.name}: ${error.message} ${JSON.stringify(error.data)}` };

@@ -1,4 +1,4 @@
-// What waits for a client that has no socket, and what becomes of it when the client is closed.
+// Calls that wait for a client without a socket, and their end when the client is closed.
 
 import { ConvexReactClient } from "convex/react";
 import { expect, test } from "vitest";
@@ -58,8 +58,8 @@ test("an identity waits while a token is on its way, and is told in order", asyn
   expect(told).toHaveLength(3);
 });
 
-// The official client would forget whose token it was and, when told of one more identity, reject a promise that nobody
-// holds, which fails the run.
+// The official client would forget whose token it was and, when told of one more identity, reject a promise that no
+// code holds, which fails the run.
 test.each([0, 1, 2, 3, 4, 5])("the client takes another identity %i microtasks after it was given a token", async (microtasks) => {
   const client = newClient();
   const reachable = new ReachableClient(client);

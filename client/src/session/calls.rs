@@ -30,7 +30,7 @@ pub(crate) struct NewCall {
 
 pub(super) struct Call {
     pub ticket: Ticket,
-    /// The login as which it runs; nothing to run as nobody.
+    /// The login as which it runs; `None` to run without an identity.
     pub whom: Option<LoginId>,
     pub kind: Kind,
     path: FunctionPath,

@@ -24,7 +24,7 @@ impl Session {
         (is_open && wire.presented == Some(login.id)).then_some(login.id)
     }
 
-    /// As whom a call runs that does not say so.
+    /// The login as which a call without one runs.
     pub(super) fn speaks_for(&self) -> Option<LoginId> {
         self.login
             .as_ref()
@@ -32,7 +32,7 @@ impl Session {
             .map(|login| login.id)
     }
 
-    /// As whom a message runs that is sent now.
+    /// The login as which a message that is sent now runs.
     pub(super) fn speaks_on_wire_for(&self) -> Option<LoginId> {
         match &self.link {
             Link::Open(wire) => wire.presented,
@@ -45,7 +45,7 @@ impl Session {
         self.login.as_ref()?.unprovisioned.clone()
     }
 
-    /// Presents the user and asks for the provisioning, in one breath, once everything that runs as nobody is sent.
+    /// Presents the user and asks for the provisioning, in one breath, once every call without an identity is sent.
     pub(super) fn present_if_due(&mut self, now: Duration) {
         if self.speaks_on_wire_for().is_some() || self.calls.has_unsent(None) {
             return;
@@ -83,7 +83,7 @@ impl Session {
         for effect in effects {
             match effect {
                 GateEffect::Run { .. } => self.run_again(),
-                // What waits is sent by the flush that ends every event.
+                // Waiting calls are sent by the flush that ends every event.
                 GateEffect::Open { .. } => {}
                 GateEffect::RejectHeld { .. } => self.reject_held(),
             }
@@ -130,7 +130,7 @@ impl Session {
         true
     }
 
-    /// The user is not let in: everybody who waits is told, and nothing goes on as the user.
+    /// The user is not let in: every waiter is told, and nothing goes on as the user.
     pub(super) fn refuse(&mut self, now: Duration, reason: Unprovisioned) {
         let version = self.gate.version();
         let Some(login) = &mut self.login else { return };
@@ -148,7 +148,7 @@ impl Session {
             self.effects
                 .push_back(Effect::Suspend(query, reason.clone()));
         }
-        // What already runs as the user must stop, and a query cannot be put back under the number it had.
+        // Queries that already run as the user must stop, and a query cannot be put back under the number it had.
         if self.queries.is_on_wire(id) {
             self.leave(now, Trouble::Restart);
         }
@@ -167,8 +167,8 @@ impl Session {
         self.present_nobody();
     }
 
-    /// Answers everything that waits for the gate of a user who is not let in. What is sent on this connection ran
-    /// before that, and is answered yet.
+    /// Answers everything that waits for the gate of a user who is not let in. Calls already sent on this connection
+    /// ran before that, and are still answered.
     pub(super) fn reject_held(&mut self) {
         let Some(login) = &self.login else { return };
         let id = login.id;
@@ -198,14 +198,14 @@ impl Session {
     }
 }
 
-/// What a failure of the provisioning call says about the user.
+/// The reason that a failure of the provisioning call gives.
 fn reason_of(failure: &CallFailure) -> Unprovisioned {
     let text = |name: &str| {
         let fields = failure.data.as_ref()?.as_object()?;
         fields.get(name)?.as_str()
     };
     match (text("code"), text("reason")) {
-        // A server with a gate of its own passes on what its provisioning function threw.
+        // A server with a gate of its own passes on the error that its provisioning function threw.
         (Some("NotProvisioned"), Some("refused")) => {
             let fields = failure.data.as_ref().and_then(Value::as_object);
             let data = fields.and_then(|fields| fields.get("data")).cloned();

@@ -9,7 +9,7 @@ use vestibule_schema::wire::{StateVersion, TransitionChunk};
 use super::LoginId;
 use crate::options::ClientOptions;
 
-/// What there is of a connection.
+/// The state of the connection.
 pub(super) enum Link {
     /// The next attempt is made then.
     Waiting { until: Duration },
@@ -19,16 +19,16 @@ pub(super) enum Link {
     Open(Wire),
 }
 
-/// What was said and heard on the open socket.
+/// The state of the conversation on the open socket.
 #[derive(Default)]
 pub(super) struct Wire {
-    /// What the newest Transition ended at.
+    /// The end version of the newest Transition.
     pub told: StateVersion,
     /// The newest query set version sent.
     pub query_set: u32,
     /// How many identities were presented.
     pub identity: u32,
-    /// As whom calls run now; nobody's if nothing.
+    /// The login as which calls run now; `None` without an identity.
     pub presented: Option<LoginId>,
     pub heard_at: Duration,
     pub chunks: Chunks,
@@ -46,7 +46,7 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    /// What a close frame, or its absence, means.
+    /// The meaning of a close frame, or of its absence.
     pub fn closed(frame: Option<(u16, String)>) -> Trouble {
         const GOING_AWAY: u16 = 1001;
         match frame {

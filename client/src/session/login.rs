@@ -1,4 +1,4 @@
-//! Who is signed in: the token and its refreshes, the steps walked on every new socket, and the end.
+//! The login: the token and its refreshes, the steps walked on every new socket, and the end.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(super) struct Login {
     pub is_wanted: bool,
     /// The provisioning call under way on this connection.
     pub run: Option<RequestId>,
-    /// Who waits for the step.
+    /// The callers that wait for the step.
     pub asked: Vec<Ticket>,
     deadline: Option<Duration>,
     pub rejections: u32,
@@ -52,7 +52,7 @@ pub(super) enum Fetch {
 }
 
 impl Session {
-    /// Somebody signs in, token in hand. Nothing is presented before [`Session::ensure_user`]. An earlier login is over.
+    /// A user signs in, token in hand. Nothing is presented before [`Session::ensure_user`]. An earlier login is over.
     pub fn authenticate(&mut self, now: Duration, id: LoginId, token: Token) {
         self.end_login(LoginEnd::IdentityChanged);
         let mut login = Login {
@@ -109,7 +109,7 @@ impl Session {
         }
     }
 
-    /// Ends the login: nothing made under it will run, and nobody is presented in its place.
+    /// Ends the login: nothing made under it will run, and the connection is signed out.
     pub(super) fn end_login(&mut self, end: LoginEnd) {
         let Some(login) = self.login.take() else {
             return;
@@ -130,7 +130,7 @@ impl Session {
         }
         self.modify_query_set(false);
         let version = self.gate.version() + 1;
-        // What this says of held work is done below, for work that was sent before as well.
+        // The rejections of held work are done below, for work that was sent before as well.
         let (gate, _) = step(std::mem::take(&mut self.gate), Event::SignedOut { version });
         self.gate = gate;
         self.present_nobody();
@@ -138,8 +138,8 @@ impl Session {
         self.show();
     }
 
-    /// Calls made under a login that is over. What was sent on this connection ran as the earlier user and is
-    /// answered yet; what is committed is; all other is given up.
+    /// Ends the calls of a login that is over. Calls sent on this connection ran as the earlier user and are still
+    /// answered, and so are committed ones; all others are given up.
     pub(super) fn give_up_orphans(&mut self) {
         let current = self.login.as_ref().map(|login| login.id);
         let is_open = matches!(self.link, Link::Open(_));
@@ -368,7 +368,7 @@ impl Login {
             .is_some_and(|lasts| self.read_at.saturating_add(lasts) <= now)
     }
 
-    /// The step is over: nobody waits for it any more.
+    /// The step is over: it has no waiters any more.
     pub fn step_done(&mut self) -> Vec<Ticket> {
         self.deadline = None;
         std::mem::take(&mut self.asked)

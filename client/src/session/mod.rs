@@ -1,5 +1,5 @@
-//! One client as a pure state machine: what happens goes in with the time at which it does, what must be done comes
-//! out. No I/O, no clock; randomness is given at construction. The worker owns one and does what it says.
+//! One client as a pure state machine: events go in with their time, effects come out. No I/O, no clock; randomness is
+//! given at construction. The worker owns one and does what it says.
 
 mod calls;
 mod gate;
@@ -39,7 +39,7 @@ pub(crate) struct Ticket(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoginId(pub(crate) u64);
 
-/// What the worker must do, in order.
+/// The effects for the worker, in order.
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// Open a socket, then say that it is open or why not.
@@ -174,7 +174,7 @@ impl Session {
         self.flush(now);
     }
 
-    /// Makes a call as the user of a login, or as whoever the client speaks for now.
+    /// Makes a call as the user of a login, or as the client's current identity.
     pub fn call(&mut self, now: Duration, ticket: Ticket, scope: Scope, call: NewCall) {
         if let Err(error) = self.check_call(scope) {
             return self.answer(ticket, Err(error));
@@ -296,8 +296,8 @@ impl Session {
         self.flush(now);
     }
 
-    /// Says everything that may be said now, in the order in which it must be: what needs no user, what runs as
-    /// nobody, then the steps of the login, then what is behind its gate.
+    /// Sends every message that may be sent now, in the required order: messages that need no user, calls
+    /// without an identity, then the steps of the login, then the calls behind its gate.
     fn flush(&mut self, now: Duration) {
         if !matches!(self.link, Link::Open(_)) {
             return;

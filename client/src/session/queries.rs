@@ -1,4 +1,4 @@
-//! The queries a client watches: one on the wire for all equal ones, and what is shown of each.
+//! The queries a client watches: one on the wire for all equal ones, and the shown result of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{LoginId, Ticket};
 use crate::error::FunctionError;
 use crate::optimistic::{LocalStore, Update};
 
-/// What a query returned or threw.
+/// The result or the error of a query.
 pub(crate) type Outcome = Result<Value, FunctionError>;
 /// Queries that show something else now.
 pub(crate) type Changes = Vec<(QueryId, Arc<Outcome>)>;
@@ -20,7 +20,7 @@ pub(crate) type Changes = Vec<(QueryId, Arc<Outcome>)>;
 /// For whom a query is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Scope {
-    /// Whoever it is: it needs no user.
+    /// Any user: it needs none.
     Anyone,
     /// The user of one login, behind the gate.
     User(LoginId),
@@ -44,7 +44,7 @@ struct Query {
     shown: Option<Arc<Outcome>>,
     journal: Option<Journal>,
     is_on_wire: bool,
-    /// This connection has said what its result is.
+    /// This connection has given its result.
     is_fresh: bool,
 }
 
@@ -132,7 +132,7 @@ impl Queries {
         }
     }
 
-    /// What a query shows now.
+    /// The shown result of a query.
     pub fn shown(&self, id: QueryId) -> Option<Arc<Outcome>> {
         self.all.get(&id).and_then(|query| query.shown.clone())
     }
@@ -192,7 +192,7 @@ impl Queries {
             .collect()
     }
 
-    /// What must be said to make the wire agree, for the queries that may be on it.
+    /// The changes that bring the wire in line, for the queries that may be on it.
     pub fn modifications(&mut self, may_send: impl Fn(Scope) -> bool) -> Vec<QuerySetModification> {
         let mut modifications: Vec<QuerySetModification> = std::mem::take(&mut self.removed)
             .into_iter()
@@ -219,7 +219,7 @@ impl Queries {
         modifications
     }
 
-    /// The connection is gone: everything has to be asked for again. What is shown stays.
+    /// The connection is gone: every query has to be asked for again. The shown results stay.
     pub fn disconnected(&mut self) {
         self.removed.clear();
         for (id, query) in &mut self.all {
@@ -236,7 +236,7 @@ impl Queries {
             .all(|query| query.is_fresh || !query.is_on_wire)
     }
 
-    /// Takes in what a Transition says of one query. Says which query has its first result of this connection.
+    /// Takes in a Transition's result of one query. Returns the query if it is its first result of this connection.
     pub fn apply(&mut self, modification: StateModification) -> Option<QueryId> {
         let (id, outcome, journal) = match modification {
             StateModification::QueryUpdated {
@@ -305,7 +305,7 @@ impl Queries {
             .map(|(id, query)| (*id, &query.key.args))
     }
 
-    /// What the server says of a query.
+    /// The server's result of a query.
     pub fn server(&self, id: QueryId) -> Option<&Arc<Outcome>> {
         self.all.get(&id).and_then(|query| query.server.as_ref())
     }

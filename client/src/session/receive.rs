@@ -1,4 +1,4 @@
-//! What the server says, an arm a message.
+//! The server's messages, one arm for each.
 
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ impl Session {
             Ok((value, ts)) => {
                 let is_orphan = call.whom.is_some() && call.whom != watching;
                 self.calls.commit(response.request_id, value, ts);
-                // Nobody watches as that user any more, so there is nothing to wait for.
+                // No subscription of that user is left, so there is nothing to wait for.
                 if is_orphan && let Some(call) = self.calls.remove(response.request_id) {
                     self.answer_committed(call);
                     self.show();
@@ -167,7 +167,7 @@ impl Session {
     }
 }
 
-/// What a call's failure means to its caller.
+/// The error for the caller of a failed call.
 fn call_error(failure: CallFailure, whom: Option<LoginId>) -> CallError {
     let text = |name: &str| {
         let fields = failure.data.as_ref()?.as_object()?;

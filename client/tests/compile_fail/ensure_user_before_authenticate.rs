@@ -1,4 +1,4 @@
-//! `ensure_user` on a client with nobody to provision.
+//! `ensure_user` on a client that is not signed in.
 
 use vestibule_client::{Client, Connected};
 

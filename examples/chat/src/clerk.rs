@@ -1,4 +1,4 @@
-//! Webhooks of Clerk, kept beside the gate: they tell of changes and deletions at once, and nobody's first login waits for
+//! Webhooks of Clerk, kept beside the gate: they tell of changes and deletions at once, and no first login waits for
 //! them.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub const PATH: &str = "/clerk";
 /// The environment variable that holds the endpoint's signing secret. No flag: every user of a machine sees those.
 const SECRET_VARIABLE: &str = "CLERK_WEBHOOK_SECRET";
 
-/// How events are believed, and whose they are.
+/// The secret that verifies events, and the issuer of their people.
 pub struct Webhooks {
     secret: Secret,
     /// The issuer of Clerk's auth tokens. Events name people by their subject alone.
@@ -26,7 +26,7 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// As the environment says; none where it holds no secret.
+    /// From the environment; `None` where it holds no secret.
     pub fn from_environment(config: &Config) -> anyhow::Result<Option<Webhooks>> {
         let Some(secret) = Environment::of_process().variable(SECRET_VARIABLE)? else {
             tracing::info!("no {SECRET_VARIABLE}: no webhooks of Clerk are taken");
@@ -54,7 +54,7 @@ impl Webhooks {
             })
     }
 
-    /// Believes a request or not, and applies what it tells. Whatever is not answered with a 2xx, Clerk sends again.
+    /// Verifies a request, and applies what it tells. Clerk sends again every request that is not answered with a 2xx.
     async fn answer(&self, ctx: HttpActionCtx, request: HttpRequest) -> Result<HttpResponse> {
         let now = SystemTime::now();
         if let Err(refusal) = self.secret.verify(&request.headers, &request.body, now) {
@@ -110,7 +110,7 @@ impl Webhooks {
     }
 }
 
-/// The one issuer whose people there are: Clerk's, or the built-in one in development.
+/// The one issuer of the chat's people: Clerk's, or the built-in one in development.
 fn issuer(config: &Config) -> anyhow::Result<String> {
     let providers = config.providers()?;
     let issuer = match providers.providers() {
@@ -129,7 +129,7 @@ fn issuer(config: &Config) -> anyhow::Result<String> {
     Ok(issuer.trim_end_matches('/').to_string())
 }
 
-/// What an event comes to.
+/// The content of an event.
 enum Told {
     User(ToldUser),
     Deleted(Whom),
@@ -184,7 +184,7 @@ struct ClerkMembership {
     id: String,
     organization: ClerkOrganization,
     public_user_data: ClerkMember,
-    /// As above. One that is over is over, whenever it was.
+    /// As above. A membership that is over stays over, whatever its time.
     #[serde(default)]
     updated_at: f64,
 }
@@ -209,7 +209,7 @@ impl ClerkUser {
         (!parts.is_empty()).then(|| parts.join(" "))
     }
 
-    /// The primary address, if it was verified: an invitation is for those who can read what is sent there.
+    /// The primary address, if it was verified: an invitation is for the readers of that address.
     fn email(&self) -> Option<String> {
         let primary = self.primary_email_address_id.as_deref()?;
         let address = self.email_addresses.iter().find(|it| it.id == primary)?;

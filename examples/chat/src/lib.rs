@@ -1,5 +1,5 @@
-//! A chat: what a user of Vestibule would start from. The tables and functions are in `model.rs`; this file puts them
-//! together with the page and runs them. What Clerk tells by webhook is read in `clerk.rs` and applied in `told.rs`.
+//! A chat: a starting point for a user of Vestibule. The tables and functions are in `model.rs`; this file puts them
+//! together with the page and runs them. Clerk's webhooks are read in `clerk.rs` and applied in `told.rs`.
 
 mod clerk;
 pub mod model;

@@ -12,7 +12,7 @@ pub struct User {
     pub email: Option<String>,
     /// Issuer and subject of the person's auth token.
     pub token: String,
-    /// As of when the provider told of them last by a webhook, in milliseconds since 1970.
+    /// The time of the provider's newest webhook about them, in milliseconds since 1970.
     #[serde(default, rename = "toldAt", skip_serializing_if = "Option::is_none")]
     pub told_at: Option<f64>,
 }
@@ -97,13 +97,13 @@ pub fn is_invited(email: Option<&str>, domain: &str) -> bool {
         .is_some_and(|(_, d)| d == domain)
 }
 
-/// The document of whoever has this issuer and subject.
+/// The document of the user with this issuer and subject.
 pub fn user_by_token(ctx: &mut MutationCtx, token: &str) -> Result<Option<Document<User>>> {
     let users = ctx.db().query::<User>();
     Ok(users.index(User::BY_TOKEN, token).unique()?)
 }
 
-/// The caller's document, null when nobody is signed in.
+/// The caller's document, null when the caller is signed out.
 pub fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Document<User>>> {
     let Some(identity) = ctx.identity()? else {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! Signatures of webhooks as Svix makes them, which sends Clerk's: over the id, the time and the body of a message, by a
-//! secret that both sides know.
+//! Signatures of webhooks as Svix makes them, which sends Clerk's. A signature covers a message's id, time and body, by
+//! a secret that both sides know.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use vestibule_server::prelude::{HeaderMap, StatusCode};
 
-/// How far the time of a message may be from ours, in both directions. What is older may have been recorded by somebody.
+/// How far the time of a message may be from ours, in both directions. Older messages may be replayed by an attacker.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// Signatures that are looked at: one for each secret that holds while secrets change.
 const SIGNATURES_MAX: usize = 16;
@@ -76,7 +76,7 @@ impl Secret {
 }
 
 impl Refusal {
-    /// What the sender is answered with.
+    /// The status of the answer to the sender.
     pub fn status(self) -> StatusCode {
         match self {
             Refusal::NotSigned => StatusCode::UNAUTHORIZED,

@@ -1,12 +1,12 @@
-//! What an identity provider tells of people beside their logins, applied. Events come late, twice and in any order: as of
-//! when something was so decides, and nothing undoes a deletion.
+//! An identity provider's news of people beside their logins, applied. Events come late, twice and in any order: the
+//! newest state by its own time wins, and nothing undoes a deletion.
 
 use serde::{Deserialize, Serialize};
 use vestibule_server::prelude::*;
 
 use super::model::{User, is_invited, user_by_token};
 
-/// That somebody was deleted at the provider. Nothing else is kept of them, and nobody is made of their token again.
+/// The deletion of a person at the provider. Nothing else is kept of them, and their token makes no user again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tombstone {
     pub token: String,
@@ -21,7 +21,7 @@ impl Table for Tombstone {
     const INDEXES: &'static [Index<Tombstone>] = &[Tombstone::BY_TOKEN];
 }
 
-/// That somebody belongs to an organization, or did. It may be known before its person is.
+/// A person's membership of an organization, now or in the past. It may be known before its person is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Membership {
     /// The provider's own name of it.
@@ -61,7 +61,7 @@ pub struct Whom {
     pub token: String,
 }
 
-/// Makes or changes a person's document, whichever of this and their first login comes first. Answers what became of it.
+/// Makes or changes a person's document, whether this or their first login comes first. Returns what became of it.
 pub fn change_user(
     ctx: &mut MutationCtx,
     told: ToldUser,
@@ -79,7 +79,7 @@ pub fn change_user(
     match user_by_token(ctx, &token)? {
         // The same event again is as old as itself.
         Some(user) if user.value.told_at.is_some_and(|known| at <= known) => Ok("known"),
-        // What the provider says replaces a name that was chosen here.
+        // The provider's name replaces a name that was chosen here.
         Some(user) => {
             let name = name.unwrap_or(user.value.name);
             let told = Patch::default()
@@ -89,7 +89,7 @@ pub fn change_user(
             ctx.db().patch(user.id, told)?;
             Ok("updated")
         }
-        // Or else somebody who is not invited would find a document of theirs and be let in.
+        // Otherwise an uninvited person would find a document of theirs and be let in.
         None if invited.is_some_and(|domain| !is_invited(email.as_deref(), domain)) => {
             Ok("not invited")
         }
@@ -121,7 +121,7 @@ pub fn delete_user(ctx: &mut MutationCtx, Whom { token }: Whom) -> Result<&'stat
     Ok("deleted")
 }
 
-/// Lets somebody who was deleted come back: the one way to. Says whether they were.
+/// Lets a deleted person come back: the only way to. Returns whether they were deleted.
 pub fn undelete_user(ctx: &mut MutationCtx, Whom { token }: Whom) -> Result<bool> {
     let tombstone = ctx.db().query::<Tombstone>();
     match tombstone.index(Tombstone::BY_TOKEN, &token).unique()? {
@@ -133,7 +133,7 @@ pub fn undelete_user(ctx: &mut MutationCtx, Whom { token }: Whom) -> Result<bool
     }
 }
 
-/// Keeps what is told of a membership, also of somebody who has not come yet.
+/// Keeps the news of a membership, even of a person who has not come yet.
 pub fn change_membership(ctx: &mut MutationCtx, told: Membership) -> Result<&'static str> {
     if is_deleted(ctx, &told.token)? {
         return Ok("deleted before");
@@ -154,7 +154,7 @@ pub fn change_membership(ctx: &mut MutationCtx, told: Membership) -> Result<&'st
     }
 }
 
-/// The organizations that the caller belongs to; none when nobody is signed in.
+/// The organizations that the caller belongs to; none when the caller is signed out.
 pub fn organizations(ctx: &mut QueryCtx, (): ()) -> Result<Vec<String>> {
     let Some(identity) = ctx.identity()? else {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! A channel on the screen: messages as they come, one's own at once, and what becomes of the connection.
+//! A channel on the screen: messages as they come, the user's own at once, and news of the connection.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, stdout};
@@ -12,7 +12,7 @@ use vestibule_client::{
 
 const HELP: &str = "Type a message and press Enter. /name NAME renames you, /quit leaves.";
 
-/// How the id of a message begins that has none yet.
+/// The prefix of a message's id before it has one.
 const SENDING: &str = "sending ";
 
 /// A message as `messages:list` shows it.
@@ -36,7 +36,7 @@ pub struct Conversation {
     channel: String,
     /// Ids of the messages on the screen.
     printed: BTreeSet<String>,
-    /// What was shown before it was stored: its line stands for the message when that comes.
+    /// Messages shown before they were stored: each line stands for its message when that comes.
     on_its_way: Vec<Message>,
     sent: usize,
     offline: bool,
@@ -151,7 +151,7 @@ impl Conversation {
         }
     }
 
-    /// Says when the connection is lost and found, which needs nothing to be done.
+    /// Tells when the connection is lost and found, which requires no action.
     fn note(&mut self, status: &Status) {
         let is_offline = status.connection != ConnectionStatus::Connected;
         if let LoginStatus::Unprovisioned(reason) = &status.login {

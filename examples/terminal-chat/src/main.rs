@@ -25,7 +25,7 @@ struct Arguments {
     #[arg(long, default_value = "http://127.0.0.1:3210")]
     url: String,
 
-    /// Who you are.
+    /// The user's name.
     #[arg(long)]
     name: String,
 

@@ -1,4 +1,5 @@
-//! Auth tokens of the chat's development issuer, which signs in anybody. A real program asks its identity provider here.
+//! Auth tokens of the chat's development issuer, which signs in every user. A real program asks its identity provider
+//! here.
 
 use serde_json::{Value as Json, json};
 use vestibule_client::{TokenError, TokenSource};

@@ -1,4 +1,4 @@
-// What people say, a channel at a time.
+// The messages of the chat, a channel at a time.
 
 import { paginationOptsValidator } from "convex/server";
 import { ConvexError, v } from "convex/values";

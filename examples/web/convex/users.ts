@@ -46,7 +46,7 @@ export const ensureUser = mutation({
   },
 });
 
-/** The caller's document, null when nobody is signed in. */
+/** The caller's document, null when the caller is signed out. */
 export const me = query({
   args: {},
   handler: async (ctx) => {

@@ -1,4 +1,4 @@
-// What is shown to whom: three places, of which one is on the screen.
+// The page for each state of a login: three places, of which one is on the screen.
 
 import { Provisioned, Provisioning, Unprovisioned } from "@vestibule/react";
 import { useQuery } from "convex/react";

@@ -1,5 +1,5 @@
-// Who is signed in, in the shape of Clerk's `useAuth`, on the server's development issuer, which signs in anybody. With
-// Clerk this file goes away, and `useAuth` comes from `@clerk/clerk-react`.
+// The signed-in user, in the shape of Clerk's `useAuth`, on the server's development issuer, which signs in every user.
+// With Clerk this file goes away, and `useAuth` comes from `@clerk/clerk-react`.
 
 import { useSyncExternalStore } from "react";
 import { SERVER } from "./server";
@@ -21,7 +21,7 @@ let session = read();
 let token: string | null = null;
 let auth = authOf(session);
 
-/** Who is signed in. A session is kept by the browser, and shared by its tabs. */
+/** The signed-in user. The browser keeps the session, and its tabs share it. */
 export const useAuth = () => useSyncExternalStore(listen, () => auth);
 
 export function signIn(person: Person): void {

@@ -1,4 +1,4 @@
-// Puts the app together: the client, who is signed in, and the mutation that makes their user.
+// Puts the app together: the client, the signed-in user, and the mutation that makes their document.
 
 import { UserProvisioningProvider } from "@vestibule/react";
 import { ConvexReactClient } from "convex/react";

@@ -1,4 +1,4 @@
-// Outside: nobody is signed in, or somebody is who was not let in and hears why.
+// Outside: the user is signed out, or was not let in and sees why.
 
 import { useUserProvisioning, type UserProvisioning } from "@vestibule/react";
 import type { FormEvent } from "react";

@@ -1,4 +1,4 @@
-// On the way in. An ordinary login is over before anybody would read about it, so it says nothing for a moment.
+// On the way in. An ordinary login is over before a user could read about it, so it says nothing for a moment.
 
 import { useEffect, useState } from "react";
 import { signOut, useAuth } from "./auth";

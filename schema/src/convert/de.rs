@@ -12,8 +12,8 @@ type Result<T> = std::result::Result<T, ConvertError>;
 
 pub(super) struct ValueDeserializer(pub(super) Value);
 
-/// Types that read whatever comes, and serde's buffers (of flattened structs, tagged and untagged enums), get numbers
-/// the way the serializer takes them: `i64` for an int64, narrower integers or `f64` for a float64.
+/// Types that read any value, and serde's buffers (of flattened structs, tagged and untagged enums), get numbers as the
+/// serializer takes them. That is `i64` for an int64, narrower integers or `f64` for a float64.
 fn visit_float<'de, V: Visitor<'de>>(number: f64, visitor: V) -> Result<V::Value> {
     let keeps = |whole: f64| whole.to_bits() == number.to_bits();
     if keeps(f64::from(number as i32)) {

@@ -24,7 +24,7 @@ impl ConvertError {
         &self.path
     }
 
-    /// What is wrong with the part.
+    /// The fault of the part.
     pub fn reason(&self) -> &str {
         &self.reason
     }

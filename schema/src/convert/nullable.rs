@@ -20,7 +20,7 @@ use crate::value::Value;
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct Nullable<T>(
-    /// What it holds; null without.
+    /// Its value; null without one.
     pub Option<T>,
 );
 

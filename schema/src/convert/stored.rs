@@ -1,5 +1,5 @@
 //! A serde deserializer over a stored document: its encoding is read straight into a Rust type. Structs, strings and
-//! options are; what is rarer becomes a value first, so that there is one set of rules.
+//! options are; rarer types become a value first, so that there is one set of rules.
 
 use std::borrow::Cow;
 
@@ -52,7 +52,7 @@ impl<'a> DocumentDeserializer<'_, 'a> {
     }
 }
 
-/// What follows `tag`, inside `depth` containers.
+/// The content after `tag`, inside `depth` containers.
 struct StoredDeserializer<'r, 'a> {
     reader: &'r mut Reader<'a>,
     tag: u8,

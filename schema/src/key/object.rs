@@ -108,7 +108,7 @@ pub struct Patched<'p> {
     pub changed: Vec<&'p str>,
 }
 
-/// An encoded object with the fields of `set` and without those that `unset` names. What is set and unset is set.
+/// An encoded object with the fields of `set` and without those that `unset` names. A field both set and unset is set.
 /// Names must be legal.
 pub fn patch_encoded<'p>(
     object: &[u8],

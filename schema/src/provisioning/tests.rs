@@ -71,11 +71,11 @@ fn person(number: u8) -> IdentityKey {
     IdentityKey::new(format!("https://issuer.example|{number}"))
 }
 
-/// What an observer of one connection knows about a history, kept apart from the machine's own state.
+/// An observer's knowledge of one connection's history, kept apart from the machine's own state.
 #[derive(Clone, Default)]
 struct World {
     state: State,
-    /// Who was presented under each version; nobody for a sign-out.
+    /// The person presented under each version; `None` for a sign-out.
     presented: BTreeMap<IdentityVersion, Option<IdentityKey>>,
     /// Commits that arrived, by the version they answered.
     commits: Vec<(IdentityVersion, Timestamp)>,
@@ -211,8 +211,8 @@ impl World {
         self.runs.push(version);
     }
 
-    /// The gate opens for the newest version alone, at a commit that answers a run for the same person, with nobody
-    /// else presented in between; and what waited runs as whoever sent it.
+    /// The gate opens for the newest version alone, at a commit that answers a run for the same person. No other person
+    /// was presented in between. The waiting work runs as the person who sent it.
     fn check_open(&mut self, version: IdentityVersion, at: Timestamp) {
         assert_eq!(version, self.state.version());
         let key = self
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    /// What holds between events.
+    /// The invariants between events.
     fn check_rest(&self) {
         self.check_late_news_changes_nothing();
         match &self.state {

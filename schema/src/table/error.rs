@@ -1,4 +1,4 @@
-//! What is wrong with a schema, in Convex's words.
+//! Errors of a schema, in Convex's words.
 
 use super::validate::{INDEX_FIELDS_MAX, INDEXES_MAX, TABLES_MAX};
 use crate::path::IDENTIFIER_LENGTH_MAX;

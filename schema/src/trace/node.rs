@@ -1,4 +1,4 @@
-//! What is known of one part of a type: what it asks for, and whether any made-up value satisfied it.
+//! The known facts about one part of a type: the shape it asks for, and whether any made-up value satisfied it.
 
 use serde::de::{self, DeserializeSeed};
 
@@ -38,7 +38,7 @@ impl de::Error for TraceError {
     }
 }
 
-/// What a part of a type asks for.
+/// The shape that a part of a type asks for.
 #[derive(Debug, Default)]
 pub(super) enum Shape {
     #[default]
@@ -66,7 +66,7 @@ pub(super) struct Node {
     asked: bool,
 }
 
-/// What a run taught about a node.
+/// The result of a run for a node.
 pub(super) enum Verdict {
     /// There is more to learn.
     Continue,

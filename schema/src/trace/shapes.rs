@@ -5,8 +5,8 @@ use crate::path::check_identifier;
 use crate::validator::{Field, Validator};
 use crate::value::Value;
 
-/// What an option, a list or a map is given: something in it to learn from, then nothing, which they accept as a rule,
-/// and something again where nothing is refused.
+/// The content given to an option, a list or a map: an element to learn from, then none, which they usually accept.
+/// Where an empty one is refused, an element again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Filling {
     #[default]

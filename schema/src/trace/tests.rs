@@ -314,7 +314,7 @@ fn the_arguments_of_a_function_are_an_object() {
     assert!(Validator::of_args::<String>().is_err());
 }
 
-/// What a type reads, its validator accepts.
+/// A validator accepts every value that its type reads.
 #[test]
 fn a_validator_accepts_what_its_type_writes() {
     struct NoTables;

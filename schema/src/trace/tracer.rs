@@ -61,7 +61,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// What a typed id has announced so far.
+/// The announcements of a typed id so far.
 #[derive(Clone, Copy)]
 enum Announced {
     Nothing,

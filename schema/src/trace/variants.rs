@@ -38,7 +38,7 @@ impl VariantShape {
         self.content = Content::Nothing;
     }
 
-    /// What the variant holds.
+    /// The content of the variant.
     pub(super) fn content(&mut self) -> &mut Node {
         if !matches!(self.content, Content::Node(_)) {
             self.content = Content::Node(Box::default());

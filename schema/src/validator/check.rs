@@ -15,8 +15,8 @@ pub trait TableNames {
     fn table_name(&self, number: TableNumber) -> Option<&str>;
 }
 
-/// How a value fails its validator. `Display` gives the text that clients of Convex know; those of several lines end in
-/// a line break, so that an empty line stands before a stack.
+/// How a value fails its validator. `Display` gives the text that clients of Convex know. A text of several lines ends
+/// in a line break, so that an empty line stands before a stack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidationError {
     #[error(
@@ -112,7 +112,7 @@ impl Validator {
     }
 }
 
-/// `None` where nobody reads the reason: among the members of a union, whose failure is told as a whole.
+/// `None` where no caller reads the reason: among the members of a union, whose failure is told as a whole.
 type Failure = Option<Box<ValidationError>>;
 
 fn reported(failure: Failure) -> ValidationError {
@@ -164,7 +164,7 @@ impl<'p> Place<'p> {
         }
     }
 
-    /// Puts a failure at this place into words, if anybody reads them.
+    /// Puts a failure at this place into words, if a caller reads them.
     fn fail(&self, reason: impl FnOnce() -> ValidationError) -> Failure {
         self.is_read().then(|| Box::new(reason()))
     }

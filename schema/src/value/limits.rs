@@ -1,4 +1,4 @@
-//! What a value and a document may be: sizes, nesting, lengths and field names, each with its refusal.
+//! The limits of values and documents: sizes, nesting, lengths and field names, each with its refusal.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub const FIELD_NAME_BYTES_MAX: usize = 1024;
 /// The top-level fields the server sets itself.
 const SYSTEM_FIELDS: [&str; 2] = ["_id", "_creationTime"];
 
-/// Why something is not a value, or not a document. The texts are what function authors see.
+/// The reason why something is not a value, or not a document. Function authors see these texts.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ValueError {
     #[error("Value is too large ({} > maximum size {})", ByteCount(*.size), ByteCount(*.maximum))]
@@ -187,7 +187,7 @@ fn invalid(document: &Object, reason: DocumentError) -> ValueError {
     }
 }
 
-/// What one walk over a value learns.
+/// The measurements of one walk over a value.
 struct Measure {
     size: usize,
     nesting: usize,

@@ -1,5 +1,5 @@
-//! What clients send. Reading is lenient where the official clients differ from each other, and where a refusal
-//! would end a client for good although one call could be answered with a failure instead.
+//! The messages of clients. Reading is lenient where the official clients differ from each other. It is lenient too
+//! where a refusal would end a client for good, although one failed call would do.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -64,11 +64,11 @@ pub struct Connect {
 pub struct Authenticate {
     /// The identity version this one replaces.
     pub base_version: u32,
-    /// Who the client says it is.
+    /// The credential that the client presents.
     pub credential: Credential,
 }
 
-/// What proves who a client is. Its `Debug` form shows none of it.
+/// The proof of a client's identity. Its `Debug` form shows none of it.
 #[derive(Clone, PartialEq)]
 pub enum Credential {
     /// An auth token.
@@ -80,7 +80,7 @@ pub enum Credential {
         /// The attributes of a user to act as, unchecked.
         acting_as: Option<Json>,
     },
-    /// Nobody: a sign-out.
+    /// No identity: a sign-out.
     None,
 }
 
@@ -151,7 +151,7 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TelemetryEvent {
-    /// What was measured; unknown kinds are ignored.
+    /// The kind of measurement; unknown kinds are ignored.
     pub event_type: String,
     /// The measurement, unread.
     #[serde(default)]
@@ -263,8 +263,8 @@ impl Args {
     }
 }
 
-/// Why a text holds no arguments. The parser's own words would add a line and a column of a text nobody wrote, so
-/// the refusal is found a second time in a tree.
+/// Why a text holds no arguments. The parser's own words would add a line and a column of a text that the user never
+/// wrote. So the refusal is found a second time in a tree.
 fn why_invalid(text: &str) -> String {
     match serde_json::from_str::<Json>(text) {
         Ok(Json::Array(list)) => list

@@ -1,5 +1,5 @@
-//! The messages of Convex's sync protocol, for both ends: what a client writes a server reads, and the other way
-//! round. One WebSocket text message holds one JSON object with a `type`. The order of messages is not known here.
+//! The messages of Convex's sync protocol, for both ends: a client writes what a server reads, and the other way round.
+//! One WebSocket text message holds one JSON object with a `type`. The order of messages is not known here.
 //!
 //! - `client`: what clients send. Read with [`ClientMessage::parse`], which survives everything a browser sends.
 //! - `server`: what servers send.
@@ -76,7 +76,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What a connection has been told: which query set, under which identity, as of when. Starts at zero in all parts.
+/// The state told to a connection: query set version, identity version and timestamp. Starts at zero in all parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StateVersion {
@@ -88,7 +88,7 @@ pub struct StateVersion {
     pub ts: Timestamp,
 }
 
-/// What a query left behind to keep a page's end in place: an opaque text, or nothing (`null` on the wire).
+/// The state that a query left behind to keep a page's end in place: an opaque text, or nothing (`null` on the wire).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Journal(pub Option<Arc<str>>);

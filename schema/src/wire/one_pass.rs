@@ -59,7 +59,7 @@ impl<'t> Reader<'t> {
         let is_other = |byte: u8| !byte.is_ascii_digit();
         let end = self.rest.bytes().position(is_other)?;
         let digits = &self.rest[..end];
-        // What comes behind it shows whether the number ends here.
+        // The text behind it shows whether the number ends here.
         self.rest = &self.rest[end..];
         match digits.len() > 1 && digits.starts_with('0') {
             true => None,
@@ -257,7 +257,7 @@ mod tests {
         ]
     }
 
-    /// What makes a text another one, or none at all.
+    /// Pieces that make a text another one, or an invalid one.
     fn pieces() -> impl Strategy<Value = &'static str> {
         prop::sample::select(vec![
             "",

@@ -1,4 +1,5 @@
-//! What servers send. Clients stop at anything they do not know, so there are no other messages and no other fields.
+//! The messages of servers. Clients stop at anything they do not know, so there are no other messages and no other
+//! fields.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
@@ -23,10 +24,10 @@ pub enum ServerMessage {
     AuthError(AuthError),
     /// The client broke the protocol. JavaScript clients never connect again after it.
     FatalError {
-        /// What it did.
+        /// The client's mistake.
         error: String,
     },
-    /// Something to hear while there is nothing to say.
+    /// A sign of life while there is nothing to send.
     Ping,
 }
 
@@ -34,9 +35,9 @@ pub enum ServerMessage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Transition {
-    /// What the one before it ended at.
+    /// The end version of the Transition before it.
     pub start_version: StateVersion,
-    /// What the client has been told after it.
+    /// The state told to the client after it.
     pub end_version: StateVersion,
     /// The queries whose results changed, each at most once.
     pub modifications: Vec<StateModification>,
@@ -45,7 +46,7 @@ pub struct Transition {
     pub clock: Option<ClockStamp>,
 }
 
-/// What lets a client tell how long a message was on its way.
+/// The clock readings with which a client measures how long a message was on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockStamp {
@@ -105,9 +106,9 @@ pub struct TransitionChunk {
 pub struct MutationResponse {
     /// Which one.
     pub request_id: RequestId,
-    /// What it returned and when it committed, or why it did not.
+    /// The returned value and the commit's timestamp, or why the mutation failed.
     pub outcome: Result<(Value, Timestamp), CallFailure>,
-    /// What it logged.
+    /// Its log lines.
     pub log_lines: Vec<String>,
 }
 
@@ -116,9 +117,9 @@ pub struct MutationResponse {
 pub struct ActionResponse {
     /// Which one.
     pub request_id: RequestId,
-    /// What it returned, or why it did not.
+    /// The returned value, or why the action failed.
     pub outcome: Result<Value, CallFailure>,
-    /// What it logged.
+    /// Its log lines.
     pub log_lines: Vec<String>,
 }
 
@@ -227,7 +228,7 @@ impl TransitionChunk {
     }
 }
 
-/// A response as its fields stand on the wire. What `result` is depends on `success`, and whether `ts` is there on
+/// A response as its fields stand on the wire. The type of `result` depends on `success`, and the presence of `ts` on
 /// the kind of call.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! What is said and refused over whole conversations, and what the tests beside this one share.
+//! Whole conversations with their refusals, and the parts that the tests beside this one share.
 
 mod client_texts;
 mod leniency;
@@ -66,7 +66,7 @@ fn client(text: &str) -> ClientMessage {
     ClientMessage::parse(text).unwrap()
 }
 
-/// What one side says over a whole connection, as the official clients spell it.
+/// One side's messages over a whole connection, as the official clients spell them.
 #[test]
 fn the_texts_of_whole_conversations_are_read() {
     let signed_in_and_out = [

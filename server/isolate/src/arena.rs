@@ -68,12 +68,12 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: the range is ours alone. The isolate drops its arena last, and nobody else keeps a pointer into it.
+        // SAFETY: the range is ours alone. The isolate drops its arena last, and no other code keeps a pointer into it.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.reserved_bytes) };
     }
 }
 
-/// Makes memory usable from `committed_end` to at least `end`, and says how far it now is. Nothing if the system refuses.
+/// Makes memory usable from `committed_end` to at least `end`, and returns the new end. `None` if the system refuses.
 ///
 /// # Safety
 ///

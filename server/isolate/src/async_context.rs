@@ -1,9 +1,10 @@
-//! One value that follows asynchronous work: what `AsyncLocalStorage` needs.
+//! The value that follows asynchronous work, as `AsyncLocalStorage` needs it.
 //!
-//! The engine has a hook for a promise's making but none for the running of a reaction. So the value of now is kept in a hidden property
-//! of each promise as it is made, and before a job runs, the promise that the job serves tells which value it runs under: for `then` its
-//! result, for an `await` the promise of the async function. Which promise that is can be read only from the pending job itself, whose
-//! layout is private to the engine: [`find_jobs`] finds the list by making a job and looking for it, and [`engine_version`] is pinned.
+//! The engine has a hook for a promise's making but none for the running of a reaction. So each promise, as it is made,
+//! keeps the current value in a hidden property. Before a job runs, the promise that the job serves tells its value:
+//! for `then` its result, for an `await` the promise of the async function. Only the pending job itself names that
+//! promise, and its layout is private to the engine. So [`find_jobs`] finds the list by making a job and looking for
+//! it, and [`engine_version`] is pinned.
 //!
 //! Nothing of this costs anything until a value is set. The body of an async *generator* loses the value at its first `await`.
 //!
@@ -50,13 +51,13 @@ struct Job {
     arguments: [qjs::JSValue; 0],
 }
 
-/// What a promise's resolving function names.
+/// The slots that a promise's resolving function names.
 #[repr(C)]
 struct Resolving {
     promise: qjs::JSValue,
 }
 
-/// What the continuation of an async function names.
+/// The slots that the continuation of an async function names.
 #[repr(C)]
 struct AsyncFunction {
     link: Link,
@@ -68,7 +69,7 @@ const REJECT: qjs::JSClassID = 1;
 const CONTINUE: qjs::JSClassID = 3;
 const CONTINUE_THROWING: qjs::JSClassID = 4;
 
-/// What the marker job has for an argument.
+/// The argument of the marker job.
 const MARK: i32 = 0x5EA1_10B5;
 
 impl AsyncContext {
@@ -94,13 +95,13 @@ impl AsyncContext {
         self.was_used_at_seal.set(self.is_used.get());
     }
 
-    /// Goes back to the seal. The value is not freed: the restore does that.
+    /// Goes back to the sealed value. The current value is not freed: the restore does that.
     pub(crate) fn restore(&self) {
         self.value.set(self.sealed.get());
         self.is_used.set(self.was_used_at_seal.get());
     }
 
-    /// The value of now, with a reference for the caller.
+    /// The current value, with a reference for the caller.
     ///
     /// # Safety
     ///
@@ -256,15 +257,15 @@ impl AsyncContext {
     }
 }
 
-/// Finds the list of jobs in the runtime: makes one and looks for the list that holds it and nothing else. Null if there is none.
+/// Finds the list of jobs in the runtime: makes one and looks for the list that holds only it. Null if there is none.
 unsafe fn find_jobs(
     runtime: *mut qjs::JSRuntime,
     context: *mut qjs::JSContext,
     runtime_bytes: usize,
 ) -> *const Link {
     let mut found = null();
-    // SAFETY: the scan stays within the runtime's block. A word is followed only if it equals its neighbour and both name a block of the
-    // arena, which the runtime's words do if they are a list of one.
+    // SAFETY: the scan stays within the runtime's block. A word is followed only if it equals its neighbour and both
+    // name a block of the arena. The runtime's words do so if they are a list of one.
     unsafe {
         let mut mark = qjs::JS_MKVAL(qjs::JS_TAG_INT, MARK);
         if qjs::JS_EnqueueJob(context, Some(marker), 1, &raw mut mark) != 0 {

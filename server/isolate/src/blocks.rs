@@ -122,7 +122,7 @@ unsafe extern "C" fn js_malloc_usable_size(content: *const c_void) -> qjs::size_
     unsafe { content_bytes(content.cast()) as qjs::size_t }
 }
 
-/// How many bytes of content a block has.
+/// The number of bytes of a block's content.
 ///
 /// # Safety
 ///
@@ -147,7 +147,7 @@ unsafe fn block_of(content: *mut u8) -> *mut Block {
     unsafe { content.sub(HEADER_BYTES).cast() }
 }
 
-/// The block's size for this many bytes of content. Nothing if there is no such size.
+/// The block's size for this many bytes of content. `None` if there is no such size.
 fn block_bytes(content: usize) -> Option<usize> {
     let bytes = content
         .checked_add(HEADER_BYTES)?
@@ -180,7 +180,7 @@ impl Head {
     ) -> *mut Head {
         let head = base.cast::<Head>();
         let top = (base as usize + size_of::<Head>()).next_multiple_of(UNIT);
-        // SAFETY: the arena is usable for this long, new, and nobody else's. Zeros are a valid head.
+        // SAFETY: the arena is usable for this long, new, and not shared. Zeros are a valid head.
         unsafe {
             head.write_bytes(0, 1);
             (*head).shared = shared;
@@ -246,7 +246,7 @@ impl Head {
     }
 }
 
-/// Ends the call if a jump is allowed, else dooms it and answers with nothing.
+/// Ends the call if a jump is allowed; otherwise dooms it and returns null.
 ///
 /// # Safety
 ///

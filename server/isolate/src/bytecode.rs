@@ -34,7 +34,7 @@ impl Bytecode {
         self.code.len()
     }
 
-    /// What the module imports statically, as it is written in the source.
+    /// The module's static imports, as they are written in the source.
     pub fn imports(&self) -> &[String] {
         &self.imports
     }

@@ -1,8 +1,9 @@
 //! The time spent in the engine.
 //!
 //! Asking for a thread's processor time is a call of the system, and a function enters and leaves the engine dozens of times. So a short
-//! stay is measured by the wall clock, which costs a tenth. A stay that is long enough for the engine to ask whether it should end is
-//! measured in processor time from there on: a busy machine does not use up the budget of those who wait for it.
+//! stay is measured by the wall clock, which costs a tenth. A stay that is long enough for the engine to ask whether it
+//! should end is measured in processor time from there on. So on a busy machine, waiting for the processor does not use
+//! up a function's budget.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ pub(crate) struct Clock {
     budget: Cell<Duration>,
 }
 
-/// What is counted from.
+/// The start of a stay, by the clock that measures it.
 #[derive(Clone, Copy)]
 enum Stay {
     Short(Instant),

@@ -236,7 +236,8 @@ pub(crate) unsafe fn throw_class(
     unsafe { throw(shared, context, &HostError::new(class, message)) }
 }
 
-/// Throws what the prelude's `DOMException` constructor makes. That constructor is trusted: it was read before any user's code ran.
+/// Throws an error of the prelude's `DOMException` constructor. That constructor is trusted: it was read before any
+/// user's code
 unsafe fn throw_dom_exception(
     shared: &Shared,
     context: *mut qjs::JSContext,

@@ -28,7 +28,7 @@ impl SharedImage {
     ///
     /// # Safety
     ///
-    /// The bytes are whole pages of an arena, usable, and nobody reads or writes them meanwhile.
+    /// The bytes are whole pages of an arena, usable, and no other code reads or writes them meanwhile.
     pub(crate) unsafe fn take(
         base: NonNull<u8>,
         bytes: usize,
@@ -61,7 +61,7 @@ impl SharedImage {
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
-        // SAFETY: the mapping has this length, lives as long as the image, and nobody writes to the file.
+        // SAFETY: the mapping has this length, lives as long as the image, and no code writes to the file.
         unsafe { std::slice::from_raw_parts(self.source.as_ptr(), self.bytes) }
     }
 
@@ -70,11 +70,11 @@ impl SharedImage {
         self.dirty_pages * self.page_bytes
     }
 
-    /// Maps the file over the arena's first bytes, which drops what was there.
+    /// Maps the file over the arena's first bytes, which drops their content.
     unsafe fn remap(&self, base: NonNull<u8>) {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
-        // SAFETY: the range is the arena's, and the file's content is what it has to hold.
+        // SAFETY: the range is the arena's, and the file has the content that the range must hold.
         if unsafe { map(Some(base), self.bytes, protection, flags, &self.file) }.is_none() {
             // The system may have taken the old mapping away already. It is out of memory, which ends a process elsewhere too.
             std::process::abort();
@@ -85,7 +85,7 @@ impl SharedImage {
     ///
     /// # Safety
     ///
-    /// The base is that of the arena the image was taken of, and nobody reads or writes it meanwhile.
+    /// The base is that of the arena the image was taken of, and no other code reads or writes it meanwhile.
     pub(crate) unsafe fn restore(&mut self, base: NonNull<u8>) {
         let is_known = self.read_entries(base);
         let dirty = self.entries.iter().filter(|entry| is_dirty(**entry));
@@ -112,7 +112,7 @@ impl SharedImage {
         }
     }
 
-    /// Reads what the system knows of the arena's pages. False if it does not say.
+    /// Reads the system's page map of the arena. False if the system does not provide it.
     fn read_entries(&mut self, base: NonNull<u8>) -> bool {
         use std::os::unix::fs::FileExt;
         let Some(page_map) = page_map() else {

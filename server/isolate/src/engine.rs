@@ -1,4 +1,4 @@
-//! What is particular to this engine: its version, its parts, its slabs, and the script that runs before every prelude.
+//! The parts specific to this engine: its version, its slabs, and the script that runs before every prelude.
 
 use std::sync::OnceLock;
 
@@ -45,7 +45,7 @@ pub(crate) unsafe fn fill_slabs(runtime: *mut qjs::JSRuntime, head: *const Head)
     }
 }
 
-/// A context with what functions may have: no clock of its own, no weak references of the engine's.
+/// A context with the objects that functions may have: no clock of its own, no weak references of the engine's.
 ///
 /// # Safety
 ///

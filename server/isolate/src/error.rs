@@ -47,7 +47,7 @@ impl HostError {
     }
 }
 
-/// A value that JavaScript threw and nobody caught.
+/// A value that JavaScript threw and did not catch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Thrown {
     /// The error's `name`. Empty if the value is not an `Error`.
@@ -56,7 +56,7 @@ pub struct Thrown {
     pub message: String,
     /// Frames, one a line: `    at f (rooms.js:12:5)`. Empty if the value is not an `Error`.
     pub stack: String,
-    /// The property `data`, if it is a string: of a `ConvexError` its data as JSON text.
+    /// The property `data`, if it is a string: for a `ConvexError` its data as JSON text.
     pub data: Option<String>,
     /// Whether `error[error.ConvexErrorSymbol] === true`.
     pub is_convex_error: bool,
@@ -65,7 +65,7 @@ pub struct Thrown {
 /// Why an entry gave no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// JavaScript threw, or left a rejected promise that nobody handles.
+    /// JavaScript threw, or left a rejected promise unhandled.
     #[error("uncaught {}: {}", .0.name, .0.message)]
     Threw(Thrown),
     /// The time in the engine exceeded the budget.

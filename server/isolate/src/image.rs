@@ -1,7 +1,8 @@
 //! The image: a copy of the used part of the arena, and the way back to it.
 //!
-//! A small image is copied back whole. A large one is a file in memory that the arena maps privately: pages that no call has written to
-//! are shared with the image, and the system tells which ones were (`dirty.rs`). Where it does not, pages are compared.
+//! A small image is copied back whole. A large one is a file in memory that the arena maps privately. It shares the
+//! pages that no call has written to, and the system names the written ones (`dirty.rs`). Where it does not, pages are
+//! compared.
 
 use std::ptr::NonNull;
 
@@ -28,10 +29,10 @@ impl Image {
     ///
     /// # Safety
     ///
-    /// They are usable, and nobody reads or writes them meanwhile.
+    /// They are usable, and no other code reads or writes them meanwhile.
     pub(crate) unsafe fn take(base: NonNull<u8>, bytes: usize, page_bytes: usize) -> Image {
         let is_large = bytes > WHOLE_COPY_BYTES_MAX;
-        // SAFETY: what the caller promises. The slice is gone when the copy is made.
+        // SAFETY: as the caller promises. The slice is gone when the copy is made.
         let content = unsafe {
             let shared = is_large.then(|| SharedImage::take(base, bytes, page_bytes));
             match shared.flatten() {
@@ -59,7 +60,7 @@ impl Image {
         self.as_slice().len()
     }
 
-    /// What the image takes of memory beside the arena.
+    /// The image's memory beside the arena, in bytes.
     pub(crate) fn own_bytes(&self) -> usize {
         match &self.content {
             Content::Copied(copy) => copy.len(),
@@ -74,7 +75,8 @@ impl Image {
     /// The base is that of the arena the image was taken of, and the engine is not running.
     pub(crate) unsafe fn restore(&mut self, base: NonNull<u8>) {
         let page_bytes = self.page_bytes;
-        // SAFETY: what the caller promises. The arena is usable at least as far as the image goes, and is no memory of Rust's.
+        // SAFETY: as the caller promises. The arena is usable at least as far as the image goes, and is no memory of
+        // Rust's.
         unsafe {
             match &mut self.content {
                 Content::Shared(shared) => shared.restore(base),
@@ -93,7 +95,7 @@ impl Image {
         }
     }
 
-    /// How many bytes of the arena, in whole pages, differ from the image.
+    /// The bytes of the arena, in whole pages, that differ from the image.
     ///
     /// # Safety
     ///
@@ -108,7 +110,7 @@ impl Image {
     }
 }
 
-/// Gives back what a call took beyond the image, except for the first megabyte.
+/// Gives back the pages that a call took beyond the image, except for the first megabyte.
 ///
 /// # Safety
 ///

@@ -20,7 +20,7 @@ use crate::natives;
 use crate::shared::{Doom, Host, HostValue, Shared};
 use crate::thrown::describe;
 
-/// What blocks of different sizes may waste, as a multiple of the memory limit.
+/// Address space that blocks of different sizes may waste, as a multiple of the memory limit.
 const ADDRESS_SPACE_A_LIMIT: usize = 4;
 /// Address space for a very small limit.
 const ADDRESS_SPACE_BYTES_MIN: usize = 16 << 20;
@@ -38,10 +38,10 @@ pub trait ModuleSource: Send + Sync {
     }
 }
 
-/// What an isolate is made of.
+/// The parts and limits of an isolate.
 #[derive(Clone)]
 pub struct IsolateOptions {
-    /// What the engine may hold before the seal, and beyond the image after it. `ArrayBuffer`s count.
+    /// Memory that the engine may hold before the seal, and beyond the image after it. `ArrayBuffer`s count.
     pub memory_bytes_max: usize,
     /// The stack that JavaScript may use. The thread needs half a megabyte more; a host that enters a second isolate within a call needs
     /// room for both.
@@ -152,7 +152,7 @@ impl Isolate {
     fn start(&mut self, stack_bytes_max: usize) -> Result<(), Failure> {
         let (head, opaque) = (self.head, self.shared.as_ptr().cast());
         let (shared, functions) = (self.shared.as_ptr().cast_const(), &raw const FUNCTIONS);
-        // SAFETY: the functions serve this head. What they return is checked before it is used.
+        // SAFETY: the functions serve this head. Each result is checked before it is used.
         let made = unsafe {
             run(self.shared(), || {
                 let runtime = qjs::JS_NewRuntime2(functions, head.cast());
@@ -278,7 +278,7 @@ impl Isolate {
         })
     }
 
-    /// Runs jobs until none is left. A rejection that nobody has handled by then is a failure.
+    /// Runs jobs until none is left. A rejection that is still unhandled then is a failure.
     pub fn run_jobs(&mut self, host: &mut dyn Host) -> Result<(), Failure> {
         self.enter(host, |isolate| isolate.drain())
     }
@@ -318,7 +318,7 @@ impl Isolate {
         }
     }
 
-    /// Goes back to the image, and abandons everything of the call.
+    /// Goes back to the image, and abandons all state of the call.
     ///
     /// # Panics
     ///
@@ -342,7 +342,7 @@ impl Isolate {
         self.image.is_some() && self.changed_bytes() == 0
     }
 
-    /// How much of the image differs now, in whole pages. Compares all of it.
+    /// The part of the image that differs now, in whole pages. Compares all of it.
     pub fn changed_bytes(&self) -> usize {
         // SAFETY: the image is of this arena, and the engine is not running.
         unsafe {
@@ -366,12 +366,12 @@ impl Isolate {
         self.image.as_ref().map_or(0, Image::bytes)
     }
 
-    /// What the engine holds now.
+    /// The memory that the engine holds now.
     pub fn memory_used(&self) -> usize {
         self.head().live()
     }
 
-    /// What the isolate takes of the machine's memory. Asks the system, so it is not for every call.
+    /// The isolate's memory on the machine. Asks the system, so it is not for every call.
     pub fn resident_bytes(&self) -> usize {
         let arena = self.arena.resident_bytes(self.shared().committed_end.get());
         arena + self.image.as_ref().map_or(0, Image::own_bytes)

@@ -59,7 +59,7 @@ unsafe fn converted(
     }
 }
 
-/// `call(op, ...args)`. Its time counts as the engine's, so nobody can spend it unseen.
+/// `call(op, ...args)`. Its time counts as the engine's, so no function can spend it unseen.
 unsafe extern "C" fn call(
     context: *mut qjs::JSContext,
     _this: qjs::JSValue,

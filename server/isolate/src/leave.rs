@@ -1,11 +1,12 @@
 //! Entering the engine and leaving it from any depth.
 //!
 //! [`run`] calls the engine. A call that has run out of time or memory, or that the host ends, leaves by [`leave`]: a jump to where `run`
-//! began. What the engine was doing stays half done in the arena, and the restore puts it right, so nothing needs to be unwound.
+//! began. The engine's work stays half done in the arena, and the restore puts it right, so nothing needs to be
+//! unwound.
 //!
-//! A jump skips destructors. So it is allowed only while `is_armed` says that every frame between `run` and here is either the engine's
-//! or one of ours that owns nothing: `run` requires work that is `Copy`, and natives disarm first (`natives.rs`) and let go of all they
-//! own before they arm again.
+//! A jump skips destructors. So it is allowed only while `is_armed` says that every frame between `run` and here is the
+//! engine's, or owns nothing. For that, `run` requires work that is `Copy`. Natives disarm first (`natives.rs`) and let
+//! go of all they own before they arm again.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -26,7 +27,7 @@ struct Frame<F, R> {
     result: MaybeUninit<R>,
 }
 
-/// Calls the engine. Nothing comes back if the call was left, and then the doom says why.
+/// Calls the engine. Returns `None` if the call was left, and then the doom says why.
 ///
 /// # Safety
 ///

@@ -40,7 +40,7 @@ pub(crate) unsafe fn evaluate(
     context: *mut qjs::JSContext,
     name: &str,
 ) -> Outcome {
-    // SAFETY: what the caller promises. Each work is calls of the engine alone.
+    // SAFETY: as the caller promises. Each work is calls of the engine alone.
     unsafe {
         let module = match declare(shared, context, name) {
             Ok(module) => module,

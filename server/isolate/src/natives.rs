@@ -1,7 +1,7 @@
 //! The C functions that the engine calls.
 //!
-//! Each of them does its work in [`guarded`]: no jump can skip what the work owns, the clock of the engine stands still, and a panic dooms
-//! the call. Only when all is let go of does a doomed call leave the engine.
+//! Each of them does its work in [`guarded`]. There no jump can skip what the work owns, the engine's clock stands
+//! still, and a panic dooms the call. Only when all is let go of does a doomed call leave the engine.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,7 +69,7 @@ pub(crate) unsafe fn disarmed<R: Copy>(
         return result;
     }
     if was_armed {
-        // SAFETY: the work is done and gone, the result is `Copy`, and whoever armed the box owned nothing.
+        // SAFETY: the work is done and gone, the result is `Copy`, and the frame that armed the box owned nothing.
         unsafe { leave(shared) }
     }
     doomed
@@ -271,7 +271,7 @@ const NATIVES: [(&CStr, qjs::JSCFunction, c_int); 5] = [
 ///
 /// The context lives. May be the work of a `run`.
 pub(crate) unsafe fn install(context: *mut qjs::JSContext) -> bool {
-    // SAFETY: what the caller promises; values are given away or freed here.
+    // SAFETY: as the caller promises; values are given away or freed here.
     unsafe {
         let global = qjs::JS_GetGlobalObject(context);
         let mut is_done = true;
@@ -381,7 +381,7 @@ pub(crate) unsafe extern "C" fn interrupt(
     1
 }
 
-/// Keeps count of rejected promises that nobody handles.
+/// Keeps count of rejected promises without a handler.
 pub(crate) unsafe extern "C" fn track_rejection(
     context: *mut qjs::JSContext,
     promise: qjs::JSValue,

@@ -1,4 +1,4 @@
-//! What the engine's callbacks need: a box beside the arena that outlives it and is not restored with it.
+//! The state of the engine's callbacks: a box beside the arena that outlives it and is not restored with it.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -14,7 +14,7 @@ use crate::error::{Failure, HostError};
 use crate::isolate::ModuleSource;
 use crate::names::resolve;
 
-/// What crosses between JavaScript and the host.
+/// A value that crosses between JavaScript and the host.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HostValue {
     Undefined,
@@ -74,7 +74,7 @@ pub(crate) struct Shared {
     pub(crate) source: Arc<dyn ModuleSource>,
     pub(crate) modules: RefCell<Vec<Loaded>>,
     pub(crate) functions: RefCell<Vec<Registered>>,
-    /// Rejected promises that nobody handles, each with a reference of ours.
+    /// Rejected promises without a handler, each with a reference of ours.
     pub(crate) rejections: RefCell<Vec<qjs::JSValue>>,
     /// `DOMException` as the prelude left it.
     pub(crate) dom_exception: Cell<qjs::JSValue>,
@@ -173,7 +173,7 @@ impl Shared {
             .set((self.modules.borrow().len(), self.functions.borrow().len()));
     }
 
-    /// Forgets all that belongs to the call. Values of the engine are not freed: the restore does that.
+    /// Forgets all state of the call. Values of the engine are not freed: the restore does that.
     pub(crate) fn restore(&self) {
         let (modules, functions) = self.sealed.get();
         self.modules.borrow_mut().truncate(modules);

@@ -1,4 +1,4 @@
-//! What was thrown, read into plain text.
+//! Reads a thrown value into plain text.
 
 use std::ffi::CStr;
 
@@ -35,7 +35,8 @@ pub(crate) unsafe fn describe_plainly(context: *mut qjs::JSContext) -> Thrown {
     }
 }
 
-/// Reads a thrown value. Getters of the user's may run, within the budget; if the call is doomed by one, what was read so far comes back.
+/// Reads a thrown value. Getters of the user's may run, within the budget; if one dooms the call, the parts read so far
+/// come
 ///
 /// # Safety
 ///

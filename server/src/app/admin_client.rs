@@ -65,7 +65,7 @@ impl AdminClient {
         })
     }
 
-    /// What stands at a path.
+    /// The content at a path.
     pub async fn get(&self, path: &str) -> Result<Json, AdminClientError> {
         let response = self.send(Method::GET, path, None, RequestBody::Nothing);
         self.json(response.await?).await

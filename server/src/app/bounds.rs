@@ -1,5 +1,5 @@
-//! Bounds that operators set: of jobs, of functions in JavaScript, of files, of imports and exports. What is not given
-//! stays as the room has it.
+//! Bounds that operators set: of jobs, of functions in JavaScript, of files, of imports and exports. A bound that is
+//! not given keeps the room's default.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a server is told by flags and environment variables, and what that means together.
+//! The flags and environment variables of a server, and their meaning together.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -25,10 +25,10 @@ pub struct Config {
     pub site_listen: Option<SiteListen>,
     /// Data directory; made when it is missing.
     pub data: PathBuf,
-    /// Development mode: a built-in issuer signs in anyone who asks, and clients see error texts and logs. When nothing is
-    /// said it is on where no issuer is given, on a loopback address, behind no proxy.
+    /// Development mode: a built-in issuer signs in every client that asks, and clients see error texts and logs. When
+    /// it is not set, it is on where no issuer is given, on a loopback address, behind no proxy.
     pub dev: Option<bool>,
-    /// Whether a built-in issuer signs in anyone who asks. When nothing is said it is on in development mode.
+    /// Whether a built-in issuer signs in every client that asks. When it is not set, it is on in development mode.
     pub dev_issuer: Option<bool>,
     /// Issuer of auth tokens: an OpenID Connect provider.
     pub issuer: Option<String>,
@@ -68,7 +68,7 @@ pub struct Config {
     pub bounds: Bounds,
     /// How the log on standard error is written.
     pub log_format: LogFormat,
-    /// Hide error texts and log lines from clients. When nothing is said it is on, unless in development mode.
+    /// Hide error texts and log lines from clients. When it is not set, it is on, unless in development mode.
     pub redact: Option<bool>,
     /// The deployment's secret, where it is not kept in the data directory.
     pub secret: Option<DeploymentSecret>,
@@ -325,7 +325,7 @@ pub fn secret(environment: &Environment) -> Result<Option<DeploymentSecret>, Set
     environment.read(&SECRET, parse::deployment_secret)
 }
 
-/// What begins the variables that hold one of the deployment's each.
+/// The prefix of the variables that each hold one of the deployment's.
 const ENV_PREFIX: &str = "VESTIBULE_ENV_";
 /// The one that does not: it names a file of lines.
 const ENV_FILE: &str = "FILE";

@@ -26,7 +26,7 @@ pub(super) fn own(config: &Config, address: SocketAddr, site_address: Option<Soc
             cloud: cloud.clone(),
             site: site.clone(),
         },
-        // The site's own listener is for whoever says where it is reached.
+        // The site's own listener is for operators who say where it is reached.
         (Some(cloud), None) => Origins::below(cloud),
     };
     Own::new(origins, &listening)
@@ -42,7 +42,7 @@ pub fn url_of(mut address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-/// Who signs people in before any push.
+/// The providers that sign users in before any push.
 pub(super) struct Providers {
     pub configured: AuthConfig,
     pub dev: Option<ProviderConfig>,

@@ -1,4 +1,4 @@
-//! Figures that are read off the rooms when someone asks for metrics.
+//! Figures that are read from the rooms when a client asks for metrics.
 
 use std::sync::Weak;
 

@@ -1,4 +1,4 @@
-//! Figures of JavaScript functions, read when someone asks for metrics.
+//! Figures of JavaScript functions, read when a client asks for metrics.
 
 use std::fmt::Error;
 use std::sync::Weak;

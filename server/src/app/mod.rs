@@ -1,4 +1,4 @@
-//! The app room: what a team's program says of itself, and the one place that builds the rooms from the bottom up and
+//! The app room: a team's description of its program, and the one place that builds the rooms from the bottom up and
 //! drains them.
 
 mod admin_client;
@@ -181,11 +181,11 @@ impl App {
         self
     }
 
-    /// Adds an HTTP action: answers requests with this method at this path below `/http`, which is what stands for the
-    /// site's address of other Convex servers. For webhooks, and whatever else is no client.
+    /// Adds an HTTP action: answers requests with this method at this path below `/http`, which stands for the site's
+    /// address of other Convex servers. For webhooks, and other senders that are not clients.
     ///
-    /// Nothing is answered for it: not preflights of pages of other origins, and nobody is kept out. It may call every
-    /// function, internal ones included. A request's body has at most
+    /// The server answers nothing for it, such as preflights of pages of other origins, and keeps no sender out. It may
+    /// call every function, internal ones included. A request's body has at most
     /// [`HTTP_REQUEST_BYTES_MAX`](crate::http::HTTP_REQUEST_BYTES_MAX) bytes.
     ///
     /// ```
@@ -228,7 +228,7 @@ impl App {
         self
     }
 
-    /// Runs a mutation or an action again and again, with nobody's identity. All times are UTC. The name is the cron's
+    /// Runs a mutation or an action again and again, without an identity. All times are UTC. The name is the cron's
     /// identity: the next start with another schedule goes on from its last run.
     ///
     /// ```
@@ -321,19 +321,19 @@ impl App {
         self
     }
 
-    /// Other bounds of one execution than the defaults.
+    /// Sets the bounds of one execution.
     pub fn limits(mut self, limits: Limits) -> App {
         self.limits = limits;
         self
     }
 
-    /// Other bounds and times of connections than the defaults.
+    /// Sets the bounds and times of connections.
     pub fn sync_options(mut self, options: SyncOptions) -> App {
         self.sync = options;
         self
     }
 
-    /// Other bounds of scheduled functions and crons than the defaults.
+    /// Sets the bounds of scheduled functions and crons.
     pub fn jobs_options(mut self, options: JobsOptions) -> App {
         self.jobs = options;
         self
@@ -345,13 +345,13 @@ impl App {
         self
     }
 
-    /// Another deadline for provisioning than five seconds.
+    /// Sets the deadline for provisioning; five seconds by default.
     pub fn gate_deadline(mut self, deadline: Duration) -> App {
         self.gate_deadline = deadline;
         self
     }
 
-    /// Another clock than the machine's, for tests in which time passes as told.
+    /// Sets another clock than the machine's, for tests in which time passes as told.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> App {
         self.clock = clock;
         self
@@ -404,7 +404,7 @@ impl App {
         crons.collect()
     }
 
-    /// Who says how identities are provisioned: the program, or the deployment and the flags that go before it.
+    /// The source of the provisioning rules: the program, or the deployment and the flags that go before it.
     fn stated(&self, config: &Config) -> Result<Stated, StartError> {
         let (with, when) = (config.provision_with.clone(), config.provision_when.clone());
         let is_flagged = with.is_some() || when.is_some();

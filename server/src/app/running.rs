@@ -217,8 +217,8 @@ fn listen(
     })
 }
 
-/// The development issuer, where that lets in nobody who should stay out. Its tokens are verified as any other
-/// provider's are: by discovery and keys, asked of this server.
+/// The development issuer, where that lets no stranger in. Its tokens are verified as any other provider's are: by
+/// discovery and keys, asked of this server.
 fn open_dev_issuer(
     config: &Config,
     address: SocketAddr,
@@ -301,7 +301,7 @@ fn store_options(config: &Config) -> StoreOptions {
     options
 }
 
-/// Nothing may be answered any more: whoever waits sends again and meets the record, if there is one.
+/// No call may be answered any more: waiting clients send again and meet the record, if there is one.
 fn end_process(unknown: UnknownOutcome) {
     tracing::error!(error = %unknown, "ending the process; restart it once the disk works");
     std::process::exit(EXIT_IOERR);
@@ -331,7 +331,7 @@ struct Rooms {
     clock: Arc<dyn Clock>,
 }
 
-/// Actions reach ourselves always, and what is not public where that was allowed.
+/// Actions always reach this server itself, and non-public addresses only where allowed.
 fn js_options(config: &Config, dev: bool, own: Arc<Own>) -> JsOptions {
     config.bounds.js(JsOptions {
         outbound: OutboundOptions {
@@ -474,7 +474,7 @@ impl Running {
         Origins::clone(&self.own.origins())
     }
 
-    /// Whether the built-in issuer signs in anyone who asks.
+    /// Whether the built-in issuer signs in every client that asks.
     pub fn is_dev(&self) -> bool {
         self.dev
     }
@@ -489,8 +489,8 @@ impl Running {
         }
     }
 
-    /// Takes no more work, lets mutations, actions and requests under way finish, closes every connection so that its
-    /// client connects again later, and lets go of the data directory.
+    /// Takes no more work, and lets mutations, actions and requests under way finish. Then it closes every connection
+    /// so that its client connects again later, and lets go of the data directory.
     pub async fn shut_down(self) {
         let Running {
             shutdown,
@@ -528,7 +528,7 @@ impl Running {
     }
 }
 
-/// Closes the database once nobody else holds it: its threads end, and the file is left whole in one piece.
+/// Closes the database once it has no other holder: its threads end, and the file is left whole in one piece.
 async fn close(mut database: Arc<Database>) {
     loop {
         match Arc::try_unwrap(database) {

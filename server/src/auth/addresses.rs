@@ -12,7 +12,7 @@ use crate::outbound::is_public;
 /// Why a host is asked at all; it decides where it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// An operator wrote it into the configuration, so it may be in their own network.
+    /// An operator named it in the configuration, so it may be in the operator's own network.
     Configured,
     /// A provider's discovery document named it, so it must be on the internet.
     Named,
@@ -40,7 +40,7 @@ impl Resolve for CheckedResolver {
             let found = tokio::net::lookup_host((host, 0)).await?;
             let allowed: Vec<SocketAddr> = found
                 .filter(|address| admits(trust, address.ip()))
-                // Plain http is allowed for this name, so it must mean what it says.
+                // Plain http is allowed for this name, so it must really be a loopback name.
                 .filter(|address| host != "localhost" || address.ip().is_loopback())
                 .collect();
             if allowed.is_empty() {
@@ -73,13 +73,13 @@ pub(super) fn check_literal_address(url: &Url, trust: Trust) -> Result<(), Fetch
 fn admits(trust: Trust, address: IpAddr) -> bool {
     let address = address.to_canonical();
     match trust {
-        // Cloud machines answer credentials at a link-local address; no issuer lives there.
+        // Cloud machines hand out credentials at a link-local address; no issuer lives there.
         Trust::Configured => !is_special(address),
         Trust::Named => is_public(address),
     }
 }
 
-/// Addresses at which no server of anyone can be meant.
+/// Addresses that can never be those of a provider's server.
 fn is_special(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {

@@ -1,9 +1,9 @@
-//! Admin keys: what lets a person deploy and look into a deployment.
+//! Admin keys: the credentials with which a person deploys and looks into a deployment.
 //!
-//! A key is `name|opaque`. The opaque part is lower-case hexadecimal of a version byte, the key's id, when it was
-//! issued and when it expires (seconds since 1970; zero is never), and a code over all of that and the deployment's
-//! name, made with a key derived from the deployment secret. So keys need no storage, and one is revoked by its id.
-//! The version byte also says what a key may do: everything, or look only.
+//! A key is `name|opaque`. The opaque part is lower-case hexadecimal of a version byte, the key's id, its times of
+//! issue and expiry (seconds since 1970; zero is never), and a code. The code covers all of that and the deployment's
+//! name, and is made with a key derived from the deployment secret. So keys need no storage, and a key is revoked by
+//! its id. The version byte also says what a key may do: everything, or look only.
 
 use std::fmt;
 use std::path::Path;
@@ -33,9 +33,9 @@ pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 64;
 
 /// The first byte of a key that may do everything.
 const VERSION_ALL: u8 = 1;
-/// The first byte of a key that may look only.
+/// The first byte of a key that may only look.
 const VERSION_READ_ONLY: u8 = 2;
-/// What the code is made for; no other use of the deployment secret makes the same one.
+/// The purpose of the code; no other use of the deployment secret makes the same one.
 const PURPOSE: &str = "admin keys, version 1";
 const ID_BYTES: usize = 8;
 const TIME_BYTES: usize = 8;
@@ -49,7 +49,7 @@ pub struct AdminKeys {
     revoked: RevokedKeys,
 }
 
-/// What the holder of an admin key may do.
+/// The rights of the holder of an admin key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AdminRights {
     /// Everything.
@@ -117,7 +117,7 @@ pub enum OpenAdminKeysError {
 #[error("An admin key id is 16 lower-case hexadecimal digits.")]
 pub struct KeyIdError;
 
-/// What the opaque part of a key says.
+/// The fields in the opaque part of a key.
 struct Fields {
     rights: AdminRights,
     id: KeyId,
@@ -297,7 +297,7 @@ impl AdminKeys {
         Ok(admin)
     }
 
-    /// What a key of this deployment says.
+    /// The fields of a key of this deployment.
     fn fields_of(&self, opaque: &str) -> Result<Fields, AdminKeyError> {
         if opaque.len() != 2 * (FIELDS_BYTES + CODE_BYTES) {
             return Err(AdminKeyError::Invalid);
@@ -329,7 +329,7 @@ impl VerifiedAdmin {
         self.key_id
     }
 
-    /// What the holder may do.
+    /// The holder's rights.
     pub fn rights(&self) -> AdminRights {
         self.rights
     }

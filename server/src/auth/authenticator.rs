@@ -31,7 +31,7 @@ pub struct Authenticator {
     clock: Arc<dyn Clock>,
 }
 
-/// The front door as one address comes to it: whoever fails too often is not listened to for a while.
+/// The front door for one address: an address that fails too often is refused for a while.
 #[derive(Clone, Copy)]
 pub struct Door<'a> {
     authenticator: &'a Authenticator,
@@ -52,7 +52,7 @@ pub struct VerifiedUser {
     pub provider_gone: CancellationToken,
 }
 
-/// What credentials turned out to be.
+/// The kind of caller that verified credentials belong to.
 #[derive(Clone, Debug)]
 pub enum Verified {
     /// There were none.
@@ -117,7 +117,7 @@ impl VerifiedUser {
 }
 
 impl Verified {
-    /// The admin, where only one will do.
+    /// The admin; an error for any other caller.
     pub fn require_admin(self) -> Result<VerifiedAdmin, AdminKeyError> {
         match self {
             Verified::Admin(admin) => Ok(admin),
@@ -159,8 +159,8 @@ impl Authenticator {
         authenticator
     }
 
-    /// Replaces the providers, as a push does. One that is configured as before keeps its keys, and whoever it vouched for;
-    /// who was verified by another is refused from now on.
+    /// Replaces the providers, as a push does. A provider that is configured as before keeps its keys and its verified
+    /// users. Users verified by any other provider are refused from now on.
     pub fn configure(&self, config: AuthConfig) {
         let before = self.providers.load();
         let provider = |config: &ProviderConfig| {
@@ -184,8 +184,8 @@ impl Authenticator {
         issuers.any(|trusted| trusted == issuer)
     }
 
-    /// The door for whoever comes from this address. Without one, as for a program in the same process, failures are
-    /// not counted.
+    /// The door for clients at this address. Without an address, as for a program in the same process, failures are not
+    /// counted.
     pub fn door(&self, from: Option<IpAddr>) -> Door<'_> {
         Door {
             authenticator: self,
@@ -282,7 +282,7 @@ impl Door<'_> {
         let verified = self.authenticator.verify_admin(key, acting_as);
         Ok(verified.inspect_err(|error| match error {
             AdminKeyError::Invalid => self.count(failures),
-            // Whoever has such a key does not guess.
+            // The holder of such a key does not guess.
             AdminKeyError::Expired
             | AdminKeyError::Revoked
             | AdminKeyError::RevokedUnreadable

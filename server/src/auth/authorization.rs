@@ -5,7 +5,7 @@ use super::secret::Secret;
 /// Shortest `Authorization` header with anything to read in it, in bytes.
 const HEADER_BYTES_MIN: usize = 7;
 
-/// What a request presents to say who calls. Nothing is verified yet.
+/// A request's credentials. Nothing is verified yet.
 #[derive(Clone)]
 pub enum Credentials {
     /// Nothing: an anonymous caller.

@@ -1,4 +1,4 @@
-//! Who calls a function, as a value that cannot be made up.
+//! The caller of a function, as a value that only verification can make.
 //!
 //! Every run of a function is given a [`Caller`]. The named constructors below are the only way to one, and each says
 //! what must have happened before. A user's identity becomes visible to functions only with a [`ProvisioningProof`],
@@ -14,7 +14,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::admin::AdminRights;
 use super::user_identity::ClaimsRead;
 
-/// Who calls a function. Cheap to clone.
+/// The caller of a function. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller(Role);
 
@@ -29,27 +29,27 @@ enum Role {
     Unidentified,
 }
 
-/// An identity that functions may see, with its place in the cache of results that looked at no claim.
+/// An identity that functions may see, with its place in the cache for results that read no claim.
 struct Person {
     identity: Arc<Identity>,
     fingerprint: OnceLock<[u8; 32]>,
 }
 
-/// That an identity's provisioning committed, and when.
+/// Proof that an identity's provisioning committed, and when.
 ///
-/// Only the provisioning room makes one, through [`ProvisioningProof::issue`]; a test holds the rest of the server to
-/// that.
+/// Only the provisioning room makes one, through [`ProvisioningProof::issue`]; a test enforces that for the rest of the
+/// server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProvisioningProof {
     committed_at: Timestamp,
 }
 
-/// What a function finds when it asks who calls.
+/// The answer a function gets when it asks for the caller's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityAccess<'a> {
     /// The identity, or that there is none.
     Known(Option<&'a Arc<Identity>>),
-    /// There is one that must not be seen yet: the function is suspended, and runs again when it may.
+    /// There is an identity that must not be seen yet: the function is suspended, and runs again when it may see it.
     Suspended,
 }
 
@@ -61,8 +61,8 @@ pub enum SystemAccess {
     All,
 }
 
-/// Whose cached results a caller may share, among those for which the identity was read. Results for which it was not
-/// read are everyone's.
+/// The callers with which a caller may share cached results, among those for which the identity was read. Other results
+/// are shared by all callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CacheScope {
     /// Results of a caller without an identity.
@@ -72,8 +72,8 @@ pub enum CacheScope {
 }
 
 impl ProvisioningProof {
-    /// States that an identity's provisioning committed at `committed_at`, or that the deployment provisions nobody
-    /// ([`Timestamp::ZERO`]). For the provisioning room alone: whoever calls this opens the gate.
+    /// States that an identity's provisioning committed at `committed_at`, or that the deployment provisions no
+    /// identities ([`Timestamp::ZERO`]). For the provisioning room alone: calling this opens the gate.
     pub fn issue(committed_at: Timestamp) -> ProvisioningProof {
         ProvisioningProof { committed_at }
     }
@@ -110,7 +110,7 @@ impl Caller {
         Caller::admin_with(AdminRights::All, Some(identity.into()))
     }
 
-    /// The holder of a verified admin key with these rights, who looks at the deployment as somebody or not.
+    /// The holder of a verified admin key with these rights, who looks at the deployment as a user or not.
     pub fn admin_with(rights: AdminRights, acting_as: Option<Arc<Identity>>) -> Caller {
         Caller::of(match acting_as {
             Some(identity) => Role::AdminActingAs(Person::of(identity), rights),
@@ -123,8 +123,8 @@ impl Caller {
         Caller::of(Role::System)
     }
 
-    /// Someone whose identity must not be looked at, used to find out whether a query looks at all. A function that
-    /// does is suspended.
+    /// A caller whose identity must not be looked at, used to find out whether a query looks at all. A query that does
+    /// is suspended.
     pub fn unidentified() -> Caller {
         Caller::of(Role::Unidentified)
     }
@@ -133,7 +133,7 @@ impl Caller {
         Caller(role)
     }
 
-    /// What a function finds when it asks who calls.
+    /// The answer a function gets when it asks for the caller's identity.
     pub fn identity(&self) -> IdentityAccess<'_> {
         match &self.0 {
             Role::Nobody | Role::Admin(_) | Role::System => IdentityAccess::Known(None),
@@ -144,8 +144,8 @@ impl Caller {
         }
     }
 
-    /// Whose call this is, for the server's own records, such as the one that makes a re-sent mutation harmless. Known
-    /// for a pending identity too, and so never for functions.
+    /// The caller's identity for the server's own records, such as the one that makes a re-sent mutation harmless.
+    /// Known for a pending identity too, and so never for functions.
     pub fn identity_key(&self) -> Option<IdentityKey> {
         match &self.0 {
             Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
@@ -213,10 +213,10 @@ impl Caller {
         }
     }
 
-    /// Whose results it may share when `read` was looked at of its identity; none while looking suspends.
+    /// The callers with which it may share results when `read` was read of its identity; `None` while reading suspends.
     ///
-    /// Functions see the identity and nothing else of a caller, so identities that are equal where they were looked at
-    /// share, and so do all who have none.
+    /// Functions see only the identity of a caller. So callers whose identities agree in all that was read share
+    /// results, and so do all callers without an identity.
     pub fn cache_scope(&self, read: &ClaimsRead) -> Option<CacheScope> {
         match &self.0 {
             Role::Nobody | Role::Admin(_) | Role::System => Some(CacheScope::Anonymous),
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(scope(Caller::admin()), Some(CacheScope::Anonymous));
         assert_eq!(scope(Caller::pending(ada())), None);
         assert_eq!(scope(Caller::unidentified()), None);
-        // One caller keeps its results apart by what was looked at, whatever it asked for first.
+        // One caller's results are kept apart by the claims that each read, whatever it asked for first.
         let everything = crate::auth::UserIdentity::new(editor.clone());
         everything.to_value();
         let everything = everything.claims_read();

@@ -1,8 +1,8 @@
 //! From the claims of a verified token to the identity that functions see.
 //!
-//! OIDC claims have a profile with names of its own and custom claims beside it; a customJwt has custom claims only,
-//! and objects in them become fields with dotted names. Claims of the protocol, and Clerk's `fva`, which changes with
-//! every token, are no part of an identity: with them, no two tokens of one person would share a cached result.
+//! OIDC claims have a profile with names of its own and custom claims beside it. A customJwt has custom claims only,
+//! and objects in them become fields with dotted names. Claims of the protocol are no part of an identity, nor is
+//! Clerk's `fva`, which changes with every token. With them, no two tokens of one person would share a cached result.
 
 use serde_json::{Map, Value as Json};
 use vestibule_schema::identity::{Identity, claim_to_value};
@@ -82,7 +82,7 @@ fn oidc_attributes(claims: &Map<String, Json>) -> Object {
             insert_custom(&mut attributes, name, claim);
         }
     }
-    // After the custom claims: one that is called `givenName` does not hide `given_name`.
+    // After the custom claims: a custom claim called `givenName` does not hide `given_name`.
     for (name, field) in TEXT_CLAIMS {
         insert(
             &mut attributes,
@@ -130,8 +130,8 @@ fn insert(attributes: &mut Object, field: &str, value: Option<impl Into<Value>>)
     }
 }
 
-/// Sets a custom claim under its own name. One that no value can hold, such as a name with `$` in front, is left out:
-/// it is the provider's bookkeeping and no reason to refuse a login.
+/// Sets a custom claim under its own name. A claim that no value can hold, such as a name with `$` in front, is left
+/// out. It is the provider's bookkeeping and no reason to refuse a login.
 fn insert_custom(attributes: &mut Object, name: &str, claim: &Json) {
     let field = Value::Object(Object::from([(name.to_owned(), claim_to_value(claim))]));
     if check_value(&field).is_ok()

@@ -1,8 +1,8 @@
-//! Which providers may say who someone is.
+//! The providers that may state an identity.
 //!
 //! The configuration is the JSON of an `auth.config` file: a list of providers in order, the first that matches a
-//! token wins. It is checked whole when it is given, so that a mistake is a sentence at start or at a push instead of
-//! a refused login later.
+//! token wins. It is checked whole when it is given. So a mistake is a sentence at start or at a push instead of a
+//! refused login later.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -95,7 +95,7 @@ pub enum AuthConfigError {
 }
 
 impl AuthConfigError {
-    /// The code that whoever pushes a configuration sees.
+    /// The code shown to a developer who pushes such a configuration.
     pub fn code(&self) -> &'static str {
         match self {
             AuthConfigError::Issuer { .. } => "InvalidProviderDomainUrl",
@@ -134,8 +134,8 @@ impl AuthConfig {
         })
     }
 
-    /// Refuses keys that would come over plain http, unless they come from here. Whoever takes a configuration asks; the
-    /// fetch itself refuses them too.
+    /// Refuses keys that would come over plain http, unless they come from here. Every taker of a configuration calls
+    /// this; the fetch itself refuses them too.
     pub fn check_secure(&self, own: &Own) -> Result<(), AuthConfigError> {
         let mut providers = self.providers.iter();
         providers.try_for_each(|provider| provider.check_secure(own))

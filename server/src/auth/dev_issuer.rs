@@ -1,8 +1,8 @@
-//! The development issuer: signs in anyone who asks, on a machine of one's own.
+//! The development issuer: signs in every client that asks, on the developer's own machine.
 //!
 //! It is an ordinary OpenID Connect issuer with one Ed25519 key, so its tokens take the same road as those of a real
-//! provider. What keeps it off that road in production is here too: it refuses to start beside a provider that is not
-//! on this machine or on an address that others reach, and it answers no page of another host and nobody through a proxy.
+//! provider. The guards against production use are here too: it refuses to start beside a provider on another machine,
+//! or on an address that others reach. It answers no page of another host and no request through a proxy.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -41,7 +41,7 @@ pub struct DevIssuer {
     signing_key: EncodingKey,
 }
 
-/// Who a development token is for: the body of `POST /dev/token`.
+/// The user a development token is for: the body of `POST /dev/token`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenRequest {
@@ -149,8 +149,8 @@ pub fn check_dev_peer<'h>(
     }
 }
 
-/// Refuses a request for a token that a foreign page may have sent. `host` and `origin` are the headers of those names:
-/// the host must be loopback, so that no name of someone else resolves to here, and so must the origin if there is one.
+/// Refuses a request for a token that a foreign page may have sent. `host` and `origin` are the headers of those names.
+/// The host must be loopback, so that no other party's name resolves to here, and so must the origin if there is one.
 pub fn check_dev_origin(host: Option<&str>, origin: Option<&str>) -> Result<(), DevRefused> {
     let host_is_loopback =
         host.is_some_and(|host| is_loopback_host(&format!("http://{host}/"), host));
@@ -235,7 +235,7 @@ impl DevIssuer {
         })
     }
 
-    /// A token for whoever is asked for, valid from `now` on.
+    /// A token for the requested user, valid from `now` on.
     pub fn mint(&self, request: &TokenRequest, now: UnixNanos) -> Result<String, DevIssuerError> {
         check_field("subject", Some(&request.subject))?;
         check_field("name", request.name.as_deref())?;

@@ -1,7 +1,7 @@
 //! Why an auth token gives no identity.
 //!
-//! Every refusal has a code that clients know, a full sentence for the log of a developer, and a redacted sentence
-//! that names neither the configured providers nor anything taken from the token.
+//! Every refusal has a code that clients know, a full sentence for a developer's log, and a redacted sentence. The
+//! redacted one names no configured provider, and nothing taken from the token.
 
 use std::time::Duration;
 
@@ -47,13 +47,13 @@ pub enum AuthError {
     /// It was valid and has expired since.
     #[error("The auth token has expired: authenticate again with a fresh one.")]
     Expired,
-    /// The provider could not be asked for its keys, so nothing is known about the token. Trying again may help;
-    /// whoever presented it must not be signed out.
+    /// The provider could not be asked for its keys, so nothing is known about the token. Trying again may help; the
+    /// client that presented it must not be signed out.
     #[error("Could not reach the auth provider {issuer} for its keys: {reason}")]
     ProviderUnavailable {
         /// The configured issuer.
         issuer: String,
-        /// What went wrong.
+        /// The failure.
         reason: FetchError,
     },
 }
@@ -86,7 +86,7 @@ impl AuthError {
         }
     }
 
-    /// The sentence for everyone: nothing from the configuration, nothing from the token.
+    /// The sentence for every client: nothing from the configuration, nothing from the token.
     pub fn redacted_message(&self) -> String {
         match self {
             AuthError::Malformed(fault) => {
@@ -106,7 +106,7 @@ impl AuthError {
     }
 }
 
-/// What is wrong with an auth token.
+/// A fault of an auth token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
     #[error("it is longer than {limit} bytes.")]
@@ -180,7 +180,7 @@ impl TokenFault {
     }
 }
 
-/// A moment as text, so that whoever reads it can compare clocks.
+/// A moment as text, so that a reader can compare clocks.
 fn utc(at: &UnixNanos) -> String {
     let seconds = i64::try_from(at.seconds()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).map_or_else(

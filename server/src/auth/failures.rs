@@ -1,7 +1,7 @@
-//! How often one address may fail to say who it is.
+//! The limit on one address's failed credentials.
 //!
-//! Admin keys and auth tokens are counted apart. From an address past its bound nothing of that sort is looked at any
-//! more, good or bad, until its minute has ended: an answer for the good ones would tell them from the bad.
+//! Admin keys and auth tokens are counted apart. An address past its bound gets no more credentials of that kind
+//! checked, good or bad, until its minute has ended. An answer for good ones would tell them from bad ones.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 
-/// Admin keys that are none which an address may present in a minute.
+/// Invalid admin keys that an address may present in a minute.
 pub const ADMIN_KEY_FAILURES_PER_MINUTE_MAX: u32 = 10;
 /// Refused auth tokens that an address may present in a minute. A connection presents one at most, since a refused one
 /// closes it; an address may be a whole office whose tokens ended overnight.
 pub const AUTH_FAILURES_PER_MINUTE_MAX: u32 = 600;
-/// Addresses remembered; beyond it the one that failed the longest ago is forgotten.
+/// Addresses remembered; beyond this the address that failed the longest ago is forgotten.
 const ADDRESSES_MAX: usize = 10_000;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -46,7 +46,7 @@ impl Failures {
         }
     }
 
-    /// Whether `address` has failed so often that it is not listened to now.
+    /// Whether `address` has failed so often that it is refused now.
     pub fn are_too_many(&self, address: IpAddr) -> bool {
         let now = self.clock.elapsed();
         let windows = self.windows.lock();
@@ -79,7 +79,7 @@ impl Window {
     }
 }
 
-/// Whoever has one address of IPv6 has the 2^64 beside it too.
+/// An owner of one IPv6 address usually owns the 2^64 beside it.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

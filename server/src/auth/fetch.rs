@@ -1,8 +1,8 @@
 //! Asking a provider for its keys over the network, distrustfully.
 //!
 //! Only addresses from the configuration are asked, and the key address that a configured issuer's own discovery
-//! document names. Redirects stay on the same host and scheme. An answer is bounded in bytes and time. What a name
-//! resolves to is checked, and the connection goes to the address that was checked.
+//! document names. Redirects stay on the same host and scheme. An answer is bounded in bytes and time. The addresses of
+//! a name are checked, and the connection goes to a checked address.
 
 use std::error::Error;
 use std::sync::{Arc, OnceLock};

@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use super::config::AuthConfigError;
 
-/// What is wrong with the text of an issuer.
+/// A fault in the text of an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerFault {
     #[error("it starts with a quotation mark; remove the quotes around the value.")]
@@ -109,7 +109,7 @@ fn comparable(issuer: &str) -> String {
     format!("{scheme}{}", issuer.trim_end_matches('/'))
 }
 
-/// Whether what is fetched from `url` cannot be changed on the way.
+/// Whether a fetch from `url` cannot be changed on the way.
 pub(super) fn is_secure(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback_url(url))
 }
@@ -144,8 +144,8 @@ const RESERVED_TOP_LEVELS: [&str; 8] = [
 ];
 
 /// Whether a host given without a scheme can be meant as one: `localhost`, or a name whose last label looks like a
-/// top-level domain. No list of those is kept here, since it changes every month: letters (or an encoded
-/// international name), at least two, and not one of the reserved names.
+/// top-level domain. No list of those is kept here, since it changes every month. A label counts if it has at least two
+/// letters (or is an encoded international name) and is not reserved.
 fn is_public_name(url: &Url) -> bool {
     let Some(Host::Domain(name)) = url.host() else {
         return false;

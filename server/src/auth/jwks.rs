@@ -1,6 +1,6 @@
 //! Key sets: which published keys are fit to verify a token, and which one a token means.
 //!
-//! Everything doubtful is left out when a set is loaded, so that no later code has to remember to look: keys that are
+//! Every doubtful key is left out when a set is loaded, so that no later code has to remember to look. Such keys are
 //! too short, of a type or curve not used here, meant for encryption, or shared secrets.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
@@ -69,7 +69,7 @@ pub(super) enum KeySetError {
 pub(super) enum KeyChoiceError {
     /// The set has no key of that id at all: a newer set may have one.
     UnknownId,
-    /// Keys are there, and none is for the algorithm.
+    /// There are keys, but none for the algorithm.
     NoneFits,
     /// More than one fits.
     Ambiguous,

@@ -1,9 +1,9 @@
 //! The keys of one remote provider, kept between tokens.
 //!
 //! Keys are used without asking while they are fresh. When they are not, one fetch runs for all who wait. When that
-//! fails, the old keys serve on for a day: an outage of the provider signs nobody out. A token with an unknown key id
-//! may mean that the provider has new keys, so it waits for one more fetch, of which there is at most one in ten
-//! seconds whoever asks: an unknown key id is refused only by keys that were fetched after it was presented.
+//! fails, the old keys serve on for a day: an outage of the provider signs no user out. A token with an unknown key id
+//! may mean that the provider has new keys, so it waits for one more fetch. There is at most one in ten seconds,
+//! however many tokens ask. Only keys that were fetched after an unknown key id was presented refuse it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +32,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// Longest wait after a failed fetch.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// What a fetch ended with.
+/// The outcome of a fetch.
 type Outcome = Result<Arc<FetchedKeys>, FetchError>;
 
 pub(super) struct KeyCache {
@@ -86,7 +86,7 @@ struct Failure {
     retry_at: Duration,
 }
 
-/// What an asker does after a look at the state.
+/// The next step of a verification after a look at the state.
 enum Next {
     Use(Arc<FetchedKeys>),
     UseStale(Arc<FetchedKeys>),
@@ -97,7 +97,7 @@ enum Next {
     Refuse(FetchError),
 }
 
-/// What somebody with an unknown key id does after a look at the state.
+/// The next step of a search for an unknown key id after a look at the state.
 enum Search {
     Done(Outcome),
     Join(watch::Receiver<Option<Outcome>>),
@@ -227,8 +227,8 @@ impl KeyCache {
             None => self.start_flight(&mut state),
         };
         match stale {
-            // The provider was down a moment ago: the fetch that finds out whether it still is runs by itself, and
-            // nobody's login waits for its time limit.
+            // The provider was down a moment ago. The fetch that finds out whether it still is runs by itself, and no
+            // login waits for its time limit.
             Some(keys) if is_failing => Next::UseStale(keys),
             stale => Next::Wait { flight, stale },
         }
@@ -265,7 +265,7 @@ impl KeyCache {
 }
 
 impl State {
-    /// The fetch that runs now. One that ended without a word (it panicked) counts as none.
+    /// The fetch that runs now. A fetch that ended without a result (it panicked) counts as none.
     fn running_flight(&self) -> Option<watch::Receiver<Option<Outcome>>> {
         let flight = self.flight.as_ref()?;
         flight.has_changed().is_ok().then(|| flight.clone())

@@ -1,10 +1,11 @@
-//! Who is calling: auth tokens become identities, admin keys become admins, and both become a [`Caller`].
+//! Identifying callers: auth tokens become identities, admin keys become admins, and both become a [`Caller`].
 //!
 //! An auth token (a JWT) is read strictly ([`token`]), matched to one configured provider ([`config`]), and verified
-//! with that provider's keys ([`jwks`], [`provider`]); its claims then become the identity that functions see
-//! ([`claims`]). Tokens that functions have signed are made in [`signing`]. Admin keys are made and checked with the deployment secret alone ([`admin`], [`secret`]).
-//! Whoever fails too often is not listened to for a while ([`failures`], [`Door`]). What the
-//! other rooms pass around is a [`Caller`]: it says which identity a function may look at, and cannot be made up.
+//! with that provider's keys ([`jwks`], [`provider`]). Its claims then become the identity that functions see
+//! ([`claims`]). Tokens that functions have signed are made in [`signing`]. Admin keys are made and checked with the
+//! deployment secret alone ([`admin`], [`secret`]). An address that fails too often is refused for a while
+//! ([`failures`], [`Door`]). Other rooms pass around a [`Caller`]: it says which identity a function may look at, and
+//! cannot be made up.
 //!
 //! Left to others: routes and status codes (`http`), identity versions and expiry on a connection (`sync`), and
 //! whether an identity's user exists (`provisioning`).

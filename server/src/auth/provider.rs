@@ -24,7 +24,7 @@ pub(super) struct Provider {
     clock_warnings: Sampled,
 }
 
-/// A smaller difference of clocks is ordinary and told to nobody.
+/// A smaller difference of clocks is ordinary and is not logged.
 const CLOCK_DIFFERENCE_MIN: Duration = Duration::from_secs(5);
 
 enum Keys {

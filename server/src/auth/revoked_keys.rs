@@ -1,4 +1,4 @@
-//! The admin keys that work no more.
+//! The revoked admin keys.
 //!
 //! They stand in a file of the data directory, one id a line, which an operator's command adds to while the server
 //! runs. The server looks at the file whenever a key is used, so a revocation holds from the next use on and over
@@ -85,7 +85,7 @@ impl RevokedKeys {
 
     /// Adds an id, and returns once it is durable.
     pub fn insert(&self, id: KeyId) -> Result<(), RevokedKeysError> {
-        // Nothing is added to a list whose end nobody understands.
+        // Nothing is added to a list whose end cannot be read.
         self.read()?;
         if let Some(path) = &self.path {
             append(path, id).map_err(failed(path))?;

@@ -99,7 +99,7 @@ fn three_parts(text: &str) -> Result<(&str, &str, &str), TokenFault> {
     }
 }
 
-/// Refuses padding, white space, and spare bits that are not zero: there is one text for one token.
+/// Refuses padding, white space, and spare bits that are not zero: each token has exactly one text.
 fn decode_part(part: &'static str, text: &str) -> Result<Vec<u8>, TokenFault> {
     BASE64URL_NOPAD
         .decode(text.as_bytes())

@@ -1,8 +1,8 @@
-//! The identity that functions are handed, which remembers what they looked at.
+//! The identity that functions are given, which remembers the claims they looked at.
 //!
 //! Auth tokens are renewed every minute or so, and now and then with another claim in them: a new picture, a new role.
-//! A result holds for every token of the person in which the claims that the function looked at are the same, so that
-//! a renewed token makes nothing run again that does not depend on what changed.
+//! A result holds for every token of the person in which the claims that the function looked at are the same. So a
+//! renewed token makes only functions run again that depend on a changed claim.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,14 +21,14 @@ struct Looked {
     claims: Mutex<ClaimsRead>,
 }
 
-/// The claims that an execution looked at, by name. Who the caller is always counts as read.
+/// The claims that an execution looked at, by name. Issuer and subject always count as read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClaimsRead {
     names: BTreeSet<String>,
     is_everything: bool,
 }
 
-/// Distinct claims that are told apart; whoever looks at more is taken to look at all.
+/// Distinct claims that are told apart; an execution that looks at more counts as looking at all.
 const CLAIMS_MAX: usize = 64;
 
 impl UserIdentity {
@@ -67,14 +67,14 @@ impl UserIdentity {
         self.0.identity.attributes.get(claim)
     }
 
-    /// What `ctx.auth.getUserIdentity()` returns in Convex: everything in one object. Counts as looking at every
+    /// The result of Convex's `ctx.auth.getUserIdentity()`: everything in one object. Counts as looking at every
     /// claim, so that any changed one makes the function run again.
     pub fn to_value(&self) -> Value {
         self.0.claims.lock().note_everything();
         self.0.identity.to_value()
     }
 
-    /// What was looked at so far.
+    /// The claims looked at so far.
     pub fn claims_read(&self) -> ClaimsRead {
         self.0.claims.lock().clone()
     }
@@ -87,7 +87,7 @@ impl fmt::Debug for UserIdentity {
 }
 
 impl ClaimsRead {
-    /// Whether nothing but who the caller is was looked at.
+    /// Whether only issuer and subject were looked at.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty() && !self.is_everything
     }
@@ -115,8 +115,8 @@ impl ClaimsRead {
         self.is_everything = true;
     }
 
-    /// What `identity` says as far as it was looked at: two identities of equal text are the same to a function that
-    /// looks at no more. It holds personal data; hash it for cache keys.
+    /// The claims of `identity` that were looked at, as a text. Two identities of equal text are the same to a function
+    /// that looks at no more. It holds personal data; hash it for cache keys.
     pub(super) fn projection(&self, identity: &Identity) -> String {
         if self.is_everything {
             return identity.canonical();
@@ -124,7 +124,7 @@ impl ClaimsRead {
         let who = Identity::from_names(identity);
         let mut text = who.canonical();
         for name in &self.names {
-            // Each name stands there, also that of an absent claim: other claims looked at, another text.
+            // Each name stands there, even that of an absent claim: other claims looked at give another text.
             Value::from(name.as_str()).write_json(&mut text);
             match identity.attributes.get(name) {
                 Some(value) => value.write_json(&mut text),

@@ -1,6 +1,6 @@
 //! The rules by which a provider's token is believed.
 //!
-//! What can be refused without the provider's keys is refused first, so that a hopeless token costs no request. No
+//! Checks that need no provider keys run first, so that a hopeless token costs no request. No
 //! claim and no header field is believed before the signature is checked; until then they only ever lead to a refusal.
 //! Keys come from the configured provider alone: `jku`, `x5u`, `jwk` and `x5c` in a header are never read.
 
@@ -25,7 +25,7 @@ pub const KEY_ID_BYTES_MAX: usize = 1024;
 /// The last second that a time claim may name: the end of the year 9999. Milliseconds are beyond it.
 const TIME_SECONDS_MAX: f64 = 253_402_300_799.0;
 
-/// What a verified token says beside its claims.
+/// The fields of a verified token beside its claims.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub subject: String,
@@ -65,7 +65,7 @@ fn check_header<'a>(
     header: &'a Map<String, Value>,
 ) -> Result<(SignatureAlgorithm, Option<&'a str>), TokenFault> {
     let algorithm = check_algorithm(config.rules, header)?;
-    // An extension that must be understood and is not: the token means something else than it says.
+    // An extension that must be understood and is not: the token's meaning is unknown.
     if header.contains_key("crit") {
         return Err(TokenFault::CriticalExtension);
     }
@@ -171,8 +171,8 @@ fn check_subject(claims: &Map<String, Value>) -> Result<String, TokenFault> {
     }
 }
 
-/// A time claim: a number of seconds, perhaps with a fraction. None when it is absent; anything else is refused, so
-/// that a claim of a wrong type is never taken for a claim that is not there.
+/// A time claim: a number of seconds, perhaps with a fraction. None when it is absent. Anything else is refused, so
+/// that a claim of a wrong type is never taken for an absent one.
 fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<UnixNanos>, TokenFault> {
     let Some(value) = claims.get(claim) else {
         return Ok(None);

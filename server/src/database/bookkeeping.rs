@@ -1,5 +1,5 @@
-//! Work that the server does for itself in a function's transaction: it is written with what the function writes, and
-//! counts for nothing against the function.
+//! The server's own work in a function's transaction: it is written with the function's writes, and is not charged to
+//! the function.
 
 use bytes::Bytes;
 
@@ -7,8 +7,8 @@ use super::keys::IndexId;
 use super::transaction::Transaction;
 
 impl Transaction<'_> {
-    /// Notes that the deployment starts. The commit is later than whatever a client saw before, also when an older backup
-    /// was put back meanwhile: without it such a client would have to wait for somebody to write.
+    /// Notes that the deployment starts. The commit is later than everything a client saw before, even when an older
+    /// backup was put back meanwhile. Without it such a client would have to wait for a write.
     pub fn note_start(&mut self) {
         self.write_system(IndexId::STARTS.key(&[]), Some(Bytes::new()));
     }

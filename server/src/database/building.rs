@@ -1,8 +1,8 @@
 //! Building indexes and checking documents while everything goes on: a few documents at a time, each time as a part of
 //! an ordinary transaction.
 //!
-//! Writers keep an index from the commit that declares it. So whoever fills it needs to look only at the documents that
-//! were there before, in any order, and may do so again: an entry is the same whoever writes it.
+//! Writers keep an index from the commit that declares it. So a build needs to look only at the documents that were
+//! there before, in any order, and may do so again. A build and a writer make the same entry.
 
 use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, InternalId};
@@ -22,7 +22,7 @@ use crate::storage::{Direction, KeyRange, StorageError, successor};
 pub struct Step {
     /// Documents that it looked at.
     pub documents: usize,
-    /// The last of them, behind which it goes on; none when it has come to the end.
+    /// The last of them, after which the work continues; `None` at the end.
     pub next: Option<InternalId>,
     /// Why it need not go on.
     pub problem: Option<String>,
@@ -75,7 +75,7 @@ impl Transaction<'_> {
         Ok(step(&documents, max, None))
     }
 
-    /// Removes at most `max` entries of an index that nothing uses any more. Whether it is empty now.
+    /// Removes at most `max` entries of an index that nothing uses any more. Returns whether the index is empty now.
     pub fn clear_index(&mut self, index: IndexId, max: usize) -> Result<bool, DatabaseError> {
         let entries = self.scan_system(index.range(), Direction::Forward, max)?;
         let is_empty = entries.len() < max;

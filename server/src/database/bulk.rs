@@ -1,4 +1,4 @@
-//! Documents in bulk: importing them with the ids they have, into tables that nobody sees yet or into tables in use, and
+//! Documents in bulk: importing them with the ids they have, into hidden tables or into tables in use, and
 //! clearing tables away. All of it in transactions as any others, each of bounded size.
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct ReadAt {
 /// Where documents are imported to.
 #[derive(Clone)]
 pub struct Destination {
-    /// The name of their table, which a hidden one has only later.
+    /// The name of their table, which a hidden table gets only later.
     pub name: String,
     /// The table that holds them.
     pub table: Arc<TableMeta>,
@@ -115,7 +115,7 @@ impl Transaction<'_> {
         Ok(self.scan_system(range, Direction::Forward, 1)?.is_empty())
     }
 
-    /// Removes at most `max` entries of a table that nobody sees. Returns how many there were.
+    /// Removes at most `max` entries of a hidden table. Returns how many there were.
     pub fn clear_some(&mut self, table: &TableMeta, max: usize) -> Result<usize, DatabaseError> {
         self.require_writer("clear_some")?;
         let declared = table.indexes.iter().map(|index| index.id);
@@ -228,19 +228,19 @@ impl TableMeta {
         hidden
     }
 
-    /// Whether nobody sees it: it is being filled, or waits to be cleared away.
+    /// Whether the table is hidden: it is being filled, or waits to be cleared away.
     pub fn is_hidden(&self) -> bool {
         self.name.starts_with(HIDDEN_PREFIX)
     }
 }
 
-/// What the names of hidden tables begin with.
+/// The prefix of the names of hidden tables.
 const HIDDEN_PREFIX: &str = "_hidden_";
 /// The first number of a hidden table, far behind those of others.
 const FIRST_HIDDEN: u32 = 1 << 31;
 
 impl Catalog {
-    /// Adds an empty table like this one that nobody sees.
+    /// Adds an empty hidden table like this one.
     pub fn add_hidden(&mut self, like: &TableMeta) -> TableMeta {
         let last = self.tables().map(|table| table.number.get()).max();
         let number = last.map_or(FIRST_HIDDEN, |last| FIRST_HIDDEN.max(last + 1));

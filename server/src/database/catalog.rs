@@ -39,15 +39,15 @@ pub struct TableMeta {
     pub by_creation_time: IndexId,
     /// The declared indexes.
     pub indexes: Vec<IndexMeta>,
-    /// What its documents look like: all that are stored, and all that will be.
+    /// The validator that all stored and all future documents of the table match.
     pub document: Validator,
-    /// What declares it.
+    /// The owner that declares it.
     pub owner: Owner,
-    /// What its documents are to look like once a push is live that is under way.
+    /// The rules that its documents must keep once the push under way is live.
     pub pending: Option<Arc<PendingRules>>,
 }
 
-/// What declares a table. A table has one owner.
+/// The declarer of a table. A table has one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The server itself.

@@ -1,4 +1,4 @@
-//! Chunks: texts too large for documents, under the hash of what they hold.
+//! Chunks: texts too large for documents, stored under the hash of their content.
 //!
 //! A chunk never changes, so nothing that reads one depends on anything but its hash. Documents name the chunks that
 //! they need; what no document names may be removed.
@@ -54,7 +54,7 @@ impl Transaction<'_> {
         Ok(hash)
     }
 
-    /// What was kept under `hash`; `None` when it is not there.
+    /// The text stored under `hash`; `None` when it is not there.
     pub fn chunk(&mut self, hash: &ChunkHash) -> Result<Option<Vec<u8>>, DatabaseError> {
         let key = hash.key();
         let Some(stored) = self.read_system(&key)? else {

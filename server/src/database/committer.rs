@@ -1,16 +1,16 @@
 //! The committer: mutations run one after another at the head, durability follows in a pipeline behind it.
 //!
-//! The [`Lane`] runs queued mutations and gathers what they changed into batches; the [`LogWriter`] makes one batch
-//! durable with one append, answers everyone in it and publishes the news. Both are step functions that hold no
-//! thread: [`Committer`] drives them with two threads, a simulator may drive them with none. A third thread runs
-//! checkpoints of the store when the log writer says that one is due.
+//! The [`Lane`] runs queued mutations and gathers their changes into batches. The [`LogWriter`] makes one batch durable
+//! with one append, answers every mutation in it and publishes the news. Both are step functions that hold no thread:
+//! [`Committer`] drives them with two threads, a simulator may drive them with none. A third thread runs checkpoints of
+//! the store when the log writer says that one is due.
 //!
 //! Invariants:
 //! - Nothing is answered, and no reader sees anything, before the append of its batch has returned.
 //! - Answers of a batch are handed over before its news, so a client hears of its mutation before it sees its effect.
-//!   Who waits for them is woken after the news, to find both.
-//! - A batch that is not committed takes every batch that ran on top of it with it: the lane then goes back to
-//!   the newest durable state.
+//!   A waiter for both is woken after the news, to find both.
+//! - A batch that is not committed takes every later batch with it: the lane then goes back to the newest durable
+//!   state.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -30,7 +30,7 @@ use super::log_writer::{Folding, LogWriter, UnknownOutcome};
 use super::transaction::Transaction;
 use crate::storage::{CheckpointDue, Checkpointer, StorageError, Store};
 
-/// What the lane is asked to do.
+/// A task for the lane.
 pub enum Task {
     /// Run a mutation.
     Mutation(Box<dyn Mutation>),
@@ -49,15 +49,15 @@ pub struct ViewRequest {
 
 /// A mutation on its way through the committer.
 pub trait Mutation: Send {
-    /// Runs on the lane. What `tx` changed is committed or forgotten, as the verdict says. Must not panic.
+    /// Runs on the lane. The verdict says whether the changes of `tx` are committed or forgotten. Must not panic.
     fn run<'v>(&mut self, tx: Transaction<'v>) -> (Transaction<'v>, Verdict);
 
-    /// Called once, when the outcome is certain. What it returns is woken once the commit's news is out, for one who
-    /// tells the outcome and what it changed in one breath.
+    /// Called once, when the outcome is certain. The returned waker is woken once the commit's news is out, for a
+    /// waiter that reports the outcome and the changes together.
     fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) -> Option<Waker>;
 }
 
-/// What becomes of a transaction that has run.
+/// The fate of a transaction that has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Make its changes durable.
@@ -66,7 +66,7 @@ pub enum Verdict {
     Abort,
 }
 
-/// A mutation whose verdict stands, durable where it changed anything.
+/// A mutation whose verdict stands; its changes, if any, are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// The commit's timestamp, or that of the state it saw when there was nothing to commit.
@@ -145,7 +145,7 @@ impl Committer {
         let (queue, mutations) = bounded(options.queue_max);
         // A hand-over without a buffer: the lane keeps adding to its batch until the writer is free to take it.
         let (batches, to_write) = bounded(0);
-        // One that waits is enough: it sees all that was written before it runs.
+        // One waiting request is enough: it sees all that was written before it runs.
         let (checkpoints, checkpoints_due) = bounded(1);
         let checkpointer = writer.checkpointer();
         let on_unknown = Arc::new(Mutex::new(on_unknown));
@@ -205,7 +205,7 @@ impl Committer {
         }
     }
 
-    /// Queues what ran beside the lane. It comes back when there is no room.
+    /// Queues a draft that ran beside the lane. The draft comes back when there is no room.
     pub fn submit_draft(
         &self,
         drafted: Box<dyn Drafted>,
@@ -320,7 +320,7 @@ fn gather(
     }
 }
 
-/// How long nothing must come before little is folded.
+/// The quiet time after which even a little is folded.
 const FOLD_QUIET: Duration = Duration::from_millis(100);
 /// How long the log writer waits before it tries to fold again after the store refused.
 const FOLD_RETRY: Duration = Duration::from_millis(500);

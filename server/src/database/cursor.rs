@@ -26,11 +26,11 @@ pub struct CursorSeal {
     key: LessSafeKey,
 }
 
-/// Cursor texts longer than this are refused before they are looked at: above any that a document's key can make.
+/// Longer cursor texts are refused before they are looked at: this is above any that a document's key can make.
 const CURSOR_BYTES_MAX: usize = 16 << 20;
 const TAG_AFTER: u8 = 1;
 const TAG_END: u8 = 2;
-/// The cipher stays safe under a repeated nonce: equal plaintexts give equal texts, which is what is wanted here.
+/// The cipher stays safe under a repeated nonce: equal plaintexts give equal texts, as intended here.
 const NONCE: [u8; 12] = *b"query cursor";
 
 /// Identifies a query: its table, range, order and operators.

@@ -1,8 +1,9 @@
-//! Drafts: mutations that run beside the lane, on the head as it was, and leave what they read, what they would write
-//! and what they would answer.
+//! Drafts: mutations that run beside the lane, on the head as it was. A draft holds what it read, what it would write
+//! and its answer.
 //!
 //! The lane applies a draft if no commit has touched what it read, and hands it back to run again if one has. So a slow
-//! body stops nobody, and what is committed is as if each had run alone, at its place on the lane.
+//! body delays no other mutation, and the commits equal those of mutations that run alone, each at its place on the
+//! lane.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -20,7 +21,7 @@ use super::session_requests::{Recorded, RecordedAnswer, SessionRequest};
 use super::transaction::{Changes, Transaction};
 use crate::storage::{PinnedHead, Snapshot, SnapshotBase, StorageError};
 
-/// The head as of a moment, commits that are not durable yet included, for one transaction beside the lane.
+/// The head at one moment, with commits that are not durable yet, for one transaction beside the lane.
 pub struct HeadView {
     snapshot: Snapshot,
     ticket: Ticket,
@@ -30,7 +31,7 @@ pub struct HeadView {
     direct: Option<Sender<Task>>,
 }
 
-/// What the lane hands out of its head.
+/// The lane's view of its head, for a draft.
 pub(super) struct LaneView {
     pub head: PinnedHead,
     pub generation: u64,
@@ -76,7 +77,7 @@ pub enum Turn {
 }
 
 impl HeadView {
-    /// What the lane handed out, over a base that began before. `None` when the base is too old: begin another one.
+    /// The lane's view, over a base that began before. `None` when the base is too old: begin another one.
     pub(super) fn new(base: SnapshotBase, lane: LaneView) -> Option<HeadView> {
         Some(HeadView {
             snapshot: base.over(lane.head)?,
@@ -87,7 +88,7 @@ impl HeadView {
         })
     }
 
-    /// What the draft reads.
+    /// The snapshot that the draft reads.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -97,7 +98,7 @@ impl HeadView {
         self.creation_time
     }
 
-    /// Makes a draft of what a transaction on this view did, and tells the way to the lane.
+    /// Makes a draft from the work of a transaction on this view, and sends it to the lane.
     pub fn into_draft(self, work: DraftWork) -> (Draft, DraftRoute) {
         let HeadView {
             ticket,
@@ -119,7 +120,7 @@ pub struct DraftRoute {
     pub(super) direct: Option<Sender<Task>>,
 }
 
-/// What a transaction beside the lane did.
+/// The work of a transaction beside the lane.
 pub struct DraftWork {
     pub(super) definitions: Arc<Definitions>,
     pub(super) reads: ReadSet,
@@ -129,8 +130,8 @@ pub struct DraftWork {
 }
 
 impl DraftWork {
-    /// The work of `tx`. What it changed is forgotten where the verdict says so; what it read decides all the same.
-    /// `base` are the definitions it began with. `session_request` makes it harmless to send again: `answer` is recorded for it.
+    /// The work of `tx`. The verdict may forget its changes; its read set decides all the same. `base` are the
+    /// definitions it began with. `session_request` makes it harmless to send again: `answer` is recorded for it.
     pub fn of(
         tx: Transaction<'_>,
         reads: ReadSet,
@@ -177,14 +178,14 @@ pub trait Drafted: Send {
     /// not block.
     fn placed(&mut self);
 
-    /// Called on the lane when a commit has touched what it read, or when what it read was rolled back: it must run
+    /// Called on the lane when a commit has touched its read set, or when a state it read was rolled back: it must run
     /// again. Must not block.
     fn overtaken(self: Box<Self>);
 
     /// Called instead of all others when there is no room in the lane's queue.
     fn crowded_out(self: Box<Self>);
 
-    /// Called once, when the outcome is certain. What it returns is woken once the commit's news is out.
+    /// Called once, when the outcome is certain. The returned waker is woken once the commit's news is out.
     fn finish(self: Box<Self>, end: DraftEnd) -> Option<Waker>;
 }
 

@@ -1,7 +1,8 @@
-//! What can go wrong in the database room.
+//! Errors of the database room.
 //!
-//! Two kinds are kept apart because they have different readers: [`QueryError`] is the function's own doing and may
-//! be caught by it; [`StorageError`] is the server's trouble and ends the execution whatever the function does with it.
+//! Two kinds are kept apart because they have different readers. [`QueryError`] is the function's own doing, and the
+//! function may catch it. [`StorageError`] is the server's trouble and ends the execution even if the function catches
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
-//! The definitions that transactions go by, at each timestamp: the catalog, and what the rooms above keep with it.
+//! The definitions that transactions use, at each timestamp: the catalog, and the extension that the rooms above keep
+//! with it.
 //!
-//! Definitions are immutable. A commit that changes them puts new ones in their place from its timestamp on; a batch
+//! Definitions are immutable. A commit that changes them puts new ones in their place from its timestamp on. A batch
 //! that is rolled back takes its definitions with it. A transaction uses those of its snapshot from its beginning to
 //! its end.
 
@@ -12,15 +13,15 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::catalog::Catalog;
 
-/// What the rooms above keep with the catalog, opaque here: the functions of a deployment.
+/// The extension that the rooms above keep with the catalog, opaque here: the functions of a deployment.
 pub type Extension = Arc<dyn Any + Send + Sync>;
 
-/// What transactions go by.
+/// The definitions that transactions use.
 #[derive(Clone)]
 pub struct Definitions {
     /// The tables and indexes.
     pub catalog: Arc<Catalog>,
-    /// What the rooms above keep with them.
+    /// The extension that the rooms above keep with them.
     pub extension: Extension,
 }
 
@@ -34,7 +35,8 @@ impl Definitions {
     }
 }
 
-/// Changes of the definitions that are remembered. A snapshot lives for seconds, so it never needs an older one.
+/// The number of changes of the definitions that are remembered. A snapshot lives for seconds, so it never needs an
+/// older one.
 const CHANGES_MAX: usize = 256;
 
 /// The definitions of every commit that a snapshot may still see.

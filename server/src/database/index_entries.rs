@@ -1,5 +1,5 @@
-//! Reading an index without its documents: what waits for its time is found by its key alone, and so is what commits
-//! touched. For the server's own tables.
+//! Reading an index without its documents: the key alone finds documents that wait for their time, and documents that
+//! commits touched. For the server's own tables.
 
 use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, TableNumber};
@@ -49,8 +49,8 @@ impl StateIndex {
         })
     }
 
-    /// At most `max` entries of a state, those behind `after`, in ascending order. Not charged to anything, and no part
-    /// of what is read.
+    /// At most `max` entries of a state, those behind `after`, in ascending order. Not charged to anything, and not in
+    /// the read set.
     pub fn entries(
         &self,
         tx: &mut Transaction<'_>,

@@ -1,4 +1,4 @@
-//! Where things live in the ordered key space of the store.
+//! The places of all data in the ordered key space of the store.
 //!
 //! Every key starts with the four big-endian bytes of an index id, so an index is one contiguous range. A table's
 //! `by_id` index holds the documents themselves; every other index ends in the document's 16 internal id bytes and
@@ -26,7 +26,7 @@ impl IndexId {
     pub const STARTS: IndexId = IndexId(2);
     /// Chunks, by the hash of their content.
     pub const CHUNKS: IndexId = IndexId(3);
-    /// What executions depend on and is no document. Nothing is stored here.
+    /// Dependencies of executions that are not documents. Nothing is stored here.
     pub const DEPENDENCIES: IndexId = IndexId(4);
     /// The first id given to a table's index.
     pub const FIRST_USER: u32 = 16;

@@ -62,7 +62,7 @@ impl Batch {
             || self.row.bytes() >= options.batch_bytes_max
     }
 
-    /// Hands everyone in it that their verdict stands. Returns who is to be woken.
+    /// Reports to every waiter in the batch that its verdict stands. Returns the wakers to be woken.
     pub(super) fn confirm(&mut self) -> Vec<Waker> {
         let finished = self.finished.drain(..);
         let mut wakers: Vec<Waker> = finished
@@ -76,7 +76,7 @@ impl Batch {
         wakers
     }
 
-    /// Tells everyone in it that they left no trace.
+    /// Tells every mutation in it that it left no trace.
     pub(super) fn refuse(self, error: CommitError) {
         let finished = self.finished.into_iter();
         finished
@@ -183,7 +183,7 @@ impl Lane {
             misfits,
             definitions,
         } = changes;
-        // A batch that is not written fails a push for nothing, which then is made again.
+        // If this batch is not written later, the push fails needlessly and must be made again.
         misfits.into_iter().for_each(|(rules, why)| rules.fail(why));
         let commit = Commit { ts, writes };
         self.head.apply(&commit, &mut batch.row);

@@ -13,13 +13,14 @@ use crate::storage::{ReadView, Snapshot, StorageError, Store};
 
 /// How long a handed-out timestamp can be read at.
 pub const LEASE_SECONDS: u64 = 30;
-/// Snapshots held at the most. Each pins the store's write-ahead log, so they are few: with one more the oldest that nobody
-/// has read at gives way, and its timestamp is read at later. Where all have been read at, the oldest gives way for good.
+/// Snapshots held at the most. Each pins the store's write-ahead log, so they are few. With one more, the oldest one
+/// without a read gives way, and its timestamp is read at later. Where all have been read at, the oldest gives way for
+/// good.
 pub const LEASES_MAX: usize = 64;
 /// Timestamps remembered whose snapshots gave way unread.
 const UNREAD_MAX: usize = 65_536;
-/// A lease younger than this is handed out again instead of a new one. Never after a further commit: whoever asks may
-/// know of it.
+/// A lease younger than this is handed out again instead of a new one. Never after a further commit: the asker may know
+/// of that commit.
 const SHARED_FOR: Duration = Duration::from_millis(750);
 
 /// Snapshots by their timestamp.
@@ -32,7 +33,7 @@ pub struct SnapshotLeases {
 #[derive(Default)]
 struct Held {
     leases: BTreeMap<Timestamp, Lease>,
-    /// Timestamps whose snapshots gave way before anybody had read at them.
+    /// Timestamps whose snapshots gave way before any read at them.
     unread: BTreeMap<Timestamp, GaveWay>,
 }
 
@@ -44,7 +45,7 @@ struct Lease {
 
 struct GaveWay {
     taken: Duration,
-    /// Where everybody who was given the timestamp reads instead, from the first read on.
+    /// The timestamp at which every holder of the timestamp reads instead, from the first read on.
     reads_at: Option<Timestamp>,
 }
 
@@ -58,7 +59,7 @@ impl Held {
         self.unread.retain(|_, gone| !is_expired(gone.taken, now));
     }
 
-    /// Lets one lease go. Moving a timestamp at which nobody has read contradicts no answer.
+    /// Lets one lease go. Moving a timestamp without a read contradicts no answer.
     fn give_way(&mut self) {
         let mut leases = self.leases.iter();
         let unread = leases.find(|(_, lease)| !lease.was_read);
@@ -141,8 +142,8 @@ impl SnapshotLeases {
         Ok(ts)
     }
 
-    /// Lets go of the snapshots whose time is over. Taking a lease does this too; call it now and then, for the time
-    /// when nobody takes any.
+    /// Drops the snapshots whose time is over. Taking a lease does this too; call it now and then, for the time when no
+    /// request takes one.
     pub fn drop_expired(&self) {
         let now = self.clock.elapsed();
         self.held.lock().drop_expired(now);

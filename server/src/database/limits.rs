@@ -1,4 +1,4 @@
-//! What one query or mutation may read and write, and what it has used.
+//! The reads and writes that one query or mutation may do, and those it has used.
 
 use serde::Deserialize;
 
@@ -56,7 +56,7 @@ impl Default for Limits {
     }
 }
 
-/// What an execution has used so far.
+/// The usage of an execution so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Documents read.
@@ -79,11 +79,11 @@ pub struct Usage {
     pub files_read: usize,
     /// Bytes of that content.
     pub file_bytes_read: usize,
-    /// What is read and written now is the server's own, and counts for nothing.
+    /// Whether the current reads and writes are the server's own, and not charged.
     pub(super) is_uncharged: bool,
 }
 
-/// What a nested call may use at the most, counted from where it begins. What is not named is bounded as for its caller.
+/// The most a nested call may use, counted from where it begins. A bound that is not named is the caller's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Budget {

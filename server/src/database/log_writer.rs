@@ -33,7 +33,7 @@ pub struct LogWriter {
 #[error("the outcome of a commit is unknown: {0}")]
 pub struct UnknownOutcome(pub StorageError);
 
-/// What folding the commit log waits for.
+/// The condition that folding the commit log waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folding {
     /// There is nothing to fold.
@@ -76,7 +76,7 @@ impl LogWriter {
         LogWriter { probe, ..self }
     }
 
-    /// Appends a batch, hands everyone in it their answer, publishes its news, then wakes who waits for both.
+    /// Appends a batch, hands every mutation in it its answer, publishes its news, then wakes the waiters for both.
     pub fn write(&mut self, mut batch: Batch) -> Result<(), UnknownOutcome> {
         if batch.generation != self.generation {
             batch.refuse(CommitError::NotCommitted(Arc::new(
@@ -125,7 +125,7 @@ impl LogWriter {
         batch.refuse(CommitError::NotCommitted(cause));
     }
 
-    /// What folding waits for.
+    /// The condition that folding waits for.
     pub fn folding(&self) -> Folding {
         let bytes = self.appender.unfolded_log_bytes();
         let due_at = FOLD_AT_BYTES.min(self.unfolded_bytes_max / 2);
@@ -157,7 +157,7 @@ impl LogWriter {
         Ok(due)
     }
 
-    /// What runs the checkpoints that `fold` says are due.
+    /// The checkpointer that runs the checkpoints which `fold` says are due.
     pub fn checkpointer(&self) -> Checkpointer {
         self.appender.checkpointer()
     }

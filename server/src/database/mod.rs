@@ -89,7 +89,7 @@ use crate::clock::Clock;
 use crate::probe::Probe;
 use crate::storage::{CheckpointCounts, ReadView, Store, StoreOptions};
 
-/// What opening a database needs.
+/// The options for opening a database.
 pub struct DatabaseOptions {
     /// The data directory.
     pub dir: PathBuf,
@@ -107,7 +107,7 @@ pub struct DatabaseOptions {
     pub secret: [u8; 32],
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
-    /// Where what is done is stated, for somebody who watches.
+    /// The probe to which steps are stated, for a watcher.
     pub probe: Probe,
     /// Where ids come from.
     pub rng: Box<dyn RngCore + Send>,
@@ -178,7 +178,7 @@ impl Database {
 
     /// Keeps something for every execution, before anything runs. It must not hold the database.
     pub fn install_services(&self, services: Extension) {
-        // Whoever is first stays: a deployment is built once.
+        // The first services stay: a deployment is built once.
         let _ = self.environment.services.set(services);
     }
 
@@ -195,7 +195,7 @@ impl Database {
         self.environment.definitions.at(self.durable_ts())
     }
 
-    /// What all executions share.
+    /// The environment that all executions share.
     pub fn environment(&self) -> &Arc<Environment> {
         &self.environment
     }

@@ -1,5 +1,5 @@
-//! What was committed since the oldest live draft began, by key: whether a draft was overtaken is asked at the cost of
-//! what it read, never at the cost of the commits since.
+//! The keys committed since the oldest live draft began. Checking whether a draft was overtaken costs in proportion to
+//! its read set, never to the number of commits since.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -16,7 +16,7 @@ use super::write_log::Touched;
 pub(super) struct Overtakes {
     /// How many live drafts began at each state.
     live: BTreeMap<Timestamp, usize>,
-    /// Commits whose keys are not in `newest` yet: they are put there when somebody asks.
+    /// Commits whose keys are not in `newest` yet: the next check moves them there.
     waiting: Vec<(Timestamp, Arc<Touched>)>,
     /// The newest commit that touched each key.
     newest: BTreeMap<Bytes, Timestamp>,

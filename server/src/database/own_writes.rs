@@ -1,4 +1,4 @@
-//! What a transaction has written so far, and how to go back to an earlier state of it.
+//! The writes of a transaction so far, and the way back to an earlier state of them.
 
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
@@ -27,7 +27,7 @@ impl OwnWrites {
         self.entries.is_empty()
     }
 
-    /// What was written under a key, if anything was.
+    /// The transaction's write under a key, if there was one.
     pub fn get(&self, key: &[u8]) -> Option<&Option<Bytes>> {
         self.entries.get(key)
     }

@@ -14,7 +14,7 @@ use super::stored::{StoredDocument, Unusable};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Direction, KeyRange, successor};
 
-/// What a client asks of a page: the `paginationOpts` argument.
+/// A client's request for a page: the `paginationOpts` argument.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaginationOptions {
@@ -302,7 +302,7 @@ impl PageReader<'_> {
             self.take(key, document)
         });
         match outcome {
-            // The execution's own limit ends the page early, as long as there is something to give.
+            // The execution's own limit ends the page early, as long as the page has a document.
             Err(DatabaseError::Query(QueryError::Limit(limit)))
                 if limit.is_on_reads() && !self.scanned.is_empty() =>
             {

@@ -1,7 +1,7 @@
 //! Rules that a table's documents are to keep once the schema of a push is live.
 //!
-//! They stand in the table's entry of the catalog while documents are checked. What is written meanwhile is not refused
-//! for them: it is remembered that it did not fit, from the commit on that wrote it.
+//! They stand in the table's entry of the catalog while documents are checked. A write in the meantime is not refused
+//! for them. Instead, its commit records that the document did not fit.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ impl PendingRules {
         }
     }
 
-    /// What documents will have to look like.
+    /// The validator that documents will have to match.
     pub fn rules(&self) -> &Validator {
         &self.rules
     }

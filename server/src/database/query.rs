@@ -20,7 +20,7 @@ use crate::storage::{Direction, KeyRange};
 pub struct Query {
     /// The table's name.
     pub table: Cow<'static, str>,
-    /// What is scanned.
+    /// The table or index that is scanned.
     pub source: Source,
     /// The order of the scan.
     pub order: Order,
@@ -28,7 +28,7 @@ pub struct Query {
     pub operators: Vec<Operator>,
 }
 
-/// What a query scans.
+/// The table or index that a query scans.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// The whole table by creation time.
@@ -106,7 +106,7 @@ impl Query {
 pub(super) struct Scan<'c> {
     /// The table that the documents are of.
     pub table: &'c TableMeta,
-    /// What is scanned.
+    /// The index that is scanned.
     pub index: IndexId,
     /// The fields of its keys before `_creationTime`.
     pub fields: &'c [FieldPath],

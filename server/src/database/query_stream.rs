@@ -8,8 +8,8 @@ use super::transaction::Transaction;
 
 /// A query that is being read.
 ///
-/// It borrows nothing. The snapshot stays as it is; of the transaction's own writes it sees those that lie ahead of
-/// where it is, as they are when it gets there. Only what was passed is charged and in the read set.
+/// It borrows nothing. The snapshot stays as it is; of the transaction's own writes it sees those ahead of its place,
+/// as they are when it gets there. Only passed entries are charged and in the read set.
 pub struct QueryStream {
     /// `None` when nothing more can come.
     open: Option<Open>,

@@ -1,11 +1,11 @@
-//! What an execution read, as key ranges: the one thing that decides what a commit makes stale.
+//! The read set of an execution, as key ranges: it alone decides whether a commit makes a result stale.
 
 use bytes::Bytes;
 
 use super::error::LimitError;
 use crate::storage::KeyRange;
 
-/// What an execution has read so far. Nobody may ask for it, so ranges are put in order only when there are many.
+/// The reads of an execution so far. They may never be queried, so ranges are put in order only when there are many.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     ordered: ReadSet,

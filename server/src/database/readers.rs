@@ -77,7 +77,7 @@ impl Readers {
     ) -> Result<T, ReadersError> {
         let (answer, answered) = oneshot::channel();
         self.submit(move |store| {
-            // Nobody waits any more when the caller has gone: the result is of no use then.
+            // A caller that has gone no longer waits: the result is of no use then.
             let _ = answer.send(job(store));
         })?;
         answered.await.map_err(|_| ReadersError::Closed)

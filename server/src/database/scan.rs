@@ -76,9 +76,9 @@ impl Transaction<'_> {
         Ok(documents)
     }
 
-    /// All documents of a lookup without a filter, if a short way leads to them: the snapshot has their group at hand,
-    /// this transaction has not written there, and `limit` does not cut it short. What [`Self::scan_limited`] would do,
-    /// without a place to keep between one document and the next.
+    /// All documents of a lookup without a filter, if there is a short way to them. That takes a group at hand in the
+    /// snapshot, no write of this transaction there, and a `limit` that does not cut it short. The same result as
+    /// [`Self::scan_limited`], without a place to keep between one document and the next.
     fn collect_group(
         &mut self,
         query: &Query,
@@ -235,7 +235,8 @@ impl Transaction<'_> {
         })
     }
 
-    /// How many documents a table has; none when it does not exist. Reads no document, and depends on all of them.
+    /// The number of documents in a table; `None` when it does not exist. Reads no document, and depends on all of
+    /// them.
     pub fn count_table(&mut self, table: &str) -> Result<usize, DatabaseError> {
         let catalog = self.catalog();
         let Some(table) = catalog.table(table) else {
@@ -253,8 +254,8 @@ impl Transaction<'_> {
         Ok(count)
     }
 
-    /// At most `max` entries of a range that holds no documents, in the direction. Not charged to the function, and no
-    /// part of what it read.
+    /// At most `max` entries of a range that holds no documents, in the direction. Not charged to the function, and not
+    /// in its read set.
     pub fn scan_system(
         &mut self,
         range: KeyRange,
@@ -376,8 +377,8 @@ impl Stream {
         })
     }
 
-    /// The part of the range that was passed since the last call, the last key included; all that is left of it when
-    /// the end was met.
+    /// The part of the range that was passed since the last call, the last key included. At the end of the range, the
+    /// whole rest of it.
     pub fn walked(&mut self, is_exhausted: bool) -> KeyRange {
         let told = std::mem::replace(&mut self.told, self.position.clone());
         let KeyRange { start, end } = self.range.clone();

@@ -1,7 +1,7 @@
 //! Answers of mutations, kept so that a mutation sent again is answered and does not run again.
 //!
-//! The record is written in the mutation's own transaction, under (session id, request id), and names the identity:
-//! somebody else who learned both ids is told nothing.
+//! The record is written in the mutation's own transaction, under (session id, request id), and names the identity.
+//! Another identity that learned both ids is told nothing.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,36 +19,36 @@ use super::keys::{IndexId, session_request_key};
 use super::transaction::Transaction;
 use crate::storage::{Direction, KeyRange, StorageError, successor};
 
-/// Who sent which request: what makes a mutation recognisable.
+/// The sender and number of a request: they identify a mutation that is sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRequest {
     /// One client across its reconnects.
     pub session: [u8; 16],
     /// The call's number in its session.
     pub request: u32,
-    /// Whom the call runs as: the identity key, empty for nobody.
+    /// The identity the call runs as: its identity key, empty without an identity.
     pub identity: String,
 }
 
-/// What a mutation answered.
+/// The recorded answer of a mutation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedAnswer {
     /// Its commit.
     pub ts: Timestamp,
-    /// What it returned.
+    /// The returned value.
     pub value: Value,
-    /// What it logged.
+    /// The log lines.
     pub log_lines: Vec<String>,
 }
 
-/// What the records say of a request.
+/// The records' answer about a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recorded {
     /// It has not committed.
     Nothing,
     /// It committed with this answer.
     Answer(RecordedAnswer),
-    /// The ids belong to a request of somebody else.
+    /// The ids belong to another identity's request.
     OtherIdentity,
 }
 
@@ -56,11 +56,12 @@ pub enum Recorded {
 pub const RETENTION_DAYS: u64 = 14;
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
-/// The newest request of each session that has a record, or had one: a later one was never answered. Spares the lane
-/// a look for what cannot be there.
+/// The newest request of each session that has a record, or had one: a later request was never answered. Saves the lane
+/// a lookup for a record that cannot exist.
 pub struct KnownSessions(LruCache<[u8; 16], Option<u32>>);
 
-/// Sessions that are known at once, some MiB. What is known of others is looked up when they come.
+/// The number of sessions known at once, some MiB. For another session the records are looked up when its request
+/// comes.
 const KNOWN_SESSIONS_MAX: usize = 1 << 16;
 
 impl Default for KnownSessions {
@@ -114,7 +115,7 @@ impl SessionRequest {
     pub fn record(&self, tx: &mut Transaction<'_>, answer: &RecordedAnswer) {
         tx.write_system(self.key(), Some(encode(&self.identity, answer)));
         let known = tx.known_sessions();
-        // Should this not be committed, the next look finds nothing, as it would have without knowing.
+        // If this is not committed, the next lookup finds nothing, as it would have without this entry.
         if let Some(newest) = known.and_then(|known| known.0.get_mut(&self.session)) {
             *newest = (*newest).max(Some(self.request));
         }

@@ -77,11 +77,11 @@ fn catalog_of(tables: &Tables) -> Catalog {
     catalog
 }
 
-/// The tables as they will be, but for their declared indexes: those of the schema with its validators, and those it
-/// does not name, which keep what they hold and are free of rules.
+/// The tables as they will be, but for their declared indexes. Tables of the schema have its validators. Program tables
+/// that it no longer names keep their documents and are free of rules.
 fn with_declarations(stored: &Tables, schema: &Schema) -> Result<Tables, OpenError> {
     let mut tables = stored.clone();
-    // What was pushed keeps its rules: only another push changes them.
+    // Pushed tables keep their rules: only another push changes them.
     let programs = tables
         .values_mut()
         .filter(|table| table.owner == Owner::Program);
@@ -341,7 +341,7 @@ impl SetUp<'_> {
             self.appender.fold()?;
             self.head.refresh();
         }
-        // Nothing else runs yet that could do so beside.
+        // No other code runs yet that could do so at the same time.
         self.appender.checkpoint_if_due()?;
         Ok(())
     }

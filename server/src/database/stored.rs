@@ -1,4 +1,4 @@
-//! Documents as they come from the store: not decoded before somebody says into what.
+//! Documents as they come from the store: not decoded before the reader names a type.
 
 use bytes::Bytes;
 use vestibule_schema::convert::from_document;
@@ -109,7 +109,7 @@ impl Transaction<'_> {
                 value,
             }),
             Err(source) => {
-                // What is damaged fits no type either.
+                // A damaged document fits no type either.
                 self.decode(stored)?;
                 let table = T::NAME.to_string();
                 Err(QueryError::Convert { table, source }.into())

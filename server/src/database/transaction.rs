@@ -1,6 +1,6 @@
 //! One execution's view of the database: a snapshot, its own writes on top, what it read and what it used.
 //!
-//! Here is what every execution has in common. Writing documents is in `writing`, scanning ranges in `scan`.
+//! This file has the parts common to every execution. Writing documents is in `writing`, scanning ranges in `scan`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,7 +37,7 @@ pub struct RawDocument {
     pub fields: Object,
 }
 
-/// What all executions of a deployment share.
+/// The state that all executions of a deployment share.
 pub struct Environment {
     /// The tables and indexes, and what is kept with them, at each timestamp.
     pub definitions: History,
@@ -47,16 +47,17 @@ pub struct Environment {
     pub seal: CursorSeal,
     /// Measures how long an execution takes.
     pub clock: Arc<dyn Clock>,
-    /// Where what is done is stated, for somebody who watches.
+    /// The probe to which steps are stated, for a watcher.
     pub probe: Probe,
-    /// An execution met stored data that is damaged. Nothing here makes that undone.
+    /// An execution met stored data that is damaged. Nothing here resets this.
     pub damaged: AtomicBool,
-    /// What the rooms above keep for every execution, whatever its timestamp. It must not hold the database.
+    /// The services that the rooms above keep for every execution, whatever its timestamp. They must not hold the
+    /// database.
     pub services: OnceLock<Extension>,
 }
 
-/// Something that executions depend on and that is no document. Nothing is stored under its key: it stands in read sets
-/// and in what commits touched.
+/// A dependency of executions that is not a document. Nothing is stored under its key, which appears only in read sets
+/// and in the touched keys of commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependency<'n> {
     /// The code of a module and of all that it imports.
@@ -75,7 +76,7 @@ impl Dependency<'_> {
     }
 }
 
-/// What writing needs beyond a snapshot.
+/// The state that writing needs beyond a snapshot.
 pub struct WriteContext<'v> {
     /// Source of new ids.
     pub rng: &'v mut (dyn RngCore + Send),
@@ -83,18 +84,18 @@ pub struct WriteContext<'v> {
     pub last_creation_time: &'v mut f64,
     /// The timestamp that the transaction's commit will carry; beside the lane, the earliest that it may.
     pub commit_ts: Timestamp,
-    /// What the lane knows of the answers that are kept; nothing beside the lane.
+    /// The lane's knowledge of the kept answers; `None` beside the lane.
     pub known_sessions: Option<&'v mut KnownSessions>,
 }
 
-/// What a transaction changed, ready to be committed.
+/// The changes of a transaction, ready to be committed.
 #[derive(Default)]
 pub struct Changes {
     /// The store's new entries.
     pub writes: Vec<Write>,
     /// Every index key, old or new, of every written document: what makes read sets stale.
     pub touched: Touched,
-    /// Documents that will not fit the schema of a push under way, with what to say of them.
+    /// Documents that will not fit the schema of a push under way, with the message for each.
     pub misfits: Vec<(Arc<PendingRules>, String)>,
     /// The definitions from this commit on, where it changes them.
     pub definitions: Option<Arc<Definitions>>,
@@ -174,12 +175,12 @@ impl<'v> Transaction<'v> {
         self.definitions.catalog.clone()
     }
 
-    /// What the rooms above keep with the catalog.
+    /// The extension that the rooms above keep with the catalog.
     pub fn extension(&self) -> &Extension {
         &self.definitions.extension
     }
 
-    /// What all executions share.
+    /// The environment that all executions share.
     pub fn environment(&self) -> &'v Environment {
         self.environment
     }
@@ -195,12 +196,12 @@ impl<'v> Transaction<'v> {
         *self = lent;
     }
 
-    /// All that this transaction goes by.
+    /// The definitions that this transaction uses.
     pub fn definitions(&self) -> &Arc<Definitions> {
         &self.definitions
     }
 
-    /// Puts another catalog in place from this commit on; the rest of this transaction goes by it too.
+    /// Puts another catalog in place from this commit on; the rest of this transaction uses it too.
     pub fn set_catalog(&mut self, catalog: Catalog) -> Result<(), DatabaseError> {
         self.require_writer("set_catalog")?;
         let old = self.catalog();
@@ -245,8 +246,8 @@ impl<'v> Transaction<'v> {
         std::mem::replace(&mut self.limits, limits)
     }
 
-    /// A transaction that reads the same snapshot without what was written here. What it reads is no part of what this
-    /// one read; what it uses counts from what was used here, and [`Self::count_usage_of`] takes it over.
+    /// A transaction that reads the same snapshot without this one's writes. Its reads are not in this one's read set.
+    /// Its usage counts from this one's usage, and [`Self::count_usage_of`] takes it over.
     pub fn at_snapshot(&self) -> Transaction<'v> {
         Transaction {
             usage: self.usage,
@@ -256,7 +257,7 @@ impl<'v> Transaction<'v> {
         }
     }
 
-    /// Takes over what was used by a transaction that [`Self::at_snapshot`] made, and the trouble that it met.
+    /// Takes over the usage of a transaction that [`Self::at_snapshot`] made, and the trouble that it met.
     pub fn count_usage_of(&mut self, other: &Transaction<'_>) {
         self.usage = other.usage;
         let trouble = || other.broken.clone();
@@ -267,12 +268,12 @@ impl<'v> Transaction<'v> {
         &self.environment.seal
     }
 
-    /// The present moment, by the clock that rules what happens when.
+    /// The present moment, by the environment's clock.
     pub fn now(&self) -> UnixNanos {
         self.environment.clock.now()
     }
 
-    /// What was used so far.
+    /// The usage so far.
     pub fn usage(&self) -> Usage {
         self.usage
     }
@@ -303,7 +304,7 @@ impl<'v> Transaction<'v> {
         self.reads.count_outside(&dependencies)
     }
 
-    /// What was read so far; leaves an empty read set behind.
+    /// The read set so far; leaves an empty one behind.
     pub fn take_reads(&mut self) -> ReadSet {
         self.reads.take()
     }
@@ -318,7 +319,7 @@ impl<'v> Transaction<'v> {
         self.refused_write
     }
 
-    /// What there is to commit.
+    /// The changes to commit.
     pub fn into_changes(self) -> Changes {
         Changes {
             writes: self.writes.into_writes(),
@@ -352,7 +353,7 @@ impl<'v> Transaction<'v> {
 
     // ---- the database's own bookkeeping ----------------------------------------------------------------------
 
-    /// Reads an entry that is not a document. Not charged to the function, and no part of what it read.
+    /// Reads an entry that is not a document. Not charged to the function, and not in its read set.
     pub fn read_system(&mut self, key: &Bytes) -> Result<Option<Bytes>, DatabaseError> {
         self.entry(key)
     }
@@ -373,12 +374,12 @@ impl<'v> Transaction<'v> {
         self.touched.push(&dependency.key());
     }
 
-    /// Makes stale whatever was read before: tables change places.
+    /// Makes every earlier read stale: tables change places.
     pub fn touch_everything(&mut self) {
         self.touched.push_everything();
     }
 
-    /// What the rooms above keep beside all definitions.
+    /// The services that the rooms above keep beside all definitions.
     pub fn services(&self) -> Option<&'v Extension> {
         self.environment.services.get()
     }
@@ -412,7 +413,8 @@ impl<'v> Transaction<'v> {
         self.reads.record(range, self.limits.ranges_read_max)
     }
 
-    /// Notes that something was asked for that the catalog does not have, so that adding it makes the answer stale.
+    /// Notes that the execution asked for a table or index that the catalog lacks, so that adding it makes the answer
+    /// stale.
     pub fn record_catalog(&mut self) -> Result<(), LimitError> {
         self.record(IndexId::CATALOG.range())
     }

@@ -27,7 +27,7 @@ pub struct LogEntry {
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
     keys: Keys,
-    /// Documents that moved in no index. Their index keys are computed when somebody asks: mostly nobody does.
+    /// Documents that moved in no index. Their index keys are computed only on request, which is rare.
     unmoved: Vec<Unmoved>,
     unmoved_keys: OnceLock<Keys>,
     /// Whole tables changed places, so no list of keys would end.
@@ -93,8 +93,8 @@ impl Touched {
         self.keys.push(key);
     }
 
-    /// Adds the index keys of a document that moved in no index. What has not moved has changed all the same for whoever
-    /// read it.
+    /// Adds the index keys of a document that moved in no index. A document that did not move has still changed for its
+    /// readers.
     pub(super) fn push_unmoved(&mut self, table: Arc<TableMeta>, document: StoredDocument) {
         self.unmoved.push(Unmoved { table, document });
     }
@@ -116,12 +116,12 @@ impl Touched {
         self.unmoved_keys.take();
     }
 
-    /// Makes stale whatever was read before.
+    /// Makes every earlier read stale.
     pub(super) fn push_everything(&mut self) {
         self.everything = true;
     }
 
-    /// Whether whatever was read before is stale.
+    /// Whether every earlier read is stale.
     pub fn is_everything(&self) -> bool {
         self.everything
     }
@@ -181,7 +181,7 @@ pub struct WriteLog {
 
 struct State {
     entries: VecDeque<LogEntry>,
-    /// What `entries` weigh, as [`LogEntry::weight`] counts.
+    /// The total weight of `entries`, as [`LogEntry::weight`] counts.
     weight: usize,
     /// Every commit after this one is in `entries`.
     complete_after: Timestamp,
@@ -197,7 +197,7 @@ impl LogEntry {
     }
 }
 
-/// What the write log says of a read set.
+/// The write log's answer about a read set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// No commit after the given one touched it.
@@ -220,7 +220,7 @@ impl WriteLog {
         }
     }
 
-    /// Appends commits that have become durable, in order, and wakes who waits for news.
+    /// Appends commits that have become durable, in order, and wakes the waiters for news.
     pub(crate) fn publish(&self, entries: Vec<LogEntry>, newest: Timestamp) {
         let mut state = self.state.lock();
         for entry in entries {

@@ -231,8 +231,8 @@ impl Transaction<'_> {
         time.map_err(|_| self.break_with(damaged(document.id())))
     }
 
-    /// A document with a patch, from its bytes alone where they show that it may be stored: what is stored fits its
-    /// table, so a field that has not changed needs no look.
+    /// A document with a patch, from its bytes alone where they show that it may be stored. A stored document fits its
+    /// table, so an unchanged field needs no look.
     fn patched<'p>(
         &mut self,
         table: &TableMeta,
@@ -372,7 +372,7 @@ impl Transaction<'_> {
     ) -> Result<(), DatabaseError> {
         let declared = table.indexes.iter().zip(&new_keys[1..]).enumerate();
         for (at, (index, key)) in declared {
-            // What has not changed holds its values already, and nobody else does.
+            // An unchanged key holds its values already, and no other document does.
             if !index.unique || old_keys.get(at + 1) == Some(key) {
                 continue;
             }
@@ -431,7 +431,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Sets a field that the server decides. Whoever provides it must provide the same.
+/// Sets a field that the server decides. A caller that provides it must provide the same value.
 fn set_system_field(fields: &mut Object, name: &str, value: Value) -> Result<(), QueryError> {
     match fields.get(name) {
         Some(provided) if *provided == value => Ok(()),

@@ -1,4 +1,4 @@
-//! What a runtime finds in pushed modules, as texts and plain fields: nothing here has been checked.
+//! The contents of pushed modules as a runtime finds them, as texts and plain fields: nothing here has been checked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::modules::ModuleEnvironment;
 
 /// Evaluates pushed modules. Implemented by the room that has an engine.
 pub trait Analyzer: Send + Sync {
-    /// Evaluates what `input` holds. Runs for up to some seconds, so never on a thread that others wait for.
+    /// Evaluates the modules of `input`. Runs for up to some seconds, so never on a thread that others wait for.
     fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError>;
 }
 
-/// What is to be evaluated. Parts that are absent are not.
+/// The modules to evaluate. Absent parts are not evaluated.
 #[derive(Clone, Debug, Default)]
 pub struct AnalyzeInput {
     /// All modules of the app: entry points, `_deps/` chunks, `auth.config.js`.
@@ -46,7 +46,7 @@ pub struct SourceModule {
     pub source_map: Option<Arc<str>>,
 }
 
-/// What was found.
+/// The result of an analysis.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Analysis {
     /// By module path: every module but chunks and `auth.config.js`.
@@ -55,11 +55,11 @@ pub struct Analysis {
     pub schema: Option<String>,
     /// The default export of `auth.config.js` as JSON text.
     pub auth_config: Option<String>,
-    /// What the app's definition exports, as JSON text.
+    /// The exports of the app's definition, as JSON text.
     pub definition: Option<String>,
 }
 
-/// What was found in one module.
+/// The analysis of one module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModuleAnalysis {
@@ -79,9 +79,9 @@ pub struct ModuleAnalysis {
 pub struct AnalyzedFunction {
     /// The name of the export.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: FunctionKind,
-    /// Who may call it; none where it does not say.
+    /// The callers it admits; `None` where it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
     /// The JSON text of `exportArgs()`.
@@ -117,13 +117,13 @@ impl FunctionKind {
     }
 }
 
-/// Who may call a function.
+/// The callers of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Every client.
     Public,
-    /// Other functions and administrators; to everybody else it does not exist.
+    /// Other functions and administrators; for every other caller it does not exist.
     Internal,
 }
 

@@ -12,7 +12,7 @@ use super::variables::{VariableChange, Variables};
 /// Components that an app uses, those of its components included.
 pub const COMPONENTS_MAX: usize = 1_000;
 
-/// What `convex.config.js` exports.
+/// The exports of `convex.config.js`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppDefinition {
     json: Json,
@@ -20,7 +20,7 @@ pub struct AppDefinition {
     pub variables: Vec<DeclaredVariable>,
 }
 
-/// What the `convex.config.js` of a component exports.
+/// The exports of a component's `convex.config.js`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComponentDefinition {
     json: Json,
@@ -41,7 +41,7 @@ pub struct ChildComponent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeclaredVariable {
     pub name: String,
-    /// What its text must be.
+    /// The validator of its text.
     pub value: Validator,
     pub optional: bool,
 }
@@ -114,7 +114,7 @@ impl ComponentDefinition {
         Ok(ComponentDefinition { json, name })
     }
 
-    /// As the reply to a push shows it, with what the component offers to whoever uses it.
+    /// As the reply to a push shows it, with the component's exports for its users.
     pub fn to_reply(&self, path: &str, exports: Json) -> Json {
         let mut reply = reply_of(&self.json, path);
         reply["exports"] = exports;

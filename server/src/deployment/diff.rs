@@ -1,4 +1,4 @@
-//! What one push changes over another.
+//! The changes of one push over another.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub fn named_indexes(schema: Option<&PushedSchema>) -> NamedIndexes<'_> {
 }
 
 impl IndexDiff {
-    /// What changes from `before` to `after`. An index with other fields under its name is removed and added.
+    /// The changes from `before` to `after`. An index with other fields under its name is removed and added.
     pub fn between(before: Option<&PushedSchema>, after: Option<&PushedSchema>) -> IndexDiff {
         let (before, after) = (named_indexes(before), named_indexes(after));
         let mut diff = IndexDiff::default();
@@ -72,7 +72,7 @@ impl IndexDiff {
     }
 }
 
-/// What a push changes, as its last reply shows it.
+/// The changes of a push, as its last reply shows them.
 pub fn to_reply(before: &Deployment, after: &Deployment) -> Json {
     let providers =
         |deployment: &Deployment| names(deployment.auth_json().iter().map(provider_name));

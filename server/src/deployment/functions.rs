@@ -18,13 +18,13 @@ const METHODS: [&str; 6] = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
 pub struct PushedFunction {
     /// Where it is called.
     pub path: FunctionPath,
-    /// What it is.
+    /// Its kind.
     pub kind: FunctionKind,
-    /// Who may call it. One that does not say is for other functions alone.
+    /// The callers it admits. A function that does not say admits only other functions.
     pub visibility: Visibility,
-    /// What its arguments must be.
+    /// The validator of its arguments.
     pub args: Validator,
-    /// What its result must be, when that is declared.
+    /// The validator of its result, when one is declared.
     pub returns: Option<Validator>,
     /// Where its module runs.
     pub environment: ModuleEnvironment,

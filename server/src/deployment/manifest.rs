@@ -1,4 +1,4 @@
-//! What is stored of a push: hashes, what analysis found, and the few short texts that a deployment is read from again.
+//! The stored part of a push: hashes, the analysis, and the few short texts from which a deployment is read again.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Manifest {
     pub version: u32,
     /// Names the push.
     pub push_id: String,
-    /// What the person who pushed said of it.
+    /// The message of the person who pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// When it was pushed, in milliseconds since 1970.
@@ -31,7 +31,7 @@ pub struct Manifest {
     pub import: ImportPhase,
     /// The modules, by path.
     pub modules: Vec<Module>,
-    /// What was found in them, by path.
+    /// The analysis of the modules, by path.
     pub analysis: BTreeMap<String, ModuleAnalysis>,
     /// The exported schema, as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ pub struct Manifest {
     pub node_version: Option<String>,
 }
 
-/// What modules see while they are imported, the same every time.
+/// The values that modules see while they are imported, the same every time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportPhase {

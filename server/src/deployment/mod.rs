@@ -1,7 +1,7 @@
-//! The deployment room: what was pushed, as plain data. Nothing here reads, writes or waits.
+//! The deployment room: the pushed app as plain data. Nothing here reads, writes or waits.
 //!
-//! A push is told as a [`Manifest`], which is stored. A [`Deployment`] is made from a manifest and the environment
-//! variables, with everything about it checked; it is immutable, and functions see the one of their snapshot.
+//! A push is described by a [`Manifest`], which is stored. A [`Deployment`] is made from a manifest and the environment
+//! variables, and fully checked. It is immutable, and functions see the one of their snapshot.
 
 pub mod analysis;
 pub mod crons;
@@ -56,7 +56,7 @@ pub struct Deployment {
     pub import: ImportPhase,
     /// The modules, by path.
     pub modules: BTreeMap<String, Module>,
-    /// What was found in them, by path.
+    /// The analysis of the modules, by path.
     pub analysis: Arc<BTreeMap<String, ModuleAnalysis>>,
     /// The functions, by path.
     pub functions: HashMap<FunctionPath, Arc<PushedFunction>>,
@@ -73,7 +73,7 @@ pub struct Deployment {
     pub definition: AppDefinition,
     /// The environment variables.
     pub variables: Variables,
-    /// What else is changed while it runs.
+    /// The settings that change while it runs.
     pub settings: Settings,
 }
 
@@ -93,7 +93,7 @@ pub struct Settings {
 pub struct PushInfo {
     /// Its id.
     pub id: String,
-    /// What the person who pushed said of it.
+    /// The message of the person who pushed.
     pub message: Option<String>,
     /// When, in milliseconds since 1970.
     pub at_millis: f64,
@@ -174,7 +174,7 @@ impl Deployment {
         })
     }
 
-    /// The function at `path`, whoever calls it.
+    /// The function at `path`, for any caller.
     pub fn function(&self, path: &FunctionPath) -> Option<&Arc<PushedFunction>> {
         self.functions.get(path)
     }

@@ -49,7 +49,7 @@ pub struct Module {
     pub path: String,
     /// Where it runs.
     pub environment: ModuleEnvironment,
-    /// What [`module_hash`] gives for its texts.
+    /// The [`module_hash`] of its texts.
     pub hash: String,
     /// The hash of the chunk with its source, in hexadecimal.
     pub source: String,

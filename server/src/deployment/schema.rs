@@ -15,7 +15,7 @@ pub use indexes::{IndexKind, PushedIndex};
 /// A schema as `schema.js` exports it, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PushedSchema {
-    /// What the database is brought in line with: tables, enabled database indexes, document validators.
+    /// The schema that the database is brought in line with: tables, enabled database indexes, document validators.
     pub schema: Schema,
     /// Every table with all its indexes, in the order of the file.
     pub tables: Vec<PushedTable>,
@@ -30,7 +30,7 @@ pub struct PushedTable {
     pub name: String,
     /// Its indexes of all kinds, staged ones too.
     pub indexes: Vec<PushedIndex>,
-    /// What its documents will have to look like once that is no longer staged.
+    /// The validator that its documents will have to match once it is no longer staged.
     pub staged_document: Option<Validator>,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vestibule_schema::validator::{Field, Validator};
 
-/// Whether every value that fits `old` fits `new`. False as well where that is not plain to see.
+/// Whether every value that fits `old` fits `new`. False as well where that cannot be shown from the forms.
 pub fn allows_all(new: &Validator, old: &Validator) -> bool {
     if new == old {
         return true;

@@ -31,7 +31,7 @@ const PART_BYTES: usize = 64 << 10;
 /// Bytes read at a time. Each download holds as many.
 const READ_BYTES: usize = 64 << 10;
 
-/// Bytes on their way to somebody.
+/// Bytes on their way to a reader.
 pub type ByteStream = BoxStream<'static, Result<Bytes, FileError>>;
 
 /// Where contents are kept.
@@ -42,7 +42,7 @@ pub struct Blobs {
     local: Option<PathBuf>,
 }
 
-/// A content that is being written. Dropping it leaves nothing that anybody can find.
+/// A content that is being written. Dropping it leaves nothing that a reader can find.
 pub struct BlobWriter {
     store: Arc<dyn ObjectStore>,
     path: StorePath,
@@ -155,7 +155,7 @@ impl Blobs {
                 Err(object_store::Error::NotFound { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
-            // What is not named as a content is not ours to touch.
+            // A file that is not named as a content is not ours to touch.
             let Some(key) = meta.location.filename().and_then(parse_key) else {
                 continue;
             };
@@ -168,8 +168,8 @@ impl Blobs {
         Ok(found)
     }
 
-    /// Removes what uploads left in a shard that were cut short with the process: files under temporary names that
-    /// nobody has written to for `age`. Returns how many there were.
+    /// Removes what uploads left in a shard that were cut short with the process: files under temporary names without a
+    /// write for `age`. Returns how many there were.
     pub async fn remove_cut_short(&self, shard: u8, age: Duration) -> Result<usize, FileError> {
         let Some(directory) = &self.local else {
             return Ok(0);

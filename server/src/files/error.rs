@@ -1,4 +1,4 @@
-//! What can go wrong with files, in the words of whoever is told.
+//! Errors of the files room, in the words for their recipient.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub enum FileError {
     /// The file to delete does not exist.
     #[error("storage id {0} not found")]
     NotFound(String),
-    /// What arrived is not what was announced.
+    /// The content that arrived is not the announced one.
     #[error("Sha256 mismatch. Expected: {expected} Actual: {actual}")]
     Sha256Mismatch { expected: String, actual: String },
     /// An announced SHA-256 that cannot be read.
@@ -32,7 +32,7 @@ pub enum FileError {
     /// A content type that no header can carry.
     #[error("A content type has at most {max} visible characters.")]
     InvalidContentType { max: usize },
-    /// An upload URL that this deployment did not make, or made for somebody else.
+    /// An upload URL that this deployment did not make, or made for another identity.
     #[error("Store File Authorization is invalid")]
     InvalidToken,
     /// An upload URL that was valid until some time ago.
@@ -47,13 +47,13 @@ pub enum FileError {
     /// More uploads or downloads than may run at once.
     #[error("Too many files are on their way: try again in a moment.")]
     TooManyAtOnce,
-    /// Whoever sent the file stopped.
+    /// The sender of the file stopped.
     #[error("The file ended early.")]
     EndedEarly,
     /// Nothing more of the file came for this long, or all of it took longer.
     #[error("The file took too long to arrive (limit: {} seconds).", .0.as_secs())]
     TooSlow(Duration),
-    /// A document without content. Nothing here leaves one behind: the directory was changed by other hands.
+    /// A document without content. Nothing here leaves one behind: another program or person changed the directory.
     #[error("the content of the file {0} is missing")]
     ContentMissing(Uuid),
     /// The place where content is kept is in trouble.

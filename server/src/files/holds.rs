@@ -1,4 +1,4 @@
-//! Holds: whoever writes contents whose documents nobody sees for a while keeps the sweep away.
+//! Holds: a writer of contents whose documents are not visible for a while keeps the sweep away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

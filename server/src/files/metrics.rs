@@ -6,7 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What `/metrics` tells of files.
+/// The metrics of files on `/metrics`.
 #[derive(Clone, Debug, Default)]
 pub struct FileMetrics {
     /// Bytes of all contents, those without a document included until they are swept.
@@ -19,9 +19,9 @@ pub struct FileMetrics {
     pub uploaded_bytes: Counter,
     /// Uploads under way.
     pub uploads_under_way: Gauge,
-    /// Files, or parts of them, that somebody began to read.
+    /// Files, or parts of them, that a client began to read.
     pub downloads: Counter,
-    /// Bytes that were handed to whoever reads.
+    /// Bytes that were handed to readers.
     pub downloaded_bytes: Counter,
     /// Contents removed because their file was deleted.
     pub deleted: Counter,

@@ -51,7 +51,7 @@ use crate::clock::Clock;
 use crate::database::Database;
 use crate::outbound::Own;
 
-/// What the files of a deployment need.
+/// The parts that the files of a deployment need.
 pub struct FilesParts {
     /// Where their documents are.
     pub database: Arc<Database>,
@@ -73,7 +73,7 @@ pub struct Files {
     store: Arc<FileStore>,
 }
 
-/// What transactions need to do with files. It knows no database, so that one may hold it.
+/// The part of file storage that transactions need. It knows no database, so that a database may hold it.
 pub struct FileStore {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
@@ -125,7 +125,7 @@ impl Files {
         })
     }
 
-    /// What transactions need.
+    /// The part that transactions need.
     pub fn within(&self) -> &Arc<FileStore> {
         &self.store
     }
@@ -140,12 +140,12 @@ impl Deref for Files {
 }
 
 impl FileStore {
-    /// What an upload token grants now.
+    /// The grant of an upload token now.
     pub fn check_token(&self, token: &str) -> Result<UploadGrant, FileError> {
         self.tokens.check(token, self.clock.now())
     }
 
-    /// Keeps the sweep away while contents are written whose documents nobody sees yet.
+    /// Keeps the sweep away while contents are written whose documents are not visible yet.
     pub fn hold(&self) -> Hold {
         self.holds.take()
     }

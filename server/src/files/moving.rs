@@ -15,7 +15,7 @@ const MOVED_BYTES: usize = 64 << 10;
 
 impl FileStore {
     /// Makes a content durable whose documents come later. It lies under `wanted`, or under another key when that is
-    /// taken. Whoever calls this holds the sweep off, and tells of contents that get no documents.
+    /// taken. The caller holds the sweep off, and reports contents that get no documents.
     pub fn move_in(
         &self,
         wanted: Option<Uuid>,

@@ -1,4 +1,4 @@
-//! What functions do with files. Within a transaction these are its reads and writes, as any others; outside of one
+//! The file operations of functions. Within a transaction these are its reads and writes, as any others; outside of one
 //! each is a transaction of its own.
 
 use bytes::{Bytes, BytesMut};
@@ -24,7 +24,7 @@ pub const FILE_PATH: &str = "/api/storage/";
 /// Where files are sent, below the deployment's origin.
 pub const UPLOAD_PATH: &str = "/api/storage/upload";
 
-/// What `storage.getMetadata` tells.
+/// The result of `storage.getMetadata`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileMetadata {
@@ -40,7 +40,7 @@ pub struct FileMetadata {
 
 /// A file that is being read.
 pub struct OpenFile {
-    /// What its documents say.
+    /// The fields of its documents.
     pub row: FileRow,
     /// Its content, or the part that was asked for.
     pub content: ByteStream,
@@ -56,7 +56,7 @@ pub struct LoadedFile {
 }
 
 impl FileStore {
-    /// A URL to which whoever asked may send files for an hour.
+    /// A URL to which the asker may send files for an hour.
     pub fn generate_upload_url(&self, asked_by: Option<&IdentityKey>) -> String {
         let token = self.tokens.mint(asked_by, self.clock.now(), rand::random());
         format!("{}{UPLOAD_PATH}?token={token}", self.own.origins().cloud)
@@ -64,14 +64,14 @@ impl FileStore {
 
     // ---- within a transaction --------------------------------------------------------------------------------
 
-    /// The URL at which anybody reads the file; `None` when there is none.
+    /// The public URL of the file; `None` when there is none.
     pub fn url(&self, tx: &mut Transaction<'_>, id: &str) -> Result<Option<String>, FileError> {
         let id = StorageId::parse("storage.getUrl", id, &tx.catalog())?;
         let uuid = rows::uuid_of(tx, &id)?;
         Ok(uuid.map(|uuid| format!("{}{FILE_PATH}{uuid}", self.own.origins().cloud)))
     }
 
-    /// What is known about the file; `None` when there is none.
+    /// The metadata of the file; `None` when there is none.
     pub fn metadata(
         &self,
         tx: &mut Transaction<'_>,
@@ -111,7 +111,7 @@ impl FileStore {
         }
         let _room = self.usage.reserve(written.bytes, &self.options)?;
         let key = Uuid::new_v4();
-        // The documents first: what may not write learns so before anything is written.
+        // The documents first: a caller that may not write learns so before anything is written.
         let id = rows::insert(tx, key, &written, content_type)?;
         self.under_way.begin_and_forget(key, self.clock.elapsed());
         let writing = async {

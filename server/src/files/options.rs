@@ -24,7 +24,7 @@ pub struct FilesOptions {
     pub uploads_max: usize,
     /// Downloads at the same time.
     pub downloads_max: usize,
-    /// How long an upload may bring nothing.
+    /// How long an upload may stay without a byte.
     pub upload_idle_max: Duration,
     /// How long an upload may take.
     pub upload_time_max: Duration,

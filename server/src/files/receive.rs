@@ -15,7 +15,7 @@ use super::options::FilesOptions;
 use super::usage::Room;
 use super::{FileStore, Files, rows, work};
 
-/// What is said of a file before it arrives.
+/// The facts announced about a file before it arrives.
 #[derive(Clone, Debug, Default)]
 pub struct Announced {
     /// Its content type.
@@ -31,8 +31,8 @@ pub struct Announced {
 pub struct BrokenOff;
 
 impl Files {
-    /// Takes a file in and returns the id of its document. When it fails, nothing of the file is left, or nothing that
-    /// is not swept.
+    /// Takes a file in and returns the id of its document. When it fails, nothing of the file is left, or only content
+    /// that is swept later.
     pub async fn receive(
         &self,
         announced: Announced,
@@ -86,7 +86,8 @@ impl Files {
         });
         let committed = committed.await;
         if matches!(&committed, Err(error) if !matches!(error, FileError::ShuttingDown)) {
-            // The documents left no trace, so nobody can ask for the content. At the end of the process nobody knows.
+            // The documents left no trace, so no client can ask for the content. When the process ends, that is not
+            // known.
             self.remove_content(key).await;
         }
         committed

@@ -1,5 +1,6 @@
-//! The documents of a file. `_storage` holds what functions see; `_storage_objects` says under which UUID the content
-//! lies and is asked for; `_storage_deletions` lists contents that are to be removed now that their documents are gone.
+//! The documents of a file. `_storage` holds the fields that functions see. `_storage_objects` says under which UUID
+//! the content lies and is asked for. `_storage_deletions` lists contents that are to be removed now that their
+//! documents are gone.
 
 use std::borrow::Cow;
 

@@ -10,7 +10,7 @@ use crate::database::Catalog;
 /// Characters of a UUID as it is written here.
 const UUID_CHARS: usize = 36;
 
-/// What a text names.
+/// The file that a text names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageId {
     /// A document of `_storage`.
@@ -37,7 +37,7 @@ impl StorageId {
     }
 }
 
-/// A UUID in its usual form; of the other forms none was ever in a URL of ours.
+/// A UUID in its usual form; none of the other forms was ever in a URL of ours.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     let uuid = Uuid::try_parse(text).ok();
     uuid.filter(|_| text.len() == UUID_CHARS && !text.contains(['{', ':']))

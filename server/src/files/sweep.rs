@@ -21,7 +21,7 @@ const LOOKED_UP_MAX: usize = 512;
 const DELETIONS_EVERY: Duration = Duration::from_secs(1);
 
 impl Files {
-    /// Sweeps until nobody holds `files` any more. Counts what is stored first.
+    /// Sweeps until `files` has no holder any more. Counts the stored contents first.
     pub async fn keep_swept(files: Weak<Files>) {
         if let Some(files) = files.upgrade()
             && let Err(error) = files.count_stored().await
@@ -53,7 +53,7 @@ impl Files {
 
     /// Removes the contents of the next deleted files. Returns how many.
     pub async fn remove_deleted(&self) -> Result<usize, FileError> {
-        // An export may read what a moment ago was no deleted file.
+        // An export may still read a file that was deleted a moment ago.
         if self.holds.are_held() {
             return Ok(0);
         }
@@ -66,7 +66,8 @@ impl Files {
             self.metrics.deleted.inc();
         }
         let count = noted.len();
-        // Only now: one that is noted and gone is removed again for nothing, one that is neither is never removed.
+        // Only now: a content that is noted and gone is removed again for nothing; one that is neither is never
+        // removed.
         work::write(&self.database, move |tx| {
             for (note, _) in noted {
                 tx.delete(note).map_err(FileError::from)?;
@@ -77,7 +78,7 @@ impl Files {
         Ok(count)
     }
 
-    /// Removes the contents of one shard that no document names, and that are too old for one to be on its way.
+    /// Removes the contents of one shard that no document names, and that are too old for a document to be on its way.
     /// Returns how many.
     pub async fn sweep_shard(&self, shard: u8) -> Result<usize, FileError> {
         let age = self.options.orphan_age;
@@ -92,7 +93,7 @@ impl Files {
             let keys = some.iter().map(|found| found.key).collect();
             let unnamed = work::read(&self.database, |tx| unnamed(tx, keys)).await?;
             for key in unnamed {
-                // An import may have begun meanwhile, whose documents nobody sees yet.
+                // An import may have begun meanwhile, whose documents are not visible yet.
                 if self.holds.are_held() {
                     return Ok(swept);
                 }
@@ -124,7 +125,7 @@ impl Files {
         let began = SystemTime::now();
         for shard in 0..SHARDS {
             let found = self.blobs.shard(shard as u8).await?;
-            // What was written since is counted already.
+            // Contents written since are counted already.
             let earlier = found.iter().filter(|found| found.written_at < began);
             self.usage.add(earlier.map(|found| found.bytes).sum());
         }

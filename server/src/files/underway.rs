@@ -25,7 +25,7 @@ impl UnderWay {
         Begun { under_way, key }
     }
 
-    /// Notes that content is about to be written whose transaction ends without a word to this room.
+    /// Notes that content is about to be written whose transaction ends without a report to this room.
     pub fn begin_and_forget(&self, key: Uuid, now: Duration) {
         self.0.lock().insert(key, now);
     }
@@ -34,7 +34,7 @@ impl UnderWay {
         self.0.lock().contains_key(key)
     }
 
-    /// Forgets the keys that nobody took back for `age`.
+    /// Forgets the keys that were not taken back for `age`.
     pub fn forget_older_than(&self, age: Duration, now: Duration) {
         self.0
             .lock()

@@ -1,5 +1,5 @@
-//! Upload tokens: what an upload URL carries. Nothing is kept of them; a token is valid because this deployment signed
-//! it, for an hour, and for whoever it was made for.
+//! Upload tokens: the signed part of an upload URL. The server stores nothing about them. A token is valid because this
+//! deployment signed it, for an hour, and for the identity it was made for.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) struct UploadTokens {
     key: Secret<[u8; 32]>,
 }
 
-/// What a token that is valid says.
+/// The fields of a valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadGrant {
     bound_to: [u8; BOUND_TO_BYTES],
@@ -39,7 +39,7 @@ impl UploadTokens {
         UploadTokens { key }
     }
 
-    /// A token for whoever asked; for anybody when nobody is signed in.
+    /// A token for the asker; for any sender when the asker is signed out.
     pub fn mint(
         &self,
         asked_by: Option<&IdentityKey>,
@@ -57,7 +57,7 @@ impl UploadTokens {
         BASE64URL_NOPAD.encode(&token)
     }
 
-    /// What a token grants at the moment `now`.
+    /// The grant of a token at the moment `now`.
     pub fn check(&self, token: &str, now: UnixNanos) -> Result<UploadGrant, FileError> {
         let token = BASE64URL_NOPAD.decode(token.as_bytes());
         let token = token.map_err(|_| FileError::InvalidToken)?;
@@ -91,7 +91,7 @@ impl UploadTokens {
 }
 
 impl UploadGrant {
-    /// Refuses one who is signed in as somebody else than the token was made for. One who does not say who they are
+    /// Refuses a sender who is signed in as another identity than the token was made for. A sender without an identity
     /// shows the token alone, as official clients do.
     pub fn check_sender(&self, sender: Option<&IdentityKey>) -> Result<(), FileError> {
         let is_unbound = self.bound_to == [0; BOUND_TO_BYTES];
@@ -103,7 +103,7 @@ impl UploadGrant {
     }
 }
 
-/// Half a hash of an identity; zeros for nobody.
+/// Half a hash of an identity; zeros without one.
 fn binding(identity: Option<&IdentityKey>) -> [u8; BOUND_TO_BYTES] {
     let Some(identity) = identity else {
         return [0; BOUND_TO_BYTES];

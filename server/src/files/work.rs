@@ -97,7 +97,7 @@ where
             Ok(_) => self.done.unwrap_or(Err(FileError::ShuttingDown.into())),
             Err(error) => Err(FileError::from(error).into()),
         };
-        // Whoever waited may have gone.
+        // The waiter may have gone.
         let _ = self.answer.send(done);
         None
     }

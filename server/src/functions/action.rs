@@ -1,4 +1,4 @@
-//! What actions are given: the other functions, each call its own transaction, and the outside world.
+//! The context of actions: the other functions, each call its own transaction, and the outside world.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use super::{Functions, Origin};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
 use crate::probe::Event;
 
-/// What an action is given. It holds no transaction: each call it makes is one of its own.
+/// The context of an action. It holds no transaction: each call it makes is a transaction of its own.
 #[derive(Clone)]
 pub struct ActionCtx {
     functions: Arc<Functions>,
@@ -44,12 +44,12 @@ const SUSPENDED: &str = "the caller's identity cannot be seen: its user is not p
 pub struct ActionRun {
     /// How it ended.
     pub outcome: FunctionOutcome,
-    /// What it logged.
+    /// Its log lines.
     pub log_lines: Vec<String>,
 }
 
 impl ActionCtx {
-    /// What an action is given that is run by `caller` and was called from `origin`.
+    /// The context of an action that `caller` runs and that was called from `origin`.
     pub(super) fn new(
         functions: Arc<Functions>,
         caller: Caller,
@@ -70,7 +70,7 @@ impl ActionCtx {
         self.origin.request()
     }
 
-    /// The verified identity of the caller, `None` when nobody is signed in.
+    /// The verified identity of the caller, `None` when the caller is signed out.
     pub fn identity(&self) -> Option<UserIdentity> {
         match self.caller.identity() {
             IdentityAccess::Known(identity) => identity.cloned().map(UserIdentity::new),

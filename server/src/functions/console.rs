@@ -1,4 +1,4 @@
-//! What functions log, as the client prints it.
+//! The log lines of functions, as the client prints them.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! What queries and mutations are given: the database, the caller's identity and a console.
+//! The contexts of queries and mutations: the database, the caller's identity and a console.
 
 use vestibule_schema::timestamp::Timestamp;
 
@@ -10,12 +10,12 @@ use super::storage::{StorageReader, StorageWriter};
 use crate::auth::{Caller, ClaimsRead, IdentityAccess, UserIdentity};
 use crate::database::{DatabaseReader, DatabaseWriter, Journal, Transaction};
 
-/// What the runner learns from an execution beside its result.
+/// The runner's observations of an execution, beside its result.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
-    /// The function asked who calls, so its result is that identity's own.
+    /// The function asked for the identity, so its result is that identity's own.
     pub identity: bool,
-    /// What it was given, when somebody is signed in.
+    /// The identity it was given, when the caller is signed in.
     user: Option<UserIdentity>,
     /// It looked while the identity must not be seen yet.
     pub suspended: bool,
@@ -35,7 +35,7 @@ pub(super) struct Execution<'v> {
 }
 
 impl Observed {
-    /// The claims looked at; none when the function never asked who calls.
+    /// The claims looked at; `None` when the function never asked for the identity.
     pub fn claims_read(&self) -> Option<ClaimsRead> {
         let read = || self.user.as_ref().map(UserIdentity::claims_read);
         self.identity.then(|| read().unwrap_or_default())
@@ -80,7 +80,7 @@ impl<'v> Execution<'v> {
     }
 }
 
-/// What a query is given.
+/// The context of a query.
 pub struct QueryCtx<'v> {
     pub(super) execution: Execution<'v>,
 }
@@ -91,8 +91,9 @@ impl<'v> QueryCtx<'v> {
         DatabaseReader::new(&mut self.execution.tx, &mut self.execution.journal)
     }
 
-    /// The verified identity of the caller, `None` when nobody is signed in. Results of a query that asks are kept
-    /// apart by identity, and by the claims that it looks at; results of one that does not are shared by everybody.
+    /// The verified identity of the caller, `None` when the caller is signed out. Results of a query that asks are kept
+    /// apart by identity, and by the claims that it looks at. Results of a query that does not ask are shared by all
+    /// callers.
     pub fn identity(&mut self) -> Result<Option<UserIdentity>> {
         self.execution.identity()
     }
@@ -114,7 +115,7 @@ impl<'v> QueryCtx<'v> {
     }
 }
 
-/// What a mutation is given.
+/// The context of a mutation.
 pub struct MutationCtx<'v> {
     pub(super) execution: Execution<'v>,
 }
@@ -125,7 +126,7 @@ impl<'v> MutationCtx<'v> {
         DatabaseWriter::new(&mut self.execution.tx, &mut self.execution.journal)
     }
 
-    /// The verified identity of the caller, `None` when nobody is signed in.
+    /// The verified identity of the caller, `None` when the caller is signed out.
     pub fn identity(&mut self) -> Result<Option<UserIdentity>> {
         self.execution.identity()
     }

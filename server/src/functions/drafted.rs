@@ -31,7 +31,7 @@ const LONG_OVERTAKEN_BEFORE_TURN: u32 = 8;
 pub(super) struct DraftedMutation {
     pub functions: Arc<Functions>,
     pub call: Call,
-    /// Makes it harmless to send again; `None` for calls that nobody sends twice.
+    /// Makes it harmless to send again; `None` for calls that no client sends twice.
     pub session_request: Option<SessionRequest>,
     pub on_finish: Option<OnFinish>,
     ran: Option<MutationRun>,
@@ -215,7 +215,7 @@ fn trouble(error: ViewError) -> SystemError {
 }
 
 impl Drop for DraftedMutation {
-    /// Whatever becomes of it, what waits behind it goes on.
+    /// In any case, the mutations that wait behind it go on.
     fn drop(&mut self) {
         self.give_way();
         if let Some(on_finish) = self.on_finish.take()

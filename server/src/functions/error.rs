@@ -1,4 +1,4 @@
-//! What a function may fail with, and what its callers learn of it.
+//! The errors of functions, and the part that callers learn.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use vestibule_schema::value::Value;
 use crate::database::{DatabaseError, QueryError, ReadersError};
 use crate::storage::StorageError;
 
-/// What functions return.
+/// The result of a function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error thrown by a function.
@@ -25,7 +25,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with data for the client: what other Convex servers call a `ConvexError`. `data` that is not a value
+    /// An error with data for the client: Convex calls it a `ConvexError`. `data` that is not a value
     /// becomes an ordinary error that says so.
     pub fn application(data: impl Serialize) -> Error {
         match to_value(&data) {
@@ -80,7 +80,7 @@ impl Error {
         }
     }
 
-    /// Clients start a pagination again when they see this data, also where the text is redacted.
+    /// Clients start a pagination again when they see this data, even where the text is redacted.
     fn invalid_cursor(message: &str) -> Error {
         let data = object! { "isConvexSystemError" => true, "paginationError" => "InvalidCursor" };
         Error {
@@ -162,14 +162,14 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     }
 }
 
-/// What a function threw.
+/// An error that a function threw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thrown {
     /// The whole text, for developers and the server's log.
     pub message: String,
     /// The data of an application error, for clients.
     pub data: Option<Value>,
-    /// The function broke rather than said no: it panicked, or passed a limit.
+    /// The function broke: it panicked, or passed a limit. It did not refuse.
     pub is_fault: bool,
 }
 

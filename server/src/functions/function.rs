@@ -25,7 +25,7 @@ pub type MutationBody = dyn Fn(&mut MutationCtx<'_>, Value) -> Result<Value> + S
 /// The body of an action.
 pub type ActionBody = dyn Fn(ActionCtx, Value) -> BoxFuture<Result<Value>> + Send + Sync;
 
-/// What runs. Languages other than Rust bring their own closures.
+/// The body of a function. Languages other than Rust bring their own closures.
 #[derive(Clone)]
 pub enum Body {
     Query(Arc<QueryBody>),
@@ -124,7 +124,7 @@ impl Function {
     }
 
     /// Lets a mutation run beside the lane, on the head as it was: for bodies that take long. It may run several times
-    /// before it commits, and still nobody sees a conflict.
+    /// before it commits, and still no caller sees a conflict.
     pub fn beside_the_lane(mut self) -> Self {
         self.is_beside = true;
         self

@@ -29,7 +29,7 @@ const STEPS: u32 = 60;
 const NAMES: u8 = 5;
 /// Pages of the file: enough for what steps write, and too few for a hoard.
 const PAGES_MAX: u32 = 1_500;
-/// What a hoard writes: documents of this many bytes.
+/// The documents of a hoard: their number, and the bytes of each.
 const HOARDED: (usize, usize) = (9, 900_000);
 
 #[derive(Serialize, Deserialize)]
@@ -78,7 +78,7 @@ enum Step {
     Hoard,
 }
 
-/// What a step read, and so what it did.
+/// The values a step read, and so the step's effect.
 type Observed = Vec<(u8, i64)>;
 
 #[derive(Serialize, Deserialize)]
@@ -258,7 +258,7 @@ fn send(
     answered
 }
 
-/// What a client was told of a step that stands.
+/// The answer to a client about a step that stands.
 struct Told {
     ts: Timestamp,
     step: Step,

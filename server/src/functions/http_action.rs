@@ -1,5 +1,5 @@
-//! HTTP actions: what an app answers at addresses of its own, as to a webhook. They are given what actions are given,
-//! and the request.
+//! HTTP actions: an app's answers at addresses of its own, as to a webhook. They have the context of actions, and the
+//! request.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct HttpRequest {
     pub method: Method,
     /// Its path below the app's routes, as it was sent: percent-encoded, from the first slash on.
     pub path: String,
-    /// What stands behind the question mark.
+    /// The query, after the question mark.
     pub query: Option<String>,
     /// Its headers.
     pub headers: HeaderMap,
@@ -44,7 +44,7 @@ pub struct HttpRequest {
     pub body: Bytes,
 }
 
-/// What an HTTP action answers.
+/// The answer of an HTTP action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpResponse {
     /// From 200 on.
@@ -55,22 +55,22 @@ pub struct HttpResponse {
     pub body: Bytes,
 }
 
-/// What an HTTP action is given. It holds no transaction: each call it makes is one of its own.
+/// The context of an HTTP action. It holds no transaction: each call it makes is a transaction of its own.
 #[derive(Clone)]
 pub struct HttpActionCtx {
     action: ActionCtx,
     refusal: Option<Thrown>,
 }
 
-/// Who asks, as far as their auth token says so.
+/// The sender of the request, by its auth token.
 #[derive(Clone, Debug)]
 pub struct HttpAsker {
-    /// Whom the calls of the action run as. One whose identity may not be seen where there is a refusal.
+    /// The caller that the action's calls run as. With a refusal, a caller whose identity may not be seen.
     pub caller: Caller,
-    /// What the request is known by to somebody who watches.
+    /// The request's mark for a watcher.
     pub call: Option<CallOf>,
-    /// Why the auth token says nothing. It stops nobody who does not look: what stands in the header may be meant for
-    /// the app.
+    /// The reason why the auth token was refused. It stops only an action that looks at the identity: the header may be
+    /// meant for the app.
     pub refusal: Option<Thrown>,
 }
 
@@ -115,7 +115,7 @@ impl HttpResponse {
         HttpResponse::empty(status).with_body("text/plain; charset=utf-8", text)
     }
 
-    /// An answer in JSON. What has no JSON form is an error.
+    /// An answer in JSON. A value without a JSON form is an error.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<HttpResponse> {
         let text = Bytes::from(serde_json::to_vec(value)?);
         Ok(HttpResponse::empty(status).with_body("application/json", text))
@@ -136,9 +136,9 @@ impl HttpResponse {
 }
 
 impl HttpActionCtx {
-    /// The verified identity of whoever sent the request with `Authorization: Bearer` and an auth token; `None` without
-    /// one. A token that is not accepted, or whose user was not let in, is an error, which answers the request with its
-    /// own status where it is not caught.
+    /// The verified identity of the sender, for a request with `Authorization: Bearer` and an auth token; `None`
+    /// without one. An auth token that is not accepted, or whose user was not let in, is an error. If the action does
+    /// not catch it, it answers the request with its own status.
     pub fn identity(&self) -> Result<Option<UserIdentity>> {
         match &self.refusal {
             Some(refusal) => Err(Error::from_thrown(refusal.clone())),
@@ -184,7 +184,7 @@ impl HttpActionCtx {
     }
 }
 
-/// Runs an HTTP action to its end, or to the end of its time. What it had begun by then is not undone.
+/// Runs an HTTP action to its end, or to the end of its time. Work it had begun by then is not undone.
 pub(super) async fn run_http_action(
     functions: Arc<Functions>,
     route: &RegisteredRoute,

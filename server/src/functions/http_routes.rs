@@ -1,4 +1,4 @@
-//! The routes of an app's HTTP actions: what may be one, and which takes a request.
+//! The routes of an app's HTTP actions: the allowed routes, and the route that takes a request.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -14,7 +14,7 @@ use super::js::http::Router;
 use super::registry::{RegistryError, Runs, Tally};
 use crate::deployment::PushedRoute;
 
-/// The methods that a route may have. `HEAD` is asked of a route for `GET`.
+/// The methods that a route may have. A `HEAD` request goes to a route for `GET`.
 const METHODS: [Method; 6] = [
     Method::GET,
     Method::POST,
@@ -36,7 +36,7 @@ pub struct HttpRoute {
     body: RouteBody,
 }
 
-/// What answers the requests of a route.
+/// The code that answers the requests of a route.
 #[derive(Clone)]
 pub(super) enum RouteBody {
     /// A function of the program itself.
@@ -71,7 +71,7 @@ pub struct RegisteredRoute {
     tally: Tally,
 }
 
-/// What a request's method and path lead to.
+/// The result of looking up a request's method and path.
 pub enum RouteFound {
     /// This action.
     Route(Arc<RegisteredRoute>),
@@ -79,7 +79,7 @@ pub enum RouteFound {
     OtherMethods(Vec<Method>),
     /// Nothing.
     Nothing,
-    /// Nothing, and nothing leads to anything.
+    /// Nothing: the app has no routes at all.
     NoRoutes,
 }
 
@@ -143,7 +143,7 @@ impl HttpRoute {
         format!("{} {}", self.method, self.place)
     }
 
-    /// What is wrong with it by itself.
+    /// The fault of the route by itself.
     fn problem(&self) -> Option<&'static str> {
         let text = match &self.place {
             Place::Path(text) | Place::Prefix(text) => text,
@@ -206,7 +206,7 @@ impl HttpRoutes {
         HttpRoutes { routes, has_router }
     }
 
-    /// The same with the routes of a router that was pushed, which take the place of none.
+    /// The same with the routes of a pushed router, which never replace an existing route.
     pub(super) fn with_pushed(&self, pushed: Vec<HttpRoute>) -> HttpRoutes {
         let mut routes = self.routes.clone();
         for route in pushed {
@@ -223,7 +223,7 @@ impl HttpRoutes {
         self.routes.iter().map(|route| route.label())
     }
 
-    /// What takes a request for `path`: an exact path before a prefix, and the longest prefix before others.
+    /// The route for `path`: an exact path before a prefix, and the longest prefix before others.
     pub fn find(&self, method: &Method, path: &str) -> RouteFound {
         let method = match *method {
             Method::HEAD => &Method::GET,
@@ -251,7 +251,7 @@ impl HttpRoutes {
         }
     }
 
-    /// What each route has done, in no order.
+    /// The runs of each route, in no order.
     pub(super) fn runs(&self) -> impl Iterator<Item = Runs> {
         self.routes
             .iter()

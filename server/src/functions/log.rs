@@ -1,7 +1,7 @@
-//! The log of executions: what ran, how it ended and what it printed, for tools that follow a deployment.
+//! The log of executions: each run, its end and its log lines, for tools that follow a deployment.
 //!
-//! It is a ring in memory, bounded in entries and in bytes. Whoever follows it says how far they have seen it, by a
-//! cursor that only grows.
+//! It is a ring in memory, bounded in entries and in bytes. A follower states how far it has read, by a cursor that
+//! only grows.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ pub const LOG_ENTRIES_MAX: usize = 10_000;
 pub const LOG_BYTES_MAX: usize = 16 << 20;
 /// Entries that are handed out at once.
 pub const LOG_PAGE_ENTRIES_MAX: usize = 1_000;
-/// How long after the last look somebody counts as following, in milliseconds.
+/// Milliseconds after its last look for which a tool counts as following.
 const FOLLOWED_MILLIS: u64 = 120_000;
 
 /// One execution, or a part of one that goes on.
@@ -33,9 +33,9 @@ pub struct LogEntry {
     pub began_millis: f64,
     /// How long it took.
     pub took: Duration,
-    /// What it logged, as `[LEVEL] text`.
+    /// Its log lines, as `[LEVEL] text`.
     pub log_lines: Vec<String>,
-    /// What it threw.
+    /// The error it threw.
     pub error: Option<String>,
     /// The status that an HTTP action answered.
     pub status: Option<u16>,
@@ -60,7 +60,7 @@ pub struct LogPage {
 pub struct FunctionLog {
     ring: Mutex<Ring>,
     newest: watch::Sender<u64>,
-    /// When somebody looked last, in milliseconds since 1970.
+    /// The time of the last look, in milliseconds since 1970.
     looked_at: AtomicU64,
 }
 
@@ -83,7 +83,7 @@ impl Default for FunctionLog {
 }
 
 impl FunctionLog {
-    /// Whether an execution that succeeded and printed nothing is worth an entry: only while somebody follows.
+    /// Whether an execution that succeeded and printed nothing is worth an entry: only while a tool follows.
     pub fn wants_successes(&self, now_millis: u64) -> bool {
         let looked_at = self.looked_at.load(Ordering::Relaxed);
         now_millis.saturating_sub(looked_at) < FOLLOWED_MILLIS
@@ -131,7 +131,7 @@ impl FunctionLog {
         }
     }
 
-    /// As [`Self::after`], but waits until there is something, unless the cursor is zero. Nobody should wait forever.
+    /// As [`Self::after`], but waits until there is something, unless the cursor is zero. Set a timeout on the wait.
     pub async fn wait_after(&self, cursor: u64, now_millis: impl Fn() -> u64) -> LogPage {
         let mut newest = self.newest.subscribe();
         loop {

@@ -1,4 +1,4 @@
-//! Tells the log what ran.
+//! Adds executions to the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -137,7 +137,7 @@ impl Functions {
         }
     }
 
-    /// Adds an entry for one execution, unless nobody would miss it.
+    /// Adds an entry for one execution, unless no reader needs it.
     pub(super) fn log_run(
         &self,
         kind: FunctionKind,

@@ -1,4 +1,4 @@
-//! The functions room: what a team's queries, mutations and actions are, and how one call of them runs.
+//! The functions room: a team's queries, mutations and actions, and the run of one call.
 
 mod action;
 mod arguments;
@@ -85,7 +85,7 @@ pub struct Functions {
     log: FunctionLog,
 }
 
-/// The code of a deployment, and what it sees while it is imported.
+/// The code of a deployment, and the values it sees while it is imported.
 pub struct PushedCode {
     /// Runs it.
     pub js: Arc<Js>,
@@ -103,7 +103,7 @@ struct Queued {
     is_beside: bool,
 }
 
-/// What became of mutations beside the lane, for metrics.
+/// The outcomes of mutations beside the lane, for metrics.
 #[derive(Default)]
 pub struct DraftCounts {
     started: AtomicU64,
@@ -187,7 +187,7 @@ impl Functions {
     /// Gives functions files to work with, before any runs.
     pub fn install_files(&self, files: Arc<Files>) {
         self.database.install_services(files.within().clone());
-        // Whoever is first stays: a deployment is built once.
+        // The first files stay: a deployment is built once.
         let _ = self.files.set(files);
     }
 
@@ -213,12 +213,12 @@ impl Functions {
         &self.native
     }
 
-    /// Where what is done is stated, for somebody who watches.
+    /// The probe to which steps are stated, for a watcher.
     pub fn probe(&self) -> &Probe {
         &self.database.environment().probe
     }
 
-    /// What ran, for tools that follow.
+    /// The log of executions, for tools that follow.
     pub fn log(&self) -> &FunctionLog {
         &self.log
     }
@@ -253,7 +253,7 @@ impl Functions {
         self.beside.stuck() + self.slow_reads.stuck()
     }
 
-    /// What became of mutations beside the lane.
+    /// The outcomes of mutations beside the lane.
     pub fn draft_counts(&self) -> &DraftCounts {
         &self.counts
     }
@@ -318,7 +318,7 @@ impl Functions {
         function.is_some_and(|function| function.is_pushed())
     }
 
-    /// As [`Self::read`], where nobody else waits for the thread.
+    /// As [`Self::read`], where no other job waits for the thread.
     async fn read_slowly<T: Send + 'static>(
         &self,
         job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
@@ -330,9 +330,9 @@ impl Functions {
         let database = self.database.clone();
         self.slow_reads.run(move || {
             let done = on_snapshot(database.store(), job);
-            // Whoever holds the database last closes it, and that is not for this thread to do.
+            // The last owner of the database closes it, which is not this thread's work.
             drop(database);
-            // Nobody waits any more when the caller has gone.
+            // A caller that has gone no longer waits.
             drop(answer.send(done));
         });
         answered.await.map_err(|_| ReadersError::Closed)?
@@ -368,7 +368,7 @@ impl Functions {
             .await?
     }
 
-    /// Queues a mutation. Mutations queued one after another by one caller run in that order; `on_finish` is called
+    /// Queues a mutation. Mutations queued one after another by one caller run in that order. `on_finish` is called
     /// once the outcome is certain, on a thread that must not be kept.
     pub fn submit_mutation(
         self: &Arc<Self>,

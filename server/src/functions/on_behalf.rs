@@ -1,4 +1,4 @@
-//! Calls that are made on behalf of a job: what the job itself writes in the function's transaction.
+//! Calls that are made on behalf of a job, with the job's own writes in the function's transaction.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,9 @@ use vestibule_schema::value::Value;
 use super::js::syscalls::RequestMetadata;
 use crate::database::{DatabaseError, Transaction};
 
-/// What a job writes about itself in the transaction of the mutation that it runs. A mutation that runs again does all
-/// of it again.
+/// A job's own writes in the transaction of the mutation that it runs. A mutation that runs again repeats them.
 pub trait Companion: Send + Sync {
-    /// Before the function. When it says no, the function must not run any more, and nothing is written.
+    /// Before the function. When it returns false, the function must not run any more, and nothing is written.
     fn before(&self, tx: &mut Transaction<'_>) -> Result<bool, DatabaseError>;
 
     /// When the function has returned, before it commits.
@@ -29,9 +28,9 @@ pub trait Companion: Send + Sync {
 pub struct OnBehalf {
     /// The scheduled function that runs; none of a cron.
     pub scheduled: Option<DocumentId>,
-    /// What is written with the mutation that the job is. Calls that the job's function makes have none.
+    /// The writes that go with the job's own mutation. Calls that the job's function makes have none.
     pub companion: Option<Arc<dyn Companion>>,
-    /// What functions are told of the request, once one runs; they all share it.
+    /// The facts about the request for functions, once one runs; they all share them.
     pub request: Option<Arc<RequestMetadata>>,
 }
 

@@ -13,12 +13,12 @@ pub(super) type Session = [u8; 16];
 /// Mutations of one session that may wait behind one of them.
 const WAITING_MAX: usize = 4_096;
 
-/// Sessions in which a mutation runs beside the lane, with what waits behind it.
+/// Sessions in which a mutation runs beside the lane, with the mutations that wait behind it.
 pub(super) struct SessionOrder<M> {
     waiting: Mutex<HashMap<Session, VecDeque<M>>>,
 }
 
-/// What to do with a mutation that has arrived.
+/// The fate of a mutation that has arrived.
 pub(super) enum Arrival<M> {
     /// Start it.
     Start(M),
@@ -37,7 +37,7 @@ impl<M> Default for SessionOrder<M> {
 }
 
 impl<M> SessionOrder<M> {
-    /// Takes note of a mutation. One that runs beside the lane holds back what comes after it, until
+    /// Takes note of a mutation. A mutation that runs beside the lane holds back later ones, until
     /// [`next`](Self::next) is called.
     pub fn arrive(&self, session: Session, beside: bool, mutation: M) -> Arrival<M> {
         let mut waiting = self.waiting.lock();
@@ -56,8 +56,8 @@ impl<M> SessionOrder<M> {
         }
     }
 
-    /// What may start now that the mutation in front has its place, or has ended without one. Everything up to the next
-    /// one that runs beside the lane, which then is in front.
+    /// The mutations that may start now that the one in front has its place, or has ended without one. That is
+    /// everything up to the next one that runs beside the lane, which then is in front.
     pub fn next(&self, session: &Session, is_beside: impl Fn(&M) -> bool) -> Vec<M> {
         let mut waiting = self.waiting.lock();
         let Some(queue) = waiting.get_mut(session) else {

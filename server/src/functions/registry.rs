@@ -21,10 +21,10 @@ use crate::database::Definitions;
 use crate::deployment::Deployment;
 use crate::deployment::provisioning::{Callable, CallableMutations};
 
-/// The code of a mutation or an action that is refused because its caller may look only.
+/// The code of a mutation or an action that is refused because its caller may only look.
 pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
 
-/// Told to everybody who calls a function of the system without an admin key. Tools look for these words.
+/// The answer to every call of a system function without an admin key. Tools look for these words.
 const NOT_PERMITTED: &str = "You do not have permission to perform this operation.";
 
 /// Told to every client while the deployment is paused.
@@ -42,21 +42,21 @@ pub struct Registry {
 pub struct Registered {
     /// Its path.
     pub path: FunctionPath,
-    /// Who may call it.
+    /// The callers it admits.
     pub visibility: Visibility,
-    /// What its arguments must be.
+    /// The validator of its arguments.
     pub args: Validator,
-    /// What its result must be, when that is declared.
+    /// The validator of its result, when one is declared.
     pub returns: Option<Validator>,
     pub(super) body: Body,
     /// Whether it is a mutation that runs beside the lane.
     pub(super) is_beside: bool,
-    /// What it belongs to, when it was pushed.
+    /// The push it belongs to, when it was pushed.
     pub(super) pushed: Option<Pushed>,
     pub(super) tally: Arc<Tally>,
 }
 
-/// What a pushed function belongs to.
+/// The push that a function belongs to.
 pub(super) struct Pushed {
     /// Its modules.
     pub code: Arc<Code>,
@@ -69,14 +69,14 @@ pub(super) struct Tally {
     errors: AtomicU64,
 }
 
-/// What a function has done since the start, for metrics.
+/// The runs of a function since the start, for metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runs {
     /// Its path; of an HTTP action its route.
     pub path: String,
     /// The name of its kind.
     pub kind: &'static str,
-    /// Times it was called, with arguments that it takes or not.
+    /// Times it was called, refused arguments included.
     pub runs: u64,
     /// How many of them threw, panicked, or were refused for their arguments.
     pub errors: u64,
@@ -137,13 +137,13 @@ impl Registry {
         Ok(registry)
     }
 
-    /// The functions that transactions on `definitions` go by.
+    /// The functions that transactions on `definitions` use.
     pub fn of(definitions: &Definitions) -> &Registry {
         let registry = definitions.extension.downcast_ref();
         registry.expect("the runner installs a registry before anything runs")
     }
 
-    /// The same with functions that were pushed, which take the place of none.
+    /// The same with pushed functions, which never replace an existing one.
     pub(super) fn with_functions(mut self, functions: Vec<Registered>) -> Registry {
         for function in functions {
             let path = function.path.clone();
@@ -174,7 +174,7 @@ impl Registry {
         self
     }
 
-    /// What was pushed.
+    /// The pushed deployment.
     pub fn deployment(&self) -> &Arc<Deployment> {
         &self.deployment
     }
@@ -191,7 +191,7 @@ impl Registry {
         native.chain(self.deployment.function_specs()).collect()
     }
 
-    /// The same with the routes of a router that was pushed, which take the place of none. A deployment without a
+    /// The same with the routes of a pushed router, which never replace an existing route. A deployment without a
     /// router has none.
     pub fn with_pushed_routes(mut self, routes: Option<Vec<HttpRoute>>) -> Registry {
         if let Some(routes) = routes {
@@ -205,7 +205,7 @@ impl Registry {
         &self.http_routes
     }
 
-    /// What each function has done, by path.
+    /// The runs of each function, by path.
     pub fn runs(&self) -> Vec<Runs> {
         let functions = self.functions.values().map(|function| {
             let (path, kind) = (function.path.to_string(), function.kind().name());
@@ -216,7 +216,7 @@ impl Registry {
         runs
     }
 
-    /// The function at `path`, whoever calls it.
+    /// The function at `path`, for any caller.
     pub fn get(&self, path: &FunctionPath) -> Option<&Arc<Registered>> {
         self.functions.get(path)
     }
@@ -226,7 +226,7 @@ impl Registry {
         self.functions.keys().any(|path| path.module() == module)
     }
 
-    /// The function that `call` names, when it is of `kind` and its caller may run what is of that kind.
+    /// The function that `call` names, when it is of `kind` and its caller may run functions of that kind.
     pub fn find(&self, kind: FunctionKind, call: &Call) -> Result<&Arc<Registered>> {
         let function = self.find_any(call)?;
         if function.kind() != kind {
@@ -267,7 +267,7 @@ impl Registry {
     }
 }
 
-/// Functions of an app may not. Live queries run for all who may ask the same, as nobody in particular.
+/// Functions of an app may not. Live queries run for all callers that may ask the same, without an identity.
 fn may_call_system(call: &Call) -> bool {
     let for_all = call.origin.is_inside() && call.caller.is_unidentified();
     for_all || call.caller.may_call_system() != SystemAccess::None
@@ -279,7 +279,7 @@ impl CallableMutations for Registry {
             kind: function.kind(),
             args: &function.args,
         });
-        // Without an engine pushed functions are known and not registered.
+        // Without an engine, pushed functions are known but not registered.
         registered.or_else(|| {
             let function = self.deployment.function(path)?;
             Some(Callable {
@@ -323,7 +323,7 @@ impl Registered {
         self.pushed.is_some()
     }
 
-    /// What it belongs to, when it was pushed.
+    /// The push it belongs to, when it was pushed.
     pub(super) fn pushed(&self) -> Option<&Pushed> {
         self.pushed.as_ref()
     }

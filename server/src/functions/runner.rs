@@ -25,7 +25,7 @@ use crate::database::{
 use crate::probe::{self, CallOf, Event, Point};
 use crate::storage::ReadView;
 
-/// A call: what to run, with what, as whom.
+/// A call: the function, its arguments, and the caller.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The function.
@@ -41,7 +41,7 @@ pub struct Call {
 /// Where a call comes from: functions may call internal functions, clients may not.
 #[derive(Clone, Debug)]
 pub enum Origin {
-    /// A client, over whatever transport; with what the call is known by to somebody who watches.
+    /// A client, over any transport; with the call's mark for a watcher.
     Client(Option<CallOf>),
     /// A client whose request functions may look at.
     Request(Arc<RequestMetadata>, Option<CallOf>),
@@ -49,7 +49,7 @@ pub enum Origin {
     Function(Option<CallOf>),
     /// A function that runs for such a request.
     Within(Arc<RequestMetadata>, Option<CallOf>),
-    /// The gate, for somebody's provisioning.
+    /// The gate, for the provisioning of an identity.
     Provisioning,
     /// A job, or a function that it called.
     Job(OnBehalf),
@@ -66,7 +66,7 @@ impl Origin {
         }
     }
 
-    /// The client's call that it belongs to, where somebody watches.
+    /// The client's call that it belongs to, where there is a watcher.
     pub(super) fn call(&self) -> Option<CallOf> {
         match self {
             Origin::Client(call)
@@ -132,11 +132,11 @@ pub enum QueryOutcome {
 pub struct QueryRun {
     /// How it ended.
     pub outcome: QueryOutcome,
-    /// What it logged.
+    /// Its log lines.
     pub log_lines: Vec<String>,
-    /// What it read.
+    /// Its read set.
     pub reads: ReadSet,
-    /// What it looked at of the caller's identity; none when it never asked who calls.
+    /// The claims of the caller's identity that it looked at; `None` when it never asked for the identity.
     pub claims_read: Option<ClaimsRead>,
     /// Where its paginated read ended.
     pub journal: Option<String>,
@@ -149,14 +149,14 @@ pub struct QueryRun {
 pub struct MutationRun {
     /// How it ended. Only a returned value was committed.
     pub outcome: FunctionOutcome,
-    /// What it logged.
+    /// Its log lines.
     pub log_lines: Vec<String>,
-    /// Its commit, or that of the state it saw when it changed nothing; of a mutation that was sent again, that of its
+    /// Its commit, or that of the state it saw when it changed nothing. For a mutation that was sent again, that of its
     /// first run.
     pub ts: Timestamp,
-    /// What it read; nothing of a mutation that may be sent again, whose answer is kept for that alone.
+    /// Its read set; empty for a mutation that may be sent again, whose answer is kept for that alone.
     pub reads: ReadSet,
-    /// What it looked at of the caller's identity; none when it never asked who calls.
+    /// The claims of the caller's identity that it looked at; `None` when it never asked for the identity.
     pub claims_read: Option<ClaimsRead>,
 }
 
@@ -249,7 +249,7 @@ pub fn run_mutation_without_writing(
     }))
 }
 
-/// A mutation's body has run, on whatever transaction.
+/// A mutation's body has run, on any transaction.
 pub(super) struct MutationBodyRun<'v> {
     pub result: Result<Value>,
     pub tx: Transaction<'v>,
@@ -257,7 +257,7 @@ pub(super) struct MutationBodyRun<'v> {
     pub claims_read: Option<ClaimsRead>,
 }
 
-/// Runs a mutation's function, and with it what the job writes that it is.
+/// Runs a mutation's function, and with it the writes of the job that it is.
 pub(super) fn run_mutation_body<'v>(
     environment: &Environment,
     mut tx: Transaction<'v>,
@@ -291,10 +291,10 @@ pub(super) fn run_mutation_body<'v>(
     run
 }
 
-/// What a job's mutation throws that must not run any more.
+/// The error of a job's mutation that must not run any more.
 const JOB_WITHDRAWN: &str = "The job was canceled, or has run already.";
 
-/// Looks the mutation up among the functions that `tx` goes by, and runs its body.
+/// Looks the mutation up among the functions that `tx` uses, and runs its body.
 fn run_mutation_function<'v>(
     environment: &Environment,
     tx: Transaction<'v>,
@@ -340,7 +340,7 @@ fn run_mutation_function<'v>(
     }
 }
 
-/// An execution as it is stated to somebody who watches.
+/// An execution as it is stated to a watcher.
 pub(super) fn stated(
     kind: FunctionKind,
     call: &Call,
@@ -382,7 +382,7 @@ pub(super) fn checked(
     Ok(result)
 }
 
-/// What arguments and results are checked against beside their validators.
+/// The rules for arguments and results beside their validators.
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'d> {
     pub tables: &'d Catalog,
@@ -411,7 +411,7 @@ pub(super) fn outcome_of(result: Result<Value>) -> FunctionOutcome {
     }
 }
 
-/// What a mutation's caller is told, once its outcome is certain. What it returns is woken once the commit's news is out.
+/// Called with a mutation's outcome, once it is certain. The returned waker is woken once the commit's news is out.
 pub type OnFinish =
     Box<dyn FnOnce(std::result::Result<MutationRun, SystemError>) -> Option<Waker> + Send>;
 
@@ -419,7 +419,7 @@ pub type OnFinish =
 pub(super) struct QueuedMutation {
     functions: Arc<Functions>,
     call: Call,
-    /// Makes it harmless to send again; `None` for calls that nobody sends twice.
+    /// Makes it harmless to send again; `None` for calls that no client sends twice.
     session_request: Option<SessionRequest>,
     ran: Option<std::result::Result<MutationRun, SystemError>>,
     took: Duration,
@@ -463,7 +463,7 @@ impl QueuedMutation {
     }
 }
 
-/// What a mutation is answered that has an answer already; a refusal is as of `ts`.
+/// The recorded answer of a mutation that was answered before; a refusal is as of `ts`.
 pub(super) fn answered_before(recorded: Recorded, ts: Timestamp) -> Option<MutationRun> {
     let (outcome, log_lines, ts) = match recorded {
         Recorded::Nothing => return None,

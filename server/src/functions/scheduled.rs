@@ -1,5 +1,5 @@
-//! Scheduled functions as data: documents of `_scheduled_functions`, and how a transaction makes and cancels them. When
-//! they run is the jobs room's.
+//! Scheduled functions as data: documents of `_scheduled_functions`, and how a transaction makes and cancels them. The
+//! jobs room decides when they run.
 
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::object;
@@ -23,7 +23,7 @@ const ARGS_BYTES_LARGE: usize = 4 << 20;
 pub enum JobState {
     /// It waits for its time, or for room.
     Pending,
-    /// It is an action that has started, or the mutation that looks at itself.
+    /// It is an action that has started, or the mutation that looks at its own document.
     InProgress,
     /// It ended well.
     Success,
@@ -82,7 +82,7 @@ impl JobState {
 pub struct ScheduledFunction {
     /// Its id in `_scheduled_functions`.
     pub id: DocumentId,
-    /// What runs.
+    /// The function that runs.
     pub path: FunctionPath,
     /// Its arguments: one object.
     pub args: Value,
@@ -123,20 +123,21 @@ impl ScheduledFunction {
     }
 }
 
-/// What is to be scheduled.
+/// A function to schedule.
 #[derive(Clone, Debug)]
 pub struct ToSchedule {
-    /// What runs.
+    /// The function that runs.
     pub path: FunctionPath,
     /// Its arguments: one object, or nothing.
     pub args: Vec<Value>,
     /// When, in seconds since the epoch.
     pub at_seconds: f64,
-    /// The scheduled function on whose behalf it is scheduled. What a canceled one schedules is canceled too.
+    /// The scheduled function on whose behalf it is scheduled. Functions that a canceled one schedules are canceled
+    /// too.
     pub by: Option<DocumentId>,
 }
 
-/// What scheduling would run.
+/// The target of scheduling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A function.
@@ -148,7 +149,7 @@ pub enum Target {
 }
 
 impl Registry {
-    /// What scheduling `path` would run.
+    /// The target of scheduling `path`.
     pub fn target(&self, path: &FunctionPath) -> Target {
         match self.get(path) {
             Some(function) => Target::Function(function.kind()),
@@ -221,10 +222,10 @@ pub fn schedule(tx: &mut Transaction<'_>, job: ToSchedule) -> Result<DocumentId>
     Ok(tx.uncharged(|tx| tx.insert(SCHEDULED_FUNCTIONS, fields))?)
 }
 
-/// What a mutation is told that cancels itself.
+/// The error of a mutation that cancels itself.
 pub const CANCELS_ITSELF: &str = "A mutation cannot cancel itself";
 
-/// What canceling came to.
+/// The outcome of canceling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancellation {
     /// It will not run, or what it schedules from now on will not.
@@ -249,7 +250,7 @@ pub fn cancel(
         ));
     }
     match ScheduledFunction::find(tx, id)? {
-        // Only a mutation that looks at itself sees itself in progress; an action may well cancel itself.
+        // Only a mutation that looks at its own document sees itself in progress; an action may well cancel itself.
         Some(job) if by == Some(id) && is_mutation(tx, &job) => Ok(Cancellation::Itself),
         Some(job) if !job.state.is_final() => {
             set_state(tx, id, &JobState::Canceled)?;
@@ -264,7 +265,7 @@ fn is_mutation(tx: &Transaction<'_>, job: &ScheduledFunction) -> bool {
     target == Target::Function(FunctionKind::Mutation)
 }
 
-/// Writes where a scheduled function is in its life, and when it ended if it did.
+/// Writes the state of a scheduled function, and when it ended if it did.
 pub fn set_state(
     tx: &mut Transaction<'_>,
     id: DocumentId,
@@ -317,7 +318,7 @@ fn check_time(at_seconds: f64, now_ms: f64) -> Result<f64> {
             "{at_seconds} is more than 5 years in the {direction}"
         )));
     }
-    // Whole nanoseconds: what was milliseconds before it was seconds is the same milliseconds again.
+    // Whole nanoseconds: milliseconds that were turned into seconds turn back into the same milliseconds.
     Ok((at_seconds * 1e9).round() / 1e6)
 }
 

@@ -15,7 +15,8 @@ use super::error::{Error, Result};
 use super::scheduled::{self, Cancellation, ToSchedule};
 use crate::database::Transaction;
 
-/// Schedules functions from a mutation. What it does is part of the mutation's transaction: it happens if that commits.
+/// Schedules functions from a mutation, as part of the mutation's transaction: the schedule takes effect if that
+/// commits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,8 +79,7 @@ impl Scheduler<'_, '_> {
     }
 }
 
-/// Schedules functions from an action, each at once and for good: what is scheduled stays scheduled if the action fails
-/// later.
+/// Schedules functions from an action, each at once and for good: they stay scheduled if the action fails later.
 #[derive(Clone)]
 pub struct ActionScheduler {
     pub(super) functions: Arc<Functions>,

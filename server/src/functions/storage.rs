@@ -1,4 +1,4 @@
-//! What functions do with files: `ctx.storage()`.
+//! The file operations of functions: `ctx.storage()`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub struct StorageReader<'c, 'v> {
     pub(super) tx: &'c mut Transaction<'v>,
 }
 
-/// Files as mutations see them. What is written is part of the transaction.
+/// Files as mutations see them. Stored and deleted files are part of the transaction.
 pub struct StorageWriter<'c, 'v> {
     pub(super) tx: &'c mut Transaction<'v>,
     pub(super) asked_by: Option<IdentityKey>,
@@ -29,7 +29,7 @@ pub struct StorageActions {
     pub(super) asked_by: Option<IdentityKey>,
 }
 
-/// Content to store, and what is said of it.
+/// Content to store, and its announced metadata.
 ///
 /// ```
 /// use vestibule_server::prelude::*;
@@ -67,7 +67,7 @@ impl NewFile {
 }
 
 impl StorageReader<'_, '_> {
-    /// The URL at which anybody reads the file, until it is deleted; `None` when there is none.
+    /// The public URL of the file, until it is deleted; `None` when there is none.
     ///
     /// ```
     /// use vestibule_server::prelude::*;
@@ -82,7 +82,7 @@ impl StorageReader<'_, '_> {
             .map_err(told)
     }
 
-    /// What is known about the file; `None` when there is none.
+    /// The metadata of the file; `None` when there is none.
     pub fn get_metadata(&mut self, id: impl fmt::Display) -> Result<Option<FileMetadata>> {
         store_of(self.tx)?
             .metadata(self.tx, &id.to_string())
@@ -91,7 +91,7 @@ impl StorageReader<'_, '_> {
 }
 
 impl StorageWriter<'_, '_> {
-    /// A URL to which a client sends a file within an hour. What it is answered, `storageId`, names the file.
+    /// A URL to which a client sends a file within an hour. The `storageId` in its answer names the file.
     ///
     /// ```
     /// use vestibule_server::prelude::*;
@@ -122,8 +122,8 @@ impl StorageWriter<'_, '_> {
             .map_err(told)
     }
 
-    /// Stores a small file with this commit. The content is on the disk when this returns, which other mutations wait
-    /// for: larger files belong into actions.
+    /// Stores a small file with this commit. Other mutations wait until the content is on the disk: store larger files
+    /// in actions.
     pub fn store(&mut self, file: NewFile) -> Result<DocumentId> {
         let NewFile {
             content,
@@ -149,12 +149,12 @@ impl StorageActions {
         Ok(self.files()?.generate_upload_url(self.asked_by.as_ref()))
     }
 
-    /// The URL at which anybody reads the file; `None` when there is none.
+    /// The public URL of the file; `None` when there is none.
     pub async fn get_url(&self, id: impl fmt::Display) -> Result<Option<String>> {
         self.files()?.url_now(id.to_string()).await.map_err(told)
     }
 
-    /// What is known about the file; `None` when there is none.
+    /// The metadata of the file; `None` when there is none.
     pub async fn get_metadata(&self, id: impl fmt::Display) -> Result<Option<FileMetadata>> {
         self.files()?
             .metadata_now(id.to_string())
@@ -203,14 +203,14 @@ impl StorageActions {
     }
 }
 
-/// The files that transactions of this deployment go by.
+/// The files that transactions of this deployment use.
 pub(super) fn store_of<'v>(tx: &Transaction<'v>) -> Result<&'v FileStore> {
     let services: Option<&'v Extension> = tx.services();
     let store = services.and_then(|services| services.downcast_ref::<FileStore>());
     store.ok_or_else(no_files)
 }
 
-/// What a function is told. Limits and cursors keep their own meaning.
+/// The error for the function. Limits and cursors keep their own meaning.
 fn told(error: FileError) -> Error {
     match error {
         FileError::Database(error) => error.into(),

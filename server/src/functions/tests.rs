@@ -1,4 +1,4 @@
-//! Calls of functions: what is checked before and after, what callers may call, what errors say.
+//! Calls of functions: the checks before and after, the functions each caller may call, and the texts of errors.
 
 use std::sync::Arc;
 
@@ -321,7 +321,7 @@ async fn calls_and_their_failures_are_counted_by_function() {
     assert_eq!(counted, expected);
 }
 
-/// Sixteen sessions of counting, on the lane, beside it, and mixed: no step is lost, and nobody sees a conflict.
+/// Sixteen sessions of counting, on the lane, beside it, and mixed: no step is lost, and no caller sees a conflict.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutations_beside_the_lane_are_as_if_each_had_run_alone() {
     let rig = rig();

@@ -1,4 +1,4 @@
-//! Transactions of the server's own: work that no function does, written like a mutation.
+//! Transactions of the server's own: work outside every function, written like a mutation.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -35,7 +35,7 @@ where
 
     fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) -> Option<Waker> {
         let done = self.done.unwrap_or(Err(SystemError::ShuttingDown));
-        // Nobody has to wait for it: it is done all the same.
+        // The caller need not wait: the work is done all the same.
         drop(self.answer.send(match outcome {
             Ok(_) => done,
             Err(error) => Err(error.into()),
@@ -45,8 +45,8 @@ where
 }
 
 impl Functions {
-    /// Runs `work` as one transaction at the head, and waits until it is durable. An error of its own takes everything
-    /// back that it wrote.
+    /// Runs `work` as one transaction at the head, and waits until it is durable. An error of its own takes back all
+    /// its writes.
     pub async fn transact<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnMut(&mut Transaction<'_>) -> Result<T> + Send + 'static,

@@ -18,8 +18,8 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A few threads that take jobs in the order in which they came. They end when this is dropped, after what is queued.
 ///
-/// The queue has no bound of its own: callers count what they admit. A thread whose job is stuck is replaced, so that it
-/// harms nobody else; when the job comes to its end after all, one thread too many ends.
+/// The queue has no bound of its own: callers count what they admit. A thread whose job is stuck is replaced, so that
+/// it harms no other job. When the job comes to its end after all, one thread too many ends.
 pub(super) struct Workers {
     jobs: Sender<Job>,
     pool: Arc<Pool>,

@@ -1,5 +1,5 @@
-//! The app's HTTP actions, below `/http` and at the root of the site: which one takes a request, who asks, and what
-//! becomes of its answer.
+//! The app's HTTP actions, below `/http` and at the root of the site: which action takes a request, the sender's
+//! identity, and the answer.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ use crate::functions::{
     HttpAsker, HttpRequest, HttpResponse, PAUSED, RegisteredRoute, RouteFound, SystemError, Thrown,
 };
 
-/// What stands for the site's address of other servers.
+/// The prefix that stands for the site's address of other servers.
 const PREFIX: &str = "/http";
-/// Told where the app has no routes at all.
+/// The answer where the app has no routes at all.
 const NO_ROUTES: &str = "This Convex deployment does not have HTTP actions enabled.";
 /// Headers that frame a message, which the server writes itself.
 const FRAMING: [axum::http::HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
-/// Who asks, and what answers a request whose action looks at somebody who was not let in.
+/// The sender of a request, and the answer where its action looks at an identity that was not let in.
 pub(super) struct Asking {
     pub asker: HttpAsker,
     refused: Option<Response>,
@@ -67,7 +67,7 @@ impl Http {
         let (parts, body) = request.into_parts();
         let registry = self.functions.registry();
         if registry.deployment().settings.is_paused {
-            // Whoever sends webhooks sends them again.
+            // The senders of webhooks send them again.
             return Err(WireError::unavailable("DeploymentPaused", PAUSED));
         }
         let route = match registry.http_routes().find(&parts.method, &path) {
@@ -105,8 +105,7 @@ impl Http {
         };
         let (functions, asker) = (self.functions.clone(), asking.asker.clone());
         let (route, time_max) = (route.clone(), self.options.request_timeout);
-        // One that has begun goes on when its caller leaves, as actions do, and holds its place and its part of the
-        // budget.
+        // An action that has begun goes on when its caller leaves, and holds its place and its part of the budget.
         let running = async move {
             let _held = (slot, body);
             functions.answer(&route, request, asker, time_max).await
@@ -144,7 +143,7 @@ impl Http {
         }
     }
 
-    /// What is answered when an action throws. Why somebody was not let in has an answer of its own.
+    /// The answer when an action throws. A sender who was not let in gets an answer of its own.
     fn threw(&self, asked: &Asked, asking: Asking, thrown: &Thrown) -> Response {
         match asking.refused {
             Some(refused) if asking.asker.refusal.as_ref() == Some(thrown) => refused,
@@ -154,8 +153,8 @@ impl Http {
         }
     }
 
-    /// Who asks. Only an auth token says so, and one that is not accepted refuses nothing by itself: what a webhook
-    /// presents is often a secret between it and the app.
+    /// The sender of a request. Only an auth token identifies it, and a refused token refuses nothing by itself. A
+    /// webhook's credential is often a secret between it and the app.
     pub(super) async fn asking(
         &self,
         parts: &Parts,
@@ -199,7 +198,7 @@ impl Http {
         parts: &Parts,
         credentials: &Credentials,
     ) -> Result<Verified, WireError> {
-        // What does not even look like an auth token is nobody's attempt at guessing one.
+        // A credential that does not even look like an auth token is no attempt at guessing one.
         let is_like_a_token = matches!(credentials, Credentials::User(token)
             if token.expose().split('.').count() == 3);
         let from = self.client_address(&parts.extensions, &parts.headers);
@@ -217,7 +216,7 @@ pub(super) fn token_text(headers: &HeaderMap) -> Option<String> {
     }
 }
 
-/// The auth token that a request presents, if it presents something as one. Other schemes are the app's own affair.
+/// The auth token of a request, if it presents one. Other schemes are the app's own affair.
 fn bearer(headers: &HeaderMap) -> Result<Option<Credentials>, AuthorizationError> {
     let values = headers.get_all(AUTHORIZATION).iter();
     match parse_authorization(values.map(HeaderValue::as_bytes), None) {
@@ -228,7 +227,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Credentials>, AuthorizationError
     }
 }
 
-/// `HEAD` is asked of what answers `GET`; the server leaves the body out.
+/// `HEAD` goes to the routes for `GET`; the server leaves the body out.
 pub(super) fn without_head(method: Method) -> Method {
     match method {
         Method::HEAD => Method::GET,

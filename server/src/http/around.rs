@@ -1,4 +1,4 @@
-//! What happens around every request: its id, its client's age, its time, its panics, its counters.
+//! The work around every request: its id, its client's age, its time, its panics, its counters.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 /// The label of requests that no route takes.
 const NO_ROUTE: &str = "none";
 
-/// What is known about a request before its route sees it.
+/// The known facts about a request before its route sees it.
 #[derive(Clone)]
 pub(super) struct Asked {
     /// Names this request in errors and logs.
     pub request_id: Arc<str>,
-    /// Who sent it.
+    /// The client that sent it.
     pub client: ClientVersion,
 }
 
@@ -79,7 +79,7 @@ async fn run(http: &Http, route: &str, request: Request, next: Next) -> Response
 
 /// Runs a request that is no preflight.
 async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> Response {
-    // Who asks an HTTP action is no client of ours, and says nothing to this server.
+    // The sender of a request for an HTTP action is no client of ours, and says nothing to this server.
     let none = HeaderMap::new();
     let headers = match ACTION_ROUTES.contains(&route) {
         true => &none,
@@ -178,7 +178,7 @@ pub(super) async fn single_leading_slash(mut request: Request) -> Request {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
-        // What was a valid path stays one without its first slashes.
+        // A valid path stays valid without its first slashes.
         if let Ok(uri) = path_and_query.parse::<Uri>() {
             *request.uri_mut() = uri;
         }

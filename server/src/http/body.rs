@@ -116,7 +116,7 @@ impl Http {
     }
 }
 
-/// Throws away what is left of a body that is too long, within a bound. A client that is still sending would
+/// Throws away the rest of a body that is too long, within a bound. A client that is still sending would
 /// otherwise see a reset connection instead of the answer.
 pub(super) async fn swallow(mut stream: BodyDataStream, bytes_max: usize) {
     let mut swallowed = 0;

@@ -23,7 +23,7 @@ use crate::subscriptions::QueryResult;
 
 type Answer = Result<Response, WireError>;
 
-/// What a route runs.
+/// The kind of function that a route runs.
 #[derive(Clone, Copy)]
 enum Wanted {
     One(FunctionKind),
@@ -175,7 +175,7 @@ pub(super) async fn run(
 }
 
 impl Http {
-    /// What every route with a body needs: who calls, and the body.
+    /// The parts that every route with a body needs: the caller, and the body.
     pub(super) async fn read_call(
         &self,
         request: Request,
@@ -286,8 +286,8 @@ impl Http {
         }
     }
 
-    /// Runs an action in a task of its own: one that has begun goes on when its caller leaves, since nobody could say
-    /// which of its effects were made.
+    /// Runs an action in a task of its own. An action that has begun goes on when its caller leaves: its effects so far
+    /// could not be told.
     async fn act(&self, call: Call, slot: OwnedSemaphorePermit, writing: Writing<'_>) -> Answer {
         let functions = self.functions.clone();
         let acting = async move {

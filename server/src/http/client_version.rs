@@ -1,4 +1,4 @@
-//! Which client is speaking, and whether it is too old to be spoken to.
+//! The client's name and version, and whether it is too old to be served.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ const MESSAGE_HEADER: HeaderName = HeaderName::from_static("x-convex-deprecation
 /// Longest client name and version that is looked at, in bytes.
 const CLIENT_BYTES_MAX: usize = 128;
 
-/// A client's name and version, as it says itself. Nothing depends on it but courtesy to old clients.
+/// A client's name and version, as the client states them. They decide nothing but the courtesy to old clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientVersion {
     name: String,
@@ -129,7 +129,7 @@ impl ClientVersion {
         }
     }
 
-    /// What it can take on a socket: only clients that are known to put chunks together may be sent any.
+    /// The client's abilities on a socket: only clients that are known to put chunks together may be sent any.
     pub fn features(&self) -> ClientFeatures {
         let is_new = self
             .version

@@ -1,4 +1,4 @@
-//! What browsers are told about pages of other origins.
+//! The headers for pages of other origins.
 
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -16,7 +16,7 @@ const VARIES_BY: HeaderValue = HeaderValue::from_static(
 /// How long a browser may remember a preflight's answer, in seconds: a day.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("86400");
 
-/// What one request's answer says about origins.
+/// The origin headers of one request's answer.
 pub(super) struct Cors {
     /// The page's origin, if it may read the answer.
     origin: Option<HeaderValue>,

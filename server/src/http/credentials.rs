@@ -1,4 +1,4 @@
-//! Who is calling: from a request's headers to the caller its function runs as.
+//! Identifying callers: from a request's headers to the caller its function runs as.
 
 use std::net::IpAddr;
 
@@ -15,23 +15,23 @@ use crate::auth::{Caller, Verified, VerifiedAdmin, VerifiedUser, parse_authoriza
 use crate::probe::{CallOf, Point, Seat};
 use crate::provisioning::{Entry, REQUEST_PATIENCE, Unprovisioned};
 
-/// Somebody whose function may run.
+/// A caller whose function may run.
 pub(super) struct Admitted {
     pub caller: Caller,
     /// Its place among the requests that run.
     pub slot: OwnedSemaphorePermit,
-    /// What the request is known by to somebody who watches.
+    /// The request's mark for a watcher.
     pub call: Option<CallOf>,
 }
 
 /// The query parameter that stands in for the header.
 const ADMIN_KEY_PARAMETER: &str = "adminKey";
-/// The header in which a proxy says whom it speaks for, after those that others said before it.
+/// The header in which a proxy names the client it speaks for, after the addresses that others named before it.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 impl Http {
-    /// Verifies whatever the request presents. Credentials that are wrong refuse the request: nobody becomes
-    /// anonymous by mistake.
+    /// Verifies the request's credentials. Wrong credentials refuse the request: no user becomes anonymous by
+    /// mistake.
     pub(super) async fn verify(&self, request: &Parts) -> Result<Verified, WireError> {
         let parameter = query_parameter(request, ADMIN_KEY_PARAMETER);
         let headers = request
@@ -73,7 +73,7 @@ impl Http {
     }
 
     /// Where a request comes from: its peer, or, when that is a trusted proxy, the last address in its header that is
-    /// not one. What stands before that address anybody could have written.
+    /// not one. Any client could have written the addresses before that one.
     pub(super) fn client_address(
         &self,
         extensions: &Extensions,
@@ -107,9 +107,9 @@ impl Http {
         })
     }
 
-    /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning. Where that
-    /// is up to somebody else, the request gives back its place among those that run: whoever makes the user may need it.
-    /// `calls` are what it asks for.
+    /// The caller that a function runs as. A user passes the gate first, which may wait for their provisioning. Where
+    /// the user is made outside the gate, the request gives back its place among those that run. The maker of the user
+    /// may need it. `calls` are what it asks for.
     pub(super) async fn admit(
         &self,
         verified: Verified,

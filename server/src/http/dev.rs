@@ -23,7 +23,7 @@ impl Http {
     }
 }
 
-/// `POST /dev/token`: a token for whoever is asked for, to programs and pages of this machine.
+/// `POST /dev/token`: a token for the requested user, for programs and pages of this machine.
 pub(super) async fn token(
     State(http): State<Arc<Http>>,
     request: Request,
@@ -54,13 +54,13 @@ pub(super) async fn discovery(State(http): State<Arc<Http>>) -> Result<Response,
     ))
 }
 
-/// Refuses what a page of another host may have sent, and whatever came through a proxy. A header that is there twice or
-/// is no text is nobody's.
+/// Refuses requests that a page of another host may have sent, and all requests through a proxy. A header that is there
+/// twice or is no text is refused.
 fn check_asker(request: &Parts) -> Result<(), DevRefused> {
     let connection = request.extensions.get::<OpenConnection>();
     let names = request.headers.keys().map(HeaderName::as_str);
     check_dev_peer(connection.map(|connection| connection.peer), names)?;
-    // Some proxies add no header, and speak to their upstream as nobody else does any more.
+    // Some proxies add no header, and speak to their upstream in a version that no other program uses any more.
     if request.version == Version::HTTP_10 {
         return Err(DevRefused::Forwarded);
     }

@@ -27,7 +27,7 @@ use crate::files::{Announced, BrokenOff, FileError, FileRow, Files, parse_sha256
 
 /// The header that announces a SHA-256, and tells it.
 const DIGEST: HeaderName = HeaderName::from_static("digest");
-/// How long whoever read a file may keep it, in seconds: 30 days. What is stored under a URL never changes.
+/// How long a reader may keep a file, in seconds: 30 days. The content under a URL never changes.
 const KEPT_FOR: HeaderValue = HeaderValue::from_static("private, max-age=2592000");
 /// The type of what has none.
 const UNTYPED: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -56,7 +56,7 @@ pub(super) async fn upload(
         }
         Err(error) => {
             let rest = swallow(content, REFUSED_BYTES_MAX);
-            // Whoever sends nothing more is not waited for long.
+            // A sender that sends nothing more is not waited for long.
             let _ = tokio::time::timeout(http.options.header_timeout, rest).await;
             Err(error)
         }
@@ -129,8 +129,8 @@ async fn answer(
 }
 
 impl Http {
-    /// What is said of a file before it arrives, if it may arrive at all. Whoever says who they are passes the gate
-    /// first, so that nothing is stored for one who is not let in.
+    /// The facts announced about a file, if it may arrive at all. A sender with an auth token passes the gate first, so
+    /// that nothing is stored for an identity that is not let in.
     async fn announced(&self, parts: &Parts) -> Result<Announced, WireError> {
         let refuse = |error: FileError| respond::file(&error);
         let token = query_parameter(parts, "token").unwrap_or_default();
@@ -145,7 +145,7 @@ impl Http {
         })
     }
 
-    /// Who sends a file, where they say so with an auth token.
+    /// The sender of a file, where an auth token identifies it.
     async fn sender(&self, parts: &Parts) -> Result<Option<IdentityKey>, WireError> {
         if !parts.headers.contains_key(AUTHORIZATION) {
             return Ok(None);
@@ -154,7 +154,7 @@ impl Http {
         if !matches!(verified, Verified::User(_)) {
             return Ok(None);
         }
-        // Letting somebody in runs a function, so it takes a turn as other requests do.
+        // Letting an identity in runs a function, so it takes a turn as other requests do.
         let calls = || vec![parts.uri.path().to_string()];
         match self.admit(verified, self.slot()?, calls).await {
             Ok(admitted) => Ok(admitted.caller.identity_key()),
@@ -200,7 +200,7 @@ fn announced_sha256(headers: &HeaderMap) -> Result<Option<[u8; 32]>, WireError> 
     parsed.map(Some).map_err(|error| respond::file(&error))
 }
 
-/// What every answer with a file says of it.
+/// The headers of every answer with a file.
 fn described(row: &FileRow) -> HeaderMap {
     let content_type = row.content_type.as_deref();
     let typed = content_type.and_then(|text| HeaderValue::from_str(text).ok());
@@ -213,7 +213,7 @@ fn described(row: &FileRow) -> HeaderMap {
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ]);
     if content_type.is_none_or(is_run_by_browsers) {
-        // Files come from anybody: as a page, one would run with all that this origin may do.
+        // Files come from any sender: a page among them would run with all the rights of this origin.
         let policy = HeaderValue::from_static("sandbox; default-src 'none'");
         headers.insert(CONTENT_SECURITY_POLICY, policy);
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
@@ -221,7 +221,7 @@ fn described(row: &FileRow) -> HeaderMap {
     headers
 }
 
-/// Whether a browser that is sent there might run what it reads: pages, anything in XML, scripts.
+/// Whether a browser that is sent there might run the content: pages, anything in XML, scripts.
 fn is_run_by_browsers(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default();
     let essence = essence.trim().to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Whether the deployment works, and who it is.
+//! The health of the deployment, and its description of itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ fn unfit(status: &str, reason: &str) -> Response {
     )
 }
 
-/// `GET /healthz`: am I alive? A server that is full, or about to end, is.
+/// `GET /healthz`: is the process alive? A server that is full, or about to end, is.
 pub(super) async fn healthz(State(http): State<Arc<Http>>) -> Response {
     http.damage()
         .unwrap_or_else(|| json(StatusCode::OK, http.ready().to_string()))
@@ -104,7 +104,7 @@ pub(super) async fn echo(
     let body = http
         .read_body(&parts.headers, body, http.options.body_bytes_max)
         .await?;
-    // Never a page: whatever is sent here would otherwise run as one of this server's.
+    // Never a page: the sent content would otherwise run as a page of this server.
     let mut response = with_type(
         StatusCode::OK,
         "application/octet-stream",

@@ -1,5 +1,5 @@
-//! Whether requests come for the host that the server believes to have: addresses of files and of HTTP actions carry the
-//! configured one, and whoever cannot reach that sees broken links.
+//! Whether requests come for the host that the server believes to have. Addresses of files and of HTTP actions carry
+//! the configured one, and clients that cannot reach it see broken links.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,10 +11,10 @@ use super::routes::ACTION_ROUTES;
 use super::within::FromWithin;
 use crate::outbound::Face;
 
-/// Where the routes of clients are. Others are asked by whoever watches over the server, by whatever name.
+/// Where the routes of clients are. Other routes are asked by monitoring, by any name.
 const API: &str = "/api/";
 
-/// What was said already.
+/// The warnings given already.
 #[derive(Default)]
 pub(super) struct Hosts {
     is_api_told: AtomicBool,

@@ -1,4 +1,4 @@
-//! What the HTTP room counts.
+//! The metrics of the HTTP room.
 
 use std::time::Duration;
 

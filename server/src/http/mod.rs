@@ -1,8 +1,8 @@
 //! Bytes in and out: the listener, every HTTP route, and the WebSocket handshake.
 //!
-//! Entry points: [`Http::serve`] accepts connections, `routes.rs` lists every route, `around.rs` is what happens to
-//! each request before and after its route, and `respond.rs` is where errors of the other rooms become answers. What
-//! is said on a socket after its handshake is the sync room's.
+//! Entry points: [`Http::serve`] accepts connections, and `routes.rs` lists every route. `around.rs` has the work
+//! before and after each route, and `respond.rs` turns errors of the other rooms into answers. The messages on a socket
+//! after its handshake are the sync room's.
 
 mod actions;
 mod around;
@@ -72,7 +72,7 @@ use serve::Places;
 use site::Site;
 use snapshots::Moved;
 
-/// What the HTTP room uses.
+/// The parts that the HTTP room uses.
 pub struct HttpParts {
     /// Runs functions.
     pub functions: Arc<Functions>,
@@ -92,7 +92,7 @@ pub struct HttpParts {
     pub own: Arc<Own>,
     /// Takes sockets over after their handshake. It ends them itself when the deployment drains.
     pub connections: Arc<Connections>,
-    /// Signs in anyone who asks, in development. Its routes exist only with it.
+    /// Signs in every client that asks, in development. Its routes exist only with it.
     pub dev_issuer: Option<DevIssuer>,
     /// Static files of the app.
     pub site: Vec<Asset>,
@@ -198,7 +198,7 @@ impl Http {
         })
     }
 
-    /// Runs what the server waits for when it ends, and drops if it takes too long; then it gives `None`.
+    /// Runs the work that the server waits for when it ends, and drops it if it takes too long; then it gives `None`.
     fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::outbound::Network;
 
-/// Longest body of a public route: the largest arguments, and what stands around them.
+/// Longest body of a public route, in bytes: the largest arguments, and the fields around them.
 pub const BODY_BYTES_MAX: usize = (16 << 20) + 2_000;
 /// Longest body of a request to an HTTP action.
 pub const HTTP_REQUEST_BYTES_MAX: usize = 20 << 20;
@@ -12,13 +12,13 @@ pub const HTTP_REQUEST_BYTES_MAX: usize = 20 << 20;
 pub const BODY_BYTES_TOTAL_MAX: usize = 256 << 20;
 /// Function requests that may run at the same time.
 pub const REQUESTS_MAX: usize = 1_024;
-/// Longest request line and header lines, in bytes: the longest auth token, and what stands around it.
+/// Longest request line and header lines, in bytes: the longest auth token, and the lines around it.
 pub const HEADER_BYTES_MAX: usize = 48 << 10;
 /// Most header lines.
 pub const HEADER_LINES_MAX: usize = 100;
 /// Connections accepted in a second, beyond which accepting is paced.
 pub const CONNECTS_PER_SECOND_MAX: u32 = 10_000;
-/// Connections beyond all others, for those who ask how the server is.
+/// Connections beyond all others, for health checks.
 pub const SPARE_CONNECTIONS: usize = 16;
 /// Time for a request's header to arrive on one of them.
 pub const SPARE_HEADER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! What a request asks for, read from its texts: a function, its arguments and the format of its result.
+//! A request's content, read from its texts: a function, its arguments and the format of its result.
 
 use serde_json::value::RawValue;
 use vestibule_schema::value::Value;
@@ -8,7 +8,7 @@ use vestibule_schema::{FunctionPath, JsonFormat};
 use super::respond::WireError;
 use crate::functions::{Error, Thrown, one_object};
 
-/// What is to run, everything about it checked that can be without running it.
+/// The call to run, checked as far as possible without running it.
 pub(super) struct Prepared {
     pub path: FunctionPath,
     /// Or why the function cannot be called with them.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use axum::http::header::{ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What of a file is asked for.
+/// The requested part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// All of it.
@@ -14,12 +14,12 @@ pub(super) enum Asked {
     Part(Range<u64>),
     /// Bytes that it has not, several ranges, or something else that no answer has.
     Unsatisfiable,
-    /// Nothing: whoever asks has it.
+    /// Nothing: the client has it.
     Unchanged,
 }
 
 impl Asked {
-    /// What `headers` ask of a file of `bytes` bytes that `etag` names.
+    /// The part that `headers` ask for, of a file of `bytes` bytes that `etag` names.
     pub fn of(headers: &HeaderMap, bytes: u64, etag: &HeaderValue) -> Asked {
         if named(headers, IF_NONE_MATCH, etag) {
             return Asked::Unchanged;
@@ -40,7 +40,7 @@ impl Asked {
     }
 }
 
-/// Whether a header lists the entity tag, or every one. Weak tags are compared as strong ones: what is stored never
+/// Whether a header lists the entity tag, or every one. Weak tags are compared as strong ones: stored content never
 /// changes.
 fn named(headers: &HeaderMap, header: HeaderName, etag: &HeaderValue) -> bool {
     debug_assert_ne!(header, ETAG);
@@ -65,7 +65,7 @@ fn parse(text: &str, bytes: u64) -> Option<Range<u64>> {
     let (first, last) = range.trim().split_once('-')?;
     let number = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // What is longer than any file is still a number.
+        // A number longer than any file's size is still a number.
         is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
     };
     let range = match (first.trim(), last.trim()) {

@@ -1,4 +1,4 @@
-//! Where what goes wrong inside becomes what is said outside. The inside is logged, the outside is sent.
+//! Turns inside errors into outside answers. The inside is logged, the outside is sent.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -18,13 +18,13 @@ use crate::provisioning::{Unprovisioned, not_provisioned};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WireError {
     pub status: StatusCode,
-    /// What programs go by.
+    /// The code, for programs.
     pub code: &'static str,
-    /// What people read.
+    /// The message, for people.
     pub message: String,
 }
 
-/// The code for one whose user somebody else has yet to make …
+/// The code for an identity whose user is not made yet …
 const PROVISIONING_MISSING: &str = "ProvisioningMissing";
 /// … and after how long it is worth asking again.
 const MISSING_RETRY_AFTER_SECONDS: &str = "5";
@@ -85,7 +85,7 @@ impl WireError {
         WireError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message)
     }
 
-    /// More is asked of the server at once than it takes.
+    /// The server is asked for more at once than it takes.
     pub fn too_many_requests() -> WireError {
         let message = "Too many requests are running: try again in a moment.";
         WireError::new(
@@ -95,7 +95,7 @@ impl WireError {
         )
     }
 
-    /// A bug of ours. What is wrong has been logged.
+    /// A bug of ours. The error has been logged.
     pub fn internal() -> WireError {
         let message = "Your request couldn't be completed. Try again later.";
         WireError::new(
@@ -163,7 +163,7 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: Bo
     response
 }
 
-/// What the server could not do for a function call.
+/// The error of a function call that the server could not run.
 pub(super) fn system(error: &SystemError) -> WireError {
     match error {
         SystemError::Storage(error) => {
@@ -191,7 +191,7 @@ pub(super) fn system(error: &SystemError) -> WireError {
     }
 }
 
-/// What keeps a file from being stored or read.
+/// The error that keeps a file from being stored or read.
 pub(super) fn file(error: &FileError) -> WireError {
     let bad = |code| WireError::bad_request(code, error.to_string());
     let refused = |status, code| WireError::new(status, code, error.to_string());
@@ -283,7 +283,7 @@ pub(super) fn admin_key(error: &AdminKeyError) -> WireError {
     WireError::new(status, error.code(), error.to_string())
 }
 
-/// A mutation or an action by the holder of a key that may look only.
+/// A mutation or an action by the holder of a key that may only look.
 pub(super) fn read_only() -> WireError {
     WireError::new(
         StatusCode::FORBIDDEN,
@@ -292,7 +292,7 @@ pub(super) fn read_only() -> WireError {
     )
 }
 
-/// A change of the deployment by the holder of a key that may look only.
+/// A change of the deployment by the holder of a key that may only look.
 /// Refuses what is asked of a part of an app that this server cannot have.
 pub(super) fn root_component(path: Option<&str>) -> Result<(), WireError> {
     match path.is_none_or(str::is_empty) {
@@ -329,8 +329,8 @@ pub(super) fn unprovisioned(why: &Unprovisioned, calls: &[String]) -> NoCaller {
     }
 }
 
-/// What an HTTP action finds when it looks at somebody who was not let in, and what answers its request if it lets that
-/// pass.
+/// The error an HTTP action gets when it looks at an identity that was not let in. Beside it, the answer to its request
+/// if the action does not catch that error.
 pub(super) fn refused_asker(no_caller: NoCaller) -> (Thrown, Response) {
     match no_caller {
         NoCaller::Refused(error) => {

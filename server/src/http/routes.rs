@@ -15,7 +15,7 @@ use super::{
 use crate::auth::dev_issuer::DEV_JWKS_PATH;
 use crate::files::UPLOAD_PATH;
 
-/// A route, and what a reader of the API is told about it.
+/// A route, with its description for readers of the API.
 pub(super) struct Route {
     /// In lower case, as the API's description spells it.
     pub method: &'static str,
@@ -26,12 +26,12 @@ pub(super) struct Route {
     handler: fn() -> MethodRouter<Arc<Http>>,
 }
 
-/// Who may ask.
+/// The clients that may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Anybody; credentials are not looked at.
+    /// Any client; credentials are not looked at.
     Anyone,
-    /// Anybody; credentials say whom the function runs as.
+    /// Any client; credentials name the identity the function runs as.
     Caller,
     /// The holder of an admin key.
     Admin,
@@ -39,7 +39,7 @@ pub(super) enum Role {
     ThisMachine,
 }
 
-/// What is asked and answered, for the description of the API.
+/// The request and answer of a route, for the description of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
     /// A function's path and arguments; its outcome.
@@ -156,14 +156,14 @@ pub(super) const ROUTES: &[Route] = routes![
     get  "/.well-known/openid-configuration", Anyone,      Other,         dev::discovery,          "The development issuer's description.";
 ];
 
-/// Routes whose bodies take as long as they take: they have bounds of their own.
+/// Routes whose bodies may take any time: they have bounds of their own.
 pub(super) const UNHURRIED_ROUTES: [&str; 3] =
     [UPLOAD_PATH, "/api/import/upload_part", "/api/import"];
 
-/// Where the app's HTTP actions are, whatever the method. What is said of origins there is theirs to say.
+/// The routes of the app's HTTP actions, for every method. The actions set their own origin headers.
 pub(super) const ACTION_ROUTES: [&str; 2] = ["/http/", "/http/{*path}"];
 
-/// What is answered when there is no room for another connection.
+/// The routes that are answered when there is no room for another connection.
 pub(super) const SPARE_ROUTES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// The routes at work, with what is around them.

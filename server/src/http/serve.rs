@@ -1,7 +1,7 @@
 //! The listener and the life of a connection.
 //!
-//! A connection's task ends with its peer, with a header that does not arrive in time, with a write that nobody takes,
-//! or with the server. The server waits for what is under way, for a bounded time, and drops the rest.
+//! A connection's task ends with its peer or with the server. It also ends when a header does not arrive in time, or
+//! when the peer does not take a write. The server waits for work under way, for a bounded time, and drops the rest.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -26,13 +26,13 @@ use super::pace::Pace;
 use super::routes;
 use super::stall::StallGuard;
 
-/// Bytes that the system holds of what is written to one connection: what a peer does not take must not pile up
-/// outside of every bound.
+/// Written bytes that the system holds for one connection. Bytes that a peer does not take must not pile up outside of
+/// every bound.
 pub const SEND_BUFFER_BYTES: u32 = 64 << 10;
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 4_096;
-/// Headers that are this many times longer than they may be are still read, so that whoever sent one is told. One that
-/// is longer is refused without a word.
+/// Headers up to this many times their bound are still read, so that the client is told. Longer ones are refused
+/// without a word.
 const HEADER_SLACK: usize = 4;
 /// How long accepting rests when the system refuses, for want of files as a rule.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -46,12 +46,12 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     \r\n\
     {\"code\":\"TooManyConnections\",\"message\":\"There is no room for another connection\"}";
 
-/// A connection that counts as open. Whoever holds one keeps it counted.
+/// A connection that counts as open, as long as one of these exists.
 #[derive(Clone)]
 pub(super) struct OpenConnection {
-    /// Whoever connected: a client, or a proxy before it.
+    /// The peer: a client, or a proxy before it.
     pub peer: IpAddr,
-    /// There was no room for it: only who asks how the server is is answered.
+    /// There was no room for it: only health checks are answered.
     pub is_spare: bool,
     _held: Arc<(OwnedSemaphorePermit, Counted)>,
 }
@@ -71,7 +71,7 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 impl Http {
     /// Accepts connections until `shutdown`. Then the listener closes, idle connections are closed, and requests and
-    /// sockets under way have [`HttpOptions::drain_timeout`] to end; what is left is dropped. Called once.
+    /// sockets under way have [`HttpOptions::drain_timeout`] to end; the rest is dropped. Called once.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         let router = routes::router(self.clone());
         self.serve_router(router, listener, shutdown).await;
@@ -169,7 +169,7 @@ impl Http {
 /// Places for connections.
 pub(super) struct Places {
     room: Arc<Semaphore>,
-    /// For those who ask how the server is, when there is no other.
+    /// For health checks, when there is no other place.
     spare: Arc<Semaphore>,
 }
 

@@ -1,4 +1,4 @@
-//! Static files of the app, and what stands at `/` without them.
+//! Static files of the app, and the answer at `/` without them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub struct Asset {
     pub path: String,
     /// Its media type, such as `text/html; charset=utf-8`.
     pub content_type: &'static str,
-    /// What it holds.
+    /// Its content.
     pub bytes: Bytes,
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn start_page(State(http): State<Arc<Http>>, headers: HeaderMap
     }
 }
 
-/// Whatever no route takes: a file of the site, or nothing.
+/// Requests that no route takes: a file of the site, or nothing.
 pub(super) async fn file(
     State(http): State<Arc<Http>>,
     request: Request,

@@ -28,7 +28,8 @@ use crate::storage::ReadView;
 
 /// Queries of one batch.
 pub const BATCH_QUERIES_MAX: usize = 1_000;
-/// Users remembered who asked at a timestamp from before they existed. A timestamp can be read at for seconds.
+/// The number of users remembered who asked at a timestamp from before they existed. A timestamp can be read at for
+/// seconds.
 const MOVED_MAX: usize = 4_096;
 
 #[derive(Deserialize)]
@@ -163,7 +164,7 @@ pub(super) async fn query_batch(
     Ok(http.answer_batch(&asked, answers))
 }
 
-/// Timestamps that were older than the user who asked at them, with what they were answered at.
+/// Timestamps that were older than the user who asked at them, with the timestamps of the answers.
 pub(super) struct Moved(Mutex<LruCache<(Timestamp, IdentityKey), Timestamp>>);
 
 impl Default for Moved {
@@ -173,7 +174,7 @@ impl Default for Moved {
 }
 
 impl Moved {
-    /// One lock for looking and taking: whoever asks several things at once is answered at one moment.
+    /// One lock for looking and taking: a client that asks several things at once is answered at one moment.
     fn find_or_take(
         &self,
         ts: Timestamp,
@@ -222,9 +223,10 @@ impl Http {
         run.map_err(|error| respond::system(&error))
     }
 
-    /// Where a caller who is younger than a timestamp reads instead: at one moment past their provisioning, the same for
-    /// all that they ask at that timestamp. What a client was promised is one timestamp for its queries, none older than it
-    /// asked for; it asked before its user existed, since asking for a timestamp makes nobody.
+    /// The timestamp at which a caller who is younger than the requested timestamp reads instead. It is one moment past
+    /// their provisioning, the same for all their requests at that timestamp. The client was promised one timestamp for
+    /// its queries, none older than it asked for. It asked before its user existed, since asking for a timestamp makes
+    /// no user.
     async fn moved(&self, ts: Timestamp, call: &Call) -> Result<Timestamp, WireError> {
         let Some(identity) = call.caller.identity_key() else {
             return Err(respond::before_provisioning());

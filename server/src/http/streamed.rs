@@ -75,7 +75,7 @@ impl Http {
         }
     }
 
-    /// The body as it arrives. What is longer than it may be, and says so, is refused at once.
+    /// The body as it arrives. A body whose announced length is too long is refused at once.
     async fn arriving(&self, parts: &Parts, body: Body) -> Result<Option<Chunks>, WireError> {
         if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(None);
@@ -91,7 +91,7 @@ impl Http {
         Ok(Some(bounded(stream, limit, self.options.body_timeout)))
     }
 
-    /// The address as whoever asked wrote it. A proxy that is trusted says whether it was asked over TLS.
+    /// The address as the client wrote it. A trusted proxy says whether the request came over TLS.
     fn url(&self, parts: &Parts, path: &str) -> String {
         let text = |name: &HeaderName| parts.headers.get(name)?.to_str().ok();
         let is_trusted = self.is_from_trusted_proxy(&parts.extensions);
@@ -106,7 +106,7 @@ impl Http {
         format!("{scheme}://{host}{path}{mark}{query}")
     }
 
-    /// What functions may learn of a request.
+    /// The facts that functions may learn of a request.
     pub(super) fn metadata(&self, asked: &Asked, parts: &Parts) -> Arc<RequestMetadata> {
         let ip = self.client_address(&parts.extensions, &parts.headers);
         let agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
@@ -197,7 +197,7 @@ fn written(response: StreamedResponse, leaving: DropGuard) -> Response {
     response
 }
 
-/// A body which, dropped before its end, says that its reader has gone.
+/// A body that, when dropped before its end, signals that its reader has gone.
 fn watched(
     chunks: mpsc::Receiver<Result<Bytes, BodyCut>>,
     leaving: DropGuard,

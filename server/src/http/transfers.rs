@@ -22,7 +22,7 @@ use crate::transfer::{Format, ImportRequest, Mode, TransferError};
 
 type Answer = Result<Response, WireError>;
 
-/// Longest body of a request about a transfer: ten thousand part tokens, and what stands around them.
+/// Longest body of a request about a transfer, in bytes: ten thousand part tokens, and the fields around them.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a refused part that are read so that its sender hears why.
 const REFUSED_BYTES_MAX: usize = 8 << 20;
@@ -124,7 +124,7 @@ pub(super) async fn cancel_import(State(http): State<Arc<Http>>, request: Reques
     answer(&Json::Null)
 }
 
-/// `POST /api/import`: a file as a whole, without anybody to confirm it.
+/// `POST /api/import`: a file as a whole, without confirmation.
 pub(super) async fn import(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     let mut content = body.into_data_stream();
@@ -180,7 +180,7 @@ pub(super) async fn download_export(
     http.verify_admin(&parts).await?;
     let export = http.transfers.open_export(id).await.map_err(refused)?;
     let name = &http.options.deployment_name;
-    // Official tools take all that stands behind the equals sign for the name.
+    // Official tools take the whole text after the equals sign for the name.
     let disposition = format!("attachment; filename=snapshot_{name}_{}.zip", export.ts);
     let disposition = HeaderValue::from_str(&disposition).unwrap_or(HeaderValue::from_static(
         "attachment; filename=snapshot.zip",
@@ -258,7 +258,7 @@ fn answer(body: &Json) -> Answer {
     Ok(json(StatusCode::OK, body.to_string()))
 }
 
-/// What keeps an import or an export from being done. Never a 404: official tools try those again for half a minute.
+/// The error of an import or an export. Never a 404: official tools try those again for half a minute.
 fn refused(error: TransferError) -> WireError {
     let bad = |code| WireError::bad_request(code, error.to_string());
     match &error {

@@ -1,4 +1,4 @@
-//! The WebSocket handshake. Compression is never negotiated, and what is said afterwards is the sync room's.
+//! The WebSocket handshake. Compression is never negotiated, and later messages are the sync room's.
 
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl Http {
     }
 }
 
-/// What a client wrote, cut short and with everything odd escaped, for the log.
+/// A client's text, cut short and with everything odd escaped, for the log.
 fn quoted(text: &[u8]) -> String {
     let text = &text[..text.len().min(ORIGIN_BYTES_LOGGED_MAX)];
     text.escape_ascii().to_string()

@@ -31,7 +31,7 @@ struct Within {
 }
 
 impl Http {
-    /// The server as it asks itself. Whoever holds it keeps the server.
+    /// The server as it asks itself. Its holder keeps the server.
     pub fn within(self: &Arc<Self>) -> Arc<dyn OwnServer> {
         Arc::new(Within {
             api: routes::router(self.clone()),

@@ -1,4 +1,4 @@
-//! What an administrator does to scheduled functions: canceling one or many, and clearing the table. Each in steps that
+//! An administrator's work on scheduled functions: canceling one or many, and clearing the table. Each in steps that
 //! hold the lane for a moment only.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct CancelAll {
     pub until_ms: Option<f64>,
 }
 
-/// What an administrator asked for was not done, or only in part.
+/// An administrator's request was not done, or only in part.
 #[derive(Debug, ThisError)]
 pub enum JobsAdminError {
     /// It cannot be done.
@@ -57,7 +57,7 @@ impl JobsAdmin {
         Ok(())
     }
 
-    /// Cancels every scheduled function that waits and that `which` speaks of. Returns how many.
+    /// Cancels every waiting scheduled function that `which` selects. Returns how many.
     pub async fn cancel_all(&self, which: CancelAll) -> Result<usize, JobsAdminError> {
         let mut after: Option<Bytes> = None;
         let mut canceled = 0;
@@ -75,7 +75,7 @@ impl JobsAdmin {
         }
     }
 
-    /// Cancels every scheduled function that waits, then forgets all there are. What runs goes on.
+    /// Cancels every waiting scheduled function, then forgets all there are. A running function goes on.
     pub async fn clear(&self) -> Result<(), JobsAdminError> {
         loop {
             let step = self.functions.transact(|tx| {

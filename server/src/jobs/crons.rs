@@ -1,7 +1,7 @@
 //! Crons: their documents, what a run writes about itself, and how a deployment's changes reach them.
 //!
 //! A cron's document says when it runs next. The run of that moment writes the next one in its own transaction, so each
-//! moment has one run; a run that is under way keeps the next one from beginning.
+//! moment has one run. A run that is under way keeps the next one from beginning.
 
 mod reconcile;
 mod runs;
@@ -37,9 +37,9 @@ pub struct Occurrence {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct CronEnd {
-    /// What it returned or threw.
+    /// Its result or error.
     pub status: CronStatus,
-    /// What it logged.
+    /// Its log lines.
     pub log_lines: Vec<String>,
     /// How long it took.
     pub took: Duration,
@@ -96,7 +96,7 @@ impl Occurrence {
         Ok(cron.filter(|cron| cron.state == CronState::Pending))
     }
 
-    /// Puts the cron in progress, if its next run is still this one; says whether it did.
+    /// Puts the cron in progress, if its next run is still this one; returns whether it did.
     pub fn begin(self, tx: &mut Transaction<'_>) -> Result<bool, DatabaseError> {
         let Some(cron) = self.find_pending(tx)? else {
             return Ok(false);
@@ -150,7 +150,7 @@ impl Occurrence {
     }
 }
 
-/// A moment that does not come: the largest number of milliseconds that a document holds exactly.
+/// A moment that never comes: the largest number of milliseconds that a document holds exactly.
 const NEVER_MS: u64 = 1 << 53;
 
 /// Ends the runs that were under way when the server ended, some at a time. Returns whether there may be more. For a

@@ -1,9 +1,9 @@
 //! The driver: the one task that knows what is due, and keeps a bounded number of jobs running.
 //!
 //! Invariants:
-//! - A job is started only while nothing says that it runs already; what it writes about itself decides, not this.
-//! - Every job that waits is found: those up to a horizon are in memory and kept up to date by the write log, those
-//!   behind it are read when their turn comes.
+//! - A job is started only while nothing says that it runs already; the job's own documents decide, not this driver.
+//! - Every job that waits is found. Jobs up to a horizon are in memory, and the write log keeps them up to date. Later
+//!   jobs are read when their turn comes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,9 +26,9 @@ use crate::database::{DatabaseError, LogEntry, StateEntry, StateIndex, Transacti
 use crate::functions::scheduled::{JobState, SCHEDULED_FUNCTIONS, milliseconds};
 use crate::functions::{Error, Functions, SystemError};
 
-/// Jobs that rest before they are tried again. With more of them nothing is started: the trouble is the server's.
+/// Jobs that rest before they are tried again. Beyond this nothing is started: the trouble is the server's.
 const RESTING_MAX: usize = 4_096;
-/// How often the clock is looked at while something waits for its time: somebody may set it.
+/// The interval between looks at the clock while a job waits for its time: an operator may set the clock.
 const CLOCK_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the driver waits after it could not read.
 const READ_RETRY: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ pub struct Driver {
     running: JoinSet<(Job, Attempt)>,
     /// Jobs that run or rest.
     busy: HashSet<DocumentId>,
-    /// What is due of jobs that are busy: it is looked at again when they are not any more.
+    /// The due entries of busy jobs: each is looked at again when its job is no longer busy.
     behind: HashMap<DocumentId, Vec<(Kind, StateEntry)>>,
     /// Jobs that rest before they are tried again, by when that is.
     resting: BTreeMap<(Duration, DocumentId), Resting>,
@@ -153,7 +153,7 @@ impl Driver {
         true
     }
 
-    /// The server's own documents cannot be worked with. Jobs rest until the next start.
+    /// The server's own documents cannot be used. Jobs rest until the next start.
     fn cannot_go_on(&self, error: &Error) -> bool {
         tracing::error!(%error, "jobs cannot run");
         false
@@ -176,7 +176,7 @@ impl Driver {
             Ok((tx.snapshot_ts(), counts))
         });
         if let Ok((ts, [waiting, ended @ ..])) = counted.await {
-            // What is counted is not counted again as news.
+            // Entries counted here are not counted again as news.
             self.seen = self.seen.max(ts);
             self.scheduled.forget();
             self.crons.forget();
@@ -189,7 +189,7 @@ impl Driver {
     fn take_news(&mut self) {
         let database = self.functions().database().clone();
         let entries = database.write_log().since(self.seen);
-        // Tables that changed places touch more than any list of keys says.
+        // Tables that changed places touch more than any list of keys shows.
         let is_told = |entries: &Vec<LogEntry>| {
             let mut entries = entries.iter();
             entries.all(|entry| !entry.touched.is_everything())
@@ -215,7 +215,7 @@ impl Driver {
         }
     }
 
-    /// Reads what has to be known and starts what is due. Over when the server is ending.
+    /// Reads the needed state and starts the due jobs. `Attempt::Over` when the server is ending.
     async fn look(&mut self) -> Attempt {
         let now = self.clock.elapsed();
         while let Some(first) = self.resting.first_entry()
@@ -276,7 +276,7 @@ impl Driver {
         Ok(())
     }
 
-    /// What is due and has room, the earliest first.
+    /// The due entries that have room, the earliest first.
     fn take_due(&mut self) -> Vec<(Kind, StateEntry)> {
         let now_ms = milliseconds(self.clock.now());
         let mut room = self.options.concurrency.saturating_sub(self.running.len());
@@ -435,7 +435,7 @@ impl Driver {
             .await
     }
 
-    /// Waits for what runs, as long as that may take. Mutations that ran commit or not; actions that are left behind
+    /// Waits for running jobs, as long as that may take. Mutations that ran commit or not; actions that are left behind
     /// are ended at the next start.
     async fn let_finish(mut self) {
         let all = async { while self.running.join_next().await.is_some() {} };

@@ -1,4 +1,4 @@
-//! What the jobs room counts.
+//! The metrics of the jobs room.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The jobs room: scheduled functions and crons, run when their time has come.
 //!
-//! What is to run is a document, and what has run is said in the same document by the same transaction: a mutation runs
-//! exactly once, an action at most once, whenever the server dies.
+//! A job to run is a document, and the transaction that runs it records the outcome in the same document. So a mutation
+//! runs exactly once and an action at most once, whenever the server dies.
 
 mod admin;
 pub mod crons;
@@ -40,13 +40,13 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Bounds of the jobs room.
 #[derive(Clone, Debug)]
 pub struct JobsOptions {
-    /// Jobs that run at once. What is due beyond waits for one to end.
+    /// Jobs that run at once. Further due jobs wait for one to end.
     pub concurrency: usize,
     /// Scheduled functions that have ended and are kept.
     pub ended_max: u64,
 }
 
-/// Jobs that run at once, unless somebody says otherwise.
+/// Jobs that run at once, unless the program sets another number.
 pub const CONCURRENCY_DEFAULT: usize = 64;
 
 impl Default for JobsOptions {
@@ -103,7 +103,7 @@ impl Jobs {
 }
 
 impl Drop for Jobs {
-    /// Nobody is left who could wait for what runs; nothing more is started.
+    /// Once dropped, no owner can wait for running jobs; nothing more is started.
     fn drop(&mut self) {
         self.stop.cancel();
     }

@@ -24,9 +24,9 @@ use crate::functions::{
 pub struct Job {
     /// Its place in the index it was found in.
     pub entry: StateEntry,
-    /// What it is.
+    /// A scheduled function, or one run of a cron.
     pub task: Task,
-    /// What runs.
+    /// The function that runs.
     path: FunctionPath,
     args: Value,
 }
@@ -49,7 +49,7 @@ pub enum Attempt {
     Over,
 }
 
-/// What attempts need.
+/// The parts that an attempt uses.
 #[derive(Clone)]
 pub struct Runner {
     pub functions: Arc<Functions>,
@@ -64,7 +64,7 @@ struct Ended {
 }
 
 impl Job {
-    /// Looks up what an entry of scheduled functions stands for; `None` when it waits no more.
+    /// Looks up the scheduled function of an entry; `None` when it waits no more.
     pub fn scheduled(
         tx: &mut Transaction<'_>,
         entry: &StateEntry,
@@ -79,7 +79,7 @@ impl Job {
         }))
     }
 
-    /// Looks up what an entry of crons stands for; `None` when another moment is the next one.
+    /// Looks up the cron of an entry; `None` when another moment is the next one.
     pub fn cron(
         tx: &mut Transaction<'_>,
         entry: &StateEntry,
@@ -108,7 +108,7 @@ impl Job {
         }
     }
 
-    /// The call of its function: with nobody's identity.
+    /// The call of its function, without an identity.
     fn call(&self, companion: Option<Arc<dyn Companion>>) -> Call {
         let scheduled = match self.task {
             Task::Scheduled(id) => Some(id),

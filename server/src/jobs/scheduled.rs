@@ -1,4 +1,4 @@
-//! What a scheduled function writes about itself: as a part of the mutation that it is, or around the action.
+//! A scheduled function's record of itself: as a part of the mutation that it is, or around the action.
 
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
@@ -7,7 +7,7 @@ use crate::database::{DatabaseError, StateIndex, Transaction};
 use crate::functions::scheduled::{JobState, ScheduledFunction, set_state};
 use crate::functions::{Companion, Result};
 
-/// The error of an action that the server did not live to see the end of.
+/// The error of an action that was still running when the server ended.
 pub const INTERRUPTED: &str = "Transient error while executing action";
 /// Documents that one step of the server's own work looks at.
 pub const STEP_DOCUMENTS_MAX: usize = 256;
@@ -30,7 +30,7 @@ impl Companion for ScheduledMutation {
     }
 }
 
-/// Puts a scheduled function that waits in progress; says whether it did.
+/// Puts a waiting scheduled function in progress; returns whether it did.
 pub fn begin(tx: &mut Transaction<'_>, id: DocumentId) -> Result<bool, DatabaseError> {
     let job = ScheduledFunction::find(tx, id)?;
     if job.is_none_or(|job| job.state != JobState::Pending) {
@@ -40,7 +40,7 @@ pub fn begin(tx: &mut Transaction<'_>, id: DocumentId) -> Result<bool, DatabaseE
     Ok(true)
 }
 
-/// Writes how a scheduled function ended. One that was canceled meanwhile stays so.
+/// Writes how a scheduled function ended. A function that was canceled meanwhile stays canceled.
 pub fn end(
     tx: &mut Transaction<'_>,
     id: DocumentId,

@@ -22,8 +22,8 @@ const STEP_BYTES_MAX: usize = 4 << 20;
 pub const BY_COMPLETED: &str = "by_completed";
 const COMPLETED_TIME: &str = "completedTime";
 
-/// Forgets the oldest of the scheduled functions that have ended: those that are older than [`RETENTION`], and
-/// `surplus` of them whatever their age; some at a time. Returns how many it forgot.
+/// Forgets the oldest of the scheduled functions that have ended: those older than [`RETENTION`], and `surplus` more of
+/// any age; some at a time. Returns how many it forgot.
 pub fn forget_oldest(tx: &mut Transaction<'_>, surplus: u64) -> Result<usize, DatabaseError> {
     let oldest_ms = milliseconds(tx.now()) - RETENTION.as_secs_f64() * 1_000.0;
     let expired = collect(tx, Some(oldest_ms), STEP_DOCUMENTS_MAX)?;

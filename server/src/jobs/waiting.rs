@@ -1,5 +1,5 @@
-//! What waits for its time, as far as it has to be known: the next few entries of an index, kept up to date by what
-//! commits touch. Pure: somebody else reads the index.
+//! The waiting entries that must be known: the next few entries of an index, kept up to date by the touched keys of
+//! commits. Pure: the driver reads the index.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -101,7 +101,7 @@ impl Waiting {
         let (pending, others): (Vec<_>, Vec<_>) = touched.iter().partition(is_pending);
         let elsewhere: HashSet<DocumentId> = others.iter().map(|other| other.entry.id).collect();
         for TouchedEntry { entry, .. } in &pending {
-            // What has a place in another state by the same commit has just left for it, or come from it.
+            // An entry with a place in another state by the same commit has just left for it, or come from it.
             let has_left = !self.come_back && elsewhere.contains(&entry.id);
             if !has_left && self.is_known(&entry.key) {
                 self.entries.insert(entry.clone());
@@ -154,8 +154,8 @@ fn is_in(entry: &TouchedEntry, state: &str) -> bool {
     entry.state.as_ref().and_then(|found| found.as_str()) == Some(state)
 }
 
-/// Counts by document: one that is touched in one state alone has come or gone there, one that is touched in two has
-/// gone from the earlier to the later.
+/// Counts by document. A document touched in one state alone has come or gone there. One touched in two states has gone
+/// from the earlier to the later.
 fn changes(pending: &[&TouchedEntry], others: &[&TouchedEntry]) -> Changes {
     const IN_PROGRESS: &str = "inProgress";
     let ids = |entries: &[&TouchedEntry]| -> HashSet<DocumentId> {

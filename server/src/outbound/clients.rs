@@ -1,4 +1,4 @@
-//! The HTTP clients: one that checks addresses, one for a proxy. What leads back to ourselves needs neither.
+//! The HTTP clients: one that checks addresses, one for a proxy. Requests that lead back to this server need neither.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -27,7 +27,7 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 /// Unused connections kept to one host.
 const IDLE_PER_HOST_MAX: usize = 32;
 
-/// Who asks, in requests that say nothing of it.
+/// The user agent of requests that name none.
 const AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
 /// Where requests may go, and by which way.
@@ -37,7 +37,7 @@ pub struct OutboundOptions {
     pub is_open: bool,
     /// Networks that are allowed although they are not public: `--fetch-allow`.
     pub allowed: Vec<Network>,
-    /// What leads back to ourselves, which is always allowed.
+    /// The addresses that lead back to this server, which are always allowed.
     pub own: Arc<Own>,
     /// The proxies to use.
     pub proxies: ProxyVariables,
@@ -78,7 +78,7 @@ enum Way {
 }
 
 impl ProxyVariables {
-    /// Those of the process. A variable in small letters goes first, as is the custom.
+    /// The proxies of the process. A variable in small letters goes first, as is the custom.
     pub fn of_the_process() -> ProxyVariables {
         let variable = |name: &str| {
             let found = std::env::var(name.to_lowercase()).or_else(|_| std::env::var(name));

@@ -1,7 +1,7 @@
 //! The outbound room: the one client for requests that functions make, and where on the network they may go.
 //!
 //! Entry point: [`Outbound::send`]. Redirects are followed here, one request at a time, so that each target is checked.
-//! What a name resolves to is checked by the resolver, and the connection goes to an address that was checked.
+//! The resolver checks the addresses of each name, and the connection goes to a checked address.
 
 mod clients;
 mod error;
@@ -43,7 +43,7 @@ pub struct OutboundRequest {
     pub headers: HeaderMap,
     /// Its body.
     pub body: RequestBody,
-    /// What is done with a redirect.
+    /// The handling of a redirect.
     pub redirect: Redirect,
 }
 
@@ -57,7 +57,7 @@ pub enum RequestBody {
     Stream(ByteStream),
 }
 
-/// What is done with a redirect.
+/// The handling of a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redirect {
     /// It is followed.

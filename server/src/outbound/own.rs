@@ -40,7 +40,7 @@ pub trait OwnServer: Send + Sync {
     fn ask(&self, face: Face, path: String, request: Request<Option<ByteStream>>) -> OwnAnswer;
 }
 
-/// What leads back to this server.
+/// The addresses that lead back to this server.
 #[derive(Default)]
 pub struct Own {
     origins: ArcSwap<Origins>,
@@ -99,7 +99,7 @@ impl Own {
         Some(OwnPlace { face, path, server })
     }
 
-    /// What is answered at an address that leads back to us; none at any other.
+    /// The answer at an address that leads back to this server; `None` at any other.
     pub(crate) async fn get(&self, url: &Url) -> Option<reqwest::Response> {
         let place = self.place(url)?;
         let (method, headers) = (http::Method::GET, http::HeaderMap::new());

@@ -29,7 +29,7 @@ pub fn is_public(address: IpAddr) -> bool {
     kind(address).is_none()
 }
 
-/// What an address is that is not public.
+/// The kind of an address that is not public; `None` for a public one.
 fn kind(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(v4) => kind_v4(v4),

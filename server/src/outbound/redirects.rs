@@ -1,4 +1,4 @@
-//! What a redirect does to a request.
+//! The effect of a redirect on a request.
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
@@ -34,7 +34,7 @@ const OF_BODIES: [HeaderName; 4] = [
 /// Headers that are meant for one origin alone.
 const OF_ORIGINS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
-/// What comes after an answer.
+/// The step after an answer.
 pub(super) enum Step {
     /// Nothing: it is the answer.
     Stop,
@@ -52,7 +52,7 @@ fn take(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// What comes after an answer with this status and these headers from `url`.
+/// The step after an answer with this status and these headers from `url`.
 pub(super) fn step(
     redirect: Redirect,
     status: StatusCode,

@@ -1,4 +1,4 @@
-//! What is stated to somebody who watches.
+//! The events stated to a watcher.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -24,7 +24,7 @@ pub enum Event {
     },
     /// A credential was not accepted.
     Rejected { seat: u64, code: String },
-    /// Nobody is signed in, which is an identity version too.
+    /// The seat is signed out, which is an identity version too.
     SignedOut { seat: u64, version: u32 },
     /// A call was taken, to run now or behind the gate, while this was the newest identity version.
     Accepted {
@@ -49,7 +49,7 @@ pub enum Event {
     Closing { seat: u64, how: String },
     /// The connection is over, or the request has passed the gate or not.
     Closed { seat: u64 },
-    /// A run of the provisioning function began for everybody who waits for this identity.
+    /// A run of the provisioning function began for every seat that waits for this identity.
     RunBegan { identity: IdentityKey },
     /// It ended: at a timestamp, or with the reason why not.
     RunLanded {
@@ -63,9 +63,9 @@ pub enum Event {
         execution: Execution,
         threw: Option<String>,
     },
-    /// These commits are durable. Nobody has been told yet.
+    /// These commits are durable. No caller has been answered yet.
     Committed { timestamps: Vec<u64> },
-    /// Somebody is held up at a pause point.
+    /// A caller is held up at a pause point.
     Paused {
         point: Point,
         identity: Option<IdentityKey>,
@@ -124,7 +124,7 @@ pub enum Point {
     FunctionReturned,
     /// The log writer is about to append a batch.
     BeforeCommit,
-    /// The batch is durable; nobody has been answered.
+    /// The batch is durable; no caller has been answered.
     AfterCommit,
     /// The gate has its answer; the connection does not know yet.
     BeforeOpening,

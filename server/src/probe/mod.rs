@@ -1,9 +1,9 @@
-//! What the server does, step by step, told to somebody who watches from inside: tests that judge a server by a record
-//! and not by what they hoped to see, and that hold it up where a schedule says so.
+//! The server's steps, one by one, stated to a watcher inside the process. Tests judge a server by this record, not by
+//! their hopes, and hold it up where a schedule says so.
 //!
 //! The one [`Probe`] is handed in with the app and goes down with the database; rooms state events to it, and offer the
-//! points where they may be held up. Nobody watches a server that ships: each step then asks once whether somebody does.
-//! No auth token is ever part of an event.
+//! points where they may be held up. A server that ships has no watcher: each step then only asks once whether there is
+//! one. No auth token is ever part of an event.
 
 mod event;
 mod seat;
@@ -19,7 +19,7 @@ pub use seat::Seat;
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;
 
-/// Somebody who watches a server from inside.
+/// A watcher inside the server's process.
 pub trait Watch: Send + Sync {
     /// Something happened. It is called on the thread on which it happens, the lane and the log writer among them.
     fn event(&self, event: Event);
@@ -27,27 +27,27 @@ pub trait Watch: Send + Sync {
     /// The number of the next connection or HTTP request.
     fn next_seat(&self) -> u64;
 
-    /// A task arrives at a point, on behalf of somebody. It goes on when this is ready.
+    /// A task arrives at a point, on behalf of an identity. It goes on when this is ready.
     fn pause(&self, point: Point, whom: Option<IdentityKey>) -> Pause;
 
     /// A thread arrives at a point. It goes on when this returns.
     fn stop(&self, point: Point, whom: Option<IdentityKey>);
 }
 
-/// What a task waits for that is held up.
+/// The future that a held-up task waits for.
 pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where events are stated: to somebody who watches, or to nobody.
+/// The way to state events: to a watcher, or to none.
 #[derive(Clone, Default)]
 pub struct Probe(Option<Arc<dyn Watch>>);
 
 impl Probe {
-    /// Nobody watches.
+    /// A probe without a watcher.
     pub fn none() -> Probe {
         Probe(None)
     }
 
-    /// One through which `watcher` watches.
+    /// A probe through which `watcher` watches.
     pub fn of(watcher: Arc<dyn Watch>) -> Probe {
         Probe(Some(watcher))
     }
@@ -92,7 +92,7 @@ impl Probe {
         });
     }
 
-    /// What provisioning would have to do is done as of a commit, and nothing has to run.
+    /// The steps of provisioning are done as of a commit, and nothing has to run.
     pub fn found_provisioned(&self, identity: &Identity, at: Timestamp) {
         self.run_began(identity);
         self.run_landed(identity, Ok(at));

@@ -1,4 +1,4 @@
-//! What a connection or an HTTP request states of itself.
+//! The events that a connection or an HTTP request states of itself.
 
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;
@@ -7,11 +7,11 @@ use vestibule_schema::wire::{ClientMessage, RequestId};
 use super::event::{CallOf, Event, json_of, without_credential};
 use super::{Probe, Watch};
 
-/// The place of a connection or an HTTP request in what is watched. When it drops, that is over.
+/// The number of a connection or an HTTP request for the watcher. Dropping this ends it.
 #[derive(Debug)]
 pub struct Seat(Option<Box<Watched>>);
 
-/// In a box: where nobody watches, a connection has no more than room for a pointer to it.
+/// In a box: without a watcher, a connection has only room for a pointer to it.
 #[derive(Debug)]
 struct Watched {
     probe: Probe,
@@ -36,7 +36,7 @@ impl Seat {
         }
     }
 
-    /// What a call is known by that is started while `version` is the newest; none where nobody watches.
+    /// The mark of a call that is started while `version` is the newest; `None` without a watcher.
     pub fn call(&self, version: u32, request: Option<RequestId>) -> Option<CallOf> {
         self.0.as_deref().map(|watched| CallOf {
             seat: watched.number,
@@ -78,7 +78,7 @@ impl Seat {
         });
     }
 
-    /// Nobody is signed in from now on, which is this version.
+    /// The seat is signed out from now on, which is this version.
     pub fn signed_out(&self, version: u32) {
         self.event(|seat| Event::SignedOut { seat, version });
     }

@@ -1,6 +1,6 @@
-//! At most one run at a time for each key, shared by everybody who asks while it is under way.
+//! At most one run at a time for each key, shared by every caller that asks while it is under way.
 //!
-//! It knows neither what a run does nor where: who boards first is handed the [`Run`] and makes it. The file uses
+//! It knows neither what a run does nor where: the first caller to board gets the [`Run`] and makes it. The file uses
 //! nothing but `std`, or its stand-ins in loom, so that a test can try every order of its steps.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +19,8 @@ pub struct Flights<K, T> {
     under_way: Arc<Mutex<HashMap<K, Arc<Flight<T>>>>>,
 }
 
-/// A run to be made by whom it was handed to. Dropped without landing, as by a panic, it ends without an outcome.
+/// A run, to be made by the caller that received it. Dropped without landing, as by a panic, it ends without an
+/// outcome.
 pub struct Run<K: Hash + Eq, T> {
     key: K,
     under_way: Arc<Mutex<HashMap<K, Arc<Flight<T>>>>>,
@@ -32,7 +33,7 @@ struct Flight<T> {
 }
 
 enum FlightState<T> {
-    /// Whom to wake, by seat. Who leaves takes the waker along, so those who wait are all it holds.
+    /// The wakers, by seat. A caller that leaves takes its waker along, so only those of waiting callers are here.
     UnderWay {
         next_seat: u64,
         wakers: BTreeMap<u64, Waker>,
@@ -50,9 +51,9 @@ impl<K, T> Default for Flights<K, T> {
 }
 
 impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
-    /// Waits for the outcome of a run for `key`: of one that was under way, if its outcome `suits`, or else of one
-    /// that this asker starts. `boarded` is told of each flight that is waited for: it gets the run to make, or
-    /// nothing where the asker joined. The answer is nothing when the run ended without an outcome.
+    /// Waits for the outcome of a run for `key`: of one under way, if its outcome `suits`, or else of one that this
+    /// asker starts. `boarded` is told of each flight that is waited for: it gets the run to make, or nothing where the
+    /// asker joined. The answer is nothing when the run ended without an outcome.
     pub async fn share(
         &self,
         key: &K,
@@ -94,7 +95,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
 }
 
 impl<K: Hash + Eq, T> Run<K, T> {
-    /// Ends the run: everybody who waits gets the outcome, and who asks from now on starts another.
+    /// Ends the run: every waiting caller gets the outcome, and later callers start another.
     pub fn land(mut self, outcome: T) {
         self.outcome = Some(outcome);
     }
@@ -102,7 +103,7 @@ impl<K: Hash + Eq, T> Run<K, T> {
 
 impl<K: Hash + Eq, T> Drop for Run<K, T> {
     fn drop(&mut self) {
-        // First nobody can join any more, then it ends: a later asker never meets an outcome from before.
+        // First no caller can join any more, then it ends: a later caller never meets an outcome from before.
         lock(&self.under_way).remove(&self.key);
         self.flight.end(self.outcome.take());
     }
@@ -154,7 +155,7 @@ impl<T> Drop for Landed<T> {
     }
 }
 
-/// A panic of somebody else's `Clone` leaves nothing half done, so a poisoned lock is as good as any.
+/// A panic in a caller's `Clone` leaves nothing half done, so a poisoned lock is as good as any.
 fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

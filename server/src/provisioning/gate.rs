@@ -1,4 +1,4 @@
-//! The gate: who comes, what has to happen first, and whether it has.
+//! The gate: the identities that ask, the steps that come first for each, and whether they are done.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -31,17 +31,17 @@ use crate::subscriptions::LiveQueries;
 /// How the gate behaves.
 #[derive(Clone, Debug)]
 pub struct GateOptions {
-    /// Who says what has to happen for an identity.
+    /// The source of the provisioning rules.
     pub stated: Stated,
     /// How long a run may take, its retries included, before it counts as failed.
     pub deadline: Duration,
-    /// First logins of one issuer in a minute; no bound where none. Whoever comes too many is told to try again later.
+    /// First logins of one issuer in a minute; `None` for no bound. Identities beyond it are told to try again later.
     pub first_logins_per_minute: Option<NonZeroU32>,
-    /// Development: looks after each run that wrote whether it did what a provisioning function must, and warns.
+    /// Development: checks after each run that wrote whether it did what a provisioning function must, and warns.
     pub checks: Option<Checks>,
 }
 
-/// What is looked at after a provisioning run that wrote.
+/// The checks after a provisioning run that wrote.
 #[derive(Clone, Debug)]
 pub struct Checks {
     /// An internal query that says whether the caller has a user document; `None` where the app declared no index to
@@ -49,7 +49,7 @@ pub struct Checks {
     pub has_user: Option<FunctionPath>,
 }
 
-/// How long a connection waits for a document that somebody else makes.
+/// The longest that a connection waits for a document made elsewhere, such as by a webhook.
 pub const CONNECTION_PATIENCE: Duration = Duration::from_secs(60);
 /// How long an HTTP request does.
 pub const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -67,11 +67,11 @@ pub struct Gate {
     pub(super) new_users: NewUsers,
 }
 
-/// What somebody who comes finds.
+/// The gate's answer to an identity.
 pub enum Entry {
     /// The gate is open.
     Open(Caller),
-    /// All that the server can do is done, and what somebody else does is not: the rest is waiting.
+    /// The server's own steps are done, and a document made elsewhere is not there yet: the rest is waiting.
     Waits(Waiting),
 }
 
@@ -79,7 +79,7 @@ pub enum Entry {
 pub(super) enum Progress {
     /// All are done as of this timestamp.
     Done(Timestamp),
-    /// What is missing is up to somebody else.
+    /// The missing document or rule is not the server's to make.
     Missing,
 }
 
@@ -121,7 +121,7 @@ impl Gate {
         self.admit_until(user, until).await
     }
 
-    /// Waits until `user` is provisioned; for what somebody else has to make, until then at the most.
+    /// Waits until `user` is provisioned; for a document made elsewhere, until then at the most.
     pub async fn admit_until(
         self: &Arc<Self>,
         user: &VerifiedUser,
@@ -129,7 +129,7 @@ impl Gate {
     ) -> Result<Caller, Unprovisioned> {
         match self.enter(user).await? {
             Entry::Open(caller) => Ok(caller),
-            // In a box: few wait, and everybody else would keep room for it.
+            // In a box: few callers wait, and all others would keep room for it.
             Entry::Waits(waiting) => Box::pin(waiting.until(until)).await,
         }
     }
@@ -163,7 +163,7 @@ impl Gate {
             .waited(self.clock.elapsed().saturating_sub(asked));
     }
 
-    /// What has to happen for `user` now: nothing for machines.
+    /// The steps for `user` now: none for machines.
     pub(super) fn plan_for(&self, user: &VerifiedUser) -> Arc<Plan> {
         match user.needs_provisioning {
             true => self.planner.newest(&self.functions),
@@ -260,8 +260,8 @@ impl Gate {
         Ok((look, ts))
     }
 
-    /// Lets `user` in at once where nothing has to run: a run has ended for this person, and neither what it read nor a
-    /// claim that it looked at has changed since.
+    /// Lets `user` in at once where nothing has to run. That is so when a run has ended for this person, and neither
+    /// its read set nor a claim it looked at has changed since.
     pub fn admit_known(&self, user: &VerifiedUser) -> Option<Caller> {
         self.known(user, &self.plan_for(user))
     }
@@ -291,14 +291,14 @@ impl Gate {
         Some(provisioned(identity, at))
     }
 
-    /// Whether an open gate stays open while the steps are done again for a token that was renewed: a document that has
-    /// gone, or that another claim names, may take its maker a while.
+    /// Whether an open gate stays open while the steps are done again for a renewed token. If the document has gone, or
+    /// another claim names another one, its maker may take a while.
     pub fn stays_open_at_refresh(&self, user: &VerifiedUser) -> bool {
         self.plan_for(user).is_up_to_others()
     }
 
-    /// The answer to a call of the provisioning function itself by somebody for whom it has run, while nothing that it
-    /// read has changed since.
+    /// The answer to a call of the provisioning function itself, for an identity for which it has run. It holds while
+    /// nothing that the run read has changed.
     pub fn answer_known(&self, call: &Call) -> Option<MutationRun> {
         let (IdentityAccess::Known(Some(identity)), Some(_)) =
             (call.caller.identity(), call.caller.proof())
@@ -324,7 +324,7 @@ impl Gate {
         })
     }
 
-    /// Whether `identity` was provisioned in an older state already, which nobody can change any more.
+    /// Whether `identity` was provisioned in an older state already, which no commit can change any more.
     pub fn was_provisioned_on(
         &self,
         view: &dyn ReadView,

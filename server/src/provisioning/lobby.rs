@@ -1,7 +1,7 @@
-//! Who waits for a document that somebody else will make, and since when.
+//! The identities that wait for a document made elsewhere, and since when.
 //!
-//! An identity that leaves without it is remembered for a while: it comes back again and again, and is refused only when
-//! it has been waiting for long in all.
+//! An identity that leaves without it is remembered for a while. It comes back again and again, and is refused only
+//! when its waits together have been long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ struct Left {
     at: Duration,
 }
 
-/// One who waits, until it is dropped.
+/// A waiting identity's seat, until it is dropped.
 pub(super) struct Seat {
     lobby: Arc<Lobby>,
     key: IdentityKey,
@@ -61,7 +61,7 @@ impl Lobby {
         })
     }
 
-    /// A seat for one more who waits as `key`. `None` where too many others do.
+    /// A seat for one more that waits as `key`. `None` where too many others do.
     pub fn enter(self: &Arc<Self>, key: IdentityKey) -> Option<Seat> {
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
@@ -111,7 +111,7 @@ impl Lobby {
 }
 
 impl Seat {
-    /// Whether its identity has been waited for as long as anybody is.
+    /// Whether its identity has been waited for as long as any may be.
     pub fn has_waited_long(&self) -> bool {
         self.lobby.clock.elapsed().saturating_sub(self.since) >= REFUSED_AFTER
     }

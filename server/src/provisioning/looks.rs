@@ -29,7 +29,7 @@ pub const SCANNED_MAX: usize = 10_000;
 const LOOK: &str = "_system/provisioning:look";
 const UNMET: &str = "_system/provisioning:unmet";
 
-/// What looking for a document came to.
+/// The result of looking for a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     Found,
@@ -123,7 +123,7 @@ fn look_up(
     index: &str,
     value: Option<Value>,
 ) -> std::result::Result<Look, DatabaseError> {
-    // Whatever becomes of the index is news.
+    // Every change of the index is news.
     tx.record_catalog()?;
     let catalog = tx.catalog();
     let index = catalog.table(table).and_then(|table| table.index(index));

@@ -1,4 +1,4 @@
-//! What the gate counts.
+//! The metrics of the gate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub enum Outcome {
     Provisioned,
     Refused,
     Failed,
-    /// What somebody else makes did not come in time.
+    /// A document made elsewhere did not come in time.
     Missing,
 }
 
@@ -44,7 +44,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// One who is counted as waiting until it is dropped.
+/// An identity that counts as waiting until this is dropped.
 pub(super) struct Waits(Arc<GateMetrics>);
 
 impl Drop for Waits {

@@ -1,9 +1,8 @@
-//! The provisioning room: what has to happen for an identity happens before anything else runs as it. A mutation runs once,
+//! The provisioning room: the steps for an identity happen before any function runs as it. A mutation runs once,
 //! or a document is there that a webhook makes, or both: the program or the deployment says so ([`Stated`]).
 //!
-//! Whoever holds a verified identity, a connection or an HTTP request, asks [`Gate::admit`] and gets a [`Caller`] with
-//! the proof that the identity's provisioning committed, or the reason why not. What to hold back meanwhile is the
-//! asker's part.
+//! A connection or an HTTP request with a verified identity asks [`Gate::admit`]. It gets a [`Caller`] with the proof
+//! that the identity's provisioning committed, or the reason why not. The asker holds back its calls meanwhile.
 
 mod flights;
 mod gate;

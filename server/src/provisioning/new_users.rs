@@ -1,8 +1,8 @@
-//! How many people may come for the first time in a minute.
+//! The number of users that may come for the first time in a minute.
 //!
-//! Where anybody may sign up, anybody may also sign up ten thousand times. Each sign-up has a valid token, so only their
-//! number tells them from people. The bound is per issuer: a flood at one leaves the others alone, and known users
-//! are never counted.
+//! Where sign-up is open, one person may sign up ten thousand times. Each sign-up has a valid token, so only their
+//! number gives them away. The bound is per issuer: a flood at one leaves the others alone, and known users are never
+//! counted.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

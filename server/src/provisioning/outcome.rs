@@ -1,4 +1,4 @@
-//! Why an identity was not let in, and what that is called where it is told.
+//! The reasons why an identity was not let in, and their names for clients.
 
 use vestibule_schema::object;
 use vestibule_schema::value::Value;
@@ -13,17 +13,17 @@ pub enum Unprovisioned {
     Refused(Thrown),
     /// Storage, a time limit or overload got in the way; trying again may help.
     Failed {
-        /// What got in the way, for the server's log.
+        /// The obstacle, for the server's log.
         reason: String,
     },
-    /// What somebody else makes, a webhook or a push, is not there yet; trying again may help.
+    /// A document or rule made elsewhere, by a webhook or a push, is not there yet; trying again may help.
     Missing {
-        /// What is missing, for the server's log.
+        /// The missing part, for the server's log.
         reason: String,
     },
     /// As [`Unprovisioned::Missing`], and it has been waited for so long that it will not come.
     NeverCame {
-        /// What is missing, for the app's developer.
+        /// The missing part, for the app's developer.
         reason: String,
     },
 }
@@ -48,8 +48,8 @@ impl Unprovisioned {
         }
     }
 
-    /// What a refused identity's calls are told; none where trying again may help. `waiting` are the paths of the calls
-    /// that waited: one of them may be what makes the user, and then it has waited for itself.
+    /// The error for a refused identity's calls; `None` where trying again may help. `waiting` are the paths of the
+    /// calls that waited: one of them may make the user, and then it has waited for itself.
     pub fn refusal(&self, waiting: &[String]) -> Option<Thrown> {
         match self {
             Unprovisioned::Refused(thrown) => Some(thrown.clone()),
@@ -96,7 +96,7 @@ fn never_came(reason: &str, waiting: &[String]) -> Thrown {
     }
 }
 
-/// What one is told whose token lacks the claim by which users are found.
+/// The refusal of a token that lacks the claim by which users are found.
 pub(super) fn claim_missing(index: &str, claim: &str) -> Unprovisioned {
     let data = object! { "code" => "ClaimMissing", "claim" => claim };
     Unprovisioned::Refused(Thrown {

@@ -1,4 +1,4 @@
-//! What has to happen for an identity that comes now, as the deployment says it now.
+//! The steps for an identity that comes now, by the deployment's current rules.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::database::Definitions;
 use crate::deployment::provisioning::{DocumentRule, MutationRule, RulesError, Stated};
 use crate::functions::{Functions, Registry};
 
-/// What has to happen for an identity.
+/// The steps for an identity.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Plan {
     /// Nothing.
@@ -33,12 +33,12 @@ pub(super) struct Planner {
 }
 
 impl Plan {
-    /// What `stated` comes to with `definitions`.
+    /// The plan of `stated` with `definitions`.
     pub fn of(stated: &Stated, definitions: &Definitions) -> Plan {
         Plan::with_variables_of(stated, definitions, definitions)
     }
 
-    /// What the variables of one state come to with the functions and tables of another.
+    /// The plan of one state's variables with the functions and tables of another.
     fn with_variables_of(stated: &Stated, said: &Definitions, there: &Definitions) -> Plan {
         let variables = &Registry::of(said).deployment().variables;
         let resolved = stated.rules(variables).and_then(|rules| {
@@ -98,7 +98,7 @@ impl Planner {
         plan
     }
 
-    /// What is said now, with the functions and tables of an older state.
+    /// The plan of the current rules, with the functions and tables of an older state.
     pub fn at(&self, functions: &Functions, ts: Timestamp) -> Plan {
         let said = functions.database().definitions();
         let there = functions.database().environment().definitions.at(ts);

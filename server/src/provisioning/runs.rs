@@ -21,7 +21,7 @@ use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, SystemError,
 pub(super) struct Flown {
     /// The identity it ran for, every claim included.
     identity: Arc<Identity>,
-    /// What it ran.
+    /// The rule it ran.
     rule: MutationRule,
     pub landing: Landing,
 }
@@ -184,9 +184,9 @@ impl Landing {
 }
 
 impl Flown {
-    /// Whether a run that was under way answers for `identity`, asked for when `newest` was the newest commit: not if
-    /// it ran something else, or for other claims of the same person, and not if it may have seen the state before that
-    /// commit.
+    /// Whether a run that was under way answers for `identity`, asked for when `newest` was the newest commit. It does
+    /// not if it ran another rule, or for other claims of the same person. Nor does it if it may have seen the state
+    /// before that commit.
     pub fn answers(&self, identity: &Identity, rule: &MutationRule, newest: Timestamp) -> bool {
         let is_fresh = match &self.landing {
             Landing::Committed(ts) | Landing::Refused(ts, _) => *ts >= newest,

@@ -1,4 +1,4 @@
-//! The gate by itself: one run for all who wait, and what they are told.
+//! The gate by itself: one run for all waiting callers, and their answers.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -119,7 +119,7 @@ fn ensure_user(ctx: &mut MutationCtx, written: &AtomicUsize, pause: &Pause) -> R
     Ok(())
 }
 
-/// What a test wants to be other than usual.
+/// A test's departures from the usual rig.
 struct Setup {
     stated: Stated,
     committer: CommitterOptions,

@@ -1,7 +1,7 @@
-//! Waiting for what somebody else makes: a document by a webhook, or a push that makes the rules possible.
+//! Waiting for a step outside the server: a document by a webhook, or a push that makes the rules possible.
 //!
-//! Whoever waits holds a live query and a seat, and nothing else: no thread, no snapshot, no place among the requests that
-//! run. So what it waits for always has room.
+//! A waiting identity holds a live query and a seat, and nothing else: no thread, no snapshot, no place among the
+//! running requests. So the call it waits for always has room.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::auth::{Caller, VerifiedUser};
 use crate::clock::timeout;
 use crate::functions::SystemError;
 
-/// Somebody who waits at the gate.
+/// An identity that waits at the gate.
 pub struct Waiting {
     gate: Arc<Gate>,
     user: VerifiedUser,
@@ -137,7 +137,7 @@ impl Waiting {
         Unprovisioned::Missing { reason }
     }
 
-    /// What is missing, in words.
+    /// The missing part, in words.
     fn missing(&self) -> String {
         match &*self.plan {
             Plan::Unmet(sentence) => sentence.trim_end_matches('.').to_owned(),

@@ -1,7 +1,7 @@
-//! Preparing the tables for the schema of a push while everything goes on: new indexes are filled and documents are
+//! Preparing the tables for the schema of a push while the server goes on. New indexes are filled and documents are
 //! checked, a few at a time, in ordinary commits and snapshots.
 //!
-//! Writers keep a new index, and tell of documents that will not fit, from the commit that declares both. What is done
+//! Writers keep a new index, and tell of documents that will not fit, from the commit that declares both. Finished work
 //! stays done: an equal push goes on where another has stopped.
 
 use std::sync::Arc;
@@ -26,8 +26,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 
 impl Pushes {
-    /// Prepares the tables for a push, and says how far that is: when it changes to an end, or after the time that tools
-    /// give.
+    /// Prepares the tables for a push, and returns its progress: when the work ends, or after the time that tools give.
     pub async fn wait_for_schema(
         self: &Arc<Self>,
         request: WaitForSchema,
@@ -142,8 +141,7 @@ impl Pushes {
         .await
     }
 
-    /// Looks at every document that was there when the rules were declared. Later ones are looked at by those who write
-    /// them.
+    /// Looks at every document that was there when the rules were declared. Writers look at later documents themselves.
     async fn check(
         &self,
         table: &str,

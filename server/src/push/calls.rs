@@ -23,7 +23,7 @@ impl Pushes {
         replies::config_hashes(&self.live())
     }
 
-    /// What a push would mean for the tables. It has no effects and takes little time.
+    /// The effect that a push would have on the tables. It changes nothing and takes little time.
     pub async fn evaluate_schema(&self, request: StartPush) -> Result<Json, PushError> {
         let live = self.live();
         let schema = match request.app_definition.schema.map(SourceModule::from) {

@@ -1,5 +1,5 @@
-//! Components that come with a push: evaluated and checked like the app, shown to tools, and not run. What a function
-//! asks of one fails with a sentence; everything else of the app runs.
+//! Components that come with a push: evaluated and checked like the app, shown to tools, and not run. A function's call
+//! of one fails with a sentence; everything else of the app runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -187,7 +187,7 @@ impl Components {
     }
 }
 
-/// What a component offers: its public functions, in a tree of their files.
+/// The exports of a component: its public functions, in a tree of their files.
 fn file_based(deployment: &Deployment) -> Json {
     let mut paths = BTreeSet::new();
     for function in deployment.functions.values() {

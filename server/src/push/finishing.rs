@@ -88,7 +88,8 @@ impl Pushes {
         Ok(reply)
     }
 
-    /// What transactions go by with a deployment. Its code is made ready on a thread that nobody else waits for.
+    /// The extension that transactions use with a deployment. Its code is made ready on a thread that no other work
+    /// waits for.
     pub(super) async fn extension_of(
         &self,
         deployment: Arc<Deployment>,
@@ -123,7 +124,7 @@ fn check_missing(deployment: &Deployment, live: &Deployment) -> Result<(), PushE
     }
 }
 
-/// What the switch does in its transaction.
+/// The switch's work in its transaction.
 struct Job {
     manifest: Manifest,
     deployment: Arc<Deployment>,
@@ -168,7 +169,7 @@ impl Job {
         Ok(())
     }
 
-    /// Whatever is not prepared yet is done here, where it is small: an app's first pushes need no more.
+    /// Tables that are not prepared yet are prepared here, where they are small: an app's first pushes need no more.
     fn switch_tables(&self, tx: &mut Transaction<'_>) -> Result<(), PushError> {
         let target = Target {
             schema: self.deployment.schema.as_ref(),

@@ -1,4 +1,4 @@
-//! Telling the developer of an app that signs people in and does not say how its users come to exist.
+//! Telling the developer of an app that signs users in and does not say how its users come to exist.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::deployment::Deployment;
 use crate::deployment::variables::SITE_URL;
 use crate::functions::LogEntry;
 
-/// What the warning is logged as, among executions of functions.
+/// The name under which the warning is logged, among executions of functions.
 const LOGGED_AS: &str = "vestibule:firstLogins";
 
 impl Pushes {

@@ -1,5 +1,5 @@
-//! The push room: what tools do to a deployment. A push is started, prepared and finished; the finish is one commit, with
-//! which tables, functions, routes, cron jobs and auth providers change together.
+//! The push room: changes of a deployment by tools. A push is started, prepared and finished; the finish is one commit,
+//! with which tables, functions, routes, cron jobs and auth providers change together.
 //!
 //! [`Pushes::start`] evaluates and checks what was sent, and keeps it as a [plan](plans). [`Pushes::wait_for_schema`]
 //! prepares the tables ([`backfill`]) while everything goes on as before. [`Pushes::finish`] switches.
@@ -50,13 +50,13 @@ use crate::outbound::{Origins, Own};
 use plans::Plans;
 use sweeping::Cleaning;
 
-/// What the push room uses.
+/// The parts that the push room uses.
 pub struct PushParts {
     /// Runs transactions.
     pub functions: Arc<Functions>,
     /// Evaluates modules.
     pub analyzer: Arc<dyn Analyzer>,
-    /// Runs them; without it pushed functions are known and cannot be called.
+    /// Runs the modules; without it pushed functions are known and cannot be called.
     pub js: Option<Arc<Js>>,
     /// Verifies auth tokens; each deployment brings its providers.
     pub authenticator: Arc<Authenticator>,
@@ -64,9 +64,9 @@ pub struct PushParts {
     pub configured: AuthConfig,
     /// The development issuer, until a deployment brings a provider that is not of this machine.
     pub dev_provider: Option<ProviderConfig>,
-    /// What the server's own program has, which a push cannot replace.
+    /// The contents of the server's own program, which a push cannot replace.
     pub program: Program,
-    /// Who says how identities are provisioned; the variables of deployments are held against it.
+    /// The source of the provisioning rules; the variables of deployments are checked against it.
     pub stated: Stated,
     /// Where this server is reached. Settings may change that.
     pub own: Arc<Own>,
@@ -207,12 +207,12 @@ impl Pushes {
         (self.clock.now().0 / nanos_per_milli) as f64
     }
 
-    /// Runs `work` as one transaction at the head. An error takes everything back that it wrote.
+    /// Runs `work` as one transaction at the head. An error takes back all its writes.
     async fn transact<T: Send + 'static>(
         &self,
         mut work: impl FnMut(&mut Transaction<'_>) -> Result<T, PushError> + Send + 'static,
     ) -> Result<T, PushError> {
-        // An error of the transaction's own ends it, and what was wrong comes out beside it.
+        // An error of the transaction's own ends it, and is returned beside the outcome.
         let (refusal, mut refused) = tokio::sync::mpsc::channel(1);
         let done = self.functions.transact(move |tx| {
             work(tx).map_err(|error| {

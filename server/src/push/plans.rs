@@ -16,9 +16,9 @@ pub const PLAN_TIME_MAX: Duration = Duration::from_secs(3_600);
 
 /// A push that has been started.
 pub struct Plan {
-    /// What it will store.
+    /// The manifest that it will store.
     pub manifest: Manifest,
-    /// What it will make of the deployment.
+    /// The deployment that it will make.
     pub deployment: Deployment,
     /// The push that was live when it was started.
     pub base: Option<String>,
@@ -33,7 +33,7 @@ pub struct Plan {
 /// How far the tables are prepared for the schema of a push.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SchemaState {
-    /// Nobody has asked for it yet.
+    /// No tool has asked for it yet.
     #[default]
     Waiting,
     InProgress(Progress),

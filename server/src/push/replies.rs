@@ -1,4 +1,4 @@
-//! What tools are answered.
+//! The answers to tools.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -50,7 +50,7 @@ pub fn started(live: &Deployment, next: &Deployment, push_id: &str, origins: &Or
     })
 }
 
-/// What was found in the modules of an app or a component, beside its definition.
+/// The analysis of the modules of an app or a component, beside its definition.
 pub fn analysis(found: &Deployment, definition: Json) -> Json {
     json!({
         "definition": definition,
@@ -64,7 +64,7 @@ pub fn analysis(found: &Deployment, definition: Json) -> Json {
     })
 }
 
-/// The reply to the question what a push would change.
+/// The reply that lists the changes a push would make.
 pub fn evaluated(live: &Deployment, next: &Deployment) -> Json {
     json!({"schemaChange": schema_change(live, next, "")})
 }

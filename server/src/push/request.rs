@@ -1,4 +1,4 @@
-//! What tools send: the bodies of pushes.
+//! The requests of tools: the bodies of pushes.
 
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -130,7 +130,7 @@ impl From<ModuleBody> for SourceModule {
     }
 }
 
-/// The id of a push in what its first reply gave tools to send back.
+/// The id of a push in the reply data that tools send back.
 pub fn push_id(schema_change: &Json) -> &str {
     schema_change["schemaIds"][""].as_str().unwrap_or_default()
 }

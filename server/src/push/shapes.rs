@@ -1,4 +1,4 @@
-//! What the documents of tables look like, judged by some of them.
+//! The shapes of tables' documents, judged by some of them.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ impl Pushes {
     }
 }
 
-/// What was seen at one place.
+/// The types seen at one place.
 #[derive(Default)]
 struct Shape {
     /// Kinds without parts, and tables of ids.

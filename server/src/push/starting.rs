@@ -1,5 +1,4 @@
-//! The start of a push: what was sent becomes a manifest and a deployment, everything about it checked, and nothing
-//! live.
+//! The start of a push: the request becomes a manifest and a deployment, fully checked, and nothing goes live.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +26,7 @@ use crate::deployment::{
 /// Bytes of texts that are stored in one commit.
 const CHUNK_COMMIT_BYTES_MAX: usize = 1 << 20;
 
-/// What was evaluated, before it is kept.
+/// An evaluated push, before it is kept.
 pub(super) struct Evaluated {
     pub manifest: Manifest,
     pub deployment: Deployment,
@@ -196,7 +195,7 @@ impl Pushes {
         .await
     }
 
-    /// Evaluates modules on a thread that nobody else waits for.
+    /// Evaluates modules on a thread that no other work waits for.
     pub(super) async fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, PushError> {
         let analyzer = self.analyzer.clone();
         let analyzed = tokio::task::spawn_blocking(move || analyzer.analyze(input)).await;

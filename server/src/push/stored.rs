@@ -25,7 +25,7 @@ const VARIABLES: &str = "_environment_variables";
 pub struct StoredPush {
     /// Its id.
     pub id: String,
-    /// What the person who pushed said of it.
+    /// The message of the person who pushed.
     pub message: Option<String>,
     /// When it was pushed, in milliseconds since 1970.
     pub pushed_at_millis: f64,
@@ -58,7 +58,7 @@ pub fn manifest(tx: &mut Transaction<'_>, push: &StoredPush) -> Result<Manifest,
     serde_json::from_slice(&text).map_err(|error| PushError::Stored(error.to_string()))
 }
 
-/// What a chunk holds that must be there.
+/// The content of a chunk that must be there.
 pub fn chunk(tx: &mut Transaction<'_>, hash: &ChunkHash) -> Result<Vec<u8>, PushError> {
     let content = tx.chunk(hash).map_err(trouble)?;
     content.ok_or_else(|| PushError::Stored(format!("the chunk {hash} is missing")))

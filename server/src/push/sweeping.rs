@@ -1,6 +1,5 @@
-//! What pushes leave to be done in the background, a few documents at a time: staged indexes are filled, entries of
-//! indexes that nothing uses any more and texts that nothing names are removed. So is what a push has begun that nobody
-//! goes on with.
+//! The background work after pushes, a few documents at a time. Staged indexes are filled. Entries of indexes that
+//! nothing uses any more are removed, and so are texts that nothing names, and abandoned preparations of pushes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,14 +33,14 @@ pub(super) struct Cleaning {
 
 #[derive(Default)]
 struct Work {
-    /// What is at work until nothing is wanted.
+    /// The task that works until nothing is wanted.
     task: Option<JoinHandle<()>>,
     is_at_work: bool,
     is_wanted: bool,
 }
 
 impl Work {
-    /// Whether there is more to do; if not, whoever is at work ends.
+    /// Whether there is more to do; if not, the task at work ends.
     fn goes_on(&mut self) -> bool {
         self.is_at_work = std::mem::take(&mut self.is_wanted);
         self.is_at_work
@@ -54,7 +53,7 @@ impl Cleaning {
         tasks.iter().flatten().for_each(JoinHandle::abort);
     }
 
-    /// Somebody asks about a preparation.
+    /// A tool asks about a preparation.
     pub fn asked(&self, now: Duration) {
         *self.asked_at.lock() = now;
     }
@@ -67,7 +66,7 @@ impl Drop for Cleaning {
 }
 
 impl Pushes {
-    /// Does what a push leaves to be done. Whoever is at work already does it as well.
+    /// Does the background work of a push. A task already at work does it as well.
     pub(super) fn clean_later(self: &Arc<Self>) {
         let mut work = self.cleaning.work.lock();
         work.is_wanted = true;
@@ -88,7 +87,7 @@ impl Pushes {
         }));
     }
 
-    /// Looks from time to time for preparations that nobody goes on with.
+    /// Looks from time to time for abandoned preparations.
     pub(super) fn look_for_abandoned(self: &Arc<Self>) {
         self.cleaning.asked(self.clock.elapsed());
         let (pushes, clock) = (Arc::downgrade(self), self.clock.clone());
@@ -105,7 +104,7 @@ impl Pushes {
         }));
     }
 
-    /// Takes back what an unfinished push has begun, once nobody has asked about it for long.
+    /// Takes back the preparations of an unfinished push, once no tool has asked about it for long.
     async fn sweep_abandoned(self: &Arc<Self>) -> Result<(), PushError> {
         let asked_at = *self.cleaning.asked_at.lock();
         if self.clock.elapsed().saturating_sub(asked_at) < PREPARATION_TIME_MAX {
@@ -192,7 +191,7 @@ impl Pushes {
                 let is_unnamed = |hash: &&ChunkHash| !named.contains(&hash.to_string());
                 let unnamed: Vec<ChunkHash> = hashes.iter().filter(is_unnamed).copied().collect();
                 if !unnamed.is_empty() {
-                    // A push that was finished since then may name what was named by nothing.
+                    // A push that was finished since then may name texts that had no name before.
                     let named = named_by_pushes(tx)?;
                     let unnamed = unnamed.iter();
                     let removed = unnamed.filter(|hash| !named.contains(&hash.to_string()));

@@ -1,5 +1,5 @@
-//! What a pushed schema makes of the tables: which indexes are to be built, which documents to be checked, and the
-//! catalog before, while and after that. Nothing here reads or writes.
+//! The effect of a pushed schema on the tables: the indexes to build, the documents to check, and the catalog before,
+//! during and after that. Nothing here reads or writes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::error::PushError;
 use crate::database::{Catalog, IndexId, IndexMeta, Owner, PendingRules, TableMeta};
 use crate::deployment::{PushedSchema, PushedTable, allows_all};
 
-/// What a table needs before a schema can be live.
+/// The work a table needs before a schema can be live.
 #[derive(Clone, Debug)]
 pub struct Need {
     /// The table.
     pub table: String,
     /// Indexes that are to be filled.
     pub indexes: Vec<IndexId>,
-    /// What its documents are to be checked for.
+    /// The rules that its documents are to be checked for.
     pub rules: Option<Arc<PendingRules>>,
 }
 
@@ -76,8 +76,8 @@ impl<'s> Target<'s> {
         }
     }
 
-    /// Adds to `catalog` what is to be built and checked: from then on writers keep the new indexes, and tell when what
-    /// they write will not fit.
+    /// Adds to `catalog` the indexes to build and the rules to check. From then on writers keep the new indexes, and
+    /// tell when a document will not fit.
     pub fn declare(&self, catalog: &Catalog) -> (Catalog, Vec<Need>) {
         let mut declared = catalog.clone();
         let mut needs = Vec::new();

@@ -6,7 +6,7 @@ use super::Pushes;
 use crate::deployment::modules::is_entry_point;
 use crate::deployment::{Deployment, IndexKind, ModuleEnvironment};
 
-/// What the warning is logged as, among executions of functions.
+/// The name under which the warning is logged, among executions of functions.
 const LOGGED_AS: &str = "vestibule:push";
 
 impl Pushes {

@@ -83,7 +83,7 @@ impl Pushes {
         .await
     }
 
-    /// Says where the deployment is reached; without an origin, where it was started.
+    /// Sets where clients reach the deployment; without an origin, where it was started.
     pub async fn change_origin(
         self: &Arc<Self>,
         is_site: bool,
@@ -101,7 +101,7 @@ impl Pushes {
         .await
     }
 
-    /// Puts in place what `next` makes of the live deployment.
+    /// Replaces the live deployment by the one that `next` makes of it.
     async fn change(
         self: &Arc<Self>,
         next: impl Fn(&Deployment) -> Result<Deployment, PushError>,

@@ -3,12 +3,11 @@
 //!
 //! Why folding may commit without a sync (`synchronous=NORMAL`) and an append's own sync still suffices: both write to
 //! the same write-ahead log, in order. A sync covers the whole file, so an appended batch is synced together with every
-//! fold before it, and recovery, which takes the log up to the first frame that does not fit, reaches it. A fold that
-//! comes after the last append may be lost with the power; it moved the fold position in the same stretch of the log,
-//! so it is lost whole or in steps, and is repeated. A checkpoint syncs the log before it copies pages, and the database
-//! file before it lets the log start anew; a log that starts anew syncs its new header first. All three hold under
-//! NORMAL as under FULL. They rest on each sync succeeding: so after a failed one, by whatever work on whatever thread,
-//! the appender stops.
+//! fold before it. Recovery reads the log up to the first frame that does not fit, and so reaches it. A power loss may
+//! take a fold that came after the last append. That fold moved the fold position in the same stretch of the log, so it
+//! is lost whole or in steps, and is repeated. A checkpoint syncs the log before it copies pages, and the database file
+//! before it lets the log start anew. A log that starts anew syncs its new header first. All three hold under NORMAL as
+//! under FULL. They require that every sync succeeds: after any failed sync, on any thread, the appender stops.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +22,7 @@ use super::{AppendError, LogRow, Published, StorageError};
 
 /// The one writer. Owned by one thread; its calls block on the disk.
 pub struct Appender {
-    /// `None` after an error: a connection that met one is not used again, the next work opens another.
+    /// `None` after an error: a connection that met an error is not used again; the next work opens another.
     connection: Option<Connection>,
     /// The last commit in the log.
     appended: Timestamp,
@@ -68,7 +67,7 @@ impl Appender {
             Ok(())
         });
         result.map_err(|failure| self.append_error(failure))?;
-        // A sync may have failed beside this one, and the system may tell of a failure only once.
+        // Another thread's sync may have failed meanwhile, and the system may report a failure only once.
         self.shared.not_stopped().map_err(AppendError::Unknown)?;
         self.appended = last;
         self.shared.appends.fetch_add(1, Ordering::Relaxed);

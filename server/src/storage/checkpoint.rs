@@ -2,13 +2,13 @@
 //!
 //! A checkpoint has a connection of its own and runs beside the appender, on the thread of the [`Checkpointer`]. Each
 //! pass moves what the log holds when it begins, and the database file is synced; meanwhile the appender goes on. Once
-//! little is left, appends wait for a last, short pass, since only a log of which nothing is left can start anew.
-//! Where passes cannot keep up with the appender, or fail, the log grows to `truncate_wal_bytes`; then the appender
-//! waits for a whole checkpoint.
+//! little is left, appends wait for a last, short pass, since only a fully moved log can start anew. Where passes
+//! cannot keep up with the appender, or fail, the log grows to `truncate_wal_bytes`; then the appender waits for a
+//! whole checkpoint.
 //!
 //! The log starts anew only when all of it is moved and no reader uses it. The head's long-held read transaction would
-//! prevent that for good, so a checkpoint ends it first; the head begins another when it next reads its base. A snapshot
-//! held for long still pins the log; then the file grows until that snapshot is dropped.
+//! prevent that for good, so a checkpoint ends it first. The head begins another when it next reads its base. A
+//! snapshot held for long still pins the log; then the file grows until that snapshot is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,11 +22,11 @@ use super::{Appender, FoldProgress, StorageError, sqlite};
 
 /// A page and its header in the write-ahead log, at SQLite's default page size.
 const WAL_PAGE_BYTES: u64 = 4096 + 24;
-/// How much may be left for the pass that appends wait for.
+/// Bytes that may be left for the pass that appends wait for.
 const LAST_PASS_BYTES: u64 = 1 << 20;
 /// How long the last pass waits for readers, each time, at most twice: most reads are shorter.
 const LAST_PASS_WAIT: Duration = Duration::from_millis(3);
-/// Passes beside the appender. Each has less to move than the one before, unless the appender is the faster one.
+/// Passes beside the appender. Each has less to move than the one before, unless the appender is faster.
 const PASSES_MAX: usize = 4;
 
 /// The write-ahead log, in pages.
@@ -52,7 +52,7 @@ impl WalPages {
 enum Mode {
     /// Only measure.
     Noop,
-    /// Move what no reader still needs, waiting for nobody.
+    /// Move all pages that no reader still needs, without waiting.
     Passive,
     /// Wait for readers and move everything, so that the log starts anew.
     Restart,
@@ -74,20 +74,20 @@ pub enum CheckpointDue {
 /// The checkpoints since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckpointCounts {
-    /// How many came to their end, whether or not readers let them move everything.
+    /// The number of checkpoints that came to their end, whether or not readers let them move everything.
     pub finished: u64,
-    /// How many failed. What a failed one left is moved by a later one.
+    /// The number of checkpoints that failed. A later checkpoint moves the pages that a failed one left.
     pub failed: u64,
-    /// What all of them took together.
+    /// The time of all checkpoints together.
     pub time: Duration,
-    /// The part of it for which appends had to wait.
+    /// The part of that time for which appends had to wait.
     pub append_wait: Duration,
 }
 
-/// What the appender and checkpoints share.
+/// State shared by the appender and the checkpoints.
 #[derive(Default)]
 pub(super) struct Checkpoints {
-    /// Held by whoever runs a checkpoint. Taken before `writing`, never while holding it.
+    /// Held by the thread that runs a checkpoint. Taken before `writing`, never while holding it.
     turn: Mutex<Turn>,
     /// Held over each transaction of the appender, and by the last pass of a checkpoint.
     pub writing: Mutex<()>,
@@ -144,7 +144,7 @@ impl Checkpointer {
 }
 
 impl Appender {
-    /// What runs checkpoints beside this appender.
+    /// The checkpointer that runs beside this appender.
     pub fn checkpointer(&self) -> Checkpointer {
         Checkpointer {
             shared: Arc::clone(&self.shared),
@@ -204,7 +204,7 @@ fn due(shared: &Shared, wal: WalPages) -> CheckpointDue {
         // It started anew.
         pages_at_last.store(0, Ordering::Relaxed);
     }
-    // A quarter of the threshold between tries: a reader that pins the log must not make every append pay for one.
+    // A quarter of the threshold between tries: a reader that pins the log must not make every append pay for a try.
     let grown = (wal
         .log
         .saturating_sub(pages_at_last.load(Ordering::Relaxed)))
@@ -275,7 +275,7 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageErr
 fn last_pass(shared: &Shared, connection: &Connection) -> Result<WalPages, StorageError> {
     begin_pass(shared, Pass::Last)?;
     run(connection, Mode::Passive)?;
-    // The head may have begun again on pages not moved then; on moved ones it does not pin the log.
+    // The head may have begun again on pages not moved then; a head on moved pages does not pin the log.
     shared.head_base.lock().end();
     wait_for_readers(connection, LAST_PASS_WAIT, Mode::Restart)
 }
@@ -313,8 +313,8 @@ fn add_time(nanoseconds: &AtomicU64, begun: Instant) {
 }
 
 impl Turn {
-    /// Runs work on the connection of checkpoints. After an error it is not used again; after a failed sync nothing is
-    /// written any more.
+    /// Runs work on the connection of checkpoints. After an error the connection is not used again; after a failed sync
+    /// nothing is written any more.
     fn work<T>(
         &mut self,
         shared: &Shared,
@@ -335,8 +335,8 @@ impl Turn {
     }
 }
 
-/// Runs beside the appender. In the moment in which a commit changes the header of the log's index, SQLite cannot read it
-/// and says the same as when another program holds the lock: so that one transaction is waited for, and then another.
+/// Runs beside the appender. While a commit changes the header of the log's index, SQLite cannot read that header. It
+/// then reports the same error as for another program's lock: so this waits for that transaction, and once more.
 fn run_beside(
     shared: &Shared,
     connection: &Connection,
@@ -352,7 +352,7 @@ fn run_beside(
     run(connection, mode)
 }
 
-/// Not having moved everything is no error: a reader still needs it.
+/// A checkpoint that did not move everything is no error: a reader still needs the rest.
 fn run(connection: &Connection, mode: Mode) -> Result<WalPages, StorageError> {
     let sql = match mode {
         Mode::Noop => "PRAGMA wal_checkpoint(NOOP)",

@@ -1,7 +1,7 @@
 //! Bytes on disk: log rows, entries and bookkeeping values, each closed by a CRC32C.
 //!
 //! A log row: the `u64` timestamp of the row before it, the `u32` count of commits, then each commit as `u64` ts, `u32`
-//! count of writes and the writes; a write is `u32` key length, key, `u32` value length plus one (zero deletes), value.
+//! count of writes and the writes. A write is `u32` key length, key, `u32` value length plus one (zero deletes), value.
 //! Integers are little endian. The checksum covers the row's own timestamp too, so a row cannot stand in for another.
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use super::{Commit, Write};
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 
-/// What a log row begins with: the row before it, and how many commits follow.
+/// The header of a log row: the row before it, and how many commits follow.
 pub(super) const ROW_HEADER_BYTES: usize = size_of::<u64>() + size_of::<u32>();
 
 /// A row of the commit log, read back.

@@ -1,4 +1,4 @@
-//! What can go wrong in the storage room, each with a sentence that says what to do.
+//! Errors of the storage room, each with a sentence that says what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub enum StorageError {
     Unwritable {
         /// The data directory.
         dir: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The database file is not a SQLite file, or its first page is damaged.
@@ -74,9 +74,9 @@ pub enum StorageError {
     Setting {
         /// Name of the setting.
         setting: &'static str,
-        /// What it was set to.
+        /// The value it was set to.
         wanted: String,
-        /// What it then read as.
+        /// The value it then read as.
         found: String,
     },
     /// A stored value does not match its checksum. Never served, never skipped.
@@ -90,13 +90,13 @@ pub enum StorageError {
     CorruptedLog {
         /// The row's last timestamp, as stored.
         ts: i64,
-        /// What does not fit.
+        /// The part that does not fit.
         what: &'static str,
     },
     /// The file's structure or bookkeeping is damaged.
     #[error("the database file is damaged: {what}; restore it from a backup")]
     Damaged {
-        /// What was found.
+        /// The damage found.
         what: String,
     },
     /// No room for a write.
@@ -120,7 +120,7 @@ pub enum StorageError {
     Misplaced {
         /// The entry's key.
         key: Bytes,
-        /// What does not fit.
+        /// The part that does not fit.
         what: &'static str,
     },
     /// The batch ran on top of one that was not committed.
@@ -172,8 +172,8 @@ impl StorageError {
     }
 
     /// Whether a write was refused by the system, as against a sync or anything else. In WAL mode every write of a
-    /// transaction up to and including its commit frame comes before its sync and before the commit is visible, and a
-    /// frame that was not written whole fails its checksum. So a COMMIT that failed this way did not commit.
+    /// transaction, its commit frame included, comes before its sync and before the commit is visible. A frame that was
+    /// not written whole fails its checksum. So a COMMIT that failed this way did not commit.
     pub(super) fn is_failed_write(&self) -> bool {
         match self {
             Self::DiskFull => true,

@@ -3,7 +3,7 @@
 //! A round brings the fold position to the state that was newest durable when the round began. Its source is that
 //! state's overlay, which already holds one newest value per key in key order, and then the slots of the keys that were
 //! appended since the round before, each written once. It goes in steps, each a short
-//! transaction of a bounded number of keys; the last one moves the fold position and deletes folded log rows. Until
+//! transaction of a bounded number of keys. The last one moves the fold position and deletes folded log rows. Until
 //! then the base holds some values newer than its fold position, which no reader sees: overlay or slot holds those keys.
 //! A crash between steps leaves a fold position that repeats them.
 
@@ -22,7 +22,7 @@ use super::slots::{SlotKey, Slots};
 use super::sqlite::{Meta, Synchronous};
 use super::{Appender, Direction, KeyRange, LogRow, Overlay, StorageError, codec};
 
-/// What a step of folding did.
+/// The outcome of one fold step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoldProgress {
     /// There was nothing to fold.
@@ -35,11 +35,11 @@ pub enum FoldProgress {
 
 /// Up to this many appended keys are remembered, so that after a few writes folding need not walk the whole overlay.
 const LISTED_KEYS_MAX: usize = 4096;
-/// How many overlay entries a step may look at for each key it may write.
+/// The number of overlay entries a step may look at for each key it may write.
 const VISITS_PER_KEY: usize = 16;
-/// How many bytes of folded log rows a step deletes; one row in any case.
+/// The number of bytes of folded log rows that a step deletes; one row in any case.
 const LOG_BYTES_PER_STEP: usize = 2 << 20;
-/// What a row counts beyond its body, so that a step also bounds the number of small rows.
+/// Bytes a row counts beyond its body, so that a step also bounds the number of small rows.
 const LOG_ROW_OVERHEAD_BYTES: usize = 1 << 10;
 
 /// Where folding stands.
@@ -122,12 +122,12 @@ enum Rest {
     Overlay(KeyRange),
 }
 
-/// What one step writes.
+/// The writes of one step.
 struct Step {
     writes: Vec<(Bytes, Option<Bytes>)>,
-    /// What is left of the overlay after it.
+    /// The rest of the overlay after it.
     rest: Option<Rest>,
-    /// What is left of the slots.
+    /// The rest of the slots.
     slots: SlotsRest,
 }
 
@@ -216,8 +216,8 @@ impl Round {
 }
 
 impl Appender {
-    /// Folds a bounded step. Call it between appends: steps of one round end in [`FoldProgress::Folded`]. The more that
-    /// was appended since the last round, the fewer times each key and page is written, so a busy caller waits for
+    /// Folds a bounded step. Call it between appends: steps of one round end in [`FoldProgress::Folded`]. A round after
+    /// many appends writes each key and page fewer times, so a busy caller waits for
     /// [`unfolded_log_bytes`](Self::unfolded_log_bytes) to grow. A step that fails is repeated by the next call.
     pub fn fold(&mut self) -> Result<FoldProgress, StorageError> {
         if self.folding.round.is_none() {
@@ -258,7 +258,7 @@ impl Appender {
         }
     }
 
-    /// Bytes of log rows that no round of folding has begun on, to decide when the next is worth its while.
+    /// Bytes of log rows that no round of folding has begun on, to decide when the next round is worthwhile.
     pub fn unfolded_log_bytes(&self) -> usize {
         self.folding.appended_bytes
     }
@@ -305,7 +305,7 @@ impl Appender {
 
 #[cfg(test)]
 impl Appender {
-    /// What is appended and not folded is in a list, or in the overlay as it is in the slot.
+    /// Every appended and unfolded value is in a list, or in the overlay as it is in the slot.
     pub(super) fn assert_every_slot_is_listed(&self) {
         let folded = self.shared.folded();
         let published = self.shared.published.load_full();

@@ -190,7 +190,7 @@ impl Head {
         if folded == self.folded {
             return;
         }
-        // The base must reach as far as what is forgotten, before it is forgotten.
+        // The base must already hold every entry that is about to be forgotten.
         self.shared.head_base.lock().end_before(folded);
         self.folded = folded;
         while let Some(&(ts, bytes)) = self.unfolded.front()
@@ -201,7 +201,7 @@ impl Head {
         }
     }
 
-    /// Lets slots go that every base has the value of and nobody asks for, while there are too many.
+    /// Lets slots go whose value every base has and that no read asks for, while there are too many.
     fn evict(&mut self) {
         let Shared { slots, options, .. } = &*self.shared;
         if slots.bytes() <= options.slot_bytes_max {
@@ -312,10 +312,10 @@ impl ReadView for Head {
 
 /// The head's base: a read transaction held across reads, since beginning one costs more than a read.
 ///
-/// It may end and begin anew between any two reads without a difference to be seen: the head's overlay holds everything
-/// after its `complete_after`, so it fits every base whose fold position is at or after that, which every later one is.
-/// The appender uses this to end the transaction when it would keep the write-ahead log from starting anew. It is the
-/// one lock that lane and appender share, held for one read or one ending.
+/// It may end and begin anew between any two reads without a visible difference. The head's overlay holds everything
+/// after its `complete_after`, so it fits every base whose fold position is at or after that. Every later base
+/// qualifies. The appender uses this to end the transaction when it would keep the write-ahead log from starting anew.
+/// It is the one lock that lane and appender share, held for one read or one ending.
 #[derive(Default)]
 pub(super) struct HeadBase {
     reader: Option<BaseReader>,

@@ -67,7 +67,7 @@ impl KeyRange {
             && below(other, &self.start)
     }
 
-    /// What is left of the range once a scan has passed `key`.
+    /// The rest of the range once a scan has passed `key`.
     pub fn beyond(&self, key: &Bytes, direction: Direction) -> Self {
         match direction {
             Direction::Forward => Self {

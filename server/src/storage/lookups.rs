@@ -1,8 +1,8 @@
 //! Which keys the head's look-ups found lately, as they would find them now: a look-up that is repeated costs one probe of a
 //! hash map instead of a way down the overlay and another into SQLite.
 //!
-//! What the head shows changes by commits alone, so groups are kept true by applying them: a key that comes or goes joins
-//! or leaves its group. Folding and forgetting change nothing.
+//! Only commits change the head's answers, so groups stay true by applying commits to them: a key that comes or goes
+//! joins or leaves its group. Folding and forgetting change nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{Entry, GROUP_TAIL_BYTES, Write};
 
 /// Larger groups are not kept: a scan reads them better.
 pub(super) const GROUP_ENTRIES_MAX: usize = 4;
-/// What a kept group costs beyond its bytes, and what each of its entries does.
+/// Memory that a kept group costs beyond its bytes, and that each of its entries costs.
 const OVERHEAD_BYTES: usize = 128;
 
 /// The groups, in two generations: what is asked again moves to the young one, and when that is full the old one goes.
@@ -34,7 +34,7 @@ pub(super) enum Group {
 }
 
 impl Group {
-    /// What entries make, up to one more than a small group has.
+    /// The group of these entries, which are up to one more than a small group has.
     pub fn of(entries: Vec<Entry>) -> Group {
         match entries.len() > GROUP_ENTRIES_MAX {
             true => Group::Large,
@@ -42,7 +42,7 @@ impl Group {
         }
     }
 
-    /// The group after a write of one of its keys; `None` when nobody knows what is left of it.
+    /// The group after a write of one of its keys; `None` when its rest is unknown.
     fn after(&self, Write { key, value }: &Write) -> Option<Group> {
         let Group::Small(entries) = self else {
             return value.is_some().then_some(Group::Large);

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A batch of commits is durable once [`Appender::append`] has written it as one row of the `log` table. Its effect on
-//! the `entries` table follows later, in the steps of [`Appender::fold`]. What is not yet folded lives in the
+//! the `entries` table follows later, in the steps of [`Appender::fold`]. Commits that are not yet folded live in the
 //! [`Overlay`], an ordered map with cheap snapshots; values that were replaced under a short key live in the key's slot
 //! alone. Every read merges the three, slots winning over the overlay and the overlay over the table:
 //!
@@ -18,7 +18,8 @@
 //!
 //! The invariant behind both: **an overlay holds every key that came or went after its `complete_after`, and it is only
 //! ever merged with a base whose fold position is at or after that**. A base that already holds newer values is harmless,
-//! since overlay or slot holds every key that changed after the fold position. What slots rest on stands in `slots`.
+//! since overlay or slot holds every key that changed after the fold position. The assumptions of slots stand in
+//! `slots`.
 
 mod appender;
 mod checkpoint;
@@ -67,8 +68,8 @@ pub use view::{Cursor, Entry, ReadView, Scan};
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
 
-/// Keys that are equal but for so many bytes at their end are a group, which [`ReadView::group`] reads at once. It is what
-/// the database's index keys end in: what tells apart the documents of equal fields.
+/// Keys that differ only in this many bytes at their end are a group, which [`ReadView::group`] reads at once. The
+/// database's index keys end in these bytes, which tell apart documents with equal fields.
 pub const GROUP_TAIL_BYTES: usize = 25;
 
 /// One key set to a value, or deleted.
@@ -81,7 +82,7 @@ pub struct Write {
     pub value: Option<Bytes>,
 }
 
-/// What one transaction wrote, at its place in the order.
+/// The writes of one transaction, at its place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// After the timestamp of every earlier commit.

@@ -1,5 +1,5 @@
-//! Random histories against a plain map: whatever is committed, appended, refused, folded, forgotten, checkpointed and
-//! reopened in whatever order, every view equals the map as it was at that view's timestamp.
+//! Random histories against a plain map: commits, appends, refusals, folds, forgetting, checkpoints and reopening in
+//! any order. Every view equals the map as it was at that view's timestamp.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ fn group_prefix(n: u8) -> [u8; 2] {
     [GROUPED, n / 6]
 }
 
-/// What keys in groups begin with.
+/// The first byte of every key in a group.
 const GROUPED: u8 = 0x80;
 
 fn value(number: u16) -> Bytes {
@@ -119,7 +119,7 @@ fn direction(reverse: bool) -> Direction {
     }
 }
 
-/// A batch as the lane closed it: what to append, what to publish, and the model after it.
+/// A batch as the lane closed it: the commits to append, the state to publish, and the model after it.
 struct Batch {
     row: LogRow,
     published: Published,

@@ -35,8 +35,8 @@ pub(super) fn open(
     if kind == FileKind::Fresh {
         create(&connection)?;
     }
-    // Whatever a crash left in the write-ahead log goes to the database file and is synced, so that nothing after this
-    // rests on pages that only the system's cache holds.
+    // Moves the write-ahead log that a crash left to the database file and syncs it. Nothing after this rests on pages
+    // that only the system's cache holds.
     checkpoint(&connection, &files)?;
     making.end();
     let folded = Timestamp(u64::from_le_bytes(Meta::Folded.read(&connection)?));
@@ -116,8 +116,8 @@ fn refuse_log_without_database(files: &Files) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// The making of a new database, which a crash may interrupt. A file without bytes that nobody was making is what a copy
-/// that failed leaves, or a disk that was full: whose deployment it was would otherwise begin anew without a word.
+/// The creation of a new database, which a crash may interrupt. An empty file without this mark comes from a failed
+/// copy or a full disk: opening it would silently restart that file's deployment from nothing.
 struct Making(Option<PathBuf>);
 
 impl Making {
@@ -141,7 +141,7 @@ impl Making {
     }
 
     fn end(self) {
-        // One that stays says nothing once the database has bytes.
+        // A mark that stays means nothing once the database has bytes.
         let _ = self.0.map(fs::remove_file);
     }
 }
@@ -153,7 +153,7 @@ fn connect(files: &Files) -> Result<Connection, StorageError> {
     sqlite::open_or_create(files).map_err(|error| refused(error, files))
 }
 
-/// Says of a file that cannot be opened or written what the caller can act on.
+/// Turns a failure to open or write a file into an error that the caller can act on.
 fn refused(error: StorageError, files: &Files) -> StorageError {
     match error {
         StorageError::Sqlite(cause)
@@ -231,7 +231,7 @@ fn checkpoint(connection: &Connection, files: &Files) -> Result<(), StorageError
     let busy: bool =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy {
-        // Not a Vestibule, which would hold the lock: some tool has a transaction open.
+        // Not a Vestibule, which would hold the lock: another tool has a transaction open.
         return Err(StorageError::InUse {
             dir: files.dir.clone(),
         });

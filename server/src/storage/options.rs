@@ -6,15 +6,16 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// How many bytes the head's overlay may hold, counted with a fixed overhead per entry. Above it,
-    /// [`Head::refresh`](super::Head::refresh) forgets folded entries; what is not folded is never forgotten, so the
+    /// [`Head::refresh`](super::Head::refresh) forgets folded entries; unfolded entries are never forgotten, so the
     /// lane must slow down as [`Head::unfolded_bytes`](super::Head::unfolded_bytes) nears this.
     pub overlay_bytes_max: usize,
-    /// How many bytes slots may hold: documents that were asked for or have changed. Above it, those go that are folded and
-    /// that nobody asks for. What is not folded stays, and what a snapshot held for long may need.
+    /// How many bytes slots may hold: documents that were asked for or have changed. Above it, folded slots that no
+    /// read asks for go. Unfolded slots stay, and so do those that a long-held snapshot may need.
     pub slot_bytes_max: usize,
     /// How many bytes the head spends on remembering which keys a look-up found.
     pub lookup_bytes_max: usize,
-    /// How many keys one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next append waits.
+    /// The number of keys that one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next
+    /// append waits.
     pub fold_chunk_keys: usize,
     /// Bytes of unmoved write-ahead log from which a checkpoint runs beside the appender.
     pub checkpoint_wal_bytes: u64,
@@ -23,7 +24,7 @@ pub struct StoreOptions {
     pub truncate_wal_bytes: u64,
     /// How long such a checkpoint waits for readers, and with it the next append, at most twice in a row.
     pub truncate_wait: Duration,
-    /// How much of the database file each read connection maps into memory. SQLite caps this at 2 GiB.
+    /// The part of the database file, in bytes, that each read connection maps into memory. SQLite caps this at 2 GiB.
     pub mmap_bytes: u64,
     /// Page cache of each read connection, in bytes. Mapped pages do not need it.
     pub reader_cache_bytes: usize,

@@ -1,8 +1,8 @@
 //! The overlay: what is committed and not yet folded, in key order, with snapshots for the price of a few references.
 //!
-//! What is newest is in a small tree. When that is full it becomes a run, which never changes again; runs of one size
-//! become a larger one. So a commit changes a few nodes that are at hand, where one large tree would be changed all over,
-//! and what is folded is forgotten a run at a time, oldest first.
+//! A small tree holds the newest entries. When the tree is full it becomes a run, which never changes again; runs of
+//! similar size become a larger one. So a commit changes a few nodes that are at hand, where one large tree would be
+//! changed all over. Folded entries are forgotten a run at a time, oldest first.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use super::run::{self, Merged, Run};
 use super::tree::Tree;
 use super::{Direction, KeyRange, Write};
 
-/// What an entry costs in memory beyond its key and value: its share of a leaf and of what leads there.
+/// Memory that an entry costs beyond its key and value: its share of a leaf and of the branches above it.
 const ENTRY_OVERHEAD_BYTES: usize = 64;
-/// As many runs of about one size become one.
+/// Merge this many runs of similar size into one.
 const MERGED_RUNS: usize = 4;
 
 /// How large its parts become.
 #[derive(Clone, Copy)]
 struct Sizes {
-    /// The newest commits become a run when they hold so many bytes: as many as stay near the processor.
+    /// The newest commits become a run when they hold this many bytes: as many as stay in the processor's caches.
     recent_bytes_max: usize,
-    /// Runs do not grow beyond so many bytes: merging larger ones would hold up the lane, and what is large is forgotten
-    /// late.
+    /// Runs do not grow beyond this many bytes: merging larger runs would hold up the lane, and a large run is
+    /// forgotten late.
     run_bytes_max: usize,
 }
 
@@ -75,7 +75,7 @@ impl Overlay {
         self.recent_bytes + self.runs.iter().map(|run| run.bytes).sum::<usize>()
     }
 
-    /// How many entries it holds; a key that was written again may count more than once.
+    /// The number of entries it holds; a key that was written again may count more than once.
     pub fn len(&self) -> usize {
         self.recent.len() + self.runs.iter().map(|run| run.len()).sum::<usize>()
     }
@@ -157,7 +157,7 @@ impl Overlay {
         self.runs.push(Arc::new(run));
     }
 
-    /// Makes one run of the newest ones when enough of them are of about one size.
+    /// Merges the newest runs into one when enough of them have a similar size.
     fn merge_runs(&mut self) {
         while let Some(first) = self.first_to_merge() {
             let runs = &self.runs[first..];

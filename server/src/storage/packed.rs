@@ -1,7 +1,7 @@
-//! A sorted list of records in two allocations: what a node of the overlay's tree keeps its keys in.
+//! A sorted list of records in two allocations: it holds the keys of one node of the overlay's tree.
 //!
-//! Copying a list is a copy of bytes and touches no reference counts, and a search reads eight bytes of each key where it
-//! looks, beside each other. Both matter because nearly everything the overlay does waits for memory.
+//! Copying a list is a copy of bytes and touches no reference counts. A search reads eight bytes of each key it looks
+//! at, and these lie beside each other. Both matter because nearly everything the overlay does waits for memory.
 
 /// A record: a key, bytes that belong to it, and a tag.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! Pins: which states and which bases somebody still reads, so that slots know what they must keep for them.
+//! Pins: the states and bases that are still read, so that slots know which versions to keep for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) struct Pin {
 impl Pin {
     /// The newest durable state, pinned.
     pub fn published(shared: &Arc<Shared>) -> (Pin, Arc<Published>) {
-        // Under the lock: whoever asks for the pinned states afterwards either finds this one or a newer published one.
+        // Under the lock: a later request for the pinned states finds either this one or a newer published one.
         let mut pinned = shared.pins.0.lock();
         let published = shared.published.load_full();
         let pin = Pin::add(shared, &mut pinned, Kind::State, published.ts);
@@ -94,7 +94,7 @@ pub(super) struct States {
 }
 
 impl States {
-    /// As they are now. For whoever looks at them later they are more than there are, never fewer.
+    /// As they are now. Seen later, this copy holds more states than are left, never fewer.
     pub fn of(shared: &Shared) -> States {
         let pinned = shared.pins.0.lock();
         States {

@@ -1,19 +1,19 @@
 //! Slots: keys whose values change where they are. A slot holds the newest value of its key and the few older ones that
-//! somebody may still ask for; it is what the head remembers of a key and what is not yet folded of it, in one.
+//! a reader may still ask for. It is the head's memory of a key and the key's unfolded part, in one.
 //!
 //! The head makes a slot of each short key that it is asked for. From then on every commit to the key reaches the slot.
 //! A commit that replaces a value goes nowhere else: which keys there are, and in which order, has not changed, so the
 //! overlay need not know. Keys that come or go are the overlay's as well.
 //!
 //! A reader takes the newest version at or before its timestamp. Where its slot has none, nothing has changed in place
-//! since what its overlay and its base say. What keeps that true:
+//! since the state of its overlay and its base. These rules keep that true:
 //!
 //! - A version goes only when no reader stands between it and the next one ([`States::any_between`]), or when every base
 //!   that is open holds it and nothing newer is there ([`Slots::evict`]).
 //! - A version that is not folded is newer than every fold position, so it is never evicted.
 //! - A commit that was not written takes its versions with it ([`Slots::roll_back_to`]).
 //!
-//! The thread that commits changes slots; everyone may read them.
+//! The thread that commits changes slots; every thread may read them.
 
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ use super::pins::States;
 
 /// Longer keys have no slots.
 pub const SLOT_KEY_BYTES_MAX: usize = 23;
-/// What a slot costs beyond the bytes of its values: the map's entry, and the head's list of slots.
+/// Memory that a slot costs beyond the bytes of its values: the map's entry, and the head's list of slots.
 const SLOT_OVERHEAD_BYTES: usize = 160;
 
 /// A key that is kept beside its slot.
@@ -59,7 +59,7 @@ impl Hash for SlotKey {
     }
 }
 
-/// What a commit made of a key. `None` is a deletion.
+/// A commit's value of a key. `None` is a deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     /// The commit; of a value that came from the base, a fold position that includes it.
@@ -77,7 +77,7 @@ struct Slot {
     newest: Version,
     /// In ascending order.
     older: Vec<Version>,
-    /// Somebody has asked for it since it was last considered for eviction.
+    /// A read has asked for it since it was last considered for eviction.
     is_wanted: AtomicBool,
 }
 
@@ -104,7 +104,7 @@ impl Slot {
     }
 }
 
-/// What a commit to a key has left to do elsewhere.
+/// The work that a commit to a key leaves for other places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
     /// Nothing: the value under the key was replaced where it is. So many bytes were written.
@@ -113,12 +113,12 @@ pub(super) enum Pushed {
     Elsewhere,
 }
 
-/// What became of a slot that was considered for eviction.
+/// The fate of a slot that was considered for eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Evicted {
     /// It is gone.
     Gone,
-    /// It was asked for lately, or somebody may need it.
+    /// It was asked for lately, or a reader may need it.
     Stays,
 }
 
@@ -129,7 +129,8 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// What a reader of the state at `ts` finds: `None` if the slot says nothing of it, `Some(None)` if the key was gone.
+    /// The value for a reader of the state at `ts`: `None` if the slot does not have it, `Some(None)` if the key was
+    /// gone.
     pub fn value_at(&self, key: &[u8], ts: Timestamp) -> Option<Option<Bytes>> {
         let slot = self.slots.get(&SlotKey::of(key)?)?;
         let value = slot.at(ts)?.value.clone();
@@ -168,8 +169,8 @@ impl Slots {
         true
     }
 
-    /// Takes a commit to a key. `handed_out` is the last state that anybody has, or may come back to after a rollback:
-    /// what came after it is shown to nobody, and is replaced.
+    /// Takes a commit to a key. `handed_out` is the last state that a reader has, or that a rollback may return to.
+    /// Later versions are visible to no reader, and are replaced.
     pub fn push(
         &self,
         key: &[u8],
@@ -219,8 +220,8 @@ impl Slots {
         });
     }
 
-    /// Lets a slot go that nobody has asked for since the last time, if every base reaches `oldest_base` and so holds what
-    /// is in it. Of one that stays, what no state shows goes.
+    /// Lets a slot go that no read has asked for since the last time, if every base reaches `oldest_base` and so holds
+    /// its values. Of one that stays, what no state shows goes.
     pub fn evict(&self, key: &SlotKey, oldest_base: Timestamp, states: &States) -> Evicted {
         let mut bytes = 0;
         let gone = self.slots.remove_if_mut(key, |_, slot| {

@@ -21,7 +21,7 @@ pub struct Snapshot {
     published: Arc<Published>,
     /// The fold position of the base.
     folded: Timestamp,
-    /// What slots keep for this state, and for its base.
+    /// The pins by which slots keep versions for this state, and for its base.
     _pins: [Pin; 2],
     stamp: Stamp,
     /// A connection that met an error is not used for another snapshot.
@@ -37,7 +37,7 @@ impl Snapshot {
         for _ in 0..ATTEMPTS_MAX {
             let base = Pin::base(shared);
             // The order matters. Only published commits are folded, so an overlay loaded after the transaction began is
-            // at least as new as the base; but it may have forgotten what that base does not hold yet.
+            // at least as new as the base. But it may have forgotten commits that the base does not hold yet.
             let folded = reader.begin()?;
             let (state, published) = Pin::published(shared);
             if fits(&published, folded) {
@@ -56,7 +56,7 @@ impl Snapshot {
         Err(StorageError::SnapshotContended)
     }
 
-    /// Begins the base of a snapshot whose published state comes later: a head that is not durable yet, say.
+    /// Begins the base of a snapshot whose published state comes later, such as a head that is not durable yet.
     pub(super) fn begin(shared: &Arc<Shared>) -> Result<SnapshotBase, StorageError> {
         let reader = shared.idle_reader()?;
         let pin = Pin::base(shared);

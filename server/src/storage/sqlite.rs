@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::{StorageError, StoreOptions, codec};
 
-/// What is in a data directory.
+/// The files of a data directory.
 pub(super) struct Files {
     pub dir: PathBuf,
     pub database: PathBuf,
@@ -134,7 +134,7 @@ pub(super) const WRITER_BUSY_WAIT: Duration = Duration::from_secs(2);
 /// How far a commit of the write connection goes before it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Synchronous {
-    /// Not synced by itself. What it wrote to the write-ahead log is synced by the next full commit or checkpoint.
+    /// Not synced by itself. The next full commit or checkpoint syncs its writes to the write-ahead log.
     Normal,
     /// The write-ahead log is synced.
     Full,

@@ -1,4 +1,4 @@
-//! The store: what is shared between the lane, the appender and the readers.
+//! The store: the state shared by the lane, the appender and the readers.
 
 use std::fs::File;
 use std::path::Path;
@@ -34,8 +34,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or creates the store in a directory, for this process alone: recovers what a crash left, checks the tail
-    /// of the commit log and returns with everything that was durable. The appender belongs to one thread.
+    /// Opens or creates the store in a directory, for this process alone. It recovers from a crash, checks the tail of
+    /// the commit log and returns with everything that was durable. The appender belongs to one thread.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<(Self, Appender), StorageError> {
         let (shared, connection) = open::open(dir, options)?;
         let shared = Arc::new(shared);
@@ -132,7 +132,7 @@ impl Shared {
         Timestamp(self.folded.load(Ordering::Acquire))
     }
 
-    /// Refuses whoever is about to write, or to trust what was written, once the outcome of anything is unknown.
+    /// Refuses to write, or to trust earlier writes, once the outcome of any write or sync is unknown.
     pub fn not_stopped(&self) -> Result<(), StorageError> {
         match self.stopped_by.get() {
             None => Ok(()),

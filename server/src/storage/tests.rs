@@ -1,4 +1,4 @@
-//! What a store promises at its edges: opening, damage, a full disk, and who may read while what is moved.
+//! The store's promises at its edges: opening, damage, a full disk, and readers while entries are moved.
 
 mod checkpoints;
 mod slots;
@@ -107,7 +107,7 @@ fn a_file_without_bytes_is_refused_unless_a_start_was_interrupted_while_making_i
     fs::File::create(&mark).unwrap();
     open().unwrap();
     assert!(!mark.exists() && fs::metadata(&file).unwrap().len() > 0);
-    // A mark that stayed does not speak for a file that lost its bytes later.
+    // A mark left behind does not vouch for a file that lost its bytes later.
     open().unwrap();
     fs::File::create(&file).unwrap();
     fs::remove_file(dir.path().join("vestibule.sqlite3-wal")).ok();

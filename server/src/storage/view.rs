@@ -27,8 +27,8 @@ pub trait ReadView {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
-    /// All entries whose keys begin with `prefix` and go on for [`GROUP_TAIL_BYTES`](super::GROUP_TAIL_BYTES), in order;
-    /// nothing when a scan of that prefix is the better way to them. No other key may begin with `prefix`.
+    /// All entries whose keys begin with `prefix` and go on for [`GROUP_TAIL_BYTES`](super::GROUP_TAIL_BYTES), in
+    /// order. `None` when a scan of that prefix is the better way to them. No other key may begin with `prefix`.
     fn group(&self, _prefix: &[u8]) -> Result<Option<Arc<[Entry]>>, StorageError> {
         Ok(None)
     }
@@ -37,7 +37,7 @@ pub trait ReadView {
     /// state this view shows now. Between two calls the view is free for other reads.
     fn next(&self, cursor: &mut Cursor) -> Result<Option<Entry>, StorageError>;
 
-    /// Iterates over the entries of a range. Lazy: what is not pulled is not read, but for a small chunk ahead.
+    /// Iterates over the entries of a range. Lazy: it reads only the entries that are pulled, and a small chunk ahead.
     fn scan(&self, range: KeyRange, direction: Direction) -> Scan<'_>
     where
         Self: Sized,
@@ -90,7 +90,7 @@ pub struct Cursor {
     overlay: Ahead<(Timestamp, Option<Bytes>)>,
 }
 
-/// Names one state of one view, so that a cursor notices when what it read ahead no longer holds.
+/// Names one state of one view, so that a cursor notices when the entries it read ahead are outdated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(u64);
 
@@ -103,7 +103,7 @@ impl Stamp {
     }
 }
 
-/// What a view is made of.
+/// The layers of a view.
 pub(super) trait Layers {
     /// Changes whenever the overlay does.
     fn stamp(&self) -> Stamp;
@@ -111,7 +111,7 @@ pub(super) trait Layers {
     /// A fold position that the base reaches. Of what the overlay says up to there the base knows as much or more: the
     /// value may have changed in its slot since, and the slot may be gone.
     fn base_folded(&self) -> Timestamp;
-    /// What the key's slot says: `None` if that is nothing.
+    /// The value in the key's slot: `None` if it has none.
     fn slot_value(&self, key: &[u8]) -> Option<Option<Bytes>>;
     fn base_value(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
     /// As [`super::reader::BaseReader::read`].
@@ -291,7 +291,7 @@ impl<V> Ahead<V> {
             ),
         };
         if more.is_err() {
-            // What came before the error is not served: the layer is read again from the same place.
+            // Entries before the error are not served: the layer is read again from the same place.
             self.entries.clear();
         }
         self.ended = !more?;

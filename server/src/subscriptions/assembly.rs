@@ -1,5 +1,5 @@
-//! What subscribers make of the live queries: which entry each of their queries is answered by, and the moments at
-//! which all of them are answered.
+//! The subscribers' view of the live queries: the entry that answers each of their queries, and the moments at which
+//! all of them are answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct SubscriberState {
 pub(super) struct Watch {
     pub spec: QuerySpec,
     pub entry: Option<u64>,
-    /// What the client has.
+    /// The result that the client has.
     pub sent: Option<Arc<QueryResult>>,
     /// How many answers the entry had given when one was last used.
     answers_used: u64,
@@ -202,8 +202,8 @@ impl State {
         self.release(id);
     }
 
-    /// Watchers of a result that turned out to depend on the identity, or on more of it than was known, go on to their
-    /// own, unless theirs must not be seen yet.
+    /// Moves watchers of a result that turned out to depend on the identity, or on more claims than known, to their own
+    /// result. Watchers whose identity must not be seen yet stay.
     pub(super) fn resolve_watchers(&mut self, id: u64, to_run: &mut ToRun) {
         let Some(entry) = self.entries.get(&id) else {
             return;
@@ -251,8 +251,8 @@ impl State {
     // ---- assembling ------------------------------------------------------------------------------------------
 
     /// The newest moment at which all of a subscriber's queries have an answer. It is not before `wanted`, or where
-    /// answers keep being overtaken before they can be used, not before `required`. Beside it: what to run together
-    /// for this subscriber.
+    /// answers keep being overtaken before they can be used, not before `required`. Beside it: the entries to run
+    /// together for this subscriber.
     pub fn assemble(&mut self, id: u64, wanted: Timestamp, required: Timestamp) -> (Moment, ToRun) {
         let survey = match self.survey(id) {
             Ok(Some(survey)) => survey,

@@ -1,4 +1,4 @@
-//! One live query: what it is, what it last gave, and who watches it.
+//! One live query: its call, its last result, and its watchers.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -13,12 +13,12 @@ use crate::database::ReadSet;
 use crate::functions::{Call, FunctionOutcome, MutationRun, QueryOutcome, QueryRun, SystemError};
 use crate::storage::KeyRange;
 
-/// What a query gave, shared by everyone who watches it.
+/// The result of a query, shared by all its watchers.
 #[derive(Debug)]
 pub struct QueryResult {
     /// How it ended.
     pub outcome: QueryOutcome,
-    /// What it logged.
+    /// Its log lines.
     pub log_lines: Vec<String>,
     /// Where its page ended, to be handed in when it runs again.
     pub journal: Option<Arc<str>>,
@@ -42,7 +42,7 @@ impl QueryResult {
             && self.journal == other.journal
     }
 
-    /// Roughly what it takes in memory, the message's fragment included.
+    /// Its rough size in memory, the message's fragment included.
     fn bytes(&self) -> usize {
         let value = match &self.outcome {
             QueryOutcome::Done(FunctionOutcome::Returned(value)) => value.size(),
@@ -52,12 +52,12 @@ impl QueryResult {
     }
 }
 
-/// What one execution gave, with all that decides how long it holds.
+/// The outcome of one execution, with all that decides how long it holds.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub result: Arc<QueryResult>,
     pub reads: ReadSet,
-    /// What it looked at of the caller's identity; none when it never asked who calls.
+    /// The claims of the caller's identity that it looked at; `None` when it never asked for the identity.
     pub claims_read: Option<ClaimsRead>,
     /// The commit it saw.
     pub ts: Timestamp,
@@ -109,25 +109,25 @@ impl From<MutationRun> for Answer {
     }
 }
 
-/// What runs.
+/// The kind of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Execution {
     /// A query.
     Query,
-    /// A mutation that has nothing to do where it ran before, as long as nothing it read changes.
+    /// An idempotent mutation: once it has run, it has nothing to do until something it read changes.
     IdempotentMutation,
 }
 
 /// Whose result it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Scope {
-    /// Everybody's: it runs without an identity to look at, and is suspended when it looks.
+    /// All callers': it runs without an identity to look at, and is suspended when it looks.
     Shared,
-    /// That of callers whose identity is the same where executions of the function have been seen to look.
+    /// That of callers whose identities agree in the claims that executions of the function looked at.
     Of(CacheScope),
 }
 
-/// What makes two executions the same.
+/// The key under which two executions are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct EntryKey {
     pub execution: Execution,
@@ -136,7 +136,7 @@ pub(super) struct EntryKey {
     pub args: Arc<str>,
     pub journal: Option<Arc<str>>,
     pub scope: Scope,
-    /// Internal functions exist for whoever asks: what they answer is not for those for whom they do not.
+    /// Whether internal functions exist for the caller: their answers are not for callers for whom they do not exist.
     pub sees_internal: bool,
 }
 
@@ -169,13 +169,13 @@ pub(super) struct Entry {
     /// Executions that gave an answer.
     pub answers: u64,
     pub watchers: BTreeSet<(u64, QueryId)>,
-    /// Its place among the entries that nobody watches.
+    /// Its place among the entries without watchers.
     pub idle: Option<IdlePlace>,
 }
 
-/// What an entry takes beside its result: its key, its call, its place in the maps.
+/// Memory that an entry takes beside its result: its key, its call, its place in the maps.
 const ENTRY_BYTES: usize = 1 << 10;
-/// What one of its ranges takes, the interval index included.
+/// Memory that one of its ranges takes, the interval index included.
 const RANGE_BYTES: usize = 128;
 
 impl Entry {
@@ -192,7 +192,7 @@ impl Entry {
         }
     }
 
-    /// What its last execution gave, unless that failed for the server's reasons.
+    /// The result of its last execution, unless that failed for the server's reasons.
     pub fn result(&self) -> Option<&Arc<QueryResult>> {
         self.version
             .as_ref()

@@ -1,18 +1,18 @@
-//! Answers that nobody watches, kept for the next one who asks, oldest out first.
+//! Answers without watchers, kept for the next request, oldest out first.
 
 use std::collections::BTreeMap;
 
-/// Bytes of results kept though nobody watches them.
+/// Bytes of results kept without watchers.
 pub(super) const IDLE_BYTES_MAX: usize = 64 << 20;
 
-/// The entries that nobody watches, in the order in which they were left.
+/// The entries without watchers, in the order in which they were left.
 #[derive(Default)]
 pub(super) struct Idle {
     by_age: BTreeMap<u64, u64>,
     bytes: usize,
 }
 
-/// An entry's place among those that nobody watches.
+/// An entry's place among those without watchers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdlePlace {
     age: u64,

@@ -1,8 +1,8 @@
 //! Which live queries read a key: an index over their key ranges.
 //!
-//! A commit asks it once for every key it touched, so the cost must be the logarithm of what is subscribed plus what
-//! is hit. Single keys, the most common range, are looked up in a hash map; other ranges live in a treap ordered by
-//! their start, each node knowing how far its subtree reaches.
+//! A commit asks it once for every key it touched, so the cost must be the logarithm of all subscribed ranges plus the
+//! ranges hit. Single keys, the most common range, are looked up in a hash map. Other ranges live in a treap ordered by
+//! their start, and each node knows how far its subtree reaches.
 
 use std::collections::HashMap;
 

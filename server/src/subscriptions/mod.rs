@@ -1,4 +1,4 @@
-//! Live queries: each distinct query runs once for all who watch it, and again only when a commit changed what it read.
+//! Live queries: each distinct query runs once for all its watchers, and again only when a commit changed what it read.
 
 mod assembly;
 mod entry;
@@ -35,12 +35,12 @@ pub struct LiveQueries {
     state: Mutex<State>,
 }
 
-/// How many there are of what, for metrics.
+/// The sizes of the live queries' state, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Census {
-    /// Distinct queries that someone watches.
+    /// Distinct queries that have a watcher.
     pub live_queries: usize,
-    /// Results kept though nobody watches them.
+    /// Results kept without watchers.
     pub idle: usize,
     /// Key ranges they read.
     pub ranges: usize,
@@ -96,8 +96,8 @@ impl LiveQueries {
         }
     }
 
-    /// Answers a query once, from the cache when it holds an answer that no commit has overtaken. The answer sees
-    /// every commit that anybody was told of before the call.
+    /// Answers a query once, from the cache when it holds an answer that no commit has overtaken. The answer sees every
+    /// commit that any client was told of before the call.
     pub async fn query(&self, call: Call) -> Result<(Arc<QueryResult>, Timestamp), SystemError> {
         let key = self.key(Execution::Query, &call);
         if let Some(answer) = self.cached(&key) {
@@ -107,8 +107,8 @@ impl LiveQueries {
         Ok(self.keep(key, &call, run.into()))
     }
 
-    /// Runs a mutation that changes nothing where it ran before, on a snapshot where it cannot write. `None` when it
-    /// would have to. The answer holds until a commit overlaps what it read.
+    /// Tries an idempotent mutation on a snapshot where it cannot write. `None` when it would have to write. The answer
+    /// holds until a commit overlaps what it read.
     pub async fn run_idempotent_without_writing(
         self: &Arc<Self>,
         call: &Call,
@@ -121,8 +121,7 @@ impl LiveQueries {
         Ok(run.map(|run| self.keep(key, call, run.into())))
     }
 
-    /// Runs a mutation that changes nothing where it ran before, on the lane. The answer holds until a commit overlaps
-    /// what it read.
+    /// Runs an idempotent mutation on the lane. The answer holds until a commit overlaps what it read.
     pub async fn mutate_idempotently(
         &self,
         call: &Call,
@@ -200,7 +199,7 @@ impl LiveQueries {
         kept
     }
 
-    /// Drops every result that nobody watches.
+    /// Drops every result without watchers.
     #[cfg(test)]
     pub(crate) fn forget_idle(&self) {
         self.state.lock().drop_idle();

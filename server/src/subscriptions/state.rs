@@ -1,5 +1,5 @@
-//! The state of all live queries, behind one lock that is held for no execution and no I/O. Here: what is kept, and
-//! what commits and executions do to it. What subscribers make of it is in `assembly`.
+//! The state of all live queries, behind one lock that is held for no execution and no I/O. This file has the kept
+//! entries, and the effects of commits and executions on them. The subscribers' side is in `assembly`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(super) struct State {
     by_key: HashMap<EntryKey, u64>,
     intervals: IntervalIndex,
     pub subscribers: BTreeMap<u64, SubscriberState>,
-    /// Functions that have been seen to look at an identity, and at which claims of it: their results are kept apart
-    /// by what it says there.
+    /// Functions that were seen to look at an identity, with the claims they looked at. Their results are kept apart by
+    /// the values of those claims.
     identity_readers: HashMap<(Execution, FunctionPath), ClaimsRead>,
     pub(super) idle: Idle,
     /// Subscribers that wait for news.
@@ -32,8 +32,8 @@ pub(super) struct State {
     next_id: u64,
 }
 
-/// Commits that are looked at to know whether an answer nobody watches still holds. Behind more of them, in a storm of
-/// mutations, that would cost more than running it for whoever asks next.
+/// Commits that are looked at to learn whether an answer without watchers still holds. In a storm of mutations, looking
+/// at more would cost more than running the query again.
 pub(super) const COMMITS_LOOKED_AT_MAX: usize = 128;
 
 /// Entries to run, to be handed to the readers once the lock is released.
@@ -52,7 +52,7 @@ impl State {
         self.next_id
     }
 
-    /// Queries that someone watches or that are being run.
+    /// Queries that have a watcher or are being run.
     pub fn live_queries(&self) -> usize {
         self.entries.len() - self.idle.len()
     }
@@ -112,7 +112,7 @@ impl State {
         id
     }
 
-    /// Keeps the result of an execution that nobody watches, for the next one who asks.
+    /// Keeps the result of an execution without watchers, for the next request.
     pub fn keep(&mut self, mut key: EntryKey, call: &Call, answer: Answer, log: &WriteLog) {
         let looked = answer.claims_read.is_some();
         if looked && call.caller.is_suspending() {
@@ -126,7 +126,7 @@ impl State {
         if self.by_key.contains_key(&key) || log.commits_after(answer.ts) > COMMITS_LOOKED_AT_MAX {
             return;
         }
-        // What would have to run has just been run.
+        // The execution to run has just run.
         let id = self.find_or_create(key, call, &mut ToRun::new());
         self.complete(id, Ok(answer), log);
     }
@@ -151,7 +151,7 @@ impl State {
         }
     }
 
-    /// When nobody watches an entry any more, a fresh answer is kept for a while, anything else is dropped.
+    /// When an entry loses its last watcher, a fresh answer is kept for a while; any other is dropped.
     pub fn release(&mut self, id: u64) {
         let age = self.next_id();
         let Some(entry) = self.entries.get_mut(&id) else {
@@ -172,7 +172,7 @@ impl State {
         }
     }
 
-    /// Drops every answer that nobody watches.
+    /// Drops every answer without watchers.
     #[cfg(test)]
     pub fn drop_idle(&mut self) {
         let idle: Vec<u64> = self
@@ -191,8 +191,8 @@ impl State {
 
     // ---- commits and executions ------------------------------------------------------------------------------
 
-    /// Looks at new commits: answers that they overtake get an end, and run again when someone watches them. Several
-    /// may look at once, and one that has looked at less comes to nothing.
+    /// Looks at new commits: answers that they overtake get an end, and run again when they have a watcher. Several
+    /// calls may look at once, and one that has looked at less changes nothing.
     pub fn follow(&mut self, news: Option<Vec<LogEntry>>, newest: Timestamp) -> ToRun {
         let overtaken = match news {
             Some(news) => self.overtaken_by(&news),
@@ -215,7 +215,7 @@ impl State {
                 all.sort_unstable();
                 overtaken.extend(all.into_iter().map(|id| (id, entry.ts)));
             }
-            // Nothing is asked of a commit's keys while nobody watches.
+            // A commit's keys are not looked at while there are no watchers.
             if self.intervals.is_empty() {
                 continue;
             }
@@ -227,8 +227,8 @@ impl State {
         overtaken
     }
 
-    /// The write log has forgotten what came in between, so everything older than `newest` may be stale, from the
-    /// first commit on that its execution or this state has not seen.
+    /// The write log has forgotten the commits in between, so everything older than `newest` may be stale. It is stale
+    /// from the first commit that its execution or this state has not seen.
     fn overtaken_by_anything(&self, newest: Timestamp) -> Vec<(u64, Timestamp)> {
         let unseen = |entry: &Entry| {
             let from = entry.version.as_ref()?.from.max(self.ts);
@@ -260,7 +260,7 @@ impl State {
         }
     }
 
-    /// A stale answer that someone watches is computed again, unless that is under way.
+    /// A stale answer with a watcher is computed again, unless that is under way.
     fn run_when_stale(&mut self, id: u64, to_run: &mut ToRun) {
         let Some(entry) = self.entries.get(&id) else {
             return;
@@ -303,7 +303,7 @@ impl State {
         to_run
     }
 
-    /// An execution failed for the server's reasons: its watchers are told, and whoever asks next tries again.
+    /// An execution failed for the server's reasons: its watchers are told, and the next request tries again.
     fn accept_trouble(&mut self, id: u64, error: SystemError) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -368,8 +368,8 @@ impl State {
         self.entries.get(&id).is_some_and(Entry::is_suspended)
     }
 
-    /// When an execution has looked at more claims than any before it, the answer is that of fewer people than it was
-    /// listed for. Whether it is listed anew; then its watchers may have to go elsewhere.
+    /// When an execution has looked at more claims than any before it, its answer is for fewer callers than it was
+    /// listed for. Returns whether it is listed anew; then its watchers may have to go elsewhere.
     fn follow_scope(&mut self, id: u64) -> bool {
         let Some(entry) = self.entries.get(&id) else {
             return false;
@@ -397,9 +397,8 @@ impl State {
         self.by_key.entry(key).or_insert(id);
     }
 
-    /// Whoever asks with a journal gets what the next execution would give. The first execution without a journal is
-    /// also what somebody else without one would get now; later ones keep the page's border, so they are found under
-    /// that.
+    /// A request with a journal gets the result of the next execution. The first execution without a journal also
+    /// answers other requests without one; later ones keep the page's border, so they are found under that.
     fn follow_page_border(&mut self, id: u64, is_rerun: bool) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;

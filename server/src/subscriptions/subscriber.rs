@@ -16,7 +16,7 @@ use super::state::{State, ToRun};
 use crate::auth::Caller;
 use crate::functions::{Call, Origin, SystemError};
 
-/// What a client subscribes to.
+/// A client's subscription to a query.
 #[derive(Clone, Debug)]
 pub struct QuerySpec {
     pub(super) path: FunctionPath,
@@ -131,7 +131,7 @@ impl Subscriber {
             self.ids.remove(query);
         }
         self.ids.extend(added.keys());
-        // Everybody waits for this lock: what has ended is freed behind it.
+        // All connections wait for this lock: ended watches are freed after it.
         let mut ended = Vec::with_capacity(removed.len());
         let mut refused = Vec::new();
         self.change(|state, id, to_run| {

@@ -300,7 +300,7 @@ fn whoever_wants_a_later_state_is_woken_when_it_is_there() {
 }
 
 /// Two executions of one query are under way; the later snapshot answers first and is overtaken, then the earlier one
-/// answers. Somebody still has to run it.
+/// answers. It must still be run again.
 #[test]
 fn an_overtaken_answer_is_computed_again_though_an_older_execution_ends_last() {
     let mut rig = Rig::at(10);
@@ -513,7 +513,7 @@ fn a_page_that_ran_again_is_found_under_its_border() {
         "a newcomer's first page is another"
     );
     assert!(rig.state.answer(&bordered).is_some());
-    // It throws, and so loses its border: from then on it is what anybody without one gets.
+    // It throws, and so loses its border: from then on it answers every request without one.
     rig.commit(12, &["k"]);
     rig.complete(id, page(12, "k", "none", None));
     assert!(rig.state.answer(&bordered).is_none());

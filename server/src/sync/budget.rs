@@ -17,7 +17,7 @@ use crate::auth::network;
 #[derive(Debug)]
 struct Budget {
     left: AtomicUsize,
-    /// What is taken here is taken there as well.
+    /// The larger budget that each share is taken from as well.
     of: Option<Arc<Budget>>,
 }
 
@@ -64,14 +64,14 @@ impl Drop for Share {
     }
 }
 
-/// What all connections share, and what each address may take of it.
+/// The budget that all connections share, and the part of it for each address.
 pub(super) struct Purses {
     all: Arc<Budget>,
     each_max: usize,
     addresses: Mutex<HashMap<IpAddr, Weak<Budget>>>,
 }
 
-/// What one connection takes from: the budget of its address, which is a part of that of all.
+/// The budget of one connection: that of its address, which is a part of that of all.
 #[derive(Clone, Debug)]
 pub(super) struct Purse(Arc<Budget>);
 
@@ -79,7 +79,7 @@ pub(super) struct Purse(Arc<Budget>);
 const ADDRESSES_SWEPT_AT: usize = 1_024;
 
 impl Purses {
-    /// `all` bytes for everybody, of which one address may take `each`.
+    /// `all` bytes for all addresses together, of which one address may take `each`.
     pub fn new(all: usize, each: usize) -> Purses {
         Purses {
             all: Budget::new(all, None),
@@ -88,7 +88,8 @@ impl Purses {
         }
     }
 
-    /// The purse of a connection from this address. One from nowhere, as in the same process, has one of its own.
+    /// The purse of a connection from this address. A connection without an address, as in the same process, has its
+    /// own.
     pub fn of(&self, from: Option<IpAddr>) -> Purse {
         Purse(match from {
             None => self.budget(),
@@ -124,8 +125,8 @@ impl Purse {
     }
 }
 
-/// What the bytes of a message take from the budgets, as long as something is done with them. Most take nothing, so it
-/// is one pointer that points nowhere.
+/// The part of the budgets that a message's bytes take, as long as the message is in use. Most messages take nothing,
+/// so it is one empty pointer.
 #[derive(Debug, Default)]
 pub(super) struct Flight(Option<Box<Shares>>);
 
@@ -152,15 +153,15 @@ pub(super) struct Metered<S> {
     flight: Flight,
     /// A long message has come nearer to its end.
     has_progressed: bool,
-    /// What comes is thrown away.
+    /// Incoming bytes are thrown away.
     is_discarding: bool,
-    /// Bytes that the peer has taken, over and over from zero: only whether it moves is looked at.
+    /// Bytes that the peer has taken, wrapping around: only its movement is looked at.
     pub written: u32,
 }
 
 /// Bytes of a message that count towards no budget.
 pub(super) const FREE_BYTES: usize = 64 << 10;
-/// What is taken from a budget at a time.
+/// The number of bytes taken from a budget at a time.
 pub(super) const SHARE_BYTES: usize = 256 << 10;
 
 impl<S> Metered<S> {
@@ -181,7 +182,7 @@ impl<S> Metered<S> {
         self.partial = 0;
     }
 
-    /// The flight of the message that ended last: its bytes count as long as that is kept.
+    /// The flight of the message that ended last: its bytes count as long as the flight is kept.
     pub fn take_flight(&mut self) -> Flight {
         std::mem::take(&mut self.flight)
     }
@@ -191,7 +192,7 @@ impl<S> Metered<S> {
         std::mem::take(&mut self.has_progressed)
     }
 
-    /// From now on what comes is thrown away, and counts for nothing.
+    /// From now on incoming bytes are thrown away, and not counted.
     pub fn discard(&mut self) {
         self.is_discarding = true;
         self.flight = Flight::default();

@@ -1,4 +1,4 @@
-//! The loop of one connection: read what has come, do it, send what is due, flush once, wait.
+//! The loop of one connection: read the messages, process them, send what is due, flush once, wait.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::subscriptions::Subscriber;
 pub(super) struct Connection<S> {
     pub rooms: Arc<Connections>,
     pub socket: Socket<S>,
-    /// Its place for somebody who watches.
+    /// Its place for a watcher.
     pub seat: Seat,
     pub features: ClientFeatures,
     /// Where its client is.
@@ -81,7 +81,7 @@ impl From<Close> for End {
     }
 }
 
-/// Messages handled in a row before what they caused is sent.
+/// Messages handled in a row before their answers are sent.
 const MESSAGES_IN_A_ROW_MAX: usize = 64;
 
 /// Serves a connection until it closes.
@@ -217,8 +217,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Whether the client's next message is wanted now. With as many mutations waiting as may, it waits as well: a client
-    /// that comes back sends again whatever is not answered, and would do so for ever if it was turned away for that.
+    /// Whether the client's next message is wanted now. When the most mutations wait, the message waits too. A client
+    /// turned away for this would connect again, repeat every unanswered call, and be turned away for ever.
     fn reads_on(&self) -> bool {
         !self.is_draining && self.mutations_pending < self.rooms.options.mutations_pending_max
     }
@@ -253,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// A client that was merely closed would send the same again each time it comes back.
+    /// A client whose connection merely closes would send the same again each time it comes back.
     fn message_too_long(&self) -> String {
         let bytes = self.rooms.options.frame_bytes_max;
         format!("MessageTooLong: a message has at most {bytes} bytes.")
@@ -278,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Asks a silent client for a sign of life; drops one that gives none.
     async fn check_silence(&mut self) -> Result<(), End> {
         let now = self.rooms.clock.elapsed();
-        // Who is not listened to cannot be heard.
+        // A client that is not read from cannot be heard.
         if self.socket.take_progress() || (!self.reads_on() && !self.is_draining) {
             self.heard_at = now;
         }
@@ -300,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Since when a connection of nobody has been of no use to anyone.
+    /// The moment since when an anonymous connection has had no work.
     fn idle_since(&self) -> Option<Duration> {
         let is_idle = self.gatekeeper.is_anonymous()
             && self.subscriber.is_empty()
@@ -309,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         is_idle.then_some(self.asked_at)
     }
 
-    /// Sockets that nobody uses are not held open for strangers; a client that wants one connects again.
+    /// Unused sockets are not held open for strangers; a client that wants one connects again.
     fn check_idle(&self) -> Result<(), End> {
         let idle_max = self.rooms.options.anonymous_idle_max;
         let now = self.rooms.clock.elapsed();

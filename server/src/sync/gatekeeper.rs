@@ -1,4 +1,4 @@
-//! Whom a connection speaks for: verifying what it presents, waiting for the gate, and what waits meanwhile.
+//! The identity a connection speaks for: verifying credentials, waiting for the gate, and holding calls meanwhile.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -32,7 +32,7 @@ pub(super) struct Held {
     pub call: Call,
     pub is_mutation: bool,
     pub bytes: usize,
-    /// What its message takes until it has its outcome.
+    /// The budget that its message takes until it has its outcome.
     pub flight: Flight,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Rejected {
 /// The identity of one connection.
 pub(super) struct Gatekeeper {
     state: State,
-    /// Whom calls run as while the gate is not closed.
+    /// The caller that calls run as while the gate is not closed.
     caller: Caller,
     credential: Presented,
     admission: Option<Pin<Box<dyn Future<Output = Admitted> + Send>>>,
@@ -116,7 +116,7 @@ impl Gatekeeper {
         matches!(self.credential, Presented::Nobody)
     }
 
-    /// Cancelled when the provider of whoever is presented is gone; none without one.
+    /// Cancelled when the provider of the presented identity is gone; `None` without an identity.
     pub fn provider_gone(&self) -> Option<CancellationToken> {
         match &self.credential {
             Presented::User(user) => Some(user.provider_gone.clone()),
@@ -151,7 +151,7 @@ impl Gatekeeper {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Presents an identity. What it opens is told by a later Transition.
+    /// Presents an identity. A later Transition reports its effect.
     pub(super) async fn authenticate(&mut self, message: Authenticate) -> Result<(), End> {
         if message.base_version != self.gatekeeper.received {
             tracing::warn!(
@@ -237,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Queries that look at the identity keep what the client has until the gate opens.
             self.gatekeeper.caller = Caller::pending(user.identity.clone());
             self.subscriber.set_caller(self.gatekeeper.caller.clone());
-            // With those results nobody newer may be told either, such as a sign-out right before.
+            // Those results also hold back every newer version, such as a sign-out right before.
             self.told.identity = self.told.version.identity;
         }
         self.gatekeeper.credential = Presented::User(user);
@@ -346,7 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// From now on everything is as `caller`, reading at `at` or later. The next Transition says so.
+    /// From now on every call runs as `caller`, reading at `at` or later. The next Transition says so.
     fn switch(&mut self, caller: Caller, at: Timestamp) {
         self.gatekeeper.caller = caller.clone();
         self.gatekeeper.admission = None;

@@ -1,4 +1,4 @@
-//! What clients ask for, one message at a time.
+//! The requests of clients, one message at a time.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::functions::{self, Origin, Thrown};
 use crate::subscriptions::{QuerySetChange, QuerySpec};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Handles one message: an arm a kind.
+    /// Handles one message: one arm for each kind.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), End> {
         self.rooms.metrics.received.inc();
         let message = ClientMessage::parse(text).map_err(|error| {
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if !change.added.is_empty() {
-            // Whoever asks after a commit was acknowledged, to anybody, sees it.
+            // A query added after any client's commit was acknowledged sees that commit.
             self.told.floor = self
                 .told
                 .floor
@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         })
     }
 
-    /// Starts a call as whom the connection speaks for now.
+    /// Starts a call as the connection's current identity.
     pub(super) fn start(&mut self, held: Held) -> Result<Option<Rejected>, End> {
         let Held {
             call:
@@ -241,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         flight: Flight,
     ) -> Result<(), End> {
         // Clients that provision their user themselves do so each time they connect. Behind a gate that has just done
-        // it there is nothing to run and nothing to record, unless an earlier mutation of theirs may undo it.
+        // so there is nothing to run or record, unless an earlier mutation of theirs may undo it.
         if self.mutations_pending == 0
             && let Some(run) = self.rooms.gate.answer_known(&call)
         {
@@ -272,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// An action goes on when its connection closes; its result is then nobody's.
+    /// An action goes on when its connection closes; its result then has no recipient.
     fn start_action(&mut self, request_id: RequestId, call: functions::Call, flight: Flight) {
         self.actions_pending += 1;
         let (functions, mailbox) = (self.rooms.functions.clone(), self.mailbox.clone());
@@ -298,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// What a message names to be run, or why it cannot be.
+/// The function that a message names, or why it cannot be run.
 fn target(
     path: PathText,
     args: Args,

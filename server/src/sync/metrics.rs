@@ -1,4 +1,4 @@
-//! What connections count.
+//! The metrics of connections.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;

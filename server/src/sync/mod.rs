@@ -1,7 +1,7 @@
 //! The sync room: one connection's life, from its first message to its close, in Convex's sync protocol.
 //!
-//! A connection is one task. It reads messages in order, keeps what the client has been told (query set, identity and
-//! timestamp), and sends a Transition whenever all its queries are answered at one timestamp. Work that needs an
+//! A connection is one task. It reads messages in order and keeps the client's known state (query set, identity and
+//! timestamp). It sends a Transition whenever all its queries are answered at one timestamp. Work that needs an
 //! identity waits behind the gate until the identity is provisioned.
 
 mod budget;
@@ -40,14 +40,14 @@ use crate::functions::Functions;
 use crate::provisioning::Gate;
 use crate::subscriptions::LiveQueries;
 
-/// What a connection's client can take beyond the protocol's first version.
+/// Abilities of a connection's client beyond the protocol's first version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientFeatures {
     /// It puts long Transitions together from chunks.
     pub transition_chunks: bool,
 }
 
-/// What every connection uses.
+/// The state that every connection uses.
 pub struct Connections {
     functions: Arc<Functions>,
     live: Arc<LiveQueries>,
@@ -55,11 +55,11 @@ pub struct Connections {
     authenticator: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     options: SyncOptions,
-    /// What messages may take that are half received or not done with.
+    /// The budget of messages that are half received or in use.
     inbound: Purses,
-    /// What calls behind closed gates may take.
+    /// The budget of calls behind closed gates.
     held: Purses,
-    /// What watched queries may take.
+    /// The budget of watched queries.
     watched: Purses,
     metrics: Arc<SyncMetrics>,
     request_ids: Mutex<Box<dyn RngCore + Send>>,
@@ -70,7 +70,7 @@ pub struct Connections {
     tasks: TaskTracker,
 }
 
-/// What [`Connections::new`] is given.
+/// The arguments of [`Connections::new`].
 pub struct ConnectionsParts {
     pub functions: Arc<Functions>,
     pub live: Arc<LiveQueries>,
@@ -137,8 +137,8 @@ impl Connections {
     {
         let tracker = self.tasks.clone();
         let span = tracing::info_span!("connection");
-        // In a box: whoever awaits a future by value makes room for it twice, and each connection keeps its for as long as
-        // it lives.
+        // In a box: awaiting a future by value makes room for it twice, and each connection keeps its room for as long
+        // as it lives.
         let running = Box::pin(connection::run(self, io, features, from));
         tracker.track_future(running).instrument(span).await;
     }

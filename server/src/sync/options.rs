@@ -11,7 +11,8 @@ pub struct SyncOptions {
     pub redact: bool,
     /// Connections at once.
     pub connections_max: usize,
-    /// Bytes of one message. What an official client has to say it may say in one: all its queries, when it comes back.
+    /// Bytes of one message. An official client may send all it has in one message: all its queries, when it comes
+    /// back.
     pub frame_bytes_max: usize,
     /// Queries one connection may watch.
     pub subscriptions_max: usize,
@@ -43,11 +44,11 @@ pub struct SyncOptions {
     pub first_mutations_grace: Duration,
     /// A Ping is sent when nothing else was for this long. Clients give up at 60 s and 30 s.
     pub ping_after: Duration,
-    /// A client of which nothing was heard for this long is asked for a sign of life …
+    /// A client that has been silent for this long is asked for a sign of life …
     pub probe_after: Duration,
     /// … and dropped after this long. A long message on its way is a sign of life each time a further 256 KiB have come.
     pub silence_max: Duration,
-    /// A connection that has presented nobody, watches nothing and asks for nothing is closed after this long.
+    /// An anonymous connection without queries and calls is closed after this long.
     pub anonymous_idle_max: Duration,
     /// A client that takes nothing for this long is dropped.
     pub stall_max: Duration,

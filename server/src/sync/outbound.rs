@@ -1,4 +1,4 @@
-//! What is due to be told: responses first, then at most one Transition, then a flush.
+//! The order of answers: responses first, then at most one Transition, then a flush.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends everything that is due, and flushes once.
     pub(super) async fn send_what_is_due(&mut self) -> Result<(), End> {
         loop {
-            // The moment is taken before the responses are collected: every mutation that it shows has delivered its
+            // The moment is taken before the responses are collected. Every mutation that it shows has delivered its
             // response by then, so the response goes out first.
             let moment = self.moment()?;
             let has_responded = self.send_responses().await?;

@@ -1,4 +1,4 @@
-//! How many bytes the queries take that one connection watches.
+//! The bytes of the queries that one connection watches.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use vestibule_schema::wire::QueryId;
 
 use super::budget::{FREE_BYTES, Purse, SHARE_BYTES, Share};
 
-/// Queries of so many bytes are not counted: their number is bounded.
+/// Queries of this many bytes are not counted: their number is bounded.
 const SMALL_BYTES: usize = 256;
 
 /// The sizes of a connection's queries.

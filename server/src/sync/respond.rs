@@ -1,4 +1,5 @@
-//! The one place where what happened inside becomes what a sync client is told. It logs the inside and sends the outside.
+//! The one place that turns inside errors and outcomes into messages for a sync client. It logs the inside and sends
+//! the outside.
 
 use sha2::{Digest, Sha256};
 use vestibule_schema::object;
@@ -236,7 +237,7 @@ pub(super) fn too_many_actions() -> Thrown {
     )
 }
 
-/// What a refused user's client is told.
+/// The error text for a refused user's client.
 pub(super) fn refusal_text(refused: &Unprovisioned, thrown: &Thrown, redact: bool) -> String {
     match refused {
         Unprovisioned::Refused(_) if !redact => {

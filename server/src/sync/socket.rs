@@ -66,7 +66,7 @@ impl Close {
     }
 }
 
-/// What came in.
+/// An incoming event.
 #[derive(Debug)]
 pub(super) enum Incoming {
     Text(Utf8Bytes),
@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.stream.poll_flush_unpin(cx)
     }
 
-    /// Waits for as long as the client takes something: what is long takes its time on a slow line.
+    /// Waits for as long as the client takes something: a long message takes its time on a slow line.
     async fn while_taken(
         &mut self,
         poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>>,
@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// What the bytes of the last message take, until it is dropped.
+    /// The budget that the bytes of the last message take, until it is dropped.
     pub fn take_flight(&mut self) -> Flight {
         self.stream.get_mut().take_flight()
     }
@@ -241,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let _ = timeout(&*clock, CLOSE_WAIT, self.read_to_end()).await;
     }
 
-    /// Reads what still comes, so that the system does not take back what was sent.
+    /// Reads the incoming bytes, so that the system does not take back what was sent.
     async fn read_to_end(&mut self) {
         while let Some(Ok(_)) = self.stream.next().await {}
         if self.is_broken {

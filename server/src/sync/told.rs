@@ -1,4 +1,4 @@
-//! What the client has been told, and what it has to be told next.
+//! The client's known state, and the changes to report to it next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use vestibule_schema::wire::{OutcomeJson, QueryId, StateVersion};
 /// The client's state version, and what the next Transition must acknowledge.
 #[derive(Default)]
 pub(super) struct Told {
-    /// What the last Transition ended at.
+    /// The end version of the last Transition.
     pub version: StateVersion,
     /// The newest query set version received.
     pub query_set: u32,

@@ -1,6 +1,6 @@
-//! Archives as other servers write them, and as this one does: what lies where in the zip, and what is refused.
+//! Archives as other servers and this one write them: the places of all entries in the zip, and the refused forms.
 //!
-//! `_tables/documents.jsonl` says which number each table has, so that ids keep their meaning; a table `rooms` is
+//! `_tables/documents.jsonl` says which number each table has, so that ids keep their meaning. A table `rooms` is
 //! `rooms/documents.jsonl`, and `rooms/generated_schema.jsonl` says how its values are written. Files are described in
 //! `_storage/documents.jsonl` and lie beside it, named by their id. All of it may lie below one more directory.
 
@@ -25,11 +25,11 @@ pub const TABLES: &str = "_tables";
 pub const STORAGE: &str = "_storage";
 /// The directory of what belongs to components.
 const COMPONENTS: &str = "_components";
-/// What [`GENERATED_SCHEMA`] holds where values are written in the one way that needs no description.
+/// The content of [`GENERATED_SCHEMA`] where values are written in the one way that needs no description.
 pub const UNIFORM: &str = "\"uniform\"";
 /// Bytes of a [`GENERATED_SCHEMA`] that are read.
 const GENERATED_SCHEMA_BYTES_MAX: u64 = 1 << 20;
-/// What an archive may unpack to whatever it was packed from.
+/// The size in bytes that any archive may unpack to, however small it is packed.
 const UNPACKED_BYTES_FREE: u64 = 1 << 30;
 
 /// Where everything in an archive is.
@@ -43,7 +43,7 @@ pub struct Contents {
     pub storage: Option<TableEntry>,
     /// The number of each table, where the archive says so.
     pub numbers: BTreeMap<String, TableNumber>,
-    /// What is passed over, in words.
+    /// The skipped entries, in words.
     pub skipped: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ impl TableEntry {
     }
 }
 
-/// Opens an archive and finds out what lies where. `packed_bytes` is how large it is.
+/// Opens an archive and finds the place of each entry. `packed_bytes` is the archive's size.
 pub fn open<R: Read + Seek>(
     reader: R,
     packed_bytes: u64,
@@ -86,7 +86,7 @@ pub fn open<R: Read + Seek>(
     Ok((archive, contents))
 }
 
-/// Refuses an archive that unpacks to more than anybody exported.
+/// Refuses an archive that unpacks to more than any export holds.
 fn check_unpacked<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     packed_bytes: u64,
@@ -127,7 +127,7 @@ fn find<R: Read + Seek>(archive: &mut ZipArchive<R>) -> Result<Contents, Transfe
     found.into_contents(archive)
 }
 
-/// What a walk over the names gives.
+/// The result of a walk over the names.
 #[derive(Default)]
 struct Found {
     /// The directory below which everything lies, ended by a slash; empty when that is the archive itself.
@@ -254,7 +254,7 @@ fn read_numbers_kind<R: Read + Seek>(
         .read_to_string(&mut text)?;
     match text.trim() {
         UNIFORM => Ok(Numbers::Exact),
-        // Older servers describe what they found; without integers and bytes that is plain JSON.
+        // Older servers describe the shapes they found; without integers and bytes the documents are plain JSON.
         shape if !shape.contains("int64") && !shape.contains("bytes") => Ok(Numbers::Float),
         _ => Err(TransferError::File {
             file: format!("{table}/{GENERATED_SCHEMA}"),
@@ -263,7 +263,7 @@ fn read_numbers_kind<R: Read + Seek>(
     }
 }
 
-/// Refuses names that would lead somewhere else where they were unpacked.
+/// Refuses names that would unpack outside their directory.
 fn check_name(name: &str) -> Result<(), TransferError> {
     let is_safe = !name.is_empty()
         && !name.starts_with('/')

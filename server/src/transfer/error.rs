@@ -1,4 +1,4 @@
-//! What can go wrong with imports and exports, in the words of whoever asked.
+//! Errors of imports and exports, in words for the requester.
 
 use thiserror::Error;
 use vestibule_schema::id::TableNumber;
@@ -28,13 +28,13 @@ pub enum TransferError {
     /// An id that no export has, or one that has expired.
     #[error("There is no export {0}.")]
     UnknownExport(String),
-    /// What is asked is not to be done in this state.
+    /// The request is not allowed in this state.
     #[error("The import is {0}, so this cannot be done.")]
     WrongState(String),
     /// One export at a time.
     #[error("An export is in progress; wait for it or cancel it.")]
     ExportInProgress,
-    /// Somebody cancelled it.
+    /// An administrator cancelled it.
     #[error("Canceled")]
     Canceled,
     /// The process ended while it ran.
@@ -109,13 +109,13 @@ impl From<QueryError> for TransferError {
     }
 }
 
-/// What is wrong with one document, before it is known where it stands.
+/// A fault of one document, before its place is known.
 #[derive(Debug, Error)]
 pub enum DocumentProblem {
     /// Something in it.
     #[error("{0}")]
     Text(String),
-    /// What happens to it next failed.
+    /// The next step for it failed.
     #[error(transparent)]
     Other(#[from] TransferError),
 }

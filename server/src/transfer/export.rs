@@ -1,4 +1,4 @@
-//! One export: a snapshot of all tables, and of the files if that is asked, as an archive.
+//! One export: a snapshot of all tables, and of the files if the request includes them, as an archive.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,9 +24,9 @@ use crate::files::OBJECTS;
 
 /// Bytes of an entry from which on its size needs more room in an archive.
 const LARGE_BYTES: u64 = 1 << 30;
-/// How hard documents are packed: most of what there is to gain, at most of the speed.
+/// The compression level of documents: most of the possible gain, at most of the speed.
 const PACKED_LEVEL: i64 = 3;
-/// What an archive says of itself.
+/// An archive's description of itself.
 const README: &str = "# An export\n\nEach directory is a table, with a document a line in `documents.jsonl`. \
 Whole numbers are integers (`7`), all others have a fraction or an exponent (`7.0`).\n\
 `_tables` holds the tables' numbers, which ids begin with, and `_storage` the files.\n\
@@ -163,7 +163,7 @@ impl Transfers {
         Ok(file.metadata()?.len())
     }
 
-    /// Writes what is known of each file. Returns where their contents lie, and under which names they go.
+    /// Writes the metadata of each file. Returns where their contents lie, and their names in the archive.
     fn write_file_documents(
         &self,
         archive: &mut Archive,
@@ -236,7 +236,7 @@ impl FileEntry {
     }
 }
 
-/// What the names of files of a type end in, and whether they get smaller by packing.
+/// The extension of files of a type, and whether compression makes them smaller.
 fn extension_of(content_type: &str) -> (&'static str, bool) {
     let essence = content_type.split(';').next().unwrap_or_default();
     match essence.trim().to_ascii_lowercase().as_str() {

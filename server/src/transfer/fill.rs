@@ -1,5 +1,5 @@
-//! Filling tables: documents go in as commits of bounded size, a few of them on their way at the same time, so that
-//! memory stays flat whatever is imported.
+//! Filling tables: documents go in as commits of bounded size, a few of them under way at the same time. So memory
+//! stays flat for any import.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::files::work::{Writing, begin_write};
 /// Fills tables from one thread that may wait.
 pub struct Filler<'d> {
     database: &'d Database,
-    /// Somebody cancelled the import.
+    /// An administrator cancelled the import.
     canceled: &'d AtomicBool,
     under_way: VecDeque<Writing<(), TransferError>>,
     written: u64,
@@ -86,7 +86,7 @@ impl<'d> Filler<'d> {
         let (to, file, before) = (filling.to.clone(), filling.file.clone(), filling.before);
         filling.bytes = 0;
         filling.before += batch.len() as u64;
-        // What only says where contents lie is no document of anybody's.
+        // The table of content places holds no user's documents.
         if filling.to.name != OBJECTS {
             self.written += batch.len() as u64;
         }

@@ -1,4 +1,4 @@
-//! One import: what it would do, for somebody to confirm, and the doing of it.
+//! One import: its outlook, for an administrator to confirm, and its execution.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -46,11 +46,11 @@ struct Opened {
     file: String,
 }
 
-/// What an import would do.
+/// The outlook of an import.
 pub struct Outlook {
     /// In words.
     pub message: String,
-    /// Whether documents go that are there.
+    /// Whether existing documents go.
     pub removes: bool,
 }
 
@@ -94,8 +94,8 @@ impl Transfers {
         })
     }
 
-    /// Does an import. Returns how many documents were written. When it fails, nothing of it is seen, but for what was
-    /// appended to tables that had documents.
+    /// Runs an import. Returns how many documents were written. When it fails, none of its documents are visible,
+    /// except those appended to tables that had documents.
     pub(super) fn perform(
         &self,
         import: &Import,
@@ -106,7 +106,7 @@ impl Transfers {
         let counts = self.count_existing(&catalog, import, &opened)?;
         let plan = opened.plan(import, &existing(&counts), &catalog)?;
         plan.check_references(&catalog)?;
-        // Contents of files have no documents that anybody sees until the very end.
+        // Contents of files have no visible documents until the very end.
         let _hold = self.files.hold();
         let hidden = {
             let plan = plan.clone();
@@ -176,7 +176,7 @@ impl Transfers {
             let is_filled = opened.sources.contains_key(&table.name);
             let count = match is_all || is_filled {
                 true => self.count(table)?,
-                // Whether there is anything is all that matters of the others.
+                // For the others it matters only whether they are empty.
                 false => self.count_at_most(table, 1)?,
             };
             counts.insert(table.name.clone(), count);
@@ -204,7 +204,7 @@ impl Opened {
         if let Some(entry) = contents.storage {
             self.sources
                 .insert(STORAGE.to_string(), Source::Entry(entry));
-            // What says where contents lie is not in the archive, and is filled beside.
+            // The table of content places is not in the archive, and is filled beside.
             self.sources
                 .insert(OBJECTS.to_string(), Source::Entry(entry));
         }
@@ -293,9 +293,9 @@ struct Performing<'i> {
     filler: Filler<'i>,
     /// When it last told how far it is.
     told: Instant,
-    /// What it has done, in words.
+    /// The work it has done, in words.
     done: Vec<String>,
-    /// Contents of files that have no documents yet that anybody sees.
+    /// Contents of files that have no visible documents yet.
     contents: Vec<Uuid>,
 }
 
@@ -417,12 +417,12 @@ impl Performing<'_> {
     }
 }
 
-/// What an archive says of a file.
+/// An archive's entry about a file.
 struct About {
     sha256: [u8; 32],
     bytes: u64,
     uuid: Option<Uuid>,
-    /// What is stored of it.
+    /// The fields stored about it.
     fields: Object,
 }
 

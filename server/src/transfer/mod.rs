@@ -103,7 +103,7 @@ impl Transfers {
         Ok(count)
     }
 
-    /// Notes that something runs. Returns how it is told to stop.
+    /// Notes that a transfer runs. Returns the flag that tells it to stop.
     fn run_begins(&self, id: DocumentId) -> Arc<AtomicBool> {
         let canceled = Arc::new(AtomicBool::new(false));
         self.running.lock().insert(id, canceled.clone());
@@ -114,7 +114,7 @@ impl Transfers {
         self.running.lock().remove(&id);
     }
 
-    /// Tells what runs to stop.
+    /// Tells a running transfer to stop.
     fn stop(&self, id: DocumentId) {
         if let Some(canceled) = self.running.lock().get(&id) {
             canceled.store(true, Ordering::Relaxed);

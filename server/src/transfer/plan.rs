@@ -1,5 +1,5 @@
-//! What an import does to the tables, settled before anything is written: which tables it fills, which number each has,
-//! and what becomes of everything else.
+//! The effect of an import on the tables, settled before anything is written: the tables it fills, the number of each,
+//! and the fate of the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::error::TransferError;
 use super::states::Mode;
 use crate::database::{Catalog, TableMeta};
 
-/// What becomes of the tables.
+/// The plan for the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What happens to documents that are there.
+    /// The treatment of existing documents.
     pub mode: Mode,
     /// The tables that are filled, by name.
     pub filled: BTreeMap<String, Filled>,
@@ -27,7 +27,7 @@ pub struct Plan {
 pub struct Filled {
     /// The number it has afterwards.
     pub number: TableNumber,
-    /// Whether documents go into the table that is there, where everybody sees them at once.
+    /// Whether documents go into the existing table, where every client sees them at once.
     pub in_place: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Moved {
     pub number: TableNumber,
 }
 
-/// What is known of a table that is there.
+/// The known facts about an existing table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Existing {
     /// Whether it holds no document.
@@ -53,8 +53,8 @@ pub struct FutureNames {
 }
 
 impl Plan {
-    /// Settles what becomes of the tables. `wanted` are the tables to fill, each with the number that the file says it
-    /// has, if it says so; `existing` tells of every table that is there and not the server's own, `_storage` excepted.
+    /// Settles what becomes of the tables. `wanted` are the tables to fill, each with its number in the file, if the
+    /// file names one. `existing` holds every existing table that is not the server's own, and `_storage`.
     pub fn new(
         mode: Mode,
         wanted: &BTreeMap<String, Option<TableNumber>>,
@@ -98,7 +98,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// What becomes of one table; `None` when it has to have a new number.
+    /// The plan for one table; `None` when it has to have a new number.
     fn settle(
         &self,
         name: &str,

@@ -1,5 +1,5 @@
-//! A snapshot's documents on their way into an archive: copied as they are first, so that the snapshot is let go long
-//! before all of them are packed.
+//! A snapshot's documents on their way into an archive. They are copied as they are first, so that the snapshot is let
+//! go long before all of them are packed.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};

@@ -13,7 +13,7 @@ pub const IMPORTS: &str = "_imports";
 /// The table of exports.
 pub const EXPORTS: &str = "_exports";
 
-/// What happens to documents that are there.
+/// The treatment of existing documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// There must be none.
@@ -26,7 +26,7 @@ pub enum Mode {
     ReplaceAll,
 }
 
-/// What is imported.
+/// The format of the imported file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Cells.
@@ -39,14 +39,14 @@ pub enum Format {
     Zip,
 }
 
-/// What an import is asked to do.
+/// The request for an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportRequest {
     /// The table, of everything but an archive.
     pub table: Option<String>,
-    /// What happens to documents that are there.
+    /// The treatment of existing documents.
     pub mode: Mode,
-    /// What is imported.
+    /// The format of the imported file.
     pub format: Format,
 }
 
@@ -55,7 +55,7 @@ pub struct ImportRequest {
 pub struct Import {
     /// Its id.
     pub id: DocumentId,
-    /// What it is asked to do.
+    /// Its request.
     pub request: ImportRequest,
     /// Where its file is.
     pub upload: Uploaded,
@@ -231,7 +231,7 @@ pub fn set_state(
     Ok(tx.patch(id, Patch::default().set("state", Value::Object(state)))?)
 }
 
-/// It waits for somebody to look at what it will do.
+/// It waits for an administrator to look at its outlook.
 pub fn waiting(message: &str, needs_confirmation: bool) -> Object {
     object! {
         "state" => "waiting_for_confirmation",

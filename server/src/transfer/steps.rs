@@ -18,7 +18,7 @@ use crate::files::{BrokenOff, ByteStream, FileError, work};
 /// Bytes of an archive that are read at a time.
 const READ_BYTES: usize = 64 << 10;
 
-/// An archive on its way to somebody.
+/// An archive on its way to a client.
 pub struct Download {
     /// The commit that it shows.
     pub ts: i64,
@@ -94,7 +94,7 @@ impl Transfers {
         Ok(())
     }
 
-    /// Imports a file as a whole, without anybody to confirm it. Returns how many documents were written.
+    /// Imports a file as a whole, without confirmation. Returns how many documents were written.
     pub async fn import_now(
         self: &Arc<Self>,
         request: ImportRequest,

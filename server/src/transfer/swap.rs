@@ -1,4 +1,4 @@
-//! Hidden tables: filled where nobody looks, then put in the place of others in one commit, or cleared away.
+//! Hidden tables: filled out of sight, then put in the place of others in one commit, or cleared away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,8 +89,8 @@ pub fn swap(
     states::set_state(tx, import.id, completed)
 }
 
-/// Puts a table away, to be cleared with the hidden ones: with this commit nobody sees it any more. Returns whether there
-/// was one.
+/// Puts a table away, to be cleared with the hidden ones: with this commit it is no longer visible. Returns whether
+/// there was one.
 pub fn put_away(tx: &mut Transaction<'_>, name: &str) -> Result<bool, DatabaseError> {
     let mut catalog = Catalog::clone(&tx.catalog());
     let Some(here) = catalog.table(name).cloned() else {
@@ -109,7 +109,7 @@ pub fn put_away(tx: &mut Transaction<'_>, name: &str) -> Result<bool, DatabaseEr
     Ok(true)
 }
 
-/// What was filled must be what is wanted now.
+/// The filled tables must be the ones wanted now.
 fn check_unchanged(
     tx: &mut Transaction<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! What a start finds of imports and exports that the process ended in, and what is kept for no longer.
+//! The imports and exports that a start finds unfinished after the process ended, and those no longer kept.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -20,16 +20,17 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 const LOOKED_AT_MAX: usize = 1_000;
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// What a start does with an import.
+/// The state in which a start finds an import.
 enum Found {
     /// Its documents are not seen, and never will be.
     CutShort(Import),
-    /// Nobody has looked at it yet.
+    /// No administrator has looked at it yet.
     Uploaded(DocumentId),
 }
 
 impl Transfers {
-    /// Ends what the process ended in, and then sweeps until nobody holds `transfers` any more.
+    /// Ends the imports and exports that the last process left unfinished, then sweeps until `transfers` has no holder
+    /// any more.
     pub async fn keep_swept(transfers: Weak<Transfers>) {
         if let Some(transfers) = transfers.upgrade()
             && let Err(error) = transfers.recover().await
@@ -71,7 +72,7 @@ impl Transfers {
         cleared.map_err(|_| crate::files::FileError::ShuttingDown)?
     }
 
-    /// Clears away what nobody sees any more, once no import runs.
+    /// Clears away hidden tables, once no import runs.
     pub async fn clear_hidden(self: &Arc<Self>) -> Result<(), TransferError> {
         let transfers = self.clone();
         let clearing = tokio::task::spawn_blocking(move || {

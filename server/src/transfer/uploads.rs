@@ -126,7 +126,7 @@ impl Uploads {
         }
     }
 
-    /// Uploads that nobody has sent anything to for `age`.
+    /// Uploads that have received no part for `age`.
     pub fn idle_for(&self, age: Duration) -> io::Result<Vec<Uuid>> {
         let mut idle = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -157,7 +157,7 @@ impl Uploads {
     }
 }
 
-/// Tokens are ours, so whatever is not written as we write it leads nowhere.
+/// Tokens are ours, so a token that is not written as we write it leads nowhere.
 fn parse_token(token: &str) -> Result<Uuid, TransferError> {
     crate::files::parse_uuid(token).ok_or(TransferError::UnknownUpload)
 }
@@ -239,7 +239,7 @@ impl Read for PartsReader {
         let read = std::os::unix::fs::FileExt::read_at(file, buffer, self.position - start)?;
         self.position += read as u64;
         match read == 0 && !buffer.is_empty() && self.position < self.bytes {
-            // Somebody cut a part behind our back.
+            // Another program or person cut a part behind our back.
             true => Err(io::ErrorKind::UnexpectedEof.into()),
             false => Ok(read),
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use costs::row::{ROWS, Row};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
-/// Each size has this long. What is made beforehand takes longer where a table is large.
+/// Each size has this long. Its preparation takes longer where a table is large.
 const MEASURED: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_millis(300);
 const SAMPLES: usize = 10;

@@ -107,7 +107,7 @@ fn range(ctx: &mut QueryCtx, Stretch { first, count }: Stretch) -> Result<Vec<It
 fn ensure_user(ctx: &mut MutationCtx, (): ()) -> Result<DocumentId<User>> {
     let identity = ctx.identity()?.ok_or_else(|| Error::new("nobody"))?;
     let token = identity.token_identifier().to_string();
-    // Whoever comes with another name than before is looked up anew.
+    // A user who comes with another name than before is looked up anew.
     let name = identity.text("name").unwrap_or("Anonymous").to_string();
     let users = ctx.db().query::<User>();
     match users.index(User::BY_TOKEN, &token).unique()? {

@@ -1,4 +1,4 @@
-//! What the work of a row costs in things that can be counted: they do not depend on how busy the machine is.
+//! The cost of a row's work in things that can be counted: they do not depend on how busy the machine is.
 
 use std::alloc::System;
 
@@ -6,7 +6,7 @@ use stats_alloc::{Region, StatsAlloc};
 
 use crate::row::Scene;
 
-/// What some units of work took, all threads together.
+/// The counts of some units of work, all threads together.
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
     /// Units of work.
@@ -22,7 +22,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// So much of something for each unit.
+    /// The amount for each unit.
     pub fn each(&self, of: u64) -> f64 {
         of as f64 / self.units as f64
     }
@@ -48,7 +48,7 @@ fn runs(scene: &dyn Scene) -> u64 {
     runs.iter().map(|function| function.runs).sum()
 }
 
-/// The work that is looked at and nothing else: callgrind is told to begin and to end with this function.
+/// The work that is counted, and nothing else: callgrind is told to begin and to end with this function.
 #[inline(never)]
 pub fn measured(scene: &mut dyn Scene, rounds: u64) -> u64 {
     (0..rounds).map(|_| scene.once()).sum()

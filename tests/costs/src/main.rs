@@ -77,7 +77,7 @@ fn sizes(row: &Row, arguments: &Arguments) -> Vec<usize> {
     }
 }
 
-/// Counts one row at one size, after it was done once so that what is made only once has been made.
+/// Counts one row at one size, after one run that makes everything that is made only once.
 fn at(row: &Row, size: usize) -> Counts {
     let mut scene = (row.scene)(size);
     let units = scene.once();
@@ -114,7 +114,7 @@ fn instructions(row: &Row, size: usize) -> anyhow::Result<f64> {
     let mut program = Command::new("valgrind");
     program
         .args(["--tool=callgrind", "--quiet"])
-        // What was counted before goes into a first file, and what is looked at into a second.
+        // The counts before the work go into a first file, and those of the work into a second.
         .arg(format!("--dump-before={MEASURED}"))
         .arg(format!("--dump-after={MEASURED}"))
         .arg(format!("--callgrind-out-file={}", file.display()))

@@ -67,7 +67,7 @@ impl Rig {
         rig
     }
 
-    /// Lets as many people in who were never there before, from the first on.
+    /// Lets as many new people in, from the first on.
     pub fn let_in(&self, first: usize, count: usize) {
         for from in (first..first + count).step_by(AT_ONCE) {
             let to = (from + AT_ONCE).min(first + count);
@@ -162,7 +162,7 @@ impl Rig {
         for call in calls {
             let answer = answer.clone();
             let on_finish = Box::new(move |run| {
-                // Whoever waits is there until all are answered.
+                // The receiver waits until all are answered.
                 let _ = answer.send(returned(run));
                 None
             });
@@ -199,7 +199,7 @@ fn returned(run: Result<MutationRun, SystemError>) -> Timestamp {
     run.ts
 }
 
-/// A call by nobody.
+/// A call without an identity.
 pub fn call(path: &str, args: Object) -> Call {
     Call {
         path: path.parse().expect("the path is well formed"),

@@ -1,15 +1,15 @@
-//! The rows: what grows, and the work whose cost must not grow with it.
+//! The rows: the quantity that grows, and the work whose cost must not grow with it.
 
 use crate::rig::Rig;
 use crate::{logins, reads, watching, writes};
 
 /// One cost that must stay flat.
 pub struct Row {
-    /// What it is called on the command line and in reports.
+    /// Its name on the command line and in reports.
     pub name: &'static str,
-    /// What grows.
+    /// The quantity that grows.
     pub grows: &'static str,
-    /// What the cost is of.
+    /// The unit of the cost.
     pub unit: &'static str,
     /// How far it grows; ascending.
     pub sizes: &'static [usize],

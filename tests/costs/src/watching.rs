@@ -1,4 +1,4 @@
-//! Live queries: what a write costs beside those that it misses, and what many subscribers of one cost.
+//! Live queries: the cost of a write beside those that it misses, and the cost of many subscribers of one.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::app;
 use crate::rig::{Rig, call_of};
 use crate::row::Scene;
 
-/// Somebody who watches, and what wakes them.
+/// A watcher, with the signal that wakes it.
 pub struct Watcher {
     subscriber: Subscriber,
     wake: Arc<Notify>,
@@ -34,7 +34,7 @@ impl Watcher {
         Watcher { subscriber, wake }
     }
 
-    /// What is new as of `ts` or later.
+    /// The results that are new as of `ts` or later.
     fn news(&mut self, rig: &Rig, ts: Timestamp) -> Vec<(QueryId, Arc<QueryResult>)> {
         loop {
             match self.subscriber.assemble(ts, ts) {
@@ -45,7 +45,7 @@ impl Watcher {
         }
     }
 
-    /// Takes what was known before the work began.
+    /// Takes the results known before the work began.
     fn settle(&mut self, rig: &Rig) {
         let ts = rig.functions.database().durable_ts();
         self.news(rig, ts);
@@ -72,8 +72,8 @@ const WRITTEN: usize = ITEMS / 2;
 /// Live queries of one subscriber.
 const QUERIES_EACH: usize = 100;
 
-/// A write that one live query reads, beside as many that do not: a third of them read single items, the
-/// others a stretch, on both sides of what is written.
+/// A write that one live query reads, beside as many that do not. A third of those read single items, the others a
+/// stretch, on both sides of the written item.
 pub struct Missed {
     sentinel: Watcher,
     others: Vec<Watcher>,

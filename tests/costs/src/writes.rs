@@ -1,4 +1,4 @@
-//! Mutations: what many that meet cost, and what one costs in a large table.
+//! Mutations: the cost of many that meet, and the cost of one in a large table.
 
 use rand::Rng;
 use rand::rngs::SmallRng;

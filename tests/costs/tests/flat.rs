@@ -1,4 +1,4 @@
-//! What must stay flat, held by counting: nothing here looks at a clock.
+//! The costs that must stay flat, checked by counting: nothing here looks at a clock.
 
 use std::alloc::System;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ fn a_change_is_run_once_and_shared_by_all_subscribers() {
         let sent = shared.deliver();
         assert_eq!(sent.len(), subscribers);
         assert_eq!(shared.rig().runs(app::ONE), runs + 1);
-        // The message's fragment is written into the one result, by whoever sends it first.
+        // The first connection to send the result writes the message's fragment into it.
         assert!(sent.iter().all(|result| Arc::ptr_eq(result, &sent[0])));
     }
 }

@@ -14,7 +14,7 @@ use crate::flights::{Flights, Run};
 const ADA: u8 = 1;
 const GRACE: u8 = 2;
 
-/// What the provisioning function would read, and who runs it.
+/// The state that the provisioning function would read, and its runs.
 struct World {
     flights: Flights<u8, Landing>,
     /// Commits so far: what a run has seen of the database.
@@ -24,7 +24,7 @@ struct World {
     begun: AtomicUsize,
 }
 
-/// What a run says in the end.
+/// A run's report in the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Landing {
     key: u8,
@@ -54,7 +54,7 @@ impl World {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// What the server does in a task of its own.
+    /// The server's run in a task of its own.
     fn fly(&self, run: Run<u8, Landing>, key: u8) {
         let landing = self.execute(key);
         run.land(landing);

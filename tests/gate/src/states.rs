@@ -1,6 +1,6 @@
-//! Every state that three connections and two people can bring about: identities presented, refreshed and taken back,
-//! calls, retries and lost connections, around one run per person that commits, refuses, fails or tries again. And
-//! the same with one thing broken at a time, to know that it would be noticed.
+//! Every state that three connections and two people can bring about. Identities are presented, refreshed and taken
+//! back; calls, retries and lost connections happen. Each person has one run that commits, refuses, fails or tries
+//! again. And the same with one thing broken at a time, to prove that the model would notice.
 
 mod broken;
 mod connection;

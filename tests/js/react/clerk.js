@@ -1,5 +1,5 @@
-// What an app has from its identity provider, in the shape of Clerk's `useAuth`, on the development issuer. Sessions
-// live in localStorage and are told to other tabs, as Clerk's are; loading one takes a moment.
+// The hooks that an app has from its identity provider, in the shape of Clerk's `useAuth`, on the development issuer.
+// Sessions live in localStorage and are told to other tabs, as Clerk's are; loading one takes a moment.
 
 import { useSyncExternalStore } from "react";
 import { record } from "./recorder.js";

@@ -1,4 +1,4 @@
-// What a person could have seen: the visible text after every React commit, every change of the document and every
+// The sights of a person at the page: the visible text after every React commit, every change of the document and every
 // animation frame, written down by the page itself from before the app starts. Equal entries in a row are one.
 
 const entries = (window.entries = []);

@@ -1,4 +1,5 @@
-// What the alternatives have in common: options, the part of the sync protocol that the load program speaks, and a clean end.
+// The common parts of the alternatives: options, the part of the sync protocol that the load program speaks, and a
+// clean end.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";

@@ -25,12 +25,12 @@ pub fn open(accounts: u32, server: &Server) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What accounts are and hold.
+/// The number of accounts, and their balance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Total {
     /// How many there are.
     pub accounts: f64,
-    /// What they hold together.
+    /// Their balance together.
     pub balance: f64,
 }
 

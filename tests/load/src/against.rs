@@ -1,4 +1,4 @@
-//! What we are compared with.
+//! The servers that ours is compared with.
 
 use clap::ValueEnum;
 
@@ -11,7 +11,7 @@ pub enum Against {
     NodeSqlite,
     /// A Node process before PostgreSQL, at serializable isolation.
     Postgres,
-    /// Nothing at all, as fast as that goes.
+    /// Does nothing, as fast as it can.
     #[value(hide = true)]
     Echo,
 }

@@ -1,5 +1,6 @@
 //! The servers that transfers are compared with, started from `alternatives/`: Node with SQLite and Node with PostgreSQL.
-//! They install what they need from npm the first time; what else they need (Node, PostgreSQL) their errors name.
+//! They install their packages from npm the first time; their errors name the other programs they need (Node,
+//! PostgreSQL).
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -18,7 +19,7 @@ const START_MAX: Duration = Duration::from_secs(120);
 const END_MAX: Duration = Duration::from_secs(20);
 /// How many of its last lines on stderr an error tells.
 const STDERR_LINES_MAX: usize = 40;
-/// What installed the packages, kept beside them: they are installed anew when it differs.
+/// The versions that installed the packages, kept beside them: the packages are installed anew when these differ.
 const STAMP: &str = "node_modules/.installed-for";
 
 /// A server of the kind people write by hand.
@@ -46,7 +47,7 @@ pub enum AlternativeError {
     NoNode {
         /// `node` or `npm`.
         program: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Its packages could not be installed.
@@ -56,7 +57,7 @@ pub enum AlternativeError {
         step: String,
         /// Where it ran.
         folder: PathBuf,
-        /// What it said.
+        /// Its output.
         said: String,
     },
     /// It ended, or said something else, instead of listening.
@@ -64,7 +65,7 @@ pub enum AlternativeError {
     Start {
         /// Which one.
         name: &'static str,
-        /// What it said last.
+        /// Its last output.
         said: String,
     },
     /// It did not listen in time.
@@ -72,7 +73,7 @@ pub enum AlternativeError {
     Late {
         /// Which one.
         name: &'static str,
-        /// What it said last.
+        /// Its last output.
         said: String,
     },
     /// A file or process could not be handled.
@@ -170,7 +171,7 @@ pub struct RunningAlternative {
 }
 
 impl RunningAlternative {
-    /// Takes over a child; whatever goes wrong from here on, dropping ends it.
+    /// Takes over a child; after any later error, dropping this ends the child.
     fn once_listening(
         alternative: Alternative,
         mut child: Child,
@@ -218,7 +219,7 @@ impl RunningAlternative {
         format!("ws://127.0.0.1:{}/api/sync", self.port)
     }
 
-    /// The Node process; `server:stats` tells all processes that count.
+    /// The Node process; `server:stats` names all processes that count.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -226,10 +227,10 @@ impl RunningAlternative {
     fn end(&mut self) {
         self.stdin.take();
         if self.stdout.recv_timeout(END_MAX) == Err(RecvTimeoutError::Timeout) {
-            // Its directory stays behind for whoever looks why it did not end.
+            // Its directory stays behind, for a person who looks into why it did not end.
             let _ = self.child.kill();
         }
-        // It cannot fail: nobody else waits for this child.
+        // It cannot fail: no other code waits for this child.
         let _ = self.child.wait();
     }
 }
@@ -271,7 +272,7 @@ fn first_line(stdout: Option<impl Read + Send + 'static>) -> Receiver<String> {
     thread::spawn(move || {
         let mut lines = stdout.into_iter().flat_map(lines_of);
         if let Some(line) = lines.next() {
-            // Nobody listens any more when starting took too long.
+            // The receiver is gone when starting took too long.
             let _ = sender.send(line);
         }
         lines.for_each(drop);
@@ -284,7 +285,7 @@ fn lines_of(pipe: impl Read) -> impl Iterator<Item = String> {
     BufReader::new(pipe).lines().map_while(Result::ok)
 }
 
-/// The last lines of what a process says, read by a thread that ends with it.
+/// The last lines of a process's output, read by a thread that ends with it.
 struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
 impl LastLines {

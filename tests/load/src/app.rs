@@ -1,5 +1,5 @@
-//! The app that is loaded: accounts that move money, and items that are watched. Its functions do not look at who calls them unless they have to, so
-//! that what is measured is what is asked for.
+//! The app that is loaded: accounts that move money, and items that are watched. Its functions do not look at the
+//! caller's identity unless they have to, so that a run measures only the work it asks for.
 
 use serde::{Deserialize, Serialize};
 use vestibule_server::prelude::*;
@@ -22,7 +22,7 @@ impl Table for Account {
     const INDEXES: &'static [Index<Account>] = &[Account::BY_NUMBER];
 }
 
-/// What an account begins with: so much that no run of transfers meets its end.
+/// The balance an account begins with: so large that no run of transfers meets its end.
 pub const BALANCE: f64 = 1e9;
 
 /// The app, without accounts if these are pushed.
@@ -102,7 +102,7 @@ fn account(ctx: &mut MutationCtx, number: f64) -> Result<Document<Account>> {
     })
 }
 
-/// How many accounts there are in a stretch, and what they hold together.
+/// The number of accounts in a stretch, and their balance together.
 #[derive(Serialize)]
 struct Total {
     accounts: f64,
@@ -122,7 +122,7 @@ fn total(ctx: &mut QueryCtx, Stretch { first, count }: Stretch) -> Result<Total>
     })
 }
 
-/// An account to read. Who wants an answer of their own brings a number that nobody else brings.
+/// An account to read. A client that wants an answer of its own brings a number that no other client brings.
 #[derive(Deserialize)]
 struct Point {
     number: f64,
@@ -223,7 +223,7 @@ fn ensure_user(ctx: &mut MutationCtx, (): ()) -> Result<DocumentId<User>> {
     Ok(ctx.db().insert(User { name, token })?)
 }
 
-/// The caller's document, null when nobody is signed in.
+/// The caller's document, null when the caller is signed out.
 fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Document<User>>> {
     let Some(identity) = ctx.identity()? else {
         return Ok(None);
@@ -241,7 +241,7 @@ struct After {
     after: String,
 }
 
-/// How many users there are in a stretch, and its last one if there are more.
+/// The number of users in a stretch, and its last one if there are more.
 #[derive(Serialize)]
 struct Counted {
     count: f64,

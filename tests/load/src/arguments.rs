@@ -14,19 +14,19 @@ use crate::scenario::reconnects::Reconnects;
 use crate::scenario::transfers::Transfers;
 use crate::server::Serve;
 
-/// Puts load on a Vestibule server and tells how it bears it.
+/// Puts load on a Vestibule server and reports its performance.
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 pub struct Arguments {
-    /// What to do.
+    /// The scenario to run.
     #[command(subcommand)]
     pub scenario: Scenario,
-    /// What all scenarios take.
+    /// Flags of every scenario.
     #[command(flatten)]
     pub common: Common,
 }
 
-/// What all scenarios take.
+/// Flags of every scenario.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// A server that runs elsewhere, started with `load serve`, as http://host:port. Without it, one is
@@ -51,7 +51,7 @@ pub struct Common {
     pub report: Option<PathBuf>,
 }
 
-/// How long a run is, and what chance is made of.
+/// The length of a run, and the seed of its random choices.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Times {
     /// Measured seconds.
@@ -60,7 +60,7 @@ pub struct Times {
     /// Seconds before the measured ones.
     #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = not_negative)]
     pub warm_up: f64,
-    /// What chance is made of.
+    /// The seed of all random choices.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
 }
@@ -101,7 +101,7 @@ pub fn some(text: &str) -> Result<usize, String> {
     }
 }
 
-/// What load there is.
+/// The kind of load.
 #[derive(Debug, Subcommand)]
 pub enum Scenario {
     /// Transfers between accounts, durable before they are answered.
@@ -112,7 +112,7 @@ pub enum Scenario {
     FanOut(FanOut),
     /// Connections that watch something and do nothing.
     Idle(Idle),
-    /// Everybody is cut off at once and comes back.
+    /// Cuts off every client at once, and all come back.
     Reconnects(Reconnects),
     /// Queries, cached and not.
     Reads(Reads),

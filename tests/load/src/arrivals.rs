@@ -1,4 +1,4 @@
-//! When calls are due that wait for no answer.
+//! The due times of calls that wait for no answer.
 
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ mod tests {
             let rate = Some(1_000.0);
             let mut clockwork = Clockwork::new(Arrivals { rate, even }, 7, start).unwrap();
             assert_eq!(clockwork.due(start), Some(start));
-            // Whoever looks late finds all that were due meanwhile, each with its own time.
+            // A client that looks late finds all calls that were due meanwhile, each with its own time.
             let late = start + Duration::from_secs(10);
             let due: Vec<Instant> = std::iter::from_fn(|| clockwork.due(late)).collect();
             assert!((9_500..10_500).contains(&due.len()), "{}", due.len());

@@ -1,5 +1,6 @@
-//! Calls from many clients: as many in flight as asked for, each answer making room for the next call (closed loop); or
-//! arrivals at a rate that no answer holds up (open loop), whose latency counts from when they were due.
+//! Calls from many clients. In a closed loop as many are in flight as asked for, and each answer makes room for the
+//! next call. In an open loop calls arrive at a rate that no answer holds up, and latency counts from when they were
+//! due.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -15,7 +16,7 @@ use crate::progress::Progress;
 use crate::run::Measured;
 use crate::timing::Timing;
 
-/// What the clients say, and what counts as an answer.
+/// The clients' messages, and the messages that count as answers.
 pub trait Calling {
     /// Queues the call `request` on a connection. Requests of one connection count up from 0.
     fn call(&mut self, connection: &mut Connection, request: u32);
@@ -36,13 +37,13 @@ pub struct Plan {
     pub clients: usize,
     /// Calls that one connection may wait for.
     pub in_flight: usize,
-    /// How long, and what chance is made of.
+    /// The length of the run, and the seed of its random choices.
     pub times: Times,
     /// When calls are due; each answer makes the next call where there is no rate.
     pub arrivals: Arrivals,
 }
 
-/// What came of it.
+/// The results of the run.
 pub struct Called {
     /// The measured time, and the answers in it.
     pub window: Window,
@@ -109,7 +110,7 @@ struct Calls<'r, 's, C> {
     succeeded: u64,
 }
 
-/// What one connection waits for.
+/// The requests that one connection waits for.
 #[derive(Default)]
 struct Waiting {
     is_open: bool,
@@ -135,7 +136,7 @@ impl<C: Calling> Calls<'_, '_, C> {
         }
     }
 
-    /// Everybody is there: calls begin.
+    /// All clients are connected: calls begin.
     fn start(&mut self, connections: &mut Connections, now: Instant) {
         self.timing.start(now);
         self.clockwork = Clockwork::new(self.plan.arrivals, self.plan.times.seed, now);
@@ -275,7 +276,7 @@ impl<C: Calling> Work for Calls<'_, '_, C> {
             false => None,
         };
         if !self.timing.is_asking() {
-            // What was due in the measured time is called, however late.
+            // Calls due in the measured time are made, however late.
             self.call_backlog(connections);
         }
         let is_idle = self.in_flight == 0 && self.backlog.is_empty();

@@ -1,5 +1,5 @@
-//! A server that answers every call at once and does nothing: how fast the client is by itself, and what that costs it. It
-//! shows that the client is not what other runs measure.
+//! A server that answers every call at once and does nothing: it measures the client's own speed and cost. It shows
+//! that other runs do not measure the client.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use crate::client::messages::number_after;
 
 const HANDSHAKE: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-/// What is read at once.
+/// The most bytes read at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Answers until standard input ends. Says `listening PORT` when it is ready.

@@ -18,7 +18,7 @@ pub enum Functions {
 }
 
 impl Functions {
-    /// What a server with them is called in reports.
+    /// The name of a server with them in reports.
     pub fn subject(self) -> &'static str {
         match self {
             Functions::Rust => "vestibule",

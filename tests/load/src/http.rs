@@ -1,4 +1,4 @@
-//! HTTP as load needs it beside what it measures: one request at a time, over a connection of its own.
+//! HTTP for load's own requests, beside the measured ones: one request at a time, over a connection of its own.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 pub struct Address {
     /// Where to connect.
     pub socket: SocketAddr,
-    /// What was given.
+    /// The text as given.
     pub url: String,
 }
 

@@ -60,7 +60,7 @@ impl Issuer {
         })
     }
 
-    /// What makes a server trust it: the value of `--auth-config`.
+    /// The value of `--auth-config` with which a server trusts it.
     pub fn auth_config(&self) -> String {
         let algorithm = self.algorithm_name();
         json!({ "providers": [{
@@ -150,7 +150,7 @@ impl Key {
 fn serve(listener: &TcpListener, keys: Arc<str>) {
     for stream in listener.incoming().flatten() {
         let keys = keys.clone();
-        // Whoever asks badly has no answer; it is for the server to complain.
+        // A malformed request gets no answer; the server will complain.
         std::thread::spawn(move || answer(stream, &keys));
     }
 }

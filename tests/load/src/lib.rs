@@ -1,4 +1,4 @@
-//! Load on a server, measured from outside: scenarios, and the report of what they saw.
+//! Load on a server, measured from outside: scenarios, and the report of their results.
 
 pub mod accounts;
 pub mod against;

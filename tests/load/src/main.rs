@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a scenario and tells what it saw. Whatever has to hold and does not makes the program fail.
+/// Runs a scenario and prints its report. A check that does not hold makes the program fail.
 fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
     let runs = run(scenario, common)?;
     let report = Report {

@@ -11,11 +11,11 @@ pub struct Latencies {
     nanos: Histogram<u64>,
 }
 
-/// What is told apart: a microsecond at least, and three digits everywhere. Longer than the longest counts as that.
+/// The resolution: a microsecond at least, and three digits everywhere. Values above the longest count as the longest.
 const SHORTEST: Duration = Duration::from_micros(1);
 const LONGEST: Duration = Duration::from_secs(600);
 const DIGITS: u8 = 3;
-/// Points of a distribution that is told, beside its ends.
+/// Points of a reported distribution, beside its ends.
 const CURVE_POINTS: u32 = 100;
 
 impl Default for Latencies {
@@ -40,7 +40,7 @@ impl Latencies {
         self.nanos.len()
     }
 
-    /// What 99 of 100 are at most, in milliseconds.
+    /// The 99th percentile, in milliseconds.
     pub fn p99(&self) -> f64 {
         millis(self.nanos.value_at_quantile(0.99))
     }

@@ -1,4 +1,4 @@
-//! What the server counts of itself, as it tells Prometheus.
+//! The server's metrics, as it tells Prometheus.
 
 use crate::http::Address;
 use crate::report::Latency;
@@ -33,7 +33,8 @@ impl Metrics {
         self.text.lines().find_map(of_name)
     }
 
-    /// What a histogram of seconds has gathered since `earlier`. Its quantiles are upper bounds: those of its buckets.
+    /// The observations of a histogram of seconds since `earlier`. Its quantiles are upper bounds: those of its
+    /// buckets.
     pub fn latency_since(&self, earlier: &Metrics, name: &str, of: &str) -> Option<Latency> {
         let before: Vec<(f64, f64)> = earlier.buckets(name);
         let buckets: Vec<(f64, f64)> = (self.buckets(name).into_iter().enumerate())

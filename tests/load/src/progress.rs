@@ -1,4 +1,4 @@
-//! What is seen while a run goes on.
+//! The progress shown while a run goes on.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

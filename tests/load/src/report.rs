@@ -1,4 +1,4 @@
-//! What runs have shown, as it is printed, kept as JSON and drawn as HTML.
+//! The results of runs, as they are printed, kept as JSON and drawn as HTML.
 
 mod charts;
 mod compare;
@@ -20,7 +20,7 @@ pub use text::text;
 pub struct Report {
     /// When it began, RFC 3339.
     pub started: String,
-    /// What it ran on: cores, CPU model, memory, kernel; as text, in the order in which it is told.
+    /// The machine: cores, CPU model, memory, kernel; as text, in the order in which it is shown.
     pub machine: Vec<(String, String)>,
     /// The runs, in the order in which they were made. Pairs of subjects alternate.
     pub runs: Vec<Run>,
@@ -31,13 +31,13 @@ pub struct Report {
 pub struct Run {
     /// Such as `transfers`.
     pub scenario: String,
-    /// Who was measured: `vestibule`, `node-sqlite`, `postgres`, or an address.
+    /// The measured server: `vestibule`, `node-sqlite`, `postgres`, or an address.
     pub subject: String,
     /// Runs of different subjects with the same number were made one right after the other.
     pub pair: u32,
-    /// What was asked for, such as `clients` → `64`.
+    /// The flags, such as `clients` → `64`.
     pub settings: BTreeMap<String, String>,
-    /// What `rate` counts, such as `transfers` or `deliveries`.
+    /// The unit that `rate` counts, such as `transfers` or `deliveries`.
     pub unit: String,
     /// Units that were answered in the measured time.
     pub count: u64,
@@ -47,17 +47,18 @@ pub struct Run {
     pub rate: f64,
     /// Units answered in each slice of the measured time.
     pub rate_over_time: Slices,
-    /// Latencies by what they are of, such as `answer`, `connect to first result` or `gate wait`; the first is the one that matters most.
+    /// Latencies by their kind, such as `answer`, `connect to first result` or `gate wait`; the most important one is
+    /// first.
     pub latencies: Vec<Latency>,
     /// Other figures a scenario tells, such as `RSS per connection` in bytes.
     pub figures: Vec<Figure>,
     /// Failed calls, refusals and wrong answers, by kind.
     pub errors: BTreeMap<String, u64>,
-    /// What was checked at the end, such as the total balance.
+    /// The checks at the end, such as the total balance.
     pub checks: Vec<Check>,
-    /// What the server's process used; absent when it is not ours to look at.
+    /// The usage of the server's process; absent when the process is not ours to look at.
     pub server: Option<Usage>,
-    /// What the client's process used.
+    /// The usage of the client's process.
     pub client: Usage,
 }
 
@@ -73,7 +74,7 @@ pub struct Slices {
 /// A distribution of latencies, in milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Latency {
-    /// What it is of.
+    /// Its kind.
     pub of: String,
     /// How many were measured.
     pub count: u64,
@@ -98,7 +99,7 @@ pub struct Latency {
 /// One more number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// What it is, such as `RSS per connection`.
+    /// Its name, such as `RSS per connection`.
     pub name: String,
     /// How much.
     pub value: f64,
@@ -109,15 +110,15 @@ pub struct Figure {
 /// Something that has to hold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Check {
-    /// What has to hold, as a sentence.
+    /// The condition, as a sentence.
     pub what: String,
     /// Whether it does.
     pub holds: bool,
-    /// What was seen.
+    /// The observation.
     pub seen: String,
 }
 
-/// What a process used during the measured time.
+/// The usage of a process during the measured time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Usage {
     /// Seconds of CPU time in the process itself.

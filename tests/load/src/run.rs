@@ -1,4 +1,4 @@
-//! What stands around every run: what the processes used meanwhile.
+//! The measurements around every run: the usage of the processes meanwhile.
 
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use crate::report::{Figure, Run};
 use crate::server::Server;
 use crate::usage::Used;
 
-/// What was used until the borders of the measured time.
+/// The usage until the borders of the measured time.
 pub struct Measured<'s> {
     server: &'s Server,
     borders: Vec<anyhow::Result<Border>>,
@@ -52,7 +52,7 @@ impl<'s> Measured<'s> {
         })
     }
 
-    /// A run with what is the same for all.
+    /// A run with the fields that all runs share.
     pub fn run(self, scenario: &str, unit: &str, window: &Window) -> anyhow::Result<Run> {
         let mut borders = self.borders.into_iter();
         let (Some(start), Some(end)) = (borders.next(), borders.next()) else {

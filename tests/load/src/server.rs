@@ -24,7 +24,7 @@ use crate::usage::Used;
 pub struct Server {
     /// Where it is.
     pub address: Address,
-    /// What it is called in reports.
+    /// Its name in reports.
     pub subject: String,
     /// Whether it runs the app; an alternative does no more than transfers.
     pub has_app: bool,
@@ -34,7 +34,7 @@ pub struct Server {
 /// A process of ours, and its files.
 struct Started {
     process: Process,
-    /// Whoever works for it, beside what it started itself.
+    /// The worker processes, beside those it started itself.
     workers: Vec<u32>,
     _data: Option<TempDir>,
 }
@@ -85,7 +85,7 @@ pub fn serve(serve: Serve) -> anyhow::Result<()> {
         }
         println!("listening {}", running.address().port());
         let parent = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-        // However it ended, nobody is there any more.
+        // However it ended, the parent is gone.
         let _ = parent.await;
         running.shut_down().await;
         Ok(())
@@ -93,7 +93,7 @@ pub fn serve(serve: Serve) -> anyhow::Result<()> {
 }
 
 impl Server {
-    /// Starts the app on a temporary directory. `auth_config` says whose tokens it takes.
+    /// Starts the app on a temporary directory. `auth_config` names the issuers whose tokens it takes.
     pub fn start(auth_config: Option<&str>, functions: Functions) -> anyhow::Result<Server> {
         let data = tempfile::Builder::new()
             .prefix("vestibule-load-")
@@ -111,7 +111,7 @@ impl Server {
         Server::start_command(functions.subject(), command, Some(data))
     }
 
-    /// Starts what we are compared with, with these many accounts.
+    /// Starts the server that ours is compared with, with this many accounts.
     pub fn start_against(against: Against, accounts: u32) -> anyhow::Result<Server> {
         let Some(alternative) = against.alternative() else {
             let mut command = Command::new(this_program()?);
@@ -140,7 +140,7 @@ impl Server {
         Ok(server)
     }
 
-    /// What an alternative says of itself.
+    /// An alternative's own statistics.
     pub fn stats(&self) -> anyhow::Result<Json> {
         blocking::mutate(self.address.socket, "server:stats", &json!({}))
     }
@@ -202,7 +202,7 @@ impl Server {
         })
     }
 
-    /// What its process has used until now, if it is ours.
+    /// The usage of its process until now, if it is ours.
     pub fn used(&self) -> anyhow::Result<Option<Used>> {
         let started = self.started.as_ref();
         started.map(Started::used).transpose()
@@ -229,7 +229,7 @@ impl Drop for Server {
             return;
         };
         if let Process::Ours(child) = &mut started.process {
-            // It ends by itself once nobody can speak to it any more; its files go after it.
+            // It ends by itself once no client can speak to it any more; its files go after it.
             drop(child.stdin.take());
             let _ = child.wait();
         }
@@ -248,7 +248,7 @@ const OTHER_FILES: u64 = 100;
 pub fn raise_open_files(connections: usize) -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where that is refused, it is what there is now that counts.
+    // Where that is refused, the present limit counts.
     let _ = setrlimit(Resource::Nofile, limit);
     let wanted = connections as u64 + OTHER_FILES;
     match getrlimit(Resource::Nofile).current {

@@ -1,4 +1,4 @@
-//! The times of a run: connecting, warming up, the measured time, and waiting for what is still due.
+//! The times of a run: connecting, warming up, the measured time, and waiting for due answers.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ impl Timing {
         }
     }
 
-    /// Everybody is there.
+    /// All clients are connected.
     pub fn start(&mut self, now: Instant) {
         self.phase = Phase::WarmingUp;
         self.window = Window::new(now + self.warm_up, self.length);
@@ -55,7 +55,7 @@ impl Timing {
         }
     }
 
-    /// Whether everybody was there.
+    /// Whether all clients were connected.
     pub fn has_started(&self) -> bool {
         self.phase != Phase::Connecting
     }
@@ -65,7 +65,7 @@ impl Timing {
         matches!(self.phase, Phase::WarmingUp | Phase::Measuring)
     }
 
-    /// Whether everything was asked, and answered or waited for long enough.
+    /// Whether every call was made, and answered or waited for long enough.
     pub fn is_over(&self, now: Instant, is_idle: bool) -> bool {
         self.phase == Phase::Draining && (is_idle || now >= self.window.end + DRAIN_MAX)
     }

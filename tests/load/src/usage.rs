@@ -1,4 +1,4 @@
-//! What a process has used, as the system counts it.
+//! The usage of a process, as the system counts it.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::report::Usage;
 
-/// What a process has used since it began.
+/// The usage of a process since it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Used {
     user_cpu_seconds: f64,
@@ -65,7 +65,7 @@ impl Used {
         self.rss_bytes
     }
 
-    /// What was used since `earlier`.
+    /// The usage since `earlier`.
     pub fn since(&self, earlier: &Used) -> Usage {
         Usage {
             user_cpu_seconds: self.user_cpu_seconds - earlier.user_cpu_seconds,

@@ -1,4 +1,4 @@
-//! The alternatives serve what the load program asks of them, and leave nothing behind.
+//! The alternatives serve the load program's requests, and leave nothing behind.
 
 // Helpers may unwrap here as tests do.
 #![allow(clippy::unwrap_used)]
@@ -167,7 +167,7 @@ fn node_with_postgres_serves_transfers_and_leaves_nothing_behind() {
     serves_transfers_and_leaves_nothing_behind(Alternative::Postgres);
 }
 
-/// What a machine of continuous integration lacks; elsewhere the error of the start says what to do.
+/// The packages that a machine of continuous integration lacks; elsewhere the error of the start says what to do.
 fn install_as_root(packages: &[&str]) {
     let id = Command::new("id").arg("-u").output().unwrap();
     if id.stdout != b"0\n" {

@@ -1,5 +1,5 @@
-//! Every scenario for a moment and with few clients, as a process of its own with a server of its own. What was counted and
-//! checked is looked at, and never how long it took.
+//! Every scenario for a moment and with few clients, as a process of its own with a server of its own. The tests look
+//! at counts and checks, never at times.
 
 // Every failure is the test's failure, in helpers too.
 #![allow(clippy::unwrap_used)]

@@ -14,7 +14,7 @@ use vestibule_server::prelude::{ActionCtx, App, MutationCtx};
 use vestibule_server::sync::SyncOptions;
 use vestibule_tests::switch::Switch;
 
-/// Where nothing fails at provisioning, only a machine busy with other tests keeps a thousand people waiting.
+/// Where nothing fails at provisioning, only a machine busy with other tests makes a thousand people wait.
 const PATIENT: Duration = Duration::from_secs(60);
 
 #[tokio::main]

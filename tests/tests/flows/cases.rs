@@ -121,7 +121,7 @@ fn has_test(file: &str, source: &str, name: &str) -> bool {
     let Some(at) = source.find(&format!("fn {name}(")) else {
         return false;
     };
-    // What stands between the line above its own and the end of the last item.
+    // The lines between the end of the last item and the function's own line.
     let attributes = source[..at].rsplit("\n\n").next().unwrap_or_default();
     // Some are rows of the table of auth tokens, which is run as a whole.
     let is_row = source[at..].starts_with(&format!("fn {name}(table: &mut Table)"));

@@ -1,5 +1,5 @@
-//! Clerk's webhooks beside the gate of the example chat: signed as Svix signs, sent over HTTP, before, while and after
-//! the people they tell of sign in.
+//! Clerk's webhooks beside the gate of the example chat. They are signed as Svix signs and sent over HTTP, before,
+//! while and after their people sign in.
 
 use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
@@ -30,7 +30,7 @@ impl World {
         World { chat, data }
     }
 
-    /// Sends an event as Clerk does, and says what became of it.
+    /// Sends an event as Clerk does, and returns its outcome.
     pub async fn tell(&self, event: &Json) -> String {
         let (status, became) = self.send(Message::of(event)).await;
         assert_eq!(status, 200, "{became}");
@@ -182,7 +182,7 @@ async fn w6_after_a_deletion_neither_an_event_nor_a_login_brings_anybody_back() 
     }
     let gone = json!({ "code": "Deleted", "message": "This account was deleted." });
     assert_eq!(refusal(&world.login("user_ada").await), &gone);
-    // The same when the deletion is all that was ever heard of somebody.
+    // The same when the deletion is the only event ever about a person.
     assert_eq!(world.tell(&deleted("user_grace")).await, "deleted");
     let late = user("user.created", "user_grace", "Grace", 1);
     assert_eq!(world.tell(&late).await, "deleted before");
@@ -230,7 +230,7 @@ async fn w9_a_membership_that_is_told_before_its_person_is_there_at_the_first_lo
     assert_eq!(world.tell(&joined).await, "known");
     let now = world.organizations("user_ada").await;
     assert_eq!(now, json!(["Compiler People"]));
-    // An end is one, as of whenever it is told.
+    // The end of a membership counts, whatever its time.
     let mut over = membership("deleted", "orgmem_1", "user_ada", "Compiler People", 6);
     over["data"].as_object_mut().unwrap().remove("updated_at");
     assert_eq!(world.tell(&over).await, "updated");

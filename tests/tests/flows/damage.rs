@@ -36,7 +36,7 @@ async fn a_damaged_document_is_an_error_and_turns_health_red() {
         ) > 0
     );
 
-    // What was not folded yet is found damaged at the start, everything else when it is read.
+    // Damage in the unfolded part is found at the start, all other damage when it is read.
     let Ok(chat) = options.start() else {
         let (_, said) = options.run_to_end().unwrap();
         assert!(said.contains("damaged"), "{said}");

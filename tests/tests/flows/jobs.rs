@@ -147,7 +147,7 @@ async fn c17_a_welcome_mail_that_fails_is_tried_again_under_its_key_and_the_gate
     let accepted = app.query("mails:accepted", json!({})).await.unwrap();
     let key = mails[0]["key"].as_str().unwrap();
     assert_eq!(accepted, json!({ key: 1.0 }));
-    // Somebody who is known is sent nothing again.
+    // A known person is sent nothing again.
     let me = app.call("query", "users:me", json!({}), Some(&ada)).await;
     assert_eq!(me.unwrap(), "ada");
     let report = settled(&app).await;

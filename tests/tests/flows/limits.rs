@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bounds that nobody who uses a server meets.
+/// Bounds that no user of a server meets.
 const INTERNAL: [&str; 48] = [
     "ADDRESSES_MAX",
     "BACKOFF_MAX",
@@ -264,7 +264,7 @@ fn the_page_of_limits_names_every_bound_with_its_value() {
         for (name, value) in defaults(&sources(file)[0], of) {
             let is_number = evaluate(&value, &all).is_some();
             if is_number && !NO_BOUNDS.contains(&name.as_str()) {
-                // What only names a constant stands there once.
+                // A field that only names a constant stands there once.
                 bounds.remove(&value);
                 let name = match name.as_str() {
                     "connections_max" => format!("connections_max.{of}"),

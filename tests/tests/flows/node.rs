@@ -37,7 +37,7 @@ fn pushed() -> &'static Path {
     })
 }
 
-/// Runs a suite against the chat in both languages. What TypeScript leaves out is listed, with the reason.
+/// Runs a suite against the chat in both languages. The tests that TypeScript leaves out are listed, with the reason.
 fn run(suite: &str) {
     install();
     let in_rust = run_in(suite, Language::Rust);
@@ -55,7 +55,7 @@ fn only_rust() -> serde_json::Map<String, serde_json::Value> {
     serde_json::from_str(&list).unwrap()
 }
 
-/// How many tests of a suite did what.
+/// The counts of a suite's tests.
 struct Counts {
     passed: usize,
     skipped: usize,

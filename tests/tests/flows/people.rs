@@ -1,4 +1,5 @@
-//! First logins of an app that does more than make a document: who is let in, as whom, and with what.
+//! First logins of an app that does more than make a document: the people let in, their identities, and their
+//! documents.
 
 use std::path::Path;
 
@@ -46,7 +47,7 @@ impl World {
         answer["value"].clone()
     }
 
-    /// What became of a webhook's event.
+    /// The outcome of a webhook's event.
     pub async fn webhook(
         &self,
         event: &str,
@@ -77,7 +78,7 @@ impl World {
             .unwrap()
     }
 
-    /// Who is let in as `subject`.
+    /// The identity let in as `subject`.
     pub async fn me(&self, subject: &str) -> Json {
         let answer = self
             .login(json!({ "subject": subject, "name": subject }))
@@ -99,7 +100,7 @@ impl World {
     }
 }
 
-/// Why nobody was let in, in the app's own words.
+/// The reason for a refusal, in the app's own words.
 pub fn refusal(answer: &Json) -> &Json {
     assert_eq!(answer["errorData"]["code"], "NotProvisioned", "{answer}");
     assert_eq!(answer["errorData"]["reason"], "refused", "{answer}");
@@ -218,7 +219,7 @@ async fn h1_and_h4_one_who_was_deleted_is_refused_and_comes_back_by_undeleting_a
             .unwrap();
         assert_eq!(refusal(&answer), &json!({ "code": "Deleted" }));
     }
-    // Over a socket as well, and what was sent with it runs as nobody.
+    // Over a socket as well, and calls sent with it run without an identity.
     let mut client = RawClient::connect(&world.app.sync_url(), SessionId(rand::random()))
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! Real processes that end, by themselves or not, while somebody signs in for the first time.
+//! Real processes that end, by themselves or not, while a person signs in for the first time.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -11,7 +11,7 @@ use vestibule_tests::raw::RawClient;
 
 use super::people::people;
 
-/// An app on an address of its own, where the provisioning of somebody slow stops behind its writes.
+/// An app on an address of its own, where the provisioning of a slow person stops behind its writes.
 struct World {
     options: ChatOptions,
     pauses: TcpListener,
@@ -173,7 +173,7 @@ async fn j5_on_a_disk_that_is_full_known_users_come_in_and_new_ones_are_told_to_
     let mut known = sign_in(&app, "ada").await;
     known.result().await.unwrap();
     let admin = admin_authorization(data.path()).unwrap();
-    // Until not even little goes in any more.
+    // Until not even a small write goes in any more.
     for bytes in [100_000, 1] {
         let mut written = 0;
         while write(&app, &admin, bytes).await {

@@ -1,5 +1,5 @@
-//! A server whose system lets it hold few files open: it raises the limit, says what follows, and answers for its health
-//! when it is full.
+//! A server whose system lets it hold few files open. It raises the limit, tells the consequences, and answers for its
+//! health when it is full.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! The Rust client's pages under changes that come from anywhere: at random, documents come and go, the wire is cut, and
-//! the query becomes another one, so that the server takes its cursors no more. What is shown is always one state.
+//! The Rust client's pages under random changes: documents come and go, and the wire is cut. The query also becomes
+//! another one, so that the server takes its cursors no more. The shown pages are always one state.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Table for Item {
     const INDEXES: &'static [Index<Item>] = &[Item::BY_LIST];
 }
 
-/// What edition of a list there is. Each is asked for by another query, which gives the same numbers.
+/// The edition of a list. Each edition is asked for by another query, which gives the same numbers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Edition {
     list: String,
@@ -129,7 +129,7 @@ fn change(ctx: &mut MutationCtx, change: Change) -> Result<()> {
     Ok(())
 }
 
-/// What a schedule had of what it is there for.
+/// The sights that a schedule is meant to have, with those it had.
 #[derive(Default)]
 struct Sights {
     /// Pages that were shown together, at most.
@@ -150,7 +150,7 @@ struct Run<'r> {
     /// All states of the list, the newest last, and the one that was shown last.
     states: Vec<Vec<u32>>,
     shown: usize,
-    /// Changes that nobody has waited for.
+    /// Changes not awaited yet.
     pending: Vec<PendingCall<Json>>,
     newest: Option<Pages<f64>>,
     sights: Sights,
@@ -243,7 +243,8 @@ impl Run<'_> {
         }
     }
 
-    /// What is shown is the beginning of one state, not older than what was shown before; and all of it, if it says so.
+    /// The shown pages are the beginning of one state, no older than the state shown before; and all of it, if they say
+    /// so.
     fn check(&mut self, pages: Pages<f64>) {
         let is_whole = !pages.has_more && !pages.is_loading;
         let items = whole_numbers(&pages);

@@ -1,4 +1,4 @@
-//! Secrets of a real process, which logs all it can: tokens, keys and documents are nowhere in what it says of itself.
+//! Secrets of a real process, which logs all it can: tokens, keys and documents are nowhere in its output.
 
 use std::path::Path;
 use std::time::Duration;

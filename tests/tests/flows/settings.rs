@@ -1,4 +1,5 @@
-//! Settings of a whole server, as people write them: who may sign in, which pages may connect, and what stops the start.
+//! Settings of a whole server, as people write them: users who may sign in, pages that may connect, and faults that
+//! stop the start.
 
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{connect_async, tungstenite};

@@ -38,7 +38,7 @@ impl Teller {
         }
     }
 
-    /// A transfer between two of few accounts, or of those that nobody has met yet.
+    /// A transfer between two of few accounts, or of those that no transfer has met yet.
     fn transfer(&mut self, accounts: u32) -> Object {
         let from = self.rng.random_range(0..accounts);
         let to = (from + self.rng.random_range(1..accounts)) % accounts;

@@ -148,8 +148,8 @@ fn only_the_provisioning_room_opens_the_gate() {
     }
 }
 
-/// What ships is what is tested: no part of the server is compiled for tests alone, and nobody watches it from inside but a
-/// program of the tests.
+/// The server that ships is the one that is tested: no part is compiled for tests alone, and only a program of the
+/// tests watches it from inside.
 #[test]
 fn the_server_that_ships_is_the_one_that_is_tested() {
     for member in ["schema", "server", "server/isolate"] {

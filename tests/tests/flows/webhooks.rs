@@ -74,7 +74,7 @@ async fn w4_w5_and_w6_an_event_again_an_older_one_and_one_after_the_deletion_cha
         .login(json!({ "subject": "ada", "name": "ada" }))
         .await;
     assert_eq!(refusal(&refused), &json!({ "code": "Deleted" }));
-    // The same when the deletion is all that was ever heard of somebody.
+    // The same when the deletion is the only event ever about a person.
     world.webhook("g2", "grace", "deleted", 2, json!({})).await;
     let late = world
         .webhook("g1", "grace", "updated", 1, json!({ "name": "Grace" }))

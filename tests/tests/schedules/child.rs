@@ -27,7 +27,7 @@ const TOKEN_BEGINNING: &str = "eyJhbGciOi";
 /// Seats that one life of the server may use.
 const SEATS_PER_LIFE: u64 = 1 << 32;
 
-/// What was recorded since the schedule began, over all lives of the server.
+/// The events recorded since the schedule began, over all lives of the server.
 #[derive(Clone)]
 pub struct Tape {
     events: Arc<Mutex<Vec<Event>>>,
@@ -74,7 +74,7 @@ impl Tape {
         std::mem::take(&mut *self.events.lock())
     }
 
-    /// What `look` finds in the record.
+    /// The result of `look` on the record.
     pub fn look<T>(&self, look: impl FnOnce(&[Event]) -> T) -> T {
         look(&self.events.lock())
     }
@@ -181,7 +181,7 @@ impl Server {
         Ok(())
     }
 
-    /// Whether its process has ended though nobody ended it.
+    /// Whether its process ended by itself.
     pub fn has_died(&mut self) -> bool {
         let life = self.life.as_mut();
         life.is_none_or(|life| !matches!(life.process.try_wait(), Ok(None)))
@@ -195,7 +195,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until everything it was told has been done, and stands in the record.
+    /// Waits until every command sent to it has been done, and stands in the record.
     pub async fn obeyed(&mut self) -> anyhow::Result<()> {
         self.orders += 1;
         let obeyed = Remark::Obeyed { order: self.orders };
@@ -244,7 +244,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // What it held is gone with its directory.
+        // Its data is gone with its directory.
         let _ = self.end();
     }
 }
@@ -253,7 +253,7 @@ pub fn remark(remark: &Remark) -> Event {
     Event::Noted(serde_json::to_string(remark).expect("remarks are plain data"))
 }
 
-/// What an event remarks, if it does.
+/// The remark in an event, if it has one.
 pub fn remarked(event: &Event) -> Option<Remark> {
     match event {
         Event::Noted(text) => serde_json::from_str(text).ok(),

@@ -1,5 +1,5 @@
-//! A client of a schedule: a session with whom it wants to be, what it watches and what it called, over as many
-//! connections as it takes. A naive one: it sends again whatever has no answer, as whoever it is by then.
+//! A client of a schedule: a session with its wanted identity, its queries and its calls, over as many connections as
+//! it takes. A naive one: it sends every unanswered call again, as its identity of that moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Client {
     peer: Option<Peer>,
     /// Whom it wants to be.
     wants: Option<IdentityKey>,
-    /// Whom its present connection has presented last.
+    /// The identity its present connection has presented last.
     is: Option<IdentityKey>,
     watched: BTreeMap<Watched, u32>,
     next_query: u32,
@@ -90,7 +90,7 @@ impl Client {
         self.present(url, token).await;
     }
 
-    /// Presents a token of whom it wants to be.
+    /// Presents a token of the identity it wants to be.
     async fn present(&mut self, url: &str, token: String) {
         self.authenticate(url, Credential::User(token)).await;
         self.is = self.wants.clone();
@@ -200,7 +200,8 @@ impl Client {
         self.peer = None;
     }
 
-    /// Connects again as whom it wants to be, watching what it watched, and sends its mutations without an answer again.
+    /// Connects again as the identity it wants to be, watching what it watched, and sends its unanswered mutations
+    /// again.
     pub async fn reconnect(&mut self, url: &str, token: Option<String>) {
         let unanswered = self.peer.as_ref().map_or_else(
             // Of a connection that is lost nothing is known: its newest mutations may have no answer.
@@ -233,14 +234,14 @@ impl Client {
         }
     }
 
-    /// What the query that it watched last gives.
+    /// The newest result of the query that it watched last.
     pub fn newest_result(&mut self) -> Option<Json> {
         let query = u64::from(self.next_query.checked_sub(1)?);
         self.peer.as_ref()?.result(query)
     }
 
-    /// Waits until `users:me`, the first query it watched, names this identity. What is told before somebody is let in
-    /// counts as nothing yet.
+    /// Waits until `users:me`, the first query it watched, names this identity. Results from before the identity is let
+    /// in do not count.
     pub async fn saw_itself(&mut self, identity: &IdentityKey, limit: Duration) -> bool {
         if !self.settle(limit).await {
             return false;

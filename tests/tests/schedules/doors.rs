@@ -1,4 +1,4 @@
-//! What no schedule comes to, tried at the server's doors.
+//! Cases that no schedule comes to, tried at the server's doors.
 
 use std::time::Duration;
 

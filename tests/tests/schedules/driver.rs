@@ -1,5 +1,5 @@
-//! What carries the steps of a schedule out: a client that knows nothing of the guarantee, or an application on one of
-//! ours. All take the same acts; what ours saw is told at the end.
+//! Carries out the steps of a schedule: a client that knows nothing of the guarantee, or an application on one of ours.
+//! All take the same acts; our clients' stories come at the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ impl ServerTime {
     }
 }
 
-/// Makes tokens, at any time and for anybody.
+/// Makes tokens, at any time and for any person.
 #[derive(Clone)]
 pub struct Mint {
     pub issuer: Arc<Issuer>,
@@ -74,7 +74,7 @@ fn forge(token: &str) -> String {
     format!("{signed}.{other}{}", signature.get(1..).unwrap_or_default())
 }
 
-/// What one client does in a step.
+/// A client's act in a step.
 #[derive(Clone, Debug)]
 pub enum Act {
     SignIn(Person, Quality),
@@ -83,7 +83,7 @@ pub enum Act {
     Unwatch(Watched),
     Mutate,
     Action,
-    /// Does again what it did before, in a way in which that is likely to go wrong.
+    /// Repeats its last act, in a way that is likely to go wrong.
     Again,
     Lose,
     Reconnect,
@@ -132,7 +132,7 @@ impl Driver {
         }
     }
 
-    /// Nothing is in the way any more of those who find their own way back.
+    /// Opens the way again for clients that find their own way back.
     pub fn open_ways(&mut self) {
         match self {
             Driver::Naive { .. } => {}
@@ -156,8 +156,8 @@ impl Driver {
         }
     }
 
-    /// Ends it. Returns how many sockets the present life of the server knows of that nobody has counted, and what
-    /// the application saw.
+    /// Ends it. Returns how many sockets the present life of the server knows of that are not counted yet, and the
+    /// application's story.
     pub async fn end(self) -> anyhow::Result<(usize, Vec<Saw>)> {
         match self {
             Driver::Naive { .. } => Ok((0, Vec::new())),

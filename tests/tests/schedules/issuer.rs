@@ -1,5 +1,5 @@
-//! A provider on this machine with two faces, an OpenID Connect issuer and a plain one of JWTs, that can rotate its
-//! keys, be down, be slow and sign whatever it is told to.
+//! A provider on this machine with two faces, an OpenID Connect issuer and a plain one of JWTs. It can rotate its keys,
+//! be down, be slow, and sign any claims it is told to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use vestibule_schema::identity::IdentityKey;
 /// The audience of this deployment.
 const APP: &str = "app";
 
-/// Which of the two faces somebody signed in at.
+/// The face at which a person signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Face {
     /// OpenID Connect, signing with EdDSA.
@@ -30,7 +30,7 @@ pub enum Face {
     Plain,
 }
 
-/// Somebody at one of the faces.
+/// A person at one of the faces.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Person {
     pub face: Face,
@@ -88,7 +88,7 @@ impl Issuer {
         .to_string()
     }
 
-    /// The key by which the server knows somebody.
+    /// The key by which the server knows a person.
     pub fn identity(&self, person: &Person) -> IdentityKey {
         let issuer = self.shared.issuer(person.face);
         IdentityKey::new(format!("{issuer}|{}", person.subject))

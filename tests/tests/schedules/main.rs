@@ -1,5 +1,5 @@
-//! The first-login guarantee under randomized schedules, judged by the record of a real server on a real file, and by
-//! what applications on our own clients saw.
+//! The first-login guarantee under randomized schedules. Its judges are the record of a real server on a real file, and
+//! the stories of applications on our own clients.
 //!
 //! `cargo test --test schedules` runs until 5,000 people have signed in for the first time through clients that know
 //! nothing of the guarantee, and a share of that through each of ours; `VESTIBULE_FIRST_LOGINS` asks for another number.
@@ -49,7 +49,7 @@ fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// What all rigs share.
+/// The state that all rigs share.
 struct Campaign {
     kind: Kind,
     next_seed: AtomicU64,

@@ -1,5 +1,5 @@
-//! An application on one of our clients, seen from the schedule: a wire of its own to the server, acts that it takes one
-//! after another, and the story of what it saw.
+//! An application on one of our clients, seen from the schedule. It has a wire of its own to the server, acts that it
+//! takes one after another, and its story.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::driver::{Act, Mint};
 use super::react_app::{self, Pages};
 use super::rust_app;
 
-/// What an application and its tasks write on.
+/// The record on which an application and its tasks write.
 pub struct Desk {
     story: Mutex<Vec<Saw>>,
     /// Acts that have not been taken, and calls and logins that have no outcome.

@@ -27,7 +27,7 @@ pub struct Peer {
     query_sets_sent: u64,
 }
 
-/// What it was told.
+/// The messages it received.
 #[derive(Default)]
 struct Heard {
     is_over: bool,

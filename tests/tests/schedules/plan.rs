@@ -9,7 +9,7 @@ use vestibule_server::probe::Point;
 
 use super::issuer::Face;
 
-/// How somebody's provisioning goes.
+/// The course of a person's provisioning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     Welcome,
@@ -41,7 +41,7 @@ impl Manner {
     }
 }
 
-/// What a client watches.
+/// The query that a client watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Watched {
     Me,
@@ -64,7 +64,7 @@ impl Watched {
     }
 }
 
-/// What the clients of a schedule are.
+/// The kind of a schedule's clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Speaks the protocol, and knows nothing of the guarantee.
@@ -97,7 +97,7 @@ pub enum Quality {
     Fresh,
     /// Over at the next [`Step::Wait`].
     Short,
-    /// Signed by somebody else.
+    /// Signed by another key.
     Forged,
 }
 
@@ -134,7 +134,7 @@ pub enum Step {
     Drop {
         c: usize,
     },
-    /// Connects again, presents whom it wants to be, and sends what has no answer again.
+    /// Connects again, presents the identity it wants to be, and sends unanswered calls again.
     Reconnect {
         c: usize,
     },
@@ -148,14 +148,14 @@ pub enum Step {
     HttpMutation {
         p: usize,
     },
-    /// Holds up the next arrival: of a person, or anybody's.
+    /// Holds up the next arrival: of one person, or of any.
     Arm {
         point: Point,
         p: Option<usize>,
     },
-    /// Waits until somebody is held up, for a moment at most.
+    /// Waits until a caller is held up, for a moment at most.
     AwaitPause,
-    /// Somebody new signs in while others are held up.
+    /// A new person signs in while others are held up.
     Probe,
     Release {
         point: Point,
@@ -197,8 +197,8 @@ const POINTS: [Point; 8] = [
 ];
 
 impl Plan {
-    /// The same schedule for clients of ours, which do nothing before they are let in: they are often given the time
-    /// for that, and then do something.
+    /// The same schedule for clients of ours, which do nothing before they are let in. They are often given the time
+    /// for that, and then act.
     pub fn driven_by(self, kind: Kind) -> Plan {
         if kind == Kind::Naive {
             return self;
@@ -237,8 +237,8 @@ impl Plan {
         }
     }
 
-    /// The same schedule with pushes in between. Where a webhook makes users, it tells of everybody in the end, and of some
-    /// early, late or twice.
+    /// The same schedule with pushes in between. Where a webhook makes users, it tells of every person in the end, and
+    /// of some early, late or twice.
     fn pushed(self, kind: Kind, rng: &mut StdRng) -> Plan {
         let people = self.people.iter().map(|(manner, face)| match kind {
             Kind::Webhook => (Manner::Welcome, *face),
@@ -345,7 +345,7 @@ impl Plan {
             330..430 => Step::Mutate { c },
             430..480 => Step::Act { c },
             480..515 => Step::Again { c },
-            // A request that has its answer is sent again by whoever comes next.
+            // The next identity sends a request again that has its answer.
             515..530 => {
                 let next = self.sign_in(c, rng);
                 self.steps.extend([
@@ -364,7 +364,7 @@ impl Plan {
             800..880 => return self.hold_up(point, rng),
             880..920 => Step::Release { point },
             920..930 => Step::Wait,
-            // Somebody is let in, and what they call next comes too late for their token.
+            // A person is let in, and their next call comes too late for their token.
             930..940 => {
                 let token = Quality::Short;
                 self.steps.extend([
@@ -393,7 +393,7 @@ impl Plan {
         self.steps.push(step);
     }
 
-    /// Holds somebody up who is on their way, and sees that others are not.
+    /// Holds up a person on their way in, and checks that others are not.
     fn hold_up(&mut self, point: Point, rng: &mut StdRng) {
         self.arm(point, rng);
         let c = rng.random_range(0..self.clients);
@@ -407,8 +407,8 @@ impl Plan {
     }
 }
 
-/// A step as a page takes it. Its connection is not lost: over a lost one the official client sends what has no answer
-/// as whoever is signed in by then, and nothing above it can take that back.
+/// A step as a page takes it. Its connection is not lost. Over a lost one the official client sends unanswered calls as
+/// the user of that moment, and nothing above it can take that back.
 fn for_pages(step: Step) -> Option<Step> {
     let token = Quality::Fresh;
     match step {

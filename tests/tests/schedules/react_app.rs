@@ -1,5 +1,5 @@
-//! Applications on the React package: pages in a Node process, moved by orders on its standard input, that say what they
-//! see on its standard output.
+//! Applications on the React package: pages in a Node process, moved by orders on its standard input, that report their
+//! sights on its standard output.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -28,7 +28,7 @@ pub struct Pages {
     next: AtomicU64,
 }
 
-/// What a page says.
+/// A page's report.
 #[derive(Deserialize)]
 struct Said {
     page: u64,
@@ -86,12 +86,12 @@ impl Pages {
             for line in lines.lines().map_while(Result::ok) {
                 let said: Said =
                     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                // One that nobody listens to any more has ended.
+                // A page without a listener has ended.
                 if let Some(listener) = listeners.lock().get(&said.page) {
                     let _ = listener.send(said);
                 }
             }
-            // Whoever still listens hears that there will be nothing more.
+            // The remaining listeners hear that there will be nothing more.
             listeners.lock().clear();
         });
         Ok(Pages {
@@ -103,7 +103,7 @@ impl Pages {
     }
 
     fn order(&self, order: &Json) {
-        // A process that has ended is noticed by who waits for it.
+        // The waiter of a process notices its end.
         let _ = writeln!(self.orders.lock(), "{order}");
     }
 }

@@ -28,13 +28,13 @@ const SKIP: Duration = Duration::from_secs(25);
 /// Attempts at a login that nothing stands in the way of. Each finds another flaw of the schedule mended.
 const ATTEMPTS_MAX: usize = 4;
 
-/// What a run of a schedule showed.
+/// The findings of a run of a schedule.
 pub struct Outcome {
     pub record: Vec<Event>,
     pub violations: Vec<oracle::Violation>,
     /// Identities that were let in for the first time.
     pub first_logins: usize,
-    /// What there was to see, and how often.
+    /// The sights of the run, with their counts.
     pub sights: BTreeMap<&'static str, usize>,
 }
 
@@ -46,7 +46,7 @@ pub struct Rig {
     http: reqwest::Client,
     /// Started for the first schedule that needs it.
     pages: Option<Arc<Pages>>,
-    /// What pushes the functions, where they are pushed.
+    /// The pusher of the functions, where they are pushed.
     pusher: Option<Arc<Pusher>>,
 }
 
@@ -263,7 +263,7 @@ impl Performance<'_> {
         Ok(())
     }
 
-    /// The webhook tells of somebody.
+    /// The webhook tells of a person.
     fn webhook(&mut self, person: &Person) {
         let url = format!("{}/http/told", self.rig.server.url());
         let identity = self.mint.identity(person).as_str().to_string();
@@ -274,8 +274,8 @@ impl Performance<'_> {
         });
     }
 
-    /// Somebody new signs in. They must get in although others are held up, unless those hold the one lane itself or
-    /// are held up where anybody would be.
+    /// A new person signs in. They must get in although others are held up, unless those hold the one lane itself or
+    /// are held up where every login would be.
     async fn probe(&mut self) -> anyhow::Result<()> {
         self.rig.issuer.set_down(false);
         // Only those who wait already are to be in the way.
@@ -313,7 +313,7 @@ impl Performance<'_> {
         Ok(())
     }
 
-    /// A whole login of somebody whom nothing stands in the way. Returns whether they saw themselves.
+    /// A whole login of a person, with nothing in the way. Returns whether they saw themselves.
     async fn log_in(&mut self, person: &Person) -> bool {
         if self.kind == Kind::Webhook {
             self.webhook(person);
@@ -326,8 +326,8 @@ impl Performance<'_> {
         client.saw_itself(&identity, PATIENCE).await
     }
 
-    /// Lets everybody go and everything end, then lets in everybody who may be, and looks at what was stored. Returns
-    /// what did not come to an end.
+    /// Lets every held caller go and everything end, then lets in every permitted person, and looks at the stored
+    /// documents. Returns everything that did not come to an end.
     async fn come_to_rest(mut self, plan: &Plan) -> anyhow::Result<Vec<oracle::Violation>> {
         self.rig.issuer.set_down(false);
         self.rig.server.tell(&Command::Release { point: None })?;
@@ -367,7 +367,7 @@ impl Performance<'_> {
         stories
             .into_iter()
             .for_each(|saw| self.rig.server.tape.push(remark(&saw)));
-        // What was answered is in the record, but perhaps not read from it yet.
+        // The answers are in the record, but perhaps not read from it yet.
         self.rig.server.obeyed().await?;
         Ok(unrest)
     }
@@ -420,7 +420,7 @@ impl Performance<'_> {
         Ok(())
     }
 
-    /// What a query says of an identity that anybody may ask about.
+    /// The result of a query about an identity that every caller may ask about.
     async fn read(&self, path: &str, identity: &IdentityKey) -> anyhow::Result<Json> {
         let args = json!({ "token": identity });
         let body = json!({ "path": path, "args": args, "format": "json" });

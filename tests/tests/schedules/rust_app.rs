@@ -1,5 +1,5 @@
-//! An application on the Rust client, as a schedule drives it through the typed API: what the types forbid, it cannot do,
-//! so it keeps what it is asked for before its user exists and does it then.
+//! An application on the Rust client, as a schedule drives it through the typed API. It cannot do what the types
+//! forbid, so it keeps acts from before its user exists and does them then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::rust_words::{how, is_kept_out, marks, standing, why, why_outside};
 /// Short pauses, because every schedule would wait for long ones.
 const PAUSE_FIRST: Duration = Duration::from_millis(3);
 const PAUSE_MAX: Duration = Duration::from_millis(40);
-/// Somebody whose provisioning always fails is given up after this: every schedule with such a person waits for it.
+/// A person whose provisioning always fails is given up after this: every schedule with such a person waits for it.
 const STEP_MAX: Duration = Duration::from_millis(800);
 
 /// Where the application stands with its client.
@@ -59,7 +59,7 @@ struct App {
     desk: Arc<Desk>,
     /// Clients so far. The newest is the one in use.
     clients: u64,
-    /// Sign-ins so far, with whom the newest is for.
+    /// Sign-ins so far, with the person of the newest.
     login: u64,
     identity: Option<IdentityKey>,
     calls: u64,
@@ -250,7 +250,7 @@ impl App {
         });
     }
 
-    /// Switches here and now: of two sign-ins under way at once, nobody could say which comes last.
+    /// Switches here and now: of two sign-ins under way at once, neither would be known to come last.
     async fn switch(&mut self, client: Client<Provisioned>, former: u64, tokens: impl TokenSource) {
         let switched = client.switch_user(tokens).await;
         let client = switched.expect("the source has a token at hand");

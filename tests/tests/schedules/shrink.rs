@@ -13,7 +13,7 @@ const TRIES: usize = 5;
 /// Runs altogether.
 const RUNS_MAX: usize = 300;
 
-/// What to print of a schedule that failed, on a correct server.
+/// The report on a schedule that failed, on a correct server.
 pub async fn report(plan: &Plan, outcome: Outcome) -> String {
     let mut best = (plan.clone(), outcome);
     let shrunk = shrink(&mut best).await;

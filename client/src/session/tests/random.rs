@@ -1,5 +1,5 @@
-//! Any order of messages, cuts, refusals, tokens and users: whatever happens, nothing runs as the wrong person, nothing
-//! runs twice, and everything is answered.
+//! Any order of messages, cuts, refusals, tokens and users. In every case, nothing runs as the wrong person, nothing
+//! runs twice, and every call is answered.
 
 use proptest::prelude::*;
 

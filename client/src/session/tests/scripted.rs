@@ -1,4 +1,4 @@
-//! One message at a time: what is said in which order, and what comes of each answer.
+//! One message at a time: the order of the messages, and the effect of each answer.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use vestibule_schema::{Object, Value, object};
 /// The path of the provisioning function.
 const ENSURE: &str = "users:ensureUser";
 
-/// What a run of a call was: as whom, and which one.
+/// One run of a call: its identity, and its number.
 pub type Run = (Option<String>, u32);
 
 /// The durable part.
@@ -118,7 +118,7 @@ impl Server {
     fn authenticate(&mut self, authenticate: Authenticate) {
         let socket = self.socket.as_mut().expect("there is a connection");
         assert_eq!(authenticate.base_version, socket.identities);
-        // What waited for the earlier identity is told that it will not run.
+        // Calls that waited for the earlier identity are told that they will not run.
         for message in std::mem::take(&mut socket.held) {
             socket.reject(&message, "identity_changed");
         }
@@ -279,7 +279,7 @@ impl Server {
             .push_back(ServerMessage::ActionResponse(response));
     }
 
-    /// What is made as somebody runs as that person, who exists; and what is made as nobody runs as nobody.
+    /// A call made as a person runs as that person, who exists; a call made without an identity runs without one.
     fn check_identity(&self, args: &Object, identity: &Option<String>) {
         let made_as = args.get("as").and_then(Value::as_str);
         assert_eq!(made_as, identity.as_deref(), "it runs as somebody else");

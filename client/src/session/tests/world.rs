@@ -1,4 +1,4 @@
-//! A client and its server with everything between them, and the rules that are checked whatever happens.
+//! A client and its server with everything between them, and the rules that are always checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::session::{
 use crate::status::LoginStatus;
 use crate::token::{Token, TokenError};
 
-/// What was asked, for judging the answer.
+/// The request, for judging the answer.
 #[derive(Clone, Debug)]
 enum Asked {
     Mutation { number: u32, login: Option<LoginId> },
@@ -41,7 +41,7 @@ pub struct World {
     login: Option<(LoginId, String)>,
     next: u64,
     asked: BTreeMap<Ticket, Asked>,
-    /// Live watchers with whom they are for.
+    /// Live watchers, each with its user.
     watched: Vec<(QueryId, Scope)>,
     shown: BTreeMap<QueryId, Arc<Outcome>>,
     committed_answers: BTreeSet<u32>,
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// Arguments that say as whom the call is made, which the server compares.
+    /// Arguments that name the person as whom the call is made, which the server compares.
     fn args(&self, as_whom: Option<&str>) -> Object {
         as_whom.map_or_else(Object::new, |who| object! { "as" => who })
     }
@@ -125,7 +125,7 @@ impl World {
         let Some((scope, login)) = self.scope(as_user) else {
             return;
         };
-        // A call without a user runs as whoever the client speaks for, so that is what it must say.
+        // A call without a user runs as the client's current identity, so its arguments must name that one.
         let speaks_for = self.session.speaks_for();
         let who = match (scope, &self.login) {
             (Scope::User(_), Some((_, who))) => Some(who.as_str()),
@@ -381,7 +381,7 @@ impl World {
         }
     }
 
-    /// Read your writes: what was answered is in everything that its login shows.
+    /// Read your writes: the effect of an answered call is in every result that its login shows.
     fn check_visible(&self, number: u32, login: Option<LoginId>) {
         let Some(login) = login.filter(|login| {
             self.login

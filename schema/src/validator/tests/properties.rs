@@ -1,4 +1,4 @@
-//! What holds of every validator.
+//! The properties of every validator.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What reading forgives.
+//! The faults that reading forgives.
 
 use serde_json::json;
 

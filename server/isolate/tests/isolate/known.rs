@@ -1,4 +1,4 @@
-//! The module that stands in for known functions: pure, importable by anybody, bounded like everything else.
+//! The module that stands in for known functions: pure, importable by every module, bounded like everything else.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What an isolate promises, tried over a small host.
+//! The promises of an isolate, tried over a small host.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,7 +1,7 @@
 //! Settings as people write them: a flag, an environment variable, or a file that a variable names.
 //!
-//! Empty means not given, for all of them, since compose files write `${X:-}`. Blanks around a value are taken off. What
-//! cannot be understood stops the start, with a sentence that shows the value and a right one. A program adds its
+//! Empty means not given, for all of them, since compose files write `${X:-}`. Blanks around a value are taken off. A
+//! value that cannot be understood stops the start, with a sentence that shows it and a right one. A program adds its
 //! [`Setting`]s to a command with [`augment`] and reads what was [`Given`].
 
 mod near;
@@ -20,7 +20,7 @@ use crate::deployment::VariableError;
 
 /// Longest file that a variable may name, in bytes.
 pub const SETTING_FILE_BYTES_MAX: u64 = 1 << 20;
-/// What a variable's name ends in when its value is the name of a file that holds the setting.
+/// The end of a variable's name when its value is the name of a file that holds the setting.
 const FILE_SUFFIX: &str = "_FILE";
 
 /// One setting.
@@ -30,9 +30,9 @@ pub struct Setting {
     pub flag: Option<&'static str>,
     /// The environment variable. The same with `_FILE` behind it names a file that holds the value.
     pub variable: &'static str,
-    /// What stands for the value in the help.
+    /// The placeholder for the value in the help.
     pub value_name: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub help: &'static str,
     /// A right value, for the sentence about a wrong one.
     pub example: &'static str,
@@ -128,7 +128,7 @@ impl fmt::Display for Setting {
 pub struct Environment(Vec<(String, OsString)>);
 
 impl Environment {
-    /// That of this process. Variables whose names are not text are nobody's settings.
+    /// The environment of this process. Variables whose names are not text belong to no setting.
     pub fn of_process() -> Environment {
         let variables = std::env::vars_os();
         Environment(
@@ -192,7 +192,7 @@ impl Environment {
     }
 }
 
-/// What was given: flags first, then variables.
+/// The given settings: flags first, then variables.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'g> {
     matches: &'g ArgMatches,
@@ -246,7 +246,7 @@ pub fn augment(command: Command, settings: &[Setting]) -> Command {
 }
 
 impl<'g> Given<'g> {
-    /// What a command line and an environment give.
+    /// The settings of a command line and an environment.
     pub fn new(matches: &'g ArgMatches, environment: &'g Environment) -> Given<'g> {
         Given {
             matches,
@@ -312,7 +312,7 @@ impl<'g> Given<'g> {
         below.collect()
     }
 
-    /// Refuses variables whose names are almost those of settings: what somebody meant to say would not be heard.
+    /// Refuses variables whose names are almost those of settings: a misspelled setting would be ignored.
     pub fn check_spelling(&self, settings: &[Setting]) -> Result<(), SettingError> {
         near::check(self.environment.names(), settings)
     }

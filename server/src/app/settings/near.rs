@@ -2,9 +2,9 @@
 
 use super::{FILE_SUFFIX, Setting, SettingError};
 
-/// What the variables of this server begin with.
+/// The prefix of this server's variables.
 const PREFIX: &str = "VESTIBULE_";
-/// What follows in those of the deployment's own variables, which have any name.
+/// The second prefix, of the deployment's own variables, which have any name.
 const DEPLOYMENT_PREFIX: &str = "ENV_";
 /// A name that differs by this many letters is taken for a mistake.
 const LETTERS_MAX: usize = 2;

@@ -1,4 +1,4 @@
-//! Every setting in every spelling, with what comes of it. A setting without a row fails.
+//! Every setting in every spelling, with its outcome. A setting without a row fails.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::functions::js::JsOptions;
 use crate::jobs::JobsOptions;
 use crate::outbound::Network;
 
-/// What a spelling comes to.
+/// The outcome of a spelling.
 enum Outcome {
     /// As if nothing had been said.
     NotGiven,
@@ -24,7 +24,7 @@ enum Outcome {
 
 use Outcome::{Is, NotGiven, Refused};
 
-/// What belongs to a setting, so that it can be given alone.
+/// The settings it requires, so that it can be given alone.
 fn beside(setting: &Setting) -> &'static [(&'static str, &'static str)] {
     match setting.variable {
         "VESTIBULE_ISSUER" => &[("VESTIBULE_AUDIENCE", "convex")],
@@ -177,7 +177,7 @@ fn read(arguments: &[&str], environment: &Environment) -> Result<Config, Setting
     Config::read(&Given::new(&matches, environment))
 }
 
-/// A setting's part of a configuration; none when it is what stands there when nothing is said.
+/// A setting's part of a configuration; `None` when it has its default.
 fn part(config: &Config, variable: &str) -> Option<String> {
     let switch = |on: bool| if on { "on" } else { "off" }.to_owned();
     let unless = |text: String, default: &str| (text != default).then_some(text);
@@ -454,7 +454,7 @@ fn a_variable_that_is_almost_a_setting_is_refused() {
         let sentence = refused.unwrap_err().to_string();
         assert_eq!(sentence, format!("{name} is no setting; {meant} is"));
     }
-    // Those of others, and those that an orchestrator sets for a service of this name.
+    // Those of other programs, and those that an orchestrator sets for a service of this name.
     for name in [
         "VESTIBULE_PORT",
         "VESTIBULE_SERVICE_HOST",

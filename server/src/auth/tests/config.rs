@@ -14,7 +14,7 @@ fn read(providers: Json) -> Result<AuthConfig, (&'static str, String)> {
     checked.map_err(|error| (error.code(), error.to_string()))
 }
 
-/// A server that is reached at an address in a network of somebody's own.
+/// A server that is reached at an address in a private network.
 fn own() -> Own {
     let origins = Origins {
         cloud: "http://10.0.0.5:3210".to_owned(),

@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub const KEYS: &str = "/keys";
 
-/// What it answers at one path.
+/// The issuer's answer at one path.
 #[derive(Clone)]
 pub enum Answer {
     Body {

@@ -20,7 +20,7 @@ use crate::clock::{Clock, ManualClock};
 const UNAVAILABLE: &str = "AuthProviderDiscoveryFailed";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A provider, who verifies its tokens, and the time.
+/// A provider, the verifier of its tokens, and the clock.
 pub(super) struct World {
     pub issuer: TestIssuer,
     pub authenticator: Authenticator,

@@ -1,4 +1,4 @@
-//! Providers that change their keys while many connections refresh, and tokens with keys that nobody has.
+//! Providers that change their keys while many connections refresh, and tokens with unknown keys.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn token(world: &World, generation: usize, subject: usize) -> String {
     draft.claim("sub", subject.to_string()).signed(key)
 }
 
-/// What each of these tokens is answered, all presented at once.
+/// The answer to each of these tokens, all presented at once.
 async fn codes(world: &Arc<World>, tokens: Vec<String>) -> Vec<&'static str> {
     let answers = tokens.into_iter().map(|token| {
         let world = world.clone();

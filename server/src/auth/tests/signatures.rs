@@ -222,7 +222,7 @@ pub fn t10_a_signature_that_anyone_can_make_for_exponent_one_is_rejected(table: 
     });
 }
 
-/// What a 2048-bit RSA signature is before the private key is applied, and, for the exponent one, after.
+/// The value of a 2048-bit RSA signature before the private key is applied, and, for exponent one, after.
 fn pkcs1_encoded(message: &[u8]) -> Vec<u8> {
     const SHA256_PREFIX: [u8; 19] = [
         0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,

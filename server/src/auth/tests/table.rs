@@ -16,7 +16,7 @@ use crate::auth::{Authenticator, ProviderConfig};
 
 /// A token or header that cannot be read.
 pub const MALFORMED: &str = "InvalidAuthHeader";
-/// A token of nobody who is configured.
+/// A token of no configured provider.
 pub const NO_PROVIDER: &str = "NoAuthProvider";
 
 /// One of each kind of provider. The set of keys is the same everywhere, and only `good` and the ones beside it that
@@ -61,7 +61,7 @@ pub fn providers() -> [ProviderConfig; 3] {
     KINDS.map(provider)
 }
 
-/// Who verifies their tokens.
+/// The verifier of their tokens.
 pub fn three_providers() -> Authenticator {
     authenticator(providers(), clock())
 }

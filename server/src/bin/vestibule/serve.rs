@@ -9,7 +9,8 @@ use vestibule_server::app::{App, Config, StopSignals, log_to_stderr};
 
 use super::Deployment;
 
-/// What one thread of the server allocates another frees: the system's allocator makes them wait for each other.
+/// One thread of the server frees the memory that another allocated: the system's allocator makes them wait for each
+/// other.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -24,7 +25,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 async fn run(mut config: Config) -> anyhow::Result<()> {
-    // A server for others is never in development mode because something else was left out.
+    // A server for other machines is never in development mode merely because a setting is missing.
     let dev = *config.dev.get_or_insert(false);
     config.dev_issuer.get_or_insert(false);
     let site_listen = config.site_listen_default();
@@ -49,7 +50,7 @@ async fn run(mut config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says how the CLI reaches a new deployment. A key is shown on a terminal alone: elsewhere it would stay in a log.
+/// Tells how the CLI reaches a new deployment. A key is shown only on a terminal: elsewhere it would stay in a log.
 fn greet(url: &str, deployment: &Deployment) -> anyhow::Result<()> {
     if !std::io::stdout().is_terminal() {
         let (data, name) = (deployment.data.display(), &deployment.name);

@@ -68,7 +68,7 @@ impl Target {
         Ok(Opened { client, own })
     }
 
-    /// A server that nobody finds, with the settings of the environment otherwise.
+    /// A server that no client finds, with the settings of the environment otherwise.
     fn config(&self) -> anyhow::Result<Config> {
         let mut config = Config::of_environment()?;
         config.data = self.deployment.data.clone();

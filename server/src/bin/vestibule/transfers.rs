@@ -18,7 +18,7 @@ const PARTS_MAX: u64 = 9_999;
 /// How often the state of an import or an export is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What to import, and how.
+/// The file to import, and its mode.
 #[derive(Args)]
 pub struct ImportArgs {
     /// A .csv, .jsonl, .json or .zip file.
@@ -43,7 +43,7 @@ pub struct ImportArgs {
     yes: bool,
 }
 
-/// What to export, and where to.
+/// The place of the export, and its content.
 #[derive(Args)]
 pub struct ExportArgs {
     /// The archive to make, or a directory to make it in.
@@ -170,7 +170,7 @@ async fn settled(client: &AdminClient, id: &Json, passing: &str) -> anyhow::Resu
     }
 }
 
-/// Asks on a terminal; elsewhere nobody agrees.
+/// Asks on a terminal; elsewhere the answer is no.
 fn is_confirmed() -> anyhow::Result<bool> {
     let mut stdin = std::io::stdin().lock();
     if !stdin.is_terminal() {
@@ -237,7 +237,7 @@ async fn fetch(client: &AdminClient, id: &str, target: &Path) -> anyhow::Result<
     };
     let written: anyhow::Result<()> = written.await;
     if written.is_err() {
-        // What is left of it serves nobody; that it failed is told.
+        // Its remains are of no use; the failure is reported.
         let _ = std::fs::remove_file(&arriving);
     }
     written

@@ -1,4 +1,4 @@
-//! What stored documents must be before a schema is taken on.
+//! Checks of stored documents before a schema is taken on.
 
 use std::collections::BTreeMap;
 

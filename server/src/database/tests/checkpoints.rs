@@ -37,7 +37,7 @@ impl Stopping {
         let (stopped, is_stopped) = channel();
         let (outcome, outcomes) = channel();
         appender.before_checkpoint_pass(move || {
-            // Nobody listens any more: the test is about something else by now.
+            // The test no longer listens: it is about something else by now.
             let _ = stopped.send(());
             outcomes.recv().unwrap_or(Ok(()))
         });

@@ -1,4 +1,5 @@
-//! The lane and the log writer, driven by hand: what is seen when, and what an uncommitted batch leaves behind.
+//! The lane and the log writer, driven by hand: when each change becomes visible, and the state after an uncommitted
+//! batch.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::task::Wake;
@@ -102,7 +103,7 @@ impl Line {
         outcome.unwrap().ts
     }
 
-    /// What readers see.
+    /// The documents that readers see.
     fn durable(&self) -> Vec<Value> {
         let snapshot = self.store.snapshot().unwrap();
         values(&mut Transaction::read_only(&snapshot, &self.environment))

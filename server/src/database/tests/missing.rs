@@ -1,4 +1,4 @@
-//! What is missing and what is null, in the typed API: whatever is inserted is found by the same values.
+//! Missing and null fields in the typed API: every inserted document is found by the same values.
 
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ fn equals(name: &str, value: impl Serialize) -> Expression {
 
 type Found = Vec<DocumentId<Person>>;
 
-/// What each way of asking for `wanted`'s values finds, with what of a person it compares.
+/// The result of each way of asking for `wanted`'s values, with the fields of a person that it compares.
 fn ask(rig: &Rig, wanted: &Person) -> Vec<(&'static str, Found)> {
     let find = |how: &'static str,
                 query: &dyn Fn(DatabaseReader<'_, '_>) -> Vec<Document<Person>>| {

@@ -230,7 +230,7 @@ fn text<T: std::fmt::Debug, E: std::fmt::Display>(result: Result<T, E>) -> Strin
     result.unwrap_err().to_string()
 }
 
-/// What a mutation made of a closure answers with.
+/// The answer of a mutation made from a closure.
 type Outcome<R> = (R, Result<Committed, CommitError>);
 
 /// A mutation that runs `body` and hands what it returned to `on_finish`, with the outcome.

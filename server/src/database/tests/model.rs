@@ -1,5 +1,5 @@
-//! Documents and queries against a plain list: random documents, ranges, orders, filters and limits over a random
-//! mixture of what is folded, what is not, and what the transaction itself wrote.
+//! Documents and queries against a plain list: random documents, ranges, orders, filters and limits. They run over a
+//! random mixture of folded documents, unfolded ones and the transaction's own writes.
 
 use std::collections::BTreeMap;
 
@@ -342,7 +342,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Kept {
     query: Query,
     answer: Vec<RawDocument>,
-    /// What it read on a snapshot, and at the head, where lookups go another way.
+    /// Its read sets on a snapshot, and at the head, where lookups go another way.
     reads: [ReadSet; 2],
 }
 

@@ -1,4 +1,4 @@
-//! What an execution is said to have read: enough that no commit which changes its answer is missed, and no more.
+//! The read set of an execution: large enough that no commit which changes its answer is missed, and no larger.
 
 use vestibule_schema::object;
 

@@ -1,4 +1,4 @@
-//! What a start does to a store: tables, checks and indexes, and starts that are cut short.
+//! The effects of a start on a store: tables, checks and indexes, and starts that are cut short.
 
 use vestibule_schema::object;
 use vestibule_schema::validator::{Field, Validator};
@@ -184,7 +184,7 @@ fn an_index_whose_fields_or_uniqueness_changed_is_rebuilt() {
         .unwrap_err();
 }
 
-/// Leaves the store as a kill in the middle of an index build does: the catalog says that the index is not complete,
+/// Leaves the store as a kill in the middle of an index build does. The catalog says that the index is not complete,
 /// some of its entries are missing and others are wrong.
 fn break_off_build(rig: &mut Rig) {
     let mut half_built = TableMeta::clone(&meta(rig, "rooms"));
@@ -244,7 +244,7 @@ fn a_start_that_is_cut_short_anywhere_leaves_no_index_that_is_wrong() {
             if outcome.is_ok() {
                 break;
             }
-            // Whoever then starts the old program again finds its index whole.
+            // An operator who then starts the old program again finds its index whole.
             let rig = Rig::try_open(dir, before.clone()).unwrap();
             if meta(&rig, "rooms").index("by_a").is_some() {
                 assert_eq!(numbers(&rig), counting(count));

@@ -101,7 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a step read, and so what it did.
+/// The values a step read, and so the step's effect.
 type Observed = Vec<(u8, i32)>;
 
 impl Step {
@@ -428,7 +428,7 @@ fn what_waits_to_be_folded_stays_bounded() {
     }
     drop(sender);
     let largest = overlays.iter().max().unwrap();
-    // What is being folded, what waits for the next round, and what an entry costs beyond its bytes.
+    // The entries being folded, those waiting for the next round, and each entry's overhead beyond its bytes.
     assert!(largest < 8 * UNFOLDED_MAX, "{largest} bytes");
     assert_eq!(
         read(&database, |tx| tx

@@ -63,8 +63,8 @@ impl<T: Table> TableQuery<'_, '_, T> {
         self
     }
 
-    /// Keeps only documents that `expression` accepts. Every scanned document is read all the same; an index is
-    /// better where there is one.
+    /// Keeps only documents that `expression` accepts. Every scanned document is still read, so prefer an index where
+    /// there is one.
     pub fn filter(mut self, expression: Expression) -> Self {
         if let Ok(query) = &mut self.query {
             query.operators.push(Operator::Filter(expression));

@@ -35,7 +35,7 @@ const COMMON_NAMES: [&str; 14] = [
 pub struct Candidates {
     /// Their paths: public ones first, then by path.
     pub paths: Vec<String>,
-    /// They have a name that such mutations often have, and nothing else speaks for them.
+    /// Whether only their names speak for them: names that such mutations often have.
     pub is_by_name: bool,
 }
 
@@ -113,7 +113,7 @@ fn own_text<'s>(function: &PushedFunction, source: &'s str, all: &[&PushedFuncti
 }
 
 impl Stated {
-    /// What an app that signs people in and does not say how they become provisioned should be told.
+    /// The warning for an app that signs users in and does not say how they become provisioned.
     pub fn warning(
         &self,
         deployment: &Deployment,

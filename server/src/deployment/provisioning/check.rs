@@ -1,4 +1,4 @@
-//! Holding what the rules name against the functions and tables that there are.
+//! Checking the names in the rules against the existing functions and tables.
 
 use vestibule_schema::id::TableNumber;
 use vestibule_schema::path::FunctionPath;
@@ -11,26 +11,26 @@ use super::{DocumentRule, MutationRule, ProvisioningRules, With};
 use crate::database::{Catalog, TableMeta};
 use crate::deployment::FunctionKind;
 
-/// A function as far as the rules have to know it.
+/// The parts of a function that the rules need.
 pub struct Callable<'f> {
-    /// What it is.
+    /// Its kind.
     pub kind: FunctionKind,
-    /// What its arguments must be.
+    /// The validator of its arguments.
     pub args: &'f Validator,
 }
 
-/// The functions that there are, native and pushed.
+/// All functions, native and pushed.
 pub trait CallableMutations {
     /// The function at `path`, public or internal.
     fn callable(&self, path: &FunctionPath) -> Option<Callable<'_>>;
 }
 
-/// What the rules come to where they are held against functions and tables.
+/// The rules after a check against functions and tables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved<'r> {
-    /// What runs first.
+    /// The mutation that runs first.
     pub mutation: Option<&'r MutationRule>,
-    /// What must be there then.
+    /// The document that must exist then.
     pub document: Option<&'r DocumentRule>,
 }
 
@@ -69,7 +69,7 @@ fn first<T>(
     for alternative in alternatives {
         match check(alternative) {
             Ok(()) => return Ok(Some(alternative)),
-            // One that exists and is wrong says more than one that does not exist.
+            // An alternative that exists and is wrong says more than one that does not exist.
             Err(error) => refused = Some(telling(refused, error)),
         }
     }
@@ -106,7 +106,7 @@ fn check_mutation(
     check_arguments(rule, function.args)
 }
 
-/// What is known before anybody comes: which fields there are, and what stands in those that are no claims.
+/// Checks the facts known before any login: the fields that exist, and the values of those that are not claims.
 fn check_arguments(rule: &MutationRule, validator: &Validator) -> Result<(), RulesError> {
     let path = rule.path.to_string();
     let nothing = Template::default();
@@ -141,7 +141,7 @@ fn check_arguments(rule: &MutationRule, validator: &Validator) -> Result<(), Rul
 fn check_part(part: &Part, field: &Field) -> Result<(), String> {
     let checked = match part {
         Part::Literal(value) => field.validator.check(value, &NoTables),
-        // Who it is always is a text.
+        // The identifying claims are always texts.
         Part::Claim(name) if ["subject", "issuer", "tokenIdentifier"].contains(&name.as_str()) => {
             field.validator.check(&Value::from(SAMPLE), &NoTables)
         }

@@ -1,10 +1,10 @@
-//! Why what is said of provisioning cannot be done.
+//! Errors of the provisioning rules.
 
 use thiserror::Error;
 
 use super::{ALTERNATIVES_MAX, PROVISION_WHEN, PROVISION_WITH};
 
-/// Why what is said of provisioning cannot be done, in the sentence that a push, `env set` and a start answer with.
+/// A fault of the provisioning rules, in the sentence that a push, `env set` and a start answer with.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RulesError {
     #[error(

@@ -1,5 +1,5 @@
-//! How identities become provisioned in a deployment: two variables, or flags of the server, that name a mutation to run, a
-//! document to wait for, or both. What they say is parsed and checked here; the gate does it.
+//! How identities become provisioned in a deployment: two variables, or flags of the server. They name a mutation to
+//! run, a document to wait for, or both. The variables are parsed and checked here; the gate applies them.
 //!
 //! | variable | as in |
 //! | --- | --- |
@@ -33,14 +33,14 @@ pub const PROVISION_WHEN: &str = "VESTIBULE_PROVISION_WHEN";
 /// Alternatives of one variable.
 pub const ALTERNATIVES_MAX: usize = 16;
 
-/// What the two variables say.
+/// The rules of the two variables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProvisioningRules {
     with: With,
     when: Vec<DocumentRule>,
 }
 
-/// What the first variable says.
+/// The rule of the first variable.
 #[derive(Clone, Debug, Default, PartialEq)]
 enum With {
     #[default]
@@ -91,7 +91,7 @@ impl ProvisioningRules {
         }
     }
 
-    /// Whether nobody has said how identities become provisioned.
+    /// Whether no variable or flag says how identities become provisioned.
     pub fn is_unsaid(&self) -> bool {
         self.with == With::Unsaid && self.when.is_empty()
     }
@@ -107,7 +107,7 @@ impl ProvisioningRules {
 }
 
 impl MutationRule {
-    /// What it is called with for `identity`. A claim that its token does not have leaves its field out.
+    /// Its arguments for `identity`. A claim that the token lacks leaves its field out.
     pub fn arguments_for(&self, identity: &Identity) -> Value {
         let arguments = self.arguments.as_ref();
         Value::Object(arguments.map_or_else(Object::new, |template| template.fill(identity)))
@@ -115,7 +115,7 @@ impl MutationRule {
 }
 
 impl DocumentRule {
-    /// What the first field of the index must equal; none where the token lacks the claim.
+    /// The value that the first field of the index must equal; `None` where the token lacks the claim.
     pub fn value_for(&self, identity: &Identity) -> Option<Value> {
         claim(identity, &self.claim)
     }

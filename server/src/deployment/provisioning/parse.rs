@@ -15,7 +15,7 @@ const NONE: &str = "none";
 const SEPARATOR: char = '|';
 
 impl ProvisioningRules {
-    /// Reads both variables; one that is empty says nothing.
+    /// Reads both variables; an empty one counts as unset.
     pub fn parse(with: Option<&str>, when: Option<&str>) -> Result<ProvisioningRules, RulesError> {
         let with = parse_with(with.unwrap_or_default().trim())?;
         let when = parse_when(when.unwrap_or_default().trim())?;

@@ -1,5 +1,5 @@
-//! Who says how identities become provisioned: the server's own program, or the deployment, whose variables give way to
-//! flags of the server.
+//! The source of the provisioning rules: the server's own program, or the deployment, whose variables give way to flags
+//! of the server.
 
 use super::check::CallableMutations;
 use super::error::RulesError;
@@ -7,12 +7,12 @@ use super::{PROVISION_WHEN, PROVISION_WITH, ProvisioningRules};
 use crate::database::Catalog;
 use crate::deployment::{Deployment, Variables};
 
-/// Who says how identities become provisioned.
+/// The source of the provisioning rules.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stated {
-    /// The program does, once and for all.
+    /// The program states the rules, once and for all.
     ByProgram(ProvisioningRules),
-    /// The deployment does with its variables, unless a flag goes before one.
+    /// The deployment's variables state the rules, unless a flag goes before one.
     ByDeployment {
         /// The flag that goes before [`PROVISION_WITH`].
         with: Option<String>,
@@ -22,7 +22,7 @@ pub enum Stated {
 }
 
 impl Stated {
-    /// The deployment says it, with its variables alone.
+    /// The deployment's variables alone state the rules.
     pub fn by_variables() -> Stated {
         Stated::ByDeployment {
             with: None,
@@ -30,7 +30,7 @@ impl Stated {
         }
     }
 
-    /// What is said in a deployment with `variables`.
+    /// The rules in a deployment with `variables`.
     pub fn rules(&self, variables: &Variables) -> Result<ProvisioningRules, RulesError> {
         match self {
             Stated::ByProgram(rules) => Ok(rules.clone()),

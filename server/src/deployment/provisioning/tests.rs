@@ -1,4 +1,4 @@
-//! What the two variables may say, and what is answered where it cannot be done.
+//! The allowed values of the two variables, and the answers where a rule cannot be applied.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

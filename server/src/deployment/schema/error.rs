@@ -1,4 +1,4 @@
-//! What is wrong with a pushed schema, in Convex's words.
+//! Errors of a pushed schema, in Convex's words.
 
 use thiserror::Error;
 use vestibule_schema::table::SchemaError;

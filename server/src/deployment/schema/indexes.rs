@@ -20,11 +20,11 @@ pub struct PushedIndex {
     pub name: String,
     /// Whether it is only to be built so far, and not to be used.
     pub staged: bool,
-    /// What it is over.
+    /// The kind of index and its fields.
     pub kind: IndexKind,
 }
 
-/// What an index is over.
+/// The kind of an index, with the fields it is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IndexKind {
     /// The order of some fields.
@@ -109,7 +109,7 @@ impl PushedIndex {
         json
     }
 
-    /// What it indexes, as lists of a table's indexes show it.
+    /// The fields it indexes, as lists of a table's indexes show them.
     pub fn fields_json(&self) -> Json {
         match &self.kind {
             IndexKind::Database { fields } => {
@@ -225,7 +225,7 @@ impl<'j> Reader<'j> {
 
 impl PushedTable {
     /// Checks the rules that hold between indexes of all kinds, and those of search and vector indexes. `documents` is
-    /// what the table's documents are held to.
+    /// the validator of the table's documents.
     pub(super) fn check(&self, documents: Option<&Validator>) -> Result<(), PushedSchemaError> {
         if self.indexes.len() > INDEXES_MAX {
             return Err(PushedSchemaError::TooManyIndexes(self.name.clone()));

@@ -152,7 +152,7 @@ async fn a_mutation_stores_and_reads_files_within_its_transaction() {
         refused.starts_with("Sha256 mismatch. Expected: "),
         "{refused}"
     );
-    // What only reads stores nothing, and nothing is written for it.
+    // A query stores nothing, and nothing is written for it.
     let refused = rig.read(|store, tx| store.store_within(tx, b"x", None, None));
     assert!(refused.await.is_err());
     assert_eq!(rig.contents().len(), 1);

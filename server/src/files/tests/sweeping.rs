@@ -1,4 +1,4 @@
-//! What a crash leaves between content and document is swept, and nothing else.
+//! The content that a crash leaves without a document is swept, and nothing else.
 
 use uuid::Uuid;
 

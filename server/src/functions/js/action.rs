@@ -1,7 +1,7 @@
 //! One run of a JavaScript action: a thread of its own, which waits where the action does.
 //!
-//! At most so many actions run at once; others wait for their turn. An action that another one calls does not wait, so
-//! that none can wait for itself; how deep such calls go is bounded.
+//! A bounded number of actions runs at once; others wait for their turn. An action that another one calls does not
+//! wait, so that none can wait for itself; how deep such calls go is bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,14 +24,14 @@ use crate::functions::error::{Error, Result};
 use crate::functions::workers::WORKER_STACK_BYTES;
 
 tokio::task_local! {
-    /// How many actions the running one is nested in. A nested call is polled by the operation that made it.
+    /// The number of actions that the running one is nested in. A nested call is polled by the operation that made it.
     pub(super) static DEPTH: usize;
 }
 
-/// What developers read of the server's own trouble.
+/// The text that developers read for the server's own trouble.
 pub(super) const TROUBLE: &str = "Your request couldn't be completed. Try again later.";
 
-/// What runs.
+/// The action that runs.
 #[derive(Clone)]
 pub(super) struct ActionTarget {
     pub js: Arc<Js>,

@@ -1,4 +1,4 @@
-//! What actions ask of the server: other functions, timers, requests, files, who calls.
+//! The operations of actions on the server: other functions, timers, requests, files, the caller's identity.
 
 use std::time::Duration;
 
@@ -314,6 +314,6 @@ fn call(
             Err(error) => error.into(),
         }
     };
-    // The operation runs in a task of its own, so it is told the depth.
+    // The operation runs in a task of its own, so it gets the depth as an argument.
     Box::pin(DEPTH.scope(depth + 1, calling))
 }

@@ -2,7 +2,7 @@
 //! with the call.
 //!
 //! Operations run concurrently on the server's runtime. Each call has a channel of its own for their outcomes, so none
-//! can reach another call. What is still under way at the end is dropped, and named in a warning.
+//! can reach another call. Operations still under way at the end are dropped, and named in a warning.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,11 +31,11 @@ use crate::functions::error::{Error, Result, Thrown};
 /// Operations that one action may have under way.
 pub(super) const OPERATIONS_MAX: usize = 1_000;
 
-/// What is known of whoever asked.
+/// The known facts about the client of a call.
 pub(super) struct Asked {
-    /// Why their auth token says nothing.
+    /// Why the client's auth token was refused.
     pub refusal: Option<Thrown>,
-    /// Whether they have gone, where that is known.
+    /// Whether the client has gone, where that is known.
     pub gone: Option<CancellationToken>,
     /// How many actions this one is nested in.
     pub depth: usize,
@@ -62,7 +62,7 @@ pub(super) struct ActionHost<'t> {
     ended: Option<Ended>,
 }
 
-/// What arrives while JavaScript waits.
+/// An event that arrives while JavaScript waits.
 pub(super) enum Completion {
     /// An operation ended.
     Operation(u64, Outcome),
@@ -209,7 +209,7 @@ impl<'t> ActionHost<'t> {
         Outcome::Done(HostValue::String(json.to_string()))
     }
 
-    /// Ends what is under way, and gives what the function returned, as text.
+    /// Ends the operations under way, and returns the function's result, as text.
     pub fn finish(
         mut self,
         driven: std::result::Result<(), Failure>,
@@ -282,7 +282,7 @@ impl<'t> ActionHost<'t> {
         Ok(HostValue::Undefined)
     }
 
-    /// Ends the operation of a timer, which nobody waits for any more.
+    /// Ends the operation of a timer that was cleared.
     fn clear_timer(&mut self, timer: u64) {
         let operation = self.timers.remove(&timer);
         if let Some(under_way) = operation.and_then(|id| self.under_way.remove(&id)) {

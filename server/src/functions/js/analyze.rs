@@ -1,4 +1,4 @@
-//! What pushed modules register: each is evaluated as at import, and asked.
+//! The registrations of pushed modules: each module is evaluated as at import, then asked for them.
 
 mod node;
 
@@ -95,7 +95,8 @@ impl Js {
     }
 }
 
-/// What the import of a component finds in a definition: where the component's own definition is, and its name there.
+/// The module that a definition's import of a component finds: the place of the component's own definition, and its
+/// name there.
 fn component_module((path, name): (&String, &String)) -> SourceModule {
     let exported = serde_json::json!({"componentDefinitionPath": path, "defaultName": name});
     SourceModule {
@@ -116,7 +117,7 @@ struct Evaluator {
     code: Arc<Code>,
 }
 
-/// What the driver tells of one module.
+/// The driver's report on one module.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Found {

@@ -1,4 +1,4 @@
-//! The code of a deployment: its modules, compiled, and all that they see while they are loaded.
+//! The code of a deployment: its compiled modules, and the values they see while they are loaded.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +11,7 @@ use super::known::{KnownCounts, with_heads};
 use super::stack::SourceMap;
 use crate::deployment::{ImportPhase, SourceModule};
 
-/// Modules of one push that run in this server, and what they see at import time.
+/// Modules of one push that run in this server, and the values they see at import time.
 pub struct Code {
     modules: HashMap<String, Compiled>,
     /// A module of the server's own that they may import.
@@ -32,7 +32,7 @@ pub struct CompiledModule {
     source_map: SourceMap,
 }
 
-/// Modules compiled before, by path and by the hash of what they hold: a push compiles what has changed.
+/// Modules compiled before, by path and by the hash of their content: a push compiles only changed modules.
 #[derive(Default)]
 pub struct CompiledModules {
     known: Mutex<HashMap<CompiledKey, Arc<CompiledModule>>>,
@@ -88,7 +88,7 @@ impl CompiledModules {
 }
 
 impl Code {
-    /// Compiles `modules`. One that cannot be compiled fails whoever imports it.
+    /// Compiles `modules`. A module that cannot be compiled fails every importer.
     pub fn compile<'m>(
         known: &CompiledModules,
         modules: impl IntoIterator<Item = &'m SourceModule>,

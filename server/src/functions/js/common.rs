@@ -7,7 +7,7 @@ use super::code::Code;
 use super::{stack, web};
 use crate::functions::Console;
 
-/// What a kind of call answers these operations with.
+/// The answers of one kind of call to these operations.
 pub trait CommonOps {
     /// The time of `Date.now()`, in milliseconds since 1970.
     fn now_millis(&mut self) -> f64;

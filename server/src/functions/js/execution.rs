@@ -1,8 +1,8 @@
 //! One run of a JavaScript query or mutation, from its start to its result, on the thread that called it.
 //!
 //! The function runs until its microtasks are done. Then the operations that it has begun are performed in their order,
-//! each completed before the next run of microtasks, until the function has returned and nothing is left to do. So what
-//! a function does depends on its arguments, its snapshot, its time and its seed alone.
+//! each completed before the next run of microtasks. The run ends when the function has returned and nothing is left to
+//! do. So what a function does depends on its arguments, its snapshot, its time and its seed alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::functions::{Console, FunctionKind, Origin};
 /// Time that a query or mutation may take with all that the server does for it.
 const TOTAL_MILLIS_MAX: u64 = 15_000;
 
-/// What runs.
+/// The function that runs.
 pub(super) struct Target<'t> {
     pub js: &'t Arc<Js>,
     pub code: &'t Arc<Code>,
@@ -39,7 +39,7 @@ pub(super) struct Target<'t> {
     pub kind: FunctionKind,
 }
 
-/// What a run shares with the calls that it makes.
+/// The state that a run shares with the calls that it makes.
 #[derive(Clone)]
 pub(super) struct Setting {
     /// `Date.now()`, fixed for all of it.
@@ -106,7 +106,7 @@ pub(super) fn run(
     result
 }
 
-/// What one run works on.
+/// The parts that one run works on.
 pub(super) struct Parts<'p, 'v> {
     pub tx: &'p mut Transaction<'v>,
     pub state: &'p mut FunctionState,
@@ -227,7 +227,8 @@ impl UdfHost<'_, '_> {
         }
     }
 
-    /// Performs one operation. An error ends the run; what the function may catch is part of what is done.
+    /// Performs one operation. An error ends the run; an error that the function may catch is among the completed
+    /// operations.
     fn perform(&mut self, operation: &Operation) -> Result<Result<String, SyscallError>, Failure> {
         let mut syscalls = Syscalls {
             tx: self.parts.tx,
@@ -331,7 +332,7 @@ impl CommonOps for UdfHost<'_, '_> {
 
     fn variable(&mut self, name: &str) -> Option<String> {
         if self.kind == FunctionKind::Query {
-            // A query that reads more than it may has been told by its reads of documents.
+            // A query that reads more than it may gets the error from its document reads.
             let _ = self.parts.tx.depend_on(Dependency::Variable(name));
         }
         self.code.variables.get(name).cloned()

@@ -17,7 +17,7 @@ use crate::functions::error::{Error, Result, Thrown};
 const OUT_OF_MEMORY: &str = "JavaScript execution ran out of memory (maximum memory usage: 64 MB)";
 const TOP_LEVEL_AWAIT: &str = "Uncaught Error: Top-level awaits in source files are unsupported";
 
-/// What the prelude tells of an error: name, message, stack, and a ConvexError's data.
+/// The prelude's description of an error: name, message, stack, and a ConvexError's data.
 pub(super) fn described(args: &[HostValue]) -> JsThrown {
     let argument = |at| text(args, at).unwrap_or("").to_owned();
     let data = text(args, 3).map(str::to_owned);

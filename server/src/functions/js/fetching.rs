@@ -18,7 +18,7 @@ use crate::outbound::{
     Outbound, OutboundError, OutboundRequest, OutboundResponse, Redirect, RequestBody,
 };
 
-/// What ends the requests of a call before their time.
+/// The tokens that end a call's requests early.
 #[derive(Default)]
 pub(super) struct Aborts(BTreeMap<u64, Weak<CancellationToken>>);
 

@@ -1,5 +1,5 @@
-//! Files as JavaScript functions ask for them: the files room's own functions, on the transaction of whoever asks, or by
-//! themselves for actions.
+//! Files as JavaScript functions ask for them: the files room's own functions, on the calling function's transaction,
+//! or by themselves for actions.
 
 use serde_json::Value as Json;
 use vestibule_schema::id::DocumentId;

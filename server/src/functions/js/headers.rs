@@ -18,7 +18,7 @@ fn text(value: &HeaderValue) -> String {
         .collect()
 }
 
-/// The headers of pairs; the text of the first that is none otherwise.
+/// The headers of pairs; otherwise the text of the first invalid pair.
 pub(super) fn from_pairs(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {

@@ -29,14 +29,14 @@ pub use super::streams::StreamError;
 
 /// The router's module, and its export.
 const ROUTER: &str = "http:default";
-/// The id of the signal that tells of the client. Each call has one.
+/// The id of the signal for the client's departure. Each call has one.
 const SIGNAL_ID: u64 = 1;
 
 /// A request for an HTTP action in JavaScript.
 pub struct StreamedRequest {
     /// Its method. `HEAD` comes as `GET`.
     pub method: Method,
-    /// Its address, as whoever asked wrote it.
+    /// Its address, as the client wrote it.
     pub url: String,
     /// Its path below the app's routes, as it was sent.
     pub path: String,
@@ -44,9 +44,9 @@ pub struct StreamedRequest {
     pub headers: HeaderMap,
     /// Its body, for methods that have one.
     pub body: Option<Chunks>,
-    /// What is known of whoever asked.
+    /// The known facts about the client.
     pub metadata: Arc<RequestMetadata>,
-    /// Says that whoever asked has gone. The action goes on, and may look.
+    /// Signals that the client has gone. The action goes on, and may look.
     pub gone: CancellationToken,
 }
 
@@ -55,7 +55,7 @@ pub struct StreamedRequest {
 pub struct HttpEnd {
     /// The status that it answered with, or why it failed.
     pub result: Result<StatusCode, Thrown>,
-    /// What it logged.
+    /// Its log lines.
     pub log_lines: Vec<String>,
 }
 
@@ -118,7 +118,7 @@ impl HttpCall {
         })
     }
 
-    /// Runs the call, and answers it where it did not do that by itself.
+    /// Runs the call, and answers it where the call did not answer by itself.
     fn run(self, handle: Handle) -> Result<StatusCode, Thrown> {
         let HttpCall {
             target,
@@ -168,10 +168,10 @@ impl HttpCall {
     }
 }
 
-/// Tells whoever still waits for an answer that there is none.
+/// Tells a client that still waits for an answer that there is none.
 fn told(answering: Answering, thrown: Thrown) -> Thrown {
     if let Some(head) = answering.into_head() {
-        // Whoever asked may have gone.
+        // The client may have gone.
         let _ = head.send(Err(Error::from_thrown(thrown.clone())));
     }
     thrown

@@ -15,12 +15,12 @@ use crate::functions::Console;
 use crate::functions::HTTP_RESPONSE_BYTES_MAX;
 use crate::functions::error::Result;
 
-/// Told to whoever asks for what no route takes.
+/// The answer to a request that no route takes.
 pub const NO_ROUTE: &str = "No matching routes found";
 /// Chunks of a body that its reader has not taken yet.
 const CHUNKS_AHEAD_MAX: usize = 1;
 
-/// What an HTTP action in JavaScript answers.
+/// The answer of an HTTP action in JavaScript.
 #[derive(Debug)]
 pub struct StreamedResponse {
     /// Its status.
@@ -36,7 +36,7 @@ pub struct StreamedResponse {
 pub enum StreamedBody {
     /// It is all there.
     Whole(Bytes),
-    /// It is still arriving. Dropping the receiver says that nobody reads it any more.
+    /// It is still arriving. Dropping the receiver signals that it has no reader any more.
     Arriving(mpsc::Receiver<Result<Bytes, BodyCut>>),
 }
 
@@ -47,7 +47,7 @@ pub struct BodyCut;
 
 /// How the sending of a body ended.
 pub(super) enum PumpEnd {
-    /// All of it was sent, or nobody wanted more.
+    /// All of it was sent, or its reader has gone.
     Over,
     /// It has more bytes than an answer may have.
     TooLarge,
@@ -143,7 +143,7 @@ impl Answering {
             body,
         };
         if let Some(head) = self.head.take() {
-            // Whoever asked may have gone.
+            // The client may have gone.
             let _ = head.send(Ok(response));
         }
         Ok(())
@@ -173,7 +173,7 @@ impl Answering {
             body: StreamedBody::Whole(Bytes::from_static(NO_ROUTE.as_bytes())),
         };
         if let Some(head) = self.head {
-            // Whoever asked may have gone.
+            // The client may have gone.
             let _ = head.send(Ok(response));
         }
     }
@@ -215,7 +215,7 @@ impl Pump {
                 None => return PumpEnd::Over,
                 Some(Ok(mut bytes)) => {
                     let length = bytes.len();
-                    // What may still be sent is, so that the status goes out before the answer is cut off.
+                    // Chunks that may still be sent are sent, so that the status goes out before the answer is cut off.
                     bytes.truncate(HTTP_RESPONSE_BYTES_MAX - sent);
                     sent += bytes.len();
                     let is_whole = bytes.len() == length;
@@ -228,7 +228,7 @@ impl Pump {
                 }
                 Some(Err(error)) => PumpEnd::Broken(error),
             };
-            // Whoever read it may have gone.
+            // The body's reader may have gone.
             let _ = to.send(Err(BodyCut)).await;
             return end;
         }

@@ -1,4 +1,5 @@
-//! What modules find while they are loaded: the time and the seed of the push, the variables, and nothing that answers.
+//! The environment of modules while they are loaded: the time and the seed of the push, the variables, and no
+//! operations.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::functions::Console;
 pub struct ImportHost {
     code: Arc<Code>,
     rng: StdRng,
-    /// What the modules logged.
+    /// The log lines of the modules.
     pub console: Console,
     /// A variable that was read and is not set.
     pub missing_variable: Option<String>,

@@ -15,7 +15,7 @@ use crate::functions::error::Result;
 use crate::functions::function::{FunctionKind, Visibility};
 use crate::functions::registry::{Pushed, Registered};
 
-/// What the module imports.
+/// The import of the module.
 const WRAPPERS: &str = "convex:/_system/repl/wrappers.js";
 
 /// A query that was sent as a text. Its engine ends with it.

@@ -1,4 +1,4 @@
-//! Pushed functions: JavaScript and what it finds around it.
+//! Pushed functions: JavaScript and its environment.
 //!
 //! A [`Code`](code::Code) holds the modules of a push; [`Runtimes`](runtimes::Runtimes) keep engines ready with them. A
 //! query or mutation runs in `execution` on the thread that called it, an action in `action` on one of its own.

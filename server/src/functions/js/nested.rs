@@ -1,4 +1,4 @@
-//! What a run asks of the rooms around it: nested calls, the scheduler, files, tokens.
+//! A run's requests to the rooms around it: nested calls, the scheduler, files, tokens.
 
 use rand::RngCore;
 use rand::rngs::StdRng;
@@ -27,7 +27,7 @@ pub(super) const DEPTH_MAX: usize = 8;
 pub(super) const TOO_DEEP: &str =
     "Cross component call depth limit exceeded. Do you have an infinite loop in your app?";
 
-/// What nested calls of a run need.
+/// The state that nested calls of a run need.
 pub(super) struct Nested<'n> {
     pub target: Target<'n>,
     pub setting: &'n Setting,

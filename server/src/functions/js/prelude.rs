@@ -10,7 +10,7 @@ macro_rules! scripts {
     };
 }
 
-/// In the order in which they run. A test holds that none is missing.
+/// In the order in which they run. A test checks that none is missing.
 pub(super) const SCRIPTS: &[&str] = scripts![
     "00_core.js",
     "10_base.js",

@@ -69,7 +69,7 @@ impl Drop for Alive {
 pub struct Runtime {
     /// The engine, at its image.
     pub isolate: Isolate,
-    /// What it runs.
+    /// The code it runs.
     pub code: Arc<Code>,
     loaded: HashSet<String>,
     _alive: Alive,
@@ -139,7 +139,7 @@ impl Runtimes {
         drop(retired);
     }
 
-    /// Lets go of the idle runtimes of `code`, which nobody will run again.
+    /// Lets go of the idle runtimes of `code`, which will not run again.
     pub fn retire(&self, code: &Arc<Code>) {
         let retired: Vec<Runtime> = {
             let mut idle = self.idle.lock();
@@ -149,7 +149,7 @@ impl Runtimes {
         drop(retired);
     }
 
-    /// What there is now, and what was done.
+    /// The present runtimes, and the work done so far.
     pub fn counts(&self) -> RuntimeCounts {
         let (idle, images): (usize, Vec<usize>) = {
             let idle = self.idle.lock();

@@ -1,4 +1,4 @@
-//! What was thrown, as developers read it: original files and lines in place of bundled ones.
+//! A thrown error, as developers read it: original files and lines in place of bundled ones.
 
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
@@ -102,7 +102,7 @@ impl<'s> Frame<'s> {
         })
     }
 
-    /// Frames of the server's own scripts and of the package's machinery say nothing to a developer.
+    /// Frames of the server's own scripts and of the package's machinery do not help a developer.
     fn is_internal(&self, code: &Code) -> bool {
         if !code.has(self.module) {
             return true;

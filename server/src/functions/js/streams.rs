@@ -22,7 +22,7 @@ use crate::functions::BoxFuture;
 pub(super) const STREAMS_MAX: usize = 1_000;
 /// Bytes of bodies that the server holds for one call, beside the engine's own memory.
 pub(super) const HELD_BYTES_MAX: usize = 64 << 20;
-/// Chunks that JavaScript wrote and nobody has taken, of one stream.
+/// Chunks that JavaScript wrote and the reader has not taken, of one stream.
 const CHUNKS_AHEAD_MAX: usize = 1;
 
 /// Bytes as they arrive.
@@ -54,7 +54,7 @@ impl StreamError {
         }
     }
 
-    /// What was given up on purpose.
+    /// The error of a stream that was given up on purpose.
     pub fn aborted() -> StreamError {
         StreamError {
             class: "AbortError",
@@ -259,7 +259,7 @@ impl Streams {
         }
     }
 
-    /// Takes a stream out, for somebody else to read.
+    /// Takes a stream out, for another reader.
     pub fn take(&mut self, id: u64) -> Option<Taken> {
         let Reader { source, length, .. } = self.readers.remove(&id)?;
         let chunks = stream::unfold(source, |source| async {
@@ -290,7 +290,7 @@ impl Source {
     async fn next(&mut self) -> Option<Result<Bytes, StreamError>> {
         let next = self.chunks.next().await;
         if !matches!(next, Some(Ok(_))) {
-            // What stands behind it is let go of at once.
+            // The source behind it is let go of at once.
             self.chunks = stream::empty().boxed();
             self.has_ended = true;
         }

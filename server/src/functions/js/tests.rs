@@ -32,7 +32,7 @@ struct Rig {
     _dir: TempDir,
 }
 
-/// What the package's `query` and `mutation` make of a handler, as far as the host sees it.
+/// The package's `query` and `mutation` around a handler, as far as the host sees them.
 const PACKAGE: &str = r#"
 export const define = (kind, handler, visibility = "isPublic") => {
   const invoke = async (text) => {

@@ -1,4 +1,4 @@
-//! What a run is warned of in its own log: that it came near one of its limits.
+//! The warnings of a run in its own log: that it came near one of its limits.
 
 use vestibule_schema::value::Value;
 

@@ -110,7 +110,7 @@ pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> A
     }
     http.pushes.delete_tables(asked.table_names).await?;
     let transfers = http.transfers.clone();
-    // What is left when the server ends meanwhile, its next start removes.
+    // If the server ends meanwhile, its next start removes the rest.
     http.spawn(async move {
         if let Err(error) = transfers.clear_hidden().await {
             tracing::warn!(%error, "the documents of deleted tables could not be removed");

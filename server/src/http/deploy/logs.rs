@@ -1,4 +1,4 @@
-//! Following what functions log.
+//! Following the log lines of functions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::http::respond::{WireError, json};
 /// How long a look waits for news. Tools ask again at once.
 const HOLD: Duration = Duration::from_secs(30);
 
-/// `GET /api/stream_function_logs`: what happened after the cursor. From the beginning it answers at once, else it waits
-/// for something to tell.
+/// `GET /api/stream_function_logs`: the entries after the cursor. From the beginning it answers at once, else it waits
+/// for an entry.
 pub async fn stream_function_logs(
     State(http): State<Arc<Http>>,
     request: Request,

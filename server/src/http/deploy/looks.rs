@@ -1,4 +1,4 @@
-//! Looking into a deployment, and what tools ask of servers that are none of ours.
+//! Looking into a deployment, and requests of tools that only a cloud could serve.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub async fn deployment_info(State(http): State<Arc<Http>>, request: Request) ->
     ))
 }
 
-/// `GET /api/v1/get_current_usage`, `GET /api/v1/list_usage_limits`: there is nobody to bill.
+/// `GET /api/v1/get_current_usage`, `GET /api/v1/list_usage_limits`: there is no customer to bill.
 pub async fn get_usage(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
     http.verify_admin(&parts).await?;
@@ -104,7 +104,7 @@ pub async fn run_test_function(
         .answer(&run.outcome, &run.log_lines))
 }
 
-/// `HEAD /api/authorize`: lets tools start that want an account of a cloud. Nothing is given away with it.
+/// `HEAD /api/authorize`: lets tools start that want an account of a cloud. It gives nothing away.
 pub async fn authorize() -> StatusCode {
     StatusCode::OK
 }

@@ -1,7 +1,7 @@
-//! The routes that tools talk to which deploy, configure and look into a deployment.
+//! The routes of tools that deploy, configure and look into a deployment.
 //!
-//! A mistake of the person who deploys is answered with 400 to 403 and a sentence: tools try again for a long time after
-//! anything else.
+//! A mistake of the person who deploys is answered with 400 to 403 and a sentence. After any other status, tools try
+//! again for a long time.
 
 mod body;
 mod clearing;

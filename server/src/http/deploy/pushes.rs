@@ -20,7 +20,7 @@ pub async fn get_config_hashes(State(http): State<Arc<Http>>, request: Request) 
     answer(http.pushes.config_hashes())
 }
 
-/// `POST /api/deploy2/evaluate_schema`: what a schema would mean for the tables.
+/// `POST /api/deploy2/evaluate_schema`: the effect of a schema on the tables.
 pub async fn evaluate_schema(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let push: StartPush = http.read_push(request).await?;
     answer(http.pushes.evaluate_schema(push).await?)

@@ -1,4 +1,4 @@
-//! What tools are told when a change of the deployment is refused.
+//! The answers to tools when a change of the deployment is refused.
 
 use axum::http::StatusCode;
 

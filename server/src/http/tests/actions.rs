@@ -1,4 +1,4 @@
-//! HTTP actions: what reaches them, and what becomes of their answers.
+//! HTTP actions: the requests that reach them, and the answers that come of them.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn head_is_asked_of_get_and_answered_without_a_body() {
     let get = server.get("/http/tell").send().await.unwrap();
     assert_eq!(get.headers()["content-length"], length);
     assert_eq!(json_of(get).await["method"], "GET");
-    // What is sent along with one of these is nobody's.
+    // The body of such a request is thrown away.
     let with_body = server.get("/http/tell").body("surprise");
     assert_eq!(answer(with_body).await.1["body"], json!([]));
 }
@@ -221,7 +221,7 @@ async fn an_action_that_takes_too_long_is_ended_and_gives_its_place_back() {
     })
     .await;
     assert_eq!(status(server.get("/http/wait")).await, 408);
-    // Its place is free once it has ended too, and nobody released it.
+    // Its place is free once it has ended too, though no test code released it.
     while status(server.get("/http/tell")).await != 200 {}
     let ended = runs(&server, "GET /wait");
     assert_eq!((ended.runs, ended.errors), (1, 1));

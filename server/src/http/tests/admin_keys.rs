@@ -1,4 +1,4 @@
-//! Admin keys at every door: wrong ones, revoked ones, those that may look only, and guesses.
+//! Admin keys at every door: wrong ones, revoked ones, those that may only look, and guesses.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -120,7 +120,7 @@ async fn t31_headers_that_say_nothing_clear_are_bad_requests() {
     assert_refused(two, 400, "InvalidHeaderFailure").await;
     let empty = format!("Convex {good}:{}", BASE64.encode(b"{}"));
     assert_refused(check(&server, &empty), 400, "HeaderParseFailure").await;
-    // A user who would act as somebody presents a token that is none.
+    // A user who would act as another user presents an invalid token.
     let acting = BASE64.encode(br#"{"issuer":"https://i.example","subject":"root"}"#);
     let acting = format!("Bearer {}:{acting}", server.token("ada"));
     assert_refused(check(&server, &acting), 401, "InvalidAuthHeader").await;
@@ -257,7 +257,7 @@ async fn behind_a_trusted_proxy_each_client_is_counted_by_itself() {
         })
         .await;
         let good = format!("Convex {}", server.admin_key());
-        // What stands first is what a client says of itself, and is not believed.
+        // The first addresses are the client's own claim, and are not believed.
         let guesser = |guess: u32| format!("192.0.2.{guess}, 198.51.100.7, 10.0.0.1");
         for guess in 0..ADMIN_KEY_FAILURES_PER_MINUTE_MAX {
             let wrong = check(&server, "Convex test|00").header("X-Forwarded-For", guesser(guess));

@@ -1,4 +1,4 @@
-//! What an administrator does to jobs, tables and the deployment as a whole.
+//! An administrator's work on jobs, tables and the deployment as a whole.
 
 use reqwest::RequestBuilder;
 use serde_json::{Value as Json, json};

@@ -61,7 +61,7 @@ pub fn schema() -> Schema {
     Schema::new().table::<Note>().table::<User>()
 }
 
-/// What lets a test hold an action back.
+/// Holds an action back until the test lets it go.
 #[derive(Clone, Default)]
 pub struct Latch {
     pub entered: Arc<Notify>,
@@ -75,7 +75,7 @@ pub type Meanwhile = Box<dyn Fn() + Send>;
 #[derive(Clone, Default)]
 pub struct Guarded {
     began: Arc<AtomicUsize>,
-    /// What happens while somebody is provisioned.
+    /// Called while an identity is provisioned.
     pub meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
 

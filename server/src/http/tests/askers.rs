@@ -1,4 +1,4 @@
-//! Whom HTTP actions run as, and what they may call.
+//! The callers that HTTP actions run as, and the functions they may call.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn without_an_auth_token_an_action_runs_as_nobody() {
     let server = gated().await;
     let nobody = json!([null, null, 0.0]);
     assert_eq!(answer(server.get("/http/me")).await.1, nobody);
-    // Other schemes are between the app and whoever asks: nobody is an administrator here.
+    // Other schemes are between the app and the sender: no sender is an administrator here.
     for authorization in [
         "Basic dXNlcjpwYXNz".to_string(),
         "a-shared-secret".to_string(),
@@ -41,7 +41,7 @@ async fn the_first_touch_of_a_user_passes_the_gate_before_the_action_starts() {
     let server = gated().await;
     let me = server.get("/http/me").bearer_auth(server.token("ada"));
     assert_eq!(answer(me).await.1, json!(["ada", "ada", 1.0]));
-    // Also when the action never looks at who asks.
+    // Even when the action never looks at the identity.
     let unasked = server
         .get("/http/unasked")
         .bearer_auth(server.token("grace"));
@@ -116,7 +116,7 @@ async fn a_webhooks_own_secret_does_not_count_as_a_refused_token_and_a_forged_to
     }
     let listened_to = server.get("/http/me").bearer_auth(server.token("ada"));
     assert_refused(listened_to, 429, "TooManyAuthFailures").await;
-    // What does not look at anybody goes on.
+    // An action that does not look at the identity goes on.
     assert_eq!(answer(ask("e30.e30.e30")).await.1, json!([0.0, false]));
 }
 

@@ -1,4 +1,4 @@
-//! What the deployment says of itself, and its site.
+//! The deployment's description of itself, and its site.
 
 use bytes::Bytes;
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! Every token of the table at every door of a whole server: what is refused starts nothing and writes nothing.
+//! Every token of the table at every door of a whole server: a refused token starts nothing and writes nothing.
 //!
 //! The doors: a socket's first Authenticate, an Authenticate on a connection whose user is provisioned, and the bearer
 //! of each kind of HTTP call. HTTP actions will be one more; there are none yet.
@@ -19,7 +19,7 @@ use crate::auth::tests::{NOW, NOW_SECONDS};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A server whose gate is the provisioning of everybody, at the moment for which the table's tokens are made.
+/// A server whose gate provisions every identity, at the moment for which the table's tokens are made.
 async fn guarded() -> Server {
     let server = Server::start_with(Setup {
         provision_with: Some("guarded:ensure"),
@@ -31,7 +31,8 @@ async fn guarded() -> Server {
     server
 }
 
-/// What must not move while somebody is refused: functions begun, the provisioning one among them, and commits.
+/// The counts that must not move while a token is refused: functions begun, the provisioning one among them, and
+/// commits.
 fn activity(server: &Server) -> (usize, Timestamp) {
     let newest = server.http.functions.database().durable_ts();
     (server.latch.guarded.began(), newest)
@@ -41,7 +42,7 @@ fn is_ok(case: &Case) -> bool {
     case.expected == "ok"
 }
 
-/// What a refused token's client is told.
+/// The error for a refused token's client.
 async fn refusal(server: &Server, case: &Case) -> String {
     let verified = server.http.authenticator.verify_user(&case.token).await;
     verified.unwrap_err().message()
@@ -120,7 +121,7 @@ async fn an_authenticate_on_a_provisioned_connection_refuses_the_table() {
         client.identified(1).await;
         client
     };
-    // So that nobody's first login is counted below.
+    // So that no first login is counted below.
     signed_in().await;
     let mut cases = Table::whole().cases;
     for (number, case) in cases.drain(..).enumerate() {

@@ -1,4 +1,4 @@
-//! Files over HTTP: sent to upload URLs, read at their own, whole and in parts, by whoever may.
+//! Files over HTTP: sent to upload URLs, read at their own, whole and in parts, by every permitted client.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The first touch of a user by every door: each route that runs a function and each message of a socket, asked by
-//! somebody whom the server has never seen. A door without a row fails.
+//! The first touch of a user by every door. A user whom the server has never seen asks each route that runs a function,
+//! and sends each message of a socket. A door without a row fails.
 
 use serde_json::{Value as Json, json};
 
@@ -27,7 +27,7 @@ const DOORS: [&str; 13] = [
 /// Each function answers whether the caller's user is there.
 const KNOWS: [&str; 3] = ["users:knows", "users:knows_to_write", "users:knows_to_act"];
 
-/// What somebody new is told through a door: whether their user is there.
+/// The answer to a new user through a door: whether their user is there.
 async fn touch(server: &Server, door: &str, early: &str, token: &str, number: u32) -> Json {
     let [query, mutation, action] = KNOWS;
     let call = |path: &str| json!({ "path": path, "args": {}, "ts": early });

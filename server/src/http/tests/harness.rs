@@ -1,4 +1,4 @@
-//! The rooms, the server over them, and what asks it.
+//! The rooms, the server over them, and its clients.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ use crate::transfer::{TransferOptions, Transfers};
 pub struct Setup {
     pub options: HttpOptions,
     pub provision_with: Option<&'static str>,
-    /// What the deployment says must be there, where the program says nothing.
+    /// The deployment's document rule, where the program says nothing.
     pub provision_when: Option<&'static str>,
     pub has_dev_issuer: bool,
     pub sockets_max: usize,
@@ -244,7 +244,7 @@ impl Server {
         self.ask(Method::POST, path).json(&body)
     }
 
-    /// Calls a function as nobody, the way the JavaScript client does.
+    /// Calls a function without an identity, the way the JavaScript client does.
     pub fn call(&self, kind: &str, path: &str, args: Json) -> reqwest::RequestBuilder {
         let body = json!({ "path": path, "format": "convex_encoded_json", "args": [args] });
         self.post(&format!("/api/{kind}"), body)
@@ -261,7 +261,7 @@ impl Server {
         answer["value"].as_f64().unwrap()
     }
 
-    /// Waits until so many requests wait for a user whom somebody else makes.
+    /// Waits until so many requests wait for a user who is made outside the gate.
     pub async fn is_waiting(&self, requests: usize) {
         let waiting = format!("gate_waiting {requests}");
         loop {
@@ -295,7 +295,7 @@ impl Server {
     }
 }
 
-/// What arrives before the connection is closed, or reset.
+/// The bytes that arrive before the connection is closed, or reset.
 pub async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     // A server that closes with bytes unread resets the connection; what came before is what counts.

@@ -1,4 +1,4 @@
-//! Hostile and clumsy clients: each is answered with its own refusal, and nobody else notices.
+//! Hostile and clumsy clients: each is answered with its own refusal, and no other client notices.
 
 use std::time::Duration;
 

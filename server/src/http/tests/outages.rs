@@ -43,7 +43,7 @@ impl World {
         ask.bearer_auth(token)
     }
 
-    /// Presents a token at every door while its provider cannot be asked: nobody is let in, nobody is signed out.
+    /// Presents a token at every door while its provider cannot be asked: no user is let in, none is signed out.
     async fn expect_outage(&self, token: &str, what: &str) {
         let began = self.server.latch.guarded.began();
         assert_refused(self.ask(token), 503, UNAVAILABLE).await;

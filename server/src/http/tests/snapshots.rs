@@ -139,7 +139,7 @@ async fn one_whose_user_is_younger_than_a_timestamp_reads_at_one_moment_past_it(
         .send()
         .await;
     assert_eq!(others.unwrap().status(), 200);
-    // All that one asks at a timestamp is answered at one moment, also what does not look at who asks.
+    // All requests of one user at a timestamp are answered at one moment, even those that do not look at the identity.
     for _ in 0..2 {
         assert_eq!(answer(at("notes:count", "ada")).await.1["value"], 0.0);
         assert_eq!(answer(at("users:me", "ada")).await.1["value"], "ada");

@@ -35,7 +35,7 @@ impl SocketClient {
     }
 
     pub async fn say(&mut self, message: Json) {
-        // A server that has closed already takes nothing more; what it said is read by whoever asks.
+        // A server that has closed already takes nothing more; the test reads its messages when it asks.
         let _ = self.socket.send(Message::text(message.to_string())).await;
     }
 

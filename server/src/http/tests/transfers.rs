@@ -131,7 +131,7 @@ async fn an_export_is_requested_watched_and_downloaded() {
     );
     let archive = download.bytes().await.unwrap();
     assert!(archive.starts_with(b"PK"));
-    // What came out goes in again.
+    // The export goes in again.
     let imported = tool
         .post("/api/import?mode=replaceAll&format=zip")
         .body(archive);

@@ -11,10 +11,10 @@ use crate::database::{DatabaseError, Patch, Query, Transaction};
 use crate::deployment::Cron;
 use crate::jobs::next_run::{first_run, next_run};
 
-/// A run that is this near stays where it is when its schedule changes, in milliseconds.
+/// A run at most this many milliseconds ahead keeps its time when its schedule changes.
 const NEAR_MS: u64 = 30_000;
 
-/// What changed, by name.
+/// The changed crons, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CronChanges {
     /// Crons that were not there before.

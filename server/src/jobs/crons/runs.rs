@@ -15,7 +15,7 @@ const RESULT_BYTES_MAX: usize = 1_024;
 /// Bytes of log lines that are kept with a run.
 const LOG_BYTES_MAX: usize = 16_384;
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CronStatus {
     /// It returned this.

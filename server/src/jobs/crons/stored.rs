@@ -11,12 +11,12 @@ use crate::deployment::{Cron, CronExpression, Schedule};
 /// The table of crons.
 pub const CRONS: &str = "_crons";
 
-/// What declares a cron.
+/// The declarer of a cron.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CronOwner {
     /// The program.
     Program,
-    /// What was pushed.
+    /// The pushed app.
     Pushed,
 }
 
@@ -56,11 +56,11 @@ pub struct CronJob {
     pub id: DocumentId,
     /// Its identity.
     pub name: String,
-    /// What declares it.
+    /// Its declarer.
     pub owner: CronOwner,
     /// The mutation or action that it runs.
     pub function: FunctionPath,
-    /// What that is called with.
+    /// The arguments of that function.
     pub args: Object,
     /// When it runs.
     pub schedule: Schedule,

@@ -1,4 +1,4 @@
-//! What an administrator does to scheduled functions.
+//! An administrator's work on scheduled functions.
 
 use super::*;
 

@@ -226,7 +226,7 @@ async fn a_run_that_is_near_stays_when_its_schedule_changes() {
     rig.clock.advance(Duration::from_secs(29));
     until_ran(&rig, "beat", 2).await;
     assert_eq!(next_ms(&rig, "beat").await, START_MS + 61.0 * MINUTE_MS);
-    // One that is far away moves to where the new schedule has it after the last run.
+    // A distant run moves to the new schedule's moment after the last run.
     push(&rig, vec![interval("beat", 120, "notes:add")]).await;
     assert_eq!(next_ms(&rig, "beat").await, START_MS + 3.0 * MINUTE_MS);
 }

@@ -44,7 +44,7 @@ impl Table for Note {
     const NAME: &'static str = "notes";
 }
 
-/// What a test asks to be scheduled.
+/// A test's request to schedule functions.
 #[derive(Serialize, Deserialize)]
 struct Ask {
     path: String,
@@ -299,7 +299,7 @@ impl Rig {
         assert!(waited.is_ok(), "it does not come");
     }
 
-    /// Waits for what no commit tells of.
+    /// Waits for changes that no commit tells of.
     async fn until_seen(&self, is_so: impl Fn() -> bool) {
         let wait = async {
             while !is_so() {
@@ -347,7 +347,7 @@ impl Rig {
     }
 }
 
-/// How long a test waits for what must come.
+/// How long a test waits for an event that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn ask(path: &str, after_ms: f64, text: &str) -> Ask {

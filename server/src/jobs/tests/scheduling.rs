@@ -51,7 +51,7 @@ async fn one_mutation_schedules_so_many_functions_with_so_much_and_no_more() {
         count,
         at_ms: START_MS + 60_000.0,
     };
-    // What is scheduled is no document that the function writes.
+    // A scheduled function does not count as a document that the function writes.
     rig.mutate("notes:scheduleMany", many(3)).await;
     assert_eq!(
         rig.refusal("notes:scheduleMany", many(4)).await,

@@ -1,4 +1,4 @@
-//! Identities whose users are made by somebody else: the gate waits for the document.
+//! Identities whose users are made outside the gate: the gate waits for the document.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ struct World {
     clock: Arc<ManualClock>,
 }
 
-/// What changes the definitions, as a push does.
+/// The change of the definitions, as a push makes it.
 type Change = Box<dyn Fn(&mut Transaction<'_>) -> Result<()> + Send + Sync>;
 
 fn functions(changes: Vec<(&'static str, Change)>) -> Vec<Function> {
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Starts to admit somebody.
+    /// Starts to admit an identity.
     fn admits(
         &self,
         user: &VerifiedUser,
@@ -355,7 +355,7 @@ async fn before_anything_is_pushed_that_makes_the_rules_possible_identities_wait
     let changed = world.run("env:right", object! {}).await;
     let caller = waits.await.unwrap().unwrap();
     assert!(caller.proof().unwrap().committed_at() > changed);
-    // What nobody can make is nobody's refusal, however long it takes.
+    // A missing document that no step can make refuses no identity, however long it takes.
     world.run("env:wrong", object! {}).await;
     for _ in 0..11 {
         let waits = world.admits(&ada());
@@ -377,7 +377,7 @@ async fn c14_a_change_counts_from_the_next_who_comes() {
     let waits = world.admits(&ada());
     world.waiting(1).await;
     world.run("env:none", object! {}).await;
-    // She goes on waiting for what was asked of her when she came; who comes now is let in.
+    // She goes on waiting for the step that was asked of her when she came; a later identity is let in.
     world.rooms.gate.admit(&person("bob", "Bob")).await.unwrap();
     assert!(!waits.is_finished());
     world.make(&ada()).await;

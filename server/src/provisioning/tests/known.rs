@@ -1,4 +1,4 @@
-//! Who passes without a run, who is not a person, and what is complained about.
+//! Identities that pass without a run, identities that are no people, and the gate's complaints.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
@@ -28,12 +28,12 @@ async fn whoever_was_let_in_is_known_until_something_that_was_read_changes() {
         IdentityAccess::Known(Some(&pictured.identity))
     );
     assert!(rig.gate.admit_known(&person("ada", "Ada L.")).is_none());
-    // Nor does somebody else's document.
+    // Nor does another identity's document.
     rig.gate.admit(&person("bob", "Bob")).await.unwrap();
     rig.news_is_out().await;
     assert!(rig.gate.admit_known(&ada).is_some());
     assert_eq!(rig.metric("gate_known_total"), "3");
-    // The document's own change does: the next one who asks finds out whether the user is still there.
+    // The document's own change does: the next request finds out whether the user is still there.
     let deleted = rig.functions.mutate(nobodys("users:deleteAll")).await;
     deleted.unwrap();
     assert!(rig.gate.admit_known(&ada).is_none());

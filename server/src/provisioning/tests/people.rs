@@ -1,5 +1,5 @@
-//! Who is whom, by claims of every kind: an app that links people by a verified address alone, knows their
-//! organisation before they read, and makes no document for whoever acts for another.
+//! Telling people apart by claims of every kind. The app links people by a verified address alone, knows their
+//! organisation before they read, and makes no document for a person who acts for another.
 
 use std::sync::Arc;
 

@@ -71,8 +71,8 @@ impl<C: Clock> Clock for WatchedClock<C> {
     }
 }
 
-/// A rig whose lane is held by one mutation and whose queue is filled by another, until the held one may go on: there is
-/// no room for a provisioning.
+/// A rig whose lane is held by one mutation and whose queue is filled by another. Until the held one may go on, there
+/// is no room for a provisioning.
 async fn without_room(clock: Arc<dyn Clock>) -> Rig {
     let committer = CommitterOptions {
         queue_max: 1,

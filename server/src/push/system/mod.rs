@@ -1,5 +1,5 @@
-//! Functions of the server's own, which tools call over the same protocol as an app's clients call the app's: only the
-//! holder of an admin key may. They are queries like any other, so who watches one is told when its answer changes.
+//! Functions of the server's own, which tools call over the same protocol as an app's clients call the app's. Only the
+//! holder of an admin key may call them. They are queries like any other, so watchers are told when an answer changes.
 
 mod data;
 mod deployment;
@@ -13,7 +13,7 @@ use crate::deployment::Deployment;
 use crate::functions::{Function, Registry};
 use crate::outbound::Origins;
 
-/// All of them. `origins` is where the server is reached unless settings say otherwise.
+/// All of them. `origins` are the server's addresses unless settings say otherwise.
 pub fn functions(origins: &Origins) -> Vec<Function> {
     let functions = data::functions()
         .into_iter()
@@ -24,7 +24,7 @@ pub fn functions(origins: &Origins) -> Vec<Function> {
         .collect()
 }
 
-/// The deployment that a transaction goes by.
+/// The deployment that a transaction uses.
 fn deployment_of(tx: &Transaction<'_>) -> Arc<Deployment> {
     Registry::of(tx.definitions()).deployment().clone()
 }

@@ -187,7 +187,7 @@ async fn earlier_pushes_are_kept_and_can_be_gone_back_to() {
     );
     let refused = rig.pushes.roll_back("never").await.unwrap_err();
     assert_eq!(refused.code(), "PushNotFound");
-    // What is kept can still be read after all that was cleaned up.
+    // Kept pushes can still be read after all the cleaning up.
     let oldest = rig.pushes.history().await.unwrap().pop().unwrap();
     rig.pushes.roll_back(&oldest.id).await.unwrap();
 }

@@ -33,7 +33,7 @@ pub struct Rig {
     pub dir: TempDir,
 }
 
-/// Takes the source of a module for what was found in it.
+/// Takes a module's source as its analysis.
 struct Reader;
 
 impl Analyzer for Reader {
@@ -121,7 +121,7 @@ impl Rig {
         pushes.stop();
         drop(pushes);
         let mut functions = functions;
-        // What is under way on other threads lets go of it in a moment.
+        // Work on other threads lets go of it in a moment.
         while let Err(held) = Arc::try_unwrap(functions).map(drop) {
             functions = held;
             tokio::task::yield_now().await;

@@ -1,4 +1,5 @@
-//! Checkpoints beside the appender: who waits for whom, what a failed one leaves, and how long the log may become.
+//! Checkpoints beside the appender: who waits for whom, the state a failed checkpoint leaves, and the log's greatest
+//! length.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,7 +11,7 @@ use super::*;
 
 const CHECKPOINT_BYTES: u64 = 256 << 10;
 const TRUNCATE_BYTES: u64 = 1 << 20;
-/// What one commit and one step of folding may add.
+/// The most that one commit and one fold step may add, in bytes.
 const STEP_BYTES: u64 = 256 << 10;
 
 fn options() -> StoreOptions {

@@ -1,4 +1,4 @@
-//! What slots promise: nothing that is not folded is lost, readers find their versions, and memory is bounded.
+//! The promises of slots: nothing unfolded is lost, readers find their versions, and memory is bounded.
 
 use super::*;
 

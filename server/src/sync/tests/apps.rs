@@ -71,7 +71,7 @@ pub struct Start {
     pub ts: Timestamp,
 }
 
-/// What the functions share with the test.
+/// The state that the functions share with the test.
 #[derive(Default)]
 pub struct Hooks {
     /// Where `users:ensureUser` stops, behind its write.
@@ -139,7 +139,7 @@ impl App {
         App::build(Some("users:ensureUser"), options)
     }
 
-    /// An app that said it provisions nobody.
+    /// An app that said it provisions no identities.
     pub fn without_gate() -> App {
         App::build(
             None,

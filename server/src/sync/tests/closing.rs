@@ -54,7 +54,7 @@ fn event_of(bytes: usize) -> String {
     json!({ "type": "Event", "eventType": "x", "event": "a".repeat(bytes - around) }).to_string()
 }
 
-/// One that was merely closed would send the message again each time it came back.
+/// A client whose connection merely closed would send the message again each time it came back.
 async fn is_told_to_end(client: &mut Client) {
     let told = client.next().await;
     assert_eq!(told["type"], "FatalError", "{told}");
@@ -217,7 +217,7 @@ async fn more_mutations_than_may_wait_are_read_when_others_have_their_outcome() 
             .await;
     }
     app.hooks.slow.reached(1).await;
-    // Nobody holds against a client that it is not listened to.
+    // A client that is not read from is not punished for its silence.
     for _ in 0..10 {
         app.server.clock.advance(Duration::from_secs(14));
         for _ in 0..20 {
@@ -395,7 +395,7 @@ async fn without_a_query_set_the_first_transition_comes_after_a_grace() {
 #[tokio::test]
 async fn the_first_transition_waits_for_the_mutations_that_came_with_the_query_set_for_a_grace() {
     let app = App::start();
-    // While somebody is being provisioned no mutation ends.
+    // While an identity is being provisioned no mutation ends.
     app.hooks.ensuring.close();
     let mut slow = connected(&app).await;
     slow.authenticate(0, &app.server.token("ada")).await;
@@ -526,7 +526,7 @@ async fn a_client_that_takes_nothing_is_dropped_and_delays_nobody() {
     other.until(0, |value| *value == json!(["x"])).await;
     other.socket.close(None).await.unwrap();
     other.close().await;
-    // What it took before counts as taken when its time begins.
+    // The bytes it took before count as taken when its time begins.
     while app.server.metric("sync_connections") > 0.0 {
         app.server.clock.advance(SyncOptions::default().stall_max);
         tokio::task::yield_now().await;
@@ -534,8 +534,8 @@ async fn a_client_that_takes_nothing_is_dropped_and_delays_nobody() {
     assert_eq!(app.server.live.census().subscribers, 0);
 }
 
-/// A client that does not read while its results change gets, when it reads again, the newest state, and of the states
-/// in between at most what had been written before.
+/// A client that does not read while its results change gets the newest state when it reads again. Of the states in
+/// between it gets at most those already written.
 #[tokio::test]
 async fn a_slow_reader_is_told_the_newest_state_and_little_of_what_came_before() {
     let app = App::start();
@@ -566,7 +566,7 @@ async fn a_slow_reader_is_told_the_newest_state_and_little_of_what_came_before()
     let told = slow
         .until(1, |value| *value == json!(f64::from(changes)))
         .await;
-    // What the pipe and the write buffer held, one that was being written, and the newest.
+    // The messages in the pipe and the write buffer, the one being written, and the newest.
     assert!(told.len() < 100, "{} Transitions", told.len());
     assert!(told_before < f64::from(changes) * 2.0);
     let last = told.iter().rev().find_map(|transition| {

@@ -1,4 +1,5 @@
-//! Connections of identities whose users are made by somebody else, such as a webhook: the gate waits for the document.
+//! Connections of identities whose users are made outside the gate, such as by a webhook: the gate waits for the
+//! document.
 
 use std::time::Duration;
 
@@ -107,7 +108,7 @@ async fn is_waiting(server: &Server, connections: f64) {
     }
 }
 
-/// Waits until the server has taken up what was sent by now: so many messages in all.
+/// Waits until the server has taken up the messages sent by now: so many in all.
 async fn received(server: &Server, messages: f64) {
     while server.metric("sync_received_total") < messages {
         tokio::task::yield_now().await;

@@ -1,5 +1,5 @@
-//! A real server in memory but for its file: connections over duplex pipes, tokens of the development issuer, a clock
-//! that moves only when told to.
+//! A real server in memory but for its file. It has connections over duplex pipes, tokens of the development issuer,
+//! and a clock that moves only when told to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub const ISSUER: &str = "http://127.0.0.1:3210";
 pub const SESSION: &str = "3f2b1c9e-5d4a-4c3b-8a7f-0123456789ab";
 /// How long the gate may take.
 pub const GATE_DEADLINE: Duration = Duration::from_secs(5);
-/// What a pipe holds between the two ends.
+/// The number of bytes that a pipe holds between the two ends.
 const PIPE_BYTES: usize = 1 << 20;
 
 /// The rooms up to sync.
@@ -65,7 +65,7 @@ impl Server {
         Server::start_stated(schema, functions, Stated::ByProgram(rules), options)
     }
 
-    /// A server whose deployment says how users are provisioned, or whoever else does.
+    /// A server whose deployment says how users are provisioned, or another source of the rules.
     pub fn start_stated(
         schema: Schema,
         mut functions: Vec<Function>,
@@ -312,7 +312,7 @@ impl Client {
         }
     }
 
-    /// What has come already, or nothing: a message that the server cannot have sent yet is not waited for.
+    /// The message that has come already, or nothing: a message that the server cannot have sent yet is not waited for.
     pub async fn said_so_far_or_close(&mut self) -> Option<Result<Json, Closed>> {
         tokio::task::yield_now().await;
         self.next_now()
@@ -348,7 +348,7 @@ fn heard(
     }
 }
 
-/// Longer than anything takes, so that a test that would wait for ever fails instead.
+/// Longer than any test takes, so that a test that would wait for ever fails instead.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn add(id: u32, path: &str, args: Json) -> Json {

@@ -108,7 +108,7 @@ async fn a_token_that_expires_on_an_open_connection_is_told_at_the_next_work() {
             0 => client.mutate(0, "users:whoami", json!({})).await,
             1 => client.act(0, "users:act", json!({})).await,
             _ => {
-                // Somebody else's write is work too.
+                // Another client's write is work too.
                 let mut other = connected(&app).await;
                 other.mutate(77, "notes:add", json!({ "text": "x" })).await;
                 other.next().await;
@@ -718,7 +718,7 @@ async fn d2_nobody_is_not_told_in_passing_while_the_results_are_still_somebodys(
     let (mut client, _) = provisioned(&app, "ada", &[(0, "users:me")]).await;
     app.hooks.ensuring.close();
     let runs = app.hooks.ensuring.runs();
-    // The sign-out is over before anything was computed for nobody.
+    // The sign-out is over before any result was computed without an identity.
     client.sign_out(1).await;
     client.authenticate(2, &app.server.token("grace")).await;
     app.hooks.ensuring.reached(runs + 1).await;
@@ -950,7 +950,7 @@ async fn e10_a_refresh_that_brings_another_subject_is_another_sign_in() {
 #[tokio::test]
 async fn i2_and_i3_a_result_from_before_the_commit_is_not_shown_under_the_new_identity() {
     let app = App::start();
-    // Somebody looks at the same query as nobody, so that a result of it is held.
+    // An anonymous client watches the same query, so that a result of it is held.
     let mut other = connected(&app).await;
     other
         .watch(
@@ -1092,7 +1092,7 @@ async fn without_a_provisioning_function_an_identity_is_let_in_at_once() {
     assert_eq!(app.hooks.starts_of("users:ensureUser"), []);
 }
 
-/// The gate is for identities: whoever holds a caller with a proof got it there.
+/// The gate is for identities: a caller with a proof can only come from it.
 #[tokio::test]
 async fn a_caller_from_the_gate_reads_at_or_past_its_commit() {
     let app = App::start();

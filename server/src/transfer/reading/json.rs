@@ -12,12 +12,12 @@ use vestibule_schema::value::{Object, Value};
 use super::super::error::{DocumentProblem, TransferError};
 use super::{DOCUMENT_TEXT_BYTES_MAX, Visit, at, document};
 
-/// What a number in JSON is.
+/// The type of a number in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
     /// A float, always.
     Float,
-    /// An integer when it is written as one. What plain JSON has not is wrapped.
+    /// An integer when it is written as one. Values that plain JSON lacks are wrapped.
     Exact,
 }
 

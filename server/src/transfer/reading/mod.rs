@@ -40,7 +40,7 @@ pub struct ReadDocument {
     pub fields: Object,
 }
 
-/// What is done with each document.
+/// The visitor of each document.
 pub type Visit<'v> = dyn FnMut(ReadDocument) -> Result<(), DocumentProblem> + 'v;
 
 /// Hands every document of `reader` to `visit`. `file` is its name in errors.
@@ -59,7 +59,7 @@ pub fn read_documents(
     }
 }
 
-/// How many documents `reader` holds, as far as can be told without reading each.
+/// The number of documents that `reader` holds, as far as can be told without reading each.
 pub fn count_documents(
     file: &str,
     layout: Layout,
@@ -79,7 +79,7 @@ pub fn count_documents(
     Ok(count)
 }
 
-/// The largest time that a document may have been created at, in milliseconds since the epoch.
+/// The largest creation time that a document may have, in milliseconds since the epoch.
 const CREATION_TIME_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Takes the system's fields out of an object.

@@ -91,7 +91,7 @@ async fn what_is_exported_is_imported_elsewhere_as_it_was() {
         let loaded = files.load(empty.to_string()).await.unwrap().unwrap();
         assert!(loaded.content.is_empty());
         assert_eq!(files.sweep_all().await.unwrap(), 0);
-        // Once more: what is there goes, and the same comes.
+        // Once more: the existing documents go, and the same ones come.
         if mode == Mode::ReplaceAll {
             assert_eq!(written(&import_all(&to, mode, &archive).await), 4);
             let loaded = files.load(file.to_string()).await.unwrap().unwrap();

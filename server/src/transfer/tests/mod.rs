@@ -85,7 +85,7 @@ impl Rig {
     fn reopen(self) -> Rig {
         let Rig { transfers, dir } = self;
         let mut transfers = transfers;
-        // What ran beside lets go of it in a moment.
+        // The work beside lets go of it in a moment.
         loop {
             match Arc::try_unwrap(transfers) {
                 Ok(last) => {

@@ -22,7 +22,7 @@ export const transfer = mutation({
     await ctx.db.patch(from._id, { balance: from.balance - args.amount });
     const to = await account(ctx, args.to);
     await ctx.db.patch(to._id, { balance: to.balance + args.amount });
-    // What was written is taken back.
+    // The writes are taken back.
     if (from.balance < args.amount) throw new ConvexError({ code: "TooLittle" });
     return from.balance - args.amount;
   },

@@ -1,4 +1,4 @@
-// What an app has from its identity provider, in the shape of Clerk's `useAuth`.
+// The hook that an app has from its identity provider, in the shape of Clerk's `useAuth`.
 
 import { useSyncExternalStore } from "react";
 

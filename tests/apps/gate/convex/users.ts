@@ -1,5 +1,5 @@
-// People. How somebody's provisioning goes is the beginning of their subject; all write first, so that what is undone can be
-// seen to be undone.
+// People. The beginning of a person's subject decides their provisioning; all write first, so that what is undone can
+// be seen to be undone.
 
 import { internalMutationGeneric as internalMutation, mutationGeneric as mutation, queryGeneric as query } from "convex/server";
 import { ConvexError, v } from "convex/values";

@@ -3,7 +3,7 @@ import { embed, generateObject, generateText, stepCountIs, streamText, tool } fr
 import { z } from "zod";
 import type { Script, World } from "./script";
 
-// What it warns of is known.
+// Its warnings are known.
 (globalThis as { AI_SDK_LOG_WARNINGS?: boolean }).AI_SDK_LOG_WARNINGS = false;
 
 const model = ({ services }: World, name = "gpt-4o-mini") => createOpenAI({ apiKey: "sk-test", baseURL: `${services}/openai/v1` }).chat(name);

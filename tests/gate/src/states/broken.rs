@@ -26,7 +26,7 @@ fn is_noticed(machine: Machine, flights: Flights, invariant: &'static str) -> bo
     checked.discovery(invariant).is_some()
 }
 
-/// What a machine says if it takes every answer for one to its newest question.
+/// The steps of a machine that takes every answer for one to its newest question.
 fn takes_any_answer(state: State, event: Event) -> (State, Vec<Effect>) {
     let version = state.version();
     step(
@@ -78,7 +78,7 @@ fn forgets_refusals(state: State, event: Event) -> (State, Vec<Effect>) {
     }
 }
 
-/// An open gate stays open for whoever comes next.
+/// An open gate stays open for the next person.
 fn carries_an_open_gate_over(state: State, event: Event) -> (State, Vec<Effect>) {
     match (state, event) {
         (State::Provisioned { committed_at, .. }, Event::Refreshed { version, key }) => {

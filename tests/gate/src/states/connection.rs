@@ -1,4 +1,4 @@
-//! One connection around the real machine: what its owner does for it, and what an observer holds it to.
+//! One connection around the real machine: its owner's work for it, and an observer's checks of it.
 
 use std::sync::LazyLock;
 
@@ -6,17 +6,17 @@ use vestibule_schema::identity::IdentityKey;
 use vestibule_schema::provisioning::{Admission, Effect, Event, IdentityVersion, State};
 use vestibule_schema::timestamp::Timestamp;
 
-/// `schema::provisioning::step`, or what is put in its place.
+/// `schema::provisioning::step`, or a broken machine in its place.
 pub type Machine = fn(State, Event) -> (State, Vec<Effect>);
 
 /// An invariant that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Violation {
-    /// Something ran as somebody before a commit for them, or by one from before they came.
+    /// Work ran as a person before a commit for them, or by a commit from before they came.
     G1,
     /// An answer for an older identity version changed something.
     G4,
-    /// Work ran as somebody else than it was sent by, or waits to.
+    /// Work ran as another person than its sender, or waits to.
     G7,
 }
 
@@ -80,18 +80,18 @@ pub struct Connection {
     /// A lost connection does nothing more.
     pub is_lost: bool,
     pub presented: Option<Person>,
-    /// The version since which the person's run is awaited or done: answers for older ones are nobody's.
+    /// The version since which the person's run is awaited or done: answers for older versions are ignored.
     pub run_version: IdentityVersion,
-    /// What it asked for; also what it has given up, as if that could not be taken back.
+    /// Its requests, those it has given up included, as if they could not be taken back.
     pub asked: Vec<Asked>,
     /// A call that waits, and who sent it.
     pub held: Option<Person>,
 }
 
-/// What a connection's world knows.
+/// The facts that a connection's world knows.
 pub struct Facts<'w> {
     pub newest: u8,
-    /// Whose documents there were after each commit.
+    /// The people whose documents existed after each commit.
     pub documents: &'w [[bool; 2]],
 }
 
@@ -118,7 +118,7 @@ impl Connection {
         matches!(self.gate, State::Provisioning { .. })
     }
 
-    /// Somebody was verified, whose run must be new.
+    /// A person was verified, whose run must be new.
     pub fn present(
         &mut self,
         person: Person,
@@ -195,7 +195,7 @@ impl Connection {
             return Err(Violation::G4);
         }
         match (answer, &self.gate) {
-            // It was let in by a state that somebody else may have changed before it asked.
+            // It was let in by a state that another person may have changed before it asked.
             (Answer::Committed(ts), State::Provisioned { .. })
                 if self.gate != before && ts < asked.newest =>
             {
@@ -247,7 +247,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Something runs as the person, who must have had a document at the commit that let them in.
+    /// Work runs as the person, who must have had a document at the commit that let them in.
     fn run_at(&self, at: Timestamp, facts: &Facts<'_>) -> Result<(), Violation> {
         let Some(person) = self.presented else {
             return Err(Violation::G7);
@@ -261,7 +261,7 @@ impl Connection {
         }
     }
 
-    /// What waits belongs to who is presented, and so does the gate.
+    /// Waiting work belongs to the presented person, and so does the gate.
     fn check_rest(&self) -> Result<(), Violation> {
         if self.held.is_some() && (self.held != self.presented || !self.is_closed()) {
             return Err(Violation::G7);

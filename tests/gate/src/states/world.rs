@@ -29,7 +29,7 @@ pub enum Flights {
     Sound,
     /// Of those who wait, one is not told.
     ForgetOne,
-    /// Whoever joined takes any outcome.
+    /// A caller that joined takes any outcome.
     AnyOutcomeWillDo,
     /// It lands before it has committed.
     LandEarly,
@@ -69,7 +69,7 @@ enum Flight {
 pub struct World {
     connections: Vec<Connection>,
     flights: [Option<Flight>; 2],
-    /// Whose documents there were after each commit.
+    /// The people whose documents existed after each commit.
     documents: Vec<[bool; 2]>,
     budget: Budget,
     pub violation: Option<Violation>,
@@ -251,7 +251,7 @@ impl World {
         self.land(person, Answer::Committed(committed_at), flights);
     }
 
-    /// Whoever waits is told, unless they know of a commit that the run has not seen: then the next one is theirs.
+    /// Every waiter is told, unless it knows of a commit that the run has not seen: then the next run is its own.
     fn land(&mut self, person: Person, answer: Answer, flights: Flights) {
         self.flights[person as usize] = None;
         if flights == Flights::ForgetOne {
@@ -282,7 +282,7 @@ impl World {
         }
     }
 
-    /// Whoever waits and is on no run starts one.
+    /// Every waiter that is on no run starts one.
     fn start_flights(&mut self) {
         for person in Person::ALL {
             let is_wanted = self.waits().any(|asked| asked.waits_for(person));
@@ -384,7 +384,7 @@ impl World {
 }
 
 impl Action {
-    /// Whether it happens by itself, and not by somebody's whim.
+    /// Whether the server does it by itself, and not a person.
     fn is_the_servers(&self) -> bool {
         match self {
             Action::Hear(..)

@@ -35,7 +35,7 @@ export async function startCluster(life, connections) {
   await initialize(life, path.join(folder, "initdb"), data, owner);
   const settings = { ...SETTINGS, unix_socket_directories: directory, max_connections: connections + 10 };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  // Whoever kills this process outright must not leave a PostgreSQL behind.
+  // A kill of this process must not leave a PostgreSQL behind.
   const args = ["--pdeathsig", "INT", path.join(folder, "postgres"), "-D", data, ...flags];
   const postmaster = start(life, "setpriv", args, owner);
   await untilReady(life, postmaster, directory);

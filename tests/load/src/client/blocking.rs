@@ -1,4 +1,4 @@
-//! One call over a connection of its own, waited for: what load asks a server that speaks nothing but WebSocket.
+//! One call over a connection of its own, waited for: load's requests to a server that speaks nothing but WebSocket.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use super::frames::{self, Kind};
 use super::{answers, messages};
 
-/// What is spoken over connections.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// The sync protocol, over a WebSocket at `/api/sync`.
@@ -30,7 +30,7 @@ pub struct Connection {
     rest: Vec<u8>,
     /// The beginning of a message of several frames.
     message: Vec<u8>,
-    /// What is to be written, from `written` on.
+    /// The bytes to write, from `written` on.
     out: Vec<u8>,
     written: usize,
 }
@@ -42,7 +42,7 @@ enum Phase {
     Open,
 }
 
-/// What has come over a connection.
+/// News of a connection.
 pub enum News<'m> {
     /// Messages may follow: the server has answered the handshake, where there is one.
     Open,
@@ -103,7 +103,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes what an event says has happened, and hands on what came of it.
+    /// Takes the event of a connection, and hands on its news.
     pub fn happened(
         &mut self,
         event: &Event,
@@ -120,8 +120,8 @@ impl Connection {
         }
     }
 
-    /// Reads everything there is and hands each piece of it on. `scratch` is what is read into; it is shared by all
-    /// connections, so that an idle one holds no memory.
+    /// Reads everything there is and hands each piece of it on. `scratch` is the read buffer; all connections share it,
+    /// so that an idle one holds no memory.
     fn receive(
         &mut self,
         scratch: &mut [u8],
@@ -240,7 +240,7 @@ impl Connection {
     }
 }
 
-/// Asks for a WebSocket. A key need not be secret or new; it shows that whoever answers knows of WebSockets.
+/// Asks for a WebSocket. A key need not be secret or new; it shows that the other side knows of WebSockets.
 pub(super) fn handshake(address: SocketAddr) -> Vec<u8> {
     format!(
         "GET /api/sync HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -1,7 +1,7 @@
 //! WebSocket frames as a client writes and reads them.
 //!
-//! A client has to mask what it sends, and may choose the key: with a key of zero the bytes stay as they are, so a
-//! message is copied once and never changed. What comes in is looked at where it was read.
+//! A client has to mask its messages, and may choose the key. With a key of zero the bytes stay as they are, so a
+//! message is copied once and never changed. Incoming frames are looked at in the read buffer.
 
 /// Opcodes.
 const CONTINUATION: u8 = 0;
@@ -54,7 +54,7 @@ fn frame(out: &mut Vec<u8>, opcode: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.splice(start..body, header[..bytes].iter().copied());
 }
 
-/// What a frame from the server is.
+/// The kind of a frame from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A whole text message.
@@ -75,9 +75,9 @@ pub enum Kind {
 /// One frame at the beginning of some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame<'b> {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What it carries.
+    /// Its payload.
     pub payload: &'b [u8],
     /// How many bytes it takes with its header.
     pub bytes: usize,
@@ -118,8 +118,8 @@ pub fn next(bytes: &[u8]) -> Result<Option<Frame<'_>>, Broken> {
     }))
 }
 
-/// The payload of the masked frame that `bytes` begins with, if all of it is there, and how many bytes the frame takes. Only
-/// what this client writes is read: a key of zero.
+/// The payload of the masked frame that `bytes` begins with, if all of it is there, and how many bytes the frame takes.
+/// It reads only this client's frames: a key of zero.
 pub fn next_masked(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Broken> {
     let [_, second, ..] = *bytes else {
         return Ok(None);

@@ -36,8 +36,8 @@ pub fn mutation(out: &mut Vec<u8>, request: u32, path: &str, args: impl FnOnce(&
     out.extend_from_slice(b"]}");
 }
 
-/// `ModifyQuerySet` from `base` to the version after it. The queries of `removed` are no longer watched; `added` are
-/// from now on, each with its number, and arguments that `args` writes as one JSON object.
+/// `ModifyQuerySet` from `base` to the version after it. The queries of `removed` are no longer watched. Those of
+/// `added` are from now on, each with its number, and arguments that `args` writes as one JSON object.
 pub fn modify_query_set<'q, A: FnMut(&mut Vec<u8>)>(
     out: &mut Vec<u8>,
     base: u32,
@@ -94,7 +94,7 @@ pub fn post_query(out: &mut Vec<u8>, path: &str, args: impl FnOnce(&mut Vec<u8>)
     out[length..length + digits.len()].copy_from_slice(digits);
 }
 
-/// What a server's message is, as far as load needs to know.
+/// The kind of a server's message, as far as load needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told<'m> {
     /// A mutation's outcome.

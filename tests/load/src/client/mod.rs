@@ -1,9 +1,9 @@
-//! Many connections on one thread, made to be light: the load generator must be far from being what is measured.
+//! Many connections on one thread, made to be light: the load generator must never become what is measured.
 //!
-//! One thread waits for sockets with `mio`, reads what came into one buffer that all connections share, looks at each
-//! message no further than it has to, and writes all requests that a connection is due with one call. How much it takes
-//! is reported beside the server's own usage with every run, and the hidden scenario `echo` measures the floor: the same
-//! client against a server that does nothing.
+//! One thread waits for sockets with `mio` and reads incoming bytes into one buffer that all connections share. It
+//! looks at each message no further than it has to, and writes all due requests of a connection with one call. Every
+//! run reports its usage beside the server's own. The hidden scenario `echo` measures the floor: the same client
+//! against a server that does nothing.
 
 mod answers;
 pub mod blocking;
@@ -21,20 +21,20 @@ use mio::{Events, Poll};
 pub use connection::{Connection, News, Protocol};
 use timer::{TIMER, Timer};
 
-/// What a scenario does with what comes over its connections.
+/// A scenario's reaction to the news of its connections.
 pub trait Work {
-    /// Something came over a connection, at `now`. What is sent on it now goes out in one write with all else.
+    /// A connection has news, at `now`. Messages sent on it now go out in one write with all others.
     fn news(&mut self, connection: &mut Connection, news: News<'_>, now: Instant);
 
     /// A connection has ended, by the server's doing or the network's.
     fn ended(&mut self, number: usize, why: io::Error, now: Instant);
 
-    /// Called after each round of news and whenever the time has come that it returned before. What is sent on
-    /// connections here goes out after it when they are named with [`Connections::touch`].
+    /// Called after each round of news and at each time that it returned before. Messages sent on connections here go
+    /// out after it when the connections are named with [`Connections::touch`].
     fn turn(&mut self, connections: &mut Connections, now: Instant) -> Next;
 }
 
-/// What comes after a turn.
+/// The step after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Wait for news until then at most.
@@ -55,7 +55,7 @@ pub struct Connections {
     opening: usize,
 }
 
-/// What is read at once.
+/// The most bytes read at once.
 const SCRATCH_BYTES: usize = 256 << 10;
 const EVENTS_MAX: usize = 4_096;
 /// Connections that may wait for the server to take them up. Systems drop more than their backlog, and what was dropped
@@ -111,7 +111,7 @@ impl Connections {
         Ok(())
     }
 
-    /// A connection to send on, until it has ended. What is queued goes out after the turn.
+    /// A connection to send on, until it has ended. Queued messages go out after the turn.
     pub fn touch(&mut self, number: usize) -> Option<&mut Connection> {
         let connection = self.all[number].as_mut()?;
         self.touched.push(number);

@@ -10,7 +10,7 @@ use crate::alternatives::Alternative;
 pub struct Comparison {
     /// Such as `transfers`.
     pub scenario: String,
-    /// What was asked for.
+    /// The flags.
     pub settings: BTreeMap<String, String>,
     /// Whose rate is the numerator.
     pub subject: String,

@@ -10,7 +10,7 @@ use super::svg::escape;
 use super::{Latency, Report, Run, Usage};
 
 const STYLE: &str = include_str!("page.css");
-/// So many colours `page.css` has; subjects beyond them begin again.
+/// The number of colours in `page.css`; further subjects begin again.
 const COLOURS: usize = 6;
 
 /// The whole page. It loads nothing and runs no script; everything that comes from outside is escaped.
@@ -114,7 +114,7 @@ fn write_verdict(out: &mut String, report: &Report) {
     );
 }
 
-/// What to see first of each group: the ratios, or the rates where there is nothing to compare with.
+/// The highlights of each group: the ratios, or the rates where there is nothing to compare with.
 fn write_highlights(out: &mut String, groups: &[Group]) {
     if groups.is_empty() {
         return;
@@ -290,7 +290,7 @@ fn write_ratios(out: &mut String, group: &Group) {
     out.push_str(TABLE_END);
 }
 
-/// What the latencies of a group are of, each once, in the order in which the runs tell them.
+/// The kinds of latencies of a group, each once, in the order in which the runs list them.
 fn latencies_of<'a>(group: &Group<'a>) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
     for latency in group.runs.iter().flat_map(|run| &run.latencies) {
@@ -427,7 +427,7 @@ fn told_rest(run: &Run) -> Vec<String> {
     told
 }
 
-/// What was checked: what holds once for all runs, what does not for each run by itself.
+/// The checks: one that holds once for all runs, one that does not for each run by itself.
 fn write_checks(out: &mut String, group: &Group) {
     let mut holding: BTreeMap<&str, usize> = BTreeMap::new();
     let mut items = Vec::new();

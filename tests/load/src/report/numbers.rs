@@ -2,7 +2,7 @@
 
 use super::{Figure, Usage};
 
-/// What stands for a number that there is not.
+/// The sign for a missing number.
 pub const NONE: &str = "–";
 
 /// A number with at least three digits that matter and its thousands apart, such as `251,034`, `11.6` or `0.12`.

@@ -6,7 +6,7 @@ use super::numbers;
 
 /// The parts of ten at which axes have ticks.
 const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
-/// So many ticks an axis has at about most.
+/// An axis has about this many ticks at most.
 const TICKS_MAX: f64 = 5.0;
 /// The least distance of two labels beside each other, in units of the drawing.
 const LABEL_HEIGHT: f64 = 15.0;
@@ -44,9 +44,9 @@ pub struct Axis {
     pub scale: Scale,
     pub from: f64,
     pub to: f64,
-    /// Where there is a tick, and what it says.
+    /// The ticks, with their labels.
     pub ticks: Vec<(f64, String)>,
-    /// What is on it, with its unit.
+    /// The axis's quantity, with its unit.
     pub title: String,
 }
 
@@ -196,7 +196,7 @@ impl Drawing {
         self.body.push('\n');
     }
 
-    /// The element, for whom sees it and, in words, for whom does not.
+    /// The element, with a text for readers who do not see it.
     pub fn finish(self, told: &str) -> String {
         let Self {
             width,

@@ -1,4 +1,4 @@
-//! What is printed when the runs are over: a block for each, then the ratios pair by pair.
+//! The text printed when the runs are over: a block for each, then the ratios pair by pair.
 
 use std::fmt::Write;
 

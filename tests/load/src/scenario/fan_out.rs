@@ -1,7 +1,7 @@
-//! One writer, and many who watch: of one query, or each of ranges of their own, of which one is hit by each write.
+//! One writer, and many watchers: of one query, or each of ranges of their own, of which one is hit by each write.
 //!
-//! The next write is made when everybody has the one before, or, with `--rate`, when it is due. A client that has a newer
-//! write has all before it: results that nobody had time to look at need not be sent.
+//! The next write is made when every client has the one before, or, with `--rate`, when it is due. A client that has a
+//! newer write has all before it: results that a client had no time to look at need not be sent.
 
 mod fan;
 
@@ -26,10 +26,10 @@ pub struct FanOut {
     #[arg(long, default_value_t = 1_024, value_name = "BYTES")]
     pub size: usize,
     /// Every client watches ranges of its own, this many, instead of the one range that all watch; each write hits one
-    /// range of one client. With 0 nobody watches anything, which shows what a write costs by itself.
+    /// range of one client. With 0 no client watches anything, which shows the cost of a write by itself.
     #[arg(long, value_name = "NUMBER")]
     pub ranges: Option<u32>,
-    /// Each write hits a range that nobody watches: what a write costs beside all who watch something else.
+    /// Each write hits a range that no client watches: the cost of a write beside all watchers of other ranges.
     #[arg(long, requires = "ranges")]
     pub miss: bool,
     #[command(flatten)]

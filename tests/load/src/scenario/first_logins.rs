@@ -1,5 +1,5 @@
 //! Users who were never seen before sign in: each connects, presents a real token, and watches `users:me` and
-//! `messages:list`. All come at once, or at a rate. Nobody may be told anything but who they are, and each of them is one
+//! `messages:list`. All come at once, or at a rate. Each must be told their own identity and no other, and each has one
 //! document afterwards.
 
 mod coming;
@@ -31,7 +31,7 @@ pub struct FirstLogins {
     /// How tokens are signed.
     #[arg(long, value_enum, default_value_t = Algorithm::Es256)]
     pub alg: Algorithm,
-    /// Lets everybody come a second time, when they are known: nothing may be written then.
+    /// Lets every user come a second time, when they are known: nothing may be written then.
     #[arg(long)]
     pub known: bool,
     /// The port of this machine on which the tokens' keys are served; any free one when not given. Needed with --url, whose
@@ -40,12 +40,12 @@ pub struct FirstLogins {
     pub issuer_port: u16,
     #[command(flatten)]
     pub arrivals: Arrivals,
-    /// What chance is made of.
+    /// The seed of all random choices.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
 }
 
-/// Messages that everybody sees.
+/// Messages that every user sees.
 const MESSAGES: usize = 20;
 /// Runs it: once, or a second time too when they are to be known.
 pub fn run(flags: &FirstLogins, issuer: &Issuer, server: &Server) -> anyhow::Result<Vec<Run>> {
@@ -62,7 +62,7 @@ pub fn run(flags: &FirstLogins, issuer: &Issuer, server: &Server) -> anyhow::Res
     Ok(runs)
 }
 
-/// Who comes, and with what.
+/// The users, with their tokens.
 struct People {
     names: Vec<String>,
     tokens: Vec<String>,
@@ -71,7 +71,7 @@ struct People {
 impl People {
     fn sign(flags: &FirstLogins, issuer: &Issuer) -> anyhow::Result<People> {
         let progress = Progress::new("tokens", flags.users as u64);
-        // No earlier run knew anybody of this one.
+        // No earlier run knew a user of this one.
         let crowd = uuid::Uuid::new_v4().simple().to_string();
         let names = (0..flags.users).map(|number| format!("{crowd}-{number}"));
         let names: Vec<String> = names.collect();
@@ -84,7 +84,7 @@ impl People {
     }
 }
 
-/// Lets everybody come once. `documents` is how many are to be made of them.
+/// Lets every user come once. `documents` is how many are to be made of them.
 fn round(
     flags: &FirstLogins,
     people: &People,

@@ -1,4 +1,4 @@
-//! Clients that are connected, watch something, and do nothing: what each costs in memory, and all of them in CPU time.
+//! Clients that are connected, watch a query, and do nothing: the memory each costs, and the CPU time of all.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub struct Idle {
     /// Connections.
     #[arg(long, default_value = "10000", value_name = "NUMBER", value_parser = some)]
     pub clients: usize,
-    /// Everybody watches a query of their own, instead of the one that all watch.
+    /// Every client watches a query of its own, instead of the one that all watch.
     #[arg(long)]
     pub own: bool,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub fn run(flags: &Idle, server: &Server) -> anyhow::Result<Run> {
     let (timing, messages, lost) = (idling.timing, idling.messages, idling.lost);
     let after = server.used()?;
     let mut run = measured.run("idle", "messages", &timing.window)?;
-    // What little there is to say is no measure of CPU time.
+    // The few messages of this scenario are no measure of CPU time.
     run.figures.clear();
     run.settings = settings([
         ("clients", flags.clients.to_string()),

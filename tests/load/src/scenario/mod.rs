@@ -1,4 +1,4 @@
-//! The scenarios: what each of them asks of a server, and what it has to see.
+//! The scenarios: the requests of each to a server, and the results it must see.
 
 pub mod fan_out;
 pub mod first_logins;

@@ -1,8 +1,8 @@
 //! Reads: of one account or of a stretch, of the same few again and again or never the same twice, over WebSockets or
 //! HTTP.
 //!
-//! Over a WebSocket a read is a query that is watched until its first result is there; the next request takes it off the
-//! query set again. Over HTTP it is `POST /api/query`, with as many connections as there are calls in flight.
+//! Over a WebSocket a read is a query that is watched until its first result is there. The next request takes it off
+//! the query set again. Over HTTP it is `POST /api/query`, with as many connections as there are calls in flight.
 
 use clap::{Args, ValueEnum};
 use memchr::memmem;
@@ -29,7 +29,7 @@ pub struct Reads {
     /// Reads that one client waits for at a time; with --rate, the most that it may.
     #[arg(long, default_value = "1", value_name = "NUMBER", value_parser = some)]
     pub in_flight: usize,
-    /// What is read.
+    /// The documents that are read.
     #[arg(long, value_enum, default_value_t = What::Point)]
     pub what: What,
     /// Accounts of a stretch.
@@ -66,7 +66,7 @@ impl Reads {
     }
 }
 
-/// What is read.
+/// The documents that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
     /// One account.
@@ -146,7 +146,7 @@ struct Reading {
     asking: Vec<Asking>,
 }
 
-/// What one connection asks for.
+/// The requests of one connection.
 #[derive(Default)]
 struct Asking {
     query_set: u32,

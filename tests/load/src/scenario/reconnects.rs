@@ -1,5 +1,5 @@
-//! Everybody is cut off at once, something is written meanwhile, and everybody comes back: how long it takes until all of
-//! them have the newest result again.
+//! Every client is cut off at once, a write is made meanwhile, and every client comes back. Measures the time until all
+//! of them have the newest result again.
 
 use clap::Args;
 
@@ -17,7 +17,7 @@ pub struct Reconnects {
     /// Connections.
     #[arg(long, default_value = "10000", value_name = "NUMBER", value_parser = some)]
     pub clients: usize,
-    /// How often everybody is cut off.
+    /// The number of times that every client is cut off.
     #[arg(long, default_value_t = 3, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
@@ -42,7 +42,7 @@ fn reconnect(
     server: &Server,
     connections: &mut Connections,
 ) -> anyhow::Result<Run> {
-    // Numbered above all earlier writes, and below the one that is made while nobody is there.
+    // Numbered above all earlier writes, and below the one that is made while no client is connected.
     let wanted = jiff::Timestamp::now().as_microsecond() as u64;
     let mut measured = Measured::of(server);
     measured.border();

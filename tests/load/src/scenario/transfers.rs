@@ -138,7 +138,7 @@ fn check(before: &Total, after: &Total) -> Check {
     }
 }
 
-/// Chooses accounts and says transfers.
+/// Chooses accounts and requests transfers.
 struct Transferring {
     accounts: Choice,
     rng: SmallRng,

@@ -14,35 +14,35 @@ use crate::http::Address;
 use crate::measure::{Latencies, Window};
 use crate::progress::Progress;
 
-/// How long everybody is waited for.
+/// How long all clients are waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest time without a turn.
 const TURN_MAX: Duration = Duration::from_millis(100);
 /// Bytes of what is watched.
 const BODY_BYTES: usize = 1_024;
 
-/// Everybody on their way to a query's result.
+/// Clients on their way to a query's result.
 pub struct Watchers<'r> {
     count: usize,
     own: bool,
-    /// What the newest result has to be: this write or a later one.
+    /// The newest result must be this write or a later one.
     wanted: u64,
     progress: &'r Progress,
     begun: usize,
     start: Instant,
     current: Vec<bool>,
     current_count: usize,
-    /// When everybody became current.
+    /// The time in which the clients became current.
     pub window: Window,
     /// How long it took each of them, from the start.
     pub latencies: Latencies,
-    /// What went wrong.
+    /// The errors, by kind.
     pub errors: BTreeMap<String, u64>,
 }
 
 impl<'r> Watchers<'r> {
-    /// Nobody is there yet. With `own`, everybody watches a range of their own, which is empty; otherwise all watch one
-    /// range, which has to be at the write `wanted`.
+    /// No client is connected yet. With `own`, every client watches a range of its own, which is empty. Otherwise all
+    /// watch one range, which has to be at the write `wanted`.
     pub fn new(count: usize, own: bool, wanted: u64, progress: &'r Progress) -> Watchers<'r> {
         let now = Instant::now();
         Watchers {
@@ -60,7 +60,7 @@ impl<'r> Watchers<'r> {
         }
     }
 
-    /// Connects everybody, in place of connections that were cut, and waits until they are current.
+    /// Connects every client, in place of connections that were cut, and waits until they are current.
     pub fn gather(&mut self, connections: &mut Connections) -> anyhow::Result<()> {
         connections.drive(self)?;
         self.window.close(Instant::now());
@@ -149,7 +149,7 @@ impl Work for Watchers<'_> {
     }
 }
 
-/// Writes what everybody watches, and returns the number of the write.
+/// Writes the document that all clients watch, and returns the number of the write.
 pub fn write(address: &Address) -> anyhow::Result<u64> {
     let at = jiff::Timestamp::now().as_microsecond() as u64;
     let args = json!({ "at": at, "body": "x".repeat(BODY_BYTES), "number": 0 });

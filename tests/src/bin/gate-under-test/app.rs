@@ -1,4 +1,4 @@
-//! An app with little to do but to say as whom it does it.
+//! An app whose functions do little but record the identity they run as.
 //!
 //! How a person's provisioning goes is the beginning of their subject: `refuse-…`, `fail-…`, `panic-…`, `flaky-…`,
 //! `slow-…`; any other is let in. All of them write first, so that what is undone can be seen to be undone.
@@ -41,13 +41,13 @@ impl Table for Setting {
     const INDEXES: &'static [Index<Setting>] = &[Setting::BY_TOKEN];
 }
 
-/// Whom the client meant to call as, and whom the call ran as.
+/// The identity the client meant to call as, and the one the call ran as.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Note {
     meant: Option<String>,
     ran_as: Option<String>,
-    /// What the client calls it.
+    /// The client's name for it.
     #[serde(default)]
     mark: Option<String>,
 }
@@ -175,7 +175,7 @@ fn coded(code: &str) -> Error {
     Error::application(object! { "code" => code })
 }
 
-/// The caller's token identifier, of somebody whose user is there and whole.
+/// The caller's token identifier, for an identity whose user is there and whole.
 fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<String>> {
     let Some(token) = whoami(ctx)? else {
         return Ok(None);
@@ -203,7 +203,7 @@ fn whoami(ctx: &mut QueryCtx) -> Result<Option<String>> {
         .map(|identity| identity.token_identifier().to_string()))
 }
 
-/// How many documents an identity has of each table that provisioning writes.
+/// The number of documents an identity has in each table that provisioning writes.
 fn rows(ctx: &mut QueryCtx, TokenArgs { token }: TokenArgs) -> Result<Vec<f64>> {
     let users = ctx.db().query::<User>().index(User::BY_TOKEN, &token);
     let users = users.count()?;
@@ -234,7 +234,7 @@ fn written(ctx: &mut QueryCtx, TokenArgs { token }: TokenArgs) -> Result<Vec<Str
     Ok(marks.collect())
 }
 
-/// Everybody's, and nobody's in particular.
+/// The same result for all callers, without an identity.
 fn pulse(ctx: &mut QueryCtx, (): ()) -> Result<f64> {
     let pulse = ctx.db().query::<Pulse>().first()?;
     Ok(pulse.map_or(0.0, |pulse| pulse.beats))

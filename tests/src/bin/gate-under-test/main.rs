@@ -1,7 +1,7 @@
 //! A server with a small app that keeps a record of what it does: the child of the randomized schedules.
 //!
-//! Every event is written to standard output before the server goes on, so a kill loses nothing that somebody outside
-//! could have seen.
+//! Every event is written to standard output before the server goes on, so a kill loses nothing that a client could
+//! have seen.
 
 mod app;
 mod clock;
@@ -52,7 +52,7 @@ async fn main() -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || obey(&clock, &record)).await?
 }
 
-/// Does what it is told until nobody is there to tell it anything.
+/// Carries out commands until the test that sends them is gone.
 fn obey(clock: &SkippingClock, record: &Record) -> anyhow::Result<()> {
     for line in stdin().lock().lines() {
         match serde_json::from_str(&line?)? {
@@ -63,6 +63,6 @@ fn obey(clock: &SkippingClock, record: &Record) -> anyhow::Result<()> {
             Command::Note(remark) => note(record, &remark),
         }
     }
-    // The test is over; what is under way is nobody's concern.
+    // The test is over; work under way no longer matters.
     std::process::exit(0)
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use vestibule_schema::identity::IdentityKey;
 use vestibule_server::probe::{Event, Pause, Point, Watch};
 
-/// Writes each event as a line, without a buffer, and holds up whoever it was told to.
+/// Writes each event as a line, without a buffer, and holds up the callers it was told to.
 #[derive(Clone)]
 pub struct Record(Arc<Parts>);
 
@@ -28,7 +28,7 @@ struct Parts {
 
 #[derive(Default)]
 struct State {
-    /// Each holds up one arrival: that of an identity, or anybody's.
+    /// Each holds up one arrival: that of one identity, or of any.
     armed: Vec<(Point, Option<IdentityKey>)>,
     held: BTreeMap<u64, Point>,
     tickets: u64,
@@ -46,17 +46,17 @@ impl Record {
         }))
     }
 
-    /// Holds up the next arrival at `point`: that of `whom`, or anybody's.
+    /// Holds up the next arrival at `point`: that of `whom`, or of any identity.
     pub fn arm(&self, point: Point, whom: Option<IdentityKey>) {
         self.0.state.lock().armed.push((point, whom));
     }
 
-    /// Holds up nobody any more who has not arrived yet.
+    /// Holds up no further arrival.
     pub fn disarm(&self) {
         self.0.state.lock().armed.clear();
     }
 
-    /// Lets go whoever is held up at `point`, or at any point, and holds up nobody there any more.
+    /// Lets go every caller held up at `point`, or at any point, and holds up no further caller there.
     pub fn release(&self, point: Option<Point>) {
         let is_meant = |other: Point| point.is_none_or(|point| point == other);
         let mut state = self.0.state.lock();
@@ -74,7 +74,7 @@ impl Watch for Record {
         line.push(b'\n');
         let written = self.0.lines.lock().write_all(&line);
         if written.is_err() {
-            // Whoever started this program is gone.
+            // The program that started this one is gone.
             std::process::exit(0);
         }
     }
@@ -104,7 +104,7 @@ impl Watch for Record {
     }
 }
 
-/// Somebody who is held up. When they are let go, or give up, they are so no longer.
+/// A caller that is held up. The mark ends when the caller is let go or gives up.
 struct HeldUp {
     record: Record,
     ticket: u64,
@@ -113,7 +113,7 @@ struct HeldUp {
 }
 
 impl HeldUp {
-    /// At `point`, when somebody is to be held up here.
+    /// At `point`, when a caller is to be held up here.
     fn at(record: &Record, point: Point, whom: Option<IdentityKey>) -> Option<HeldUp> {
         let mut state = record.0.state.lock();
         let meant = |(armed, who): &(Point, Option<IdentityKey>)| {
@@ -124,7 +124,7 @@ impl HeldUp {
         state.tickets += 1;
         let ticket = state.tickets;
         state.held.insert(ticket, point);
-        // Under the lock, so that nobody is let go before it is said that they wait.
+        // Under the lock, so that no caller is let go before its wait is recorded.
         record.event(Event::Paused {
             point,
             identity: whom.clone(),

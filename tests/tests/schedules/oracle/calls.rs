@@ -43,7 +43,7 @@ pub fn g7_calls_run_as_whom_they_were_taken_from(reading: &Reading<'_>) -> Vec<V
     violations
 }
 
-/// G7: a call ran as whom its client meant, and nobody is given the answer to somebody else's.
+/// G7: a call ran as the identity its client meant, and no client is given the answer to another identity's call.
 pub fn g7_answers_are_of_whom_the_call_was_meant(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for seat in &reading.seats {

@@ -1,4 +1,4 @@
-//! The invariants of what clients are told.
+//! The invariants of the messages to clients.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use vestibule_server::probe::Event;
 use super::Violation;
 use super::reading::{Reading, frame};
 
-/// What a client holds that has folded every frame, and which queries it asked for.
+/// The results of a client that has folded every frame, and the queries it asked for.
 #[derive(Default)]
 struct Store {
     paths: BTreeMap<QueryId, String>,
@@ -76,8 +76,8 @@ fn is_of(path: &str, value: &Value, who: Option<&IdentityKey>) -> bool {
     }
 }
 
-/// G3: a Transition that tells an identity is of the commit that let it in or later, and leaves the client with nothing
-/// that was computed for anybody else.
+/// G3: a Transition that tells an identity is of the commit that let it in or later. It leaves the client without
+/// results that were computed for another identity.
 pub fn g3_no_frame_mixes_identities(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for seat in &reading.seats {
@@ -172,8 +172,9 @@ pub fn a_response_goes_before_what_shows_it(reading: &Reading<'_>) -> Vec<Violat
     violations
 }
 
-/// The commit that a request's only run would make, if the request was taken once at a seat: not one that was sent or had
-/// run before. A run that wrote nothing is answered with the commit that it saw, which may have been shown long ago.
+/// The commit that a request's only run would make, if the request was taken once at a seat. None for a request that
+/// was sent or had run before. A run that wrote nothing is answered with the commit that it saw, which may have been
+/// shown long ago.
 fn wrote_at(reading: &Reading<'_>, seat: u64, request: u32) -> Option<u64> {
     let mut taken = 0;
     let mut commits = Vec::new();

@@ -22,8 +22,9 @@ fn is_landing(event: &Event, of: &IdentityKey, at: u64) -> bool {
     matches!(event, Event::RunLanded { identity, landing } if identity == of && *landing == Ok(at))
 }
 
-/// G1: a function that runs as somebody starts after a run of the provisioning function landed for them, at the
-/// timestamp of the proof that it carries; one that a client called also after the gate of its seat opened for them.
+/// G1: a function that runs as an identity starts after a run of the provisioning function landed for it, at the
+/// timestamp of its proof. A function that a client called starts also after the gate of its seat opened for that
+/// identity.
 pub fn g1_nothing_runs_before_its_commit(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (at, event) in reading.events() {
@@ -86,7 +87,8 @@ fn is_backed(reading: &Reading<'_>, at: usize, of: &IdentityKey, ts: u64) -> boo
         )
     };
     let mut commits = runs().filter_map(|run| run.commit_ts);
-    // What a run left holds until a write overlaps what it read, so a later one may land without running again.
+    // The state that a run left holds until a write overlaps what it read, so a later run may land without running
+    // again.
     if commits.any(|commit| commit <= ts && is_durable(commit)) {
         return true;
     }
@@ -115,7 +117,7 @@ fn is_backed_in_typescript(reading: &Reading<'_>, at: usize, of: &IdentityKey, t
     reads.any(|read| read <= ts && (has_committed(read) || reading.was_killed_before(at)))
 }
 
-/// G2: what runs as somebody reads at their commit or past it.
+/// G2: a function that runs as an identity reads at that identity's commit or past it.
 pub fn g2_reads_are_at_or_past_the_commit(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (at, event) in reading.events() {
@@ -136,8 +138,8 @@ pub fn g2_reads_are_at_or_past_the_commit(reading: &Reading<'_>) -> Vec<Violatio
     violations
 }
 
-/// G4: a gate opens, or is shut, for the newest identity version of its seat and for nobody else, and opens by an
-/// answer for that identity.
+/// G4: a gate opens, or is shut, only for the newest identity version of its seat, and opens by an answer for that
+/// identity.
 pub fn g4_only_its_own_answer_opens_or_shuts_a_gate(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (at, event) in reading.events() {
@@ -218,8 +220,8 @@ pub fn g8_every_run_ends(reading: &Reading<'_>) -> Vec<Violation> {
     violations
 }
 
-/// Whether somebody who came within these events was refused because their provider had failed and is not asked again yet:
-/// that is no fault of those who wait.
+/// Whether an identity within these events was refused because its provider had failed and is not asked again yet. The
+/// waiting identities are not at fault.
 fn is_turned_away_for_its_provider<'e>(events: impl Iterator<Item = &'e Event>) -> bool {
     let mut came = Vec::new();
     for event in events {
@@ -234,7 +236,7 @@ fn is_turned_away_for_its_provider<'e>(events: impl Iterator<Item = &'e Event>) 
     false
 }
 
-/// G9: somebody who signs in while others are held up at their own gates is let in before those go on.
+/// G9: an identity that signs in while others are held up at their own gates is let in before those go on.
 pub fn g9_waiting_delays_nobody_else(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (at, event) in reading.events() {

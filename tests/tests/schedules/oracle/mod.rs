@@ -1,4 +1,4 @@
-//! What a record must be like: the invariants of the first-login guarantee, each a function of the record alone.
+//! The rules of a record: the invariants of the first-login guarantee, each a function of the record alone.
 
 mod calls;
 mod frames;
@@ -105,8 +105,8 @@ fn let_in(event: &Event) -> Option<&IdentityKey> {
     }
 }
 
-/// G5, G6: the file holds at most one user of an identity, with everything that is made together with them; exactly
-/// one of whoever was let in.
+/// G5, G6: the file holds at most one user of an identity, with everything that is made together with them. It holds
+/// exactly one of every identity that was let in.
 fn g5_and_g6_one_whole_user_or_none(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (at, event) in reading.events() {
@@ -133,7 +133,7 @@ fn g5_and_g6_one_whole_user_or_none(reading: &Reading<'_>) -> Vec<Violation> {
     violations
 }
 
-/// What nobody must meet: a function that runs as somebody whose user is not there, or not whole.
+/// No function may run as an identity whose user is not there, or not whole.
 fn nobody_is_told_that_a_user_is_missing(reading: &Reading<'_>) -> Vec<Violation> {
     let is_bad = |text: &str| text.contains("UserNotFound") || text.contains("HalfUser");
     let mut violations = Vec::new();

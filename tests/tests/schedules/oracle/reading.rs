@@ -12,7 +12,7 @@ use crate::child::remarked;
 /// A record with what many checks look up.
 pub struct Reading<'r> {
     record: &'r [Event],
-    /// Who each identity version of each seat is; nobody after a sign-out.
+    /// The identity of each identity version of each seat; `None` after a sign-out.
     versions: BTreeMap<(u64, u32), (usize, Option<&'r IdentityKey>)>,
     pub seats: BTreeSet<u64>,
 }
@@ -52,17 +52,17 @@ impl<'r> Reading<'r> {
         self.record.iter().enumerate()
     }
 
-    /// What happened before a place.
+    /// The events before a place.
     pub fn before(&self, at: usize) -> impl DoubleEndedIterator<Item = &'r Event> + '_ {
         self.record[..at].iter()
     }
 
-    /// What happened after a place.
+    /// The events after a place.
     pub fn after(&self, at: usize) -> impl Iterator<Item = &'r Event> + '_ {
         self.record[at + 1..].iter()
     }
 
-    /// Who an identity version of a seat is; nothing when there was none such.
+    /// The identity of an identity version of a seat; `None` when there was no such version.
     pub fn who(&self, seat: u64, version: u32) -> Option<Option<&'r IdentityKey>> {
         self.versions.get(&(seat, version)).map(|(_, who)| *who)
     }
@@ -106,7 +106,7 @@ impl<'r> Reading<'r> {
     }
 }
 
-/// A frame as it was sent; nothing for what is no message, such as a piece of one.
+/// A frame as it was sent; `None` for a frame that is not a message, such as a piece of one.
 pub fn frame(event: &Event, seat: u64) -> Option<ServerMessage> {
     match event {
         Event::Sent { seat: of, message } if *of == seat => {
@@ -120,13 +120,13 @@ pub fn is_kill(event: &Event) -> bool {
     remarked(event) == Some(Remark::Killed)
 }
 
-/// What happened in the present life of the server.
+/// The events in the present life of the server.
 fn this_life(record: &[Event]) -> &[Event] {
     let born = record.iter().rposition(is_kill).map_or(0, |at| at + 1);
     &record[born..]
 }
 
-/// The points at which somebody is held up, once for each.
+/// The points at which a caller is held up, once for each.
 pub fn held_up(record: &[Event]) -> Vec<Point> {
     let mut held = Vec::new();
     for event in this_life(record) {
@@ -157,7 +157,7 @@ pub fn is_quiet(record: &[Event], sockets: usize) -> bool {
         };
         match event {
             Event::Started(execution) => executions.push(execution),
-            // A live query that nobody watches any more may have started before this record begins.
+            // A live query without watchers may have started before this record begins.
             Event::Ended { execution, .. } => {
                 if let Some(place) = executions.iter().position(|started| *started == execution) {
                     executions.swap_remove(place);

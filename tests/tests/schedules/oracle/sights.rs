@@ -1,4 +1,4 @@
-//! What a record shows of the threats to the guarantee: a campaign must have met each.
+//! The threats to the guarantee that a record shows: a campaign must have met each.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub const SIGHTS: [&str; 27] = [
     "somebody let in while others waited",
 ];
 
-/// What a shorter run must meet where a mutation in TypeScript makes users.
+/// The sights that a shorter run must meet where a mutation in TypeScript makes users.
 pub const TYPESCRIPT_SIGHTS: [&str; 11] = [
     "held up at token received",
     "held up at verified",
@@ -55,7 +55,7 @@ pub const TYPESCRIPT_SIGHTS: [&str; 11] = [
     PUSHED_MEANWHILE,
 ];
 
-/// What a shorter run must meet where a webhook makes users.
+/// The sights that a shorter run must meet where a webhook makes users.
 pub const WEBHOOK_SIGHTS: [&str; 9] = [
     "held up at token received",
     "held up at verified",

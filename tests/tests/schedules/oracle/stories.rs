@@ -1,5 +1,5 @@
-//! The invariants of what an application sees through a client of ours, each a function of its story and of what the
-//! file holds in the end.
+//! The invariants of an application's sights through a client of ours, each a function of its story and of the file's
+//! content in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use vestibule_tests::story::{CallKind, How, Mine, Saw, Standing, Why};
 use super::Violation;
 use crate::child::remarked;
 
-/// What one application saw, with the places in the record; whom its logins were for; and what the file holds.
+/// The story of one application, with the places in the record; the identities of its logins; and the file's content.
 pub struct Story<'r> {
     pub client: usize,
     pub seen: Vec<(usize, Saw)>,
@@ -83,7 +83,7 @@ fn stories<'r>(
     stories.collect()
 }
 
-/// The stories of a record, for who looks for sights in them.
+/// The stories of a record, for a search for sights in them.
 pub fn seen(record: &[Event]) -> Vec<Vec<Saw>> {
     let (nothing, none) = (BTreeMap::new(), BTreeSet::new());
     let stories = stories(record, &nothing, &none).into_iter();
@@ -140,7 +140,7 @@ impl Story<'_> {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a failure is one that the schedule brings about. A server in production hides what it was.
+    /// Whether a failure is one that the schedule brings about. A server in production hides its cause.
     fn is_expected(&self, failure: &str) -> bool {
         self.has_timed_out && failure.contains("Server Error")
     }
@@ -166,8 +166,8 @@ fn is_of(query: &str, value: &Json, who: &IdentityKey) -> bool {
 fn c1_results_are_of_their_login_and_come_after_it_was_let_in(story: &Story<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut let_in = BTreeSet::new();
-    // Queries that were told that their user is not let in any more. Somebody must ask for each time that they show
-    // something again; that they were told may be noted only after that.
+    // Queries that were told that their user is not let in any more. Each time that they show a result again, the
+    // application must have asked; the telling may be noted only after that.
     let mut suspended = BTreeSet::new();
     let mut resumed: BTreeMap<(u64, &String), usize> = BTreeMap::new();
     let mut asked: BTreeMap<u64, usize> = BTreeMap::new();
@@ -397,8 +397,8 @@ fn c6_what_is_made_under_a_login_that_has_ended_never_runs(story: &Story<'_>) ->
     violations
 }
 
-/// States between two that were seen may have been missed, so an arrow may stand for several. What no way leads to
-/// without the application is that somebody is on the way who did not ask, and that a login is over that nobody ended.
+/// States between two that were seen may have been missed, so an arrow may stand for several. Without the application's
+/// act, no login may be under way, and none may be over.
 fn c7_states_move_along_their_arrows(story: &Story<'_>) -> Vec<Violation> {
     use Standing::{Authenticated, Ended, KeptOut, Nobody};
     let mut violations = Vec::new();

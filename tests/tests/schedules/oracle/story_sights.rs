@@ -1,5 +1,4 @@
-//! What stories show of the threats to what an application is promised: a campaign with clients of ours must have met
-//! each.
+//! The threats to an application's promises that stories show: a campaign with clients of ours must have met each.
 
 use std::collections::BTreeMap;
 

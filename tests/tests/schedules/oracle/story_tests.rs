@@ -1,5 +1,5 @@
-//! The judgement of stories is itself put to the test: a good one passes, and each way in which a client could break its
-//! promise is named.
+//! The judgement of stories is itself put to the test. A good story passes, and each way in which a client could break
+//! its promise is named.
 
 use serde_json::{Value as Json, json};
 use vestibule_schema::identity::IdentityKey;
@@ -255,7 +255,7 @@ fn a_mutation_that_failed_unheard_may_run_after_later_ones_when_it_is_sent_again
         request: Some(request),
     };
     let failed = |request| vec![received.clone(), timed_out(Some(of_request(request)))];
-    // What was seen in between came before it ran.
+    // The results seen in between came before it ran.
     let own = returned(1, &ada(), "a", &["a"]);
     let story = with(&own, returned(1, &ada(), "a", &["b", "a"]));
     assert_eq!(judge_with(story.clone(), &["b", "a"], failed(6)), []);
@@ -290,7 +290,7 @@ fn a_call_under_a_login_that_has_ended_must_be_given_up_or_breaks_c6() {
         let story = with(&given_up("c"), answered(1, "c", how, Mine::Over));
         assert_eq!(rules(&judge(story)), ["C6"]);
     }
-    // A client that runs it as whoever is signed in by then breaks more than one rule.
+    // A client that runs it as the current user breaks more than one rule.
     let ran = with(
         &given_up("c"),
         answered(1, "c", How::Returned(note(&bob(), "c")), Mine::Over),

@@ -240,7 +240,7 @@ fn a_landing_before_its_commit_breaks_g1() {
         timestamps: vec![COMMIT],
     };
     breaks("G1", &without(&committed));
-    // A run that only read proves nothing when nobody has committed before.
+    // A run that only read proves nothing when no run has committed before.
     breaks("G1", &without(&provisioning(ada(), Some(COMMIT))));
 }
 
@@ -360,7 +360,7 @@ fn a_login_that_waits_for_somebody_elses_breaks_g9() {
     let waits = behind(&query(COMMIT), vec![began.clone(), ended.clone(), late]);
     breaks("G9", &waits);
 
-    // Whose provider is left alone after it failed waits for that, and for nobody.
+    // An identity whose provider is left alone after it failed waits for that provider, and for no other identity.
     let refused = |code: &str| {
         let code = code.to_string();
         let rejected = Event::Rejected { seat: 8, code };

@@ -1,5 +1,6 @@
-//! What modules for Node.js register, found without Node.js: they are evaluated with stand-ins for all that they import
-//! from there. Where that fails, their exports are taken for actions, so that the app's other modules can be pushed.
+//! The registrations of modules for Node.js, found without Node.js: they are evaluated with stand-ins for all their
+//! imports from there. Where that fails, their exports are taken for actions, so that the app's other modules can be
+//! pushed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -39,7 +40,7 @@ Object.assign(globalThis, {
 });
 "#;
 
-/// What each entry point among `modules` registers, by path.
+/// The registrations of each entry point among `modules`, by path.
 pub(super) fn analyze(
     js: &Js,
     modules: &[SourceModule],
@@ -106,7 +107,7 @@ fn stand_ins(code: &Code, modules: &[SourceModule]) -> HashMap<String, Arc<Bytec
     }
     let mut stand_ins = HashMap::new();
     let mut add = |name: &str, source: &str| {
-        // A name that cannot be compiled fails whoever imports it, as a missing module does.
+        // A name that cannot be compiled fails every importer, as a missing module does.
         if let Ok(bytecode) = compile_module(name, source) {
             stand_ins.insert(name.to_owned(), Arc::new(bytecode));
         }

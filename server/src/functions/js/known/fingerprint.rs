@@ -1,4 +1,5 @@
-//! What a function of a bundle is, whatever its bundler called things: a hash over its tokens with names resolved.
+//! The fingerprint of a bundle's function, independent of the bundler's names: a hash over its tokens with names
+//! resolved.
 //!
 //! The official command line's bundler renames what is declared, and leaves properties, literals and globals. So a name declared at the
 //! top of the module counts as the hash of its declaration, a global as itself, and any other name as the place of its first occurrence.
@@ -103,7 +104,7 @@ pub(super) struct Module<'s> {
     imported: HashSet<&'s str>,
 }
 
-/// What a brace opens.
+/// The construct that a brace opens.
 #[derive(Clone, Copy, PartialEq)]
 enum Brace {
     Block,
@@ -162,7 +163,7 @@ impl<'s> Module<'s> {
         found
     }
 
-    /// What the import statements at the top bind: in `import { a as b, c }` the names `b` and `c`.
+    /// The names that the import statements at the top bind: in `import { a as b, c }` these are `b` and `c`.
     fn imports(&self) -> HashSet<&'s str> {
         let mut found = HashSet::new();
         let mut at = 0;
@@ -263,7 +264,7 @@ impl<'s> Module<'s> {
         Some(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// What each brace between these tokens opens, for each token the innermost.
+    /// The construct that each brace between these tokens opens, for each token the innermost.
     fn braces(&self, start: usize, end: usize) -> Vec<Brace> {
         let (mut open, mut inside) = (Vec::new(), Vec::with_capacity(end - start));
         let mut is_class_due = false;
@@ -367,7 +368,7 @@ impl<'s> Walk<'_, 's> {
         Some(hasher.finalize().into())
     }
 
-    /// What a name stands for.
+    /// The meaning of a name.
     fn name(&mut self, text: &'s str, locals: &mut HashMap<&'s str, usize>) -> Option<String> {
         if text == self.namer {
             return Some("@name".to_owned());

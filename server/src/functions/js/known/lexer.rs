@@ -3,7 +3,7 @@
 //! Whether a slash begins a regular expression is guessed from what stands before it. A wrong guess makes a function unknown, never
 //! another one known: what is found is compared token by token (`fingerprint.rs`).
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     /// A name or a keyword.

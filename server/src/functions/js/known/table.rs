@@ -5,7 +5,7 @@
 
 use super::MARK;
 
-/// What a head does.
+/// The work of a head.
 #[derive(Clone, Copy)]
 pub(super) enum Head {
     /// Conversion of a value to JSON; the fourth parameter keeps what is undefined.

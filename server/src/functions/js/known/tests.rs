@@ -1,4 +1,4 @@
-//! What is known, and that a head changes nothing but the time.
+//! The known functions, and that a head changes nothing but the time.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -141,7 +141,7 @@ fn isolate() -> Isolate {
 
 #[test]
 fn a_head_answers_what_the_packages_own_code_answers() {
-    // What is deep takes another stack with heads than without: both have to have enough.
+    // Deep values take another stack with heads than without: both have to have enough.
     let compared = std::thread::Builder::new()
         .stack_size(crate::functions::workers::WORKER_STACK_BYTES)
         .spawn(compare);

@@ -130,7 +130,7 @@ impl<'a> Args<'a> {
     }
 }
 
-/// What the package sends for `db.vars.commitTs`.
+/// The package's text for `db.vars.commitTs`.
 const COMMIT_TIME: &str = r#"{"$commitTs":null}"#;
 const NOT_AN_OBJECT: &str = "Value must be an Object";
 

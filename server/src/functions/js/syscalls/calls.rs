@@ -75,7 +75,7 @@ fn budget(args: &Args<'_>) -> Result<Option<Budget>, SyscallError> {
     budget.map_err(|error| args.refuse("transactionLimits", error))
 }
 
-/// What the arguments of an action's `schedule` ask for: they are those of a mutation's.
+/// The call that an action's `schedule` asks for: its arguments are those of a mutation's.
 pub fn scheduled_call(text: &str) -> Result<ScheduledCall, SyscallError> {
     read_scheduled_call(&Args::parse("scheduler", text)?)
 }
@@ -90,7 +90,7 @@ fn read_scheduled_call(args: &Args<'_>) -> Result<ScheduledCall, SyscallError> {
         path: args.function()?,
         at_seconds: args.number("ts")?,
         args: match args.value("args")? {
-            // What old packages sent.
+            // Old packages sent a list.
             Value::Array(positional) => positional,
             object @ Value::Object(_) => vec![object],
             _ => return Err(args.refuse("args", "expected an object")),

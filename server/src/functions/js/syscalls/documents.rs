@@ -10,7 +10,7 @@ use super::error::SyscallError;
 use super::tables::TableKind;
 use crate::database::{Patch, QueryError};
 
-/// What operations answer whose result the package throws away. A document would be written and parsed for nothing.
+/// The answer of operations whose result the package throws away. A document would be written and parsed for nothing.
 const IGNORED: &str = "null";
 
 impl Syscalls<'_, '_> {

@@ -1,4 +1,4 @@
-//! What host operations fail with, and whether the function may catch it.
+//! The errors of host operations, and whether the function may catch them.
 
 use thiserror::Error;
 use vestibule_schema::object;
@@ -14,9 +14,9 @@ use crate::functions::scheduled::ScheduleError;
 pub struct SyscallError {
     /// The text of the JavaScript error.
     pub message: String,
-    /// Its property `data`, as encoded JSON. The package takes whatever has one for a `ConvexError`.
+    /// Its property `data`, as encoded JSON. The package treats every error with data as a `ConvexError`.
     pub data_json: Option<String>,
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: ErrorKind,
     /// The code that clients see of a limit that was passed, when the function does not catch it.
     pub code: Option<&'static str>,
@@ -47,7 +47,7 @@ impl ErrorKind {
     }
 }
 
-/// What a function's author reads of the server's own trouble.
+/// The text that a function's author reads for the server's own trouble.
 const INTERNAL: &str = "Your request couldn't be completed. Try again later.";
 
 impl SyscallError {

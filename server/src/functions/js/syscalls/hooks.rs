@@ -10,27 +10,27 @@ use vestibule_schema::value::{Object, Value};
 use super::error::SyscallError;
 use crate::database::{Budget, Transaction};
 
-/// What a nested call runs.
+/// The function and transaction of a nested call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NestedKind {
     /// A query in the same transaction.
     Query,
     /// A mutation in the same transaction, which is taken back when it fails.
     Mutation,
-    /// A query on the snapshot, without what was written here; nothing that it reads counts as read.
+    /// A query on the snapshot, without this transaction's writes; its reads do not enter the read set.
     SnapshotQuery,
 }
 
 /// A call that a query or mutation makes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NestedCall {
-    /// What it runs.
+    /// The kind of call.
     pub kind: NestedKind,
     /// The function.
     pub path: FunctionPath,
     /// Its argument.
     pub args: Object,
-    /// What it may use at the most, where less than the caller may.
+    /// The most it may use, where that is less than the caller's bounds.
     pub budget: Option<Budget>,
 }
 
@@ -61,7 +61,7 @@ pub struct FileToStore {
     pub bytes: Vec<u8>,
     /// Its type, where one was given.
     pub content_type: Option<String>,
-    /// What the content must hash to.
+    /// The expected hash of the content.
     pub sha256: Option<[u8; 32]>,
 }
 
@@ -74,7 +74,7 @@ pub struct StoredFile {
     pub content_type: Option<String>,
 }
 
-/// What is known of a stored file.
+/// The metadata of a stored file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileMetadata {
     /// The name in its address.
@@ -96,7 +96,7 @@ pub struct TokenToSign {
     pub expires_in_seconds: f64,
 }
 
-/// Does what other rooms are for, within the transaction of the function that asks.
+/// Does the work of other rooms, within the transaction of the calling function.
 pub trait Hooks {
     /// Runs a function in the same transaction and returns what it returned. Savepoints, budgets and snapshots are the
     /// callee's to handle.
@@ -123,7 +123,7 @@ pub trait Hooks {
         id: StorageId,
     ) -> Result<Option<String>, SyscallError>;
 
-    /// What is known of a file, if there is such a file.
+    /// The metadata of a file, if there is such a file.
     fn file_metadata(
         &mut self,
         tx: &mut Transaction<'_>,

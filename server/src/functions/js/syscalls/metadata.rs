@@ -1,4 +1,4 @@
-//! What a function may learn of its caller, its transaction and its deployment.
+//! The facts a function may learn of its caller, its transaction and its deployment.
 
 use serde_json::{Value as Json, json};
 use vestibule_schema::id::DocumentId;
@@ -79,7 +79,7 @@ impl Syscalls<'_, '_> {
 }
 
 impl RequestMetadata {
-    /// What is known where nothing came from outside: a new name, and the job that runs.
+    /// The metadata where no request came from outside: a new name, and the job that runs.
     pub fn unknown(scheduled: Option<DocumentId>) -> RequestMetadata {
         RequestMetadata {
             request_id: format!("{:016x}", rand::random::<u64>()),

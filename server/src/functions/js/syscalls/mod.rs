@@ -1,4 +1,4 @@
-//! Host operations of queries and mutations: what the `convex` package asks of the server, over one transaction.
+//! Host operations of queries and mutations: the `convex` package's requests to the server, over one transaction.
 //!
 //! Operations are named and shaped as the package sends them, with JSON text on both sides. Nothing here knows the
 //! JavaScript engine. Actions have operations of their own.
@@ -40,7 +40,7 @@ use super::super::context::Observed;
 use crate::auth::Caller;
 use crate::database::{Journal, Transaction};
 
-/// What host operations keep for one execution of one function; a nested call has its own.
+/// The state of host operations for one execution of one function; a nested call has its own.
 pub struct FunctionState {
     kind: FunctionKind,
     path: FunctionPath,
@@ -94,11 +94,11 @@ impl FunctionState {
 
 /// Answers the operations of a running query or mutation.
 pub struct Syscalls<'s, 'v> {
-    /// What it reads and writes.
+    /// The transaction it reads and writes in.
     pub tx: &'s mut Transaction<'v>,
-    /// What it has under way.
+    /// The state of its operations.
     pub state: &'s mut FunctionState,
-    /// What other rooms do for it.
+    /// The work of other rooms for it.
     pub hooks: &'s mut dyn Hooks,
 }
 

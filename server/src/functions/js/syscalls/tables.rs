@@ -1,4 +1,4 @@
-//! Which tables functions may name.
+//! The tables that functions may name.
 
 use vestibule_schema::id::DocumentId;
 
@@ -10,7 +10,7 @@ use crate::database::QueryError;
 /// System tables that functions may read through `db.system`.
 const PUBLIC_SYSTEM_TABLES: [&str; 2] = ["_storage", "_scheduled_functions"];
 
-/// What a table is to functions.
+/// The kind of a table, as functions see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TableKind {
     /// The app's own.

@@ -18,20 +18,20 @@ pub(crate) struct World {
     pub signs: Arc<Signs>,
 }
 
-/// What happens there.
+/// The events there.
 #[derive(Default)]
 pub(crate) struct Signs {
     /// `/silent` or `/held` is being asked.
     pub entered: Sign,
     /// `/held` may go on.
     pub release: Sign,
-    /// Whoever asked `/silent` has gone.
+    /// The client of `/silent` has gone.
     pub left: Sign,
     /// `/told` was asked.
     pub told: Sign,
 }
 
-/// Counts how often something happened, for whoever waits for it as often.
+/// Counts how often an event happened; each waiter takes one count.
 pub(crate) struct Sign(Semaphore);
 
 impl Default for Sign {

@@ -1,4 +1,5 @@
-//! Slow functions of packages that get native heads (`functions/js/known`). What one of them does not take is left to the package.
+//! Slow functions of packages that get native heads (`functions/js/known`). Arguments that one of them does not take
+//! are left to the package.
 
 use scrypt::Params;
 

@@ -1,5 +1,5 @@
-//! The web platform's operations that are quicker or safer in Rust than in JavaScript: addresses, character sets,
-//! cryptography and the parts of `Intl` that need data.
+//! Operations of the web platform that are quicker or safer in Rust than in JavaScript: addresses, character sets,
+//! cryptography and the data of `Intl`.
 //!
 //! All are pure: they depend on their arguments alone and keep nothing. Keys are bytes that JavaScript objects hold,
 //! so no JavaScript object owns memory of the server.

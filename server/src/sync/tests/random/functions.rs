@@ -379,7 +379,7 @@ fn caller(ctx: &mut MutationCtx) -> Result<Option<vestibule_schema::id::Document
         .map(|user| user.id))
 }
 
-/// Notes that a call ran, and as whom.
+/// Notes that a call ran, and its identity.
 fn executed(ctx: &mut MutationCtx, history: &History, tag: String) -> Result<Option<String>> {
     let subject = ctx.identity()?.map(|who| who.subject().to_string());
     let ts: Timestamp = ctx.commit_ts();

@@ -1,5 +1,5 @@
-//! Several clients subscribe, write, sign in and out, and come back at random. At every Transition all that a client
-//! has been told must be what its queries give at the Transition's timestamp, to the Transition's identity.
+//! Several clients subscribe, write, sign in and out, and come back at random. At every Transition the client's results
+//! must be those of its queries at the Transition's timestamp, for the Transition's identity.
 //!
 //! A run prints its seed; `VESTIBULE_SEED` takes those steps again, and `VESTIBULE_RUNS` sets how many runs there are.
 
@@ -155,7 +155,7 @@ impl Run {
         }
     }
 
-    /// A key that was never there, beside another or anywhere: the place of a key in an index depends on when it was
+    /// A key that was never there, beside another or anywhere. The place of a key in an index depends on when it was
     /// made, so keys do not come back.
     fn new_key(&mut self, near: String) -> String {
         self.keys += 1;

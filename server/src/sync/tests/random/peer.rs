@@ -1,4 +1,4 @@
-//! One client of the random runs: what it has asked for, what it was told, and that both fit.
+//! One client of the random runs: its requests, the server's answers, and the check that both fit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Peer {
     identities: Vec<Option<Who>>,
     /// By query set version sent on this socket.
     query_sets: Vec<BTreeMap<u32, Spec>>,
-    /// What the last Transition ended at.
+    /// The end version of the last Transition.
     version: Json,
     told: BTreeMap<u32, Told>,
     journals: BTreeMap<u32, Json>,
@@ -90,7 +90,7 @@ impl Peer {
         self.client.send(connect).await;
     }
 
-    /// Comes back as the npm client does: the same session, its queries with their journals, what was not settled again.
+    /// Comes back as the npm client does: the same session, its queries with their journals, its unsettled calls again.
     pub async fn reconnect(&mut self, server: &Server) {
         self.client = server.connect().await;
         self.version = zero();

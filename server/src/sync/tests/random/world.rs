@@ -1,5 +1,5 @@
-//! What the database must hold, kept beside it by the functions themselves: each commit's whole state by timestamp, and
-//! every query again in plain Rust.
+//! The expected database, kept beside it by the functions themselves: each commit's whole state by timestamp, and every
+//! query again in plain Rust.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct World {
     pub users: BTreeMap<String, String>,
 }
 
-/// Somebody, with the claims of one auth token.
+/// A person, with the claims of one auth token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Who {
     pub subject: String,
@@ -34,14 +34,14 @@ pub enum Border {
     End,
 }
 
-/// A mutation that ran: when, and as whom.
+/// A mutation that ran: its timestamp and its identity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Executed {
     pub ts: Timestamp,
     pub subject: Option<String>,
 }
 
-/// What the functions tell the test.
+/// The functions' reports to the test.
 #[derive(Default)]
 pub struct History {
     worlds: Mutex<BTreeMap<Timestamp, Arc<World>>>,
@@ -118,7 +118,7 @@ pub enum Spec {
     },
 }
 
-/// What a query must give.
+/// The expected result of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
     Value(Json),
@@ -166,7 +166,7 @@ impl Spec {
         matches!(self, Spec::Me | Spec::Maybe { .. } | Spec::Claims { .. })
     }
 
-    /// What it must give in `world` to `who`; pages by the journal that came with their result.
+    /// The expected result in `world` for `who`; pages by the journal that came with their result.
     pub fn evaluate(
         &self,
         world: &World,

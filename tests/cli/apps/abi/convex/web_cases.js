@@ -1,4 +1,4 @@
-// What the web platform answers, case by case: run here and by Node.js, with equal answers. Each case returns a value
+// The web platform's answers, case by case: run here and by Node.js, with equal answers. Each case returns a value
 // that JSON can hold.
 
 const caught = async (work) => {

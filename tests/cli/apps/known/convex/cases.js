@@ -1,4 +1,4 @@
-// What packages answer whose slow functions this server knows. Runs in functions and in Node, which have to agree.
+// The answers of packages whose slow functions this server knows. Runs in functions and in Node, which have to agree.
 import { scrypt, scryptAsync } from "@noble/hashes/scrypt.js";
 import bcrypt from "bcryptjs";
 import { Scrypt } from "lucia";

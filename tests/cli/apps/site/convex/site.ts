@@ -9,7 +9,7 @@ export const origins = query({
 
 export const uploadUrl = mutation({ args: {}, handler: (ctx) => ctx.storage.generateUploadUrl() });
 
-// What leads back to the deployment itself: its HTTP actions, its functions, and a file of its own.
+// The requests that lead back to the deployment itself: its HTTP actions, its functions, and a file of its own.
 export const askItself = action({
   args: {},
   handler: async (ctx) => {

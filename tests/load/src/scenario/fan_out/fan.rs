@@ -1,4 +1,4 @@
-//! Everybody who watches, and the one who writes: who has seen which write, and when.
+//! The watchers and the writer: which client has seen which write, and when.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,14 +21,14 @@ use crate::timing::Timing;
 
 /// Numbers of one range. Only the first is ever written.
 const RANGE: u32 = 10;
-/// Ranges that nobody watches and that are written to.
+/// Ranges that are written to and that no client watches.
 const OTHER_RANGES: u32 = 1_000;
 /// The longest time without a turn: progress is to be seen.
 const TURN_MAX: Duration = Duration::from_millis(100);
 /// Writes that may wait for their answer; more are due, but not made yet.
 const WRITES_MAX: usize = 500;
 
-/// What came of it.
+/// The results of the scenario.
 pub struct Seen {
     pub unit: &'static str,
     pub timing: Timing,
@@ -38,7 +38,7 @@ pub struct Seen {
     pub checks: Vec<Check>,
 }
 
-/// Everybody who watches, and the one who writes.
+/// The watchers and the writer.
 pub struct Fan<'r, 's> {
     flags: FanOut,
     progress: &'r Progress,
@@ -48,14 +48,14 @@ pub struct Fan<'r, 's> {
     rng: SmallRng,
     open: usize,
     ready: usize,
-    /// What each client has.
+    /// The state of each client.
     clients: Vec<Client>,
     /// The number before the first write's: above those of earlier runs.
     before: u64,
     clockwork: Option<Clockwork>,
     /// Writes that are due and not made yet.
     backlog: VecDeque<Instant>,
-    /// Writes that somebody still waits for, oldest first, by the number that they wrote.
+    /// Writes that a client still waits for, oldest first, by the number that they wrote.
     writes: BTreeMap<u32, VecDeque<Write>>,
     waiting: usize,
     made: u32,
@@ -68,7 +68,7 @@ pub struct Fan<'r, 's> {
     has_failed: bool,
 }
 
-/// What one client has.
+/// The state of one client.
 #[derive(Clone, Default)]
 struct Client {
     /// It has its first results.
@@ -82,13 +82,13 @@ struct Write {
     at: u64,
     due: Instant,
     answered: Option<Instant>,
-    /// Who has yet to see it.
+    /// The number of clients that have yet to see it.
     missing: usize,
     delivered: Instant,
 }
 
 impl<'r, 's> Fan<'r, 's> {
-    /// Nobody is there yet.
+    /// No client is connected yet.
     pub fn new(flags: &FanOut, progress: &'r Progress, measured: &'r mut Measured<'s>) -> Self {
         Fan {
             flags: flags.clone(),
@@ -161,7 +161,7 @@ impl<'r, 's> Fan<'r, 's> {
         let watched = self.flags.ranges.unwrap_or(0) * self.flags.clients as u32;
         match (self.flags.ranges, self.audience()) {
             (None, _) => 0,
-            // However many are watched, it is one of so many others.
+            // Always one of the same number of ranges that no client watches.
             (Some(_), 0) => watched + self.rng.random_range(0..OTHER_RANGES),
             (Some(_), _) => self.rng.random_range(0..watched),
         }
@@ -221,7 +221,7 @@ impl<'r, 's> Fan<'r, 's> {
         self.settle(number);
     }
 
-    /// A client has the write `at` of what is written to `number`, and with it all before.
+    /// A client has the write `at` of the range `number`, and with it all before.
     fn delivered(&mut self, client: usize, number: u32, at: u64, now: Instant) {
         let is_shared = self.flags.ranges.is_none();
         let newest = &mut self.clients[client].newest;
@@ -245,7 +245,7 @@ impl<'r, 's> Fan<'r, 's> {
         self.settle(number);
     }
 
-    /// Forgets the writes that everybody has and that were answered.
+    /// Forgets the writes that every client has and that were answered.
     fn settle(&mut self, number: u32) {
         let has_audience = self.audience() > 0;
         let Some(writes) = self.writes.get_mut(&number) else {
@@ -276,7 +276,7 @@ impl<'r, 's> Fan<'r, 's> {
         }
         let has_results = || memmem::find(transition, br#""QueryUpdated""#).is_some();
         if !self.clients[client].is_current {
-            // What was written by earlier runs is no delivery.
+            // The writes of earlier runs are no deliveries.
             self.clients[client].is_current = has_results();
             self.ready += usize::from(self.clients[client].is_current);
             return;
@@ -318,7 +318,7 @@ impl<'r, 's> Fan<'r, 's> {
         }
     }
 
-    /// What came of it, once everything is over.
+    /// The results, once everything is over.
     pub fn seen(mut self) -> anyhow::Result<Seen> {
         if !self.timing.has_started() {
             bail!(

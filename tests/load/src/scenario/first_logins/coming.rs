@@ -1,4 +1,4 @@
-//! Everybody on their way in, and what they are told.
+//! Users on their way in, and the results they get.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,16 +18,16 @@ const TURN_MAX: Duration = Duration::from_millis(100);
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 
-/// Everybody on their way in. Connection `n` is of person `n / tabs`.
+/// Users on their way in. Connection `n` is of person `n / tabs`.
 pub struct Coming<'r> {
     flags: &'r FirstLogins,
     people: &'r People,
     progress: &'r Progress,
-    /// How often somebody comes.
+    /// The number of arrivals.
     pub total: usize,
     start: Instant,
     clockwork: Option<Clockwork>,
-    /// Whoever has come: when that was due, when the connection began, and whether they have their first result.
+    /// The arrivals so far: when each was due, when the connection began, and whether it has its first result.
     came: Vec<Came>,
     /// How many have their first result.
     pub done: usize,
@@ -36,11 +36,11 @@ pub struct Coming<'r> {
     pub window: Window,
     last: Instant,
     shown: Instant,
-    /// From when somebody was due to their first result.
+    /// From the due time of an arrival to its first result.
     pub from_arrival: Latencies,
-    /// From when somebody began to connect to their first result.
+    /// From the beginning of a connection to its first result.
     pub from_connect: Latencies,
-    /// What went wrong.
+    /// The errors, by kind.
     pub errors: BTreeMap<String, u64>,
 }
 
@@ -51,7 +51,7 @@ struct Came {
 }
 
 impl<'r> Coming<'r> {
-    /// Nobody has come yet.
+    /// No user has come yet.
     pub fn new(flags: &'r FirstLogins, people: &'r People, progress: &'r Progress) -> Self {
         let now = Instant::now();
         let total = flags.users * flags.tabs;
@@ -87,8 +87,8 @@ impl<'r> Coming<'r> {
         }
     }
 
-    /// Lets those in who are due. All at once, everybody is due at the start, and as many as a server can be expected
-    /// to have waiting connect at the same time.
+    /// Lets in the users who are due. All at once, every user is due at the start. As many connect at the same time as
+    /// a server can be expected to have waiting.
     fn begin_what_is_due(&mut self, connections: &mut Connections, now: Instant) -> io::Result<()> {
         while self.came.len() < self.total {
             let due = match &mut self.clockwork {
@@ -168,7 +168,7 @@ impl<'r> Coming<'r> {
     }
 }
 
-/// The queries that everybody watches.
+/// The queries that every user watches.
 const ME: u32 = 0;
 const LIST: u32 = 1;
 

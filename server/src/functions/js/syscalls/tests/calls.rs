@@ -1,4 +1,4 @@
-//! Operations that other rooms do: what reaches them, and what comes back.
+//! Operations that other rooms do: the requests that reach them, and the answers that come back.
 
 use super::*;
 use crate::database::Budget;

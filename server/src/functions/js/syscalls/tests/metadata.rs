@@ -1,4 +1,4 @@
-//! What a function learns of its caller, its transaction and its deployment.
+//! The facts a function learns of its caller, its transaction and its deployment.
 
 use vestibule_schema::identity::Identity;
 

@@ -1,4 +1,4 @@
-//! Each operation with its inputs, as tables of what it answers, over a real store.
+//! Each operation with its inputs, as tables of its answers, over a real store.
 
 mod calls;
 mod documents;
@@ -21,7 +21,7 @@ use crate::database::{Limits, ReadSet};
 /// A database with a few rooms and a user, and the ids of both.
 struct World {
     rig: Rig,
-    /// What `$ROOM0`, `$USER` and so on stand for in cases.
+    /// The ids that `$ROOM0`, `$USER` and so on stand for in cases.
     names: Vec<(String, String)>,
 }
 
@@ -73,7 +73,7 @@ impl World {
         self.names.iter().fold(text.to_string(), fill)
     }
 
-    /// Runs each operation in a mutation of its own that is thrown away, and compares what it answers; a text that
+    /// Runs each operation in a mutation of its own that is thrown away, and compares its answer; a text that
     /// begins with `! ` is an error's.
     fn check(&mut self, cases: &[(&str, &str, &str)]) {
         for (op, args, expected) in cases {
@@ -134,7 +134,7 @@ fn state(kind: FunctionKind, caller: Caller) -> FunctionState {
 struct Function<'s, 'v>(Syscalls<'s, 'v>);
 
 impl Function<'_, '_> {
-    /// What an operation answers, or its error's text behind `! `.
+    /// The answer of an operation, or its error's text behind `! `.
     fn call(&mut self, op: &str, args: &str) -> String {
         self.try_call(op, args)
             .unwrap_or_else(|error| format!("! {error}"))
