@@ -43,7 +43,7 @@ pub(super) struct DraftedMutation {
 }
 
 enum Run {
-    Draft(Draft, DraftRoute),
+    Draft(Box<Draft>, DraftRoute),
     Ended(Result<MutationRun, SystemError>),
 }
 
@@ -155,7 +155,7 @@ impl DraftedMutation {
         let newest = tx.last_creation_time();
         let work = DraftWork::of(tx, reads, base, verdict, newest, request, answer);
         let (draft, route) = view.into_draft(work);
-        Run::Draft(draft, route)
+        Run::Draft(Box::new(draft), route)
     }
 
     fn turn(&self) -> Turn {

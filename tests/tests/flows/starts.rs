@@ -197,7 +197,8 @@ async fn a_client_that_saw_more_than_an_older_backup_holds_is_served_at_once() {
 
     let chat = super::chat(backup.path()).start().unwrap();
     let session = "3f2b1c9e-5d4a-4c3b-8a7f-0123456789ab".parse().unwrap();
-    let client = RawClient::connect_having_seen(&chat.sync_url(), session, Some(seen));
+    let url = chat.sync_url();
+    let client = RawClient::connect_having_seen(&url, session, Some(seen));
     let mut client = client.await.unwrap();
     client.watch("channels:list").await.unwrap();
     client.result().await.unwrap();

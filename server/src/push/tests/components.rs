@@ -89,9 +89,9 @@ async fn components_that_cannot_be_are_refused() {
     let twice = with_components(&[], &[component("a", "a", &[]), component("a", "a", &[])]);
     assert_eq!(code(rig.start(twice).await), "InvalidDefinition");
     let kid = component("a", "a", &[]);
-    let same = with_components(&[("one", "a"), ("one", "a")], &[kid.clone()]);
+    let same = with_components(&[("one", "a"), ("one", "a")], std::slice::from_ref(&kid));
     assert_eq!(code(rig.start(same).await), "InvalidDefinition");
-    let nameless = with_components(&[("not a name", "a")], &[kid.clone()]);
+    let nameless = with_components(&[("not a name", "a")], std::slice::from_ref(&kid));
     assert_eq!(code(rig.start(nameless).await), "InvalidDefinition");
     let mut node = kid.clone();
     node["functions"][0]["environment"] = json!("node");
