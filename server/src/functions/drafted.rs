@@ -81,7 +81,7 @@ impl DraftedMutation {
         self.took = clock.elapsed() - began;
         match run {
             Run::Draft(draft, route) => {
-                self.draft = Some(draft);
+                self.draft = Some(*draft);
                 let functions = self.functions.clone();
                 let submitted = functions.database.committer().submit_draft(self, route);
                 if let Err(drafted) = submitted {

@@ -23,6 +23,7 @@ fn run_suite(suite: &str) {
 fn no_suite_is_left_out() {
     let suites = [
         "abi.test.mjs",
+        "asking.test.mjs",
         "bad-input.test.mjs",
         "deploy.test.mjs",
         "kills.test.mjs",
@@ -60,6 +61,11 @@ fn the_official_command_line_pushes_parts_that_are_not_run() {
 #[test]
 fn the_official_command_line_watches_and_runs() {
     run_suite("running.test.mjs");
+}
+
+#[test]
+fn the_official_command_line_asks_in_the_words_of_the_developer() {
+    run_suite("asking.test.mjs");
 }
 
 #[test]

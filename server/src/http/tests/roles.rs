@@ -20,7 +20,7 @@ fn address(route: &Route) -> &'static str {
 }
 
 /// Routes that refuse what is asked of them here, to those who may ask.
-const REFUSED: [&str; 15] = [
+const REFUSED: [&str; 17] = [
     "/api/cancel_job",
     "/api/delete_tables",
     "/api/vestibule/rollback",
@@ -36,6 +36,8 @@ const REFUSED: [&str; 15] = [
     "/api/v1/update_environment_variables",
     "/api/v1/get_current_usage",
     "/api/v1/list_usage_limits",
+    "/api/v1/create_usage_limit",
+    "/api/v1/update_usage_limit/{id}",
 ];
 
 /// A body that the route takes, with the newest timestamp for the one that needs it.

@@ -158,8 +158,8 @@ impl Syscalls<'_, '_> {
             return Ok(SyscallError::bad_request(text));
         }
         self.tx.record_catalog()?;
-        let deployment = Registry::of(self.tx.definitions()).deployment();
-        let schema = deployment.schema.as_ref();
+        let registry = self.tx.definitions().extension.downcast_ref::<Registry>();
+        let schema = registry.and_then(|registry| registry.deployment().schema.as_ref());
         let declared = schema.and_then(|schema| schema.table(&table));
         let mut indexes = declared.iter().flat_map(|table| &table.indexes);
         let is_it = |declared: &PushedIndex| {
