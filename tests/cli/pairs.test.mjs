@@ -69,6 +69,8 @@ async function outcome(client, kind, path, args) {
   try {
     return { value: await client[kind](path, args) };
   } catch (error) {
+    // How the text of an error shows its data is each language's own; the data is compared.
+    if (error.data !== undefined) return { error: "ConvexError", data: error.data };
     // Names of functions and places in the code are each language's own.
     const [message] = error.message.replace(/^\[Request ID: \w+\] Server Error\n/, "").split(/\n {4}at /);
     // Whole numbers in a text are each language's own too.
