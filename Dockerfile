@@ -10,8 +10,8 @@ RUN apt-get update \
 WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
-    cargo build --release --locked -p vestibule-server --bin vestibule \
-    && cp target/release/vestibule /usr/local/bin/vestibule
+    cargo build --profile dist --locked -p vestibule-server --bin vestibule \
+    && cp target/dist/vestibule /usr/local/bin/vestibule
 
 FROM debian:bookworm-slim
 # Certificates for issuers and for `fetch`; curl for the health check.
