@@ -15,7 +15,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::*;
 use crate::auth::Caller;
 use crate::clock::SystemClock;
-use crate::database::{CommitterOptions, DatabaseOptions, Limits};
+use crate::database::{CommitterOptions, DatabaseOptions, Limits, OpenError};
 use crate::probe::Probe;
 use crate::storage::StoreOptions;
 
@@ -192,23 +192,34 @@ impl Where {
     }
 }
 
+fn database(dir: &TempDir, pages_max: Option<u32>) -> Database {
+    loop {
+        let opened = Database::open(DatabaseOptions {
+            dir: dir.path().to_path_buf(),
+            schema: Schema::new().table::<Account>().table::<Hoard>(),
+            limits: Limits::default(),
+            store: StoreOptions {
+                pages_max,
+                ..StoreOptions::default()
+            },
+            committer: CommitterOptions::default(),
+            reader_threads: 1,
+            secret: [1; 32],
+            clock: Arc::new(SystemClock::new()),
+            probe: Probe::none(),
+            rng: Box::new(StdRng::seed_from_u64(3)),
+            on_unknown: Box::new(|unknown| panic!("{unknown}")),
+        });
+        match opened {
+            // The threads of an earlier life are about to end.
+            Err(OpenError::Storage(error)) if error.is_in_use() => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    }
+}
+
 fn open(dir: &TempDir, pages_max: Option<u32>) -> Arc<Functions> {
-    let database = Database::open(DatabaseOptions {
-        dir: dir.path().to_path_buf(),
-        schema: Schema::new().table::<Account>().table::<Hoard>(),
-        limits: Limits::default(),
-        store: StoreOptions {
-            pages_max,
-            ..StoreOptions::default()
-        },
-        committer: CommitterOptions::default(),
-        reader_threads: 1,
-        secret: [1; 32],
-        clock: Arc::new(SystemClock::new()),
-        probe: Probe::none(),
-        rng: Box::new(StdRng::seed_from_u64(3)),
-        on_unknown: Box::new(|unknown| panic!("{unknown}")),
-    });
+    let database = database(dir, pages_max);
     let all = |ctx: &mut QueryCtx, (): ()| {
         let accounts = ctx.db().query::<Account>().collect()?;
         let accounts = accounts.into_iter().map(|account| account.value);
@@ -221,7 +232,7 @@ fn open(dir: &TempDir, pages_max: Option<u32>) -> Arc<Functions> {
         Function::mutation("steps:beside", run_step).beside_the_lane(),
         Function::query("steps:all", all),
     ]);
-    Functions::new(registry.unwrap(), Arc::new(database.unwrap()))
+    Functions::new(registry.unwrap(), Arc::new(database))
 }
 
 fn call(path: &str, args: &impl Serialize) -> Call {
@@ -256,6 +267,21 @@ fn send(
     let submitted = functions.submit_mutation(call.clone(), Some(request.clone()), on_finish);
     submitted.unwrap();
     answered
+}
+
+/// Sends a request again until it is answered: a batch that fails takes the answers with it that rest on it.
+async fn send_until_answered(
+    functions: &Arc<Functions>,
+    call: &Call,
+    request: &SessionRequest,
+) -> MutationRun {
+    loop {
+        match send(functions, call, request).await.unwrap() {
+            Ok(run) => break run,
+            Err(SystemError::NotCommitted(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// The answer to a client about a step that stands.
@@ -308,7 +334,7 @@ async fn play(functions: Arc<Functions>, client: u8, place: Where, seed: u64) ->
         };
         let Some(run) = run else { continue };
         if step.is_kept() && rng.random_ratio(1, 4) {
-            let again = send(&functions, &call, &request).await.unwrap().unwrap();
+            let again = send_until_answered(&functions, &call, &request).await;
             assert_eq!(
                 (&run.outcome, run.ts),
                 (&again.outcome, again.ts),
