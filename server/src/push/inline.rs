@@ -14,7 +14,7 @@ use crate::functions::js::InlineQuery;
 use crate::functions::{Call, Error, FunctionOutcome, Origin, QueryOutcome};
 
 /// Bytes of a text.
-const INLINE_BYTES_MAX: usize = 1 << 20;
+const INLINE_QUERY_BYTES_MAX: usize = 1 << 20;
 
 const SUSPENDED: &str = "the caller's identity cannot be seen";
 
@@ -34,7 +34,7 @@ impl Pushes {
         caller: Caller,
     ) -> Result<InlineRun, PushError> {
         check_module_path(&path).map_err(DeploymentError::from)?;
-        if source.len() > INLINE_BYTES_MAX {
+        if source.len() > INLINE_QUERY_BYTES_MAX {
             return Err(DeploymentError::ModulesTooLarge(source.len()).into());
         }
         let js = self.js.as_ref().ok_or(AnalyzeError::Unsupported)?;

@@ -16,7 +16,7 @@ use crate::jobs::{CancelAll, JobsAdminError};
 type Answer = Result<Response, WireError>;
 
 /// Tables of one request.
-const TABLES_MAX: usize = 10_000;
+const TABLES_DELETED_MAX: usize = 10_000;
 const NANOS_PER_MILLI: f64 = 1_000_000.0;
 
 /// Parts of an app are components, of which there is the one at the root.
@@ -104,8 +104,8 @@ pub async fn delete_scheduled_functions_table(
 pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let asked: DeleteTables = http.read_push(request).await?;
     asked.component.check()?;
-    if asked.table_names.len() > TABLES_MAX {
-        let message = format!("No more than {TABLES_MAX} tables are deleted at once.");
+    if asked.table_names.len() > TABLES_DELETED_MAX {
+        let message = format!("No more than {TABLES_DELETED_MAX} tables are deleted at once.");
         return Err(WireError::bad_body(message));
     }
     http.pushes.delete_tables(asked.table_names).await?;
