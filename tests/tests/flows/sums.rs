@@ -69,11 +69,11 @@ impl Teller {
             while left > 0 && self.unanswered.len() < IN_FLIGHT {
                 left -= 1;
                 let args = self.transfer(accounts);
-                self.unanswered.insert(self.next_request, args.clone());
-                client
-                    .mutate(self.next_request, "bank:transfer", args)
-                    .await?;
+                // Whether or not it is written before the server dies, the number is used.
+                let request = self.next_request;
                 self.next_request += 1;
+                self.unanswered.insert(request, args.clone());
+                client.mutate(request, "bank:transfer", args).await?;
             }
             let response = client.response().await?;
             anyhow::ensure!(response.outcome.is_ok(), "{response:?}");
