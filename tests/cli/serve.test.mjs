@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { createSign, generateKeyPairSync } from "node:crypto";
+import { readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ended, openApp } from "./harness.mjs";
@@ -175,4 +177,44 @@ test("a push is gone back from, beside a running server and without one", async 
   await done("rollback", ...at(), back.split(" ")[0]);
   const second = await serve(t, data);
   assert.equal((await value(second, "query", "site:origins")).place, "moved");
+});
+
+test("data is exported and imported, beside a running server and without one", async (t) => {
+  const data = directory(t);
+  const other = directory(t);
+  const files = directory(t);
+  const server = await serve(t, data);
+  const beside = ["--data", data, "--server", server.url];
+  const lines = path.join(files, "notes.jsonl");
+  writeFileSync(lines, '{"n":1}\n{"n":2}\n');
+  const first = ended(await vestibule(["import", ...beside, lines, "--table", "notes"]));
+  assert.equal(first.out.trim(), "2 documents imported");
+  const full = await vestibule(["import", ...beside, lines, "--table", "notes"]);
+  assert.equal(full.code, 1);
+  assert.match(full.err, /notes/);
+  const asked = await vestibule(["import", ...beside, lines, "--table", "notes", "--replace"]);
+  assert.equal(asked.code, 1);
+  assert.match(asked.err, /nothing was imported: documents would be deleted, which --yes agrees to/);
+  ended(await vestibule(["import", ...beside, lines, "--table", "notes", "--append"]));
+  const archive = path.join(files, "all.zip");
+  assert.equal(ended(await vestibule(["export", ...beside, "--path", archive])).out.trim(), archive);
+  const twice = await vestibule(["export", ...beside, "--path", archive]);
+  assert.match(twice.err, /is there already/);
+  await server.stop();
+  // Without a server, into a deployment that is as new as can be.
+  ended(await vestibule(["export", "--data", data, "--path", files]));
+  assert.equal(readdirSync(files).filter((name) => /^snapshot_\d+\.zip$/.test(name)).length, 1);
+  assert.deepEqual(readdirSync(files).filter((name) => name.endsWith(".part")), []);
+  const moved = ended(await vestibule(["import", "--data", other, archive, "--replace-all", "--yes"]));
+  assert.equal(moved.out.trim(), "4 documents imported");
+  for (const [args, says] of [
+    [[path.join(files, "none.csv"), "--table", "t"], /cannot be read/],
+    [[lines], /--table/],
+    [[archive, "--table", "t"], /leave out --table/],
+    [[path.join(files, "notes"), "--table", "t"], /say what it is with --format/],
+  ]) {
+    const refused = await vestibule(["import", "--data", other, ...args]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, says);
+  }
 });
