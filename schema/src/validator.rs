@@ -52,7 +52,7 @@ pub enum Validator {
     Union(Vec<Validator>),
 }
 
-/// What is declared of the function behind a handle. Nothing of it is checked.
+/// The declared type of the function behind a handle. Nothing of it is checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FunctionType {
     /// `query`, `mutation` or `action`.
