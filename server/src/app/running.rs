@@ -518,32 +518,13 @@ impl Running {
         }
         sweepers.iter().for_each(JoinHandle::abort);
         drop((within, connections, pushes, following));
-        if tokio::time::timeout(CLOSE_WAIT, close(database))
+        if tokio::time::timeout(CLOSE_WAIT, database.close())
             .await
             .is_err()
         {
             tracing::warn!("something still uses the database");
         }
         tracing::info!("stopped");
-    }
-}
-
-/// Closes the database once it has no other holder: its threads end, and the file is left whole in one piece.
-async fn close(mut database: Arc<Database>) {
-    loop {
-        match Arc::try_unwrap(database) {
-            Ok(database) => {
-                // Threads are joined and files closed, which may take a moment.
-                let closed = tokio::task::spawn_blocking(move || drop(database)).await;
-                return closed.unwrap_or_else(
-                    |error| tracing::error!(%error, "closing the database failed"),
-                );
-            }
-            Err(held) => {
-                database = held;
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
     }
 }
 

@@ -43,6 +43,7 @@ mod writing;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -160,6 +161,26 @@ impl Database {
             write_log,
             sweep_place: Arc::default(),
         })
+    }
+
+    /// Ends its threads and leaves the file whole in one piece, once it has no other holder: a task or a job that was
+    /// given up may hold it for another moment.
+    pub async fn close(mut self: Arc<Self>) {
+        loop {
+            match Arc::try_unwrap(self) {
+                Ok(database) => {
+                    // Threads are joined and files closed, which may take a moment.
+                    let closed = tokio::task::spawn_blocking(move || drop(database)).await;
+                    return closed.unwrap_or_else(
+                        |error| tracing::error!(%error, "closing the database failed"),
+                    );
+                }
+                Err(held) => {
+                    self = held;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
     }
 
     /// Queues a look at the next few records of answered mutations, to forget those that are too old to be asked for

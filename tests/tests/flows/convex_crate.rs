@@ -1,9 +1,11 @@
 //! The official Rust client, as it is on crates.io, against the chat.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use convex::{ConvexClient, FunctionResult, Value};
 use futures_util::StreamExt;
+use vestibule_tests::proxy::Proxy;
 
 fn args(pairs: &[(&str, &str)]) -> BTreeMap<String, Value> {
     pairs
@@ -189,4 +191,34 @@ async fn the_official_crate_lives_through_a_restart() {
             break;
         }
     }
+}
+
+/// The crate (0.10) does not end at a fatal error: it connects again with its backoff and sends the message again for as
+/// long as the program lives. The server refuses it by its length each time, and serves the others.
+#[tokio::test]
+async fn the_official_crate_repeats_a_message_that_is_too_long_and_harms_nobody_else() {
+    let data = tempfile::tempdir().unwrap();
+    let chat = super::chat(data.path()).start().unwrap();
+    let proxy = Proxy::start(chat.url()).await.unwrap();
+    let mut insistent = ConvexClient::new(&proxy.url()).await.unwrap();
+    let mut ada = ConvexClient::new(chat.url()).await.unwrap();
+    ada.set_auth(Some(chat.token("ada").await.unwrap())).await;
+
+    let body = "x".repeat((64 << 20) + 1);
+    let sending = tokio::spawn(async move {
+        let too_long = args(&[("channel", "general"), ("body", &body)]);
+        insistent.mutation("messages:send", too_long).await
+    });
+    for tries in 2..=3 {
+        while proxy.accepted() < tries {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let sent = ada.mutation(
+            "messages:send",
+            args(&[("channel", "general"), ("body", "hello")]),
+        );
+        value(sent.await.unwrap());
+    }
+    assert!(!sending.is_finished());
+    sending.abort();
 }

@@ -14,7 +14,7 @@ async fn a_stored_file_is_read_back_as_it_was() {
     assert_eq!(rig.text(id).await.unwrap(), "hello");
     let loaded = rig.files.load(id.to_string()).await.unwrap().unwrap();
     assert_eq!(loaded.content_type.as_deref(), Some("text/plain"));
-    let rig = rig.reopen();
+    let rig = rig.reopen().await;
     assert_eq!(rig.text(id).await.unwrap(), "hello");
 }
 

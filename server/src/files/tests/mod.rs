@@ -66,9 +66,11 @@ impl Rig {
         Rig { files, clock, dir }
     }
 
-    fn reopen(self) -> Rig {
+    async fn reopen(self) -> Rig {
         let Rig { files, dir, .. } = self;
+        let database = files.database.clone();
         drop(files);
+        database.close().await;
         Rig::open(dir, FilesOptions::default(), None)
     }
 

@@ -216,11 +216,9 @@ impl Rig {
                 let _ended = task.await;
             }
         }
-        let mut functions = self.functions;
-        while let Err(held) = Arc::try_unwrap(functions).map(drop) {
-            functions = held;
-            tokio::task::yield_now().await;
-        }
+        let database = self.functions.database().clone();
+        drop(self.functions);
+        database.close().await;
         self.clock.advance(time);
         Rig::open(self.options, Limits::default(), self.clock, self.dir)
     }

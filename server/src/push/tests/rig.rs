@@ -120,12 +120,9 @@ impl Rig {
         } = self;
         pushes.stop();
         drop(pushes);
-        let mut functions = functions;
-        // Work on other threads lets go of it in a moment.
-        while let Err(held) = Arc::try_unwrap(functions).map(drop) {
-            functions = held;
-            tokio::task::yield_now().await;
-        }
+        let database = functions.database().clone();
+        drop(functions);
+        database.close().await;
         Rig::open(dir).await
     }
 

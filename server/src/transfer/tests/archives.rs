@@ -144,7 +144,7 @@ async fn an_archive_of_another_server_is_imported_with_its_ids() {
         format!("https://api.example/api/storage/{uuid}")
     );
     // A new file has an id of the same table, also after a restart.
-    let rig = rig.reopen();
+    let rig = rig.reopen().await;
     let new = rig
         .transfers
         .files

@@ -98,7 +98,7 @@ async fn a_table_that_does_not_exist_is_made() {
     let asked = request(Some("visitors"), Mode::Append, Format::JsonLines);
     assert_eq!(written(&rig.import(asked, LINES.as_bytes()).await), 2);
     assert_eq!(rig.texts("visitors", "name").await, ["Ada", "Bob"]);
-    let rig = rig.reopen();
+    let rig = rig.reopen().await;
     assert_eq!(rig.texts("visitors", "name").await, ["Ada", "Bob"]);
 }
 
@@ -110,7 +110,7 @@ async fn indexes_hold_what_was_imported() {
         .collect();
     let asked = request(Some("users"), Mode::Replace, Format::JsonLines);
     assert_eq!(written(&rig.import(asked, many.as_bytes()).await), 1_000);
-    let rig = rig.reopen();
+    let rig = rig.reopen().await;
     let by_name = Query {
         source: crate::database::Source::IndexRange {
             index: "by_name".into(),

@@ -82,20 +82,11 @@ impl Rig {
         Rig { transfers, dir }
     }
 
-    fn reopen(self) -> Rig {
+    async fn reopen(self) -> Rig {
         let Rig { transfers, dir } = self;
-        let mut transfers = transfers;
-        // The work beside lets go of it in a moment.
-        loop {
-            match Arc::try_unwrap(transfers) {
-                Ok(last) => {
-                    drop(last);
-                    break;
-                }
-                Err(held) => transfers = held,
-            }
-            std::thread::yield_now();
-        }
+        let database = transfers.database.clone();
+        drop(transfers);
+        database.close().await;
         Rig::open(dir, schema())
     }
 

@@ -131,7 +131,7 @@ async fn what_the_process_ended_in_is_ended_and_cleared_away() {
         Ok(())
     })
     .await;
-    let rig = rig.reopen();
+    let rig = rig.reopen().await;
     assert_eq!(rig.texts("users", "name").await, ["Old"]);
     rig.transfers.recover().await.unwrap();
     rig.settled().await;
