@@ -133,6 +133,7 @@ impl<T: ?Sized> DocumentId<T> {
 
 /// Why a text is not a document id.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum IdError {
     #[error("Invalid ID length {0}")]
     Length(usize),

@@ -62,6 +62,7 @@ pub struct IdentityKey(Arc<str>);
 
 /// Why a JSON object does not describe an identity.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum IdentityError {
     /// Attributes are always an object.
     #[error("user attributes must be an object")]

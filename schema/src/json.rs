@@ -1,7 +1,7 @@
 //! Values as JSON. The encoded form carries every value exactly, and clients and functions exchange it. The clean and
 //! export forms are for readers of HTTP answers and cannot always be read back.
 
-mod decode;
+pub(crate) mod decode;
 
 use std::fmt::Write;
 use std::str::FromStr;

@@ -54,6 +54,7 @@ const SIGN: u64 = 1 << 63;
 
 /// Why bytes are not an encoded value. Stored bytes that fail are damaged.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum KeyError {
     #[error("the encoded value ends too early")]
     Truncated,

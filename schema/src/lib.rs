@@ -1,6 +1,8 @@
 //! The language of both sides of Vestibule: values, document ids, validators, tables and indexes, key order, wire
 //! messages, identity and the provisioning state machine. No I/O, no async; builds for wasm32.
 
+#![warn(missing_docs)]
+
 pub mod convert;
 pub mod id;
 pub mod identity;
@@ -26,5 +28,5 @@ pub use value::{
 
 pub use convert::{ConvertError, Nullable, from_document, from_value, to_field, to_value};
 pub use table::{Index, IndexDefinition, Schema, SchemaError, Table, TableDefinition};
-pub use trace::ArgsError;
+pub use trace::{ArgsError, LearnError};
 pub use validator::{Field, TableNames, ValidationError, Validator, ValidatorError};

@@ -85,28 +85,46 @@ pub enum Event {
     /// An identity was verified that needs a run of its own. It is a sign-in, another person, or the same person with a
     /// changed claim that the earlier run had read.
     IdentityVerified {
+        /// The identity that it is about.
         version: IdentityVersion,
+        /// Who it is.
         key: IdentityKey,
     },
     /// A new auth token was verified in which nothing that the provisioning function reads has changed. For a key
     /// other than the current one it counts as [`Event::IdentityVerified`].
     Refreshed {
+        /// The identity that it is about.
         version: IdentityVersion,
+        /// Who it is.
         key: IdentityKey,
     },
     /// The run committed (or proved at this timestamp that it has nothing to write).
     Committed {
+        /// The identity that it is about.
         version: IdentityVersion,
+        /// The commit.
         ts: Timestamp,
     },
     /// The provisioning function threw.
-    Refused { version: IdentityVersion },
+    Refused {
+        /// The identity that it is about.
+        version: IdentityVersion,
+    },
     /// The run could not be completed.
-    Failed { version: IdentityVersion },
+    Failed {
+        /// The identity that it is about.
+        version: IdentityVersion,
+    },
     /// The client asked for another try without a new login. The owner has given up the earlier run by now.
-    Retried { version: IdentityVersion },
+    Retried {
+        /// The identity that it is about.
+        version: IdentityVersion,
+    },
     /// The connection signed out.
-    SignedOut { version: IdentityVersion },
+    SignedOut {
+        /// The identity that it is about.
+        version: IdentityVersion,
+    },
 }
 
 /// An action that the owner of the gate must take, in the order given.
@@ -114,15 +132,22 @@ pub enum Event {
 #[serde(tag = "type")]
 pub enum Effect {
     /// Answer all work that waits with this rejection; none of it may run.
-    RejectHeld { rejection: Rejection },
+    RejectHeld {
+        /// Why.
+        rejection: Rejection,
+    },
     /// Run the provisioning function for this identity, or join its run that is in flight.
     Run {
+        /// The identity that it is about.
         version: IdentityVersion,
+        /// Who it is.
         key: IdentityKey,
     },
     /// Let the work that waits go ahead, in order, reading at this timestamp or later.
     Open {
+        /// The identity that it is about.
         version: IdentityVersion,
+        /// The commit at or past which its calls read.
         at: Timestamp,
     },
 }
@@ -148,7 +173,10 @@ pub enum Admission {
     /// It waits for the gate.
     Hold,
     /// It runs, reading at this timestamp or later.
-    Run { at: Timestamp },
+    Run {
+        /// The commit at or past which it reads.
+        at: Timestamp,
+    },
     /// It is answered with the reason.
     Reject(Reason),
 }

@@ -55,6 +55,12 @@ pub trait Table: Serialize + DeserializeOwned + 'static {
     const NAME: &'static str;
     /// The indexes besides `by_id` and `by_creation_time`, which every table has.
     const INDEXES: &'static [Index<Self>] = &[];
+
+    /// The validator of its documents, for a type that does not tell its shape, such as an untagged enum. It is learnt
+    /// from `Deserialize` where there is none.
+    fn document_validator() -> Option<Validator> {
+        None
+    }
 }
 
 /// An index of the table `T`: its documents in the order of some fields, then of their creation.
@@ -187,7 +193,9 @@ impl Schema {
 /// One table of a schema.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableDefinition {
+    /// Its name.
     pub name: String,
+    /// Its indexes.
     pub indexes: Vec<IndexDefinition>,
     /// The validator of its documents, system fields aside.
     pub document: Validator,
@@ -203,13 +211,20 @@ impl TableDefinition {
         }
     }
 
-    /// The table of `T`. Fails when an index of `T` has a field that is no path.
+    /// The table of `T`. Fails when an index of `T` has a field that is no path, and when the shape of `T` cannot be
+    /// learnt.
     pub fn of<T: Table>() -> Result<Self, SchemaError> {
         let index = |index: &Index<T>| IndexDefinition::new(index.name, index.fields, index.unique);
         Ok(TableDefinition {
             name: T::NAME.to_owned(),
             indexes: T::INDEXES.iter().map(index).collect::<Result<_, _>>()?,
-            document: Validator::of::<T>(),
+            document: match T::document_validator() {
+                Some(validator) => validator,
+                None => Validator::learn::<T>().map_err(|reason| SchemaError::Unlearnt {
+                    table: T::NAME.to_owned(),
+                    reason,
+                })?,
+            },
         })
     }
 }
@@ -217,7 +232,9 @@ impl TableDefinition {
 /// One index of a table, without the `_creationTime` that ends each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexDefinition {
+    /// Its name.
     pub name: String,
+    /// The indexed fields, in order.
     pub fields: Vec<FieldPath>,
     /// Whether two documents may not have the same values in all fields.
     pub unique: bool,

@@ -2,9 +2,10 @@
 //!
 //! The type is run again and again against a deserializer that notes what it asks for and gives it small made-up values.
 //! Each run settles one more question: the shape of a field, whether it may be left out, what an enum's variant holds.
-//! A part that cannot be learned (a type that reads anything, a recursion, a part that is never reached) becomes `Any`,
-//! and a field of unknown need is optional. So a validator learned here refuses nothing the type needs. It may accept a
-//! value that the type then refuses, with an error of its own.
+//! A part that cannot be learned (an untagged enum, a flattened struct, a recursion, a part that is never reached) becomes
+//! `Any`, and a field of unknown need is optional. So a validator learned here refuses nothing the type needs. It may
+//! accept a value that the type then refuses, with an error of its own. Functions and tables take no such part silently:
+//! [`Validator::learn`] refuses it by its name.
 
 mod access;
 mod node;
@@ -26,19 +27,40 @@ use tracer::Context;
 /// How often parts of a type may be asked for, over all runs. Reached only by types with hundreds of fields.
 const STEPS_MAX: u32 = 1_000_000;
 
-/// A type that cannot be a function's arguments, because it is never read from an object.
+/// A type that does not tell its shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the arguments of a function are one object, so `{type_name}` should be a struct with named fields; it is read from {found}"
+    "the shape of `{type_name}{part}` cannot be learnt from its `Deserialize`, as that of an untagged enum, a flattened \
+     struct or a recursive type; declare its validator"
 )]
-pub struct ArgsError {
+pub struct LearnError {
+    /// The whole type.
     pub type_name: &'static str,
-    /// The validator of what the type is read from.
-    pub found: String,
+    /// The path to the part that cannot be learnt, empty for the whole: `.items[]`.
+    pub part: String,
+}
+
+/// A type that cannot be a function's arguments.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgsError {
+    /// It is never read from an object.
+    #[error(
+        "the arguments of a function are one object, so `{type_name}` should be a struct with named fields; it is read \
+         from {found}"
+    )]
+    NotAnObject {
+        /// The type.
+        type_name: &'static str,
+        /// The validator of what the type is read from.
+        found: String,
+    },
+    /// It does not tell its shape.
+    #[error(transparent)]
+    Unlearnt(#[from] LearnError),
 }
 
 impl Validator {
-    /// The validator of what `T` is read from.
+    /// The validator of what `T` is read from, with `Any` for each part that cannot be learnt.
     ///
     /// ```
     /// use vestibule_schema::Validator;
@@ -55,14 +77,41 @@ impl Validator {
         trace::<T>().validator()
     }
 
+    /// The validator of what `T` is read from, where all of it can be learnt. `Any` then stands for types that hold any
+    /// value, as [`Value`](crate::Value) does, and for no others.
+    ///
+    /// ```
+    /// use vestibule_schema::Validator;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(untagged)]
+    /// enum Price { Free, Cents(u32) }
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Offer { name: String, price: Price }
+    ///
+    /// let refused = Validator::learn::<Offer>().unwrap_err();
+    /// assert_eq!(refused.part, ".price");
+    /// ```
+    pub fn learn<T: DeserializeOwned>() -> Result<Validator, LearnError> {
+        let learned = trace::<T>();
+        match learned.unlearned() {
+            None => Ok(learned.validator()),
+            Some(part) => Err(LearnError {
+                type_name: std::any::type_name::<T>(),
+                part,
+            }),
+        }
+    }
+
     /// The validator of the arguments of a function that takes a `T`: an object, or `Any` for a type that reads
-    /// objects of many shapes. `()` is a function without arguments.
+    /// objects with keys of any name. `()` is a function without arguments.
     pub fn of_args<T: DeserializeOwned>() -> Result<Validator, ArgsError> {
-        match Validator::of::<T>() {
+        match Validator::learn::<T>()? {
             Validator::Null => Ok(Validator::Object(Default::default())),
             object @ Validator::Object(_) => Ok(object),
             other if reads_objects(&other) => Ok(Validator::Any),
-            other => Err(ArgsError {
+            other => Err(ArgsError::NotAnObject {
                 type_name: std::any::type_name::<T>(),
                 found: other.to_string(),
             }),

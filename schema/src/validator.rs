@@ -19,7 +19,9 @@ pub use json::ValidatorError;
 /// The shape a value must have, with the same nodes as Convex's `v` builders.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Validator {
+    /// `null`.
     Null,
+    /// A boolean.
     Boolean,
     /// Any float64, NaN included; an int64 never matches.
     Number,
@@ -27,12 +29,15 @@ pub enum Validator {
     Bigint,
     /// A commit timestamp, an int64 once committed.
     CommitTs,
+    /// A text.
     String,
+    /// Bytes.
     Bytes,
     /// Every value.
     Any,
     /// The id of a document of this table. The document need not exist.
     Id {
+        /// The table of the document.
         table: String,
     },
     /// Exactly this string, boolean, number or int64, equal in the total order (`-0.0` is not `0.0`).
@@ -45,7 +50,9 @@ pub enum Validator {
     Object(BTreeMap<String, Field>),
     /// An object with any keys and values that match.
     Record {
+        /// What each key is.
         keys: Box<Validator>,
+        /// What each value is.
         values: Box<Validator>,
     },
     /// A value that matches at least one of these; none matches the empty union.
@@ -57,13 +64,16 @@ pub enum Validator {
 pub struct FunctionType {
     /// `query`, `mutation` or `action`.
     pub kind: Option<String>,
+    /// Its arguments.
     pub args: Option<Validator>,
+    /// Its result.
     pub returns: Option<Validator>,
 }
 
 /// One declared field of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
+    /// What it holds.
     pub validator: Validator,
     /// Whether the field may be absent. Absent is not null: a present null must match `validator`.
     pub optional: bool,

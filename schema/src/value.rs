@@ -36,13 +36,21 @@ pub type Object = BTreeMap<String, Value>;
 /// ```
 #[derive(Clone, Debug)]
 pub enum Value {
+    /// `null`.
     Null,
+    /// A 64-bit integer, a `bigint` in JavaScript.
     Int64(i64),
+    /// A number.
     Float64(f64),
+    /// A boolean.
     Boolean(bool),
+    /// A text.
     String(String),
+    /// Bytes, an `ArrayBuffer` in JavaScript.
     Bytes(Vec<u8>),
+    /// A list.
     Array(Vec<Value>),
+    /// Fields by name.
     Object(Object),
 }
 

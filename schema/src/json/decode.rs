@@ -126,17 +126,17 @@ fn object_from_tree(
 /// From encoded JSON. The result keeps every limit of [`crate::check_value`] but that on the whole size.
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        ValueSeed { depth: 0 }.deserialize(deserializer)
+        ValueVisitor { depth: 0 }.deserialize(deserializer)
     }
 }
 
 /// Reads a value that lies inside `depth` containers.
 #[derive(Clone, Copy)]
-struct ValueSeed {
+pub(crate) struct ValueVisitor {
     depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for ValueSeed {
+impl<'de> DeserializeSeed<'de> for ValueVisitor {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -144,7 +144,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed {
     }
 }
 
-impl<'de> Visitor<'de> for ValueSeed {
+impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,11 +244,11 @@ impl<'de> Visitor<'de> for ValueSeed {
     }
 }
 
-impl ValueSeed {
+impl ValueVisitor {
     /// For what lies inside a container that lies where `self` does.
-    fn inside(self) -> Result<ValueSeed, ValueError> {
+    fn inside(self) -> Result<ValueVisitor, ValueError> {
         let depth = self.depth + 1;
-        check_nesting(depth).map(|()| ValueSeed { depth })
+        check_nesting(depth).map(|()| ValueVisitor { depth })
     }
 }
 

@@ -40,6 +40,7 @@ pub struct FunctionPath {
 
 /// Why a text is not a function path.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum FunctionPathError {
     #[error("Module path {module:?} has an empty part")]
     EmptyPart { module: String },

@@ -7,6 +7,7 @@ pub const IDENTIFIER_LENGTH_MAX: usize = 64;
 
 /// Why a text is not an identifier.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum IdentifierError {
     #[error("Identifier cannot be empty")]
     Empty,

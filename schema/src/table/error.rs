@@ -2,10 +2,12 @@
 
 use super::validate::{INDEX_FIELDS_MAX, INDEXES_MAX, TABLES_MAX};
 use crate::path::IDENTIFIER_LENGTH_MAX;
+use crate::trace::LearnError;
 use crate::validator::ValidatorError;
 
 /// Why a schema is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum SchemaError {
     #[error("Number of tables cannot exceed {TABLES_MAX}.")]
     TooManyTables,
@@ -22,6 +24,8 @@ pub enum SchemaError {
         table: String,
         reason: ValidatorError,
     },
+    #[error("Table \"{table}\": {reason} with `Table::document_validator`")]
+    Unlearnt { table: String, reason: LearnError },
     #[error(
         "Invalid index name: {0:?}. Identifiers must be {IDENTIFIER_LENGTH_MAX} characters or less, start with a letter, and only contain letters, digits, underscores."
     )]

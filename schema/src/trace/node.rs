@@ -43,6 +43,8 @@ impl de::Error for TraceError {
 pub(super) enum Shape {
     #[default]
     Unknown,
+    /// Any value, because the type is one that holds any.
+    Anything,
     /// One value without parts; `probes` are tried in turn until one is accepted.
     Scalar {
         validator: Validator,
@@ -135,7 +137,7 @@ impl Node {
     /// The validator of what is known.
     pub(super) fn validator(&self) -> Validator {
         match &self.shape {
-            Shape::Unknown => Validator::Any,
+            Shape::Unknown | Shape::Anything => Validator::Any,
             Shape::Scalar { validator, .. } => validator.clone(),
             Shape::Option(held) => Validator::one_of([held.inner().validator(), Validator::Null]),
             Shape::List(held) => Validator::array(held.inner().validator()),
@@ -147,11 +149,29 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The first part, as the path to it, whose shape could not be learned. A part that holds any value by its own type
+    /// is known.
+    pub(super) fn unlearned(&self) -> Option<String> {
+        match &self.shape {
+            Shape::Anything => None,
+            Shape::Unknown => Some(String::new()),
+            Shape::Scalar { validator, .. } => (*validator == Validator::Any).then(String::new),
+            Shape::Option(held) => held.inner().unlearned(),
+            Shape::List(held) => held.inner().unlearned().map(|rest| format!("[]{rest}")),
+            Shape::Tuple(tuple) => tuple.unlearned(),
+            Shape::Map(map) => map.unlearned(),
+            Shape::Struct(fields) => fields.unlearned(),
+            Shape::Enum(variants) => variants.unlearned(),
+        }
+    }
+}
+
 impl Shape {
     fn judge(&mut self, error: Option<&TraceError>) -> Verdict {
         let accepted = error.is_none();
         match self {
-            Shape::Unknown => Verdict::Settled { readable: accepted },
+            Shape::Unknown | Shape::Anything => Verdict::Settled { readable: accepted },
             Shape::Scalar { .. } if accepted => Verdict::Settled { readable: true },
             Shape::Scalar { probes, next, .. } => {
                 *next += 1;

@@ -106,6 +106,13 @@ impl MapShape {
         self.filling.judge(accepted, learning, readable)
     }
 
+    pub(super) fn unlearned(&self) -> Option<String> {
+        match self.validator() {
+            Validator::Any => Some(String::new()),
+            _ => self.value.unlearned().map(|rest| format!("{{}}{rest}")),
+        }
+    }
+
     /// A type that asks for names it knows, such as a struct that flattens another, cannot be told from here.
     pub(super) fn validator(&self) -> Validator {
         let is_text = |key: &Validator| matches!(key, Validator::Literal(Value::String(_)));
@@ -147,6 +154,11 @@ impl Tuple {
             true => Verdict::Continue,
             false => Verdict::Settled { readable: accepted },
         }
+    }
+
+    pub(super) fn unlearned(&self) -> Option<String> {
+        let mut elements = self.elements.iter().enumerate();
+        elements.find_map(|(at, element)| Some(format!("[{at}]{}", element.unlearned()?)))
     }
 
     pub(super) fn validator(&self) -> Validator {
@@ -285,6 +297,16 @@ impl Fields {
         self.fields.iter().any(|field| match &field.node.shape {
             Shape::Enum(tag) => tag.is_of(self.type_name),
             _ => false,
+        })
+    }
+
+    pub(super) fn unlearned(&self) -> Option<String> {
+        self.fields.iter().find_map(|field| {
+            let rest = match check_identifier(field.name) {
+                Ok(()) => field.node.unlearned()?,
+                Err(_) => String::new(),
+            };
+            Some(format!(".{}{rest}", field.name))
         })
     }
 

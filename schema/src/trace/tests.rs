@@ -295,6 +295,64 @@ fn fields_whose_names_no_validator_can_have_make_any() {
 }
 
 #[test]
+fn a_part_that_cannot_be_learnt_is_named() {
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only traced")]
+    #[serde(untagged)]
+    enum Untagged {
+        Text(String),
+        Number(f64),
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only traced")]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        One { text: String },
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only traced")]
+    struct Flat {
+        own: f64,
+        #[serde(flatten)]
+        rest: Plain,
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only traced")]
+    struct Tree {
+        label: String,
+        children: Vec<Tree>,
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only traced")]
+    struct Holder<T> {
+        name: String,
+        held: BTreeMap<String, Vec<Option<T>>>,
+    }
+    fn part<T: serde::de::DeserializeOwned>() -> Option<String> {
+        Validator::learn::<T>().err().map(|error| error.part)
+    }
+    assert_eq!(part::<Untagged>().as_deref(), Some(""));
+    assert_eq!(part::<Tagged>().as_deref(), Some(""));
+    assert_eq!(part::<Flat>().as_deref(), Some(""));
+    assert_eq!(part::<Tree>().as_deref(), Some(".children[]"));
+    assert_eq!(part::<OddName>().as_deref(), Some(".odd-name"));
+    assert_eq!(part::<HashMap<i32, f64>>().as_deref(), Some(""));
+    assert_eq!(part::<Holder<Untagged>>().as_deref(), Some(".held{}[]"));
+    assert_eq!(part::<Holder<Value>>(), None);
+    assert_eq!(part::<Holder<serde_json::Value>>(), None);
+    assert_eq!(part::<(f64, Plain)>(), None);
+    assert_eq!(part::<Aliased>(), None);
+    assert_eq!(
+        Validator::of_args::<Holder<Untagged>>()
+            .unwrap_err()
+            .to_string(),
+        "the shape of `vestibule_schema::trace::tests::a_part_that_cannot_be_learnt_is_named::Holder<\
+         vestibule_schema::trace::tests::a_part_that_cannot_be_learnt_is_named::Untagged>.held{}[]` cannot be learnt \
+         from its `Deserialize`, as that of an untagged enum, a flattened struct or a recursive type; declare its validator"
+    );
+}
+
+#[test]
 fn the_arguments_of_a_function_are_an_object() {
     let of = |validator: Result<Validator, ArgsError>| validator.unwrap().to_string();
     assert_eq!(of(Validator::of_args::<()>()), "v.object({})");
@@ -314,7 +372,7 @@ fn the_arguments_of_a_function_are_an_object() {
     assert!(Validator::of_args::<String>().is_err());
 }
 
-/// A validator accepts every value that its type reads.
+/// A validator accepts every value that its type writes.
 #[test]
 fn a_validator_accepts_what_its_type_writes() {
     struct NoTables;

@@ -113,6 +113,12 @@ impl<'a> Tracer<'a> {
         }
     }
 
+    /// For a type that says by itself that it holds any value.
+    fn anything<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.node.shape = Shape::Anything;
+        visitor.visit_unit()
+    }
+
     /// For a type without end, or one that asks for something else than it did before: nothing can be said of it.
     fn give_up(self) -> TraceError {
         self.node.shape = Shape::Scalar {
@@ -177,6 +183,14 @@ impl<'a> Tracer<'a> {
     }
 }
 
+/// Whether the type that is read by this visitor holds any value: our own `Value`, and that of `serde_json`. Other types
+/// that ask for anything, such as an enum without a tag, accept some values only.
+fn holds_anything(visitor: &str) -> bool {
+    visitor == type_name::<crate::json::decode::ValueVisitor>()
+        || visitor.starts_with("serde_json::value::")
+        || visitor.starts_with("serde_json::raw::")
+}
+
 macro_rules! deserialize_scalars {
     ($($method:ident $validator:ident $probes:expr),* $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -189,8 +203,6 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     type Error = TraceError;
 
     deserialize_scalars!(
-        deserialize_any Any ANYTHING,
-        deserialize_ignored_any Any ANYTHING,
         deserialize_identifier Any TEXTS,
         deserialize_bool Boolean &[Probe::Boolean],
         deserialize_i8 Number SIGNED,
@@ -210,6 +222,17 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         deserialize_byte_buf Bytes BYTES,
         deserialize_unit Null &[Probe::Null],
     );
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        if holds_anything(type_name::<V>()) {
+            return self.anything(visitor);
+        }
+        self.scalar(Validator::Any, ANYTHING, visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.anything(visitor)
+    }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.announced {

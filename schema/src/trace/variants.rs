@@ -64,6 +64,20 @@ impl VariantShape {
         }
     }
 
+    fn unlearned(&self) -> Option<String> {
+        match &self.content {
+            Content::Node(_) if self.name == UNLISTED_VARIANT => Some(String::new()),
+            Content::Node(node) => {
+                let rest = match check_identifier(self.name) {
+                    Ok(()) => node.unlearned()?,
+                    Err(_) => String::new(),
+                };
+                Some(format!(".{}{rest}", self.name))
+            }
+            Content::Unreached | Content::Nothing => None,
+        }
+    }
+
     fn validator(&self) -> Option<Validator> {
         let unlisted = self.name == UNLISTED_VARIANT;
         match &self.content {
@@ -95,6 +109,10 @@ impl Variants {
             type_name,
             variants: names.map(variant).collect(),
         }
+    }
+
+    pub(super) fn unlearned(&self) -> Option<String> {
+        self.variants.iter().find_map(VariantShape::unlearned)
     }
 
     /// Whether this is the enum `type_name`.

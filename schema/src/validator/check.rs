@@ -18,6 +18,7 @@ pub trait TableNames {
 /// How a value fails its validator. `Display` gives the text that clients of Convex know. A text of several lines ends
 /// in a line break, so that an empty line stands before a stack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum ValidationError {
     #[error(
         "Found ID \"{id}\" from table `{found}`, which does not match the table name in validator `v.id(\"{expected}\")`."

@@ -11,6 +11,7 @@ use crate::value::Value;
 
 /// Why a validator cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum ValidatorError {
     #[error("Args validator must be an object or any")]
     ArgsNotObject,

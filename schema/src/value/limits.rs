@@ -27,6 +27,7 @@ const SYSTEM_FIELDS: [&str; 2] = ["_id", "_creationTime"];
 
 /// The reason why something is not a value, or not a document. Function authors see these texts.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum ValueError {
     #[error("Value is too large ({} > maximum size {})", ByteCount(*.size), ByteCount(*.maximum))]
     TooLarge { size: usize, maximum: usize },
@@ -75,6 +76,7 @@ impl ValueError {
 
 /// Why a value of legal parts is still no document.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum DocumentError {
     #[error(
         "Document is too nested (nested {levels} levels deep > maximum nesting {DOCUMENT_NESTING_MAX})"
@@ -88,6 +90,7 @@ pub enum DocumentError {
 
 /// Why a text cannot name a field of an object.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum FieldNameError {
     #[error("Field name {name} starts with '$', which is reserved")]
     Reserved { name: String },

@@ -103,7 +103,10 @@ pub enum QuerySetModification {
     /// Watch this query.
     Add(AddQuery),
     /// Stop watching.
-    Remove { query_id: QueryId },
+    Remove {
+        /// The subscription.
+        query_id: QueryId,
+    },
 }
 
 /// A query to watch.

@@ -38,6 +38,7 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Why a text is not a message of the protocol.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum MessageError {
     /// Longer than [`MESSAGE_BYTES_MAX`].
     #[error("the message has {bytes} bytes, more than {MESSAGE_BYTES_MAX}")]

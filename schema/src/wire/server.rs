@@ -62,17 +62,25 @@ pub struct ClockStamp {
 pub enum StateModification {
     /// It returned.
     QueryUpdated {
+        /// The subscription.
         query_id: QueryId,
+        /// The result.
         value: Value,
+        /// Its log lines.
         log_lines: Vec<String>,
+        /// Where its page ended.
         #[serde(default)]
         journal: Journal,
     },
     /// It threw.
     QueryFailed {
+        /// The subscription.
         query_id: QueryId,
+        /// Its text.
         error_message: String,
+        /// Its log lines.
         log_lines: Vec<String>,
+        /// Where its page ended.
         #[serde(default)]
         journal: Journal,
         /// The data of a `ConvexError`, `null` included; nothing for any other error.
@@ -84,7 +92,10 @@ pub enum StateModification {
         error_data: Option<Value>,
     },
     /// It is no longer watched.
-    QueryRemoved { query_id: QueryId },
+    QueryRemoved {
+        /// The subscription.
+        query_id: QueryId,
+    },
 }
 
 /// A piece of the text of a Transition.
