@@ -10,10 +10,11 @@ pub use vestibule_schema::value::{Object, Value};
 pub use crate::app::{App, Config, LogFormat, StartError, StopSignals, log_to_stderr};
 pub use crate::auth::UserIdentity;
 pub use crate::database::{
-    Comparison, Document, Expression, Nullable, Order, Page, PaginationOptions, Patch,
+    Comparison, DatabaseReader, DatabaseWriter, Document, Expression, Nullable, Order, Page,
+    PaginationOptions, Patch,
 };
 pub use crate::deployment::{CronExpression, Schedule};
 pub use crate::functions::{
     ActionCtx, ActionScheduler, Error, Function, HttpActionCtx, HttpRequest, HttpResponse,
-    MutationCtx, NewFile, QueryCtx, Result, Scheduler,
+    MutationCtx, NewFile, QueryCtx, ReadCtx, Result, Scheduler,
 };

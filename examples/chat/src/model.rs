@@ -98,7 +98,10 @@ pub fn is_invited(email: Option<&str>, domain: &str) -> bool {
 }
 
 /// The document of the user with this issuer and subject.
-pub fn user_by_token(ctx: &mut MutationCtx, token: &str) -> Result<Option<Document<User>>> {
+pub fn user_by_token<'v>(
+    ctx: &mut impl ReadCtx<'v>,
+    token: &str,
+) -> Result<Option<Document<User>>> {
     let users = ctx.db().query::<User>();
     Ok(users.index(User::BY_TOKEN, token).unique()?)
 }
@@ -108,11 +111,7 @@ pub fn me(ctx: &mut QueryCtx, (): ()) -> Result<Option<Document<User>>> {
     let Some(identity) = ctx.identity()? else {
         return Ok(None);
     };
-    let user = ctx
-        .db()
-        .query::<User>()
-        .index(User::BY_TOKEN, identity.token_identifier())
-        .unique()?;
+    let user = user_by_token(ctx, identity.token_identifier())?;
     Ok(Some(user.ok_or_else(user_not_found)?))
 }
 
@@ -135,7 +134,9 @@ pub fn rename(ctx: &mut MutationCtx, args: Rename) -> Result<()> {
         ));
     }
     let user = caller(ctx)?;
-    Ok(ctx.db().patch(user.id, object! { "name" => name })?)
+    ctx.db()
+        .modify(user.id, |user| user.name = name.to_string())?;
+    Ok(())
 }
 
 /// Deletes the caller's document; messages stay, without a name.
@@ -243,7 +244,7 @@ fn view(ctx: &mut QueryCtx, message: Document<Message>) -> Result<MessageView> {
     })
 }
 
-fn caller(ctx: &mut MutationCtx) -> Result<Document<User>> {
+fn caller<'v>(ctx: &mut impl ReadCtx<'v>) -> Result<Document<User>> {
     let identity = ctx.identity()?.ok_or_else(unauthenticated)?;
     user_by_token(ctx, identity.token_identifier())?.ok_or_else(user_not_found)
 }

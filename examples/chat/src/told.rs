@@ -81,12 +81,11 @@ pub fn change_user(
         Some(user) if user.value.told_at.is_some_and(|known| at <= known) => Ok("known"),
         // The provider's name replaces a name that was chosen here.
         Some(user) => {
-            let name = name.unwrap_or(user.value.name);
-            let told = Patch::default()
-                .set("name", name)
-                .set("email", email)
-                .set("toldAt", at);
-            ctx.db().patch(user.id, told)?;
+            ctx.db().modify(user.id, |user| {
+                user.name = name.unwrap_or_else(|| std::mem::take(&mut user.name));
+                user.email = email;
+                user.told_at = Some(at);
+            })?;
             Ok("updated")
         }
         // Otherwise an uninvited person would find a document of theirs and be let in.
@@ -169,7 +168,7 @@ pub fn organizations(ctx: &mut QueryCtx, (): ()) -> Result<Vec<String>> {
 }
 
 /// Whether the provider said that it deleted this person.
-pub fn is_deleted(ctx: &mut MutationCtx, token: &str) -> Result<bool> {
+pub fn is_deleted<'v>(ctx: &mut impl ReadCtx<'v>, token: &str) -> Result<bool> {
     let tombstone = ctx.db().query::<Tombstone>();
     let tombstone = tombstone.index(Tombstone::BY_TOKEN, token).unique()?;
     Ok(tombstone.is_some())

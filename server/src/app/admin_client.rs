@@ -24,6 +24,7 @@ pub struct AdminClient {
 
 /// Why a server did not do what was asked.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum AdminClientError {
     #[error("{0:?} is not the address of a server, as in http://127.0.0.1:3210")]
     Address(String),

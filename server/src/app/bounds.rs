@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::config;
 use super::settings::{Given, SettingError, parse};
 use crate::files::FilesOptions;
-use crate::functions::js::JsOptions;
+use crate::functions::JsOptions;
 use crate::jobs::JobsOptions;
 use crate::transfer::TransferOptions;
 

@@ -4,19 +4,27 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{ArgMatches, Command, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use super::bounds::Bounds;
 use super::settings::parse::{self, AllowedOrigin};
-use super::settings::{self, Environment, Given, Kind, Setting, SettingError};
+use super::settings::{Environment, Given, Kind, NoFlags, Setting, SettingError};
 use crate::auth::{AuthConfig, AuthConfigError, DeploymentSecret, ProviderConfig};
 use crate::deployment::VariableChange;
 use crate::outbound::Network;
 
-/// How a server is run. Each flag is also an environment variable, and `VESTIBULE_X_FILE` names a file that holds what
-/// `VESTIBULE_X` would. An empty value is none.
+/// How a server is run: built by a program, or read from its command line and environment. Each flag is also an
+/// environment variable, and `VESTIBULE_X_FILE` names a file that holds what `VESTIBULE_X` would. An empty value is none.
+///
+/// ```
+/// use vestibule_server::prelude::*;
+///
+/// // For a program that reads its settings by itself. A server on a free port, behind Clerk:
+/// let config = Config::new("/var/lib/chat")
+///     .listen(([127, 0, 0, 1], 0))
+///     .issuer("https://clerk.example.com", "convex")
+///     .allowed_origins(["https://chat.example.com"]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Address to listen on.
@@ -84,7 +92,8 @@ pub enum SiteListen {
 }
 
 /// How the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum LogFormat {
     /// For people.
     #[default]
@@ -203,17 +212,6 @@ settings! {
 }
 
 impl Config {
-    /// Reads this program's command line and environment. A value that cannot be understood ends the program with a
-    /// sentence that says so, as `--help` ends it with the list of flags.
-    pub fn from_args() -> Config {
-        #[derive(clap::Parser)]
-        struct Arguments {
-            #[command(flatten)]
-            config: Config,
-        }
-        <Arguments as clap::Parser>::parse().config
-    }
-
     /// Reads what a command line and an environment say.
     pub fn read(given: &Given<'_>) -> Result<Config, SettingError> {
         given.check_spelling(SETTINGS)?;
@@ -256,18 +254,16 @@ impl Config {
 
     /// Reads what the environment alone says.
     pub fn of_environment() -> Result<Config, SettingError> {
-        let nothing = settings::augment(Command::new("environment"), SETTINGS);
-        let matches = nothing.get_matches_from(["environment"]);
-        Config::read(&Given::new(&matches, &Environment::of_process()))
+        Config::read(&Given::new(&NoFlags, &Environment::of_process()))
     }
 
-    /// A server in development mode on a free port of this machine, as tests want it.
-    pub fn for_tests(data: impl Into<PathBuf>) -> Config {
+    /// A server that keeps its data in `data`, and is otherwise as one that is started without a flag.
+    pub fn new(data: impl Into<PathBuf>) -> Config {
         Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: LISTEN_DEFAULT.parse().expect("the default is an address"),
             site_listen: None,
             data: data.into(),
-            dev: Some(true),
+            dev: None,
             dev_issuer: None,
             issuer: None,
             audience: None,
@@ -289,6 +285,93 @@ impl Config {
             redact: None,
             secret: None,
         }
+    }
+
+    /// A server in development mode on a free port of this machine, as tests want it.
+    pub fn for_tests(data: impl Into<PathBuf>) -> Config {
+        Config::new(data).listen(([127, 0, 0, 1], 0)).dev(true)
+    }
+
+    /// Listens on this address.
+    pub fn listen(mut self, address: impl Into<SocketAddr>) -> Config {
+        self.listen = address.into();
+        self
+    }
+
+    /// Listens on this address for HTTP actions at the root of an origin.
+    pub fn site_listen(mut self, address: impl Into<SocketAddr>) -> Config {
+        self.site_listen = Some(SiteListen::At(address.into()));
+        self
+    }
+
+    /// Says whether it is in development mode.
+    pub fn dev(mut self, dev: bool) -> Config {
+        self.dev = Some(dev);
+        self
+    }
+
+    /// Trusts the auth tokens of an OpenID Connect provider that name `audience`.
+    pub fn issuer(mut self, issuer: impl Into<String>, audience: impl Into<String>) -> Config {
+        self.issuer = Some(issuer.into());
+        self.audience = Some(audience.into());
+        self
+    }
+
+    /// Trusts these providers, in the JSON of an `auth.config`: `{"providers":[…]}`.
+    pub fn auth_config(mut self, json: impl Into<String>) -> Config {
+        self.auth_config = Some(json.into());
+        self
+    }
+
+    /// Names the deployment.
+    pub fn name(mut self, name: impl Into<String>) -> Config {
+        self.name = name.into();
+        self
+    }
+
+    /// Says where clients reach the API, as in `https://api.example.com`.
+    pub fn origin(mut self, url: impl Into<String>) -> Config {
+        self.origin = Some(url.into());
+        self
+    }
+
+    /// Says where HTTP actions are reached.
+    pub fn site_origin(mut self, url: impl Into<String>) -> Config {
+        self.site_origin = Some(url.into());
+        self
+    }
+
+    /// Lets pages of these origins connect, and no others.
+    pub fn allowed_origins<O: Into<String>>(
+        mut self,
+        origins: impl IntoIterator<Item = O>,
+    ) -> Config {
+        self.allowed_origins = Some(origins.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Bounds the first logins of one issuer in a minute.
+    pub fn first_logins_per_minute(mut self, logins: NonZeroU32) -> Config {
+        self.first_logins_per_minute = Some(logins);
+        self
+    }
+
+    /// Says whether error texts and log lines are hidden from clients.
+    pub fn redact(mut self, redact: bool) -> Config {
+        self.redact = Some(redact);
+        self
+    }
+
+    /// Sets other bounds than the rooms' own.
+    pub fn bounds(mut self, bounds: Bounds) -> Config {
+        self.bounds = bounds;
+        self
+    }
+
+    /// Keeps the deployment's secret elsewhere than in the data directory.
+    pub fn secret(mut self, secret: DeploymentSecret) -> Config {
+        self.secret = Some(secret);
+        self
     }
 
     /// Where `vestibule serve` listens for HTTP actions unless it is told: the port after that of the API.
@@ -382,28 +465,9 @@ fn site_listen(text: &str) -> Result<SiteListen, &'static str> {
 }
 
 fn log_format(text: &str) -> Result<LogFormat, &'static str> {
-    LogFormat::from_str(text, true).map_err(|_| "it is neither text nor json")
-}
-
-impl clap::Args for Config {
-    fn augment_args(command: Command) -> Command {
-        settings::augment(command, SETTINGS)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        settings::augment(command, SETTINGS)
-    }
-}
-
-impl clap::FromArgMatches for Config {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Config, clap::Error> {
-        let environment = Environment::of_process();
-        Config::read(&Given::new(matches, &environment))
-            .map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n")))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Config::from_arg_matches(matches)?;
-        Ok(())
+    match text {
+        _ if text.eq_ignore_ascii_case("text") => Ok(LogFormat::Text),
+        _ if text.eq_ignore_ascii_case("json") => Ok(LogFormat::Json),
+        _ => Err("it is neither text nor json"),
     }
 }

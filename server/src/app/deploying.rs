@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::{App, Config, StartError};
 use crate::auth::{AuthConfig, Authenticator, ProviderConfig};
+use crate::deployment::{Analyzer, NoJavaScript};
+use crate::functions::js::Js;
 use crate::functions::{Functions, Registered};
 use crate::outbound::{Origins, Own};
 use crate::provisioning::Stated;
@@ -57,14 +59,14 @@ pub(super) async fn pushes(
     stated: Stated,
     own: Arc<Own>,
 ) -> Result<Arc<Pushes>, StartError> {
-    let js = functions.js().clone();
+    let js = functions.js().cloned();
     let native = functions.native().functions();
     let tables = app.schema.tables().iter();
     let routes = functions.native().http_routes().labels();
     let pushes = Pushes::new(PushParts {
         functions: functions.clone(),
-        analyzer: app.analyzer.clone().unwrap_or_else(|| js.clone()),
-        js: Some(js),
+        analyzer: app.analyzer.clone().unwrap_or_else(|| engine_of(&js)),
+        js,
         authenticator: authenticator.clone(),
         configured: providers.configured,
         dev_provider: providers.dev,
@@ -79,6 +81,13 @@ pub(super) async fn pushes(
     });
     pushes.restore().await?;
     Ok(pushes)
+}
+
+fn engine_of(js: &Option<Arc<Js>>) -> Arc<dyn Analyzer> {
+    match js {
+        Some(js) => js.clone(),
+        None => Arc::new(NoJavaScript),
+    }
 }
 
 fn path_of(function: &Arc<Registered>) -> vestibule_schema::FunctionPath {

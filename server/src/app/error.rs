@@ -29,6 +29,7 @@ impl StartError {
 
 /// Why a server did not start.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum StartError {
     #[error(
         "the app does not say how users are provisioned; name the mutation with `provision_with(\"users:ensureUser\")`, \

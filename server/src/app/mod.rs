@@ -7,9 +7,10 @@ pub mod config;
 mod deploying;
 mod error;
 mod gauges;
+#[cfg(feature = "typescript")]
 mod js_gauges;
 mod open_files;
-mod running;
+pub(crate) mod running;
 pub mod settings;
 
 use serde::Serialize;
@@ -38,24 +39,27 @@ pub use deploying::url_of;
 pub use error::StartError;
 pub use running::{Running, StopSignals};
 
+pub use crate::database::Limits;
+pub use crate::http::HTTP_REQUEST_BYTES_MAX;
+pub use crate::jobs::JobsOptions;
+pub use crate::sync::SyncOptions;
+
 use settings::Environment;
 
 use crate::clock::{Clock, SystemClock};
-use crate::database::Limits;
 use crate::deployment::crons::CRON_ARGS_BYTES_MAX;
 use crate::deployment::{Analyzer, Cron, Schedule};
 use crate::functions::{
-    ActionCtx, Function, FunctionKind, HttpActionCtx, HttpRequest, HttpResponse, HttpRoute,
-    MutationCtx, QueryCtx, Registry, RegistryError, Result, transfer_functions,
+    ActionCtx, AppState, Function, FunctionKind, HttpActionCtx, HttpRequest, HttpResponse,
+    HttpRoute, MutationCtx, QueryCtx, Registry, RegistryError, Result, transfer_functions,
 };
 use crate::http::Asset;
-use crate::jobs::{JobsOptions, first_run};
+use crate::jobs::first_run;
 use crate::outbound::Origins;
 use crate::probe::{Probe, Watch};
 use crate::provisioning::{self, ProvisioningRules, Stated};
 use crate::push;
 use crate::storage::is_store;
-use crate::sync::SyncOptions;
 
 /// A moment for people, in UTC, of milliseconds since 1970.
 pub fn moment(millis: f64) -> String {
@@ -88,6 +92,7 @@ pub struct App {
     functions: Vec<Function>,
     http_routes: Vec<HttpRoute>,
     crons: Vec<DeclaredCron>,
+    state: AppState,
     provisioning: Provisioning,
     site: Vec<Asset>,
     limits: Limits,
@@ -121,6 +126,7 @@ impl App {
             functions: Vec::new(),
             http_routes: Vec::new(),
             crons: Vec::new(),
+            state: AppState::default(),
             provisioning: Provisioning::Unsaid,
             site: Vec::new(),
             limits: Limits::default(),
@@ -186,7 +192,7 @@ impl App {
     ///
     /// The server answers nothing for it, such as preflights of pages of other origins, and keeps no sender out. It may
     /// call every function, internal ones included. A request's body has at most
-    /// [`HTTP_REQUEST_BYTES_MAX`](crate::http::HTTP_REQUEST_BYTES_MAX) bytes.
+    /// [`HTTP_REQUEST_BYTES_MAX`] bytes.
     ///
     /// ```
     /// use vestibule_server::prelude::*;
@@ -225,6 +231,28 @@ impl App {
     {
         let route = HttpRoute::path_prefix(method, prefix, body);
         self.http_routes.push(route);
+        self
+    }
+
+    /// Hands `state` to the functions, which ask for it by its type: a client of another service, or a setting. Another
+    /// value of its type is replaced. No query runs again because such a value changed, so it is for what stays as it is
+    /// while the server runs.
+    ///
+    /// ```
+    /// use vestibule_server::prelude::*;
+    ///
+    /// struct Greeting(String);
+    ///
+    /// fn hello(ctx: &mut QueryCtx, (): ()) -> Result<String> {
+    ///     Ok(ctx.state::<Greeting>()?.0.clone())
+    /// }
+    ///
+    /// let app = App::new(Schema::new())
+    ///     .state(Greeting("Hello".to_string()))
+    ///     .query("greetings:hello", hello);
+    /// ```
+    pub fn state<S: Send + Sync + 'static>(mut self, state: S) -> App {
+        self.state = self.state.with(state);
         self
     }
 
@@ -388,7 +416,8 @@ impl App {
         let functions = functions.chain(transfer_functions());
         let functions = functions.chain(provisioning::functions(stated));
         let functions = functions.chain(push::system::functions(origins));
-        Registry::new(functions.collect())?.with_http_routes(self.http_routes.clone())
+        let registry = Registry::new(functions.collect())?.with_state(self.state.clone());
+        registry.with_http_routes(self.http_routes.clone())
     }
 
     /// The app's crons, checked against the functions there are.

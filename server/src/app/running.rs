@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{LISTEN, SITE_LISTEN, SiteListen};
 use super::gauges::Gauges;
-use super::js_gauges::JsGauges;
 use super::settings::Setting;
 use super::{App, Config, StartError, deploying, open_files};
 use crate::auth::{
@@ -26,8 +25,8 @@ use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::deployment::Cron;
 use crate::files::{Blobs, FileMetrics, Files, FilesParts};
-use crate::functions::js::{Js, JsOptions};
-use crate::functions::{Functions, Registry};
+use crate::functions::js::Js;
+use crate::functions::{Functions, JsOptions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::jobs::crons::{CronOwner, reconcile};
 use crate::jobs::{Jobs, JobsMetrics};
@@ -57,6 +56,15 @@ pub struct Running {
     database: Arc<Database>,
 }
 
+/// The rooms, with nothing that reaches them yet.
+pub(crate) struct Opened {
+    own: Arc<Own>,
+    rooms: Rooms,
+    pushes: Arc<Pushes>,
+    dev: bool,
+    dev_issuer: Option<DevIssuer>,
+}
+
 /// Audience of the development issuer's tokens.
 const DEV_AUDIENCE: &str = "vestibule-dev";
 /// `EX_IOERR` of sysexits.h: the store cannot say whether a commit survives.
@@ -74,62 +82,14 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         Some(SiteListen::Off) | None => None,
     };
     let site_address = site.as_ref().map(|(_, address)| *address);
-    std::fs::create_dir_all(&config.data).map_err(|source| StartError::DataDirectory {
-        directory: config.data.display().to_string(),
-        source,
-    })?;
-    let providers = config.providers()?;
-    let dev = config.dev.unwrap_or(providers.is_empty());
-    let secret = match config.secret.clone() {
-        Some(secret) => secret,
-        None => DeploymentSecret::load_or_create(&config.data)?,
-    };
-    let own = Arc::new(deploying::own(&config, address, site_address));
-    providers.check_secure(&own)?;
-    let dev_issuer = match config.dev_issuer.unwrap_or(dev) {
-        true => Some(open_dev_issuer(&config, address, &providers)?),
-        false => None,
-    };
-    warn_of_modes(dev, dev_issuer.is_some(), &providers);
-    let (dev_issuer, dev_provider) = dev_issuer.unzip();
-    let all_providers = dev_provider.iter().cloned();
-    let all_providers = all_providers.fold(providers.clone(), AuthConfig::with);
-    let provisioning = app.stated(&config)?;
-    let registry = app.registry(&own.origins(), &provisioning)?;
-    app.check_provisioning(&registry)?;
-    let crons = app.crons(&registry)?;
-    let clock = app.clock.clone();
-    let database = open_database(&app, &config, &secret, clock.clone())?;
-    let rooms = Rooms::build(
-        &app,
-        &config,
+    let opened = Opened::open(&app, &config, address, site_address).await?;
+    let Opened {
+        own,
+        rooms,
+        pushes,
         dev,
-        RoomsFrom {
-            own: own.clone(),
-            registry,
-            provisioning: provisioning.clone(),
-            providers: all_providers,
-            secret,
-            clock,
-            database,
-        },
-    );
-    let rooms = rooms?;
-    declare_crons(&rooms.functions, crons).await?;
-    let (functions, authenticator) = (&rooms.functions, &rooms.authenticator);
-    let pushes = deploying::pushes(
-        &app,
-        functions,
-        authenticator,
-        deploying::Providers {
-            configured: providers,
-            dev: dev_provider,
-        },
-        provisioning,
-        own.clone(),
-    );
-    let pushes = pushes.await?;
-    pushes.set_initial_variables(config.env.clone()).await?;
+        dev_issuer,
+    } = opened;
     let is_dev_issuer_on = dev_issuer.is_some();
     let shutdown = CancellationToken::new();
     let http = Http::new(HttpParts {
@@ -165,7 +125,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         tokio::spawn(Transfers::keep_swept(Arc::downgrade(&rooms.transfers))),
     ];
     let jobs = app.runs_jobs.then(|| {
-        let options = config.bounds.jobs(app.jobs);
+        let options = config.bounds.jobs(app.jobs.clone());
         Jobs::start(rooms.functions.clone(), options, rooms.jobs_metrics)
     });
     let site = site_address.map(tracing::field::display);
@@ -185,6 +145,84 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         following: rooms.following,
         database: rooms.functions.database().clone(),
     })
+}
+
+impl Opened {
+    /// Opens the rooms of `app` from the bottom up, for a server that is reached at these addresses.
+    pub(crate) async fn open(
+        app: &App,
+        config: &Config,
+        address: SocketAddr,
+        site_address: Option<SocketAddr>,
+    ) -> Result<Opened, StartError> {
+        std::fs::create_dir_all(&config.data).map_err(|source| StartError::DataDirectory {
+            directory: config.data.display().to_string(),
+            source,
+        })?;
+        let providers = config.providers()?;
+        let dev = config.dev.unwrap_or(providers.is_empty());
+        let secret = match config.secret.clone() {
+            Some(secret) => secret,
+            None => DeploymentSecret::load_or_create(&config.data)?,
+        };
+        let own = Arc::new(deploying::own(config, address, site_address));
+        providers.check_secure(&own)?;
+        let dev_issuer = match config.dev_issuer.unwrap_or(dev) {
+            true => Some(open_dev_issuer(config, address, &providers)?),
+            false => None,
+        };
+        warn_of_modes(dev, dev_issuer.is_some(), &providers);
+        let (dev_issuer, dev_provider) = dev_issuer.unzip();
+        let all_providers = dev_provider.iter().cloned();
+        let all_providers = all_providers.fold(providers.clone(), AuthConfig::with);
+        let provisioning = app.stated(config)?;
+        let registry = app.registry(&own.origins(), &provisioning)?;
+        app.check_provisioning(&registry)?;
+        let crons = app.crons(&registry)?;
+        let clock = app.clock.clone();
+        let database = open_database(app, config, &secret, clock.clone())?;
+        let rooms = Rooms::build(
+            app,
+            config,
+            dev,
+            RoomsFrom {
+                own: own.clone(),
+                registry,
+                provisioning: provisioning.clone(),
+                providers: all_providers,
+                secret,
+                clock,
+                database,
+            },
+        );
+        let rooms = rooms?;
+        declare_crons(&rooms.functions, crons).await?;
+        let (functions, authenticator) = (&rooms.functions, &rooms.authenticator);
+        let pushes = deploying::pushes(
+            app,
+            functions,
+            authenticator,
+            deploying::Providers {
+                configured: providers,
+                dev: dev_provider,
+            },
+            provisioning,
+            own.clone(),
+        );
+        let pushes = pushes.await?;
+        pushes.set_initial_variables(config.env.clone()).await?;
+        Ok(Opened {
+            own,
+            rooms,
+            pushes,
+            dev,
+            dev_issuer,
+        })
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
 }
 
 /// The first commit of this life. Makes the stored crons of the program those that it declares.
@@ -317,13 +355,13 @@ struct RoomsFrom {
     database: Arc<Database>,
 }
 
-struct Rooms {
-    functions: Arc<Functions>,
+pub(crate) struct Rooms {
+    pub(crate) functions: Arc<Functions>,
     files: Arc<Files>,
     transfers: Arc<Transfers>,
-    live: Arc<LiveQueries>,
+    pub(crate) live: Arc<LiveQueries>,
     following: Following,
-    gate: Arc<Gate>,
+    pub(crate) gate: Arc<Gate>,
     authenticator: Arc<Authenticator>,
     connections: Arc<Connections>,
     jobs_metrics: Arc<JobsMetrics>,
@@ -346,6 +384,12 @@ fn js_options(config: &Config, dev: bool, own: Arc<Own>) -> JsOptions {
 }
 
 impl Rooms {
+    /// Starts scheduled functions and crons.
+    pub(crate) fn start_jobs(&self, app: &App, config: &Config) -> Jobs {
+        let options = config.bounds.jobs(app.jobs.clone());
+        Jobs::start(self.functions.clone(), options, self.jobs_metrics.clone())
+    }
+
     fn build(app: &App, config: &Config, dev: bool, from: RoomsFrom) -> Result<Rooms, StartError> {
         let RoomsFrom {
             own,
@@ -357,16 +401,19 @@ impl Rooms {
             database,
         } = from;
         let mut metrics = Metrics::with_prefix("vestibule");
-        let js = Js::new(
+        let js = Js::of_this_build(
             &config.name,
             js_options(config, dev, own.clone()),
             clock.clone(),
         );
         let functions = Functions::with_js(registry, database.clone(), js.clone());
-        metrics.register_collector(Box::new(JsGauges {
-            js: Arc::downgrade(&js),
-            functions: Arc::downgrade(&functions),
-        }));
+        #[cfg(feature = "typescript")]
+        if let Some(js) = &js {
+            metrics.register_collector(Box::new(super::js_gauges::JsGauges {
+                js: Arc::downgrade(js),
+                functions: Arc::downgrade(&functions),
+            }));
+        }
         let files = Files::new(FilesParts {
             database: database.clone(),
             blobs: Blobs::in_directory(&config.data)?,

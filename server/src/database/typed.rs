@@ -3,7 +3,7 @@
 mod query;
 
 use std::marker::PhantomData;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use serde::Serialize;
 pub use vestibule_schema::convert::Nullable;
@@ -97,15 +97,16 @@ impl<D> Page<D> {
     }
 }
 
-/// Reads documents.
-pub struct DatabaseReader<'t, 'v> {
-    tx: &'t mut Transaction<'v>,
-    journal: &'t mut Journal,
+/// Reads documents: the database of a query. A mutation's [`DatabaseWriter`] is one too, so a helper that takes
+/// `&mut DatabaseReader<'_>` serves both.
+pub struct DatabaseReader<'v> {
+    pub(crate) tx: Transaction<'v>,
+    pub(crate) journal: Journal,
 }
 
-impl<'t, 'v> DatabaseReader<'t, 'v> {
-    /// A reader over a transaction.
-    pub fn new(tx: &'t mut Transaction<'v>, journal: &'t mut Journal) -> Self {
+impl<'v> DatabaseReader<'v> {
+    /// A reader over a transaction. `journal` is where its paginated read starts from, and ends.
+    pub fn new(tx: Transaction<'v>, journal: Journal) -> Self {
         DatabaseReader { tx, journal }
     }
 
@@ -114,16 +115,16 @@ impl<'t, 'v> DatabaseReader<'t, 'v> {
         &mut self,
         id: DocumentId<T>,
     ) -> Result<Option<Document<T>>, DatabaseError> {
-        check_table::<T>(self.tx, id, "get")?;
+        check_table::<T>(&self.tx, id, "get")?;
         let stored = self.tx.get_stored(id.untyped())?;
         stored.map(|stored| self.tx.read_as(&stored)).transpose()
     }
 
     /// A query over `T`'s table.
-    pub fn query<T: Table>(self) -> TableQuery<'t, 'v, T> {
+    pub fn query<T: Table>(&mut self) -> TableQuery<'_, 'v, T> {
         TableQuery {
-            tx: self.tx,
-            journal: self.journal,
+            tx: &mut self.tx,
+            journal: &mut self.journal,
             query: Ok(Query::table(T::NAME)),
             table: PhantomData,
         }
@@ -131,65 +132,107 @@ impl<'t, 'v> DatabaseReader<'t, 'v> {
 
     /// One page of a query over any table, as [`TableQuery::paginate`] reads one of a typed query.
     pub fn paginate(
-        self,
+        &mut self,
         query: &Query,
         options: &PaginationOptions,
     ) -> Result<RawPage, DatabaseError> {
-        let page = self.tx.paginate(query, options, self.journal)?;
+        let page = self.tx.paginate(query, options, &mut self.journal)?;
         page.try_map(|stored| self.tx.decode(&stored))
     }
 
     /// The transaction itself, for what the typed calls do not cover.
-    pub fn transaction(self) -> &'t mut Transaction<'v> {
-        self.tx
+    pub fn transaction(&mut self) -> &mut Transaction<'v> {
+        &mut self.tx
     }
 }
 
-/// Reads and writes documents.
-pub struct DatabaseWriter<'t, 'v> {
-    reader: DatabaseReader<'t, 'v>,
+/// Reads and writes documents: the database of a mutation. What it reads with is its [`DatabaseReader`].
+pub struct DatabaseWriter<'v> {
+    reader: DatabaseReader<'v>,
 }
 
-impl<'t, 'v> DatabaseWriter<'t, 'v> {
+impl<'v> Deref for DatabaseWriter<'v> {
+    type Target = DatabaseReader<'v>;
+
+    fn deref(&self) -> &DatabaseReader<'v> {
+        &self.reader
+    }
+}
+
+impl<'v> DerefMut for DatabaseWriter<'v> {
+    fn deref_mut(&mut self) -> &mut DatabaseReader<'v> {
+        &mut self.reader
+    }
+}
+
+impl<'v> DatabaseWriter<'v> {
     /// A writer over a transaction.
-    pub fn new(tx: &'t mut Transaction<'v>, journal: &'t mut Journal) -> Self {
+    pub fn new(tx: Transaction<'v>, journal: Journal) -> Self {
         DatabaseWriter {
             reader: DatabaseReader::new(tx, journal),
         }
     }
 
-    /// As [`DatabaseReader::get`].
-    pub fn get<T: Table>(
-        &mut self,
-        id: DocumentId<T>,
-    ) -> Result<Option<Document<T>>, DatabaseError> {
-        self.reader.get(id)
-    }
-
-    /// As [`DatabaseReader::query`].
-    pub fn query<T: Table>(self) -> TableQuery<'t, 'v, T> {
-        self.reader.query()
-    }
-
-    /// As [`DatabaseReader::transaction`].
-    pub fn transaction(self) -> &'t mut Transaction<'v> {
+    /// The transaction, when the function has ended.
+    pub(crate) fn into_transaction(self) -> Transaction<'v> {
         self.reader.tx
     }
 
     /// Adds a document and returns its id.
     pub fn insert<T: Table>(&mut self, document: T) -> Result<DocumentId<T>, DatabaseError> {
-        let id = self.reader.tx.insert(T::NAME, fields_of(&document)?)?;
+        let id = self.tx.insert(T::NAME, fields_of(&document)?)?;
         Ok(DocumentId::new(id.table(), id.internal()))
     }
 
-    /// Changes some fields, top level only. A result equal to the old document writes nothing.
+    /// Changes some fields, top level only, by the names that clients see. A result equal to the old document writes
+    /// nothing. [`modify`](Self::modify) does the same by the fields of the type.
     pub fn patch<T: Table>(
         &mut self,
         id: DocumentId<T>,
         patch: impl Into<Patch>,
     ) -> Result<(), DatabaseError> {
-        check_table::<T>(self.reader.tx, id, "patch")?;
-        self.reader.tx.patch(id.untyped(), patch)
+        check_table::<T>(&self.tx, id, "patch")?;
+        self.tx.patch(id.untyped(), patch)
+    }
+
+    /// Changes a document in place, and writes the fields that `change` changed: no field is named twice, and serde
+    /// alone knows how each is called in the database. Returns the changed document, `None` when there is none.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use vestibule_server::prelude::*;
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// #[serde(rename_all = "camelCase")]
+    /// struct User { display_name: String, visits: f64 }
+    ///
+    /// impl Table for User {
+    ///     const NAME: &'static str = "users";
+    /// }
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Rename { user: DocumentId<User>, name: String }
+    ///
+    /// fn rename(ctx: &mut MutationCtx, args: Rename) -> Result<()> {
+    ///     let renamed = ctx.db().modify(args.user, |user| user.display_name = args.name)?; // writes `displayName` alone
+    ///     renamed.map(drop).ok_or_else(|| Error::application("NoSuchUser"))
+    /// }
+    /// # let app = App::new(Schema::new().table::<User>()).mutation("users:rename", rename);
+    /// ```
+    pub fn modify<T: Table>(
+        &mut self,
+        id: DocumentId<T>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<Option<Document<T>>, DatabaseError> {
+        check_table::<T>(&self.tx, id, "modify")?;
+        let Some(mut document) = self.get(id)? else {
+            return Ok(None);
+        };
+        let before = fields_of(&document.value)?;
+        change(&mut document.value);
+        let patch = Patch::between(&before, fields_of(&document.value)?);
+        self.tx.patch(id.untyped(), patch)?;
+        Ok(Some(document))
     }
 
     /// Replaces every field. A result equal to the old document writes nothing.
@@ -198,14 +241,14 @@ impl<'t, 'v> DatabaseWriter<'t, 'v> {
         id: DocumentId<T>,
         document: T,
     ) -> Result<(), DatabaseError> {
-        check_table::<T>(self.reader.tx, id, "replace")?;
-        self.reader.tx.replace(id.untyped(), fields_of(&document)?)
+        check_table::<T>(&self.tx, id, "replace")?;
+        self.tx.replace(id.untyped(), fields_of(&document)?)
     }
 
     /// Removes a document.
     pub fn delete<T: Table>(&mut self, id: DocumentId<T>) -> Result<(), DatabaseError> {
-        check_table::<T>(self.reader.tx, id, "delete")?;
-        self.reader.tx.delete(id.untyped())
+        check_table::<T>(&self.tx, id, "delete")?;
+        self.tx.delete(id.untyped())
     }
 }
 

@@ -58,6 +58,18 @@ impl Patch {
         self
     }
 
+    /// The changes that make `after` of `before`.
+    pub(super) fn between(before: &Object, after: Object) -> Patch {
+        let gone = |name: &&String| !after.contains_key(*name);
+        let unset = before.keys().filter(gone).cloned().collect();
+        let is_new = |(name, value): &(String, Value)| before.get(name) != Some(value);
+        Patch {
+            unset,
+            set: after.into_iter().filter(is_new).collect(),
+            wrong: None,
+        }
+    }
+
     fn apply(&self, fields: &mut Object) {
         fields.retain(|name, _| !self.unset.contains(name));
         fields.extend(self.set.clone());

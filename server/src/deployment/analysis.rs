@@ -101,8 +101,11 @@ pub struct AnalyzedFunction {
 /// The three kinds of function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FunctionKind {
+    /// It reads.
     Query,
+    /// It reads and writes, in one transaction.
     Mutation,
+    /// It has side effects.
     Action,
 }
 

@@ -35,21 +35,38 @@ pub struct Cron {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Schedule {
     /// Again and again, the first time at once.
-    Interval { seconds: u64 },
+    Interval {
+        /// From one start to the next.
+        seconds: u64,
+    },
     /// Once an hour.
-    Hourly { minute: Option<u8> },
+    Hourly {
+        /// Of the hour.
+        minute: Option<u8>,
+    },
     /// Once a day.
-    Daily { hour: u8, minute: Option<u8> },
+    Daily {
+        /// From 0 to 23.
+        hour: u8,
+        /// Of the hour.
+        minute: Option<u8>,
+    },
     /// Once a week. `weekday` counts from Sunday, which is 0.
     Weekly {
+        /// From 0 to 6.
         weekday: u8,
+        /// From 0 to 23.
         hour: u8,
+        /// Of the hour.
         minute: Option<u8>,
     },
     /// Once a month; months without that day are skipped.
     Monthly {
+        /// From 1 to 31.
         day: u8,
+        /// From 0 to 23.
         hour: u8,
+        /// Of the hour.
         minute: Option<u8>,
     },
     /// Whenever the expression matches.

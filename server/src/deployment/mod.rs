@@ -29,16 +29,14 @@ pub use self::analysis::{
     NoJavaScript, SourceModule, Visibility,
 };
 pub use self::crons::{Cron, CronError, CronExpression, Schedule};
-pub use self::definition::{
-    AppDefinition, COMPONENTS_MAX, ChildComponent, ComponentDefinition, DeclaredVariable,
-};
+pub use self::definition::{AppDefinition, COMPONENTS_MAX, ChildComponent, ComponentDefinition};
 pub use self::diff::IndexDiff;
 pub use self::error::DeploymentError;
 pub use self::functions::{PushedFunction, PushedRoute};
 pub use self::manifest::{ImportPhase, MANIFEST_VERSION, Manifest, NodeDependency};
 use self::modules::{CRONS_MODULE, HTTP_MODULE, MODULES_MAX, ModulePathError, check_module_path};
 pub use self::modules::{Module, ModuleEnvironment};
-pub use self::schema::{IndexKind, PushedIndex, PushedSchema, PushedSchemaError, PushedTable};
+pub use self::schema::{IndexKind, PushedIndex, PushedSchema, PushedTable};
 pub use self::superset::allows_all;
 pub use self::variables::{CLOUD_URL, VariableChange, VariableError, Variables};
 use crate::auth::AuthConfig;

@@ -35,11 +35,11 @@ pub use blobs::{Blobs, ByteStream};
 pub use error::FileError;
 pub use holds::Hold;
 pub use metrics::FileMetrics;
-pub use operations::{FILE_PATH, FileMetadata, LoadedFile, OpenFile, UPLOAD_PATH};
-pub use options::{FILE_IN_MEMORY_BYTES_MAX, FilesOptions, UPLOAD_URL_LIFETIME};
+pub use operations::{FileMetadata, LoadedFile, OpenFile, UPLOAD_PATH};
+pub use options::FilesOptions;
 pub use receive::{Announced, BrokenOff};
 pub use rows::{FileRow, OBJECTS, STORAGE, object_fields, parse_sha256};
-pub use storage_id::{StorageId, parse_uuid};
+pub use storage_id::parse_uuid;
 pub use upload_token::UploadGrant;
 
 use self::holds::Holds;

@@ -13,9 +13,9 @@ use vestibule_schema::value::Value;
 use super::console::Console;
 use super::error::{Error, Result, SystemError};
 use super::function::{Body, FunctionKind};
-use super::js::syscalls::RequestMetadata;
 use super::logging::Running;
 use super::registry::Registry;
+use super::request::RequestMetadata;
 use super::runner::{
     Call, FunctionOutcome, QueryOutcome, Rules, ended, outcome_of, panic_text, stated,
 };
@@ -49,6 +49,11 @@ pub struct ActionRun {
 }
 
 impl ActionCtx {
+    /// What the program put into [`App::state`](crate::app::App::state).
+    pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
+        self.functions.registry().state()
+    }
+
     /// The context of an action that `caller` runs and that was called from `origin`.
     pub(super) fn new(
         functions: Arc<Functions>,

@@ -1,9 +1,12 @@
 //! The contexts of queries and mutations: the database, the caller's identity and a console.
 
+use std::sync::Arc;
+
 use vestibule_schema::timestamp::Timestamp;
 
 use super::console::Console;
 use super::error::{Error, Result};
+use super::registry::Registry;
 use super::runner::Origin;
 use super::scheduler::Scheduler;
 use super::storage::{StorageReader, StorageWriter};
@@ -25,10 +28,9 @@ pub(super) struct Observed {
 
 /// The parts that queries and mutations share.
 pub(super) struct Execution<'v> {
-    pub tx: Transaction<'v>,
+    pub db: DatabaseWriter<'v>,
     pub caller: Caller,
     pub console: Console,
-    pub journal: Journal,
     pub observed: Observed,
     /// Where the call comes from.
     pub origin: Origin,
@@ -62,14 +64,14 @@ impl Observed {
 
 impl<'v> Execution<'v> {
     pub fn new(tx: Transaction<'v>, caller: Caller, journal: Option<String>) -> Self {
+        let journal = Journal {
+            previous: journal,
+            ..Journal::default()
+        };
         Execution {
-            tx,
+            db: DatabaseWriter::new(tx, journal),
             caller,
             console: Console::default(),
-            journal: Journal {
-                previous: journal,
-                ..Journal::default()
-            },
             observed: Observed::default(),
             origin: Origin::Function(None),
         }
@@ -78,7 +80,79 @@ impl<'v> Execution<'v> {
     fn identity(&mut self) -> Result<Option<UserIdentity>> {
         self.observed.look_at(&self.caller)
     }
+
+    fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
+        Registry::of(self.db.tx.definitions()).state()
+    }
 }
+
+/// The context of a query or a mutation, for helpers that read and serve both.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use vestibule_server::prelude::*;
+/// # #[derive(Serialize, Deserialize)]
+/// # struct User { token: String, name: String }
+/// # impl User {
+/// #     const BY_TOKEN: Index<User> = Index::unique("by_token", &["token"]);
+/// # }
+/// # impl Table for User {
+/// #     const NAME: &'static str = "users";
+/// #     const INDEXES: &'static [Index<User>] = &[User::BY_TOKEN];
+/// # }
+/// fn caller<'v>(ctx: &mut impl ReadCtx<'v>) -> Result<Document<User>> {
+///     let identity = ctx.identity()?.ok_or_else(|| Error::application("NotSignedIn"))?;
+///     let user = ctx.db().query::<User>().index(User::BY_TOKEN, identity.token_identifier()).unique()?;
+///     user.ok_or_else(|| Error::application("UserNotFound"))
+/// }
+///
+/// fn my_name(ctx: &mut QueryCtx, (): ()) -> Result<String> {
+///     Ok(caller(ctx)?.value.name)
+/// }
+///
+/// fn delete_me(ctx: &mut MutationCtx, (): ()) -> Result<()> {
+///     let user = caller(ctx)?;
+///     Ok(ctx.db().delete(user.id)?)
+/// }
+/// # let app = App::new(Schema::new().table::<User>()).query("users:name", my_name).mutation("users:delete", delete_me);
+/// ```
+pub trait ReadCtx<'v> {
+    /// Reads documents.
+    fn db(&mut self) -> &mut DatabaseReader<'v>;
+
+    /// The verified identity of the caller, `None` when the caller is signed out.
+    fn identity(&mut self) -> Result<Option<UserIdentity>>;
+
+    /// Logs to the client's console in development.
+    fn console(&mut self) -> &mut Console;
+
+    /// What the program put into [`App::state`](crate::app::App::state).
+    fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>>;
+}
+
+macro_rules! read_ctx {
+    ($($context:ident),*) => {$(
+        impl<'v> ReadCtx<'v> for $context<'v> {
+            fn db(&mut self) -> &mut DatabaseReader<'v> {
+                &mut self.execution.db
+            }
+
+            fn identity(&mut self) -> Result<Option<UserIdentity>> {
+                self.execution.identity()
+            }
+
+            fn console(&mut self) -> &mut Console {
+                &mut self.execution.console
+            }
+
+            fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
+                self.execution.state()
+            }
+        }
+    )*};
+}
+
+read_ctx!(QueryCtx, MutationCtx);
 
 /// The context of a query.
 pub struct QueryCtx<'v> {
@@ -87,8 +161,8 @@ pub struct QueryCtx<'v> {
 
 impl<'v> QueryCtx<'v> {
     /// Reads documents.
-    pub fn db(&mut self) -> DatabaseReader<'_, 'v> {
-        DatabaseReader::new(&mut self.execution.tx, &mut self.execution.journal)
+    pub fn db(&mut self) -> &mut DatabaseReader<'v> {
+        &mut self.execution.db
     }
 
     /// The verified identity of the caller, `None` when the caller is signed out. Results of a query that asks are kept
@@ -100,7 +174,7 @@ impl<'v> QueryCtx<'v> {
 
     /// Looks at files.
     pub fn storage(&mut self) -> StorageReader<'_, 'v> {
-        let tx = &mut self.execution.tx;
+        let tx = &mut self.execution.db.tx;
         StorageReader { tx }
     }
 
@@ -109,9 +183,14 @@ impl<'v> QueryCtx<'v> {
         &mut self.execution.console
     }
 
+    /// What the program put into [`App::state`](crate::app::App::state).
+    pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
+        self.execution.state()
+    }
+
     /// The commit that this query sees.
     pub fn snapshot_ts(&self) -> Timestamp {
-        self.execution.tx.snapshot_ts()
+        self.execution.db.tx.snapshot_ts()
     }
 }
 
@@ -122,8 +201,8 @@ pub struct MutationCtx<'v> {
 
 impl<'v> MutationCtx<'v> {
     /// Reads and writes documents.
-    pub fn db(&mut self) -> DatabaseWriter<'_, 'v> {
-        DatabaseWriter::new(&mut self.execution.tx, &mut self.execution.journal)
+    pub fn db(&mut self) -> &mut DatabaseWriter<'v> {
+        &mut self.execution.db
     }
 
     /// The verified identity of the caller, `None` when the caller is signed out.
@@ -134,7 +213,7 @@ impl<'v> MutationCtx<'v> {
     /// Looks at files, stores and deletes them.
     pub fn storage(&mut self) -> StorageWriter<'_, 'v> {
         StorageWriter {
-            tx: &mut self.execution.tx,
+            tx: &mut self.execution.db.tx,
             asked_by: self.execution.caller.identity_key(),
         }
     }
@@ -144,10 +223,15 @@ impl<'v> MutationCtx<'v> {
         &mut self.execution.console
     }
 
+    /// What the program put into [`App::state`](crate::app::App::state).
+    pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
+        self.execution.state()
+    }
+
     /// Schedules functions, and cancels them, as a part of this mutation's transaction.
     pub fn scheduler(&mut self) -> Scheduler<'_, 'v> {
         Scheduler {
-            tx: &mut self.execution.tx,
+            tx: &mut self.execution.db.tx,
             console: &mut self.execution.console,
             by: self.execution.origin.scheduled(),
         }
@@ -156,8 +240,9 @@ impl<'v> MutationCtx<'v> {
     /// The timestamp that the commit will carry.
     pub fn commit_ts(&self) -> Timestamp {
         self.execution
+            .db
             .tx
             .commit_ts()
-            .unwrap_or(self.execution.tx.snapshot_ts())
+            .unwrap_or(self.execution.db.tx.snapshot_ts())
     }
 }

@@ -16,10 +16,10 @@ use super::Functions;
 use super::action::ActionCtx;
 use super::error::{Error, Result, Thrown};
 use super::http_routes::{RegisteredRoute, RouteBody};
-use super::js::http::{HttpEnd, StreamedRequest, StreamedResponse};
 use super::runner::{Origin, ended};
 use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
+use super::streamed::{HttpEnd, StreamedRequest, StreamedResponse};
 use crate::auth::{Caller, UserIdentity};
 use crate::deployment::ModuleEnvironment;
 use crate::probe::{CallOf, Event, Execution};
@@ -279,7 +279,7 @@ pub(super) async fn run_pushed(
             route.count(result.is_err());
         })
     };
-    let answer = router.answer(ctx, refusal, request, at_end);
+    let answer = router.clone().answer(ctx, refusal, request, at_end);
     answer.await.map_err(Error::into_thrown)
 }
 

@@ -10,8 +10,8 @@ use http::Method;
 use super::error::Result;
 use super::function::BoxFuture;
 use super::http_action::{HTTP_ACTION, HttpActionCtx, HttpRequest, HttpResponse};
-use super::js::http::Router;
 use super::registry::{RegistryError, Runs, Tally};
+use super::streamed::PushedRouter;
 use crate::deployment::PushedRoute;
 
 /// The methods that a route may have. A `HEAD` request goes to a route for `GET`.
@@ -42,7 +42,7 @@ pub(super) enum RouteBody {
     /// A function of the program itself.
     Native(Arc<HttpActionBody>),
     /// The router that was pushed.
-    Pushed(Arc<Router>),
+    Pushed(Arc<dyn PushedRouter>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl HttpRoute {
     }
 
     /// A route of the router that was pushed; none where its method is not one.
-    pub(super) fn pushed(route: &PushedRoute, router: Arc<Router>) -> Option<HttpRoute> {
+    pub(super) fn pushed(route: &PushedRoute, router: Arc<dyn PushedRouter>) -> Option<HttpRoute> {
         let place = match route.path.strip_suffix('*') {
             Some(prefix) if prefix.ends_with('/') => Place::Prefix(prefix.to_owned()),
             _ => Place::Path(route.path.clone()),

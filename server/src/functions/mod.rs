@@ -11,16 +11,23 @@ mod function;
 mod histories_tests;
 mod http_action;
 mod http_routes;
+#[cfg(feature = "typescript")]
+pub mod js;
+#[cfg(not(feature = "typescript"))]
+#[path = "without_js.rs"]
 pub mod js;
 mod log;
 mod logging;
 mod on_behalf;
+mod options;
 mod order;
 mod registry;
+mod request;
 mod runner;
 pub mod scheduled;
 mod scheduler;
 mod storage;
+mod streamed;
 #[cfg(test)]
 mod tests;
 mod transact;
@@ -37,7 +44,7 @@ use tokio::sync::oneshot;
 pub use action::{ActionCtx, ActionRun};
 pub use arguments::one_object;
 pub use console::Console;
-pub use context::{MutationCtx, QueryCtx};
+pub use context::{MutationCtx, QueryCtx, ReadCtx};
 pub use error::{Error, Result, SystemError, Thrown};
 pub use function::{
     ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility,
@@ -48,15 +55,19 @@ pub use http_action::{
 pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
 pub use log::{FunctionLog, LogEntry};
 pub use on_behalf::{Companion, OnBehalf};
-pub use registry::{PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
+pub use options::JsOptions;
+pub use registry::{AppState, PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
+pub use request::RequestMetadata;
 pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
 pub use scheduler::{ActionScheduler, Scheduler};
 pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};
+pub use streamed::{
+    BodyCut, Chunks, NO_ROUTE, StreamError, StreamedBody, StreamedRequest, StreamedResponse,
+};
 pub use transfers::functions as transfer_functions;
 
 use self::drafted::DraftedMutation;
-use self::js::http::{StreamedRequest, StreamedResponse};
-use self::js::{Js, JsOptions};
+use self::js::Js;
 use self::order::{Arrival, SessionOrder};
 use self::workers::Workers;
 use crate::auth::TokenSigner;
@@ -74,7 +85,8 @@ pub struct Functions {
     /// The functions of the program itself.
     native: Arc<Registry>,
     database: Arc<Database>,
-    js: Arc<Js>,
+    /// None in a build without the feature `typescript`.
+    js: Option<Arc<Js>>,
     /// Where mutations run that do not run on the lane.
     beside: Workers,
     /// Where queries run that may keep their thread for long.
@@ -136,12 +148,16 @@ impl Functions {
     /// A runner of `registry`'s functions.
     pub fn new(registry: Registry, database: Arc<Database>) -> Arc<Functions> {
         let clock = database.clock().clone();
-        let js = Js::new("vestibule", JsOptions::default(), clock);
+        let js = Js::of_this_build("vestibule", JsOptions::default(), clock);
         Functions::with_js(registry, database, js)
     }
 
     /// A runner of `registry`'s functions, and of pushed ones by `js`.
-    pub fn with_js(registry: Registry, database: Arc<Database>, js: Arc<Js>) -> Arc<Functions> {
+    pub fn with_js(
+        registry: Registry,
+        database: Arc<Database>,
+        js: Option<Arc<Js>>,
+    ) -> Arc<Functions> {
         let native = Arc::new(registry);
         database.install(native.clone());
         let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
@@ -164,7 +180,9 @@ impl Functions {
 
     /// Has functions sign tokens with `signer`, before any runs.
     pub fn install_signer(&self, signer: TokenSigner) {
-        self.js.sign_with(signer);
+        if let Some(js) = &self.js {
+            js.sign_with(signer);
+        }
     }
 
     /// The public keys of the tokens that functions have signed, as members of a JSON Web Key Set.
@@ -203,9 +221,9 @@ impl Functions {
         registry.expect("the runner installs a registry before anything runs")
     }
 
-    /// Runs functions in JavaScript.
-    pub fn js(&self) -> &Arc<Js> {
-        &self.js
+    /// Runs functions in JavaScript, in a build that can.
+    pub fn js(&self) -> Option<&Arc<Js>> {
+        self.js.as_ref()
     }
 
     /// The functions of the program itself.

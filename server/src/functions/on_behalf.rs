@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
-use super::js::syscalls::RequestMetadata;
+use super::request::RequestMetadata;
 use crate::database::{DatabaseError, Transaction};
 
 /// A job's own writes in the transaction of the mutation that it runs. A mutation that runs again repeats them.

@@ -1,5 +1,6 @@
 //! Every function of a deployment, by path.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +37,24 @@ pub struct Registry {
     functions: HashMap<FunctionPath, Arc<Registered>>,
     http_routes: HttpRoutes,
     deployment: Arc<Deployment>,
+    state: AppState,
+}
+
+/// Values of the program's own that its functions use, one of a type.
+#[derive(Clone, Default)]
+pub struct AppState(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl AppState {
+    /// The same with `value`. Another one of its type goes.
+    pub fn with<S: Send + Sync + 'static>(mut self, value: S) -> AppState {
+        self.0.insert(TypeId::of::<S>(), Arc::new(value));
+        self
+    }
+
+    fn get<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
+        let value = self.0.get(&TypeId::of::<S>())?.clone();
+        value.downcast().ok()
+    }
 }
 
 /// A function with everything about it checked.
@@ -141,6 +160,22 @@ impl Registry {
     pub fn of(definitions: &Definitions) -> &Registry {
         let registry = definitions.extension.downcast_ref();
         registry.expect("the runner installs a registry before anything runs")
+    }
+
+    /// The same with values that functions use.
+    pub fn with_state(mut self, state: AppState) -> Registry {
+        self.state = state;
+        self
+    }
+
+    /// The value of this type that the program handed in.
+    pub(super) fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
+        self.state.get().ok_or_else(|| {
+            let name = std::any::type_name::<S>();
+            Error::new(format!(
+                "there is no state of type `{name}`: hand it in with `App::state`"
+            ))
+        })
     }
 
     /// The same with pushed functions, which never replace an existing one.

@@ -14,9 +14,9 @@ use super::Functions;
 use super::context::{Execution, MutationCtx, QueryCtx};
 use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
-use super::js::syscalls::RequestMetadata;
 use super::on_behalf::OnBehalf;
 use super::registry::{Registered, Registry};
+use super::request::RequestMetadata;
 use crate::auth::{Caller, ClaimsRead};
 use crate::database::{
     Catalog, CommitError, Committed, Definitions, Environment, Mutation, ReadSet, Recorded,
@@ -201,7 +201,7 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
     });
     probe.event(|| ended(stated(), &result));
     let mut execution = ctx.execution;
-    if let Some(failure) = execution.tx.storage_failure() {
+    if let Some(failure) = execution.db.tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
     }
     let outcome = match execution.observed.suspended {
@@ -211,9 +211,9 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
     Ok(QueryRun {
         outcome,
         log_lines: execution.console.into_lines(),
-        reads: execution.tx.take_reads(),
+        reads: execution.db.tx.take_reads(),
         claims_read: execution.observed.claims_read(),
-        journal: execution.journal.next,
+        journal: execution.db.journal.next.take(),
         ts,
     })
 }
@@ -327,14 +327,14 @@ fn run_mutation_function<'v>(
         });
     probe.event(|| ended(stated(), &result));
     let Execution {
-        tx,
+        db,
         console,
         observed,
         ..
     } = ctx.execution;
     MutationBodyRun {
         result,
-        tx,
+        tx: db.into_transaction(),
         log_lines: console.into_lines(),
         claims_read: observed.claims_read(),
     }

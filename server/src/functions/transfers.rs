@@ -27,7 +27,7 @@ pub fn functions() -> Vec<Function> {
 }
 
 fn import(ctx: &mut QueryCtx<'_>, args: Object) -> Result<Value> {
-    let tx = &mut ctx.execution.tx;
+    let tx = &mut ctx.execution.db.tx;
     let id = args.get("importId").and_then(Value::as_str);
     let id = id.and_then(|id| id.parse::<DocumentId>().ok());
     let catalog = tx.catalog();
@@ -56,7 +56,7 @@ fn newest(ctx: &mut QueryCtx<'_>, table: &'static str, max: usize) -> Result<Vec
         order: Order::Desc,
         ..Query::table(Cow::Borrowed(table))
     };
-    let found = ctx.execution.tx.take(&query, max)?;
+    let found = ctx.execution.db.tx.take(&query, max)?;
     let found = found.into_iter().map(|document| shown(document.fields));
     Ok(found.collect())
 }

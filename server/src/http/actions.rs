@@ -18,9 +18,9 @@ use super::body::{BodyError, ReadBody};
 use super::credentials::Admitted;
 use super::respond::{self, NoCaller, WireError};
 use crate::auth::{AuthorizationError, Caller, Credentials, Verified, parse_authorization};
-use crate::functions::js::http::NO_ROUTE;
 use crate::functions::{
-    HttpAsker, HttpRequest, HttpResponse, PAUSED, RegisteredRoute, RouteFound, SystemError, Thrown,
+    HttpAsker, HttpRequest, HttpResponse, NO_ROUTE, PAUSED, RegisteredRoute, RouteFound,
+    SystemError, Thrown,
 };
 
 /// The prefix that stands for the site's address of other servers.

@@ -19,10 +19,10 @@ use super::around::Asked;
 use super::body::{BodyError, swallow};
 use super::respond::{self, WireError};
 use super::within::FromWithin;
-use crate::functions::js::http::{BodyCut, StreamedBody, StreamedRequest, StreamedResponse};
-use crate::functions::js::syscalls::RequestMetadata;
-use crate::functions::js::{Chunks, StreamError};
-use crate::functions::{RegisteredRoute, SystemError};
+use crate::functions::{
+    BodyCut, Chunks, RegisteredRoute, RequestMetadata, StreamError, StreamedBody, StreamedRequest,
+    StreamedResponse, SystemError,
+};
 
 /// In which a proxy says how it was asked.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

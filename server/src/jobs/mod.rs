@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use admin::{CancelAll, JobsAdmin, JobsAdminError};
 pub use metrics::{JobsMetrics, Kind};
-pub use next_run::{NextRun, first_run, next_run};
+pub use next_run::first_run;
 pub use scheduled::INTERRUPTED;
-pub use sweep::{ENDED_MAX, RETENTION};
+pub use sweep::ENDED_MAX;
 
 use self::driver::Driver;
 use self::run::Runner;

@@ -24,7 +24,7 @@ pub use clients::{Outbound, OutboundOptions, ProxyVariables};
 pub use error::OutboundError;
 pub use networks::{Network, NotANetwork};
 pub use own::{Face, Origins, Own, OwnAnswer, OwnServer};
-pub use policy::{AddressPolicy, is_public};
+pub use policy::is_public;
 pub use redirects::REDIRECTS_MAX;
 pub use resolver::Names;
 

@@ -45,11 +45,6 @@ impl Pushes {
         }))
     }
 
-    /// Every function and route, as tools list them.
-    pub fn function_specs(&self) -> Vec<Json> {
-        self.live().function_specs()
-    }
-
     /// The indexes of all pushed tables, with what is being built.
     pub fn indexes(&self) -> Json {
         let definitions = self.functions.database().definitions();

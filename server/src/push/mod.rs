@@ -35,9 +35,8 @@ use tokio::sync::{Mutex, RwLock};
 use vestibule_schema::path::FunctionPath;
 
 pub use error::PushError;
-pub use inline::InlineRun;
 pub use request::{FinishPush, StartPush, WaitForSchema};
-pub use stored::{StoredPush, load};
+pub use stored::StoredPush;
 
 use crate::auth::{AuthConfig, Authenticator, ProviderConfig};
 use crate::clock::Clock;

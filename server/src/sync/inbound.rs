@@ -19,8 +19,7 @@ use super::mailbox::Completion;
 use super::respond::{self, plain, query_set_too_large, too_many_actions, too_many_subscriptions};
 use super::socket::Close;
 use crate::database::SessionRequest;
-use crate::functions::js::syscalls::RequestMetadata;
-use crate::functions::{self, Origin, Thrown};
+use crate::functions::{self, Origin, RequestMetadata, Thrown};
 use crate::subscriptions::{QuerySetChange, QuerySpec};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {

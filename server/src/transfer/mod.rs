@@ -36,7 +36,6 @@ use vestibule_schema::id::DocumentId;
 pub use error::TransferError;
 pub use options::TransferOptions;
 pub use states::{EXPORTS, Format, IMPORTS, ImportRequest, Mode};
-pub use steps::Download;
 pub use swap::put_away;
 
 use self::uploads::Uploads;

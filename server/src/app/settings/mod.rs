@@ -2,8 +2,10 @@
 //!
 //! Empty means not given, for all of them, since compose files write `${X:-}`. Blanks around a value are taken off. A
 //! value that cannot be understood stops the start, with a sentence that shows it and a right one. A program adds its
-//! [`Setting`]s to a command with [`augment`] and reads what was [`Given`].
+//! [`Setting`]s to a command with `augment` and reads what was [`Given`].
 
+#[cfg(feature = "cli")]
+mod command;
 mod near;
 pub mod parse;
 #[cfg(test)]
@@ -13,8 +15,10 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
 use thiserror::Error;
+
+#[cfg(feature = "cli")]
+pub use command::augment;
 
 use crate::deployment::VariableError;
 
@@ -36,6 +40,7 @@ pub struct Setting {
     pub help: &'static str,
     /// A right value, for the sentence about a wrong one.
     pub example: &'static str,
+    /// How it is given.
     pub kind: Kind,
 }
 
@@ -56,6 +61,7 @@ pub enum Kind {
 
 /// Why a setting cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum SettingError {
     #[error("{place} is {value:?}: {why}; write it as in {place_example}")]
     Wrong {
@@ -192,10 +198,26 @@ impl Environment {
     }
 }
 
+/// The flags of a command line.
+pub trait Flags: fmt::Debug {
+    /// The values of a flag, empty ones included; none when it is not given.
+    fn values(&self, flag: &str) -> Option<Vec<OsString>>;
+}
+
+/// No command line: the environment alone.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFlags;
+
+impl Flags for NoFlags {
+    fn values(&self, _: &str) -> Option<Vec<OsString>> {
+        None
+    }
+}
+
 /// The given settings: flags first, then variables.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'g> {
-    matches: &'g ArgMatches,
+    flags: &'g dyn Flags,
     environment: &'g Environment,
 }
 
@@ -222,36 +244,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// Adds the flags of `settings` to a command.
-pub fn augment(command: Command, settings: &[Setting]) -> Command {
-    settings.iter().fold(command, |command, setting| {
-        let Some(flag) = setting.flag else {
-            return command;
-        };
-        let help = format!("{} [env: {}]", setting.help, setting.variable);
-        let arg = Arg::new(flag)
-            .long(flag)
-            .value_name(setting.value_name)
-            .value_parser(clap::value_parser!(OsString))
-            .help(help);
-        command.arg(match setting.kind {
-            Kind::One | Kind::Secret => arg,
-            Kind::Many | Kind::Lines => arg.action(ArgAction::Append),
-            Kind::Switch => arg
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true"),
-        })
-    })
-}
-
 impl<'g> Given<'g> {
     /// The settings of a command line and an environment.
-    pub fn new(matches: &'g ArgMatches, environment: &'g Environment) -> Given<'g> {
-        Given {
-            matches,
-            environment,
-        }
+    pub fn new(flags: &'g dyn Flags, environment: &'g Environment) -> Given<'g> {
+        Given { flags, environment }
     }
 
     /// Reads a setting with `parse`, which says in a clause why a text is wrong. None when it is not given.
@@ -332,8 +328,9 @@ impl<'g> Given<'g> {
     /// The flag's values; `Some` also when all of them are empty, which takes the variable's away.
     fn flags(&self, setting: &Setting) -> Option<Vec<OsString>> {
         let flag = setting.flag?;
-        let values = self.matches.try_get_many::<OsString>(flag).ok()??;
-        Some(values.filter(|value| !is_blank(value)).cloned().collect())
+        let mut values = self.flags.values(flag)?;
+        values.retain(|value| !is_blank(value));
+        Some(values)
     }
 }
 

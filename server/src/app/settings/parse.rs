@@ -18,7 +18,9 @@ pub const PORT_DEFAULT: u16 = 3210;
 /// An allowed origin, or all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedOrigin {
+    /// Every origin.
     All,
+    /// This one.
     One(String),
 }
 

@@ -8,7 +8,7 @@ use clap::Command;
 use super::*;
 use crate::app::config::{SETTINGS, SiteListen};
 use crate::app::{Bounds, Config, LogFormat};
-use crate::functions::js::JsOptions;
+use crate::functions::JsOptions;
 use crate::jobs::JobsOptions;
 use crate::outbound::Network;
 

@@ -475,9 +475,7 @@ fn an_id_of_another_table_is_named_by_every_method() {
     let user = rig.insert("users", object! {"name" => "Ada"});
     let posing: DocumentId<Room> = DocumentId::new(user.table(), user.internal());
     let owner: DocumentId<User> = DocumentId::new(user.table(), user.internal());
-    rig.attempt(|tx| {
-        let mut journal = Journal::default();
-        let mut db = DatabaseWriter::new(tx, &mut journal);
+    rig.attempt(|tx| with_writer(tx, |db| {
         let texts = [
             text(db.get(posing)),
             text(db.patch(posing, Patch::default().set("owner", "x"))),
@@ -491,23 +489,32 @@ fn an_id_of_another_table_is_named_by_every_method() {
             )
         });
         assert_eq!(texts, expected);
-    });
+    }));
 }
 
 #[test]
 fn typed_documents_are_written_read_and_queried() {
     let mut rig = Rig::new(Schema::new().table::<User>().table::<Room>());
     rig.commit(|tx| {
-        let mut journal = Journal::default();
-        let mut db = DatabaseWriter::new(tx, &mut journal);
-        let name = |name: &str| User { name: name.into() };
-        let ada = db.insert(name("Ada")).unwrap();
-        let room = db.insert(Room { owner: ada }).unwrap();
-        db.patch(ada, Patch::default().set("name", "Countess"))
-            .unwrap();
-        assert_eq!(db.get(ada).unwrap().unwrap().value, name("Countess"));
-        assert_eq!(db.get(room).unwrap().unwrap().owner, ada);
-        let found = db.query::<User>().index(User::BY_NAME, "Countess").unique();
-        assert_eq!(found.unwrap().unwrap().id, ada);
+        with_writer(tx, |db| {
+            let name = |name: &str| User { name: name.into() };
+            let ada = db.insert(name("Ada")).unwrap();
+            let room = db.insert(Room { owner: ada }).unwrap();
+            db.patch(ada, Patch::default().set("name", "Countess"))
+                .unwrap();
+            assert_eq!(db.get(ada).unwrap().unwrap().value, name("Countess"));
+            assert_eq!(db.get(room).unwrap().unwrap().owner, ada);
+            let found = db.query::<User>().index(User::BY_NAME, "Countess").unique();
+            assert_eq!(found.unwrap().unwrap().id, ada);
+            let modified = db.modify(ada, |user| user.name = "Ada".to_owned()).unwrap();
+            assert_eq!(modified.unwrap().value, name("Ada"));
+            assert_eq!(db.get(ada).unwrap().unwrap().value, name("Ada"));
+            db.delete(ada).unwrap();
+            assert!(
+                db.modify(ada, |_| panic!("there is nothing to change"))
+                    .unwrap()
+                    .is_none()
+            );
+        })
     });
 }

@@ -7,9 +7,9 @@ use vestibule_schema::path::FieldPath;
 use vestibule_schema::table::{Index, Schema, Table};
 use vestibule_schema::value::{Object, Value};
 
-use super::Rig;
+use super::{Rig, with_writer};
 use crate::database::{
-    Comparison, DatabaseReader, DatabaseWriter, Document, Expression, Journal, Nullable, Patch,
+    Comparison, DatabaseReader, DatabaseWriter, Document, Expression, Nullable, Patch, Transaction,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,11 +63,8 @@ type Found = Vec<DocumentId<Person>>;
 /// The result of each way of asking for `wanted`'s values, with the fields of a person that it compares.
 fn ask(rig: &Rig, wanted: &Person) -> Vec<(&'static str, Found)> {
     let find = |how: &'static str,
-                query: &dyn Fn(DatabaseReader<'_, '_>) -> Vec<Document<Person>>| {
-        let (found, _) = rig.query(|tx| {
-            let mut journal = Journal::default();
-            query(DatabaseReader::new(tx, &mut journal))
-        });
+                query: &dyn Fn(&mut DatabaseReader<'_>) -> Vec<Document<Person>>| {
+        let (found, _) = rig.query(|tx| read(tx, |db| query(db)));
         (how, found.into_iter().map(|person| person.id).collect())
     };
     let Person {
@@ -111,11 +108,12 @@ fn is_found(how: &str, one: &Person, other: &Person) -> bool {
     }
 }
 
-fn write<R>(rig: &mut Rig, body: impl FnOnce(&mut DatabaseWriter<'_, '_>) -> R) -> R {
-    rig.commit(|tx| {
-        let mut journal = Journal::default();
-        body(&mut DatabaseWriter::new(tx, &mut journal))
-    })
+fn write<R>(rig: &mut Rig, body: impl FnOnce(&mut DatabaseWriter<'_>) -> R) -> R {
+    rig.commit(|tx| with_writer(tx, body))
+}
+
+fn read<R>(tx: &mut Transaction<'_>, body: impl FnOnce(&mut DatabaseReader<'_>) -> R) -> R {
+    with_writer(tx, |db| body(db))
 }
 
 proptest! {
@@ -152,8 +150,7 @@ proptest! {
             write(&mut rig, |db| db.patch(*id, patch)).unwrap();
             *person = changed.clone();
             let (read, _) = rig.query(|tx| {
-                let mut journal = Journal::default();
-                DatabaseReader::new(tx, &mut journal).get(*id)
+                read(tx, |db| db.get(*id))
             });
             prop_assert_eq!(&read.unwrap().unwrap().value, &*person);
         }
@@ -177,12 +174,8 @@ fn null_has_a_name_of_its_own_and_is_not_what_is_missing() {
     let stored = fields(&rig);
     assert!(!stored.contains_key("nick") && !stored.contains_key("age"));
     assert_eq!(stored["died"], Value::Null);
-    let found = |value: &dyn Fn(DatabaseReader<'_, '_>) -> usize| {
-        rig.query(|tx| {
-            let mut journal = Journal::default();
-            value(DatabaseReader::new(tx, &mut journal))
-        })
-        .0
+    let found = |value: &dyn Fn(&mut DatabaseReader<'_>) -> usize| {
+        rig.query(|tx| read(tx, |db| value(db))).0
     };
     let count = |query: Result<usize, _>| {
         query.unwrap_or_else(|error: crate::database::DatabaseError| panic!("{error}"))

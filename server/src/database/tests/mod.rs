@@ -49,6 +49,14 @@ pub(crate) struct Rig {
     dir: TempDir,
 }
 
+/// Runs `body` on the database as a function meets it, in a test's transaction.
+fn with_writer<R>(tx: &mut Transaction<'_>, body: impl FnOnce(&mut DatabaseWriter<'_>) -> R) -> R {
+    let mut db = DatabaseWriter::new(tx.lend(), Journal::default());
+    let result = body(&mut db);
+    tx.take_back(db.into_transaction());
+    result
+}
+
 impl Rig {
     pub(crate) fn new(schema: Schema) -> Rig {
         Rig::with_limits(schema, Limits::default())

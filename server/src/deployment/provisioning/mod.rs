@@ -20,7 +20,7 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::{Object, Value};
 
 pub use candidates::{Candidates, candidates};
-pub use check::{Callable, CallableMutations, Resolved};
+pub use check::{Callable, CallableMutations};
 pub use error::RulesError;
 pub use stated::Stated;
 

@@ -13,12 +13,12 @@ use super::common::text;
 use super::execution::IntoValue;
 use super::fetching::Fetch;
 use super::files;
-use super::streams::Chunks;
 use super::syscalls::{
     ScheduledCall, SyscallError, canceled_job, function_address, handle_of, scheduled_call,
 };
 use crate::functions::action::ActionCtx;
 use crate::functions::error::Error;
+use crate::functions::streamed::Chunks;
 use crate::functions::{BoxFuture, FunctionKind};
 
 /// The operation that waits until the client of an HTTP action has gone.

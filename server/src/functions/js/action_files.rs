@@ -7,8 +7,8 @@ use vestibule_isolate::HostValue;
 use super::action_calls::Outcome;
 use super::action_host::{ActionHost, take_bytes};
 use super::common::text;
-use super::streams::StreamError;
 use super::syscalls::action_sha256;
+use crate::functions::streamed::StreamError;
 use crate::functions::{BoxFuture, NewFile};
 
 impl ActionHost<'_> {

@@ -21,12 +21,13 @@ use super::common::{self, CommonOps, text};
 use super::execution::tenths;
 use super::failures;
 use super::fetching::Aborts;
-use super::http_answer::{Answering, NO_ROUTE, PumpEnd};
+use super::http_answer::{Answering, PumpEnd};
 use super::runtimes::Runtime;
 use super::streams::Streams;
 use crate::functions::Console;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result, Thrown};
+use crate::functions::streamed::NO_ROUTE;
 
 /// Operations that one action may have under way.
 pub(super) const OPERATIONS_MAX: usize = 1_000;

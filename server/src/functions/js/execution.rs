@@ -20,12 +20,13 @@ use super::common::{self, CommonOps, text};
 use super::failures::{self, LimitsPassed};
 use super::nested::Nested;
 use super::runtimes::Runtime;
-use super::syscalls::{DeploymentMetadata, FunctionState, RequestMetadata, SyscallError, Syscalls};
+use super::syscalls::{DeploymentMetadata, FunctionState, SyscallError, Syscalls};
 use super::warnings;
 use crate::clock::{Clock, UnixNanos};
 use crate::database::{Dependency, Transaction};
 use crate::functions::context::Execution;
 use crate::functions::error::Result;
+use crate::functions::request::RequestMetadata;
 use crate::functions::{Console, FunctionKind, Origin};
 
 /// Time that a query or mutation may take with all that the server does for it.
@@ -84,24 +85,24 @@ pub(super) fn run(
         setting.request.clone(),
         setting.deployment.clone(),
     );
-    state.journal = std::mem::take(&mut execution.journal);
+    state.journal = std::mem::take(&mut execution.db.journal);
     // The engine measures the function's own time; this bounds all of it, the server's work included.
-    let limits = *execution.tx.limits();
-    execution.tx.set_limits(crate::database::Limits {
+    let limits = *execution.db.tx.limits();
+    execution.db.tx.set_limits(crate::database::Limits {
         user_millis_max: TOTAL_MILLIS_MAX
             .max(2 * target.js.time_max(target.kind).as_millis() as u64),
         ..limits
     });
     let parts = Parts {
-        tx: &mut execution.tx,
+        tx: &mut execution.db.tx,
         state: &mut state,
         console: &mut execution.console,
     };
     let args_bytes = args.size();
     let result = run_in(target, parts, &setting, args);
-    let Execution { tx, console, .. } = execution;
-    warnings::warn(tx, args_bytes, &result, console);
-    execution.journal = state.journal;
+    let Execution { db, console, .. } = execution;
+    warnings::warn(&mut db.tx, args_bytes, &result, console);
+    execution.db.journal = state.journal;
     execution.observed = state.observed;
     result
 }

@@ -13,7 +13,8 @@ use url::Url;
 use vestibule_isolate::{ErrorClass, HostError};
 
 use super::headers::{from_pairs, to_pairs};
-use super::streams::{Chunks, STREAMS_MAX, Share, StreamError, Streams};
+use super::streams::{STREAMS_MAX, Share, Streams};
+use crate::functions::streamed::{Chunks, StreamError};
 use crate::outbound::{
     Outbound, OutboundError, OutboundRequest, OutboundResponse, Redirect, RequestBody,
 };

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use vestibule_isolate::HostValue;
 use vestibule_schema::path::FunctionPath;
 
@@ -18,52 +17,20 @@ use super::execution::IntoValue;
 use super::failures;
 use super::headers::to_pairs;
 use super::http_answer::Answering;
-use super::streams::{Chunks, Streams};
-use super::syscalls::RequestMetadata;
+use super::streams::Streams;
 use crate::functions::FunctionKind;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result, Thrown};
-
-pub use super::http_answer::{BodyCut, NO_ROUTE, StreamedBody, StreamedResponse};
-pub use super::streams::StreamError;
+use crate::functions::function::BoxFuture;
+use crate::functions::streamed::{AtEnd, HttpEnd, PushedRouter, StreamedRequest, StreamedResponse};
 
 /// The router's module, and its export.
 const ROUTER: &str = "http:default";
 /// The id of the signal for the client's departure. Each call has one.
 const SIGNAL_ID: u64 = 1;
 
-/// A request for an HTTP action in JavaScript.
-pub struct StreamedRequest {
-    /// Its method. `HEAD` comes as `GET`.
-    pub method: Method,
-    /// Its address, as the client wrote it.
-    pub url: String,
-    /// Its path below the app's routes, as it was sent.
-    pub path: String,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body, for methods that have one.
-    pub body: Option<Chunks>,
-    /// The known facts about the client.
-    pub metadata: Arc<RequestMetadata>,
-    /// Signals that the client has gone. The action goes on, and may look.
-    pub gone: CancellationToken,
-}
-
-/// How an HTTP action ended, after its answer.
-#[derive(Debug)]
-pub struct HttpEnd {
-    /// The status that it answered with, or why it failed.
-    pub result: Result<StatusCode, Thrown>,
-    /// Its log lines.
-    pub log_lines: Vec<String>,
-}
-
-/// Told of the end of an HTTP action.
-pub(in crate::functions) type AtEnd = Box<dyn FnOnce(HttpEnd) + Send>;
-
 /// The router that was pushed.
-pub(in crate::functions) struct Router {
+pub(super) struct Router {
     target: ActionTarget,
 }
 
@@ -74,28 +41,31 @@ impl Router {
             target: ActionTarget { js, code, path },
         }
     }
+}
 
-    /// Answers a request as soon as there is a head to answer with. The action goes on until its body was sent.
-    pub async fn answer(
-        &self,
+impl PushedRouter for Router {
+    fn answer(
+        self: Arc<Self>,
         ctx: ActionCtx,
         refusal: Option<Thrown>,
         request: StreamedRequest,
         at_end: AtEnd,
-    ) -> Result<StreamedResponse> {
-        let place = place(&self.target.js).await?;
-        let (head, answered) = oneshot::channel();
-        let call = HttpCall {
-            target: self.target.clone(),
-            ctx,
-            refusal,
-            request,
-            answering: Answering::new(head),
-        };
-        call.start(place, at_end)?;
-        answered
-            .await
-            .unwrap_or_else(|_| Err(Error::plain(TROUBLE)))
+    ) -> BoxFuture<Result<StreamedResponse>> {
+        Box::pin(async move {
+            let place = place(&self.target.js).await?;
+            let (head, answered) = oneshot::channel();
+            let call = HttpCall {
+                target: self.target.clone(),
+                ctx,
+                refusal,
+                request,
+                answering: Answering::new(head),
+            };
+            call.start(place, at_end)?;
+            answered
+                .await
+                .unwrap_or_else(|_| Err(Error::plain(TROUBLE)))
+        })
     }
 }
 

@@ -10,40 +10,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::headers::from_pairs;
-use super::streams::{Chunks, StreamError, Streams, Taken};
+use super::streams::{Streams, Taken};
 use crate::functions::Console;
 use crate::functions::HTTP_RESPONSE_BYTES_MAX;
 use crate::functions::error::Result;
+use crate::functions::streamed::{
+    BodyCut, Chunks, NO_ROUTE, StreamError, StreamedBody, StreamedResponse,
+};
 
-/// The answer to a request that no route takes.
-pub const NO_ROUTE: &str = "No matching routes found";
 /// Chunks of a body that its reader has not taken yet.
 const CHUNKS_AHEAD_MAX: usize = 1;
-
-/// The answer of an HTTP action in JavaScript.
-#[derive(Debug)]
-pub struct StreamedResponse {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: StreamedBody,
-}
-
-/// The body of an answer.
-#[derive(Debug)]
-pub enum StreamedBody {
-    /// It is all there.
-    Whole(Bytes),
-    /// It is still arriving. Dropping the receiver signals that it has no reader any more.
-    Arriving(mpsc::Receiver<Result<Bytes, BodyCut>>),
-}
-
-/// A body that ends before it is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the body was cut off")]
-pub struct BodyCut;
 
 /// How the sending of a body ended.
 pub(super) enum PumpEnd {

@@ -56,27 +56,10 @@ use crate::deployment::{
     SourceModule, Visibility as PushedVisibility,
 };
 
-use crate::outbound::{Outbound, OutboundOptions};
+use crate::outbound::Outbound;
 
+pub use super::options::JsOptions;
 pub use inline::InlineQuery;
-pub use streams::{Chunks, StreamError};
-
-/// Bounds of JavaScript functions.
-#[derive(Clone, Debug)]
-pub struct JsOptions {
-    /// Time in the engine that a query may take.
-    pub query_time_max: Duration,
-    /// Time in the engine that a mutation may take.
-    pub mutation_time_max: Duration,
-    /// Time that an action may take, its waits included.
-    pub action_time_max: Duration,
-    /// Actions that run at once; others wait.
-    pub actions_max: usize,
-    /// Where the requests of actions may go.
-    pub outbound: OutboundOptions,
-    /// Whether functions of packages that are known get native heads.
-    pub native_heads: bool,
-}
 
 /// The body of an action in a module for Node.js, which this server takes and cannot run.
 fn without_node(path: &vestibule_schema::path::FunctionPath) -> Body {
@@ -88,19 +71,6 @@ fn without_node(path: &vestibule_schema::path::FunctionPath) -> Body {
         let error = super::error::Error::plain(text.clone());
         Box::pin(async move { Err(error) })
     }))
-}
-
-impl Default for JsOptions {
-    fn default() -> Self {
-        JsOptions {
-            query_time_max: Duration::from_secs(1),
-            mutation_time_max: Duration::from_secs(10),
-            action_time_max: Duration::from_secs(1_800),
-            actions_max: 256,
-            outbound: OutboundOptions::default(),
-            native_heads: true,
-        }
-    }
 }
 
 /// Runs JavaScript functions.
@@ -117,6 +87,11 @@ pub struct Js {
 }
 
 impl Js {
+    /// The runner of this build, for the deployment called `name`.
+    pub fn of_this_build(name: &str, options: JsOptions, clock: Arc<dyn Clock>) -> Option<Arc<Js>> {
+        Some(Js::new(name, options, clock))
+    }
+
     /// A runner for the deployment called `name`.
     pub fn new(name: &str, options: JsOptions, clock: Arc<dyn Clock>) -> Arc<Js> {
         Arc::new(Js {

@@ -193,7 +193,7 @@ fn run_native(
     };
     let suspended = execution.observed.suspended;
     *console = execution.console;
-    tx.take_back(execution.tx);
+    tx.take_back(execution.db.into_transaction());
     (result, suspended)
 }
 

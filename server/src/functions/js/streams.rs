@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use vestibule_isolate::{ErrorClass, HostError, HostValue};
 
 use super::action_calls::Outcome;
 use crate::functions::BoxFuture;
+use crate::functions::streamed::{Chunks, StreamError};
 
 /// Streams that one call may have open.
 pub(super) const STREAMS_MAX: usize = 1_000;
@@ -24,44 +25,6 @@ pub(super) const STREAMS_MAX: usize = 1_000;
 pub(super) const HELD_BYTES_MAX: usize = 64 << 20;
 /// Chunks that JavaScript wrote and the reader has not taken, of one stream.
 const CHUNKS_AHEAD_MAX: usize = 1;
-
-/// Bytes as they arrive.
-pub type Chunks = BoxStream<'static, Result<Bytes, StreamError>>;
-
-/// Why a stream broke off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamError {
-    /// The class of the error that the reader finds.
-    pub class: &'static str,
-    /// Its text.
-    pub message: String,
-}
-
-impl StreamError {
-    /// A failure of the network, as the standard tells it.
-    pub fn network(message: impl Into<String>) -> StreamError {
-        StreamError {
-            class: "TypeError",
-            message: message.into(),
-        }
-    }
-
-    /// A plain error.
-    pub fn plain(message: impl Into<String>) -> StreamError {
-        StreamError {
-            class: "Error",
-            message: message.into(),
-        }
-    }
-
-    /// The error of a stream that was given up on purpose.
-    pub fn aborted() -> StreamError {
-        StreamError {
-            class: "AbortError",
-            message: "This operation was aborted".to_owned(),
-        }
-    }
-}
 
 impl From<StreamError> for Outcome {
     fn from(error: StreamError) -> Outcome {

@@ -1,7 +1,7 @@
 //! Every token of the table at every door of a whole server: a refused token starts nothing and writes nothing.
 //!
 //! The doors: a socket's first Authenticate, an Authenticate on a connection whose user is provisioned, and the bearer
-//! of each kind of HTTP call. HTTP actions will be one more; there are none yet.
+//! of each kind of HTTP call. HTTP actions are asked in `askers.rs`.
 
 use std::time::Duration;
 

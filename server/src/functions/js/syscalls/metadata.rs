@@ -1,28 +1,12 @@
 //! The facts a function may learn of its caller, its transaction and its deployment.
 
 use serde_json::{Value as Json, json};
-use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
 use super::Syscalls;
 use super::error::{ErrorKind, SyscallError};
 use crate::database::{Limits, Usage};
 use crate::functions::FunctionKind;
-
-/// The request that a function runs for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestMetadata {
-    /// The address that the request came from.
-    pub ip: Option<String>,
-    /// Its `User-Agent` header.
-    pub user_agent: Option<String>,
-    /// Its id, which everything that it starts shares.
-    pub request_id: String,
-    /// The scheduled job that it is part of.
-    pub scheduled_function_id: Option<String>,
-    /// The auth token that it came with.
-    pub auth_token: Option<String>,
-}
 
 /// The deployment that a function runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,28 +59,6 @@ impl Syscalls<'_, '_> {
         // It holds the caller's token, so the caller must be one that may be seen.
         self.user_identity()?;
         Ok(self.state.request.to_json().to_string())
-    }
-}
-
-impl RequestMetadata {
-    /// The metadata where no request came from outside: a new name, and the job that runs.
-    pub fn unknown(scheduled: Option<DocumentId>) -> RequestMetadata {
-        RequestMetadata {
-            request_id: format!("{:016x}", rand::random::<u64>()),
-            scheduled_function_id: scheduled.map(|id| id.to_string()),
-            ..RequestMetadata::default()
-        }
-    }
-
-    /// As functions read it.
-    pub fn to_json(&self) -> Json {
-        json!({
-            "ip": self.ip,
-            "userAgent": self.user_agent,
-            "requestId": self.request_id,
-            "scheduledFunctionId": self.scheduled_function_id,
-            "authToken": self.auth_token,
-        })
     }
 }
 

@@ -30,13 +30,14 @@ pub use hooks::{
     FileMetadata, FileToStore, Hooks, NestedCall, NestedKind, ScheduledCall, StorageId, StoredFile,
     TokenToSign,
 };
-pub use metadata::{DeploymentMetadata, RequestMetadata};
+pub use metadata::DeploymentMetadata;
 pub use queries::OPEN_QUERIES_MAX;
 
 use self::args::Args;
 use self::queries::Streams;
 use super::super::FunctionKind;
 use super::super::context::Observed;
+use super::super::request::RequestMetadata;
 use crate::auth::Caller;
 use crate::database::{Journal, Transaction};
 

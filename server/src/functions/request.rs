@@ -1,0 +1,41 @@
+//! The facts about the request that a function runs for.
+
+use serde_json::{Value as Json, json};
+use vestibule_schema::id::DocumentId;
+
+/// The request that a function runs for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestMetadata {
+    /// The address that the request came from.
+    pub ip: Option<String>,
+    /// Its `User-Agent` header.
+    pub user_agent: Option<String>,
+    /// Its id, which everything that it starts shares.
+    pub request_id: String,
+    /// The scheduled job that it is part of.
+    pub scheduled_function_id: Option<String>,
+    /// The auth token that it came with.
+    pub auth_token: Option<String>,
+}
+
+impl RequestMetadata {
+    /// The metadata where no request came from outside: a new name, and the job that runs.
+    pub fn unknown(scheduled: Option<DocumentId>) -> RequestMetadata {
+        RequestMetadata {
+            request_id: format!("{:016x}", rand::random::<u64>()),
+            scheduled_function_id: scheduled.map(|id| id.to_string()),
+            ..RequestMetadata::default()
+        }
+    }
+
+    /// As functions read it.
+    pub fn to_json(&self) -> Json {
+        json!({
+            "ip": self.ip,
+            "userAgent": self.user_agent,
+            "requestId": self.request_id,
+            "scheduledFunctionId": self.scheduled_function_id,
+            "authToken": self.auth_token,
+        })
+    }
+}

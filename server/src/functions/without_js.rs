@@ -1,0 +1,83 @@
+//! What stands for `js` in a build without the feature `typescript`. There is no engine, so no value of these types: what
+//! was pushed is known and cannot be called, and a push is refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vestibule_schema::path::FunctionPath;
+
+use self::code::Code;
+use super::error::Result;
+use super::http_routes::HttpRoute;
+use super::options::JsOptions;
+use super::registry::Registered;
+use crate::auth::TokenSigner;
+use crate::clock::Clock;
+use crate::deployment::{
+    Analysis, AnalyzeError, AnalyzeInput, Analyzer, Deployment, ImportPhase, SourceModule,
+};
+
+/// Would run JavaScript functions.
+pub enum Js {}
+
+/// Would be a query that was sent as a text.
+pub struct InlineQuery {
+    pub(super) function: Registered,
+}
+
+pub mod code {
+    //! Would hold the compiled modules of a deployment.
+
+    /// Modules of one push.
+    pub enum Code {}
+}
+
+impl Js {
+    /// The runner of this build: none.
+    pub fn of_this_build(_: &str, _: JsOptions, _: Arc<dyn Clock>) -> Option<Arc<Js>> {
+        None
+    }
+
+    /// Would hand in what signs tokens.
+    pub fn sign_with(&self, _: TokenSigner) {
+        match *self {}
+    }
+
+    /// Would compile modules.
+    pub fn code(
+        &self,
+        _: &[SourceModule],
+        _: BTreeMap<String, String>,
+        _: ImportPhase,
+    ) -> Arc<Code> {
+        match *self {}
+    }
+
+    pub(super) fn functions(&self, _: &Deployment, _: &Arc<Code>) -> Vec<Registered> {
+        match *self {}
+    }
+
+    /// Would be the routes of a deployment.
+    pub fn http_routes(&self, _: &Deployment, _: &Arc<Code>) -> Option<Vec<HttpRoute>> {
+        match *self {}
+    }
+}
+
+impl Analyzer for Js {
+    fn analyze(&self, _: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+        match *self {}
+    }
+}
+
+impl InlineQuery {
+    /// Would compile a query.
+    pub fn new(
+        js: &Js,
+        _: &SourceModule,
+        _: FunctionPath,
+        _: BTreeMap<String, String>,
+        _: ImportPhase,
+    ) -> Result<InlineQuery> {
+        match *js {}
+    }
+}
