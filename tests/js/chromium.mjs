@@ -1,7 +1,6 @@
 // The browser of the suites: Debian's Chromium, or whichever is installed.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import path from "node:path";
 import { chromium } from "playwright-core";
@@ -30,12 +29,6 @@ function installed() {
 
 function findChromium() {
   const found = installed();
-  if (found) return found;
-  if (process.getuid?.() === 0 && spawnSync("apt-get", ["--version"]).status === 0) {
-    spawnSync("apt-get", ["update"], { stdio: "ignore" });
-    spawnSync("apt-get", ["install", "-y", "chromium"], { stdio: "ignore", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
-  }
-  const now = installed();
-  assert.ok(now, "no Chromium: run `apt-get install chromium`, or set CHROMIUM to the path of a Chromium or Chrome");
-  return now;
+  assert.ok(found, "no Chromium: run `tests/setup`, or set CHROMIUM to the path of a Chromium or Chrome");
+  return found;
 }

@@ -1,23 +1,12 @@
 //! Apps with their libraries unmodified, pushed by the official command line: the suites of `tests/apps`.
 
-use std::process::Command;
-
-use super::npm::{folder, has_suites, install, node_22, run};
+use super::npm::{folder, has_suites, install, run_pushing_suite};
 
 fn run_suite(suite: &str) {
     // The browser is that of the other suites.
     install(&folder("js"));
     install(&folder("apps"));
-    let mut node = Command::new(node_22());
-    node.args([
-        "--test",
-        "--test-timeout=300000",
-        "--test-reporter=spec",
-        suite,
-    ]);
-    node.current_dir(folder("apps"));
-    node.env("CLI_SERVER_BIN", env!("CARGO_BIN_EXE_cli-under-test"));
-    run(&mut node, suite);
+    run_pushing_suite("apps", suite);
 }
 
 /// Every suite of the folder is run by a test below.

@@ -1,21 +1,9 @@
 //! The official command line against a server that takes pushes: the suites of `tests/cli`.
 
-use std::process::Command;
-
-use super::npm::{folder, has_suites, node_22, run};
+use super::npm::{folder, has_suites, run_pushing_suite};
 
 fn run_suite(suite: &str) {
-    let mut node = Command::new(node_22());
-    node.args([
-        "--test",
-        "--test-timeout=300000",
-        "--test-reporter=spec",
-        suite,
-    ]);
-    node.current_dir(folder("cli"));
-    node.env("CLI_SERVER_BIN", env!("CARGO_BIN_EXE_cli-under-test"));
-    node.env("VESTIBULE_BIN", env!("CARGO_BIN_EXE_vestibule-under-test"));
-    run(&mut node, suite);
+    run_pushing_suite("cli", suite);
 }
 
 /// Every suite of the folder is run by a test below.

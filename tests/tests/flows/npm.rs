@@ -54,6 +54,21 @@ pub fn run(command: &mut Command, what: &str) -> String {
     report.into_owned()
 }
 
+/// Runs a suite of a folder by the Node.js of the official command line, against the servers that take pushes.
+pub fn run_pushing_suite(folder_name: &str, suite: &str) {
+    let mut node = Command::new(node_22());
+    node.args([
+        "--test",
+        "--test-timeout=300000",
+        "--test-reporter=spec",
+        suite,
+    ]);
+    node.current_dir(folder(folder_name));
+    node.env("CLI_SERVER_BIN", env!("CARGO_BIN_EXE_cli-under-test"));
+    node.env("VESTIBULE_BIN", env!("CARGO_BIN_EXE_vestibule-under-test"));
+    run(&mut node, suite);
+}
+
 /// Fails when a folder has suites beside those that are named.
 pub fn has_suites(folder: &Path, named: &[&str]) {
     let mut suites: Vec<String> = std::fs::read_dir(folder)

@@ -152,11 +152,25 @@ fn only_the_provisioning_room_opens_the_gate() {
 /// tests watches it from inside.
 #[test]
 fn the_server_that_ships_is_the_one_that_is_tested() {
-    for member in ["schema", "server", "server/isolate"] {
-        let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
-        let has_features = manifest.lines().any(|line| line.trim() == "[features]");
+    let manifest = |member: &str| {
+        let manifest = root().join(member).join("Cargo.toml");
+        fs::read_to_string(manifest).unwrap()
+    };
+    for member in ["schema", "server/isolate"] {
+        let has_features = manifest(member)
+            .lines()
+            .any(|line| line.trim() == "[features]");
         assert!(!has_features, "{member} can be built in more than one way");
     }
+    // A program may leave parts of the server out. Whatever ships by itself has all of them, and so do the tests.
+    let server = manifest("server");
+    assert!(server.contains("\ndefault = [\"cli\", \"typescript\"]\n"));
+    let features = server.split("[features]\n").nth(1).unwrap();
+    let features = features.split("\n[").next().unwrap().lines();
+    let names = features
+        .filter_map(|line| line.split_once(" = ["))
+        .map(|(name, _)| name);
+    assert_eq!(names.collect::<Vec<_>>(), ["default", "cli", "typescript"]);
     for folder in ["server/src", "client/src", "examples"] {
         for (path, text) in sources(folder) {
             let watches = text.contains("Watch for ") || text.contains(".watched_by(");
