@@ -67,6 +67,7 @@ impl IndexDiff {
     }
 
     /// Whether nothing changes.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         *self == IndexDiff::default()
     }

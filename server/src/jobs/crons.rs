@@ -14,8 +14,12 @@ use parking_lot::Mutex;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
-pub use reconcile::{CronChanges, CronRefused, reconcile};
-pub use runs::{CRON_RUNS, CRON_RUNS_KEPT, CronStatus};
+#[cfg(test)]
+pub use reconcile::CronChanges;
+pub use reconcile::{CronRefused, reconcile};
+pub use runs::CronStatus;
+#[cfg(test)]
+pub use runs::{CRON_RUNS, CRON_RUNS_KEPT};
 pub use stored::{CRONS, CronJob, CronOwner};
 
 use self::stored::CronState;

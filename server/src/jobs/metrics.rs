@@ -87,11 +87,13 @@ impl JobsMetrics {
     }
 
     /// Jobs of this kind that were started.
+    #[cfg(test)]
     pub fn starts(&self, kind: Kind) -> u64 {
         self.started.get_or_create(&KindLabel { kind }).get()
     }
 
     /// Jobs of this kind that failed.
+    #[cfg(test)]
     pub fn failures(&self, kind: Kind) -> u64 {
         self.failed.get_or_create(&KindLabel { kind }).get()
     }

@@ -23,8 +23,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use admin::{CancelAll, JobsAdmin, JobsAdminError};
-pub use metrics::{JobsMetrics, Kind};
+pub use metrics::JobsMetrics;
+#[cfg(test)]
+pub use metrics::Kind;
 pub use next_run::first_run;
+#[cfg(test)]
 pub use scheduled::INTERRUPTED;
 pub use sweep::ENDED_MAX;
 

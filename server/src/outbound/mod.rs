@@ -26,6 +26,7 @@ pub use networks::{Network, NotANetwork};
 pub use own::{Face, Origins, Own, OwnAnswer, OwnServer};
 pub use policy::is_public;
 pub use redirects::REDIRECTS_MAX;
+#[cfg(test)]
 pub use resolver::Names;
 
 use redirects::Step;

@@ -19,6 +19,7 @@ use vestibule_schema::identity::Identity;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::{Object, Value};
 
+#[cfg(test)]
 pub use candidates::{Candidates, candidates};
 pub use check::{Callable, CallableMutations};
 pub use error::RulesError;
