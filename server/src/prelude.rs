@@ -1,4 +1,21 @@
 //! The imports of a program that defines functions.
+//!
+//! Names of the standard prelude keep their meaning. `Result<T>` with one type is the result of a function; with two types it
+//! is the standard one.
+//!
+//! ```
+//! use std::num::ParseIntError;
+//! use vestibule_server::prelude::*;
+//!
+//! fn parsed(text: &str) -> Result<u8, ParseIntError> {
+//!     text.parse()
+//! }
+//!
+//! let results: Result<Vec<u8>, ParseIntError> = ["1", "2"].into_iter().map(parsed).collect();
+//! assert_eq!(results, Result::Ok(vec![1, 2]));
+//! let numbers: Vec<u8> = ["1", "x"].into_iter().map(parsed).filter_map(Result::ok).collect();
+//! assert_eq!(numbers, [1]);
+//! ```
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use vestibule_schema::id::DocumentId;

@@ -116,6 +116,31 @@ pub struct DatabaseOptions {
     pub on_unknown: Box<dyn Fn(UnknownOutcome) + Send>,
 }
 
+#[cfg(test)]
+impl DatabaseOptions {
+    /// Those of most tests: default bounds, ids as chance has it, and a panic where an outcome is unknown.
+    pub(crate) fn for_tests(
+        dir: impl Into<PathBuf>,
+        schema: Schema,
+        clock: Arc<dyn Clock>,
+    ) -> DatabaseOptions {
+        use rand::SeedableRng;
+        DatabaseOptions {
+            dir: dir.into(),
+            schema,
+            limits: Limits::default(),
+            store: StoreOptions::default(),
+            committer: CommitterOptions::default(),
+            reader_threads: 2,
+            secret: [7; 32],
+            clock,
+            probe: Probe::none(),
+            rng: Box::new(rand::rngs::StdRng::from_os_rng()),
+            on_unknown: Box::new(|unknown| panic!("{unknown}")),
+        }
+    }
+}
+
 /// An open database.
 pub struct Database {
     // Fields drop in this order: readers let go of the file before the committer leaves it whole.

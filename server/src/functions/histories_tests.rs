@@ -15,8 +15,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::*;
 use crate::auth::Caller;
 use crate::clock::SystemClock;
-use crate::database::{CommitterOptions, DatabaseOptions, Limits, OpenError};
-use crate::probe::Probe;
+use crate::database::{DatabaseOptions, OpenError};
 use crate::storage::StoreOptions;
 
 /// Histories of one run of a test.
@@ -194,21 +193,15 @@ impl Where {
 
 fn database(dir: &TempDir, pages_max: Option<u32>) -> Database {
     loop {
+        let schema = Schema::new().table::<Account>().table::<Hoard>();
+        let clock = Arc::new(SystemClock::new());
         let opened = Database::open(DatabaseOptions {
-            dir: dir.path().to_path_buf(),
-            schema: Schema::new().table::<Account>().table::<Hoard>(),
-            limits: Limits::default(),
             store: StoreOptions {
                 pages_max,
                 ..StoreOptions::default()
             },
-            committer: CommitterOptions::default(),
-            reader_threads: 1,
-            secret: [1; 32],
-            clock: Arc::new(SystemClock::new()),
-            probe: Probe::none(),
             rng: Box::new(StdRng::seed_from_u64(3)),
-            on_unknown: Box::new(|unknown| panic!("{unknown}")),
+            ..DatabaseOptions::for_tests(dir.path(), schema, clock)
         });
         match opened {
             // The threads of an earlier life are about to end.

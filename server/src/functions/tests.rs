@@ -14,9 +14,7 @@ use vestibule_schema::value::{Object, Value};
 use super::*;
 use crate::auth::Caller;
 use crate::clock::SystemClock;
-use crate::database::{CommitterOptions, DatabaseOptions, Limits};
-use crate::probe::Probe;
-use crate::storage::StoreOptions;
+use crate::database::DatabaseOptions;
 
 #[derive(Serialize, Deserialize)]
 struct Counter {
@@ -81,17 +79,12 @@ struct Rig {
 fn rig() -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let database = Database::open(DatabaseOptions {
-        dir: dir.path().to_path_buf(),
-        schema: Schema::new().table::<Counter>(),
-        limits: Limits::default(),
-        store: StoreOptions::default(),
-        committer: CommitterOptions::default(),
-        reader_threads: 1,
-        secret: [1; 32],
-        clock: Arc::new(SystemClock::new()),
-        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(3)),
-        on_unknown: Box::new(|unknown| panic!("{unknown}")),
+        ..DatabaseOptions::for_tests(
+            dir.path(),
+            Schema::new().table::<Counter>(),
+            Arc::new(SystemClock::new()),
+        )
     });
     let registry = Registry::new(vec![
         Function::mutation("counters:add", add),

@@ -20,12 +20,10 @@ use vestibule_schema::value::{Object, Value};
 use super::*;
 use crate::auth::{Caller, IdentityAccess, VerifiedUser};
 use crate::clock::{Clock, SystemClock, UnixNanos};
-use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
+use crate::database::{CommitterOptions, Database, DatabaseOptions};
 use crate::functions::{
     Call, Error, Function, Functions, MutationCtx, Origin, QueryCtx, Registry, Result,
 };
-use crate::probe::Probe;
-use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 
 mod documents;
@@ -205,17 +203,9 @@ fn rooms(schema: Schema, mut functions: Vec<Function>, setup: Setup) -> Rooms {
     functions.extend(super::functions(&stated));
     let dir = tempfile::tempdir().unwrap();
     let database = Database::open(DatabaseOptions {
-        dir: dir.path().to_path_buf(),
-        schema,
-        limits: Limits::default(),
-        store: StoreOptions::default(),
         committer,
-        reader_threads: 2,
-        secret: [1; 32],
-        clock: clock.clone(),
-        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(4)),
-        on_unknown: Box::new(|unknown| panic!("{unknown}")),
+        ..DatabaseOptions::for_tests(dir.path(), schema, clock.clone())
     });
     let functions = Functions::new(
         Registry::new(functions).unwrap(),

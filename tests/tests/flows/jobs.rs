@@ -21,11 +21,7 @@ const CALLS_MAX: usize = 12;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_scheduled_mutation_runs_exactly_once_and_every_action_at_most_once_over_kill_9() {
-    let seed = std::env::var("VESTIBULE_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    println!("VESTIBULE_SEED={seed}");
+    let seed = super::seed();
     let mut rng = StdRng::seed_from_u64(seed);
     let data = tempfile::tempdir().unwrap();
     let options = jobs(data.path());

@@ -8,6 +8,7 @@ use anyhow::Context;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value as Json, json};
+use tokio::task::JoinHandle;
 use vestibule_schema::object;
 use vestibule_schema::value::Object;
 use vestibule_schema::wire::SessionId;
@@ -101,11 +102,7 @@ fn message(body: &str) -> Object {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_mutation_survives_kill_9_exactly_once() {
-    let seed = std::env::var("VESTIBULE_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    println!("VESTIBULE_SEED={seed}");
+    let seed = super::seed();
     let mut rng = StdRng::seed_from_u64(seed);
     let data = tempfile::tempdir().unwrap();
     // The same address each time: it is the development issuer's name, and so part of every identity.
@@ -146,19 +143,29 @@ async fn write_and_kill(chat: Chat, writers: Vec<Writer>, enough: usize) -> Vec<
             writer
         }));
     }
-    while acknowledged.load(Ordering::Relaxed) < enough {
+    kill_after(chat, enough, &acknowledged, tasks).await
+}
+
+/// Kills a server once `enough` answers are counted, and returns what its clients became, all of which its end ends.
+pub async fn kill_after<C>(
+    server: Chat,
+    enough: usize,
+    answered: &AtomicUsize,
+    clients: Vec<JoinHandle<C>>,
+) -> Vec<C> {
+    while answered.load(Ordering::Relaxed) < enough {
         tokio::task::yield_now().await;
         assert!(
-            tasks.iter().any(|task| !task.is_finished()),
-            "every writer failed"
+            clients.iter().any(|client| !client.is_finished()),
+            "every client failed"
         );
     }
-    chat.kill();
-    let mut writers = Vec::new();
-    for task in tasks {
-        writers.push(task.await.unwrap());
+    server.kill();
+    let mut ended = Vec::new();
+    for client in clients {
+        ended.push(client.await.unwrap());
     }
-    writers
+    ended
 }
 
 async fn all_messages(chat: &Chat) -> Vec<String> {

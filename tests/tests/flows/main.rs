@@ -36,6 +36,15 @@ fn chat(data: &std::path::Path) -> ChatOptions {
     ChatOptions::new(env!("CARGO_BIN_EXE_chat-under-test"), data)
 }
 
+/// The seed of a random test: the one that replays it, or a new one. Either is printed.
+fn seed() -> u64 {
+    let given = std::env::var("VESTIBULE_SEED");
+    let given = given.ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
+    println!("VESTIBULE_SEED={seed}");
+    seed
+}
+
 /// An address that nothing listens on, to start a server on more than once.
 fn free_address() -> String {
     let listener =

@@ -15,6 +15,8 @@ use vestibule_tests::bank::BALANCE;
 use vestibule_tests::process::{Chat, ChatOptions};
 use vestibule_tests::raw::RawClient;
 
+use super::kills::kill_after;
+
 const TELLERS: usize = 4;
 const KILLS: usize = 8;
 /// Transfers under way at once, for each teller.
@@ -87,11 +89,7 @@ impl Teller {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sum_over_all_accounts_survives_kill_9() {
-    let seed = std::env::var("VESTIBULE_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    println!("VESTIBULE_SEED={seed}");
+    let seed = super::seed();
     let mut rng = StdRng::seed_from_u64(seed);
     let data = tempfile::tempdir().unwrap();
     // So little memory that slots are evicted.
@@ -163,21 +161,8 @@ async fn work_until_killed(
     enough: usize,
 ) -> Vec<Teller> {
     let (tasks, answered) = start(&bank, tellers, accounts, usize::MAX);
-    while answered.load(Ordering::Relaxed) < enough {
-        tokio::task::yield_now().await;
-        assert!(
-            tasks.iter().any(|task| !task.is_finished()),
-            "every teller failed"
-        );
-    }
-    bank.kill();
-    let mut tellers = Vec::new();
-    for task in tasks {
-        // It ended when the server was killed, which is what is being tested.
-        let (teller, _) = task.await.unwrap();
-        tellers.push(teller);
-    }
-    tellers
+    let ended = kill_after(bank, enough, &answered, tasks).await;
+    ended.into_iter().map(|(teller, _)| teller).collect()
 }
 
 type Task = tokio::task::JoinHandle<(Teller, anyhow::Result<()>)>;

@@ -249,6 +249,80 @@ fn client_and_server_meet_only_in_the_schema() {
     }
 }
 
+/// The words of a name: `run_after` and `RunAfter` are run and after.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for letter in name.chars() {
+        if letter == '_' || letter.is_uppercase() {
+            words.push(String::new());
+        }
+        let last = words.last_mut().unwrap();
+        last.extend(letter.to_lowercase().filter(|letter| *letter != '_'));
+    }
+    words
+}
+
+/// The name that a line declares to the public.
+fn declared(line: &str) -> Option<&str> {
+    let kinds = [
+        "fn", "struct", "enum", "trait", "const", "type", "mod", "static",
+    ];
+    let parts = line.trim_start().strip_prefix("pub ")?.split_whitespace();
+    let mut parts = parts.filter(|part| *part != "async");
+    let kind = parts.next().filter(|kind| kinds.contains(kind))?;
+    let name = parts.next()?;
+    let name = match (kind, name) {
+        ("const", "fn") => parts.next()?,
+        _ => name,
+    };
+    let is_of_a_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    name.split(|letter| !is_of_a_name(letter)).next()
+}
+
+/// What apps meet is called as the glossary in CONTRIBUTING.md calls it.
+#[test]
+fn public_names_use_the_words_of_the_glossary() {
+    let others = [
+        "boarded",
+        "collection",
+        "collision",
+        "common",
+        "dirty",
+        "endpoint",
+        "feed",
+        "flown",
+        "handler",
+        "instance",
+        "listener",
+        "manager",
+        "nonce",
+        "onboarding",
+        "principal",
+        "publish",
+        "row",
+        "topic",
+        "udf",
+        "util",
+        "vm",
+    ];
+    let mut names = 0;
+    for folder in ["schema/src", "client/src", "server/src/app"] {
+        for (path, text) in sources(folder) {
+            if is_test(&path) {
+                continue;
+            }
+            for name in without_tests(&text).lines().filter_map(declared) {
+                names += 1;
+                for word in words(name) {
+                    let word = word.strip_suffix('s').unwrap_or(&word);
+                    assert!(!others.contains(&word), "{}: {name}", path.display());
+                }
+            }
+        }
+    }
+    assert!(names > 300, "{names} names were found");
+}
+
 #[test]
 fn every_file_says_what_it_is_for() {
     for folder in [

@@ -16,17 +16,9 @@ pub(super) fn open(
     change: impl FnOnce(&mut DatabaseOptions),
 ) -> Database {
     let mut options = DatabaseOptions {
-        dir: dir.path().into(),
-        schema,
-        limits: Limits::default(),
-        store: StoreOptions::default(),
-        committer: CommitterOptions::default(),
         reader_threads: 1,
-        secret: [3; 32],
-        clock,
-        probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(11)),
-        on_unknown: Box::new(|unknown| panic!("{unknown}")),
+        ..DatabaseOptions::for_tests(dir.path(), schema, clock)
     };
     change(&mut options);
     Database::open(options).unwrap()

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry as Metrics;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -17,16 +15,12 @@ use vestibule_schema::value::{Object, Value};
 use super::*;
 use crate::auth::Caller;
 use crate::clock::{ManualClock, UnixNanos};
-use crate::database::{
-    CommitterOptions, Database, DatabaseOptions, Limits, Query, RawDocument, Transaction,
-};
+use crate::database::{Database, DatabaseOptions, Limits, Query, RawDocument, Transaction};
 use crate::functions::scheduled::{JobState, SCHEDULED_FUNCTIONS, ScheduledFunction};
 use crate::functions::{
     ActionCtx, Call, Error, Function, FunctionOutcome, MutationCtx, Origin, QueryCtx, Registry,
     Result,
 };
-use crate::probe::Probe;
-use crate::storage::StoreOptions;
 
 mod administration;
 mod canceling;
@@ -372,17 +366,8 @@ fn functions(
     go_on: Arc<Semaphore>,
 ) -> Arc<Functions> {
     let database = Database::open(DatabaseOptions {
-        dir: dir.path().to_path_buf(),
-        schema: Schema::new().table::<Note>(),
         limits,
-        store: StoreOptions::default(),
-        committer: CommitterOptions::default(),
-        reader_threads: 2,
-        secret: [1; 32],
-        clock,
-        probe: Probe::none(),
-        rng: Box::new(StdRng::from_os_rng()),
-        on_unknown: Box::new(|unknown| panic!("{unknown}")),
+        ..DatabaseOptions::for_tests(dir.path(), Schema::new().table::<Note>(), clock)
     });
     let registry = Registry::new(vec![
         Function::mutation("notes:add", add).internal(),

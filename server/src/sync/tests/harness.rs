@@ -23,11 +23,9 @@ use crate::auth::{
     AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, TokenRequest,
 };
 use crate::clock::{Clock, ManualClock, UnixNanos};
-use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
+use crate::database::{Database, DatabaseOptions};
 use crate::functions::{Function, Functions, Registry};
-use crate::probe::Probe;
 use crate::provisioning::{self, Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
-use crate::storage::StoreOptions;
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{ClientFeatures, Connections, ConnectionsParts, SyncMetrics, SyncOptions};
 
@@ -78,17 +76,8 @@ impl Server {
         let secret = DeploymentSecret::load_or_create(dir.path()).unwrap();
         let issuer = DevIssuer::open(dir.path(), ISSUER, "test").unwrap();
         let database = Database::open(DatabaseOptions {
-            dir: dir.path().to_path_buf(),
-            schema,
-            limits: Limits::default(),
-            store: StoreOptions::default(),
-            committer: CommitterOptions::default(),
-            reader_threads: 2,
-            secret: [7; 32],
-            clock: clock.clone(),
-            probe: Probe::none(),
             rng: Box::new(StdRng::seed_from_u64(1)),
-            on_unknown: Box::new(|unknown| panic!("{unknown}")),
+            ..DatabaseOptions::for_tests(dir.path(), schema, clock.clone())
         });
         let functions = Functions::new(
             Registry::new(functions).unwrap(),
