@@ -49,7 +49,7 @@ pub struct ActionRun {
 }
 
 impl ActionCtx {
-    /// What the program put into [`App::state`](crate::app::App::state).
+    /// What the program put into `App::state`.
     pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         self.functions.registry().state()
     }

@@ -126,7 +126,7 @@ pub trait ReadCtx<'v> {
     /// Logs to the client's console in development.
     fn console(&mut self) -> &mut Console;
 
-    /// What the program put into [`App::state`](crate::app::App::state).
+    /// What the program put into `App::state`.
     fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>>;
 }
 
@@ -183,7 +183,7 @@ impl<'v> QueryCtx<'v> {
         &mut self.execution.console
     }
 
-    /// What the program put into [`App::state`](crate::app::App::state).
+    /// What the program put into `App::state`.
     pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         self.execution.state()
     }
@@ -223,7 +223,7 @@ impl<'v> MutationCtx<'v> {
         &mut self.execution.console
     }
 
-    /// What the program put into [`App::state`](crate::app::App::state).
+    /// What the program put into `App::state`.
     pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         self.execution.state()
     }
