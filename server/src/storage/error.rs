@@ -37,6 +37,12 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
     },
+    /// There is no database.
+    #[error("{} holds no database", dir.display())]
+    Missing {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The database file has no bytes.
     #[error("{} is empty; restore it from a backup, or remove it to start a new deployment", path.display())]
     Empty {

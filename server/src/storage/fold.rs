@@ -20,6 +20,7 @@ use super::appender::sql_ts;
 use super::pins::Pin;
 use super::slots::{SlotKey, Slots};
 use super::sqlite::{Meta, Synchronous};
+use super::store::Shared;
 use super::{Appender, Direction, KeyRange, LogRow, Overlay, StorageError, codec};
 
 /// The outcome of one fold step.
@@ -233,8 +234,9 @@ impl Appender {
         let keys_max = self.shared.options.fold_chunk_keys.max(1);
         let step = round.step(&self.shared.slots, keys_max);
         let finished = step.is_last().then_some(round.target);
+        let shared = Arc::clone(&self.shared);
         let written = self.transaction(Synchronous::Normal, |connection| {
-            write_step(connection, &step.writes, finished)
+            write_step(connection, &step.writes, finished, &shared)
         });
         match (written, finished) {
             (Err(failure), _) => {
@@ -294,9 +296,9 @@ impl Appender {
     }
 
     fn delete_leftover_rows(&mut self) -> Result<FoldProgress, StorageError> {
-        let folded = self.shared.folded();
+        let shared = Arc::clone(&self.shared);
         let more = self.transaction(Synchronous::Normal, |connection| {
-            delete_rows(connection, folded)
+            delete_rows(connection, shared.deletable(shared.folded()))
         });
         self.folding.leftover_rows = more.map_err(|failure| failure.cause)?;
         Ok(FoldProgress::Folding)
@@ -360,6 +362,7 @@ fn write_step(
     connection: &Connection,
     writes: &[(Bytes, Option<Bytes>)],
     finished: Option<Timestamp>,
+    shared: &Shared,
 ) -> Result<bool, StorageError> {
     // A table without rowids, other indexes and triggers: SQLite then looks for the key once and overwrites what is there.
     // As an upsert the same would look for it, delete it and insert it.
@@ -382,18 +385,18 @@ fn write_step(
         None => Ok(false),
         Some(folded) => {
             Meta::Folded.write(connection, &folded.0.to_le_bytes())?;
-            delete_rows(connection, folded)
+            delete_rows(connection, shared.deletable(folded))
         }
     }
 }
 
-/// Deletes some folded rows of the log; whether there are more.
-fn delete_rows(connection: &Connection, folded: Timestamp) -> Result<bool, StorageError> {
+/// Deletes some rows of the log that nothing needs any more; whether there are more.
+fn delete_rows(connection: &Connection, deletable: Timestamp) -> Result<bool, StorageError> {
     // The length of a body is known without reading it; deleting the row reads all its pages.
     let mut oldest = connection.prepare_cached(
         "SELECT last_ts, length(body) FROM log WHERE last_ts <= ?1 ORDER BY last_ts",
     )?;
-    let mut rows = oldest.query([sql_ts(folded)])?;
+    let mut rows = oldest.query([sql_ts(deletable)])?;
     let (mut last, mut bytes, mut more) = (None, 0, false);
     while let Some(row) = rows.next()? {
         if bytes >= LOG_BYTES_PER_STEP {

@@ -22,13 +22,16 @@
 //! `slots`.
 
 mod appender;
+mod backup;
 mod checkpoint;
 mod codec;
 mod error;
 mod fold;
 mod head;
+mod inspect;
 mod keys;
 mod leaf;
+mod log_holds;
 mod log_row;
 mod lookups;
 mod open;
@@ -37,6 +40,7 @@ mod overlay;
 mod packed;
 mod pins;
 mod reader;
+mod rebuild;
 mod run;
 mod slots;
 mod snapshot;
@@ -51,17 +55,20 @@ mod model_tests;
 mod tests;
 
 pub use appender::Appender;
+pub use backup::{BackupReader, read_row};
 pub use checkpoint::{CheckpointCounts, CheckpointDue, Checkpointer};
 pub use error::{AppendError, StorageError};
 pub use fold::FoldProgress;
 pub use head::{Head, PinnedHead};
+pub use inspect::{Inspected, inspect};
 pub use keys::{Direction, KeyRange, successor};
 pub use log_row::LogRow;
 pub use options::StoreOptions;
 pub use overlay::Overlay;
+pub use rebuild::Rebuild;
 pub use slots::SLOT_KEY_BYTES_MAX;
 pub use snapshot::{Snapshot, SnapshotBase};
-pub use sqlite::is_store;
+pub use sqlite::{database_file, is_store};
 pub use store::{Published, Store};
 pub use view::{Cursor, Entry, ReadView, Scan};
 

@@ -14,6 +14,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::checkpoint::Checkpoints;
 use super::error::extended_code;
 use super::head::HeadBase;
+use super::log_holds::LogHolds;
 use super::pins::Pins;
 use super::slots::Slots;
 use super::sqlite::{self, APPLICATION_ID, FORMAT_VERSION, Files, Meta, TABLES};
@@ -50,6 +51,7 @@ pub(super) fn open(
         checkpoints: Checkpoints::default(),
         slots: Slots::default(),
         pins: Pins::default(),
+        log_holds: LogHolds::default(),
         head_base: Mutex::new(HeadBase::default()),
         idle_readers: Mutex::new(Vec::new()),
         deployment: uuid::Uuid::from_bytes(Meta::Deployment.read(&connection)?),
@@ -63,7 +65,7 @@ pub(super) fn open(
 }
 
 /// Older ones can lose a commit when a checkpoint races with a write.
-fn check_sqlite_version() -> Result<(), StorageError> {
+pub(super) fn check_sqlite_version() -> Result<(), StorageError> {
     const OLDEST: i32 = 3_051_003;
     const OLDEST_TEXT: &str = "3.51.3";
     if rusqlite::version_number() < OLDEST {
@@ -106,7 +108,7 @@ fn lock(files: &Files) -> Result<File, StorageError> {
 }
 
 /// SQLite would delete the log of a database that is gone, and with it commits.
-fn refuse_log_without_database(files: &Files) -> Result<(), StorageError> {
+pub(super) fn refuse_log_without_database(files: &Files) -> Result<(), StorageError> {
     let bytes = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     if bytes(&files.database) == 0 && bytes(&files.wal) > 0 {
         return Err(StorageError::damaged(
@@ -171,13 +173,13 @@ fn refused(error: StorageError, files: &Files) -> StorageError {
 }
 
 #[derive(PartialEq, Eq)]
-enum FileKind {
+pub(super) enum FileKind {
     Fresh,
     Ours,
 }
 
 /// Whose file it is, before anything in it is changed.
-fn identify(connection: &Connection, files: &Files) -> Result<FileKind, StorageError> {
+pub(super) fn identify(connection: &Connection, files: &Files) -> Result<FileKind, StorageError> {
     let path = || files.database.clone();
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let application = match number("PRAGMA application_id") {
@@ -248,7 +250,7 @@ fn raise_epoch(connection: &Connection) -> Result<u64, StorageError> {
 /// Rebuilds the overlay from the rows after the fold position, each checked by itself and for its place. Rows up to the
 /// fold position are left over from folding. The newest timestamp never goes back: it is the log's last, or the fold
 /// position once every row is folded.
-fn replay(
+pub(super) fn replay(
     connection: &Connection,
     folded: Timestamp,
     options: &StoreOptions,

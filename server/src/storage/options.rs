@@ -14,6 +14,9 @@ pub struct StoreOptions {
     pub slot_bytes_max: usize,
     /// How many bytes the head spends on remembering which keys a look-up found.
     pub lookup_bytes_max: usize,
+    /// How long folded rows of the log are kept, by the timestamps of their commits: what a backup has to go on from an
+    /// earlier one by the log alone. They take room in the database file.
+    pub log_kept: Duration,
     /// The number of keys that one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next
     /// append waits.
     pub fold_chunk_keys: usize,
@@ -43,6 +46,7 @@ impl Default for StoreOptions {
             overlay_bytes_max: 64 << 20,
             slot_bytes_max: 96 << 20,
             lookup_bytes_max: 32 << 20,
+            log_kept: Duration::ZERO,
             fold_chunk_keys: 512,
             checkpoint_wal_bytes: 16 << 20,
             truncate_wal_bytes: 64 << 20,

@@ -27,6 +27,11 @@ impl Files {
     }
 }
 
+/// Where the database of a data directory is.
+pub fn database_file(dir: &Path) -> PathBuf {
+    Files::new(dir.to_path_buf()).database
+}
+
 /// Whether a data directory holds a store already.
 pub fn is_store(dir: &Path) -> bool {
     Files::new(dir.to_path_buf()).database.exists()

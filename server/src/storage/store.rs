@@ -11,6 +11,7 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::checkpoint::{CheckpointCounts, Checkpoints};
 use super::head::HeadBase;
+use super::log_holds::LogHolds;
 use super::pins::Pins;
 use super::reader::BaseReader;
 use super::slots::Slots;
@@ -113,6 +114,7 @@ pub(super) struct Shared {
     pub checkpoints: Checkpoints,
     pub slots: Slots,
     pub pins: Pins,
+    pub log_holds: LogHolds,
     pub head_base: Mutex<HeadBase>,
     pub idle_readers: Mutex<Vec<BaseReader>>,
     pub files: Files,

@@ -1,5 +1,6 @@
 //! The store's promises at its edges: opening, damage, a full disk, and readers while entries are moved.
 
+mod backups;
 mod checkpoints;
 mod slots;
 
