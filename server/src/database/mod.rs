@@ -5,6 +5,7 @@ mod bookkeeping;
 mod building;
 mod bulk;
 mod catalog;
+mod check;
 mod chunks;
 mod committer;
 mod cursor;
@@ -54,6 +55,7 @@ use vestibule_schema::timestamp::Timestamp;
 pub use building::Step;
 pub use bulk::{Destination, ExportedDocument, ImportedDocument, ReadAt, count_some, each_stored};
 pub use catalog::{Catalog, IndexMeta, Owner, TableMeta};
+pub use check::{Compared, Inconsistency, compare, read_catalog, read_document};
 pub use chunks::ChunkHash;
 pub use committer::{
     CommitError, Committed, Committer, CommitterOptions, Mutation, SubmitError, Task, Verdict,

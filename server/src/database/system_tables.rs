@@ -90,7 +90,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     SystemTable {
         name: "_storage_deletions",
         number: 13,
-        indexes: &[],
+        indexes: &[("by_uuid", &["uuid"], false)],
     },
     SystemTable {
         name: "_signing_keys",

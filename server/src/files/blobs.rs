@@ -25,7 +25,7 @@ use super::error::FileError;
 /// The directory of contents below the data directory.
 const DIRECTORY: &str = "files";
 /// Parts that the keys are divided into, by their first byte.
-pub(super) const SHARDS: u16 = 256;
+pub const SHARDS: u16 = 256;
 /// Bytes gathered before they are written. Each upload holds as many, so a thousand slow ones hold 64 MiB.
 const PART_BYTES: usize = 64 << 10;
 /// Bytes read at a time. Each download holds as many.
@@ -245,6 +245,17 @@ impl BlobWriter {
 /// Where a content lies: `ab/ab12…`.
 fn path_of(key: Uuid) -> StorePath {
     StorePath::from(format!("{}/{key}", shard_name(key.as_bytes()[0])))
+}
+
+/// Where contents lie below a data directory.
+pub fn contents_directory(data: &Path) -> PathBuf {
+    data.join(DIRECTORY)
+}
+
+/// Where a content lies below a data directory.
+pub fn content_file(data: &Path, key: Uuid) -> PathBuf {
+    let shard = shard_name(key.as_bytes()[0]);
+    contents_directory(data).join(shard).join(key.to_string())
 }
 
 fn shard_name(shard: u8) -> String {

@@ -7,7 +7,7 @@
 //! over, `blobs.rs` is where contents lie.
 
 mod blobs;
-
+mod check;
 mod error;
 mod holds;
 mod metrics;
@@ -31,7 +31,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-pub use blobs::{Blobs, ByteStream};
+pub use blobs::{Blobs, ByteStream, SHARDS, content_file, contents_directory};
+pub use check::check_contents;
 pub use error::FileError;
 pub use holds::Hold;
 pub use metrics::FileMetrics;
@@ -143,6 +144,11 @@ impl FileStore {
     /// The grant of an upload token now.
     pub fn check_token(&self, token: &str) -> Result<UploadGrant, FileError> {
         self.tokens.check(token, self.clock.now())
+    }
+
+    /// Where the contents are.
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
     }
 
     /// Keeps the sweep away while contents are written whose documents are not visible yet.

@@ -28,6 +28,8 @@ pub struct FilesOptions {
     pub upload_idle_max: Duration,
     /// How long an upload may take.
     pub upload_time_max: Duration,
+    /// How long the content of a deleted file stays, for backups.
+    pub deleted_kept_for: Duration,
     /// How old content without a document must be before it is swept.
     pub orphan_age: Duration,
     /// How often a sweep looks at the next part of the stored content.
@@ -43,6 +45,7 @@ impl Default for FilesOptions {
             downloads_max: DOWNLOADS_MAX,
             upload_idle_max: Duration::from_secs(60),
             upload_time_max: Duration::from_secs(6 * 3_600),
+            deleted_kept_for: Duration::ZERO,
             orphan_age: Duration::from_secs(3_600),
             sweep_every: Duration::from_secs(10),
         }

@@ -98,14 +98,30 @@ pub fn delete(tx: &mut Transaction<'_>, id: &StorageId, given: &str) -> Result<(
     Ok(())
 }
 
-/// At most `max` contents that are to be removed, with the documents that say so.
+/// At most `max` contents that are to be removed, with the documents that say so: those of files that were deleted up to
+/// `until`, in milliseconds since 1970.
 pub fn deletions(
     tx: &mut Transaction<'_>,
     max: usize,
+    until: f64,
 ) -> Result<Vec<(DocumentId, Option<Uuid>)>, FileError> {
     let noted = tx.take(&Query::table(DELETIONS), max)?;
-    let noted = noted.iter().map(|note| (note.id, uuid_in(&note.fields)));
-    Ok(noted.collect())
+    let is_due = |note: &&RawDocument| {
+        let noted_at = note.fields.get("_creationTime").and_then(Value::as_f64);
+        noted_at.is_none_or(|noted_at| noted_at <= until)
+    };
+    // The oldest come first.
+    let due = noted.iter().take_while(is_due);
+    Ok(due.map(|note| (note.id, uuid_in(&note.fields))).collect())
+}
+
+/// Whether a content is to be removed, or kept for a while, because its file was deleted.
+pub fn is_deleted(tx: &mut Transaction<'_>, uuid: Uuid) -> Result<bool, FileError> {
+    let query = Query {
+        source: equal_to("by_uuid", "uuid", uuid.to_string()),
+        ..Query::table(DELETIONS)
+    };
+    Ok(!tx.take(&query, 1)?.is_empty())
 }
 
 /// A document of `_storage` as a file.
@@ -138,17 +154,21 @@ fn object_of(tx: &mut Transaction<'_>, id: &StorageId) -> Result<Option<RawDocum
 }
 
 fn by_index(index: &'static str, field: &'static str, value: String) -> Query {
+    Query {
+        source: equal_to(index, field, value),
+        ..Query::table(OBJECTS)
+    }
+}
+
+fn equal_to(index: &'static str, field: &'static str, value: String) -> Source {
     let bound = Bound {
         kind: BoundKind::Eq,
         field: Cow::Borrowed(field),
         value: Some(value.into()),
     };
-    Query {
-        source: Source::IndexRange {
-            index: Cow::Borrowed(index),
-            bounds: vec![bound],
-        },
-        ..Query::table(OBJECTS)
+    Source::IndexRange {
+        index: Cow::Borrowed(index),
+        bounds: vec![bound],
     }
 }
 

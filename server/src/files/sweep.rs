@@ -57,7 +57,15 @@ impl Files {
         if self.holds.are_held() {
             return Ok(0);
         }
-        let noted = work::read(&self.database, |tx| rows::deletions(tx, DELETIONS_MAX)).await?;
+        let until = match self.options.deleted_kept_for {
+            // A note's time may run ahead of the clock.
+            Duration::ZERO => f64::INFINITY,
+            kept_for => self.clock.now().0 as f64 / 1e6 - kept_for.as_secs_f64() * 1e3,
+        };
+        let noted = work::read(&self.database, move |tx| {
+            rows::deletions(tx, DELETIONS_MAX, until)
+        });
+        let noted = noted.await?;
         if noted.is_empty() {
             return Ok(0);
         }
@@ -141,9 +149,13 @@ fn unnamed(
 ) -> Result<Vec<Uuid>, FileError> {
     let mut unnamed = Vec::new();
     for key in keys {
-        match rows::uuid_of(tx, &StorageId::Uuid(key)) {
-            Ok(None) => unnamed.push(key),
-            Ok(Some(_)) => {}
+        let is_named = rows::uuid_of(tx, &StorageId::Uuid(key)).and_then(|named| match named {
+            Some(_) => Ok(true),
+            None => rows::is_deleted(tx, key),
+        });
+        match is_named {
+            Ok(false) => unnamed.push(key),
+            Ok(true) => {}
             // A busy machine: the rest has its turn with the next look.
             Err(FileError::Database(DatabaseError::Query(QueryError::Limit(
                 LimitError::UserTime(_),

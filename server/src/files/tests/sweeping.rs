@@ -84,3 +84,27 @@ async fn a_store_without_directories_is_swept_alike() {
     assert_eq!(rig.text(kept).await.unwrap(), "kept");
     assert_eq!(rig.text(empty).await.unwrap(), "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_content_of_a_deleted_file_stays_for_as_long_as_it_is_kept_for_backups() {
+    let kept_for = Duration::from_secs(7_200);
+    let options = FilesOptions {
+        deleted_kept_for: kept_for,
+        ..FilesOptions::default()
+    };
+    assert!(kept_for > options.orphan_age);
+    let rig = Rig::with(options, None);
+    let id = rig.store("hello").await;
+    rig.write(move |store, tx| store.delete(tx, &id.to_string()))
+        .await
+        .unwrap();
+    // Old enough to pass for one that never got a document.
+    rig.clock.advance(kept_for - Duration::from_secs(60));
+    assert_eq!(rig.files.remove_deleted().await.unwrap(), 0);
+    assert_eq!(rig.files.sweep_all().await.unwrap(), 0);
+    assert_eq!(rig.contents().len(), 1);
+    assert_eq!(rig.text(id).await, None);
+    rig.clock.advance(Duration::from_secs(120));
+    assert_eq!(rig.files.remove_deleted().await.unwrap(), 1);
+    assert_eq!(rig.contents().len(), 0);
+}
