@@ -39,6 +39,9 @@ mod files;
 mod transfer;
 
 #[doc(hidden)]
+pub mod backup;
+
+#[doc(hidden)]
 pub mod functions;
 
 mod jobs;

@@ -106,8 +106,18 @@ impl AdminClient {
     /// The bytes at a path, as they arrive.
     pub async fn download(&self, path: &str) -> Result<ByteStream, AdminClientError> {
         let response = self.send(Method::GET, path, None, RequestBody::Nothing);
+        self.streamed(response.await?).await
+    }
+
+    /// The bytes of an answer, as they arrive.
+    pub async fn post_download(&self, path: &str) -> Result<ByteStream, AdminClientError> {
+        let response = self.send(Method::POST, path, None, RequestBody::Nothing);
+        self.streamed(response.await?).await
+    }
+
+    async fn streamed(&self, response: OutboundResponse) -> Result<ByteStream, AdminClientError> {
         let empty = || Box::pin(futures_util::stream::empty()) as ByteStream;
-        Ok(self.accepted(response.await?).await?.unwrap_or_else(empty))
+        Ok(self.accepted(response).await?.unwrap_or_else(empty))
     }
 
     async fn send(

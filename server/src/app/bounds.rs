@@ -43,6 +43,8 @@ pub struct Bounds {
     pub import_kept: Option<Duration>,
     /// Time that an export can be downloaded.
     pub export_kept: Option<Duration>,
+    /// Time that commits stay in the log for backups.
+    pub log_kept: Option<Duration>,
 }
 
 impl Bounds {
@@ -64,6 +66,7 @@ impl Bounds {
                 .read(&config::IMPORT_UNPACKED_BYTES_MAX, parse::bytes)?,
             import_kept: given.read(&config::IMPORT_KEPT, parse::duration)?,
             export_kept: given.read(&config::EXPORT_KEPT, parse::duration)?,
+            log_kept: given.read(&config::LOG_KEPT, parse::duration)?,
         })
     }
 
@@ -90,6 +93,7 @@ impl Bounds {
         set(&mut options.uploads_max, self.uploads_at_once);
         set(&mut options.downloads_max, self.downloads_at_once);
         set(&mut options.upload_time_max, self.upload_time_max);
+        set(&mut options.deleted_kept_for, self.log_kept);
         options
     }
 

@@ -201,6 +201,8 @@ settings! {
         "Time that an upload for an import waits for its next step; 7d when not given.";
     EXPORT_KEPT: Some("export-kept"), "VESTIBULE_EXPORT_KEPT", One, "TIME", "14d",
         "Time that an export can be downloaded; 14d when not given.";
+    LOG_KEPT: Some("log-kept"), "VESTIBULE_LOG_KEPT", One, "TIME", "2d",
+        "How long commits stay in the log, and contents of deleted files in place, so that backups add to earlier ones and can be restored as of any time; not at all when not given.";
     LOG_FORMAT: Some("log-format"), "VESTIBULE_LOG_FORMAT", One, "FORMAT", "json",
         "How the log on standard error is written: text or json. What is logged is chosen by VESTIBULE_LOG, as in `info` or `vestibule_server::sync=debug`.";
     REDACT: Some("redact"), "VESTIBULE_REDACT", One, "BOOL", "true",

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -61,6 +62,11 @@ pub enum StartError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error(
+        "{path} is a backup; restore it into a new directory with `vestibule restore {path} --data DIR`, and start on that",
+        path = .0.display()
+    )]
+    IsBackup(PathBuf),
     #[error("cannot make the data directory {directory}: {source}")]
     DataDirectory {
         directory: String,

@@ -21,6 +21,7 @@ use crate::auth::{
     AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, DevRefused, ProviderConfig,
     TokenSigner, dev_issuer,
 };
+use crate::backup::{BackupMetrics, Backups, is_backup};
 use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::deployment::Cron;
@@ -96,6 +97,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         functions: rooms.functions.clone(),
         files: rooms.files.clone(),
         transfers: rooms.transfers.clone(),
+        backups: rooms.backups.clone(),
         live: rooms.live.clone(),
         gate: rooms.gate.clone(),
         authenticator: rooms.authenticator.clone(),
@@ -155,6 +157,9 @@ impl Opened {
         address: SocketAddr,
         site_address: Option<SocketAddr>,
     ) -> Result<Opened, StartError> {
+        if is_backup(&config.data) {
+            return Err(StartError::IsBackup(config.data.clone()));
+        }
         std::fs::create_dir_all(&config.data).map_err(|source| StartError::DataDirectory {
             directory: config.data.display().to_string(),
             source,
@@ -336,6 +341,9 @@ fn store_options(config: &Config) -> StoreOptions {
         let mib = usize::try_from(mib.get()).unwrap_or(usize::MAX);
         options.slot_bytes_max = mib.saturating_mul(1 << 20);
     }
+    if let Some(kept) = config.bounds.log_kept {
+        options.log_kept = kept;
+    }
     options
 }
 
@@ -359,6 +367,7 @@ pub(crate) struct Rooms {
     pub(crate) functions: Arc<Functions>,
     files: Arc<Files>,
     transfers: Arc<Transfers>,
+    backups: Arc<Backups>,
     pub(crate) live: Arc<LiveQueries>,
     following: Following,
     pub(crate) gate: Arc<Gate>,
@@ -430,6 +439,12 @@ impl Rooms {
             files.clone(),
             config.bounds.transfers(),
         )?;
+        let backups = Backups::new(
+            database.clone(),
+            files.clone(),
+            config.data.clone(),
+            BackupMetrics::register(&mut metrics),
+        );
         let (live, following) = LiveQueries::start(functions.clone());
         let gauges = Gauges {
             database: Arc::downgrade(&database),
@@ -477,6 +492,7 @@ impl Rooms {
             functions,
             files,
             transfers,
+            backups,
             live,
             following,
             gate,

@@ -42,6 +42,13 @@ pub use admin::{
     AdminKeyError, AdminKeys, AdminRights, DeploymentNameError, KeyId, OpenAdminKeysError,
     VerifiedAdmin,
 };
+/// The files of a data directory that only its owner may read.
+pub const PRIVATE_FILES: [&str; 3] = [
+    secret::DEPLOYMENT_SECRET_FILE,
+    revoked_keys::REVOKED_KEYS_FILE,
+    dev_issuer::DEV_ISSUER_KEY_FILE,
+];
+
 pub use authenticator::{Authenticator, Door, Verified, VerifiedUser, VerifyError};
 pub use authorization::{AuthorizationError, Credentials, parse_authorization};
 pub use caller::{CacheScope, Caller, IdentityAccess, ProvisioningProof, SystemAccess};

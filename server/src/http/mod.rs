@@ -6,6 +6,7 @@
 
 mod actions;
 mod around;
+mod backups;
 mod body;
 mod budget;
 mod calls;
@@ -53,6 +54,7 @@ pub use serve::bind;
 pub use site::Asset;
 
 use crate::auth::{Authenticator, DevIssuer};
+use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::files::Files;
 use crate::functions::Functions;
@@ -80,6 +82,8 @@ pub struct HttpParts {
     pub files: Arc<Files>,
     /// Imports and exports.
     pub transfers: Arc<Transfers>,
+    /// Backups.
+    pub backups: Arc<Backups>,
     /// Answers queries, from the shared results where it can.
     pub live: Arc<LiveQueries>,
     /// Lets identities in.
@@ -109,6 +113,7 @@ pub struct Http {
     functions: Arc<Functions>,
     files: Arc<Files>,
     transfers: Arc<Transfers>,
+    backups: Arc<Backups>,
     live: Arc<LiveQueries>,
     gate: Arc<Gate>,
     authenticator: Arc<Authenticator>,
@@ -150,6 +155,7 @@ impl Http {
             functions,
             files,
             transfers,
+            backups,
             live,
             gate,
             authenticator,
@@ -172,6 +178,7 @@ impl Http {
             functions,
             files,
             transfers,
+            backups,
             live,
             gate,
             authenticator,

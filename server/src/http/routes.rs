@@ -9,8 +9,8 @@ use axum::routing::{MethodRouter, any, get, head, post};
 use super::around::{around, around_site, single_leading_slash};
 use super::respond::WireError;
 use super::{
-    Http, actions, calls, deploy, dev, files, health, keys, open_api, site, snapshots, transfers,
-    upgrade,
+    Http, actions, backups, calls, deploy, dev, files, health, keys, open_api, site, snapshots,
+    transfers, upgrade,
 };
 use crate::auth::dev_issuer::DEV_JWKS_PATH;
 use crate::files::UPLOAD_PATH;
@@ -98,6 +98,9 @@ pub(super) const ROUTES: &[Route] = routes![
     get  "/api/export/zip/{id}",              Admin,       Other,         transfers::download_export, "The archive of an export.";
     post "/api/export/cancel/{id}",           Admin,       Other,         transfers::cancel_export, "Cancel an export.";
     post "/api/export/set_expiration/{id}",   Admin,       Other,         transfers::set_expiration, "Keep an export for longer, or not.";
+    // Backups
+    post "/api/vestibule/backup",             Admin,       Other,         backups::back_up,        "All that a backup needs, as it is read.";
+    post "/api/vestibule/backup_verified",    Admin,       Other,         backups::note_verified,  "Take note of a backup that was read back.";
     // Sockets
     get  "/api/sync",                         Anyone,      Other,         upgrade::sync,           "Open a WebSocket; the client says its version in a header.";
     get  "/api/{version}/sync",               Anyone,      Other,         upgrade::versioned_sync, "Open a WebSocket; the client says its version in the address.";

@@ -238,7 +238,7 @@ impl ImportBody {
 
 impl Http {
     /// Verifies that the request presents an admin key that may write.
-    async fn verify_writing_admin(&self, parts: &Parts) -> Result<(), WireError> {
+    pub(super) async fn verify_writing_admin(&self, parts: &Parts) -> Result<(), WireError> {
         let admin = self.verify_admin(parts).await?;
         match admin.rights() {
             AdminRights::All => Ok(()),

@@ -153,6 +153,7 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_IMPORT_UNPACKED_BYTES_MAX", &[("", NotGiven), ("5", Is("5")), ("x", Refused("not a number of bytes"))]),
     ("VESTIBULE_IMPORT_KEPT", &[("", NotGiven), ("1d", Is("86400s")), ("1w", Refused("not a time"))]),
     ("VESTIBULE_EXPORT_KEPT", &[("", NotGiven), ("12h", Is("43200s")), ("soon", Refused("not a time"))]),
+    ("VESTIBULE_LOG_KEPT", &[("", NotGiven), ("2d", Is("172800s")), ("2w", Refused("not a time"))]),
     ("VESTIBULE_LOG_FORMAT", &[
         ("", NotGiven), ("text", NotGiven), ("json", Is("json")), (" JSON ", Is("json")), ("xml", Refused("neither text nor json")),
     ]),
@@ -233,6 +234,7 @@ fn bound_of(bounds: &Bounds, variable: &str) -> Option<String> {
         "VESTIBULE_IMPORT_UNPACKED_BYTES_MAX" => {
             bounds.import_unpacked_bytes_max.map(|it| it.to_string())
         }
+        "VESTIBULE_LOG_KEPT" => time(bounds.log_kept),
         "VESTIBULE_IMPORT_KEPT" => time(bounds.import_kept),
         "VESTIBULE_EXPORT_KEPT" => time(bounds.export_kept),
         other => panic!("{other} has no part"),

@@ -1,5 +1,6 @@
 //! The server for apps that are pushed, and the operator's tool for data directories.
 
+mod backups;
 mod history;
 mod serve;
 mod target;
@@ -16,6 +17,7 @@ use vestibule_server::app::settings::Environment;
 use vestibule_server::auth::{AdminKeys, AdminRights, DeploymentSecret, KeyId};
 use vestibule_server::clock::{Clock, SystemClock};
 
+use backups::{BackupArgs, RestoreArgs, VerifyArgs};
 use target::Target;
 use transfers::{ExportArgs, ImportArgs};
 
@@ -85,6 +87,12 @@ enum Command {
         #[command(flatten)]
         export: ExportArgs,
     },
+    /// Backs a deployment up as of one commit, while its server goes on or without one, and reads the backup back.
+    Backup(BackupArgs),
+    /// Looks for damage in a backup or a data directory: checksums, indexes against documents, files. Changes nothing.
+    Verify(VerifyArgs),
+    /// Makes a new data directory of a backup, as of its end or of a time before.
+    Restore(RestoreArgs),
 }
 
 #[derive(Args)]
@@ -155,6 +163,9 @@ pub fn main() -> anyhow::Result<()> {
         Command::Rollback { target, id } => target.run(|client| history::roll_back(client, id))?,
         Command::Import { target, import } => target.run(|client| import.run(client))?,
         Command::Export { target, export } => target.run(|client| export.run(client))?,
+        Command::Backup(backup) => backup.run()?,
+        Command::Verify(verify) => verify.run()?,
+        Command::Restore(restore) => restore.run()?,
     }
     Ok(())
 }

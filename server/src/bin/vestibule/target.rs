@@ -1,7 +1,10 @@
 //! The server that a command talks to: the one that uses the data directory, or one that runs for the command alone.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use clap::Args;
+use tokio::runtime::{Builder, Runtime};
 use vestibule_schema::table::Schema;
 use vestibule_server::app::config::{LISTEN, LISTEN_DEFAULT, SiteListen};
 use vestibule_server::app::settings::{Environment, parse};
@@ -16,7 +19,7 @@ pub struct Target {
     deployment: Deployment,
     /// Where the server is that uses the data directory, if one does. When not given, the address of VESTIBULE_LISTEN, or
     /// http://127.0.0.1:3210.
-    #[arg(long, env = "VESTIBULE_SERVER", value_name = "URL")]
+    #[arg(long, alias = "url", env = "VESTIBULE_SERVER", value_name = "URL")]
     server: Option<String>,
 }
 
@@ -27,17 +30,20 @@ pub struct Opened {
     own: Option<Running>,
 }
 
+/// The threads of a command.
+pub fn runtime() -> anyhow::Result<Runtime> {
+    let mut runtime = Builder::new_multi_thread();
+    runtime.enable_all();
+    runtime.build().context("no threads for the command")
+}
+
 impl Target {
     /// Runs `command` against the deployment. A server of its own ends with it.
     pub fn run<F: Future<Output = anyhow::Result<()>>>(
         self,
         command: impl FnOnce(AdminClient) -> F,
     ) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .context("no threads for the command")?;
-        runtime.block_on(async {
+        runtime()?.block_on(async {
             let Opened { client, own } = self.open().await?;
             let done = command(client).await;
             if let Some(own) = own {
@@ -45,6 +51,23 @@ impl Target {
             }
             done
         })
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.deployment.data
+    }
+
+    /// The server at the given address, asked with a key of the caller's.
+    pub fn client_with(&self, key: &str) -> anyhow::Result<AdminClient> {
+        Ok(AdminClient::new(&self.server_address()?, key)?)
+    }
+
+    /// The server that uses the data directory.
+    pub async fn of_server(&self) -> anyhow::Result<AdminClient> {
+        let client = self.client_with(&self.deployment.new_key()?)?;
+        self.check(&client).await?;
+        Ok(client)
     }
 
     async fn open(&self) -> anyhow::Result<Opened> {

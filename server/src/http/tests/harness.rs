@@ -20,6 +20,7 @@ use super::app::{self, Latch};
 use crate::auth::{
     AdminKeys, AuthConfig, Authenticator, DeploymentSecret, DevIssuer, ProviderConfig, TokenRequest,
 };
+use crate::backup::{BackupMetrics, Backups};
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::deployment::{
@@ -182,6 +183,12 @@ impl Server {
         let database = functions.database().clone();
         let options = TransferOptions::default();
         let transfers = Transfers::open(dir.path(), database, files.clone(), options).unwrap();
+        let backups = Backups::new(
+            functions.database().clone(),
+            files.clone(),
+            dir.path().to_path_buf(),
+            BackupMetrics::register(&mut metrics),
+        );
         let pushes = Pushes::new(PushParts {
             functions: functions.clone(),
             analyzer: Arc::new(NoJavaScript),
@@ -201,6 +208,7 @@ impl Server {
             functions,
             files: files.clone(),
             transfers,
+            backups,
             live,
             gate,
             authenticator,

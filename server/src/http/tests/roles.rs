@@ -14,13 +14,16 @@ fn address(route: &Route) -> &'static str {
         "/api/run/{*path}" => "/api/run/notes/count",
         "/api/{version}/sync" => "/api/1.45.0/sync",
         "/api/query" if route.method == "get" => "/api/query?path=notes:count&args={}",
+        "/api/vestibule/backup" => "/api/vestibule/backup?logSince=perhaps",
         "/api/export/request/zip" => "/api/export/request/zip?includeStorage=perhaps",
         path => path,
     }
 }
 
 /// Routes that refuse what is asked of them here, to those who may ask.
-const REFUSED: [&str; 17] = [
+const REFUSED: [&str; 19] = [
+    "/api/vestibule/backup",
+    "/api/vestibule/backup_verified",
     "/api/cancel_job",
     "/api/delete_tables",
     "/api/vestibule/rollback",
