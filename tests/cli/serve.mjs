@@ -36,9 +36,9 @@ export async function vestibule(args, env) {
 }
 
 /** Serves on free ports until test `t` ends, and waits until the log says where. */
-export async function serve(t, data, { flags = [], env = {}, site = "127.0.0.1:0" } = {}) {
+export async function serve(t, data, { flags = [], env = {}, listen: at = "127.0.0.1:0", site = "127.0.0.1:0" } = {}) {
   const log = path.join(directory(t), "log");
-  const listen = ["--listen", "127.0.0.1:0", "--site-listen", site];
+  const listen = ["--listen", at, "--site-listen", site];
   const child = start(["serve", "--data", data, ...listen, "--log-format", "json", ...flags], {
     env,
     stdio: ["ignore", "pipe", openSync(log, "w")],

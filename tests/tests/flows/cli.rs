@@ -12,6 +12,7 @@ fn no_suite_is_left_out() {
     let suites = [
         "abi.test.mjs",
         "asking.test.mjs",
+        "backup.test.mjs",
         "bad-input.test.mjs",
         "deploy.test.mjs",
         "kills.test.mjs",
@@ -34,6 +35,11 @@ fn the_official_command_line_pushes_apps() {
 #[test]
 fn the_program_serves_apps_that_are_pushed() {
     run_suite("serve.test.mjs");
+}
+
+#[test]
+fn deployments_are_backed_up_checked_and_restored() {
+    run_suite("backup.test.mjs");
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn without_tests(text: &str) -> &str {
 }
 
 /// The rooms of the server, each of which may use only those before it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "storage",
     "database",
     "outbound",
@@ -53,6 +53,7 @@ const ROOMS: [&str; 15] = [
     "deployment",
     "files",
     "transfer",
+    "backup",
     "functions",
     "jobs",
     "push",
