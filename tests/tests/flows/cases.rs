@@ -30,7 +30,7 @@ struct Case {
     open: String,
 }
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
@@ -114,7 +114,7 @@ fn every_test_that_the_table_names_exists() {
 }
 
 /// Whether a file holds a test of that name, and not only a function.
-fn has_test(file: &str, source: &str, name: &str) -> bool {
+pub fn has_test(file: &str, source: &str, name: &str) -> bool {
     if !file.ends_with(".rs") {
         return source.contains(&format!("test(\"{name}\", "));
     }

@@ -11,6 +11,7 @@ mod cli;
 mod convex_crate;
 mod damage;
 mod first_logins;
+mod guarantees;
 mod jobs;
 mod kills;
 mod limits;
