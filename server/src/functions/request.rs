@@ -1,17 +1,21 @@
 //! The facts about the request that a function runs for.
 
+use std::net::IpAddr;
+
 use serde_json::{Value as Json, json};
 use vestibule_schema::id::DocumentId;
+
+use super::request_name::RequestName;
 
 /// The request that a function runs for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestMetadata {
     /// The address that the request came from.
-    pub ip: Option<String>,
+    pub ip: Option<IpAddr>,
     /// Its `User-Agent` header.
     pub user_agent: Option<String>,
-    /// Its id, which everything that it starts shares.
-    pub request_id: String,
+    /// Its id.
+    pub request_id: RequestName,
     /// The scheduled job that it is part of.
     pub scheduled_function_id: Option<String>,
     /// The auth token that it came with.
@@ -22,7 +26,7 @@ impl RequestMetadata {
     /// The metadata where no request came from outside: a new name, and the job that runs.
     pub fn unknown(scheduled: Option<DocumentId>) -> RequestMetadata {
         RequestMetadata {
-            request_id: format!("{:016x}", rand::random::<u64>()),
+            request_id: RequestName::Given(format!("{:016x}", rand::random::<u64>())),
             scheduled_function_id: scheduled.map(|id| id.to_string()),
             ..RequestMetadata::default()
         }
@@ -31,9 +35,9 @@ impl RequestMetadata {
     /// As functions read it.
     pub fn to_json(&self) -> Json {
         json!({
-            "ip": self.ip,
+            "ip": self.ip.map(|ip| ip.to_string()),
             "userAgent": self.user_agent,
-            "requestId": self.request_id,
+            "requestId": self.request_id.to_string(),
             "scheduledFunctionId": self.scheduled_function_id,
             "authToken": self.auth_token,
         })

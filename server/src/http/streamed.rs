@@ -20,8 +20,8 @@ use super::body::{BodyError, swallow};
 use super::respond::{self, WireError};
 use super::within::FromWithin;
 use crate::functions::{
-    BodyCut, Chunks, RegisteredRoute, RequestMetadata, StreamError, StreamedBody, StreamedRequest,
-    StreamedResponse, SystemError,
+    BodyCut, Chunks, RegisteredRoute, RequestMetadata, RequestName, StreamError, StreamedBody,
+    StreamedRequest, StreamedResponse, SystemError,
 };
 
 /// In which a proxy says how it was asked.
@@ -111,9 +111,9 @@ impl Http {
         let ip = self.client_address(&parts.extensions, &parts.headers);
         let agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         Arc::new(RequestMetadata {
-            ip: ip.map(|ip| ip.to_string()),
+            ip,
             user_agent: agent.map(|agent| String::from_utf8_lossy(agent).into_owned()),
-            request_id: asked.request_id.to_string(),
+            request_id: RequestName::Given(asked.request_id.to_string()),
             scheduled_function_id: None,
             auth_token: token_text(&parts.headers),
         })

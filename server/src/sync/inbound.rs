@@ -16,10 +16,10 @@ use super::budget::Flight;
 use super::connection::{Connection, End};
 use super::gatekeeper::{Held, Rejected};
 use super::mailbox::Completion;
-use super::respond::{self, plain, query_set_too_large, too_many_actions, too_many_subscriptions};
+use super::respond::{plain, query_set_too_large, too_many_actions, too_many_subscriptions};
 use super::socket::Close;
 use crate::database::SessionRequest;
-use crate::functions::{self, Origin, RequestMetadata, Thrown};
+use crate::functions::{self, Origin, RequestMetadata, RequestName, Thrown};
 use crate::subscriptions::{QuerySetChange, QuerySpec};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -219,8 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             caller: self.gatekeeper.caller().clone(),
             origin: Origin::Request(
                 Arc::new(RequestMetadata {
-                    ip: self.from.map(|ip| ip.to_string()),
-                    request_id: respond::request_id(self.session, request_id),
+                    ip: self.from,
+                    request_id: RequestName::Call(self.session, request_id),
                     ..RequestMetadata::default()
                 }),
                 self.seat.call(self.gatekeeper.version(), Some(request_id)),

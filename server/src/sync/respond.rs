@@ -1,7 +1,6 @@
 //! The one place that turns inside errors and outcomes into messages for a sync client. It logs the inside and sends
 //! the outside.
 
-use sha2::{Digest, Sha256};
 use vestibule_schema::object;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
@@ -13,7 +12,7 @@ use vestibule_schema::wire::{
 use super::gatekeeper::Rejected;
 use super::socket::Close;
 use crate::database::CommitError;
-use crate::functions::{ActionRun, FunctionOutcome, MutationRun, SystemError, Thrown};
+use crate::functions::{ActionRun, FunctionOutcome, MutationRun, RequestName, SystemError, Thrown};
 use crate::provisioning::Unprovisioned;
 use crate::subscriptions::QueryResult;
 
@@ -169,22 +168,13 @@ impl Respond {
         request: RequestId,
         session: Option<SessionId>,
     ) -> CallFailure {
-        let message = thrown.client_message(&request_id(session, request), self.redact);
+        let name = RequestName::Call(session, request);
+        let message = thrown.client_message(&name.to_string(), self.redact);
         CallFailure {
             message,
             data: thrown.data.clone(),
         }
     }
-}
-
-/// A call's request id in error texts: the same for every attempt at the same call.
-pub(super) fn request_id(session: Option<SessionId>, request: RequestId) -> String {
-    let session = session.map_or_else(String::new, |session| session.to_string());
-    let hash = Sha256::digest(format!("{session}|{}", request.0));
-    hash.iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// An error without data.
@@ -252,16 +242,5 @@ pub(super) fn refusal_text(refused: &Unprovisioned, thrown: &Thrown, redact: boo
         Unprovisioned::Failed { .. } | Unprovisioned::Missing { .. } => {
             "The user could not be provisioned.".to_string()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_calls_request_id_is_the_hash_of_its_session_and_number() {
-        let session = "3f2b1c9e-5d4a-4c3b-8a7f-0123456789ab".parse().unwrap();
-        assert_eq!(request_id(Some(session), RequestId(7)), "2ce0264e564a3150");
     }
 }

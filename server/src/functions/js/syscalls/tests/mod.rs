@@ -17,6 +17,7 @@ use vestibule_schema::value::Value;
 use super::*;
 use crate::database::tests::{Rig, schema, table};
 use crate::database::{Limits, ReadSet};
+use crate::functions::RequestName;
 
 /// A database with a few rooms and a user, and the ids of both.
 struct World {
@@ -119,7 +120,7 @@ impl World {
 
 fn state(kind: FunctionKind, caller: Caller) -> FunctionState {
     let request = RequestMetadata {
-        request_id: "3f0c9a1b22d4e6f7".to_string(),
+        request_id: RequestName::Given("3f0c9a1b22d4e6f7".to_string()),
         ..RequestMetadata::default()
     };
     let deployment = DeploymentMetadata {
