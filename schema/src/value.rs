@@ -180,9 +180,12 @@ pub fn object_size(object: &Object) -> usize {
 #[macro_export]
 macro_rules! object {
     ($($name:expr => $value:expr),* $(,)?) => {
-        <$crate::value::Object as ::core::iter::FromIterator<_>>::from_iter([
-            $((::std::string::String::from($name), $crate::value::Value::from($value))),*
-        ])
+        {
+            #[allow(unused_mut)]
+            let mut object = $crate::value::Object::new();
+            $(object.insert(::std::string::String::from($name), $crate::value::Value::from($value));)*
+            object
+        }
     };
 }
 

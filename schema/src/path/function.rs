@@ -75,7 +75,7 @@ impl FunctionPath {
         }
         check_identifier(function)?;
         Ok(FunctionPath {
-            canonical: format!("{stem}{EXTENSION}:{function}").into(),
+            canonical: [stem, EXTENSION, ":", function].concat().into(),
             module_end: stem.len(),
         })
     }

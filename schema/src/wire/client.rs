@@ -293,11 +293,10 @@ impl Serialize for Args {
 
 impl PathText {
     /// Reads a path in any spelling, or keeps the text.
-    pub fn new(text: impl Into<String>) -> PathText {
-        let text = text.into();
-        match text.parse() {
+    pub fn new(text: impl AsRef<str> + Into<String>) -> PathText {
+        match text.as_ref().parse() {
             Ok(path) => PathText::Valid(path),
-            Err(_) => PathText::Invalid(text),
+            Err(_) => PathText::Invalid(text.into()),
         }
     }
 }

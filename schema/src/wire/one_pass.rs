@@ -1,12 +1,14 @@
 //! Messages in the spelling of the official clients, read in one pass: `type` first, no spaces, each key once, no escapes
 //! but in arguments. Every other text is left to serde, with its words for what is wrong.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::{
     AddQuery, Args, Call, ClientMessage, Journal, ModifyQuerySet, PathText, QueryId,
     QuerySetModification, RequestId,
 };
+use crate::value::{OBJECT_FIELDS_MAX, Object, Value, check_field_name};
 
 /// The message, as serde would read it; `None` where this reader cannot say.
 pub(super) fn parse(text: &str) -> Option<ClientMessage> {
@@ -22,6 +24,35 @@ pub(super) fn parse(text: &str) -> Option<ClientMessage> {
 
 struct Reader<'t> {
     rest: &'t str,
+}
+
+/// Paths that a thread remembers: clients call a few functions again and again.
+const KNOWN_PATHS_MAX: usize = 16;
+/// Longer paths are not remembered.
+const KNOWN_PATH_BYTES_MAX: usize = 256;
+
+thread_local! {
+    /// Valid paths as clients wrote them, and what they mean; the one that was asked for last is last.
+    static KNOWN_PATHS: RefCell<Vec<(Box<str>, PathText)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The path that a text means.
+fn path_of(text: &str) -> PathText {
+    KNOWN_PATHS.with_borrow_mut(|known| {
+        if let Some(at) = known.iter().rposition(|(known, _)| **known == *text) {
+            let last = known.len() - 1;
+            known.swap(at, last);
+            return known[last].1.clone();
+        }
+        let path = PathText::new(text);
+        if matches!(path, PathText::Valid(_)) && text.len() <= KNOWN_PATH_BYTES_MAX {
+            if known.len() == KNOWN_PATHS_MAX {
+                known.remove(0);
+            }
+            known.push((text.into(), path.clone()));
+        }
+        path
+    })
 }
 
 impl<'t> Reader<'t> {
@@ -68,10 +99,45 @@ impl<'t> Reader<'t> {
     }
 
     fn args(&mut self) -> Option<Args> {
+        let from = self.rest;
+        if let Some(object) = self.plain_args() {
+            return Some(Args::Ok(vec![Value::Object(object)]));
+        }
+        self.rest = from;
         let mut lists = serde_json::Deserializer::from_str(self.rest).into_iter::<Vec<_>>();
         let args = lists.next()?.ok()?;
         self.rest = &self.rest[lists.byte_offset()..];
         Some(Args::Ok(args))
+    }
+
+    /// One object of plain values, as most calls have.
+    fn plain_args(&mut self) -> Option<Object> {
+        self.eat("[{")?;
+        let mut object = Object::new();
+        while self.eat("}]").is_none() {
+            if !object.is_empty() {
+                self.eat(",")?;
+            }
+            let name = self.string()?;
+            check_field_name(name).ok()?;
+            self.eat(":")?;
+            let value = self.plain_value()?;
+            // Of a name that comes twice serde keeps the last value.
+            let is_new = object.insert(name.to_owned(), value).is_none();
+            (is_new && object.len() <= OBJECT_FIELDS_MAX).then_some(())?;
+        }
+        Some(object)
+    }
+
+    fn plain_value(&mut self) -> Option<Value> {
+        match self.rest.as_bytes().first()? {
+            b'"' => self.string().map(|text| Value::String(text.to_owned())),
+            b't' => self.eat("true").map(|()| Value::Boolean(true)),
+            b'f' => self.eat("false").map(|()| Value::Boolean(false)),
+            b'n' => self.eat("null").map(|()| Value::Null),
+            b'0'..=b'9' => self.number().map(|number| Value::Float64(number.into())),
+            _ => None,
+        }
     }
 
     fn journal(&mut self) -> Option<Journal> {
@@ -86,7 +152,7 @@ impl<'t> Reader<'t> {
         while !self.is_at_end() {
             match self.key()? {
                 "requestId" => once(&mut request_id, RequestId(self.number()?))?,
-                "udfPath" => once(&mut path, PathText::new(self.string()?))?,
+                "udfPath" => once(&mut path, path_of(self.string()?))?,
                 "args" => once(&mut args, self.args()?)?,
                 _ => return None,
             }
@@ -141,7 +207,7 @@ impl<'t> Reader<'t> {
         while !self.is_at_end() {
             match self.key()? {
                 "queryId" => once(&mut query_id, QueryId(self.number()?))?,
-                "udfPath" => once(&mut path, PathText::new(self.string()?))?,
+                "udfPath" => once(&mut path, path_of(self.string()?))?,
                 "args" => once(&mut args, self.args()?)?,
                 "journal" => once(&mut journal, self.journal()?)?,
                 _ => return None,
@@ -184,7 +250,6 @@ mod tests {
 
     use super::super::MessageError;
     use super::*;
-    use crate::value::Value;
 
     /// A message as serde alone reads it.
     fn by_serde(text: &str) -> Result<ClientMessage, MessageError> {
@@ -324,6 +389,19 @@ mod tests {
                 prop_assert_eq!(by_serde(&text).ok(), Some(read), "{}", text);
             }
         }
+    }
+
+    #[test]
+    fn a_path_that_is_known_means_what_it_meant_and_few_are_known() {
+        for round in 0..3 {
+            for number in 0..2 * KNOWN_PATHS_MAX {
+                let text = format!("module{number}:f");
+                assert_eq!(path_of(&text), PathText::new(&text), "{round}");
+                assert_eq!(path_of(&text), PathText::new(&text), "{round}");
+                assert_eq!(path_of("a b"), PathText::Invalid("a b".to_string()));
+            }
+        }
+        KNOWN_PATHS.with_borrow(|known| assert_eq!(known.len(), KNOWN_PATHS_MAX));
     }
 
     #[test]

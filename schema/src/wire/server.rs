@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
+use super::shared::write_number;
 use super::{Journal, MessageError, QueryId, RequestId, StateVersion, check_length, present, tag};
 use crate::timestamp::Timestamp;
 use crate::value::Value;
@@ -189,8 +190,16 @@ impl ServerMessage {
 
     /// The text to send.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("every server message has a JSON form")
+        let returned = match self {
+            ServerMessage::MutationResponse(response) => response.returned_json(),
+            _ => None,
+        };
+        returned.unwrap_or_else(|| json(self))
     }
+}
+
+fn json(part: &impl Serialize) -> String {
+    serde_json::to_string(part).expect("every part of a server message has a JSON form")
 }
 
 impl<'de> Deserialize<'de> for ServerMessage {
@@ -308,6 +317,33 @@ impl ReadResponse {
             })),
             (false, _) => Err(E::custom("the result of a failed call must be a string")),
         }
+    }
+}
+
+/// More than a response has outside its result and its log lines.
+const RETURNED_BYTES: usize = 128;
+
+impl MutationResponse {
+    /// The text of a mutation that returned, as serde writes it. Servers write nothing as often.
+    fn returned_json(&self) -> Option<String> {
+        let (value, ts) = self.outcome.as_ref().ok()?;
+        let mut out = String::with_capacity(RETURNED_BYTES);
+        out.push_str(r#"{"type":"MutationResponse","requestId":"#);
+        write_number(&mut out, self.request_id);
+        out.push_str(r#","success":true,"result":"#);
+        match value {
+            Value::Null => out.push_str("null"),
+            value => out.push_str(&json(value)),
+        }
+        out.push_str(r#","ts":""#);
+        ts.write_wire(&mut out);
+        out.push_str(r#"","logLines":"#);
+        match &self.log_lines[..] {
+            [] => out.push_str("[]"),
+            lines => out.push_str(&json(&lines)),
+        }
+        out.push('}');
+        Some(out)
     }
 }
 

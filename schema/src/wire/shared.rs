@@ -205,6 +205,6 @@ fn write_version(out: &mut String, version: StateVersion) {
     out.push_str(r#""}"#);
 }
 
-fn write_number(out: &mut String, number: impl std::fmt::Display) {
+pub(super) fn write_number(out: &mut String, number: impl std::fmt::Display) {
     write!(out, "{number}").expect("writing to a String cannot fail");
 }

@@ -221,6 +221,23 @@ proptest! {
     }
 
     #[test]
+    fn every_answer_is_written_as_serde_writes_it(
+        request_id in any::<u32>(),
+        value in arb_value(),
+        ts in 0..=i64::MAX as u64,
+        log_lines in any_log_lines(),
+    ) {
+        let message = ServerMessage::MutationResponse(MutationResponse {
+            request_id: RequestId(request_id),
+            outcome: Ok((value, Timestamp(ts))),
+            log_lines,
+        });
+        let text = message.to_json();
+        prop_assert_eq!(&text, &serde_json::to_string(&message).unwrap());
+        prop_assert_eq!(ServerMessage::parse(&text).unwrap(), message);
+    }
+
+    #[test]
     fn any_text_is_read_or_refused(text in ".*") {
         read_both_ways(&text)?;
     }
