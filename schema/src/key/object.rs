@@ -23,6 +23,8 @@ struct EncodedField<'a> {
     value: &'a [u8],
     /// Its name as it stands in the object, and the value.
     whole: &'a [u8],
+    /// As the object's size counts it.
+    size: usize,
 }
 
 impl<'a> EncodedFields<'a> {
@@ -43,12 +45,13 @@ impl<'a> EncodedFields<'a> {
         };
         let from_value = self.reader.rest;
         let tag = self.reader.byte()?;
-        self.reader.skip(tag, 1)?;
+        let value_size = self.reader.skip(tag, 1)?;
         let rest = self.reader.rest.len();
         Ok(Some(EncodedField {
             name,
             value: &from_value[..from_value.len() - rest],
             whole: &from_name[..from_name.len() - rest],
+            size: name.len() + 1 + value_size,
         }))
     }
 }
@@ -104,9 +107,14 @@ pub struct Patched<'p> {
     pub bytes: Vec<u8>,
     /// How many fields it has.
     pub fields: usize,
+    /// Its size, as [`Value::size`] counts it.
+    pub size: usize,
     /// The names of the fields that are not as they were.
     pub changed: Vec<&'p str>,
 }
+
+/// The size of an object without fields.
+const EMPTY_SIZE: usize = 2;
 
 /// An encoded object with the fields of `set` and without those that `unset` names. A field both set and unset is set.
 /// Names must be legal.
@@ -118,6 +126,7 @@ pub fn patch_encoded<'p>(
     let mut patched = Patched {
         bytes: Vec::with_capacity(object.len() + 32),
         fields: 0,
+        size: EMPTY_SIZE,
         changed: Vec::new(),
     };
     patched.bytes.push(OBJECT);
@@ -155,13 +164,18 @@ fn unset_name<'p>(unset: &'p BTreeSet<String>, name: &[u8]) -> Option<&'p String
 impl<'p> Patched<'p> {
     fn keep(&mut self, field: EncodedField<'_>) {
         self.fields += 1;
+        self.size += field.size;
         self.bytes.extend_from_slice(field.whole);
     }
 
-    fn push(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a field. Returns where its value begins.
+    fn push(&mut self, name: &str, value: &Value) -> usize {
         self.fields += 1;
+        self.size += name.len() + 1 + value.size();
         encode_name(&mut self.bytes, name);
-        value(&mut self.bytes);
+        let from = self.bytes.len();
+        encode_value(&mut self.bytes, value);
+        from
     }
 
     /// Adds the new fields whose names come before a name.
@@ -172,19 +186,14 @@ impl<'p> Patched<'p> {
     ) {
         let is_before = |name: &str| end.is_none_or(|end| name.as_bytes() < end);
         while let Some((name, value)) = new.next_if(|(name, _)| is_before(name)) {
-            self.push(name, |bytes| encode_value(bytes, value));
+            self.push(name, value);
             self.changed.push(name);
         }
     }
 
     fn replace(&mut self, name: &'p str, value: &Value, old: &[u8]) {
-        let mut is_changed = true;
-        self.push(name, |bytes| {
-            let from = bytes.len();
-            encode_value(bytes, value);
-            is_changed = bytes[from..] != *old;
-        });
-        if is_changed {
+        let from = self.push(name, value);
+        if self.bytes[from..] != *old {
             self.changed.push(name);
         }
     }
@@ -207,7 +216,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::key::{encode_key, encode_object};
+    use crate::key::{encode_key, encode_object, encoded_size};
     use crate::object;
     use crate::value::arbitrary::{arb_field_name, arb_value};
 
@@ -271,6 +280,7 @@ mod tests {
             let patched = patch_encoded(&bytes, &set, &unset).unwrap();
             prop_assert_eq!(&patched.bytes, &encoded(&expected));
             prop_assert_eq!(patched.fields, expected.len());
+            prop_assert_eq!(patched.size, encoded_size(&patched.bytes).unwrap());
             prop_assert_eq!(patched.changed, changed);
         }
     }

@@ -106,8 +106,6 @@ impl StateEntry {
 impl TableMeta {
     /// Whether a commit that touched this wrote a document of the table.
     pub fn is_touched_by(&self, touched: &Touched) -> bool {
-        let prefix = self.by_id.0.to_be_bytes();
-        let mut keys = touched.iter_by_id();
-        keys.any(|key| key.starts_with(&prefix))
+        touched.has_document_in(self.by_id)
     }
 }

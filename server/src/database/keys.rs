@@ -20,7 +20,7 @@ pub struct IndexId(pub u32);
 impl IndexId {
     /// The catalog: one entry a table.
     pub const CATALOG: IndexId = IndexId(0);
-    /// Answers of mutations that clients may send again.
+    /// Answers of mutations that clients may send again, an entry each.
     pub const SESSION_REQUESTS: IndexId = IndexId(1);
     /// One entry, written by the first commit of all and by each start.
     pub const STARTS: IndexId = IndexId(2);
@@ -45,14 +45,18 @@ impl IndexId {
 }
 
 /// Documents have slots in the store.
-const _: () = assert!(IndexId::BYTES + INTERNAL_ID_BYTES <= SLOT_KEY_BYTES_MAX);
+const _: () = assert!(DOCUMENT_KEY_BYTES <= SLOT_KEY_BYTES_MAX);
+
+/// Bytes of a document's key in its table's `by_id` index.
+pub const DOCUMENT_KEY_BYTES: usize = IndexId::BYTES + INTERNAL_ID_BYTES;
 
 /// The key of a document in its table's `by_id` index.
-pub fn document_key(by_id: IndexId, id: InternalId) -> Bytes {
-    let mut key = Vec::with_capacity(20);
-    key.extend_from_slice(&by_id.0.to_be_bytes());
-    key.extend_from_slice(&id.0);
-    key.into()
+pub fn document_key(by_id: IndexId, id: InternalId) -> [u8; DOCUMENT_KEY_BYTES] {
+    let mut key = [0; DOCUMENT_KEY_BYTES];
+    let (index, internal) = key.split_at_mut(IndexId::BYTES);
+    index.copy_from_slice(&by_id.0.to_be_bytes());
+    internal.copy_from_slice(&id.0);
+    key
 }
 
 /// The key of a document, as it is stored, in an index over `fields`: index id, each field's value, `_creationTime`,

@@ -13,6 +13,7 @@ use super::error::QueryError;
 use super::filter::Expression;
 use super::id_bounds::IdPlace;
 use super::keys::IndexId;
+use super::writing::ID;
 use crate::storage::{Direction, KeyRange};
 
 /// A query before it runs: where it reads, in which order, and what happens to each document.
@@ -178,6 +179,35 @@ pub(super) fn compile<'c>(
     }))
 }
 
+/// The table of a query in the plainest form of a look-up: an equality on each declared field of an index, in their
+/// order, without operators. The beginning of its keys is added to `prefix`. `None` for any other query,
+/// also for one that [`compile`] would refuse.
+pub(super) fn plain_lookup<'c>(
+    query: &Query,
+    catalog: &'c Catalog,
+    prefix: &mut Vec<u8>,
+) -> Option<&'c TableMeta> {
+    let Source::IndexRange { index, bounds } = &query.source else {
+        return None;
+    };
+    let table = catalog.table(&query.table)?;
+    let index = table.index(index)?;
+    let is_plain = query.operators.is_empty()
+        && bounds.len() == index.fields.len()
+        && check_usable(table, index).is_ok();
+    if !is_plain {
+        return None;
+    }
+    prefix.extend_from_slice(&index.id.0.to_be_bytes());
+    for (bound, field) in bounds.iter().zip(&index.fields) {
+        if bound.kind != BoundKind::Eq || bound.field == ID || *field != *bound.field {
+            return None;
+        }
+        encode_key(prefix, bound.value.as_ref());
+    }
+    Some(table)
+}
+
 /// Refuses an index that queries may not use yet.
 fn check_usable(table: &TableMeta, index: &IndexMeta) -> Result<(), QueryError> {
     if index.ready && !index.staged {
@@ -234,7 +264,7 @@ impl<'c> IndexKeys<'c> {
             lower,
             upper,
         } = self.sort(bounds)?;
-        let mut prefix = Vec::with_capacity(32);
+        let mut prefix = Vec::with_capacity(64);
         prefix.extend_from_slice(&self.id.0.to_be_bytes());
         for (_, bound) in &equalities {
             match self.component(bound) {
@@ -344,7 +374,7 @@ impl<'c> IndexKeys<'c> {
     /// A bound's value as it stands in keys: an `_id` as its raw bytes, everything else encoded.
     fn component(&self, bound: &Bound) -> Component {
         let value = bound.value.as_ref();
-        if bound.field != "_id" {
+        if bound.field != ID {
             let mut bytes = Vec::new();
             encode_key(&mut bytes, value);
             return Component::Is(bytes);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::error::LimitError;
+use super::keys::DOCUMENT_KEY_BYTES;
 use crate::storage::KeyRange;
 
 /// The reads of an execution so far. They may never be queried, so ranges are put in order only when there are many.
@@ -15,6 +16,10 @@ pub(super) struct Reads {
 #[derive(Debug)]
 enum Read {
     Key(Bytes),
+    /// A document's key, in `by_id`.
+    Document([u8; DOCUMENT_KEY_BYTES]),
+    /// All keys with this beginning.
+    Prefix(Bytes),
     Range(KeyRange),
 }
 
@@ -22,6 +27,20 @@ impl Reads {
     /// Notes that a key was read. Fails when more than `ranges_max` distinct ranges are held.
     pub fn record_key(&mut self, key: Bytes, ranges_max: usize) -> Result<(), LimitError> {
         self.push(Read::Key(key), ranges_max)
+    }
+
+    /// As [`Self::record_key`], for the key of a document.
+    pub fn record_document(
+        &mut self,
+        key: [u8; DOCUMENT_KEY_BYTES],
+        ranges_max: usize,
+    ) -> Result<(), LimitError> {
+        self.push(Read::Document(key), ranges_max)
+    }
+
+    /// As [`Self::record_key`], for all keys that begin with `prefix`.
+    pub fn record_prefix(&mut self, prefix: Bytes, ranges_max: usize) -> Result<(), LimitError> {
+        self.push(Read::Prefix(prefix), ranges_max)
     }
 
     /// As [`Self::record_key`], for a range.
@@ -76,6 +95,8 @@ impl From<Read> for KeyRange {
     fn from(read: Read) -> KeyRange {
         match read {
             Read::Key(key) => KeyRange::point(key),
+            Read::Document(key) => KeyRange::point(Bytes::copy_from_slice(&key)),
+            Read::Prefix(prefix) => KeyRange::prefix(prefix),
             Read::Range(range) => range,
         }
     }

@@ -3,17 +3,18 @@
 
 use std::borrow::Cow;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, InternalId};
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, TableMeta};
 use super::error::{DatabaseError, QueryError};
 use super::filter::Expression;
 use super::keys::{self, document_key};
 use super::limits::Usage;
 use super::own_writes::OwnWrites;
-use super::query::{Operator, Place, Query, Scan, compile};
+use super::query::{Operator, Order, Place, Query, Scan, compile, plain_lookup};
 use super::stored::{StoredDocument, Unusable};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Cursor, Direction, Entry, KeyRange, StorageError, successor};
@@ -51,7 +52,12 @@ impl Transaction<'_> {
         &mut self,
         query: &Query,
     ) -> Result<Option<StoredDocument>, DatabaseError> {
-        let mut found = self.collect_stored(query, Some(2))?;
+        const CLASH: usize = 2;
+        if let Some(Group { place, entries }) = self.group(query, Some(CLASH))? {
+            let only = entries.first();
+            return only.map(|entry| self.document_of(place, entry)).transpose();
+        }
+        let mut found = self.collect_stored(query, Some(CLASH))?;
         if let [first, second] = &found[..] {
             let ids = format!("{}, {}", first.id(), second.id());
             let table = query.table.to_string();
@@ -65,7 +71,12 @@ impl Transaction<'_> {
         query: &Query,
         limit: Option<usize>,
     ) -> Result<Vec<StoredDocument>, DatabaseError> {
-        if let Some(documents) = self.collect_group(query, limit)? {
+        if let Some(Group { place, entries }) = self.group(query, limit)? {
+            let documents = entries.iter().map(|entry| self.document_of(place, entry));
+            let mut documents = documents.collect::<Result<Vec<_>, _>>()?;
+            if query.order == Order::Desc {
+                documents.reverse();
+            }
             return Ok(documents);
         }
         let mut documents = Vec::new();
@@ -76,44 +87,62 @@ impl Transaction<'_> {
         Ok(documents)
     }
 
-    /// All documents of a lookup without a filter, if there is a short way to them. That takes a group at hand in the
-    /// snapshot, no write of this transaction there, and a `limit` that does not cut it short. The same result as
+    /// The entries of a look-up, if there is a short way to all of them. That takes a group at hand in the snapshot, no
+    /// write of this transaction there, and a `limit` that does not cut it short. They lead to the same documents as
     /// [`Self::scan_limited`], without a place to keep between one document and the next.
-    fn collect_group(
+    fn group(
         &mut self,
         query: &Query,
         limit: Option<usize>,
-    ) -> Result<Option<Vec<StoredDocument>>, DatabaseError> {
-        if !query.operators.is_empty() {
+    ) -> Result<Option<Group>, DatabaseError> {
+        if !self.has_groups() {
             return Ok(None);
         }
         let catalog = self.catalog();
-        let Some(scan) = self
-            .compiled(query, &catalog)?
-            .filter(|scan| scan.is_lookup)
-        else {
-            return Ok(None);
+        let mut prefix = std::mem::take(&mut self.key_buffer);
+        prefix.clear();
+        prefix.reserve(KEY_BUFFER_BYTES);
+        let table = plain_lookup(query, &catalog, &mut prefix);
+        let group = match table {
+            Some(table) => self.group_at(table, &prefix, limit),
+            None => Ok(None),
         };
-        if self.has_written(&scan.range) {
+        self.key_buffer = prefix;
+        group
+    }
+
+    fn group_at(
+        &mut self,
+        table: &TableMeta,
+        prefix: &[u8],
+        limit: Option<usize>,
+    ) -> Result<Option<Group>, DatabaseError> {
+        if self.has_written(prefix) {
             return Ok(None);
         }
-        let group = self.guard(|view| view.group(&scan.range.start))?;
-        let Some(group) = group.filter(|group| limit.is_none_or(|limit| group.len() < limit))
+        let group = self.guard(|view| view.group(prefix))?;
+        let Some(entries) = group.filter(|group| limit.is_none_or(|limit| group.len() < limit))
         else {
             return Ok(None);
         };
         self.check_time()?;
-        self.record(scan.range.clone())?;
-        let mut documents = Vec::with_capacity(group.len());
-        for Entry { key, .. } in group.iter() {
-            let id = self.id_of_entry(key)?;
-            let stored = self.document_behind(scan.place(), key, id)?;
-            documents.push(self.charged(DocumentId::new(scan.table.number, id), stored)?);
-        }
-        if scan.direction == Direction::Reverse {
-            documents.reverse();
-        }
-        Ok(Some(documents))
+        self.record_prefix(Bytes::copy_from_slice(prefix))?;
+        let place = Place {
+            table: table.number,
+            by_id: table.by_id,
+            is_by_id: false,
+        };
+        Ok(Some(Group { place, entries }))
+    }
+
+    fn document_of(
+        &mut self,
+        place: Place,
+        Entry { key, .. }: &Entry,
+    ) -> Result<StoredDocument, DatabaseError> {
+        let id = self.id_of_entry(key)?;
+        let stored = self.document_behind(place, key, id)?;
+        self.charged(DocumentId::new(place.table, id), stored)
     }
 
     /// Looks up a query's names. `None` when its table does not exist.
@@ -131,13 +160,15 @@ impl Transaction<'_> {
         }
     }
 
-    fn has_written(&self, range: &KeyRange) -> bool {
-        if self.writes.is_empty() || range.is_empty() {
+    /// Whether a key that begins with `prefix` was written.
+    fn has_written(&self, prefix: &[u8]) -> bool {
+        if self.writes.is_empty() {
             return false;
         }
-        let end = range.end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let bounds = (Bound::Included(&range.start), end);
-        self.writes.range(bounds).next().is_some()
+        let KeyRange { start, end } = KeyRange::prefix(Bytes::copy_from_slice(prefix));
+        let end = end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut written = self.writes.range((Bound::Included(&start), end));
+        written.next().is_some()
     }
 
     fn scan_limited(
@@ -322,6 +353,15 @@ impl Transaction<'_> {
             }
         }
     }
+}
+
+/// Room for the keys of most look-ups.
+const KEY_BUFFER_BYTES: usize = 64;
+
+/// All entries of a look-up, in ascending order of their keys.
+struct Group {
+    place: Place,
+    entries: Arc<[Entry]>,
 }
 
 /// A position in a range, over the snapshot and the transaction's own writes.

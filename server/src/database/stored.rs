@@ -45,14 +45,19 @@ impl From<StorageError> for Unusable {
 impl StoredDocument {
     /// The document `id` that is stored as `bytes`.
     pub(super) fn new(id: DocumentId, bytes: Bytes) -> Result<StoredDocument, StorageError> {
+        let size = encoded_size(&bytes).map_err(|_| damaged(id))?;
+        Ok(StoredDocument::sized(id, bytes, size))
+    }
+
+    /// As [`Self::new`], where the size of what is encoded is known.
+    pub(super) fn sized(id: DocumentId, bytes: Bytes, size: usize) -> StoredDocument {
         // Its name, its own mark and those of a string.
         const ID_FIELD_BYTES: usize = "_id".len() + 1 + 2;
-        let size = encoded_size(&bytes).map_err(|_| damaged(id))?;
-        Ok(StoredDocument {
+        StoredDocument {
             id,
             bytes,
             size: size + ID_FIELD_BYTES + id.text_len(),
-        })
+        }
     }
 
     /// Its id.

@@ -125,6 +125,8 @@ impl<'v> Transaction<'v> {
     /// A transaction that can only read.
     pub fn read_only(view: &'v dyn ReadView, environment: &'v Environment) -> Self {
         Transaction {
+    /// A buffer for keys that are looked up.
+    pub(super) key_buffer: Vec<u8>,
             view,
             environment,
             definitions: environment.definitions.at(view.ts()),
@@ -147,6 +149,7 @@ impl<'v> Transaction<'v> {
         view: &'v dyn ReadView,
         environment: &'v Environment,
         writer: WriteContext<'v>,
+            key_buffer: Vec::new(),
     ) -> Self {
         Transaction {
             writer: Some(writer),
@@ -347,14 +350,15 @@ impl<'v> Transaction<'v> {
         };
         let key = document_key(by_id, id.internal());
         let stored = self.entry(&key)?;
-        self.reads.record_key(key, self.limits.ranges_read_max)?;
+        self.reads
+            .record_document(key, self.limits.ranges_read_max)?;
         stored.map(|bytes| self.charged(id, bytes)).transpose()
     }
 
     // ---- the database's own bookkeeping ----------------------------------------------------------------------
 
     /// Reads an entry that is not a document. Not charged to the function, and not in its read set.
-    pub fn read_system(&mut self, key: &Bytes) -> Result<Option<Bytes>, DatabaseError> {
+    pub fn read_system(&mut self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
         self.entry(key)
     }
 
@@ -391,7 +395,7 @@ impl<'v> Transaction<'v> {
     // ---- for the room's other files --------------------------------------------------------------------------
 
     /// The newest value of a key, this transaction's own writes included.
-    pub(super) fn entry(&mut self, key: &Bytes) -> Result<Option<Bytes>, DatabaseError> {
+    pub(super) fn entry(&mut self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
         match self.writes.get(key) {
             Some(own) => Ok(own.clone()),
             None => self.guard(|view| view.get(key)),
@@ -427,6 +431,12 @@ impl<'v> Transaction<'v> {
         match self.environment.clock.elapsed() - self.started > max {
             true => Err(LimitError::UserTime(max)),
             false => Ok(()),
+    /// As [`Self::record`], of all keys that begin with `prefix`.
+    pub(super) fn record_prefix(&mut self, prefix: Bytes) -> Result<(), LimitError> {
+        self.reads
+            .record_prefix(prefix, self.limits.ranges_read_max)
+    }
+
         }
     }
 
@@ -444,6 +454,11 @@ impl<'v> Transaction<'v> {
             self.environment.damaged.store(true, Ordering::Relaxed);
         }
         let error = Arc::new(error);
+    /// Whether look-ups may find their entries at hand.
+    pub(super) fn has_groups(&self) -> bool {
+        self.view.has_groups()
+    }
+
         self.broken = Some(error.clone());
         DatabaseError::Storage(error)
     }

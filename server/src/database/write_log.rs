@@ -10,7 +10,7 @@ use vestibule_schema::id::TableNumber;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::catalog::TableMeta;
-use super::keys::push_index_key;
+use super::keys::{IndexId, document_key, push_index_key};
 use super::read_set::ReadSet;
 use super::stored::StoredDocument;
 
@@ -42,8 +42,24 @@ struct Keys {
     ends: Vec<usize>,
 }
 
+/// About as many bytes as most index keys have.
+const KEY_BYTES: usize = 48;
+/// Keys that a document touches which comes or goes, about.
+const FIRST_KEYS: usize = 4;
+
 impl Keys {
+    /// With room for so many keys, so that they are not moved while they become so many.
+    fn with_room_for(keys: usize) -> Keys {
+        Keys {
+            bytes: Vec::with_capacity(keys * KEY_BYTES),
+            ends: Vec::with_capacity(keys),
+        }
+    }
+
     fn push(&mut self, key: &[u8]) {
+        if self.ends.is_empty() && self.ends.capacity() == 0 {
+            *self = Keys::with_room_for(FIRST_KEYS);
+        }
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len());
     }
@@ -64,9 +80,10 @@ struct Unmoved {
 }
 
 impl Unmoved {
-    /// Its keys in all indexes but `by_id`.
+    /// Its keys in all indexes.
     fn push_keys(&self, keys: &mut Keys) {
         let (id, document) = (self.document.id().internal(), self.document.bytes());
+        keys.push(&document_key(self.table.by_id, id));
         for (index, fields) in self.table.keyed() {
             push_index_key(&mut keys.bytes, index, fields, document, id)
                 .expect("a stored document was walked from end to end when it was made");
@@ -75,7 +92,7 @@ impl Unmoved {
     }
 
     fn keys_len(&self) -> usize {
-        self.table.keyed().count()
+        1 + self.table.keyed().count()
     }
 }
 
@@ -139,14 +156,18 @@ impl Touched {
         self.keys.iter().chain(unmoved.into_iter().flatten())
     }
 
-    /// The keys that say by themselves which documents were written: those in `by_id`, among others.
-    pub(super) fn iter_by_id(&self) -> impl Iterator<Item = &[u8]> {
-        self.keys.iter()
+    /// Whether a document was written whose `by_id` index this is.
+    pub(super) fn has_document_in(&self, by_id: IndexId) -> bool {
+        let prefix = by_id.0.to_be_bytes();
+        let mut unmoved = self.unmoved.iter();
+        unmoved.any(|unmoved| unmoved.table.by_id == by_id)
+            || self.keys.iter().any(|key| key.starts_with(&prefix))
     }
 
     fn unmoved_keys(&self) -> &Keys {
         self.unmoved_keys.get_or_init(|| {
-            let mut keys = Keys::default();
+            let count = self.unmoved.iter().map(Unmoved::keys_len).sum();
+            let mut keys = Keys::with_room_for(count);
             let unmoved = self.unmoved.iter();
             unmoved.for_each(|unmoved| unmoved.push_keys(&mut keys));
             keys

@@ -265,8 +265,7 @@ impl Transaction<'_> {
         if patched.changed.is_empty() {
             return Ok(NewDocument::AsBefore);
         }
-        let new = StoredDocument::new(old.id(), patched.bytes.into());
-        let new = new.map_err(|error| self.break_with(error))?;
+        let new = StoredDocument::sized(old.id(), patched.bytes.into(), patched.size);
         // The id is a field that is not stored.
         match patched.fields < OBJECT_FIELDS_MAX && new.size() <= DOCUMENT_BYTES_MAX {
             true => Ok(NewDocument::Legal(new, patched.changed)),
@@ -309,7 +308,9 @@ impl Transaction<'_> {
         new: StoredDocument,
     ) -> Result<(), DatabaseError> {
         self.usage.write(new.size(), &self.limits)?;
-        self.write_document(table, new.id(), Some(new.bytes().clone()));
+        let key = document_key(table.by_id, new.id().internal());
+        self.writes
+            .insert(Bytes::copy_from_slice(&key), Some(new.bytes().clone()));
         self.touched.push_unmoved(table.clone(), new);
         Ok(())
     }
@@ -317,7 +318,7 @@ impl Transaction<'_> {
     fn write_document(&mut self, table: &TableMeta, id: DocumentId, new: Option<Bytes>) {
         let key = document_key(table.by_id, id.internal());
         self.touched.push(&key);
-        self.writes.insert(key, new);
+        self.writes.insert(Bytes::copy_from_slice(&key), new);
     }
 
     fn write_entries(&mut self, old_keys: Vec<Bytes>, new_keys: Vec<Bytes>) {

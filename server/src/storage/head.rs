@@ -175,7 +175,7 @@ impl Head {
     /// `slot_bytes_max`. A folded entry that is still held is a cache. Call it once a batch.
     pub fn refresh(&mut self) {
         self.note_folded();
-        self.states = States::of(&self.shared);
+        self.states.refresh(&self.shared);
         self.evict();
         let bytes_max = self.shared.options.overlay_bytes_max;
         if self.overlay.bytes() <= bytes_max {
@@ -286,6 +286,10 @@ impl ReadView for Head {
             self.evictable.borrow_mut().push_back(slot);
         }
         Ok(value)
+    }
+
+    fn has_groups(&self) -> bool {
+        true
     }
 
     fn group(&self, prefix: &[u8]) -> Result<Option<Arc<[Entry]>>, StorageError> {

@@ -10,6 +10,9 @@ use super::slots::SlotKey;
 /// Up to this many keys of the overlay are listed in a row, so that after a few writes folding need not walk it whole.
 const MOVED_KEYS_MAX: usize = 256;
 
+/// Room for a few commits, so that a row is not moved while it grows to that.
+const FIRST_BYTES: usize = 1 << 10;
+
 /// Commits that become durable together, in the order of their timestamps. [`Head::apply`](super::Head::apply) adds them.
 pub struct LogRow {
     /// The header, which is filled in last, and the commits.
@@ -25,8 +28,10 @@ pub struct LogRow {
 
 impl Default for LogRow {
     fn default() -> Self {
+        let mut bytes = Vec::with_capacity(FIRST_BYTES);
+        bytes.resize(ROW_HEADER_BYTES, 0);
         Self {
-            bytes: vec![0; ROW_HEADER_BYTES],
+            bytes,
             commits: 0,
             first: Timestamp::ZERO,
             last: Timestamp::ZERO,

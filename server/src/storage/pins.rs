@@ -1,6 +1,5 @@
 //! Pins: the states and bases that are still read, so that slots know which versions to keep for them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -16,13 +15,21 @@ pub(super) struct Pins(Mutex<Pinned>);
 #[derive(Default)]
 struct Pinned {
     /// How many readers each state has, by its last commit.
-    states: BTreeMap<Timestamp, usize>,
+    states: Readers,
     /// How many readers have a base that reaches as far as this fold position, or further.
-    bases: BTreeMap<Timestamp, usize>,
+    bases: Readers,
+}
+
+/// How many readers there are at each timestamp, in ascending order: few timestamps, mostly the newest.
+type Readers = Vec<(Timestamp, usize)>;
+
+/// Where a timestamp is among the readers, or would be.
+fn place(readers: &Readers, ts: Timestamp) -> Result<usize, usize> {
+    readers.binary_search_by_key(&ts, |(ts, _)| *ts)
 }
 
 impl Pinned {
-    fn of(&mut self, kind: Kind) -> &mut BTreeMap<Timestamp, usize> {
+    fn of(&mut self, kind: Kind) -> &mut Readers {
         match kind {
             Kind::State => &mut self.states,
             Kind::Base => &mut self.bases,
@@ -65,7 +72,11 @@ impl Pin {
     }
 
     fn add(shared: &Arc<Shared>, pinned: &mut Pinned, kind: Kind, ts: Timestamp) -> Pin {
-        *pinned.of(kind).entry(ts).or_default() += 1;
+        let readers = pinned.of(kind);
+        match place(readers, ts) {
+            Ok(at) => readers[at].1 += 1,
+            Err(at) => readers.insert(at, (ts, 1)),
+        }
         let shared = Arc::clone(shared);
         Pin { shared, kind, ts }
     }
@@ -75,10 +86,10 @@ impl Drop for Pin {
     fn drop(&mut self) {
         let mut pinned = self.shared.pins.0.lock();
         let readers = pinned.of(self.kind);
-        if let Some(count) = readers.get_mut(&self.ts) {
-            *count -= 1;
-            if *count == 0 {
-                readers.remove(&self.ts);
+        if let Ok(at) = place(readers, self.ts) {
+            readers[at].1 -= 1;
+            if readers[at].1 == 0 {
+                readers.remove(at);
             }
         }
     }
@@ -96,11 +107,17 @@ pub(super) struct States {
 impl States {
     /// As they are now. Seen later, this copy holds more states than are left, never fewer.
     pub fn of(shared: &Shared) -> States {
+        let mut states = States::default();
+        states.refresh(shared);
+        states
+    }
+
+    /// Becomes what they are now.
+    pub fn refresh(&mut self, shared: &Shared) {
         let pinned = shared.pins.0.lock();
-        States {
-            pinned: pinned.states.keys().copied().collect(),
-            from: shared.published.load().ts,
-        }
+        self.pinned.clear();
+        self.pinned.extend(pinned.states.iter().map(|(ts, _)| *ts));
+        self.from = shared.published.load().ts;
     }
 
     /// Whether one of them shows what was committed at `since` and not yet what came at `until`.
@@ -114,6 +131,6 @@ impl States {
 pub(super) fn oldest_base(shared: &Shared) -> Timestamp {
     let pinned = shared.pins.0.lock();
     let folded = shared.folded();
-    let oldest = pinned.bases.keys().next();
-    oldest.map_or(folded, |oldest| folded.min(*oldest))
+    let oldest = pinned.bases.first();
+    oldest.map_or(folded, |(oldest, _)| folded.min(*oldest))
 }

@@ -27,6 +27,11 @@ pub trait ReadView {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
+    /// Whether [`Self::group`] ever has an answer.
+    fn has_groups(&self) -> bool {
+        false
+    }
+
     /// All entries whose keys begin with `prefix` and go on for [`GROUP_TAIL_BYTES`](super::GROUP_TAIL_BYTES), in
     /// order. `None` when a scan of that prefix is the better way to them. No other key may begin with `prefix`.
     fn group(&self, _prefix: &[u8]) -> Result<Option<Arc<[Entry]>>, StorageError> {
