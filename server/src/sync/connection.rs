@@ -16,6 +16,7 @@ use super::socket::{Close, Gone, Incoming, Socket};
 use super::told::Told;
 use super::{ClientFeatures, Connections};
 use crate::auth::Caller;
+use crate::clock::Sleep;
 use crate::probe::Seat;
 use crate::subscriptions::Subscriber;
 
@@ -51,7 +52,15 @@ pub(super) struct Connection<S> {
     asked_at: Duration,
     probed_at: Duration,
     pub sent_at: Duration,
+    alarm: Option<Alarm>,
     is_draining: bool,
+}
+
+/// The wait for something that is due by the clock. It outlives the waits for all else, since setting it costs more than
+/// most of them. One that goes off too early costs a look.
+struct Alarm {
+    at: Duration,
+    sleep: Sleep,
 }
 
 /// Why a connection ends.
@@ -133,6 +142,7 @@ pub(super) async fn run<S>(
         asked_at: now,
         probed_at: now,
         sent_at: now,
+        alarm: None,
         is_draining: false,
         rooms,
     };
@@ -197,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Waits for the next thing to happen, at most until something is due by the clock.
     async fn wait(&mut self, wake: &Notify) -> Happened {
-        let due = self.rooms.clock.sleep_until(self.next_due());
+        self.set_alarm();
         let (is_draining, reads) = (self.is_draining, self.reads_on());
         let shutdown = self.rooms.shutdown.clone();
         let provider_gone = self.gatekeeper.provider_gone();
@@ -207,13 +217,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 None => std::future::pending().await,
             }
         };
+        let alarm = &mut self.alarm;
+        let due = async {
+            match alarm {
+                Some(alarm) => (&mut alarm.sleep).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             admitted = self.gatekeeper.admission() => Happened::Admitted(admitted),
             () = wake.notified() => Happened::Woken,
             incoming = self.socket.receive(), if reads => Happened::Received(incoming),
             () = shutdown.cancelled(), if !is_draining => Happened::Draining,
             () = provider_gone => Happened::ProviderGone,
-            () = due => Happened::Woken,
+            () = due => {
+                self.alarm = None;
+                Happened::Woken
+            }
+        }
+    }
+
+    /// Makes sure that the alarm goes off when the next thing is due, or before.
+    fn set_alarm(&mut self) {
+        let at = self.next_due();
+        if self.alarm.as_ref().is_none_or(|alarm| alarm.at > at) {
+            let sleep = self.rooms.clock.sleep_until(at);
+            self.alarm = Some(Alarm { at, sleep });
         }
     }
 
