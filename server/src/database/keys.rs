@@ -28,6 +28,8 @@ impl IndexId {
     pub const CHUNKS: IndexId = IndexId(3);
     /// Dependencies of executions that are not documents. Nothing is stored here.
     pub const DEPENDENCIES: IndexId = IndexId(4);
+    /// Answers of mutations that clients may send again, many to an entry.
+    pub const SESSION_ANSWERS: IndexId = IndexId(5);
     /// The first id given to a table's index.
     pub const FIRST_USER: u32 = 16;
     /// Bytes it takes in front of every key.
@@ -119,10 +121,10 @@ pub fn id_of_entry(key: &[u8]) -> Option<InternalId> {
     key.last_chunk::<16>().map(|id| InternalId(*id))
 }
 
-/// The key of the record that makes a mutation harmless to send again.
-pub fn session_request_key(session: &[u8; 16], request: u32) -> Bytes {
+/// The key of a record that makes a mutation harmless to send again, or of a row of such records.
+pub fn session_request_key(index: IndexId, session: &[u8; 16], request: u32) -> Bytes {
     let mut key = Vec::with_capacity(24);
-    key.extend_from_slice(&IndexId::SESSION_REQUESTS.0.to_be_bytes());
+    key.extend_from_slice(&index.0.to_be_bytes());
     key.extend_from_slice(session);
     key.extend_from_slice(&request.to_be_bytes());
     key.into()

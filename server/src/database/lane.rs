@@ -34,6 +34,8 @@ pub struct Batch {
     finished: Vec<Finished>,
     /// Keys in `row`.
     pub(super) keys: usize,
+    /// Bytes of answers that are not in `row` before the batch is closed.
+    answer_bytes: usize,
     /// The head after its last commit; set when it is closed.
     pub(super) published: Option<Published>,
 }
@@ -52,6 +54,7 @@ impl Batch {
             news: Vec::new(),
             finished: Vec::new(),
             keys: 0,
+            answer_bytes: 0,
             published: None,
         }
     }
@@ -59,7 +62,7 @@ impl Batch {
     /// Whether nothing more should run in it.
     pub fn is_full(&self, options: &CommitterOptions) -> bool {
         self.finished.len() >= options.batch_commits_max
-            || self.row.bytes() >= options.batch_bytes_max
+            || self.row.bytes() + self.answer_bytes >= options.batch_bytes_max
     }
 
     /// Reports to every waiter in the batch that its verdict stands. Returns the wakers to be woken.
@@ -140,6 +143,7 @@ impl Lane {
             let durable = self.store.durable();
             self.head.roll_back_to(&durable);
             self.environment.definitions.roll_back_to(durable.ts);
+            self.known_sessions.forget_gathered();
             self.generation = rollbacks;
         }
         self.head.refresh();
@@ -152,7 +156,7 @@ impl Lane {
         let commit_ts = self.next_ts();
         let (tx, verdict) = mutation.run(self.transaction(commit_ts));
         let changes = tx.into_changes();
-        let ts = match verdict == Verdict::Abort || changes.writes.is_empty() {
+        let ts = match verdict == Verdict::Abort || changes.is_empty() {
             true => seen_ts,
             false => self.commit(commit_ts, changes, batch),
         };
@@ -182,12 +186,17 @@ impl Lane {
             touched,
             misfits,
             definitions,
+            answer,
         } = changes;
         // If this batch is not written later, the push fails needlessly and must be made again.
         misfits.into_iter().for_each(|(rules, why)| rules.fail(why));
         let commit = Commit { ts, writes };
         self.head.apply(&commit, &mut batch.row);
         batch.keys += commit.writes.len();
+        if let Some(answer) = answer {
+            batch.answer_bytes += answer.record.len();
+            self.known_sessions.gather(answer);
+        }
         if let Some(definitions) = definitions {
             self.environment.definitions.change(ts, definitions);
         }
@@ -290,16 +299,28 @@ impl Lane {
             answer.ts = commit_ts;
             let mut tx = self.transaction(commit_ts);
             request.record(&mut tx, &answer);
-            changes.writes.extend(tx.into_changes().writes);
+            let recorded = tx.into_changes();
+            changes.writes.extend(recorded.writes);
+            changes.answer = recorded.answer;
         }
-        match changes.writes.is_empty() {
+        match changes.is_empty() {
             true => seen_ts,
             false => self.commit(commit_ts, changes, batch),
         }
     }
 
-    /// Nothing more runs in this batch.
-    pub fn close_batch(&self, batch: &mut Batch) {
+    /// Nothing more runs in this batch. Its answers become one more commit, which is durable with those that they are
+    /// of: a batch is written whole or not at all.
+    pub fn close_batch(&mut self, batch: &mut Batch) {
+        let writes = self.known_sessions.take_gathered();
+        if !writes.is_empty() {
+            let changes = Changes {
+                writes,
+                ..Changes::default()
+            };
+            let ts = self.next_ts();
+            self.commit(ts, changes, batch);
+        }
         batch.published = Some(self.head.freeze());
     }
 }

@@ -1,6 +1,7 @@
 //! The database room: documents, indexes, transactions, the committer and the write log, over the ordered keys of
 //! the storage room. It knows nothing of functions, identities or connections.
 
+mod answer_rows;
 mod bookkeeping;
 mod building;
 mod bulk;

@@ -1,7 +1,8 @@
 //! Answers of mutations, kept so that a mutation sent again is answered and does not run again.
 //!
-//! The record is written in the mutation's own transaction, under (session id, request id), and names the identity.
-//! Another identity that learned both ids is told nothing.
+//! The record is durable with the mutation's own writes, is found by (session id, request id), and names the identity.
+//! Another identity that learned both ids is told nothing. On the lane, records of one batch share entries
+//! (`answer_rows.rs`).
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -13,11 +14,12 @@ use vestibule_schema::key::{decode_key, encode_fields};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
+use super::answer_rows::{self, NewAnswer};
 use super::committer::{CommitError, Committed, Mutation, Verdict};
 use super::error::DatabaseError;
 use super::keys::{IndexId, session_request_key};
 use super::transaction::Transaction;
-use crate::storage::{Direction, KeyRange, StorageError, successor};
+use crate::storage::{Direction, KeyRange, StorageError, Write, successor};
 
 /// The sender and number of a request: they identify a mutation that is sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +58,14 @@ pub enum Recorded {
 pub const RETENTION_DAYS: u64 = 14;
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
-/// The newest request of each session that has a record, or had one: a later request was never answered. Saves the lane
-/// a lookup for a record that cannot exist.
-pub struct KnownSessions(LruCache<[u8; 16], Option<u32>>);
+/// The lane's knowledge of the records.
+pub struct KnownSessions {
+    /// The newest request of each session that has a record, or had one: a later request was never answered. Saves the
+    /// lane a lookup for a record that cannot exist.
+    newest: LruCache<[u8; 16], Option<u32>>,
+    /// Answers of the batch that is being gathered, in the order of their commits.
+    gathered: Vec<NewAnswer>,
+}
 
 /// The number of sessions known at once, some MiB. For another session the records are looked up when its request
 /// comes.
@@ -66,13 +73,39 @@ const KNOWN_SESSIONS_MAX: usize = 1 << 16;
 
 impl Default for KnownSessions {
     fn default() -> Self {
-        KnownSessions(LruCache::new(KNOWN_SESSIONS_MAX))
+        KnownSessions {
+            newest: LruCache::new(KNOWN_SESSIONS_MAX),
+            gathered: Vec::new(),
+        }
+    }
+}
+
+impl KnownSessions {
+    /// Keeps an answer until its batch is closed.
+    pub(super) fn gather(&mut self, answer: NewAnswer) {
+        self.gathered.push(answer);
+    }
+
+    /// The entries that hold the answers of the batch that is closed.
+    pub(super) fn take_gathered(&mut self) -> Vec<Write> {
+        answer_rows::pack(std::mem::take(&mut self.gathered))
+    }
+
+    /// The batch that was being gathered is rolled back.
+    pub(super) fn forget_gathered(&mut self) {
+        self.gathered.clear();
+    }
+
+    /// The newest request of a session in the batch that is being gathered.
+    fn newest_gathered(&self, session: &[u8; 16]) -> Option<u32> {
+        let of_session = self.gathered.iter().filter(|new| new.session == *session);
+        of_session.map(|new| new.request).max()
     }
 }
 
 impl SessionRequest {
     fn key(&self) -> Bytes {
-        session_request_key(&self.session, self.request)
+        session_request_key(IndexId::SESSION_REQUESTS, &self.session, self.request)
     }
 
     /// Whether there may be a record of it.
@@ -80,12 +113,13 @@ impl SessionRequest {
         let Some(known) = tx.known_sessions() else {
             return Ok(true);
         };
-        let newest = match known.0.get(&self.session) {
+        let newest = match known.newest.get(&self.session) {
             Some(newest) => *newest,
             None => {
-                let newest = newest_request(tx, &self.session)?;
+                let gathered = known.newest_gathered(&self.session);
+                let newest = newest_request(tx, &self.session)?.max(gathered);
                 if let Some(known) = tx.known_sessions() {
-                    known.0.insert(self.session, newest);
+                    known.newest.insert(self.session, newest);
                 }
                 newest
             }
@@ -98,12 +132,12 @@ impl SessionRequest {
         if !self.may_be_known(tx)? {
             return Ok(Recorded::Nothing);
         }
-        let key = self.key();
-        let Some(bytes) = tx.read_system(&key)? else {
+        let Some(record) = self.find_record(tx)? else {
             return Ok(Recorded::Nothing);
         };
-        let (identity, answer) = decode(&bytes).ok_or_else(|| {
-            StorageError::misplaced(&key, "the record of an answered mutation cannot be decoded")
+        let (identity, answer) = decode(&record).ok_or_else(|| {
+            let what = "the record of an answered mutation cannot be decoded";
+            StorageError::misplaced(&self.key(), what)
         })?;
         Ok(match identity == self.identity {
             true => Recorded::Answer(answer),
@@ -111,13 +145,37 @@ impl SessionRequest {
         })
     }
 
-    /// Keeps the answer, in the mutation's own transaction.
+    /// The record, wherever it is: in this transaction, in the batch that is being gathered, or in the store.
+    fn find_record(&self, tx: &mut Transaction<'_>) -> Result<Option<Bytes>, DatabaseError> {
+        let is_it = |new: &&NewAnswer| new.session == self.session && new.request == self.request;
+        let own = tx.answer.as_ref().filter(is_it).cloned();
+        let gathered = || tx.known_sessions()?.gathered.iter().find(is_it).cloned();
+        if let Some(new) = own.or_else(gathered) {
+            return Ok(Some(new.record));
+        }
+        match tx.read_system(&self.key())? {
+            Some(record) => Ok(Some(record)),
+            None => answer_rows::find(tx, &self.session, self.request),
+        }
+    }
+
+    /// Keeps the answer, with the mutation's own transaction.
     pub fn record(&self, tx: &mut Transaction<'_>, answer: &RecordedAnswer) {
-        tx.write_system(self.key(), Some(encode(&self.identity, answer)));
-        let known = tx.known_sessions();
-        // If this is not committed, the next lookup finds nothing, as it would have without this entry.
-        if let Some(newest) = known.and_then(|known| known.0.get_mut(&self.session)) {
-            *newest = (*newest).max(Some(self.request));
+        let record = encode(&self.identity, answer);
+        let has_answer = tx.answer.is_some();
+        let known = tx.known_sessions().filter(|_| !has_answer);
+        let newest = known.and_then(|known| known.newest.get_mut(&self.session));
+        match newest {
+            // If this is not committed, the next lookup finds nothing, as it would have without this entry.
+            Some(newest) if newest.is_none_or(|newest| newest < self.request) => {
+                *newest = Some(self.request);
+                tx.answer = Some(NewAnswer {
+                    session: self.session,
+                    request: self.request,
+                    record,
+                });
+            }
+            _ => tx.write_system(self.key(), Some(record)),
         }
     }
 }
@@ -127,16 +185,22 @@ fn newest_request(
     tx: &mut Transaction<'_>,
     session: &[u8; 16],
 ) -> Result<Option<u32>, DatabaseError> {
-    let range = KeyRange::new(
-        session_request_key(session, 0),
-        successor(&session_request_key(session, u32::MAX)),
-    );
-    let last = tx.scan_system(range, Direction::Reverse, 1)?;
-    Ok(last.first().map(|(key, _)| {
-        let request = key.last_chunk();
-        u32::from_be_bytes(*request.expect("every key of the range ends in a request"))
-    }))
+    let mut newest = None;
+    for index in RECORDS {
+        let key = |request| session_request_key(index, session, request);
+        let range = KeyRange::new(key(0), successor(&key(u32::MAX)));
+        let last = tx.scan_system(range, Direction::Reverse, 1)?;
+        let request = last.first().map(|(key, _)| {
+            let request = key.last_chunk();
+            u32::from_be_bytes(*request.expect("every key of the range ends in a request"))
+        });
+        newest = newest.max(request);
+    }
+    Ok(newest)
 }
+
+/// Where records are kept: each by itself, or rows of them.
+const RECORDS: [IndexId; 2] = [IndexId::SESSION_REQUESTS, IndexId::SESSION_ANSWERS];
 
 fn encode(identity: &str, answer: &RecordedAnswer) -> Bytes {
     let log_lines = answer.log_lines.iter();
@@ -184,12 +248,12 @@ fn recorded_ts(record: &Object) -> Option<Timestamp> {
     }
 }
 
-/// Records that one sweep looks at.
+/// Entries of records that one sweep looks at.
 pub const SWEEP_RECORDS_MAX: usize = 1_000;
 
-/// Forgets old answers among the next [`SWEEP_RECORDS_MAX`] records, as a mutation like any other.
+/// Forgets old answers among the next [`SWEEP_RECORDS_MAX`] entries, as a mutation like any other.
 pub(super) struct Sweep {
-    /// The last record that earlier sweeps looked at; `None` at the beginning.
+    /// The last entry that earlier sweeps looked at; `None` at the beginning.
     place: Arc<Mutex<Option<Bytes>>>,
     next_place: Option<Bytes>,
 }
@@ -227,8 +291,8 @@ impl Mutation for Sweep {
     }
 }
 
-/// Forgets answers older than [`RETENTION_DAYS`] among the next `scan_max` records behind `after`. Returns where to go
-/// on, `None` at the end.
+/// Forgets answers older than [`RETENTION_DAYS`] among the next `scan_max` entries behind `after`. Returns where to go
+/// on, `None` at the end. A row goes with its newest answer.
 fn forget_old(
     tx: &mut Transaction<'_>,
     after: Option<Bytes>,
@@ -236,18 +300,30 @@ fn forget_old(
 ) -> Result<Option<Bytes>, DatabaseError> {
     let now = tx.commit_ts().unwrap_or(tx.snapshot_ts());
     let oldest = now.0.saturating_sub(RETENTION_DAYS * NANOS_PER_DAY);
-    let mut range = IndexId::SESSION_REQUESTS.range();
-    if let Some(after) = after {
-        range.start = successor(&after);
+    let mut left = scan_max;
+    for index in RECORDS {
+        let mut range = index.range();
+        if let Some(after) = &after {
+            range.start = range.start.max(successor(after));
+        }
+        let entries = tx.scan_system(range, Direction::Forward, left)?;
+        left -= entries.len();
+        let last = entries.last().map(|(key, _)| key.clone());
+        for (key, value) in entries {
+            let record = match index {
+                IndexId::SESSION_ANSWERS => answer_rows::last_record(&value),
+                _ => Some(value),
+            };
+            let answer = record.and_then(|record| decode(&record));
+            if answer.is_none_or(|(_, answer)| answer.ts.0 < oldest) {
+                tx.write_system(key, None);
+            }
+        }
+        if left == 0 {
+            return Ok(last);
+        }
     }
-    let mut records = tx.scan_system(range, Direction::Forward, scan_max)?;
-    let is_end = records.len() < scan_max;
-    let last = records.last().map(|(key, _)| key.clone());
-    records.retain(|(_, bytes)| decode(bytes).is_none_or(|(_, answer)| answer.ts.0 < oldest));
-    for (key, _) in records {
-        tx.write_system(key, None);
-    }
-    Ok(last.filter(|_| !is_end))
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use vestibule_schema::id::DocumentId;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
 
+use super::answer_rows::NewAnswer;
 use super::catalog::{Catalog, encode_entry, entry_key};
 use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError};
@@ -99,6 +100,15 @@ pub struct Changes {
     pub misfits: Vec<(Arc<PendingRules>, String)>,
     /// The definitions from this commit on, where it changes them.
     pub definitions: Option<Arc<Definitions>>,
+    /// The answer that is kept in a row of its batch.
+    pub answer: Option<NewAnswer>,
+}
+
+impl Changes {
+    /// Whether there is nothing to make durable.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.answer.is_none()
+    }
 }
 
 /// One execution's reads and writes.
@@ -112,7 +122,11 @@ pub struct Transaction<'v> {
     pub(super) writes: OwnWrites,
     pub(super) touched: Touched,
     pub(super) misfits: Vec<(Arc<PendingRules>, String)>,
+    /// The answer that its batch is to keep.
+    pub(super) answer: Option<NewAnswer>,
     reads: Reads,
+    /// A buffer for keys that are looked up.
+    pub(super) key_buffer: Vec<u8>,
     pub(super) usage: Usage,
     pub(super) limits: Limits,
     /// On the environment's clock.
@@ -125,8 +139,6 @@ impl<'v> Transaction<'v> {
     /// A transaction that can only read.
     pub fn read_only(view: &'v dyn ReadView, environment: &'v Environment) -> Self {
         Transaction {
-    /// A buffer for keys that are looked up.
-    pub(super) key_buffer: Vec<u8>,
             view,
             environment,
             definitions: environment.definitions.at(view.ts()),
@@ -135,7 +147,9 @@ impl<'v> Transaction<'v> {
             writes: OwnWrites::default(),
             touched: Touched::default(),
             misfits: Vec::new(),
+            answer: None,
             reads: Reads::default(),
+            key_buffer: Vec::new(),
             usage: Usage::default(),
             limits: environment.limits,
             started: environment.clock.elapsed(),
@@ -149,7 +163,6 @@ impl<'v> Transaction<'v> {
         view: &'v dyn ReadView,
         environment: &'v Environment,
         writer: WriteContext<'v>,
-            key_buffer: Vec::new(),
     ) -> Self {
         Transaction {
             writer: Some(writer),
@@ -329,6 +342,7 @@ impl<'v> Transaction<'v> {
             touched: self.touched,
             misfits: self.misfits,
             definitions: self.redefined.then_some(self.definitions),
+            answer: self.answer,
         }
     }
 
@@ -417,6 +431,12 @@ impl<'v> Transaction<'v> {
         self.reads.record(range, self.limits.ranges_read_max)
     }
 
+    /// As [`Self::record`], of all keys that begin with `prefix`.
+    pub(super) fn record_prefix(&mut self, prefix: Bytes) -> Result<(), LimitError> {
+        self.reads
+            .record_prefix(prefix, self.limits.ranges_read_max)
+    }
+
     /// Notes that the execution asked for a table or index that the catalog lacks, so that adding it makes the answer
     /// stale.
     pub fn record_catalog(&mut self) -> Result<(), LimitError> {
@@ -431,13 +451,12 @@ impl<'v> Transaction<'v> {
         match self.environment.clock.elapsed() - self.started > max {
             true => Err(LimitError::UserTime(max)),
             false => Ok(()),
-    /// As [`Self::record`], of all keys that begin with `prefix`.
-    pub(super) fn record_prefix(&mut self, prefix: Bytes) -> Result<(), LimitError> {
-        self.reads
-            .record_prefix(prefix, self.limits.ranges_read_max)
+        }
     }
 
-        }
+    /// Whether look-ups may find their entries at hand.
+    pub(super) fn has_groups(&self) -> bool {
+        self.view.has_groups()
     }
 
     /// Reads the snapshot, and remembers when that failed.
@@ -454,11 +473,6 @@ impl<'v> Transaction<'v> {
             self.environment.damaged.store(true, Ordering::Relaxed);
         }
         let error = Arc::new(error);
-    /// Whether look-ups may find their entries at hand.
-    pub(super) fn has_groups(&self) -> bool {
-        self.view.has_groups()
-    }
-
         self.broken = Some(error.clone());
         DatabaseError::Storage(error)
     }

@@ -17,7 +17,9 @@ use super::head::HeadBase;
 use super::log_holds::LogHolds;
 use super::pins::Pins;
 use super::slots::Slots;
-use super::sqlite::{self, APPLICATION_ID, FORMAT_VERSION, Files, Meta, TABLES};
+use super::sqlite::{
+    self, APPLICATION_ID, FORMAT_VERSION, FORMAT_VERSION_MIN, Files, Meta, TABLES,
+};
 use super::store::Shared;
 use super::{Overlay, Published, StorageError, StoreOptions, codec};
 
@@ -33,8 +35,10 @@ pub(super) fn open(
     let connection = connect(&files)?;
     let kind = identify(&connection, &files)?;
     sqlite::configure_writer(&connection, &options)?;
-    if kind == FileKind::Fresh {
-        create(&connection)?;
+    match kind {
+        FileKind::Fresh => create(&connection)?,
+        FileKind::Older => upgrade(&connection)?,
+        FileKind::Ours => {}
     }
     // Moves the write-ahead log that a crash left to the database file and syncs it. Nothing after this rests on pages
     // that only the system's cache holds.
@@ -176,6 +180,8 @@ fn refused(error: StorageError, files: &Files) -> StorageError {
 pub(super) enum FileKind {
     Fresh,
     Ours,
+    /// Ours, in an older format.
+    Older,
 }
 
 /// Whose file it is, before anything in it is changed.
@@ -193,6 +199,7 @@ pub(super) fn identify(connection: &Connection, files: &Files) -> Result<FileKin
     let format = number("PRAGMA user_version")?;
     match (application, format) {
         (APPLICATION_ID, FORMAT_VERSION) => Ok(FileKind::Ours),
+        (APPLICATION_ID, FORMAT_VERSION_MIN..FORMAT_VERSION) => Ok(FileKind::Older),
         (APPLICATION_ID, found) if found > FORMAT_VERSION => Err(StorageError::NewerFormat {
             path: path(),
             found,
@@ -216,6 +223,13 @@ fn create(connection: &Connection) -> Result<(), StorageError> {
     connection.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}; COMMIT"
     ))?;
+    Ok(())
+}
+
+/// What older formats hold means the same in this one, so the mark alone changes. Older programs then refuse the file.
+fn upgrade(connection: &Connection) -> Result<(), StorageError> {
+    tracing::info!(format = FORMAT_VERSION, "the store's format is raised");
+    connection.execute_batch(&format!("PRAGMA user_version = {FORMAT_VERSION}"))?;
     Ok(())
 }
 

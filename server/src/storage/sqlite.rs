@@ -39,8 +39,13 @@ pub fn is_store(dir: &Path) -> bool {
 
 /// Marks the file as ours, in SQLite's `application_id`: "VSTB".
 pub(super) const APPLICATION_ID: i64 = 0x5653_5442;
-/// The format this program writes and reads, in SQLite's `user_version`.
-pub(super) const FORMAT_VERSION: i64 = 1;
+/// The format this program writes, in SQLite's `user_version`.
+///
+/// - 1: each answer of a mutation is an entry of its own.
+/// - 2: answers may share entries, where a program of format 1 would not find them. Nothing else differs.
+pub(super) const FORMAT_VERSION: i64 = 2;
+/// The oldest format that it reads. A store of an older one becomes one of [`FORMAT_VERSION`] when it is opened.
+pub(super) const FORMAT_VERSION_MIN: i64 = 1;
 
 /// `entries` holds the folded state: a value is the user's bytes and a checksum over key and value. `log` holds the
 /// commits: a row is one durable batch under the timestamp of its last commit. `meta` holds sealed bookkeeping values.

@@ -136,15 +136,30 @@ fn the_directory_is_free_once_every_handle_is_dropped() {
 #[test]
 fn a_newer_format_is_refused() {
     let dir = Rig::new(StoreOptions::default()).close();
-    sql(&dir, "PRAGMA user_version = 2");
+    sql(&dir, "PRAGMA user_version = 3");
     assert!(matches!(
         open(dir.path()),
         Err(StorageError::NewerFormat {
-            found: 2,
-            supported: 1,
+            found: 3,
+            supported: 2,
             ..
         })
     ));
+}
+
+#[test]
+fn a_store_of_format_1_is_opened_with_all_it_holds_and_raised_to_format_2() {
+    let mut rig = Rig::new(StoreOptions::default());
+    rig.commit(&[("a", "1")]);
+    let dir = rig.close();
+    sql(&dir, "PRAGMA user_version = 1");
+    let (store, appender) = open(dir.path()).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.get(b"a").unwrap(), Some(Bytes::from("1")));
+    drop((snapshot, store, appender));
+    let connection = Connection::open(database(&dir)).unwrap();
+    let format = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    assert_eq!(format.unwrap(), 2);
 }
 
 #[test]

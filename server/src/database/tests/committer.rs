@@ -12,12 +12,12 @@ use super::*;
 use crate::storage::{ReadView, StorageError};
 
 /// A committer without threads.
-struct Line {
-    lane: Lane,
-    writer: LogWriter,
+pub(super) struct Line {
+    pub lane: Lane,
+    pub writer: LogWriter,
     store: Store,
     write_log: Arc<WriteLog>,
-    clock: Arc<ManualClock>,
+    pub clock: Arc<ManualClock>,
     environment: Arc<Environment>,
     dir: TempDir,
 }
@@ -27,7 +27,7 @@ fn rooms() -> Schema {
 }
 
 impl Line {
-    fn new() -> Line {
+    pub fn new() -> Line {
         Line::open(tempfile::tempdir().unwrap(), manual_clock())
     }
 
@@ -50,7 +50,7 @@ impl Line {
         }
     }
 
-    fn reopen(self) -> Line {
+    pub fn reopen(self) -> Line {
         let Line {
             dir,
             clock,
@@ -64,7 +64,7 @@ impl Line {
     }
 
     /// Runs one mutation in `batch`.
-    fn run<R: Send + 'static>(
+    pub fn run<R: Send + 'static>(
         &mut self,
         batch: &mut Batch,
         body: impl FnOnce(&mut Transaction<'_>) -> R + Send + 'static,
@@ -105,8 +105,18 @@ impl Line {
 
     /// The documents that readers see.
     fn durable(&self) -> Vec<Value> {
+        self.read(values)
+    }
+
+    /// Reads what is durable.
+    pub fn read<R>(&self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
         let snapshot = self.store.snapshot().unwrap();
-        values(&mut Transaction::read_only(&snapshot, &self.environment))
+        body(&mut Transaction::read_only(&snapshot, &self.environment))
+    }
+
+    /// Moves everything into the tables.
+    pub fn fold(&mut self) {
+        while self.writer.appender().fold().unwrap() != FoldProgress::Idle {}
     }
 }
 

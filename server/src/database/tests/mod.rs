@@ -1,5 +1,6 @@
 //! Tests of the room, by theme, and the rig they share: a database driven step by step, without threads.
 
+mod answers;
 mod checkpoints;
 mod committer;
 mod documents;
@@ -26,6 +27,7 @@ use vestibule_schema::table::{IndexDefinition, Schema, TableDefinition};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
+use super::answer_rows::pack;
 use super::session_requests::KnownSessions;
 use super::setup::set_up;
 use super::transaction::Changes;
@@ -97,7 +99,13 @@ impl Rig {
 
     /// Runs a transaction at the head and commits what it changed.
     pub(crate) fn commit<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
-        let (returned, Changes { writes, .. }) = self.run(body);
+        let (
+            returned,
+            Changes {
+                mut writes, answer, ..
+            },
+        ) = self.run(body);
+        writes.extend(pack(answer.into_iter().collect()));
         self.append(writes);
         returned
     }
