@@ -39,6 +39,8 @@ impl Table for User {
 pub const ADD: &str = "items:add";
 /// The mutation that counts an item up.
 pub const BUMP: &str = "items:bump";
+/// The mutation that moves an amount from one item to another.
+pub const MOVE: &str = "items:move";
 /// The query of one item.
 pub const ONE: &str = "items:one";
 /// The query of a stretch of items.
@@ -56,6 +58,7 @@ pub fn functions() -> Vec<Function> {
     vec![
         Function::mutation(ADD, add),
         Function::mutation(BUMP, bump),
+        Function::mutation(MOVE, move_amount),
         Function::query(ONE, one),
         Function::query(RANGE, range),
         Function::mutation(ENSURE_USER, ensure_user),
@@ -82,11 +85,30 @@ fn add(ctx: &mut MutationCtx, Stretch { first, count }: Stretch) -> Result<()> {
 }
 
 fn bump(ctx: &mut MutationCtx, Number { number }: Number) -> Result<()> {
-    let items = ctx.db().query::<Item>();
-    let item = items.index(Item::BY_NUMBER, number).unique()?;
-    let item = item.ok_or_else(|| Error::new("there is no such item"))?;
+    let item = item(ctx, number)?;
     let at = item.at + 1.0;
     Ok(ctx.db().patch(item.id, object! { "at" => at })?)
+}
+
+#[derive(Deserialize)]
+struct Moved {
+    from: f64,
+    to: f64,
+    amount: f64,
+}
+
+fn move_amount(ctx: &mut MutationCtx, Moved { from, to, amount }: Moved) -> Result<()> {
+    let source = item(ctx, from)?;
+    let target = item(ctx, to)?;
+    let (less, more) = (source.at - amount, target.at + amount);
+    ctx.db().patch(source.id, object! { "at" => less })?;
+    Ok(ctx.db().patch(target.id, object! { "at" => more })?)
+}
+
+fn item(ctx: &mut MutationCtx, number: f64) -> Result<Document<Item>> {
+    let items = ctx.db().query::<Item>();
+    let item = items.index(Item::BY_NUMBER, number).unique()?;
+    item.ok_or_else(|| Error::new("there is no such item"))
 }
 
 fn one(ctx: &mut QueryCtx, Number { number }: Number) -> Result<Option<Item>> {

@@ -8,7 +8,9 @@ pub mod counts;
 pub mod rig;
 pub mod row;
 
+mod frames;
 mod logins;
 mod reads;
+mod transfers;
 pub mod watching;
 mod writes;

@@ -16,7 +16,9 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 use vestibule_server::auth::{Caller, VerifiedUser};
 use vestibule_server::clock::{Clock, SystemClock, UnixNanos};
-use vestibule_server::database::{CommitterOptions, Database, DatabaseOptions, Limits};
+use vestibule_server::database::{
+    CommitterOptions, Database, DatabaseOptions, Limits, SessionRequest,
+};
 use vestibule_server::functions::{
     Call, FunctionOutcome, Functions, MutationRun, Origin, Registry, SystemError,
 };
@@ -157,16 +159,21 @@ impl Rig {
 
     /// Queues mutations all at once, and waits until the last is durable.
     pub fn mutate_all(&self, calls: Vec<Call>) {
+        self.request_all(calls.into_iter().map(|call| (call, None)).collect());
+    }
+
+    /// As [`Self::mutate_all`], of calls that clients may send again.
+    pub fn request_all(&self, calls: Vec<(Call, Option<SessionRequest>)>) {
         let (answer, answers) = mpsc::channel();
         let count = calls.len();
-        for call in calls {
+        for (call, request) in calls {
             let answer = answer.clone();
             let on_finish = Box::new(move |run| {
                 // The receiver waits until all are answered.
                 let _ = answer.send(returned(run));
                 None
             });
-            let queued = self.functions.submit_mutation(call, None, on_finish);
+            let queued = self.functions.submit_mutation(call, request, on_finish);
             queued.expect("the queue has room");
         }
         let answered = answers.iter().take(count).count();

@@ -1,7 +1,7 @@
 //! The rows: the quantity that grows, and the work whose cost must not grow with it.
 
 use crate::rig::Rig;
-use crate::{logins, reads, watching, writes};
+use crate::{frames, logins, reads, transfers, watching, writes};
 
 /// One cost that must stay flat.
 pub struct Row {
@@ -29,7 +29,7 @@ pub trait Scene {
 const SIZES: &[usize] = &[100, 1_000, 10_000, 100_000];
 
 /// All rows.
-pub const ROWS: [Row; 8] = [
+pub const ROWS: [Row; 10] = [
     Row {
         name: "write-beside-subscriptions",
         grows: "live queries that the write misses",
@@ -57,6 +57,20 @@ pub const ROWS: [Row; 8] = [
         unit: "write",
         sizes: SIZES,
         scene: |size| Box::new(writes::Scattered::new(size)),
+    },
+    Row {
+        name: "transfer",
+        grows: "documents in the table",
+        unit: "request of a client: two look-ups, two patches, the answer's record",
+        sizes: SIZES,
+        scene: |size| Box::new(transfers::Transfers::new(size)),
+    },
+    Row {
+        name: "frames",
+        grows: "characters of a text among the arguments",
+        unit: "call read and answer written, as texts",
+        sizes: &[1, 10, 100, 1_000],
+        scene: |size| Box::new(frames::Frames::new(size)),
     },
     Row {
         name: "read-by-index",
