@@ -13,6 +13,14 @@
 //! judge them; they change without notice.
 
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(feature = "typescript"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what serves the engine alone stays where it belongs"
+    )
+)]
 
 pub mod clock;
 
