@@ -4,6 +4,7 @@
 //! other machines chose by their own clocks, such as the expiry of an auth token. "How long ago was that?" never jumps;
 //! it decides ages, limits and backoff.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -48,7 +49,13 @@ pub trait Clock: Send + Sync {
 
     /// Ends once [`elapsed`](Clock::elapsed) has reached `elapsed`.
     fn sleep_until(&self, elapsed: Duration) -> Sleep;
+
+    /// The same for a thread that cannot await.
+    fn alarm_at(&self, elapsed: Duration) -> Alarm;
 }
+
+/// Receives a message, or is disconnected, when its time has come.
+pub type Alarm = crossbeam_channel::Receiver<Instant>;
 
 /// A wait for a clock.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -143,6 +150,11 @@ impl Clock for SystemClock {
             }
         })
     }
+
+    fn alarm_at(&self, elapsed: Duration) -> Alarm {
+        let at = self.start.checked_add(elapsed);
+        at.map_or_else(crossbeam_channel::never, crossbeam_channel::at)
+    }
 }
 
 /// A clock that moves only when told to, for tests and simulation.
@@ -150,6 +162,8 @@ impl Clock for SystemClock {
 pub struct ManualClock {
     now: Mutex<UnixNanos>,
     elapsed: watch::Sender<Duration>,
+    /// The alarms of each time to come. They ring by losing their sender.
+    alarms: Mutex<BTreeMap<Duration, (crossbeam_channel::Sender<Instant>, Alarm)>>,
 }
 
 impl ManualClock {
@@ -158,6 +172,7 @@ impl ManualClock {
         ManualClock {
             now: Mutex::new(now),
             elapsed: watch::Sender::new(Duration::ZERO),
+            alarms: Mutex::default(),
         }
     }
 
@@ -167,6 +182,12 @@ impl ManualClock {
         *now = now.plus(duration);
         self.elapsed
             .send_modify(|elapsed| *elapsed = elapsed.saturating_add(duration));
+        self.ring();
+    }
+
+    fn ring(&self) {
+        let elapsed = self.elapsed();
+        self.alarms.lock().retain(|at, _| *at > elapsed);
     }
 
     /// Sets the present moment, as a person sets a wall clock: no time passes.
@@ -192,6 +213,18 @@ impl Clock for ManualClock {
                 std::future::pending().await
             }
         })
+    }
+
+    fn alarm_at(&self, elapsed: Duration) -> Alarm {
+        let mut alarms = self.alarms.lock();
+        let (_, alarm) = alarms
+            .entry(elapsed)
+            .or_insert_with(|| crossbeam_channel::bounded(0));
+        let alarm = alarm.clone();
+        drop(alarms);
+        // Its time may have come already.
+        self.ring();
+        alarm
     }
 }
 

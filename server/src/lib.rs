@@ -8,8 +8,8 @@
 //! - [`clock`] is where the time comes from, for programs that bring their own.
 //!
 //! The rest are the rooms of the server. Each uses only rooms above it in the list below. Requests go down by calls; news
-//! of commits comes up only by the write log. `clock` and `sampled` are used by all of them; so is `probe`, through which
-//! only tests watch. Rooms that are hidden and not private serve the other programs of this repository, which measure and
+//! of commits comes up only by the write log. `clock`, `executor` and `sampled` are used by all of them; so is `probe`,
+//! through which only tests watch. Rooms that are hidden and not private serve the other programs of this repository, which measure and
 //! judge them; they change without notice.
 
 #![warn(missing_docs)]
@@ -23,6 +23,8 @@
 )]
 
 pub mod clock;
+
+pub mod executor;
 
 #[doc(hidden)]
 pub mod probe;

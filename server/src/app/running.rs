@@ -25,6 +25,7 @@ use crate::backup::{BackupMetrics, Backups, is_backup};
 use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::deployment::Cron;
+use crate::executor::SystemExecutor;
 use crate::files::{Blobs, FileMetrics, Files, FilesParts};
 use crate::functions::js::Js;
 use crate::functions::{Functions, JsOptions, Registry};
@@ -327,6 +328,7 @@ fn open_database(
         reader_threads: threads,
         secret: *secret.key_for("cursors").expose(),
         clock,
+        executor: Arc::new(SystemExecutor),
         probe: app.probe.clone(),
         rng: Box::new(StdRng::from_os_rng()),
         on_unknown: Box::new(end_process),

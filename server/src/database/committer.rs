@@ -15,10 +15,10 @@
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{
-    Receiver, RecvTimeoutError, Select, SendError, Sender, TrySendError, bounded,
+    Receiver, RecvTimeoutError, Select, SendError, Sender, TrySendError, bounded, select,
 };
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -28,6 +28,8 @@ use super::draft::{DraftRoute, Drafted, HeadView, LaneView, Turn, ViewError};
 use super::lane::{Batch, Lane, Waiting};
 use super::log_writer::{Folding, LogWriter, UnknownOutcome};
 use super::transaction::Transaction;
+use crate::clock::{Alarm, Clock};
+use crate::executor::{Executor, STACK_BYTES};
 use crate::storage::{CheckpointDue, Checkpointer, StorageError, Store};
 
 /// A task for the lane.
@@ -140,6 +142,8 @@ impl Committer {
         lane: Lane,
         writer: LogWriter,
         options: CommitterOptions,
+        executor: &dyn Executor,
+        clock: Arc<dyn Clock>,
         on_unknown: Box<dyn Fn(UnknownOutcome) + Send>,
     ) -> std::io::Result<Committer> {
         let (queue, mutations) = bounded(options.queue_max);
@@ -150,21 +154,25 @@ impl Committer {
         let checkpointer = writer.checkpointer();
         let on_unknown = Arc::new(Mutex::new(on_unknown));
         let unknown_to_checkpoints = Arc::clone(&on_unknown);
-        let lane = std::thread::Builder::new()
-            .name("lane".into())
-            .spawn(move || drive_lane(lane, &mutations, &batches, &options))?;
-        let checkpointer = std::thread::Builder::new()
-            .name("checkpointer".into())
-            .spawn(move || {
-                drive_checkpointer(checkpointer, &checkpoints_due, &unknown_to_checkpoints);
-            })?;
+        let start = |name, body| executor.start(name, STACK_BYTES, body);
+        let lane = move || drive_lane(lane, &mutations, &batches, &options);
+        let lane = start("lane", Box::new(lane))?;
+        let resting = clock.clone();
+        let checkpointer = move || {
+            drive_checkpointer(
+                checkpointer,
+                &checkpoints_due,
+                &*resting,
+                &unknown_to_checkpoints,
+            );
+        };
+        let checkpointer = start("checkpointer", Box::new(checkpointer))?;
         let beside = Beside {
             due: checkpoints,
             thread: checkpointer,
         };
-        let writer = std::thread::Builder::new()
-            .name("log-writer".into())
-            .spawn(move || drive_writer(writer, &to_write, beside, &on_unknown))?;
+        let writer = move || drive_writer(writer, &to_write, beside, &*clock, &on_unknown);
+        let writer = start("log-writer", Box::new(writer))?;
         Ok(Committer {
             queue: Some(queue),
             threads: vec![lane, writer],
@@ -350,22 +358,24 @@ impl Beside {
 /// Why folding rests although there is something to fold.
 struct Trouble {
     cause: Arc<StorageError>,
-    retry_at: Instant,
+    retry_at: Alarm,
 }
 
 fn drive_writer(
     mut writer: LogWriter,
     batches: &Receiver<Batch>,
     beside: Beside,
+    clock: &dyn Clock,
     on_unknown: &OnUnknown,
 ) {
+    let after = |duration| clock.alarm_at(clock.elapsed().saturating_add(duration));
     let _guard = EndProcessOnPanic("the log writer");
     let mut trouble: Option<Trouble> = None;
     loop {
         let next = match (&trouble, writer.folding()) {
-            (Some(trouble), _) => batches.recv_deadline(trouble.retry_at),
+            (Some(trouble), _) => received_before(batches, &trouble.retry_at),
             (None, Folding::Idle) => batches.recv().map_err(RecvTimeoutError::from),
-            (None, Folding::Gathering) => batches.recv_timeout(FOLD_QUIET),
+            (None, Folding::Gathering) => received_before(batches, &after(FOLD_QUIET)),
             (None, Folding::Due) => batches.recv_timeout(Duration::ZERO),
             (None, Folding::Behind) => Err(RecvTimeoutError::Timeout),
         };
@@ -393,7 +403,7 @@ fn drive_writer(
                     tracing::error!(%error, "folding the commit log failed; trying again");
                     trouble = Some(Trouble {
                         cause: Arc::new(error),
-                        retry_at: Instant::now() + FOLD_RETRY,
+                        retry_at: after(FOLD_RETRY),
                     });
                 }
             },
@@ -409,12 +419,17 @@ fn drive_writer(
 const CHECKPOINT_RETRY: Duration = Duration::from_millis(500);
 
 /// Runs a checkpoint whenever one is due, until the log writer has ended.
-fn drive_checkpointer(checkpointer: Checkpointer, due: &Receiver<()>, on_unknown: &OnUnknown) {
+fn drive_checkpointer(
+    checkpointer: Checkpointer,
+    due: &Receiver<()>,
+    clock: &dyn Clock,
+    on_unknown: &OnUnknown,
+) {
     let _guard = EndProcessOnPanic("the thread of checkpoints");
     let mut failed = false;
     while match failed {
         false => due.recv().is_ok(),
-        true => rest(due, Instant::now() + CHECKPOINT_RETRY),
+        true => rest(due, &clock.alarm_at(clock.elapsed() + CHECKPOINT_RETRY)),
     } {
         let done = checkpointer.run_if_due();
         failed = done.is_err();
@@ -428,10 +443,18 @@ fn drive_checkpointer(checkpointer: Checkpointer, due: &Receiver<()>, on_unknown
     }
 }
 
+/// The next message, unless `alarm` comes first.
+fn received_before<T>(messages: &Receiver<T>, alarm: &Alarm) -> Result<T, RecvTimeoutError> {
+    select! {
+        recv(messages) -> message => message.map_err(RecvTimeoutError::from),
+        recv(alarm) -> _ => Err(RecvTimeoutError::Timeout),
+    }
+}
+
 /// Waits until then; false if the log writer has ended.
-fn rest(due: &Receiver<()>, until: Instant) -> bool {
+fn rest(due: &Receiver<()>, until: &Alarm) -> bool {
     loop {
-        match due.recv_deadline(until) {
+        match received_before(due, until) {
             Ok(()) => {}
             Err(RecvTimeoutError::Timeout) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,

@@ -90,6 +90,7 @@ pub use writing::Patch;
 
 use self::session_requests::Sweep;
 use crate::clock::Clock;
+use crate::executor::Executor;
 use crate::probe::Probe;
 use crate::storage::{CheckpointCounts, ReadView, Store, StoreOptions};
 
@@ -111,6 +112,8 @@ pub struct DatabaseOptions {
     pub secret: [u8; 32],
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where the threads come from.
+    pub executor: Arc<dyn Executor>,
     /// The probe to which steps are stated, for a watcher.
     pub probe: Probe,
     /// Where ids come from.
@@ -137,6 +140,7 @@ impl DatabaseOptions {
             reader_threads: 2,
             secret: [7; 32],
             clock,
+            executor: Arc::new(crate::executor::SystemExecutor),
             probe: Probe::none(),
             rng: Box::new(rand::rngs::StdRng::from_os_rng()),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),
@@ -151,6 +155,7 @@ pub struct Database {
     readers: Readers,
     committer: Committer,
     store: Store,
+    executor: Arc<dyn Executor>,
     environment: Arc<Environment>,
     write_log: Arc<WriteLog>,
     /// Where the next sweep of session requests goes on.
@@ -161,7 +166,12 @@ impl Database {
     /// Opens the data directory, brings it in line with the schema and starts the committer and the readers.
     pub fn open(options: DatabaseOptions) -> Result<Database, OpenError> {
         let clock = options.clock;
-        let (store, mut appender) = Store::open(&options.dir, options.store)?;
+        let executor = options.executor;
+        let store = StoreOptions {
+            clock: clock.clone(),
+            ..options.store
+        };
+        let (store, mut appender) = Store::open(&options.dir, store)?;
         let catalog = setup::set_up(&store, &mut appender, &*clock, &options.schema)?;
         let environment = Arc::new(Environment {
             definitions: History::new(Definitions::new(catalog)),
@@ -178,13 +188,21 @@ impl Database {
         let unfolded_bytes_max = options.committer.unfolded_bytes_max;
         let writer = LogWriter::new(appender, write_log.clone(), rollbacks, unfolded_bytes_max);
         let writer = writer.watched(options.probe);
-        let committer = Committer::start(lane, writer, options.committer, options.on_unknown)
-            .map_err(crate::storage::StorageError::Thread)?;
+        let committer = Committer::start(
+            lane,
+            writer,
+            options.committer,
+            &*executor,
+            clock.clone(),
+            options.on_unknown,
+        )
+        .map_err(crate::storage::StorageError::Thread)?;
         Ok(Database {
             committer,
-            readers: Readers::start(&store, options.reader_threads)?,
+            readers: Readers::start(&store, options.reader_threads, &*executor)?,
             leases: SnapshotLeases::new(store.clone(), clock),
             store,
+            executor,
             environment,
             write_log,
             sweep_place: Arc::default(),
@@ -312,5 +330,10 @@ impl Database {
     /// Where the time comes from.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.environment.clock
+    }
+
+    /// Where the threads come from.
+    pub fn executor(&self) -> &Arc<dyn Executor> {
+        &self.executor
     }
 }

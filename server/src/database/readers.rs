@@ -6,6 +6,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::executor::Executor;
 use crate::storage::{StorageError, Store};
 
 /// Room on a reader's stack: a query in another language takes half of it.
@@ -36,7 +37,11 @@ pub enum ReadersError {
 
 impl Readers {
     /// Starts `threads` readers.
-    pub fn start(store: &Store, threads: usize) -> Result<Readers, StorageError> {
+    pub fn start(
+        store: &Store,
+        threads: usize,
+        executor: &dyn Executor,
+    ) -> Result<Readers, StorageError> {
         let (queue, jobs) = bounded::<Job>(READ_QUEUE_MAX);
         let mut readers = Readers {
             queue: Some(queue),
@@ -45,15 +50,14 @@ impl Readers {
         for number in 0..threads.max(1) {
             let store = store.clone();
             let jobs = jobs.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("reader-{number}"))
-                .stack_size(READER_STACK_BYTES);
-            let spawned = thread.spawn(move || {
+            let read = move || {
                 while let Ok(job) = jobs.recv() {
                     run_guarded(job, &store);
                 }
-            });
-            readers.threads.push(spawned.map_err(StorageError::Thread)?);
+            };
+            let name = format!("reader-{number}");
+            let started = executor.start(&name, READER_STACK_BYTES, Box::new(read));
+            readers.threads.push(started.map_err(StorageError::Thread)?);
         }
         Ok(readers)
     }

@@ -21,6 +21,7 @@ use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
 use super::streamed::{HttpEnd, StreamedRequest, StreamedResponse};
 use crate::auth::{Caller, UserIdentity};
+use crate::clock::timeout;
 use crate::deployment::ModuleEnvironment;
 use crate::probe::{CallOf, Event, Execution};
 
@@ -215,14 +216,15 @@ pub(super) async fn run_http_action(
     functions.probe().event(|| Event::Started(execution()));
     // The body's first step runs outside its future, so both are guarded.
     let running = AssertUnwindSafe(async { body(ctx, request).await }).catch_unwind();
-    let result = match tokio::time::timeout(time_max, running).await {
-        Ok(Ok(result)) => result.and_then(checked),
-        Ok(Err(_)) => {
+    let clock = functions.database().clock().clone();
+    let result = match timeout(&*clock, time_max, running).await {
+        Some(Ok(result)) => result.and_then(checked),
+        Some(Err(_)) => {
             // A panic may quote the request, so its text is for the panic hook alone.
             tracing::error!(route = route.label(), "an HTTP action panicked");
             Err(Error::panicked(&route.label(), "see the server's log"))
         }
-        Err(_) => {
+        None => {
             tracing::warn!(route = route.label(), "an HTTP action took too long");
             let seconds = time_max.as_secs();
             Err(Error::plain(format!(

@@ -150,7 +150,11 @@ impl Functions {
     /// A runner of `registry`'s functions.
     pub fn new(registry: Registry, database: Arc<Database>) -> Arc<Functions> {
         let clock = database.clock().clone();
-        let js = Js::of_this_build("vestibule", JsOptions::default(), clock);
+        let options = JsOptions {
+            executor: database.executor().clone(),
+            ..JsOptions::default()
+        };
+        let js = Js::of_this_build("vestibule", options, clock);
         Functions::with_js(registry, database, js)
     }
 
@@ -163,8 +167,9 @@ impl Functions {
         let native = Arc::new(registry);
         database.install(native.clone());
         let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
+        let (executor, clock) = (database.executor().clone(), database.clock().clone());
         let start = |name| {
-            Workers::start(name, threads)
+            Workers::start(name, threads, executor.clone(), clock.clone())
                 .expect("threads are there to be started when the server starts")
         };
         Arc::new(Functions {

@@ -1,11 +1,13 @@
 //! What operators may bound of pushed functions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::executor::{Executor, SystemExecutor};
 use crate::outbound::OutboundOptions;
 
 /// Bounds of JavaScript functions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct JsOptions {
     /// Time in the engine that a query may take.
     pub query_time_max: Duration,
@@ -19,6 +21,8 @@ pub struct JsOptions {
     pub outbound: OutboundOptions,
     /// Whether functions of packages that are known get native heads.
     pub native_heads: bool,
+    /// Where the threads of actions come from.
+    pub executor: Arc<dyn Executor>,
 }
 
 impl Default for JsOptions {
@@ -30,6 +34,7 @@ impl Default for JsOptions {
             actions_max: 256,
             outbound: OutboundOptions::default(),
             native_heads: true,
+            executor: Arc::new(SystemExecutor),
         }
     }
 }

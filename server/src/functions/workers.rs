@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use crate::executor::{Executor, STACK_BYTES};
 
 /// Room on a worker's stack, of which an engine in another language takes half.
 pub(crate) const WORKER_STACK_BYTES: usize = 16 << 20;
@@ -31,7 +34,8 @@ struct Pool {
     name: &'static str,
     /// Threads without spares.
     regular: usize,
-    stuck_after: Duration,
+    executor: Arc<dyn Executor>,
+    clock: Arc<dyn Clock>,
     queue: Receiver<Job>,
     state: Mutex<State>,
 }
@@ -39,8 +43,8 @@ struct Pool {
 #[derive(Default)]
 struct State {
     threads: usize,
-    /// When each job under way began.
-    began: HashMap<u64, Instant>,
+    /// When each job under way began, by the clock's elapsed time.
+    began: HashMap<u64, Duration>,
     next: u64,
     /// Stuck jobs that the log has told of.
     told: usize,
@@ -48,35 +52,29 @@ struct State {
 
 impl Workers {
     /// Starts `threads` threads.
-    pub fn start(name: &'static str, threads: usize) -> std::io::Result<Workers> {
-        Workers::start_with(name, threads, STUCK_AFTER)
-    }
-
-    fn start_with(
+    pub fn start(
         name: &'static str,
         threads: usize,
-        stuck_after: Duration,
+        executor: Arc<dyn Executor>,
+        clock: Arc<dyn Clock>,
     ) -> std::io::Result<Workers> {
         let (jobs, queue) = unbounded();
         let pool = Arc::new(Pool {
             name,
             regular: threads,
-            stuck_after,
+            executor,
+            clock,
             queue,
             state: Mutex::default(),
         });
         for _ in 0..threads {
             Pool::add_thread(&pool, &mut pool.state.lock())?;
         }
-        let (watched, ended) = unbounded();
-        let watch = pool.clone();
-        std::thread::Builder::new()
-            .name(format!("{name}-watch"))
-            .spawn(move || {
-                while ended.recv_timeout(watch.stuck_after / 2) == Err(RecvTimeoutError::Timeout) {
-                    Pool::replace_stuck(&watch);
-                }
-            })?;
+        let (watched, ended) = unbounded::<()>();
+        let watched_pool = pool.clone();
+        let watch = move || Pool::watch(&watched_pool, &ended);
+        pool.executor
+            .start(&format!("{name}-watch"), STACK_BYTES, Box::new(watch))?;
         Ok(Workers {
             jobs,
             pool,
@@ -104,16 +102,26 @@ impl Workers {
 impl Pool {
     fn add_thread(pool: &Arc<Pool>, state: &mut State) -> std::io::Result<()> {
         let worker = pool.clone();
-        std::thread::Builder::new()
-            .name(pool.name.into())
-            .stack_size(WORKER_STACK_BYTES)
-            .spawn(move || worker.work())?;
+        let work = Box::new(move || worker.work());
+        pool.executor.start(pool.name, WORKER_STACK_BYTES, work)?;
         state.threads += 1;
         Ok(())
     }
 
+    /// Replaces stuck threads until `ended` has no sender.
+    fn watch(pool: &Arc<Pool>, ended: &Receiver<()>) {
+        loop {
+            let look = pool.clock.elapsed().saturating_add(STUCK_AFTER / 2);
+            select! {
+                recv(ended) -> _ => return,
+                recv(pool.clock.alarm_at(look)) -> _ => Pool::replace_stuck(pool),
+            }
+        }
+    }
+
     fn stuck(&self, state: &State) -> usize {
-        let is_stuck = |began: &&Instant| began.elapsed() > self.stuck_after;
+        let now = self.clock.elapsed();
+        let is_stuck = |began: &&Duration| now.saturating_sub(**began) > STUCK_AFTER;
         state.began.values().filter(is_stuck).count()
     }
 
@@ -157,7 +165,7 @@ impl Pool {
         let mut state = self.state.lock();
         state.next += 1;
         let number = state.next;
-        state.began.insert(number, Instant::now());
+        state.began.insert(number, self.clock.elapsed());
         number
     }
 
@@ -177,6 +185,8 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{ManualClock, UnixNanos};
+    use crate::executor::SystemExecutor;
 
     fn threads(workers: &Workers) -> usize {
         workers.pool.state.lock().threads
@@ -184,7 +194,9 @@ mod tests {
 
     #[test]
     fn a_stuck_job_is_replaced_and_its_thread_given_up_in_the_end() {
-        let workers = Workers::start_with("test", 1, Duration::from_millis(2)).unwrap();
+        let clock = Arc::new(ManualClock::at(UnixNanos::from_seconds(1)));
+        let executor = Arc::new(SystemExecutor);
+        let workers = Workers::start("test", 1, executor, clock.clone()).unwrap();
         let (release, held) = unbounded::<()>();
         let (say, said) = unbounded();
         for name in ["first", "second"] {
@@ -194,10 +206,16 @@ mod tests {
                 let _ = held.recv();
             });
         }
-        // Both hold their threads, and there was one.
-        assert_eq!([said.recv(), said.recv()], [Ok("first"), Ok("second")]);
+        // A job that holds its thread gives way as time passes; the watch may set its alarm after any one step of it.
+        let next = || loop {
+            clock.advance(STUCK_AFTER);
+            if let Ok(name) = said.recv_timeout(Duration::from_millis(1)) {
+                return name;
+            }
+        };
+        assert_eq!([next(), next()], ["first", "second"]);
         workers.run(move || say.send("third").unwrap());
-        assert_eq!(said.recv(), Ok("third"));
+        assert_eq!(next(), "third");
         drop(release);
         while threads(&workers) > 1 {
             // A thread ends after a job, so there has to be one.

@@ -17,6 +17,7 @@ use super::cors::Cors;
 use super::respond::WireError;
 use super::routes::{ACTION_ROUTES, SPARE_ROUTES, UNHURRIED_ROUTES};
 use super::serve::OpenConnection;
+use crate::clock::timeout;
 use crate::outbound::Face;
 
 const REQUEST_ID_HEADER: &str = "convex-request-id";
@@ -128,18 +129,18 @@ fn check_size(http: &Http, request: &Request) -> Result<(), WireError> {
 async fn guarded(http: &Http, route: &str, request: Request, next: Next) -> Response {
     let running = AssertUnwindSafe(next.run(request)).catch_unwind();
     let in_time = match UNHURRIED_ROUTES.contains(&route) {
-        true => Ok(running.await),
-        false => tokio::time::timeout(http.options.request_timeout, running).await,
+        true => Some(running.await),
+        false => timeout(&*http.clock, http.options.request_timeout, running).await,
     };
     match in_time {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => {
+        Some(Ok(response)) => response,
+        Some(Err(_)) => {
             // The panic hook has said where.
             tracing::error!("a request panicked");
             http.metrics.panicked();
             WireError::internal().into_response()
         }
-        Err(_) => WireError::too_slow().into_response(),
+        None => WireError::too_slow().into_response(),
     }
 }
 

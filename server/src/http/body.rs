@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::Http;
 use super::budget::BodyShare;
 use super::respond::WireError;
+use crate::clock::timeout;
 
 /// Bytes set aside for a body before any of it has arrived, whatever its header promises.
 const FIRST_BYTES_MAX: usize = 64 << 10;
@@ -110,7 +111,7 @@ impl Http {
                 _share: share,
             })
         };
-        tokio::time::timeout(self.options.body_timeout, reading)
+        timeout(&*self.clock, self.options.body_timeout, reading)
             .await
             .unwrap_or(Err(BodyError::TooSlow))
     }

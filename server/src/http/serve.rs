@@ -25,6 +25,7 @@ use super::options::{SPARE_CONNECTIONS, SPARE_HEADER_TIMEOUT};
 use super::pace::Pace;
 use super::routes;
 use super::stall::StallGuard;
+use crate::clock::timeout;
 
 /// Written bytes that the system holds for one connection. Bytes that a peer does not take must not pile up outside of
 /// every bound.
@@ -94,7 +95,7 @@ impl Http {
             connections_max = self.options.connections_max,
             "accepting connections"
         );
-        let mut pace = Pace::new(self.options.connects_per_second_max);
+        let mut pace = Pace::new(self.options.connects_per_second_max, self.clock.clone());
         let accepting = async {
             loop {
                 pace.turn().await;
@@ -105,7 +106,8 @@ impl Http {
                         if let Some(left_out) = self.room_warnings.pass(self.clock.elapsed()) {
                             tracing::warn!(%error, left_out, "a connection could not be accepted");
                         }
-                        tokio::time::sleep(ACCEPT_REST).await;
+                        let rested = self.clock.elapsed().saturating_add(ACCEPT_REST);
+                        self.clock.sleep_until(rested).await;
                     }
                 }
             }
@@ -122,10 +124,8 @@ impl Http {
     /// Waits for the tasks under way, and ends those that take too long.
     async fn drain(&self) {
         self.tasks.close();
-        if tokio::time::timeout(self.options.drain_timeout, self.tasks.wait())
-            .await
-            .is_err()
-        {
+        let drained = timeout(&*self.clock, self.options.drain_timeout, self.tasks.wait());
+        if drained.await.is_none() {
             tracing::warn!(
                 tasks = self.tasks.len(),
                 "requests and sockets still under way are dropped"
@@ -224,7 +224,11 @@ async fn serve_connection(
         request.extensions_mut().insert(connection.clone());
         routes.call(request)
     });
-    let io = TokioIo::new(StallGuard::new(stream, options.stall_timeout));
+    let io = TokioIo::new(StallGuard::new(
+        stream,
+        options.stall_timeout,
+        http.clock.clone(),
+    ));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)

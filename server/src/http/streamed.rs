@@ -19,6 +19,7 @@ use super::around::Asked;
 use super::body::{BodyError, swallow};
 use super::respond::{self, WireError};
 use super::within::FromWithin;
+use crate::clock::{Clock, timeout};
 use crate::functions::{
     BodyCut, Chunks, RegisteredRoute, RequestMetadata, RequestName, StreamError, StreamedBody,
     StreamedRequest, StreamedResponse, SystemError,
@@ -88,7 +89,8 @@ impl Http {
             swallow(stream, limit).await;
             return Err(too_long(limit));
         }
-        Ok(Some(bounded(stream, limit, self.options.body_timeout)))
+        let (wait_max, clock) = (self.options.body_timeout, self.clock.clone());
+        Ok(Some(bounded(stream, limit, wait_max, clock)))
     }
 
     /// The address as the client wrote it. A trusted proxy says whether the request came over TLS.
@@ -152,12 +154,17 @@ fn too_long(limit: usize) -> WireError {
 }
 
 /// A body of at most `limit` bytes, each part of which arrives in time.
-fn bounded(body: BodyDataStream, limit: usize, wait_max: Duration) -> Chunks {
-    let chunks = stream::unfold(Some((body, 0)), move |state| async move {
-        let (mut body, before) = state?;
-        let next = match tokio::time::timeout(wait_max, body.next()).await {
-            Ok(next) => next?.map_err(|_| BodyError::EndedEarly),
-            Err(_) => Err(BodyError::TooSlow),
+fn bounded(
+    body: BodyDataStream,
+    limit: usize,
+    wait_max: Duration,
+    clock: Arc<dyn Clock>,
+) -> Chunks {
+    let chunks = stream::unfold(Some((body, 0, clock)), move |state| async move {
+        let (mut body, before, clock) = state?;
+        let next = match timeout(&*clock, wait_max, body.next()).await {
+            Some(next) => next?.map_err(|_| BodyError::EndedEarly),
+            None => Err(BodyError::TooSlow),
         };
         let next = next.and_then(|chunk| match before + chunk.len() > limit {
             true => Err(BodyError::TooLong { limit }),
@@ -166,7 +173,7 @@ fn bounded(body: BodyDataStream, limit: usize, wait_max: Duration) -> Chunks {
         Some(match next {
             Ok(chunk) => {
                 let arrived = before + chunk.len();
-                (Ok(chunk), Some((body, arrived)))
+                (Ok(chunk), Some((body, arrived, clock)))
             }
             Err(error) => {
                 let text = WireError::from(error).message;

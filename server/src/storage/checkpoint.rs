@@ -12,13 +12,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::store::Shared;
 use super::{Appender, FoldProgress, StorageError, sqlite};
+use crate::clock::Clock;
 
 /// A page and its header in the write-ahead log, at SQLite's default page size.
 const WAL_PAGE_BYTES: u64 = 4096 + 24;
@@ -221,7 +222,8 @@ fn due(shared: &Shared, wal: WalPages) -> CheckpointDue {
 fn run_if_due(shared: &Shared) -> Result<(), StorageError> {
     let checkpoints = &shared.checkpoints;
     let mut turn = checkpoints.turn.lock();
-    let begun = Instant::now();
+    let clock = &*shared.options.clock;
+    let begun = clock.elapsed();
     let done = turn.work(shared, |connection| {
         match due(shared, run_beside(shared, connection, Mode::Noop)?) {
             CheckpointDue::No => Ok(false),
@@ -236,7 +238,7 @@ fn run_if_due(shared: &Shared) -> Result<(), StorageError> {
         Err(_) => &checkpoints.failed,
     };
     count.fetch_add(1, Ordering::Relaxed);
-    add_time(&checkpoints.nanoseconds, begun);
+    add_time(&checkpoints.nanoseconds, clock, begun);
     done.map(drop)
 }
 
@@ -259,12 +261,13 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageErr
     let too_long = wal.bytes() >= shared.options.truncate_wal_bytes;
     if wal.unmoved_bytes() <= LAST_PASS_BYTES || too_long {
         let _writing = shared.checkpoints.writing.lock();
-        let begun = Instant::now();
+        let clock = &*shared.options.clock;
+        let begun = clock.elapsed();
         wal = last_pass(shared, connection)?;
         if wal.bytes() >= shared.options.truncate_wal_bytes {
             wal = truncate(shared, connection)?;
         }
-        add_time(&shared.checkpoints.append_wait_nanoseconds, begun);
+        add_time(&shared.checkpoints.append_wait_nanoseconds, clock, begun);
     }
     let pages_at_last = &shared.checkpoints.pages_at_last;
     pages_at_last.store(wal.log, Ordering::Relaxed);
@@ -307,8 +310,9 @@ fn wait_for_readers(
     Ok(pages)
 }
 
-fn add_time(nanoseconds: &AtomicU64, begun: Instant) {
-    let passed = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+fn add_time(nanoseconds: &AtomicU64, clock: &dyn Clock, begun: Duration) {
+    let passed = clock.elapsed().saturating_sub(begun);
+    let passed = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
     nanoseconds.fetch_add(passed, Ordering::Relaxed);
 }
 

@@ -1,10 +1,15 @@
 //! The sizes and thresholds of a store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::{Clock, SystemClock};
+
 /// Settings of a store. The defaults suit a small machine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoreOptions {
+    /// Where the time comes from, to say how long the disk took.
+    pub clock: Arc<dyn Clock>,
     /// How many bytes the head's overlay may hold, counted with a fixed overhead per entry. Above it,
     /// [`Head::refresh`](super::Head::refresh) forgets folded entries; unfolded entries are never forgotten, so the
     /// lane must slow down as [`Head::unfolded_bytes`](super::Head::unfolded_bytes) nears this.
@@ -43,6 +48,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
+            clock: Arc::new(SystemClock::new()),
             overlay_bytes_max: 64 << 20,
             slot_bytes_max: 96 << 20,
             lookup_bytes_max: 32 << 20,

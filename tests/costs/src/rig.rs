@@ -19,6 +19,7 @@ use vestibule_server::clock::{Clock, SystemClock, UnixNanos};
 use vestibule_server::database::{
     CommitterOptions, Database, DatabaseOptions, Limits, SessionRequest,
 };
+use vestibule_server::executor::SystemExecutor;
 use vestibule_server::functions::{
     Call, FunctionOutcome, Functions, MutationRun, Origin, Registry, SystemError,
 };
@@ -118,6 +119,7 @@ impl Rig {
             reader_threads: 2,
             secret: [1; 32],
             clock: clock.clone(),
+            executor: Arc::new(SystemExecutor),
             probe: Probe::none(),
             rng: Box::new(StdRng::from_os_rng()),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),

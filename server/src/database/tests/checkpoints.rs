@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use vestibule_schema::object;
 
 use super::*;
+use crate::clock::SystemClock;
+use crate::executor::SystemExecutor;
 use crate::storage::StorageError;
 
 /// A committer whose checkpoints stop before their first pass and take their outcome from the test.
@@ -51,9 +53,10 @@ impl Stopping {
         let (sender, unknown) = channel();
         // A second thread may tell too, after the test.
         let on_unknown = Box::new(move |unknown| drop(sender.send(unknown)));
-        let options = CommitterOptions::default();
+        let (options, clock) = (CommitterOptions::default(), Arc::new(SystemClock::new()));
+        let committer = Committer::start(lane, writer, options, &SystemExecutor, clock, on_unknown);
         Stopping {
-            committer: Committer::start(lane, writer, options, on_unknown).unwrap(),
+            committer: committer.unwrap(),
             store,
             is_stopped,
             outcome,

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use vestibule_schema::object;
 
 use super::*;
+use crate::clock::SystemClock;
+use crate::executor::SystemExecutor;
 
 pub(super) fn open(
     dir: &TempDir,
@@ -364,8 +366,9 @@ fn a_full_disk_refuses_every_mutation_and_the_committer_still_ends() {
     let lane = Lane::new(&store, environment, rng, rollbacks.clone()).unwrap();
     let writer = LogWriter::new(appender, write_log, rollbacks, 1 << 20);
     let on_unknown = Box::new(|unknown| panic!("{unknown}"));
+    let (options, clock) = (CommitterOptions::default(), Arc::new(SystemClock::new()));
     let committer =
-        Committer::start(lane, writer, CommitterOptions::default(), on_unknown).unwrap();
+        Committer::start(lane, writer, options, &SystemExecutor, clock, on_unknown).unwrap();
     let before = store.durable_ts();
     for _ in 0..20 {
         let (seen, outcome) = submit(&committer, |tx| {

@@ -52,7 +52,8 @@ pub(super) async fn run(target: ActionTarget, ctx: ActionCtx, args: Value) -> Re
     };
     let handle = Handle::current();
     let (answer, answered) = oneshot::channel();
-    on_thread(place, move || {
+    let js = target.js.clone();
+    on_thread(&js, place, move || {
         // The caller may have gone.
         let _ = answer.send(run_here(&target, ctx, asked, args, handle));
     })?;
@@ -89,18 +90,17 @@ impl Drop for Waiting<'_> {
 }
 
 /// Runs `work` on a thread of its own, which holds `place` meanwhile. A panic drops what `work` owns.
-pub(super) fn on_thread(place: Place, work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let thread = std::thread::Builder::new()
-        .name("action".into())
-        .stack_size(WORKER_STACK_BYTES);
-    let spawned = thread.spawn(move || {
+pub(super) fn on_thread(js: &Js, place: Place, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let body = move || {
         let _place = place;
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         if ran.is_err() {
             tracing::error!("a thread that ran an action panicked");
         }
-    });
-    spawned.map(drop).map_err(|error| {
+    };
+    let executor = &js.options.executor;
+    let started = executor.start("action", WORKER_STACK_BYTES, Box::new(body));
+    started.map(drop).map_err(|error| {
         tracing::error!(%error, "no thread for an action");
         Error::plain(TROUBLE)
     })

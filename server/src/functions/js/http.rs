@@ -80,7 +80,8 @@ struct HttpCall {
 impl HttpCall {
     fn start(self, place: Place, at_end: AtEnd) -> Result<()> {
         let handle = Handle::current();
-        on_thread(place, move || {
+        let js = self.target.js.clone();
+        on_thread(&js, place, move || {
             let ctx = self.ctx.clone();
             let result = self.run(handle);
             let log_lines = ctx.take_console().into_lines();

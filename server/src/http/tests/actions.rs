@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use super::harness::{Server, Setup, answer, assert_refused, json_of};
+use super::harness::{Server, Setup, answer, assert_refused, json_of, pass_time};
 use crate::functions::Runs;
 
 pub async fn with(change: impl FnOnce(&mut Setup)) -> Server {
@@ -150,7 +150,7 @@ async fn a_body_over_the_limit_never_reaches_its_action() {
 async fn a_body_that_does_not_arrive_is_not_waited_for() {
     let server = with(|setup| setup.options.body_timeout = Duration::from_millis(50)).await;
     let cut = "POST /http/tell HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc";
-    let answer = server.raw(cut.as_bytes()).await;
+    let answer = server.as_time_passes(server.raw(cut.as_bytes())).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert_eq!(runs(&server, "POST /tell").runs, 0);
 }
@@ -220,7 +220,8 @@ async fn an_action_that_takes_too_long_is_ended_and_gives_its_place_back() {
         setup.options.requests_max = 1;
     })
     .await;
-    assert_eq!(status(server.get("/http/wait")).await, 408);
+    let waited = server.as_time_passes(status(server.get("/http/wait")));
+    assert_eq!(waited.await, 408);
     // Its place is free once it has ended too, though no test code released it.
     while status(server.get("/http/tell")).await != 200 {}
     let ended = runs(&server, "GET /wait");
@@ -259,7 +260,7 @@ async fn an_action_that_does_not_end_in_time_is_dropped_with_the_server() {
     let waiting = tokio::spawn(server.get("/http/wait").send());
     server.latch.entered.notified().await;
     server.shutdown.cancel();
-    server.serving.await.unwrap();
+    pass_time(&server.clock, server.serving).await.unwrap();
     let ended = waiting.await.unwrap();
     assert!(ended.is_err() || ended.unwrap().status() == 503);
 }

@@ -295,6 +295,11 @@ impl Server {
             .clone()
     }
 
+    /// Waits for `future` while time passes, a hundredth of a second in each thousandth.
+    pub async fn as_time_passes<T>(&self, future: impl Future<Output = T>) -> T {
+        pass_time(&self.clock, future).await
+    }
+
     /// Sends bytes and reads until the server closes.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -309,6 +314,20 @@ pub async fn read_to_end(stream: &mut TcpStream) -> String {
     // A server that closes with bytes unread resets the connection; what came before is what counts.
     let _ = stream.read_to_end(&mut text).await;
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Waits for `future` while the clock moves on, a hundredth of a second in each thousandth.
+pub async fn pass_time<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
+    let passing = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            clock.advance(Duration::from_millis(10));
+        }
+    };
+    tokio::select! {
+        output = future => output,
+        () = passing => unreachable!("time passes for ever"),
+    }
 }
 
 fn open(

@@ -154,7 +154,7 @@ async fn a_body_that_does_not_arrive_is_not_waited_for() {
     }))
     .await;
     let cut = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc";
-    let answer = server.raw(cut.as_bytes()).await;
+    let answer = server.as_time_passes(server.raw(cut.as_bytes())).await;
     assert!(
         answer.starts_with("HTTP/1.1 408 ") && answer.contains("RequestTimeout"),
         "{answer}"
@@ -208,7 +208,8 @@ async fn a_request_that_takes_too_long_is_ended_in_words() {
     }))
     .await;
     let waits = server.call("action", "acts:wait", json!({}));
-    assert_refused(waits, 408, "RequestTimeout").await;
+    let refused = assert_refused(waits, 408, "RequestTimeout");
+    server.as_time_passes(refused).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::harness::{Server, Setup, read_to_end};
+use super::harness::{Server, Setup, pass_time, read_to_end};
 
 #[tokio::test]
 async fn a_request_under_way_is_answered_and_nobody_else_is_let_in() {
@@ -36,7 +36,7 @@ async fn what_does_not_end_in_time_is_dropped() {
     let waiting = tokio::spawn(server.call("action", "acts:wait", json!({})).send());
     server.latch.entered.notified().await;
     server.shutdown.cancel();
-    server.serving.await.unwrap();
+    pass_time(&server.clock, server.serving).await.unwrap();
     let ended = waiting.await.unwrap();
     assert!(ended.is_err() || ended.unwrap().status() == 503);
 }

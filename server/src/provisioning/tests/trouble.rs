@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::{Rig, Setup, nobodys, person, rig, rig_with};
-use crate::clock::{Clock, ManualClock, Sleep, SystemClock, UnixNanos};
+use crate::clock::{Alarm, Clock, ManualClock, Sleep, SystemClock, UnixNanos};
 use crate::database::CommitterOptions;
 use crate::provisioning::Unprovisioned;
 use crate::provisioning::flights::{Flights, Run};
@@ -68,6 +68,10 @@ impl<C: Clock> Clock for WatchedClock<C> {
         let wait = elapsed.saturating_sub(self.elapsed());
         self.sleeps.send_modify(|sleeps| sleeps.push(wait));
         self.clock.sleep_until(elapsed)
+    }
+
+    fn alarm_at(&self, elapsed: Duration) -> Alarm {
+        self.clock.alarm_at(elapsed)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use vestibule_server::clock::{Clock, Sleep, SystemClock, UnixNanos};
+use vestibule_server::clock::{Alarm, Clock, Sleep, SystemClock, UnixNanos};
 
 /// Runs as the machine's clock does, and skips ahead when told.
 pub struct SkippingClock {
@@ -34,6 +34,12 @@ impl Clock for SkippingClock {
 
     fn elapsed(&self) -> Duration {
         self.machine.elapsed() + *self.ahead.borrow()
+    }
+
+    // What is skipped after the alarm was set does not bring it forward: threads keep house by it and decide nothing.
+    fn alarm_at(&self, elapsed: Duration) -> Alarm {
+        self.machine
+            .alarm_at(elapsed.saturating_sub(*self.ahead.borrow()))
     }
 
     fn sleep_until(&self, elapsed: Duration) -> Sleep {
