@@ -15,7 +15,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::*;
 use crate::auth::Caller;
 use crate::clock::SystemClock;
-use crate::database::{DatabaseOptions, OpenError};
+use crate::database::{DatabaseOptions, Limits, OpenError};
 use crate::storage::StoreOptions;
 
 /// Histories of one run of a test.
@@ -196,6 +196,11 @@ fn database(dir: &TempDir, pages_max: Option<u32>) -> Database {
         let schema = Schema::new().table::<Account>().table::<Hoard>();
         let clock = Arc::new(SystemClock::new());
         let opened = Database::open(DatabaseOptions {
+            // A busy machine may hold up a step for longer than a function has.
+            limits: Limits {
+                user_millis_max: 600_000,
+                ..Limits::default()
+            },
             store: StoreOptions {
                 pages_max,
                 ..StoreOptions::default()

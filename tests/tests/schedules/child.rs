@@ -21,7 +21,7 @@ use super::driver::ServerTime;
 use super::issuer::Issuer;
 
 /// How long something may take that should take milliseconds.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How every token of the provider begins: `{"alg":` in base64.
 const TOKEN_BEGINNING: &str = "eyJhbGciOi";
 /// Seats that one life of the server may use.

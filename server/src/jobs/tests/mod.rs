@@ -295,7 +295,7 @@ impl Rig {
     async fn until_seen(&self, is_so: impl Fn() -> bool) {
         let wait = async {
             while !is_so() {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
@@ -340,7 +340,7 @@ impl Rig {
 }
 
 /// How long a test waits for an event that must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 fn ask(path: &str, after_ms: f64, text: &str) -> Ask {
     Ask {

@@ -338,7 +338,7 @@ fn heard(
 }
 
 /// Longer than any test takes, so that a test that would wait for ever fails instead.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 pub fn add(id: u32, path: &str, args: Json) -> Json {
     json!({ "type": "Add", "queryId": id, "udfPath": path, "args": [args] })
