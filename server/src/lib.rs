@@ -24,6 +24,7 @@
 
 pub mod clock;
 
+#[doc(hidden)]
 pub mod executor;
 
 #[doc(hidden)]
