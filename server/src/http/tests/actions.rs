@@ -220,10 +220,12 @@ async fn an_action_that_takes_too_long_is_ended_and_gives_its_place_back() {
         setup.options.requests_max = 1;
     })
     .await;
-    let waited = server.as_time_passes(status(server.get("/http/wait")));
-    assert_eq!(waited.await, 408);
-    // Its place is free once it has ended too, though no test code released it.
-    while status(server.get("/http/tell")).await != 200 {}
+    let ends = async {
+        assert_eq!(status(server.get("/http/wait")).await, 408);
+        // Its place is free once it has ended too, though no test code released it.
+        while status(server.get("/http/tell")).await != 200 {}
+    };
+    server.as_time_passes(ends).await;
     let ended = runs(&server, "GET /wait");
     assert_eq!((ended.runs, ended.errors), (1, 1));
 }
