@@ -2,6 +2,7 @@
 //! identity, and the answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -27,6 +28,8 @@ use crate::functions::{
 const PREFIX: &str = "/http";
 /// The answer where the app has no routes at all.
 const NO_ROUTES: &str = "This Convex deployment does not have HTTP actions enabled.";
+/// How long after a request has been given up its action is ended, so that the request is always answered in one way.
+const ENDS_AFTER: Duration = Duration::from_secs(1);
 /// Headers that frame a message, which the server writes itself.
 const FRAMING: [axum::http::HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
@@ -104,7 +107,7 @@ impl Http {
                 .map_or_else(Bytes::new, |body| body.bytes.clone()),
         };
         let (functions, asker) = (self.functions.clone(), asking.asker.clone());
-        let (route, time_max) = (route.clone(), self.options.request_timeout);
+        let (route, time_max) = (route.clone(), self.options.request_timeout + ENDS_AFTER);
         // An action that has begun goes on when its caller leaves, and holds its place and its part of the budget.
         let running = async move {
             let _held = (slot, body);
