@@ -19,6 +19,7 @@ use vestibule_schema::table::{Schema, TableDefinition};
 use super::*;
 use crate::clock::{ManualClock, UnixNanos};
 use crate::database::{CommitterOptions, DatabaseOptions, Limits, Transaction};
+use crate::executor::SystemExecutor;
 use crate::outbound::{Origins, Own};
 use crate::probe::Probe;
 use crate::storage::StoreOptions;
@@ -51,6 +52,7 @@ impl Rig {
             reader_threads: 2,
             secret: [7; 32],
             clock: clock.clone(),
+            executor: Arc::new(SystemExecutor),
             probe: Probe::none(),
             rng: Box::new(StdRng::from_os_rng()),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),

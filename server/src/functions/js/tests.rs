@@ -21,6 +21,7 @@ use crate::auth::Caller;
 use crate::clock::SystemClock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::deployment::{AnalyzeInput, Analyzer};
+use crate::executor::SystemExecutor;
 use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, Registry, Thrown};
 use crate::jobs::{Jobs, JobsMetrics, JobsOptions};
 use crate::probe::Probe;
@@ -162,6 +163,7 @@ fn rig_of(app: &str, options: JsOptions) -> Rig {
         reader_threads: 1,
         secret: [1; 32],
         clock: clock.clone(),
+        executor: Arc::new(SystemExecutor),
         probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(3)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),

@@ -27,6 +27,7 @@ use crate::deployment::{
     AnalyzeInput, Analyzer, Deployment, ImportPhase, ModuleEnvironment, NoJavaScript, PushedRoute,
     SourceModule,
 };
+use crate::executor::SystemExecutor;
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::js::{Js, JsOptions};
 use crate::functions::{Functions, HttpRoute, Registry};
@@ -347,6 +348,7 @@ fn open(
         reader_threads: 2,
         secret: [7; 32],
         clock,
+        executor: Arc::new(SystemExecutor),
         probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(1)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),

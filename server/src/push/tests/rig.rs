@@ -20,6 +20,7 @@ use crate::database::{
 use crate::deployment::analysis::ModuleAnalysis;
 use crate::deployment::provisioning::Stated;
 use crate::deployment::{Analysis, AnalyzeError, AnalyzeInput, Analyzer};
+use crate::executor::SystemExecutor;
 use crate::functions::{Error, Functions, Registry};
 use crate::outbound::{Origins, Own};
 use crate::probe::Probe;
@@ -210,6 +211,7 @@ fn open_database(dir: &Path, clock: Arc<ManualClock>) -> Database {
         reader_threads: 1,
         secret: [7; 32],
         clock,
+        executor: Arc::new(SystemExecutor),
         probe: Probe::none(),
         rng: Box::new(StdRng::seed_from_u64(rand::random())),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),

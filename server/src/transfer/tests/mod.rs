@@ -21,6 +21,7 @@ use super::*;
 use crate::auth::Secret;
 use crate::clock::{Clock, SystemClock};
 use crate::database::{CommitterOptions, DatabaseOptions, Limits, Query, Transaction};
+use crate::executor::SystemExecutor;
 use crate::files::{Blobs, FileMetrics, FilesOptions, FilesParts, work};
 use crate::outbound::{Origins, Own};
 use crate::probe::Probe;
@@ -64,6 +65,7 @@ impl Rig {
             reader_threads: 2,
             secret: [7; 32],
             clock,
+            executor: Arc::new(SystemExecutor),
             probe: Probe::none(),
             rng: Box::new(StdRng::from_os_rng()),
             on_unknown: Box::new(|unknown| panic!("{unknown}")),
