@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, InternalId};
 use vestibule_schema::key::decode_key;
 use vestibule_schema::path::FieldPath;
@@ -134,7 +135,7 @@ pub fn read_document(
     match decode(&bytes) {
         Some(fields) => Ok(Some(fields)),
         None => Err(StorageError::misplaced(
-            &key,
+            &Bytes::copy_from_slice(&key),
             "a stored document cannot be decoded",
         )),
     }
