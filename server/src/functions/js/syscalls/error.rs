@@ -117,15 +117,14 @@ impl From<QueryError> for SyscallError {
     fn from(error: QueryError) -> SyscallError {
         match error {
             QueryError::Limit(limit) => limit.into(),
-            // Clients start a pagination again when they see this data.
-            QueryError::ForeignCursor => {
+            // Clients start a pagination again when they see this data, which redaction leaves alone.
+            QueryError::ForeignCursor | QueryError::UnreadableCursor => {
                 let data = object! {
                     "isConvexSystemError" => true,
                     "paginationError" => "InvalidCursor",
                 };
                 SyscallError::thrown(error.to_string(), Some(&Value::Object(data)))
             }
-            QueryError::UnreadableCursor => SyscallError::bad_request("Failed to parse cursor"),
             other => SyscallError::bad_request(other.to_string()),
         }
     }

@@ -91,7 +91,6 @@ fn unusable_options_and_cursors_are_refused() {
             json!({ "maximumRowsRead": 0 }),
             "maximumRowsRead and maximumBytesRead must be greater than 0",
         ),
-        (json!({ "cursor": "x" }), "Failed to parse cursor"),
         (
             json!({ "cursor": 5 }),
             "Invalid argument `cursor` for `queryPage`: expected a string, got 5",
@@ -103,16 +102,34 @@ fn unusable_options_and_cursors_are_refused() {
         assert_eq!(refused.data_json, None);
     }
     let (foreign, _) = world.query(|function| page(function, "rooms.by_id", json!({})).unwrap());
-    let foreign = refused(json!({ "cursor": foreign["continueCursor"] }));
-    assert!(foreign.to_string().starts_with(
-        "InvalidCursor: Tried to run a query starting from a cursor, but it looks like this cursor is from a different \
-         query."
-    ));
-    let data: Json = serde_json::from_str(&foreign.data_json.unwrap()).unwrap();
-    assert_eq!(
-        data,
-        json!({ "isConvexSystemError": true, "paginationError": "InvalidCursor" })
-    );
+    let cases = [
+        (
+            json!({ "cursor": foreign["continueCursor"] }),
+            "InvalidCursor: Tried to run a query starting from a cursor, but it looks like this cursor is from a \
+             different query.",
+        ),
+        (
+            json!({ "cursor": "x" }),
+            "InvalidCursor: Failed to parse cursor.",
+        ),
+        (
+            json!({ "cursor": "" }),
+            "InvalidCursor: Failed to parse cursor.",
+        ),
+        (
+            json!({ "endCursor": "x" }),
+            "InvalidCursor: Failed to parse cursor.",
+        ),
+    ];
+    for (options, expected) in cases {
+        let refused = refused(options);
+        assert!(refused.to_string().starts_with(expected), "{refused}");
+        let data: Json = serde_json::from_str(&refused.data_json.unwrap()).unwrap();
+        assert_eq!(
+            data,
+            json!({ "isConvexSystemError": true, "paginationError": "InvalidCursor" })
+        );
+    }
 }
 
 #[test]
