@@ -16,6 +16,7 @@ use super::Functions;
 use super::action::ActionCtx;
 use super::error::{Error, Result, Thrown};
 use super::http_routes::{RegisteredRoute, RouteBody};
+use super::request::RequestMetadata;
 use super::runner::{Origin, ended};
 use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
@@ -66,6 +67,8 @@ pub struct HttpActionCtx {
 /// The sender of the request, by its auth token.
 #[derive(Clone, Debug)]
 pub struct HttpAsker {
+    /// The facts about the request.
+    pub request: Arc<RequestMetadata>,
     /// The caller that the action's calls run as. With a refusal, a caller whose identity may not be seen.
     pub caller: Caller,
     /// The request's mark for a watcher.
@@ -194,6 +197,7 @@ pub(super) async fn run_http_action(
     time_max: Duration,
 ) -> Result<HttpResponse, Thrown> {
     let HttpAsker {
+        request: metadata,
         caller,
         call,
         refusal,
@@ -206,10 +210,11 @@ pub(super) async fn run_http_action(
         move || execution(route, &caller, call)
     };
     let label = format!("{} {}", request.method, request.path);
-    let running = functions.running(HTTP_ACTION, label, None, &caller);
+    let origin = Origin::Request(metadata, call);
+    let running = functions.running(HTTP_ACTION, label, None, &caller, origin.request_id());
     let logged_as = running.clone();
     let ctx = HttpActionCtx {
-        action: ActionCtx::new(functions.clone(), caller, &Origin::Client(call), running),
+        action: ActionCtx::new(functions.clone(), caller, &origin, running),
         refusal,
     };
     let printing = ctx.action.clone();
@@ -257,6 +262,7 @@ pub(super) async fn run_pushed(
     asker: HttpAsker,
 ) -> Result<StreamedResponse, Thrown> {
     let HttpAsker {
+        request: metadata,
         caller,
         call,
         refusal,
@@ -266,8 +272,8 @@ pub(super) async fn run_pushed(
     };
     let label = format!("{} {}", request.method, request.path);
     let isolate = Some(ModuleEnvironment::Isolate);
-    let running = functions.running(HTTP_ACTION, label, isolate, &caller);
-    let origin = Origin::Request(request.metadata.clone(), call);
+    let origin = Origin::Request(metadata, call);
+    let running = functions.running(HTTP_ACTION, label, isolate, &caller, origin.request_id());
     let ctx = ActionCtx::new(functions.clone(), caller.clone(), &origin, running.clone());
     let started = || Event::Started(execution(route, &caller, call));
     functions.probe().event(started);

@@ -4,6 +4,7 @@
 //! only grows.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub struct LogEntry {
     /// The status that an HTTP action answered.
     pub status: Option<u16>,
     /// The request that asked for it.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// Where it runs: `isolate`, `node`, or `native` for Rust.
     pub environment: &'static str,
     /// `user`, `instance_admin`, `unknown` or `system`.
@@ -238,7 +239,7 @@ mod tests {
             log_lines: vec!["[WARN] 'hi'".to_owned()],
             error: None,
             status: None,
-            request_id: "ab".to_owned(),
+            request_id: "ab".into(),
             environment: "isolate",
             identity: "unknown",
         }

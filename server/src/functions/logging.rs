@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
+use vestibule_schema::path::FunctionPath;
 
 use super::log::LogEntry;
+use super::request::new_request_id;
 use super::runner::{Call, FunctionOutcome, MutationRun, QueryOutcome, QueryRun};
 use super::{FunctionKind, Functions, SystemError};
 use crate::auth::Caller;
@@ -21,11 +22,18 @@ pub(super) struct Running {
     identifier: String,
     environment: &'static str,
     identity: &'static str,
-    request_id: String,
+    request_id: Arc<str>,
     /// On the clock's own count.
     began: Duration,
     /// How many of its lines the log has.
     told: AtomicUsize,
+}
+
+/// An execution of a query or a mutation that has ended.
+struct LoggedRun<'r> {
+    outcome: &'r FunctionOutcome,
+    log_lines: &'r [String],
+    took: Duration,
 }
 
 impl Functions {
@@ -36,13 +44,14 @@ impl Functions {
         identifier: String,
         environment: Option<ModuleEnvironment>,
         caller: &Caller,
+        request_id: Arc<str>,
     ) -> Arc<Running> {
         Arc::new(Running {
             kind,
             identifier,
             environment: environment.map_or(NATIVE, ModuleEnvironment::name),
             identity: caller.kind(),
-            request_id: new_id(),
+            request_id,
             began: self.database.clock().elapsed(),
             told: AtomicUsize::new(0),
         })
@@ -116,7 +125,12 @@ impl Functions {
 
     pub(super) fn log_query(&self, call: &Call, run: &QueryRun, took: Duration) {
         if let QueryOutcome::Done(outcome) = &run.outcome {
-            self.log_run(FunctionKind::Query, call, outcome, &run.log_lines, took);
+            let ended = LoggedRun {
+                outcome,
+                log_lines: &run.log_lines,
+                took,
+            };
+            self.log_run(FunctionKind::Query, call, || run.request_id.clone(), &ended);
         }
     }
 
@@ -127,25 +141,33 @@ impl Functions {
         took: Duration,
     ) {
         if let Ok(run) = run {
+            let ended = LoggedRun {
+                outcome: &run.outcome,
+                log_lines: &run.log_lines,
+                took,
+            };
             self.log_run(
                 FunctionKind::Mutation,
                 call,
-                &run.outcome,
-                &run.log_lines,
-                took,
+                || call.origin.request_id(),
+                &ended,
             );
         }
     }
 
     /// Adds an entry for one execution, unless no reader needs it.
-    pub(super) fn log_run(
+    fn log_run(
         &self,
         kind: FunctionKind,
         call: &Call,
-        outcome: &FunctionOutcome,
-        log_lines: &[String],
-        took: Duration,
+        request_id: impl FnOnce() -> Arc<str>,
+        ended: &LoggedRun<'_>,
     ) {
+        let LoggedRun {
+            outcome,
+            log_lines,
+            took,
+        } = *ended;
         let error = match outcome {
             FunctionOutcome::Returned(_) => None,
             FunctionOutcome::Threw(thrown) => Some(thrown.message.clone()),
@@ -169,9 +191,35 @@ impl Functions {
                 log_lines: log_lines.to_vec(),
                 error,
                 status: None,
-                request_id: new_id(),
+                request_id: request_id(),
                 environment,
                 identity: call.caller.kind(),
+            },
+        );
+    }
+
+    /// Adds what is to be said of a job's function that did not run: runs that are left out, or why it cannot be run.
+    pub fn log_job(&self, path: &FunctionPath, log_lines: Vec<String>, error: Option<String>) {
+        let deployment = self.registry();
+        let pushed = deployment.deployment().function(path);
+        let kind = deployment
+            .get(path)
+            .map_or(FunctionKind::Mutation, |function| function.kind());
+        let now = self.now_millis();
+        self.log.push(
+            now,
+            LogEntry {
+                is_completion: true,
+                kind: kind.name(),
+                identifier: path.to_string(),
+                began_millis: now as f64,
+                took: Duration::ZERO,
+                log_lines,
+                error,
+                status: None,
+                request_id: new_request_id().into(),
+                environment: pushed.map_or(NATIVE, |pushed| pushed.environment.name()),
+                identity: Caller::system().kind(),
             },
         );
     }
@@ -183,8 +231,4 @@ impl Functions {
 
 fn began(now_millis: u64, took: Duration) -> f64 {
     now_millis as f64 - took.as_secs_f64() * 1_000.0
-}
-
-fn new_id() -> String {
-    HEXLOWER.encode(&rand::random::<[u8; 8]>())
 }

@@ -485,6 +485,7 @@ impl Functions {
             call.path.to_string(),
             pushed.map(|pushed| pushed.environment),
             &call.caller,
+            call.origin.request_id(),
         );
         let run = action::run_action(self.clone(), call, running.clone()).await;
         let error = match &run.outcome {

@@ -30,17 +30,26 @@ pub struct OnBehalf {
     pub scheduled: Option<DocumentId>,
     /// The writes that go with the job's own mutation. Calls that the job's function makes have none.
     pub companion: Option<Arc<dyn Companion>>,
-    /// The facts about the request for functions, once one runs; they all share them.
-    pub request: Option<Arc<RequestMetadata>>,
+    /// The request that the run counts as, which all calls that it makes share.
+    pub request: Arc<RequestMetadata>,
 }
 
 impl OnBehalf {
+    /// A run of a scheduled function, or of a cron.
+    pub fn new(scheduled: Option<DocumentId>, companion: Option<Arc<dyn Companion>>) -> OnBehalf {
+        OnBehalf {
+            scheduled,
+            companion,
+            request: Arc::new(RequestMetadata::unknown(scheduled)),
+        }
+    }
+
     /// The same for a call that the job's function makes.
-    pub(super) fn nested(&self, request: Arc<RequestMetadata>) -> OnBehalf {
+    pub(super) fn nested(&self) -> OnBehalf {
         OnBehalf {
             scheduled: self.scheduled,
             companion: None,
-            request: Some(request),
+            request: self.request.clone(),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
 use super::on_behalf::OnBehalf;
 use super::registry::{Registered, Registry};
-use super::request::RequestMetadata;
+use super::request::{RequestMetadata, new_request_id};
 use crate::auth::{Caller, ClaimsRead};
 use crate::database::{
     Catalog, CommitError, Committed, Definitions, Environment, Mutation, ReadSet, Recorded,
@@ -93,17 +93,31 @@ impl Origin {
     pub(super) fn request(&self) -> Arc<RequestMetadata> {
         let known = match self {
             Origin::Request(request, _) | Origin::Within(request, _) => Some(request),
-            Origin::Job(job) => job.request.as_ref(),
+            Origin::Job(job) => Some(&job.request),
             Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
         };
         let unknown = || Arc::new(RequestMetadata::unknown(self.scheduled()));
         known.cloned().unwrap_or_else(unknown)
     }
 
+    /// The id of that request, as its client sees it in errors and tools in the log. A call without a known request gets
+    /// one of its own.
+    pub(super) fn request_id(&self) -> Arc<str> {
+        let known = match self {
+            Origin::Request(request, _) | Origin::Within(request, _) => Some(&**request),
+            Origin::Job(job) => Some(&*job.request),
+            Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
+        };
+        known.map_or_else(
+            || new_request_id().into(),
+            |request| request.request_id.to_string().into(),
+        )
+    }
+
     /// The origin of the calls that a function makes which was called from here, for `request`.
     pub(super) fn nested(&self, request: Arc<RequestMetadata>) -> Origin {
         match self {
-            Origin::Job(job) => Origin::Job(job.nested(request)),
+            Origin::Job(job) => Origin::Job(job.nested()),
             _ => Origin::Within(request, self.call()),
         }
     }
@@ -142,6 +156,8 @@ pub struct QueryRun {
     pub journal: Option<String>,
     /// The commit it saw.
     pub ts: Timestamp,
+    /// The request that it ran for, as the log knows it.
+    pub request_id: Arc<str>,
 }
 
 /// One execution of a mutation whose outcome is certain.
@@ -215,6 +231,7 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
         claims_read: execution.observed.claims_read(),
         journal: execution.db.journal.next.take(),
         ts,
+        request_id: call.origin.request_id(),
     })
 }
 
@@ -246,6 +263,7 @@ pub fn run_mutation_without_writing(
         claims_read,
         journal: None,
         ts,
+        request_id: call.origin.request_id(),
     }))
 }
 

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::action::ActionCtx;
 use super::error::{Result, Thrown};
 use super::function::BoxFuture;
-use super::request::RequestMetadata;
 
 /// The answer to a request that no route takes.
 pub const NO_ROUTE: &str = "No matching routes found";
@@ -66,8 +65,6 @@ pub struct StreamedRequest {
     pub headers: HeaderMap,
     /// Its body, for methods that have one.
     pub body: Option<Chunks>,
-    /// The known facts about the client.
-    pub metadata: Arc<RequestMetadata>,
     /// Signals that the client has gone. The action goes on, and may look.
     pub gone: CancellationToken,
 }

@@ -96,7 +96,7 @@ impl Http {
     ) -> Result<Response, WireError> {
         let body = self.read_action_body(&parts, body).await?;
         let slot = self.slot()?;
-        let (asking, slot) = self.asking(&parts, slot).await?;
+        let (asking, slot) = self.asking(asked, &parts, slot).await?;
         let request = HttpRequest {
             method: without_head(parts.method),
             path,
@@ -160,6 +160,7 @@ impl Http {
     /// webhook's credential is often a secret between it and the app.
     pub(super) async fn asking(
         &self,
+        asked: &Asked,
         parts: &Parts,
         slot: OwnedSemaphorePermit,
     ) -> Result<(Asking, OwnedSemaphorePermit), WireError> {
@@ -189,6 +190,7 @@ impl Http {
         };
         let Admitted { caller, slot, call } = admitted;
         let asker = HttpAsker {
+            request: self.metadata(asked, parts),
             caller,
             call,
             refusal,

@@ -155,9 +155,7 @@ pub(super) async fn run(
     let Path(path) =
         path.map_err(|rejection| WireError::bad_request("BadPathArgs", rejection.body_text()))?;
     let Some((module, function)) = path.rsplit_once('/') else {
-        let message =
-            "The address must name a module and a function, as in /api/run/messages/list.";
-        return Err(WireError::bad_request("MissingIdentifier", message));
+        return Err(missing_identifier());
     };
     let path =
         FunctionPath::new(module, function).map_err(|error| bad_identifier(error.to_string()))?;
@@ -172,6 +170,16 @@ pub(super) async fn run(
     };
     http.run(&asked, &parts, verified, prepared, Wanted::Any)
         .await
+}
+
+/// `POST /api/run/`: no function is named.
+pub(super) async fn run_nothing() -> WireError {
+    missing_identifier()
+}
+
+fn missing_identifier() -> WireError {
+    let message = "The address must name a module and a function, as in /api/run/messages/list.";
+    WireError::bad_request("MissingIdentifier", message)
 }
 
 impl Http {
@@ -229,10 +237,7 @@ impl Http {
             path,
             args,
             caller,
-            origin: match wanted {
-                Wanted::One(FunctionKind::Query) => Origin::Client(call),
-                Wanted::One(_) | Wanted::Any => Origin::Request(self.metadata(asked, parts), call),
-            },
+            origin: Origin::Request(self.metadata(asked, parts), call),
         };
         let kind = match wanted {
             Wanted::One(kind) => kind,

@@ -22,7 +22,7 @@ use super::respond::{self, NoCaller, WireError, Writing, json};
 use crate::auth::IdentityAccess;
 use crate::database::{LeaseError, SnapshotLeases};
 use crate::functions::{
-    Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, SystemError, Thrown,
+    Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, RequestMetadata, SystemError, Thrown,
 };
 use crate::storage::ReadView;
 
@@ -83,7 +83,7 @@ pub(super) async fn query_at_ts(
     Extension(asked): Extension<Asked>,
     request: Request,
 ) -> Result<Response, WireError> {
-    let (_, verified, body) = http.read_call(request).await?;
+    let (parts, verified, body) = http.read_call(request).await?;
     let (prepared, ts) = {
         let query: QueryAtBody<'_> = body.json()?;
         let default = asked.client.default_format();
@@ -111,7 +111,7 @@ pub(super) async fn query_at_ts(
         path,
         args,
         caller: admitted.caller,
-        origin: Origin::Client(admitted.call),
+        origin: Origin::Request(http.metadata(&asked, &parts), admitted.call),
     };
     let run = match http.query_at(ts, &call).await? {
         Some(run) => run,
@@ -130,7 +130,7 @@ pub(super) async fn query_batch(
     Extension(asked): Extension<Asked>,
     request: Request,
 ) -> Result<Response, WireError> {
-    let (_, verified, body) = http.read_call(request).await?;
+    let (parts, verified, body) = http.read_call(request).await?;
     let prepared = {
         let batch: BatchBody<'_> = body.json()?;
         if batch.queries.len() > BATCH_QUERIES_MAX {
@@ -160,7 +160,8 @@ pub(super) async fn query_batch(
         }
         Err(NoCaller::Refused(error)) => return Err(error),
     };
-    let answers = http.query_all(prepared, &admitted).await?;
+    let request = http.metadata(&asked, &parts);
+    let answers = http.query_all(prepared, &admitted, request).await?;
     Ok(http.answer_batch(&asked, answers))
 }
 
@@ -244,9 +245,11 @@ impl Http {
         &self,
         batch: Vec<Prepared>,
         admitted: &Admitted,
+        request: Arc<RequestMetadata>,
     ) -> Result<Vec<BatchAnswer>, WireError> {
         let functions = self.functions.clone();
-        let (caller, asked) = (admitted.caller.clone(), admitted.call);
+        let caller = admitted.caller.clone();
+        let origin = Origin::Request(request, admitted.call);
         let runs = self.functions.read(move |view| {
             let run = |Prepared { path, args, format }| {
                 let args = match args {
@@ -257,7 +260,7 @@ impl Http {
                     path,
                     args,
                     caller: caller.clone(),
-                    origin: Origin::Client(asked),
+                    origin: origin.clone(),
                 };
                 Ok((format, Ok(functions.query_on(view, &call, None)?)))
             };

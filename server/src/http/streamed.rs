@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use axum::http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -43,7 +43,7 @@ impl Http {
     ) -> Result<Response, WireError> {
         let body = self.arriving(&parts, body).await?;
         let slot = self.slot()?;
-        let (asking, slot) = self.asking(&parts, slot).await?;
+        let (asking, slot) = self.asking(asked, &parts, slot).await?;
         let gone = CancellationToken::new();
         // Dropped with the request, and with the answer's body.
         let leaving = gone.clone().drop_guard();
@@ -51,7 +51,6 @@ impl Http {
             url: self.url(&parts, &path),
             path,
             body,
-            metadata: self.metadata(asked, &parts),
             gone,
             method: without_head(parts.method),
             headers: parts.headers,
@@ -111,15 +110,20 @@ impl Http {
     /// The facts that functions may learn of a request.
     pub(super) fn metadata(&self, asked: &Asked, parts: &Parts) -> Arc<RequestMetadata> {
         let ip = self.client_address(&parts.extensions, &parts.headers);
-        let agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         Arc::new(RequestMetadata {
             ip,
-            user_agent: agent.map(|agent| String::from_utf8_lossy(agent).into_owned()),
+            user_agent: user_agent(&parts.headers),
             request_id: RequestName::Given(asked.request_id.to_string()),
             scheduled_function_id: None,
-            auth_token: token_text(&parts.headers),
+            auth_token: token_text(&parts.headers).map(Arc::from),
         })
     }
+}
+
+/// The program that asks, as it names itself.
+pub(super) fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
+    let agent = headers.get(USER_AGENT)?.as_bytes();
+    Some(String::from_utf8_lossy(agent).into())
 }
 
 /// The last of `X-Forwarded-Proto`, else the last `proto` of `Forwarded`.

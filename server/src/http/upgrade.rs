@@ -18,6 +18,8 @@ use super::around::Asked;
 use super::client_version::ClientVersion;
 use super::respond::WireError;
 use super::serve::OpenConnection;
+use super::streamed::user_agent;
+use crate::sync::Peer;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 /// The only version there is.
@@ -94,7 +96,10 @@ impl Http {
         }
         let upgrading = hyper::upgrade::on(&mut request);
         let connection = request.extensions().get::<OpenConnection>().cloned();
-        let from = self.client_address(request.extensions(), request.headers());
+        let peer = Peer {
+            ip: self.client_address(request.extensions(), request.headers()),
+            user_agent: user_agent(request.headers()),
+        };
         let connections = self.connections.clone();
         let serving = async move {
             // The connection counts as open until the socket ends.
@@ -102,7 +107,7 @@ impl Http {
             match upgrading.await {
                 Ok(upgraded) => {
                     connections
-                        .serve(TokioIo::new(upgraded), client.features(), from)
+                        .serve(TokioIo::new(upgraded), client.features(), peer)
                         .await
                 }
                 Err(error) => tracing::debug!(%error, "a client left during its handshake"),

@@ -54,7 +54,11 @@ pub struct CronMutation {
     occurrence: Occurrence,
     clock: Arc<dyn Clock>,
     began: Mutex<Duration>,
+    skipped: Mutex<Option<SkippedRuns>>,
 }
+
+/// Runs of a cron that are left out because their moments have passed: a sentence for its developer.
+pub type SkippedRuns = String;
 
 impl CronMutation {
     /// For one run.
@@ -63,7 +67,13 @@ impl CronMutation {
             occurrence,
             clock,
             began: Mutex::default(),
+            skipped: Mutex::default(),
         }
+    }
+
+    /// The runs that the newest attempt leaves out after its own.
+    pub fn take_skipped(&self) -> Option<SkippedRuns> {
+        self.skipped.lock().take()
     }
 }
 
@@ -85,7 +95,8 @@ impl Companion for CronMutation {
             log_lines: log_lines.to_vec(),
             took,
         };
-        self.occurrence.end(tx, &end)
+        *self.skipped.lock() = self.occurrence.end(tx, &end)?;
+        Ok(())
     }
 }
 
@@ -110,10 +121,14 @@ impl Occurrence {
         Ok(true)
     }
 
-    /// Writes how the run ended, and when the next one is.
-    pub fn end(self, tx: &mut Transaction<'_>, end: &CronEnd) -> Result<(), DatabaseError> {
+    /// Writes how the run ended, and when the next one is. Gives the runs in between that are left out.
+    pub fn end(
+        self,
+        tx: &mut Transaction<'_>,
+        end: &CronEnd,
+    ) -> Result<Option<SkippedRuns>, DatabaseError> {
         let Some(cron) = self.find(tx)? else {
-            return Ok(());
+            return Ok(None);
         };
         runs::record(tx, &cron, end)?;
         self.go_on(tx, &cron, Some(self.at_ms))
@@ -122,7 +137,7 @@ impl Occurrence {
     /// Leaves the run out: the deployment is paused.
     pub fn skip(self, tx: &mut Transaction<'_>) -> Result<(), DatabaseError> {
         match self.find_pending(tx)? {
-            Some(cron) => self.go_on(tx, &cron, cron.last_ms),
+            Some(cron) => self.go_on(tx, &cron, cron.last_ms).map(drop),
             None => Ok(()),
         }
     }
@@ -132,16 +147,17 @@ impl Occurrence {
         tx: &mut Transaction<'_>,
         cron: &CronJob,
         last_ms: Option<u64>,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<Option<SkippedRuns>, DatabaseError> {
         let now_ms = now_ms(tx);
         let next = next_run(&cron.schedule, self.at_ms, now_ms);
-        if let Some(next) = next.filter(|next| next.skipped > 0) {
-            tracing::error!(
-                cron = cron.name,
-                "Skipping {} run(s) of job {} because multiple scheduled runs are in the past",
-                next.skipped,
-                cron.id
-            );
+        let skipped = next.filter(|next| next.skipped > 0).map(|next| {
+            format!(
+                "Skipping {} run(s) of {:?} because multiple scheduled runs are in the past",
+                next.skipped, cron.name
+            )
+        });
+        if let Some(skipped) = &skipped {
+            tracing::warn!(cron = %cron.id, "{skipped}");
         }
         let next_ms = next.map_or(NEVER_MS, |next| next.at_ms);
         let mut patch = Patch::default()
@@ -150,7 +166,8 @@ impl Occurrence {
         if let Some(last_ms) = last_ms {
             patch = patch.set("lastRun", last_ms as f64);
         }
-        tx.uncharged(|tx| tx.patch(cron.id, patch))
+        tx.uncharged(|tx| tx.patch(cron.id, patch))?;
+        Ok(skipped)
     }
 }
 

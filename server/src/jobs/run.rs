@@ -8,7 +8,7 @@ use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::Value;
 
-use super::crons::{CronEnd, CronJob, CronMutation, CronStatus, Occurrence};
+use super::crons::{CronEnd, CronJob, CronMutation, CronStatus, Occurrence, SkippedRuns};
 use super::metrics::{JobsMetrics, Kind};
 use super::scheduled::{self, INTERRUPTED, ScheduledMutation};
 use crate::auth::Caller;
@@ -54,6 +54,13 @@ pub enum Attempt {
 pub struct Runner {
     pub functions: Arc<Functions>,
     pub metrics: Arc<JobsMetrics>,
+}
+
+/// A job's mutation that was handed to the runner of functions.
+struct Queued {
+    answered: Result<oneshot::Receiver<Result<MutationRun, SystemError>>, SystemError>,
+    /// The part that a cron has in its transaction.
+    cron: Option<Arc<CronMutation>>,
 }
 
 /// How a function ended, with what it logged.
@@ -118,11 +125,7 @@ impl Job {
             path: self.path.clone(),
             args: self.args.clone(),
             caller: Caller::system(),
-            origin: Origin::Job(OnBehalf {
-                scheduled,
-                companion,
-                request: None,
-            }),
+            origin: Origin::Job(OnBehalf::new(scheduled, companion)),
         }
     }
 }
@@ -135,14 +138,19 @@ impl Task {
         }
     }
 
-    fn end(self, tx: &mut Transaction<'_>, ended: &Ended) -> Result<(), DatabaseError> {
+    fn end(
+        self,
+        tx: &mut Transaction<'_>,
+        ended: &Ended,
+    ) -> Result<Option<SkippedRuns>, DatabaseError> {
         match self {
             Task::Scheduled(id) => {
                 let state = match &ended.outcome {
                     FunctionOutcome::Returned(_) => JobState::Success,
                     FunctionOutcome::Threw(thrown) => JobState::Failed(thrown.message.clone()),
                 };
-                scheduled::end(tx, id, &state)
+                scheduled::end(tx, id, &state)?;
+                Ok(None)
             }
             Task::Cron(occurrence) => {
                 let status = match &ended.outcome {
@@ -193,14 +201,14 @@ impl Runner {
         }
     }
 
-    fn queue_mutation(
-        &self,
-        job: &Job,
-    ) -> Result<oneshot::Receiver<Result<MutationRun, SystemError>>, SystemError> {
+    fn queue_mutation(&self, job: &Job) -> Queued {
         let clock = self.functions.database().clock();
-        let companion: Arc<dyn Companion> = match job.task {
-            Task::Scheduled(id) => Arc::new(ScheduledMutation(id)),
-            Task::Cron(occurrence) => Arc::new(CronMutation::new(occurrence, clock.clone())),
+        let (companion, cron): (Arc<dyn Companion>, _) = match job.task {
+            Task::Scheduled(id) => (Arc::new(ScheduledMutation(id)), None),
+            Task::Cron(occurrence) => {
+                let cron = Arc::new(CronMutation::new(occurrence, clock.clone()));
+                (cron.clone(), Some(cron))
+            }
         };
         let (answer, answered) = oneshot::channel();
         let on_finish: OnFinish = Box::new(move |run| {
@@ -209,16 +217,15 @@ impl Runner {
             None
         });
         let call = job.call(Some(companion));
-        self.functions.submit_mutation(call, None, on_finish)?;
-        Ok(answered)
+        let submitted = self.functions.submit_mutation(call, None, on_finish);
+        Queued {
+            answered: submitted.map(|()| answered),
+            cron,
+        }
     }
 
-    async fn finish_mutation(
-        &self,
-        job: &Job,
-        queued: Result<oneshot::Receiver<Result<MutationRun, SystemError>>, SystemError>,
-    ) -> Attempt {
-        let run = match queued {
+    async fn finish_mutation(&self, job: &Job, queued: Queued) -> Attempt {
+        let run = match queued.answered {
             Ok(answered) => answered
                 .await
                 .unwrap_or_else(|_| Err(SystemError::ShuttingDown)),
@@ -228,7 +235,11 @@ impl Runner {
             Ok(MutationRun {
                 outcome: FunctionOutcome::Returned(_),
                 ..
-            }) => Attempt::Done,
+            }) => {
+                let skipped = queued.cron.and_then(|cron| cron.take_skipped());
+                self.tell_skipped(job, skipped);
+                Attempt::Done
+            }
             Ok(MutationRun {
                 outcome, log_lines, ..
             }) => {
@@ -274,9 +285,21 @@ impl Runner {
         self.write_end(job, ended).await
     }
 
+    /// Says in the log of functions which runs of a cron are left out.
+    fn tell_skipped(&self, job: &Job, skipped: Option<SkippedRuns>) {
+        if let Some(skipped) = skipped {
+            let line = format!("[WARN] {skipped}");
+            self.functions.log_job(&job.path, vec![line], None);
+        }
+    }
+
+    /// Ends a job whose function cannot be run.
     async fn refuse(&self, job: &Job, error: Error) -> Attempt {
+        let thrown = error.into_thrown();
+        self.functions
+            .log_job(&job.path, Vec::new(), Some(thrown.message.clone()));
         let ended = Ended {
-            outcome: FunctionOutcome::Threw(error.into_thrown()),
+            outcome: FunctionOutcome::Threw(thrown),
             log_lines: Vec::new(),
             took: Duration::ZERO,
         };
@@ -298,7 +321,10 @@ impl Runner {
                 .transact(move |tx| Ok(task.end(tx, &ended)?))
                 .await;
             match written {
-                Ok(_) => return Attempt::Done,
+                Ok(written) => {
+                    self.tell_skipped(job, written.ok().flatten());
+                    return Attempt::Done;
+                }
                 Err(error) if is_over(&error) => return Attempt::Over,
                 Err(error) => {
                     tracing::error!(path = %job.path, %error, "the end of a job could not be written; trying again");

@@ -45,7 +45,7 @@ impl Pushes {
             log_lines: vec![format!("[WARN] {warning}")],
             error: None,
             status: None,
-            request_id: String::new(),
+            request_id: "".into(),
             environment: "native",
             identity: "system",
         };

@@ -11,7 +11,7 @@ use crate::auth::Caller;
 use crate::deployment::modules::check_module_path;
 use crate::deployment::{AnalyzeError, DeploymentError, ModuleEnvironment, SourceModule};
 use crate::functions::js::InlineQuery;
-use crate::functions::{Call, Error, FunctionOutcome, Origin, QueryOutcome};
+use crate::functions::{Call, Error, FunctionOutcome, Origin, QueryOutcome, RequestMetadata};
 
 /// Bytes of a text.
 const INLINE_QUERY_BYTES_MAX: usize = 1 << 20;
@@ -32,6 +32,7 @@ impl Pushes {
         source: String,
         args: Value,
         caller: Caller,
+        request: Arc<RequestMetadata>,
     ) -> Result<InlineRun, PushError> {
         check_module_path(&path).map_err(DeploymentError::from)?;
         if source.len() > INLINE_QUERY_BYTES_MAX {
@@ -62,7 +63,7 @@ impl Pushes {
             path: function,
             args,
             caller,
-            origin: Origin::Client(None),
+            origin: Origin::Request(request, None),
         };
         let run = self.functions.query_inline(Arc::new(query), call).await?;
         match run.outcome {

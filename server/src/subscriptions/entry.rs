@@ -22,6 +22,8 @@ pub struct QueryResult {
     pub log_lines: Vec<String>,
     /// Where its page ended, to be handed in when it runs again.
     pub journal: Option<Arc<str>>,
+    /// The request id of the run, which clients see in its error.
+    pub request_id: Arc<str>,
     /// The result as a message's fragment, written by the first connection that sends it.
     pub json: OnceLock<OutcomeJson>,
 }
@@ -72,11 +74,13 @@ impl From<QueryRun> for Answer {
             claims_read,
             journal,
             ts,
+            request_id,
         } = run;
         let result = QueryResult {
             outcome,
             log_lines,
             journal: journal.map(Arc::from),
+            request_id,
             json: OnceLock::new(),
         };
         Answer {
@@ -105,6 +109,8 @@ impl From<MutationRun> for Answer {
             claims_read,
             journal: None,
             ts,
+            // Its outcome is the gate's to tell.
+            request_id: "".into(),
         })
     }
 }

@@ -104,6 +104,10 @@ impl State {
                 Origin::Client(None)
             };
         }
+        // Later runs are for whoever watches then, not for the request that was first.
+        if let Origin::Request(_, mark) = &call.origin {
+            call.origin = Origin::Client(*mark);
+        }
         let mut entry = Entry::new(key.clone(), Arc::new(call));
         entry.running = 1;
         self.entries.insert(id, entry);

@@ -117,6 +117,7 @@ fn answer(ts: u64, key: &'static str, value: &str) -> Answer {
         outcome,
         log_lines: Vec::new(),
         journal: None,
+        request_id: "".into(),
         json: Default::default(),
     };
     Answer {

@@ -14,7 +14,7 @@ use super::query_set::QuerySetBytes;
 use super::respond::Respond;
 use super::socket::{Close, Gone, Incoming, Socket};
 use super::told::Told;
-use super::{ClientFeatures, Connections};
+use super::{ClientFeatures, Connections, Peer};
 use crate::auth::Caller;
 use crate::clock::Sleep;
 use crate::probe::Seat;
@@ -29,6 +29,7 @@ pub(super) struct Connection<S> {
     pub features: ClientFeatures,
     /// Where its client is.
     pub from: Option<IpAddr>,
+    pub user_agent: Option<Arc<str>>,
     pub respond: Respond,
     pub mailbox: Mailbox,
     pub subscriber: Subscriber,
@@ -94,14 +95,14 @@ impl From<Close> for End {
 const MESSAGES_IN_A_ROW_MAX: usize = 64;
 
 /// Serves a connection until it closes.
-pub(super) async fn run<S>(
-    rooms: Arc<Connections>,
-    io: S,
-    features: ClientFeatures,
-    from: Option<IpAddr>,
-) where
+pub(super) async fn run<S>(rooms: Arc<Connections>, io: S, features: ClientFeatures, peer: Peer)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Peer {
+        ip: from,
+        user_agent,
+    } = peer;
     let metrics = rooms.metrics.clone();
     metrics.connections.inc();
     let _counted = Counted(&metrics);
@@ -121,6 +122,7 @@ pub(super) async fn run<S>(
         seat: Seat::take(rooms.functions.probe()),
         features,
         from,
+        user_agent,
         respond: Respond {
             redact: rooms.options.redact,
         },

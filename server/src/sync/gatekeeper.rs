@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -73,7 +74,7 @@ pub(super) struct Gatekeeper {
 
 enum Presented {
     Nobody,
-    User(VerifiedUser),
+    User(VerifiedUser, Arc<str>),
     Admin {
         admin: VerifiedAdmin,
         checked_at: Duration,
@@ -112,6 +113,14 @@ impl Gatekeeper {
         self.waiting_since
     }
 
+    /// The auth token that was presented, for functions that ask for it.
+    pub fn auth_token(&self) -> Option<Arc<str>> {
+        match &self.credential {
+            Presented::User(_, token) => Some(token.clone()),
+            Presented::Nobody | Presented::Admin { .. } => None,
+        }
+    }
+
     pub fn is_anonymous(&self) -> bool {
         matches!(self.credential, Presented::Nobody)
     }
@@ -119,7 +128,7 @@ impl Gatekeeper {
     /// Cancelled when the provider of the presented identity is gone; `None` without an identity.
     pub fn provider_gone(&self) -> Option<CancellationToken> {
         match &self.credential {
-            Presented::User(user) => Some(user.provider_gone.clone()),
+            Presented::User(user, _) => Some(user.provider_gone.clone()),
             Presented::Nobody | Presented::Admin { .. } => None,
         }
     }
@@ -175,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let user = door.verify_user(token).await.map_err(rejected)?;
                 let whom = || Some(user.identity.key());
                 probe.pause(Point::Verified, whom).await;
-                self.sign_in(user).await
+                self.sign_in(user, token.as_str().into()).await
             }
             Credential::Admin { key, acting_as } => {
                 let verified = door.verify_admin(key, acting_as.as_ref());
@@ -212,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    async fn sign_in(&mut self, user: VerifiedUser) -> Result<(), End> {
+    async fn sign_in(&mut self, user: VerifiedUser, token: Arc<str>) -> Result<(), End> {
         self.gatekeeper.received += 1;
         let version = self.gatekeeper.received;
         self.seat.verified(version, &user.identity);
@@ -220,13 +229,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let is_refresh = self.gatekeeper.state.key() == Some(&key)
             && matches!(self.gatekeeper.state.admission(), Admission::Run { .. });
         if is_refresh && let Some(caller) = self.rooms.gate.admit_known(&user) {
-            self.gatekeeper.credential = Presented::User(user);
+            self.gatekeeper.credential = Presented::User(user, token);
             self.do_effects(Event::Refreshed { version, key }).await?;
             self.switch(caller, Timestamp::ZERO);
             return Ok(());
         }
         if is_refresh && self.rooms.gate.stays_open_at_refresh(&user) {
-            self.gatekeeper.credential = Presented::User(user);
+            self.gatekeeper.credential = Presented::User(user, token);
             self.do_effects(Event::Refreshed { version, key }).await?;
             // Its results are still those of the earlier token, of the same person.
             self.told.identity = version;
@@ -240,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Those results also hold back every newer version, such as a sign-out right before.
             self.told.identity = self.told.version.identity;
         }
-        self.gatekeeper.credential = Presented::User(user);
+        self.gatekeeper.credential = Presented::User(user, token);
         self.do_effects(Event::IdentityVerified { version, key })
             .await
     }
@@ -256,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Ok(caller) => {
                 let ts = committed_at(&caller);
-                if let Presented::User(user) = &self.gatekeeper.credential {
+                if let Presented::User(user, _) = &self.gatekeeper.credential {
                     // The commit stands; the gate waits for a fresh token.
                     let base = self.gatekeeper.received.saturating_sub(1);
                     user.check_not_expired(self.rooms.clock.now())
@@ -319,7 +328,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn await_gate(&mut self, version: u32, since: Duration) {
-        let Presented::User(user) = &self.gatekeeper.credential else {
+        let Presented::User(user, _) = &self.gatekeeper.credential else {
             return;
         };
         let (gate, user) = (self.rooms.gate.clone(), user.clone());
@@ -391,19 +400,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match &mut self.gatekeeper.credential {
             Presented::Nobody => Ok(()),
             // A pending identity is checked when its gate opens.
-            Presented::User(user)
+            Presented::User(user, _)
                 if self.gatekeeper.waiting_since.is_some()
                     && !user.provider_gone.is_cancelled() =>
             {
                 Ok(())
             }
-            Presented::User(user) => user.check_not_expired(rooms.clock.now()).map_err(|error| {
-                End::AuthError(AuthError {
-                    error: error.client_message(redact),
-                    base_version,
-                    auth_update_attempted: false,
+            Presented::User(user, _) => {
+                user.check_not_expired(rooms.clock.now()).map_err(|error| {
+                    End::AuthError(AuthError {
+                        error: error.client_message(redact),
+                        base_version,
+                        auth_update_attempted: false,
+                    })
                 })
-            }),
+            }
             Presented::Admin { admin, checked_at } => {
                 let now = rooms.clock.elapsed();
                 if now.saturating_sub(*checked_at) < rooms.options.admin_recheck_after {

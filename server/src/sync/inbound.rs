@@ -220,8 +220,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             origin: Origin::Request(
                 Arc::new(RequestMetadata {
                     ip: self.from,
+                    user_agent: self.user_agent.clone(),
                     request_id: RequestName::Call(self.session, request_id),
-                    ..RequestMetadata::default()
+                    scheduled_function_id: None,
+                    auth_token: self.gatekeeper.auth_token(),
                 }),
                 self.seat.call(self.gatekeeper.version(), Some(request_id)),
             ),

@@ -82,6 +82,15 @@ pub struct ConnectionsParts {
     pub rng: Box<dyn RngCore + Send>,
 }
 
+/// The other end of a socket, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Where it is.
+    pub ip: Option<IpAddr>,
+    /// Its `User-Agent` header.
+    pub user_agent: Option<Arc<str>>,
+}
+
 impl Connections {
     /// No connections yet.
     pub fn new(parts: ConnectionsParts) -> Arc<Connections> {
@@ -130,8 +139,8 @@ impl Connections {
             && self.metrics.connections.get() < self.options.connections_max as i64
     }
 
-    /// Serves an upgraded socket until it closes. `from` is where its client is, if that is known.
-    pub async fn serve<S>(self: Arc<Self>, io: S, features: ClientFeatures, from: Option<IpAddr>)
+    /// Serves an upgraded socket until it closes.
+    pub async fn serve<S>(self: Arc<Self>, io: S, features: ClientFeatures, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -139,7 +148,7 @@ impl Connections {
         let span = tracing::info_span!("connection");
         // In a box: awaiting a future by value makes room for it twice, and each connection keeps its room for as long
         // as it lives.
-        let running = Box::pin(connection::run(self, io, features, from));
+        let running = Box::pin(connection::run(self, io, features, peer));
         tracker.track_future(running).instrument(span).await;
     }
 

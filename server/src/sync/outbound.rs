@@ -111,8 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (start, end) = self.told.advance(ts);
         let mut writer = TransitionWriter::new(start, end);
         for (query, result) in &changed {
-            let rooms = &self.rooms;
-            writer.outcome(*query, self.respond.query(result, || rooms.request_id()));
+            writer.outcome(*query, self.respond.query(result));
         }
         for (query, outcome) in &std::mem::take(&mut self.told.impossible) {
             writer.outcome(*query, outcome);

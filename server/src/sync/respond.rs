@@ -24,7 +24,7 @@ pub(super) struct Respond {
 
 impl Respond {
     /// A query's result as the fragment of a message.
-    pub fn query(self, result: &QueryResult, request_id: impl FnOnce() -> String) -> &OutcomeJson {
+    pub fn query(self, result: &QueryResult) -> &OutcomeJson {
         result.json.get_or_init(|| {
             let journal = Journal(result.journal.clone());
             match result.done() {
@@ -32,7 +32,7 @@ impl Respond {
                     OutcomeJson::updated(value, self.log_lines(&result.log_lines), &journal)
                 }
                 Some(FunctionOutcome::Threw(thrown)) => {
-                    let message = thrown.client_message(&request_id(), self.redact);
+                    let message = thrown.client_message(&result.request_id, self.redact);
                     OutcomeJson::failed(
                         &message,
                         thrown.data.as_ref(),

@@ -98,7 +98,9 @@ pub async fn run_test_function(
     let _slot = http.slot()?;
     let caller = admin.caller();
     let Bundle { path, source } = bundle;
-    let run = http.pushes.run_inline(path, source, args, caller).await?;
+    let request = http.metadata(&asked, &parts);
+    let run = http.pushes.run_inline(path, source, args, caller, request);
+    let run = run.await?;
     Ok(http
         .writing(&asked, format)
         .answer(&run.outcome, &run.log_lines))

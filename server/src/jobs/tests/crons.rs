@@ -120,6 +120,11 @@ async fn runs_that_were_missed_are_skipped_but_for_one() {
     let rig = rig.restart_after(Duration::from_secs(630)).await;
     until_ran(&rig, &name, 2).await;
     assert_eq!(next_ms(&rig, &name).await, START_MS + 11.0 * MINUTE_MS);
+    let told =
+        "[WARN] Skipping 9 run(s) of \"minutely\" because multiple scheduled runs are in the past";
+    let page = || rig.functions.log().after(0, 0);
+    let is_told = || page().entries.iter().any(|entry| entry.log_lines == [told]);
+    rig.until(|| async { is_told() }).await;
     rig.settle().await;
     until_ran(&rig, &name, 2).await;
 }

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::apps::App;
 use super::harness::{Client, Closed, add, results, ts};
-use crate::sync::{ClientFeatures, SyncOptions, connection};
+use crate::sync::{ClientFeatures, Peer, SyncOptions, connection};
 
 async fn connected(app: &App) -> Client {
     let mut client = app.server.connect().await;
@@ -39,7 +39,7 @@ async fn what_a_connection_keeps_while_it_waits_fits_2_kib() {
     let app = App::start_with(SyncOptions::default());
     let (_near, far) = tokio::io::duplex(1);
     let connections = app.server.connections.clone();
-    let running = connection::run(connections, far, ClientFeatures::default(), None);
+    let running = connection::run(connections, far, ClientFeatures::default(), Peer::default());
     assert!(
         size_of_val(&running) <= 2 << 10,
         "{}",

@@ -27,7 +27,7 @@ use crate::database::{Database, DatabaseOptions};
 use crate::functions::{Function, Functions, Registry};
 use crate::provisioning::{self, Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
 use crate::subscriptions::{Following, LiveQueries};
-use crate::sync::{ClientFeatures, Connections, ConnectionsParts, SyncMetrics, SyncOptions};
+use crate::sync::{ClientFeatures, Connections, ConnectionsParts, Peer, SyncMetrics, SyncOptions};
 
 pub const ISSUER: &str = "http://127.0.0.1:3210";
 pub const SESSION: &str = "3f2b1c9e-5d4a-4c3b-8a7f-0123456789ab";
@@ -146,7 +146,11 @@ impl Server {
     /// A client with its features, over a pipe of `bytes` in each direction.
     pub async fn connect_with(&self, features: ClientFeatures, bytes: usize) -> Client {
         let (near, far) = tokio::io::duplex(bytes);
-        tokio::spawn(self.connections.clone().serve(far, features, None));
+        tokio::spawn(
+            self.connections
+                .clone()
+                .serve(far, features, Peer::default()),
+        );
         Client {
             socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,
         }
