@@ -19,6 +19,8 @@ async function refused(server, body, code, sentence, status = 400) {
 }
 
 test("broken bodies are refused in every encoding", async (t) => {
+  // It takes long, and the server does not keep a connection open that nobody uses.
+  const large = zlib.brotliCompressSync(Buffer.alloc(200_000_001, " "));
   const server = await startServer(t);
   const body = JSON.stringify(pushOf(GOOD));
   const start = "/api/deploy2/start_push";
@@ -34,7 +36,6 @@ test("broken bodies are refused in every encoding", async (t) => {
     assert.equal(typeof answer.body.code, "string");
     assert.equal(typeof answer.body.message, "string");
   }
-  const large = zlib.brotliCompressSync(Buffer.alloc(200_000_001, " "));
   const answer = await api(server, start, large, { headers: { "Content-Encoding": "br" } });
   assert.ok(answer.status === 400 || answer.status === 413, JSON.stringify(answer));
   for (const route of ["wait_for_schema", "finish_push", "evaluate_schema", "evaluate_push"]) {
@@ -71,7 +72,7 @@ test("modules that cannot be loaded are refused with their error", async (t) => 
   await refused(server, of("export const x = ;"), "InvalidModules", /SyntaxError/);
   await refused(server, of("import { x } from 'zod';"), "InvalidModules", /Could not resolve "zod"/);
   await refused(server, of("import { nothing } from './a.js';"), "InvalidModules", /nothing/);
-  await refused(server, of("for (;;) {}"), "InvalidModules", /longer than|timed out/i);
+  await refused(server, of("for (;;) {}"), "InvalidModules", /Failed to analyze b\.js: it took longer than 4 seconds/);
   await refused(server, of("const all = []; for (;;) all.push(new Array(1e6).fill(0));"), "InvalidModules", /out of memory/i);
   await refused(server, of("const deeper = () => deeper() + 1; deeper();"), "InvalidModules", /stack/i);
   await refused(server, of("await Convex.asyncSyscall('1.0/get', '{}');"), "InvalidModules", /at import time|await/);

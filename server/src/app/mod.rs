@@ -10,6 +10,7 @@ mod gauges;
 #[cfg(feature = "typescript")]
 mod js_gauges;
 mod open_files;
+mod push_gauges;
 pub(crate) mod running;
 pub mod settings;
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{LISTEN, SITE_LISTEN, SiteListen};
 use super::gauges::Gauges;
+use super::push_gauges::PushGauges;
 use super::settings::Setting;
 use super::{App, Config, StartError, deploying, open_files};
 use crate::auth::{
@@ -201,7 +202,7 @@ impl Opened {
                 database,
             },
         );
-        let rooms = rooms?;
+        let mut rooms = rooms?;
         declare_crons(&rooms.functions, crons).await?;
         let (functions, authenticator) = (&rooms.functions, &rooms.authenticator);
         let pushes = deploying::pushes(
@@ -216,6 +217,8 @@ impl Opened {
             own.clone(),
         );
         let pushes = pushes.await?;
+        let gauges = PushGauges(Arc::downgrade(&pushes));
+        rooms.metrics.register_collector(Box::new(gauges));
         pushes.set_initial_variables(config.env.clone()).await?;
         Ok(Opened {
             own,

@@ -161,8 +161,8 @@ pub enum AnalyzeError {
     AuthConfigVariable(String),
     #[error("Hit an error while evaluating your convex.config.js:\n{0}")]
     Definition(String),
-    #[error("Analyzing the modules took longer than {0} seconds.")]
-    TimedOut(u64),
+    #[error("Failed to analyze {path}: it took longer than {seconds} seconds.")]
+    TimedOut { path: String, seconds: u64 },
     #[error("This server cannot run JavaScript: it was built without it.")]
     Unsupported,
 }
@@ -174,7 +174,7 @@ impl AnalyzeError {
             AnalyzeError::Module { .. }
             | AnalyzeError::NotRouter
             | AnalyzeError::NotCrons
-            | AnalyzeError::TimedOut(_) => "InvalidModules",
+            | AnalyzeError::TimedOut { .. } => "InvalidModules",
             AnalyzeError::Schema(_) => "InvalidSchema",
             AnalyzeError::AuthConfig(_) => "InvalidAuthConfig",
             AnalyzeError::AuthConfigVariable(_) => "AuthConfigMissingEnvironmentVariable",

@@ -10,7 +10,7 @@ use self::code::Code;
 use super::error::Result;
 use super::http_routes::HttpRoute;
 use super::options::JsOptions;
-use super::registry::Registered;
+use super::registry::{Registered, Registry};
 use crate::auth::TokenSigner;
 use crate::clock::Clock;
 use crate::deployment::{
@@ -36,6 +36,16 @@ impl Js {
     /// The runner of this build: none.
     pub fn of_this_build(_: &str, _: JsOptions, _: Arc<dyn Clock>) -> Option<Arc<Js>> {
         None
+    }
+
+    /// Would say whether images are being made ready.
+    pub fn is_warming(&self) -> bool {
+        match *self {}
+    }
+
+    /// Would make images ready.
+    pub fn warm_later(self: &Arc<Self>, _: &Registry) {
+        match **self {}
     }
 
     /// Would hand in what signs tokens.

@@ -50,6 +50,12 @@ pub(super) async fn readyz(State(http): State<Arc<Http>>) -> Response {
     if http.health.is_draining.load(Ordering::Relaxed) {
         return unfit("draining", "The server is shutting down.");
     }
+    if http.functions.js().is_some_and(|js| js.is_warming()) {
+        return unfit(
+            "starting",
+            "The code of the deployment is being made ready.",
+        );
+    }
     if http.metrics.open_connections() >= http.options.connections_max
         || !http.connections.has_room()
     {

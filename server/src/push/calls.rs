@@ -8,6 +8,7 @@ use super::Pushes;
 use super::error::PushError;
 use super::replies;
 use super::request::StartPush;
+use super::staged;
 use super::stored::trouble;
 use super::tables::Target;
 use crate::database::{Catalog, Transaction};
@@ -99,18 +100,23 @@ fn evaluate(
             (true, true) => "mustWalk",
             (true, false) => "supersetOfEnforced",
         };
-        tables.push(json!({
+        let mut shown = json!({
             "name": table.name,
             "outcome": outcome,
             "numDocs": count(tx, &catalog, &table.name)?,
             "sizeBytes": 0,
-        }));
+        });
+        if let Some(rules) = &table.staged_document {
+            shown["staged"] = staged::state(tx, &catalog, &table.name, rules)?;
+        }
+        tables.push(shown);
     }
     Ok(json!({
         "definitionPath": "",
         "schemaValidation": schema.is_some_and(PushedSchema::checks_documents),
         "tables": tables,
         "indexes": index_changes(tx, &catalog, live, schema)?,
+        "discardedStagedValidators": staged::discarded(tx, &catalog, live.schema.as_ref(), schema)?,
     }))
 }
 
@@ -150,7 +156,11 @@ fn index_changes(
     Ok(changes)
 }
 
-fn count(tx: &mut Transaction<'_>, catalog: &Catalog, table: &str) -> Result<usize, PushError> {
+pub(super) fn count(
+    tx: &mut Transaction<'_>,
+    catalog: &Catalog,
+    table: &str,
+) -> Result<usize, PushError> {
     match catalog.table(table) {
         Some(table) => tx.count_documents(table, COUNTED_MAX).map_err(trouble),
         None => Ok(0),

@@ -44,7 +44,7 @@ impl Pushes {
         if let Some(push) = &mut switch.deployment.push {
             push.message = request.message;
         }
-        let reply = self.switch(switch).await?;
+        let reply = self.counts.step(self.switch(switch).await)?;
         self.plans.remove(plan.id());
         Ok(reply)
     }
@@ -73,6 +73,7 @@ impl Pushes {
             job.run(tx, Registry::of(&definitions).deployment())
         })
         .await?;
+        self.counts.went_live();
         self.activated(&deployment);
         self.warn_of_unsupported(&before, &deployment);
         self.warn_of_first_logins(&before, &deployment).await;

@@ -7,6 +7,7 @@
 mod backfill;
 mod calls;
 mod components;
+mod counts;
 mod deleting;
 mod error;
 mod finishing;
@@ -18,6 +19,7 @@ mod replies;
 mod request;
 mod settings;
 mod shapes;
+mod staged;
 mod starting;
 mod stored;
 mod sweeping;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, RwLock};
 use vestibule_schema::path::FunctionPath;
 
+pub use counts::PushCounts;
 pub use error::PushError;
 pub use request::{FinishPush, StartPush, WaitForSchema};
 pub use stored::StoredPush;
@@ -104,6 +107,7 @@ pub struct Pushes {
     /// Held for reading while chunks are written that nothing names yet, for writing while such chunks are removed.
     unnamed_chunks: RwLock<()>,
     cleaning: Cleaning,
+    counts: PushCounts,
 }
 
 impl Pushes {
@@ -137,7 +141,13 @@ impl Pushes {
             changing: Mutex::default(),
             unnamed_chunks: RwLock::default(),
             cleaning: Cleaning::default(),
+            counts: PushCounts::default(),
         })
+    }
+
+    /// Pushes since the start.
+    pub fn counts(&self) -> &PushCounts {
+        &self.counts
     }
 
     /// The deployment as of the newest commit.
@@ -153,6 +163,9 @@ impl Pushes {
         let extension = self.extension_of(deployment.clone()).await?;
         self.functions.database().install(extension);
         self.activated(&deployment);
+        if let Some(js) = &self.js {
+            js.warm_later(&self.functions.registry());
+        }
         self.clean_later();
         self.look_for_abandoned();
         Ok(())

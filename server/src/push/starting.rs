@@ -49,7 +49,7 @@ impl Pushes {
             live,
             texts,
             components,
-        } = self.evaluate(request).await?;
+        } = self.counts.step(self.evaluate(request).await)?;
         let origins = self.origins();
         let mut reply = replies::started(&live, &deployment, &manifest.push_id, &origins);
         components.add_to(&mut reply, &deployment.definition.children())?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that no user of a server meets.
-const INTERNAL: [&str; 48] = [
+const INTERNAL: [&str; 49] = [
     "ADDRESSES_MAX",
     "BACKOFF_MAX",
     "BATCHES_UNDER_WAY_MAX",
@@ -46,6 +46,7 @@ const INTERNAL: [&str; 48] = [
     "RESTING_MAX",
     "RESULT_BYTES_MAX",
     "REVOKED_KEYS_BYTES_MAX",
+    "STAGED_CHECKED_MAX",
     "SAMPLED_MAX",
     "STEP_BYTES_MAX",
     "STEP_DOCUMENTS_MAX",

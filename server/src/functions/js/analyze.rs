@@ -23,7 +23,9 @@ use crate::deployment::{
     ModuleEnvironment, SourceModule,
 };
 
-/// Time that all modules of a push may take together.
+/// Time in the engine that one module of a push may take.
+const MODULE_ANALYSIS_TIME_MAX: Duration = Duration::from_secs(4);
+/// Time that all modules may take together.
 const ANALYSIS_TIME_MAX: Duration = Duration::from_secs(30);
 const STACK_BYTES_MAX: usize = 4 << 20;
 /// Where definitions import components from: each under its path in base64url.
@@ -133,6 +135,13 @@ struct Found {
     not_crons: bool,
 }
 
+/// The driver's report on a schema or a definition.
+#[derive(Deserialize)]
+struct Exported {
+    text: Option<String>,
+    refused: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct FoundFunction {
     name: String,
@@ -166,12 +175,19 @@ impl Evaluator {
         let mut host = ImportHost::new(code);
         let isolate = Isolate::new(options, &mut host);
         let mut isolate = isolate.map_err(|_| AnalyzeError::Unsupported)?;
-        isolate.set_budget(ANALYSIS_TIME_MAX);
+        isolate.set_budget(MODULE_ANALYSIS_TIME_MAX);
         Ok(Evaluator {
             isolate,
             host,
             code: code.clone(),
         })
+    }
+
+    /// Begins with another module, which has its own time, of the time that all have.
+    fn restart(&mut self) {
+        self.host.restart();
+        let until = self.isolate.cpu_used() + MODULE_ANALYSIS_TIME_MAX;
+        self.isolate.set_budget(until.min(ANALYSIS_TIME_MAX));
     }
 
     fn ask(&mut self, function: &str, args: &[HostValue]) -> Result<String, Failure> {
@@ -181,15 +197,26 @@ impl Evaluator {
         }
     }
 
+    /// The bound that an evaluation met which ran out of time.
+    fn time_max(&self) -> Duration {
+        match self.isolate.cpu_used() < ANALYSIS_TIME_MAX {
+            true => MODULE_ANALYSIS_TIME_MAX,
+            false => ANALYSIS_TIME_MAX,
+        }
+    }
+
     fn text_of(&self, failure: &Failure) -> String {
-        failures::of(failure, &self.code, ANALYSIS_TIME_MAX).to_string()
+        failures::of(failure, &self.code, MODULE_ANALYSIS_TIME_MAX).to_string()
     }
 
     fn module(&mut self, path: &str) -> Result<ModuleAnalysis, AnalyzeError> {
-        self.host.restart();
+        self.restart();
         let found = self.try_module(path);
         let found = found.map_err(|failure| match failure {
-            Failure::TimedOut => AnalyzeError::TimedOut(ANALYSIS_TIME_MAX.as_secs()),
+            Failure::TimedOut => AnalyzeError::TimedOut {
+                path: path.to_owned(),
+                seconds: self.time_max().as_secs(),
+            },
             failure => {
                 let mut error = self.text_of(&failure);
                 for line in self.host.console.lines() {
@@ -245,7 +272,7 @@ impl Evaluator {
     }
 
     fn auth_config(&mut self) -> Result<String, AnalyzeError> {
-        self.host.restart();
+        self.restart();
         let evaluated = self
             .isolate
             .evaluate(&mut self.host, AUTH_CONFIG_MODULE)
@@ -257,14 +284,20 @@ impl Evaluator {
     }
 
     fn exported(&mut self, path: &str, missing: &str, wrong: &str) -> Result<String, String> {
-        self.host.restart();
+        self.restart();
         if let Some(error) = self.code.compile_error(path) {
             return Err(self.text_of(&Failure::Threw(error.clone())));
         }
         let args = [path.into_value(), missing.into_value(), wrong.into_value()];
         let evaluated = self.isolate.evaluate(&mut self.host, path);
         let exported = evaluated.and_then(|()| self.ask("exported", &args));
-        exported.map_err(|failure| self.text_of(&failure))
+        let exported = exported.map_err(|failure| self.text_of(&failure))?;
+        let Exported { text, refused } =
+            serde_json::from_str(&exported).expect("the driver writes what is read here");
+        match refused {
+            Some(refused) => Err(refused),
+            None => Ok(text.unwrap_or_default()),
+        }
     }
 
     fn schema(&mut self, path: &str) -> Result<String, AnalyzeError> {

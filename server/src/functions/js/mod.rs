@@ -28,6 +28,7 @@ mod streams;
 pub mod syscalls;
 #[cfg(test)]
 pub(crate) mod tests;
+mod warming;
 mod warnings;
 pub mod web;
 
@@ -60,6 +61,7 @@ use crate::outbound::Outbound;
 
 pub use super::options::JsOptions;
 pub use inline::InlineQuery;
+pub use warming::Warming;
 
 /// The body of an action in a module for Node.js, which this server takes and cannot run.
 fn without_node(path: &vestibule_schema::path::FunctionPath) -> Body {
@@ -82,6 +84,8 @@ pub struct Js {
     deployment: Arc<DeploymentMetadata>,
     action_slots: Arc<Semaphore>,
     actions_waiting: AtomicUsize,
+    /// Threads that make images ready for a deployment.
+    warming: Arc<AtomicUsize>,
     options: JsOptions,
     clock: Arc<dyn Clock>,
 }
@@ -108,6 +112,7 @@ impl Js {
             }),
             action_slots: Arc::new(Semaphore::new(options.actions_max)),
             actions_waiting: AtomicUsize::new(0),
+            warming: Arc::default(),
             options,
             clock,
         })

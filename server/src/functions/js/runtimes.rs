@@ -22,6 +22,8 @@ const IMPORT_TIME_MAX: Duration = Duration::from_secs(10);
 const IDLE_BYTES_MAX: usize = 512 << 20;
 /// Idle runtimes.
 const IDLE_MAX: usize = 64;
+/// Bytes of an image above which no further module is loaded before it is called for.
+const WARM_IMAGE_BYTES_MAX: usize = 16 << 20;
 
 /// The runtimes of a server. The one used last is used next: its memory is warm.
 #[derive(Default)]
@@ -111,6 +113,45 @@ impl Runtimes {
             loaded: HashSet::new(),
             _alive: Alive::new(&self.alive),
         })
+    }
+
+    /// Makes an idle runtime with `modules` loaded, as far as they can be and its image stays small. A module that fails
+    /// is left to its calls, which tell why.
+    pub fn warm<'m>(&self, code: &Arc<Code>, modules: impl IntoIterator<Item = &'m str>) {
+        let mut runtime = None;
+        let mut loaded: Vec<&str> = Vec::new();
+        for module in modules {
+            let mut current = match runtime.take() {
+                Some(current) => current,
+                None => match self.make_with(code, &loaded) {
+                    Ok(made) => made,
+                    Err(_) => return,
+                },
+            };
+            if current.isolate.image_bytes() > WARM_IMAGE_BYTES_MAX {
+                runtime = Some(current);
+                break;
+            }
+            // A runtime in which a module failed is not used again.
+            if current.load(module).is_ok() {
+                loaded.push(module);
+                runtime = Some(current);
+            }
+        }
+        if runtime.is_none() && !loaded.is_empty() {
+            runtime = self.make_with(code, &loaded).ok();
+        }
+        if let Some(runtime) = runtime {
+            self.give_back(runtime);
+        }
+    }
+
+    fn make_with(&self, code: &Arc<Code>, modules: &[&str]) -> Result<Runtime, Failure> {
+        let mut runtime = self.make(code)?;
+        for module in modules {
+            runtime.load(module)?;
+        }
+        Ok(runtime)
     }
 
     /// Takes a runtime back after a call. Runtimes unused for longest give way.

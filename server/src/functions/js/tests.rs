@@ -270,6 +270,44 @@ async fn a_mutation_writes_what_a_query_reads_and_no_call_sees_another_calls_var
 }
 
 #[tokio::test]
+async fn images_are_ready_before_the_first_call() {
+    let rig = rig();
+    rig.js.warm_later(&rig.functions.registry());
+    while rig.js.is_warming() {
+        tokio::task::yield_now().await;
+    }
+    let ready = rig.js.runtimes().counts();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!((ready.idle, ready.made), (threads, threads));
+    assert_eq!(rig.notes().await, "[]");
+    assert_eq!(rig.js.runtimes().counts().made, ready.made);
+}
+
+#[tokio::test]
+async fn a_module_that_cannot_be_loaded_leaves_the_others_ready() {
+    let rig = rig();
+    let registry = rig.functions.registry();
+    let any = registry.functions().next().unwrap();
+    let code = &any.pushed().unwrap().code;
+    let modules = ["app.js", "none.js", "_deps/package.js"];
+    rig.js.runtimes().warm(code, modules);
+    let one = rig.js.runtimes().counts();
+    assert_eq!((one.idle, one.made), (1, 1));
+    let broken = rig.js.code(
+        &[
+            source("broken.js", "throw new Error('no')"),
+            source("fine.js", "export const x = 1;"),
+        ],
+        BTreeMap::new(),
+        ImportPhase::default(),
+    );
+    rig.js.runtimes().warm(&broken, ["broken.js", "fine.js"]);
+    assert_eq!(rig.js.runtimes().counts().idle, 2);
+    rig.js.runtimes().warm(&broken, ["broken.js"]);
+    assert_eq!(rig.js.runtimes().counts().idle, 2);
+}
+
+#[tokio::test]
 async fn a_nested_mutation_that_fails_takes_back_its_own_writes_alone() {
     let rig = rig();
     let outcome = rig.mutate("twice", object! {}).await;

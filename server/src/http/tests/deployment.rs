@@ -46,6 +46,14 @@ async fn a_probe_learns_what_runs_here() {
         answer(server.get("/readyz")).await,
         (reqwest::StatusCode::OK, json!({ "status": "ok" }))
     );
+    let js = server.http.functions.js().unwrap();
+    let warming = js.begin_warming();
+    let starting = answer(server.get("/readyz")).await;
+    assert_eq!(starting.0, reqwest::StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(starting.1["status"], "starting");
+    assert_eq!(text(&server, "/healthz").await.0, 200);
+    drop(warming);
+    assert_eq!(text(&server, "/readyz").await.0, 200);
     let head = server.ask(Method::HEAD, "/version").send().await.unwrap();
     assert_eq!(
         (head.status().as_u16(), head.text().await.unwrap()),

@@ -204,6 +204,39 @@ async fn tables_that_no_schema_names_keep_their_documents_and_no_rules() {
     assert_eq!(fields[2]["optional"], true);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staged_validator_is_held_against_documents_when_a_tool_asks() {
+    let staged = |kind: &str| {
+        let mut schema = rooms("any", false);
+        schema["tables"][0]["stagedDocumentType"] =
+            rooms(kind, false)["tables"][0]["documentType"].clone();
+        schema
+    };
+    let rig = Rig::new().await;
+    let evaluate = async |schema| {
+        let request = serde_json::from_value(app("list", Some(schema))).unwrap();
+        let mut reply = rig.pushes.evaluate_schema(request).await.unwrap();
+        reply["componentSchemaEvaluations"][""].take()
+    };
+    rig.push(app("list", Some(staged("number")))).await.unwrap();
+    rig.add_rooms(MANY).await;
+    let kept = evaluate(staged("number")).await;
+    assert_eq!(kept["tables"][0]["staged"], json!({"state": "valid"}));
+    assert_eq!(kept["discardedStagedValidators"], json!([]));
+    let other = evaluate(staged("string")).await;
+    assert_eq!(other["tables"][0]["staged"]["state"], "failed");
+    let error = other["tables"][0]["staged"]["error"].as_str().unwrap();
+    assert!(error.contains("does not match the schema"), "{error}");
+    let discarded = |replaced: bool| json!([{"tableName": "rooms", "state": {"state": "valid"}, "replaced": replaced}]);
+    assert_eq!(other["discardedStagedValidators"], discarded(true));
+    // One that is put in force is not given up.
+    let promoted = evaluate(rooms("number", false)).await;
+    assert_eq!(promoted["discardedStagedValidators"], json!([]));
+    assert!(promoted["tables"][0].get("staged").is_none());
+    let given_up = evaluate(rooms("any", false)).await;
+    assert_eq!(given_up["discardedStagedValidators"], discarded(false));
+}
+
 /// A schema with the index `by_n` staged.
 fn staged() -> serde_json::Value {
     let mut schema = rooms("number", false);

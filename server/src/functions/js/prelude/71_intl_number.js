@@ -56,6 +56,22 @@
       minute: ["min", "minute", "minutes"],
       hour: ["hr", "hour", "hours"],
       millisecond: ["ms", "millisecond", "milliseconds"],
+      microsecond: ["μs", "microsecond", "microseconds"],
+      day: ["day", "day", "days", "days"],
+      week: ["wk", "week", "weeks", "wks"],
+      month: ["mth", "month", "months", "mths"],
+      year: ["yr", "year", "years", "yrs"],
+      petabyte: ["PB", "petabyte", "petabytes"],
+      millimeter: ["mm", "millimeter", "millimeters"],
+      inch: ["in", "inch", "inches"],
+      foot: ["ft", "foot", "feet"],
+      yard: ["yd", "yard", "yards"],
+      "kilometer-per-hour": ["km/h", "kilometer per hour", "kilometers per hour"],
+      "mile-per-hour": ["mph", "mile per hour", "miles per hour"],
+      ounce: ["oz", "ounce", "ounces"],
+      pound: ["lb", "pound", "pounds"],
+      milliliter: ["mL", "milliliter", "milliliters"],
+      degree: ["deg", "degree", "degrees"],
       celsius: ["°C", "degree Celsius", "degrees Celsius"],
       fahrenheit: ["°F", "degree Fahrenheit", "degrees Fahrenheit"],
     };
@@ -195,11 +211,11 @@
         const isOne = /^[0,]*1$/.test(parts.map((part) => part.value).join(""));
         if (o.style === "percent") parts.push({ type: "percentSign", value: "%" });
         if (o.style === "unit") {
-          const [short, one, many] = UNITS[o.unit];
+          const [short, one, many, shorts = short] = UNITS[o.unit];
           const isLong = o.unitDisplay === "long";
-          if (isLong || /^\w/.test(short)) parts.push({ type: "literal", value: " " });
+          if (isLong || /^[\wμ]/.test(short)) parts.push({ type: "literal", value: " " });
           const type = short === "%" && !isLong ? "percentSign" : "unit";
-          parts.push({ type, value: isLong ? (isOne ? one : many) : short });
+          parts.push({ type, value: isLong ? (isOne ? one : many) : isOne ? short : shorts });
         }
         if (o.style === "currency" && o.currencyDisplay === "name") {
           const names = NAMES[o.currency] ?? unavailable(`The name of the currency ${o.currency}`);

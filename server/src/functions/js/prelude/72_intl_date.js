@@ -23,6 +23,36 @@
       AKDT: "Alaska Daylight Time",
       HST: "Hawaii-Aleutian Standard Time",
     };
+    // By the region of a zone, in which its letters mean one thing.
+    const REGIONAL_NAMES = {
+      Europe: {
+        BST: "British Summer Time",
+        CET: "Central European Standard Time",
+        CEST: "Central European Summer Time",
+        EET: "Eastern European Standard Time",
+        EEST: "Eastern European Summer Time",
+        IST: "Irish Standard Time",
+        WET: "Western European Standard Time",
+        WEST: "Western European Summer Time",
+      },
+      Australia: {
+        ACST: "Australian Central Standard Time",
+        ACDT: "Australian Central Daylight Time",
+        AEST: "Australian Eastern Standard Time",
+        AEDT: "Australian Eastern Daylight Time",
+        AWST: "Australian Western Standard Time",
+      },
+    };
+    const ZONES = {
+      "Asia/Hong_Kong HKT": "Hong Kong Standard Time",
+      "Asia/Calcutta IST": "India Standard Time",
+      "Asia/Kolkata IST": "India Standard Time",
+      "Asia/Seoul KST": "Korean Standard Time",
+      "Asia/Shanghai CST": "China Standard Time",
+      "Asia/Tokyo JST": "Japan Standard Time",
+      "Pacific/Auckland NZST": "New Zealand Standard Time",
+      "Pacific/Auckland NZDT": "New Zealand Daylight Time",
+    };
     const DATE_STYLES = {
       full: { weekday: "long", year: "numeric", month: "long", day: "numeric" },
       long: { year: "numeric", month: "long", day: "numeric" },
@@ -178,8 +208,35 @@
         return parts;
       }
       formatRange(start, end) {
-        const [from, to] = [this.format(start), this.format(end)];
-        return from === to ? from : `${from} – ${to}`;
+        const [from, to] = [this.formatToParts(start), this.formatToParts(end)];
+        const text = (parts) => parts.map(({ value }) => value).join("");
+        const [first, last] = [text(from), text(to)];
+        const day = new DateTimeFormat("en-US", { timeZone: this.#zone });
+        const isOneDay = day.format(start) === day.format(end);
+        const part = (parts, type) => parts.find((part) => part.type === type)?.value;
+        const has = (type) => part(from, type) !== undefined;
+        const isSame = (type) => part(from, type) === part(to, type);
+        if (first === last && (isOneDay || !has("hour"))) return first;
+        const between = (one, other) => `${one}\u2009–\u2009${other}`;
+        const hasTextMonth = /^[A-Za-z]/.test(part(from, "month") ?? "");
+        const refused = () => unavailable("A range of this form");
+        if (this.#locale !== "en-US") refused();
+        if (has("hour")) {
+          const isTimeAlone = !["year", "month", "day", "weekday", "timeZoneName"].some(has);
+          if (!isTimeAlone || !isOneDay) refused();
+          const inRange = (time) => time.replace(/ (?=[AP]M$)/, "\u202f");
+          return between(isSame("dayPeriod") ? first.replace(/\s[AP]M$/, "") : inRange(first), inRange(last));
+        }
+        if (!hasTextMonth) {
+          const isWhole = (has("year") && has("month") && has("day")) || first.length === part(from, "year")?.length;
+          return isWhole ? between(first, last) : refused();
+        }
+        if (has("weekday") || has("era")) refused();
+        if (has("year") && !isSame("year")) return between(first, last);
+        if (!has("year") && day.format(start).slice(-4) !== day.format(end).slice(-4)) refused();
+        if (!has("day")) return between(part(from, "month"), last);
+        const begin = `${part(from, "month")} ${part(from, "day")}`;
+        return isSame("month") ? between(begin, last.replace(/^\S+ /, "")) : between(begin, last);
       }
       resolvedOptions() {
         const options = { locale: this.#locale, calendar: "gregory", numberingSystem: "latn", timeZone: this.#zone };
@@ -300,6 +357,9 @@
       if (form === "short") return isHome ? letters : offset === 0 ? "GMT" : offsetName(offset, false);
       if (form === "long" && isAmerican) return LONG_NAMES[letters];
       if (form === "long" && offset === 0 && letters === "GMT") return "Greenwich Mean Time";
+      const region = zone.slice(0, Math.max(0, zone.indexOf("/")));
+      const name = ZONES[`${zone} ${letters}`] ?? REGIONAL_NAMES[region]?.[letters];
+      if (form === "long" && name !== undefined) return name;
       return unavailable(`The name of the time zone ${zone} in the form "${form}"`);
     };
 

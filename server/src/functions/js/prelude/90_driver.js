@@ -6,6 +6,9 @@
   const NativeError = Error;
   const then = Promise.prototype.then;
   const apply = Reflect.apply;
+  const { getPrototypeOf } = Object;
+  const { exec } = RegExp.prototype;
+  const { slice } = String.prototype;
 
   const atImport = (what) => {
     throw new NativeError(`${what} at import time`);
@@ -28,6 +31,23 @@
     },
   };
 
+  const isOfClass = (error, name) => {
+    for (let at = getPrototypeOf(error); at !== null && at !== NativeError.prototype; at = getPrototypeOf(at)) {
+      if (at.constructor?.name === name) return true;
+    }
+    return false;
+  };
+
+  // Where an error was made. The constructors of its own classes come first in this engine, and in no other.
+  const stackOf = (error) => {
+    let stack = `${error.stack ?? ""}`;
+    for (;;) {
+      const frame = apply(exec, /^\s*at (?:new )?([^\s(]+) \([^\n]*\n?/, [stack]);
+      if (frame === null || !isOfClass(error, frame[1])) return stack;
+      stack = apply(slice, stack, [frame[0].length]);
+    }
+  };
+
   // What was thrown, as the host shows it: name, message, stack, and the data of a ConvexError as JSON text.
   const describe = (error) => {
     try {
@@ -35,7 +55,7 @@
         const isConvexError = error.ConvexErrorSymbol !== undefined && error[error.ConvexErrorSymbol] === true;
         const name = error.name === undefined ? "Error" : `${error.name}`;
         const message = error.message === undefined ? "" : `${error.message}`;
-        return [name, message, `${error.stack ?? ""}`, isConvexError ? `${error.data}` : undefined];
+        return [name, message, stackOf(error), isConvexError ? `${error.data}` : undefined];
       }
       if (Array.isArray(error)) return ["", "[object Array]", "", undefined];
       if (typeof error === "object" && error !== null) {
@@ -164,13 +184,13 @@
     return stringify(analysis);
   });
 
-  // The text that a schema or an app's definition exports.
+  // The text that a schema or an app's definition exports, or why there is none.
   register("exported", (path, missing, wrong) => {
     const main = module(path).default;
-    if (main === undefined) throw new NativeError(missing);
-    if (typeof main?.export !== "function") throw new NativeError(wrong);
+    if (main === undefined) return stringify({ refused: missing });
+    if (typeof main?.export !== "function") return stringify({ refused: wrong });
     const text = main.export();
-    return typeof text === "string" ? text : stringify(text);
+    return stringify({ text: typeof text === "string" ? text : stringify(text) });
   });
 
   // The default export of a module, as JSON text.

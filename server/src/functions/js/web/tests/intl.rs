@@ -45,6 +45,22 @@ fn numbers_dates_and_order_are_those_of_english() {
                 r#"["one","two","a, b, and c","yesterday","in 3 hours"]"#,
             ),
             (
+                r#"const shown = (n, unit, unitDisplay) => new Intl.NumberFormat("en-US", { style: "unit", unit, unitDisplay }).format(n); return [shown(1, "day", "long"), shown(30, "hour", "long"), shown(1, "week"), shown(2, "month"), shown(2, "day"), shown(2, "foot", "long"), shown(3, "microsecond"), shown(9, "mile-per-hour")];"#,
+                r#"["1 day","30 hours","1 wk","2 mths","2 days","2 feet","3 μs","9 mph"]"#,
+            ),
+            (
+                r#"const named = (timeZone, month) => new Intl.DateTimeFormat("en-US", { timeZone, timeZoneName: "long" }).formatToParts(Date.UTC(2024, month)).at(-1).value; return [named("Europe/Paris", 0), named("Europe/Athens", 6), named("Europe/London", 6), named("Asia/Kolkata", 0), named("Australia/Sydney", 0), named("Pacific/Auckland", 6)];"#,
+                r#"["Central European Standard Time","Eastern European Summer Time","British Summer Time","India Standard Time","Australian Eastern Daylight Time","New Zealand Standard Time"]"#,
+            ),
+            (
+                r#"const day = (month, date, hour = 12) => Date.UTC(2024, month, date, hour); const range = (options, end) => new Intl.DateTimeFormat("en-US", { timeZone: "UTC", ...options }).formatRange(day(2, 10), end).replaceAll(/[\u2009\u202f]/g, " "); const medium = { dateStyle: "medium" }; return [range({}, day(2, 12)), range(medium, day(2, 12)), range(medium, day(4, 9)), range(medium, day(14, 9)), range({ month: "long", day: "numeric" }, day(2, 12)), range({ year: "numeric", month: "short" }, day(4, 1)), range({ hour: "numeric", minute: "2-digit" }, day(2, 10, 13)), range(medium, day(2, 10, 14)), range({ year: "numeric" }, day(14, 1))];"#,
+                r#"["3/10/2024 – 3/12/2024","Mar 10 – 12, 2024","Mar 10 – May 9, 2024","Mar 10, 2024 – Mar 9, 2025","March 10 – 12","Mar – May 2024","12:00 – 1:00 PM","Mar 10, 2024","2024 – 2025"]"#,
+            ),
+            (
+                r#"new Intl.DateTimeFormat("en-US", { dateStyle: "short", timeStyle: "short" }).formatRange(0, 1e6)"#,
+                "RangeError: A range of this form is not available in this runtime",
+            ),
+            (
                 r#"new Intl.Segmenter("en")"#,
                 "RangeError: Intl.Segmenter is not available in this runtime",
             ),
