@@ -80,6 +80,7 @@ pub(super) const ROUTES: &[Route] = routes![
     post "/api/mutation",                     Caller,      Call,          calls::mutation,         "Run a mutation.";
     post "/api/action",                       Caller,      Call,          calls::action,           "Run an action.";
     post "/api/run/{*path}",                  Caller,      Run,           calls::run,              "Run the function at module/…/name, whatever its kind.";
+    post "/api/run/",                         Anyone,      Other,         calls::run_nothing,      "Refused: the address names no function.";
     post "/api/function",                     Admin,       Call,          calls::function,         "Run a function, internal ones included, whatever its kind.";
     post "/api/query_ts",                     Anyone,      Timestamp,     snapshots::query_ts,     "The newest commit's timestamp, readable for 30 seconds.";
     post "/api/query_at_ts",                  Caller,      CallAt,        snapshots::query_at_ts,  "Run a query at a timestamp that query_ts gave.";
@@ -137,6 +138,7 @@ pub(super) const ROUTES: &[Route] = routes![
     post "/api/cancel_job",                   Admin,       Other,         deploy::cancel_job,      "Call a scheduled function off.";
     post "/api/cancel_all_jobs",              Admin,       Other,         deploy::cancel_all_jobs, "Call many scheduled functions off.";
     post "/api/delete_scheduled_functions_table", Admin,   Other,         deploy::delete_scheduled_functions_table, "Call all scheduled functions off, and forget them.";
+    post "/api/delete_component",             Admin,       Other,         deploy::delete_component, "Refused: this server runs no components.";
     post "/api/delete_tables",                Admin,       Other,         deploy::delete_tables,   "Delete tables that no schema names.";
     get  "/api/vestibule/deployments",        Admin,       Other,         deploy::deployments,     "The pushes that are kept, the newest first.";
     post "/api/vestibule/rollback",           Admin,       Other,         deploy::rollback,        "Push again what was live before.";

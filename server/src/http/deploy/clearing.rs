@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json as object};
 use vestibule_schema::path::FunctionPath;
 
@@ -117,6 +118,13 @@ pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> A
         }
     });
     answer(Json::Null)
+}
+
+/// `POST /api/delete_component`: there is only the component at the root, which is never deleted.
+pub async fn delete_component(State(http): State<Arc<Http>>, request: Request) -> Answer {
+    let _: IgnoredAny = http.read_push(request).await?;
+    let message = "This server runs no components, so there is none to delete.";
+    Err(WireError::bad_request("ComponentNotFound", message))
 }
 
 const INVALID_JOB: &str = "InvalidScheduledFunctionId";

@@ -16,7 +16,7 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 
 pub(super) use clearing::{
-    cancel_all_jobs, cancel_job, delete_scheduled_functions_table, delete_tables,
+    cancel_all_jobs, cancel_job, delete_component, delete_scheduled_functions_table, delete_tables,
 };
 pub(super) use history::{deployments, rollback};
 pub(super) use logs::stream_function_logs;

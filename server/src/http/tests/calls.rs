@@ -262,6 +262,11 @@ async fn a_request_that_is_wrong_is_refused_with_its_code() {
             "MissingIdentifier",
         ),
         (
+            server.post("/api/run/", json!({ "args": {} })),
+            400,
+            "MissingIdentifier",
+        ),
+        (
             server.post("/api/run/notes/%ff", json!({ "args": {} })),
             400,
             "BadPathArgs",
