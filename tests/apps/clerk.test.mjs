@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Webhook } from "svix";
-import { deploy, ended, openBrowser, openTab, servePage, shared, shows, startServer } from "./harness.mjs";
+import { OWN_ISSUER, deploy, ended, openBrowser, openTab, servePage, shared, shows, startServer } from "./harness.mjs";
 import { startIssuer } from "./issuer.mjs";
 
 const CLERK_WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 const all = shared(async (t) => {
-  const [server, issuer, browser] = [await startServer(t), await startIssuer(t), await openBrowser(t)];
+  const [server, issuer, browser] = [await startServer(t, OWN_ISSUER), await startIssuer(t), await openBrowser(t)];
   const variables = { CLERK_WEBHOOK_SECRET, CLERK_FRONTEND_API_URL: issuer.url, VESTIBULE_PROVISION_WHEN: "users.by_clerk_id:subject" };
   const app = await deploy(t, server, "clerk", variables);
   return { server, issuer, app, browser, url: await servePage(t, server, app, { ISSUER_URL: issuer.url }) };
@@ -130,7 +130,7 @@ test("a deleted user is not let in again until the provider makes one", async (t
 
 test("the same app with a mutation for users never meets one who is missing", async (t) => {
   const { issuer, browser } = all();
-  const server = await startServer(t);
+  const server = await startServer(t, OWN_ISSUER);
   const variables = { CLERK_WEBHOOK_SECRET, CLERK_FRONTEND_API_URL: issuer.url, VESTIBULE_PROVISION_WITH: "users:store" };
   const app = await deploy(t, server, "clerk", variables);
   const url = await servePage(t, server, app, { ISSUER_URL: issuer.url });

@@ -8,14 +8,17 @@ import path from "node:path";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { ended, openApp, startServer } from "../cli/harness.mjs";
+import { api, ended, openApp, startServer } from "../cli/harness.mjs";
 import { launch } from "../js/chromium.mjs";
 
-export { ended, startServer };
+export { api, ended, startServer };
 
 /** Where the apps are. */
 export const here = path.dirname(fileURLToPath(import.meta.url));
 const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>An app</title><link rel="icon" href="data:,"><div id="root"></div><script type="module" src="/app.js"></script></html>`;
+
+/** For an app that brings its own issuer: a server as in production, which tells errors and reaches services of this machine. */
+export const OWN_ISSUER = { dev: false, flags: ["--redact", "false", "--fetch-allow", "127.0.0.0/8"] };
 
 /** Begins what all tests of a file share, and ends it after them. Gives it to whoever asks. */
 export function shared(begin) {

@@ -24,6 +24,7 @@ export async function startIssuer(t) {
     if (pathname === "/.well-known/openid-configuration") {
       return response.end(JSON.stringify({ issuer: issuer.url, jwks_uri: `${issuer.url}/keys`, id_token_signing_alg_values_supported: ["RS256"] }));
     }
+    response.setHeader("Content-Type", "application/json");
     if (pathname === "/keys") return response.end(JSON.stringify({ keys: [current.jwk] }));
     response.writeHead(404).end();
   });

@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import { ConvexHttpClient } from "convex/browser";
-import { deploy, openBrowser, openTab, servePage, shared, shows, startServer, texts } from "./harness.mjs";
+import { OWN_ISSUER, deploy, ended, openBrowser, openTab, servePage, shared, shows, startServer, texts } from "./harness.mjs";
 
 const PASSWORD = "correct horse";
 
 const all = shared(async (t) => {
-  const server = await startServer(t);
+  const server = await startServer(t, OWN_ISSUER);
   const app = await deploy(t, server, "passwords", secrets());
   return { server, app, url: await servePage(t, server, app), browser: await openBrowser(t) };
 });
@@ -159,6 +159,32 @@ test("notes come page by page, appear before the server has them, and go when it
   release();
   await shows(page, "problem", "a note needs a text");
   assert.deepEqual(await notes(page), ["in a hurry", ...bodies]);
+});
+
+test("pages begin anew when new code reads them in another order", async (t) => {
+  const { app, url, browser } = all();
+  const page = await openTab(t, browser, url, { expected: /InvalidCursor/ });
+  await enter(page, "signUp", "joan@example.com");
+  await shows(page, "me", "joan@example.com");
+  const bodies = Array.from({ length: 7 }, (_, number) => `note ${number}`);
+  for (const body of bodies) await add(page, body);
+  await page.reload();
+  await paging(page, "CanLoadMore");
+  await page.getByTestId("more").click();
+  await paging(page, "Exhausted");
+  assert.deepEqual(await notes(page), bodies.toReversed());
+  t.after(async () => {
+    app.edit("convex/notes.ts", 'order("asc")', 'order("desc")');
+    ended(await app.convex("deploy", "--typecheck", "disable"));
+  });
+  app.edit("convex/notes.ts", 'order("desc")', 'order("asc")');
+  ended(await app.convex("deploy", "--typecheck", "disable"));
+  await page.locator("[data-testid=note]:first-child", { hasText: "note 0" }).waitFor();
+  await paging(page, "CanLoadMore");
+  assert.deepEqual(await notes(page), bodies.slice(0, 5));
+  await page.getByTestId("more").click();
+  await paging(page, "Exhausted");
+  assert.deepEqual(await notes(page), bodies);
 });
 
 test("events arrive while the action that sends them runs", async (t) => {

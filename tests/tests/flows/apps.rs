@@ -16,8 +16,10 @@ fn no_suite_is_left_out() {
         "bank.test.mjs",
         "clerk.test.mjs",
         "helpers.test.mjs",
+        "market.test.mjs",
         "packages.test.mjs",
         "passwords.test.mjs",
+        "tracker.test.mjs",
     ];
     has_suites(&folder("apps"), &suites);
 }
@@ -35,6 +37,16 @@ fn an_app_with_users_from_a_webhook_runs_with_files_jobs_and_a_cron() {
 #[test]
 fn an_app_made_from_convex_helpers_runs() {
     run_suite("helpers.test.mjs");
+}
+
+#[test]
+fn a_shop_with_orders_payments_and_streams_runs() {
+    run_suite("market.test.mjs");
+}
+
+#[test]
+fn a_task_tracker_with_members_files_and_webhooks_runs() {
+    run_suite("tracker.test.mjs");
 }
 
 #[test]
