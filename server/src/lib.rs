@@ -38,14 +38,16 @@ pub mod storage;
 #[doc(hidden)]
 pub mod database;
 
-mod outbound;
+#[doc(hidden)]
+pub mod outbound;
 
 #[doc(hidden)]
 pub mod auth;
 
 mod deployment;
 
-mod files;
+#[doc(hidden)]
+pub mod files;
 
 mod transfer;
 

@@ -14,11 +14,11 @@ const cli = path.join(here, "node_modules/convex/bin/main.js");
 const oldCli = path.join(here, "node_modules/convex-1-45/bin/main.js");
 const TIME_MS = 90_000;
 
-/** Starts a server that ends with test `t`. */
-export async function startServer(t, { flags = [], data = mkdtempSync(path.join(tmpdir(), "vestibule-cli-")), port = 0 } = {}) {
+/** Starts a server that ends with test `t`, in development unless `dev` is false. */
+export async function startServer(t, { dev = true, flags = [], data = mkdtempSync(path.join(tmpdir(), "vestibule-cli-")), port = 0 } = {}) {
   const program = process.env.CLI_SERVER_BIN;
   assert.ok(program, "CLI_SERVER_BIN names no server program");
-  const child = spawn(program, ["--listen", `127.0.0.1:${port}`, "--dev", "--data", data, ...flags], {
+  const child = spawn(program, ["--listen", `127.0.0.1:${port}`, `--dev=${dev}`, "--data", data, ...flags], {
     env: { VESTIBULE_LOG: "warn", ...process.env },
     stdio: ["pipe", "pipe", "inherit"],
   });
@@ -87,6 +87,17 @@ export async function push(server, body) {
     if (waited.body.type === "complete") break;
   }
   return await api(server, "/api/deploy2/finish_push", { startPush: started.body, dryRun: false, message: null });
+}
+
+/** Numbers that follow from a seed. */
+export function numbers(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t ^= t + Math.imul(t ^ (t >>> 7), 61 | t);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
 }
 
 /** A function as the package makes them, in plain JavaScript. */

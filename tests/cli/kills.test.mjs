@@ -8,22 +8,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
-import { api, plain, push, pushOf, startServer } from "./harness.mjs";
+import { api, numbers, plain, push, pushOf, startServer } from "./harness.mjs";
 
 const KILLS = 12;
 const DOCUMENTS = 3_000;
 const WRITERS = 4;
-
-/** Numbers that follow from a seed. */
-function numbers(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t ^= t + Math.imul(t ^ (t >>> 7), 61 | t);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+/** Whole tables are read here, and the machine may be busy. */
+const PATIENT = ["--query-time-max", "30s"];
 
 const STREAM = `
 const all = async (source) => {
@@ -82,7 +73,7 @@ test("a server that is killed in a push has the old deployment or the new one, w
   t.diagnostic(`CLI_KILLS_SEED=${seed}`);
   const random = numbers(seed);
   const data = mkdtempSync(path.join(tmpdir(), "vestibule-cli-kills-"));
-  let server = await startServer(t, { data });
+  let server = await startServer(t, { data, flags: PATIENT });
   assert.equal((await push(server, version(0))).status, 200);
   const acknowledged = new Set();
   const add = async (server, list) => {
@@ -112,7 +103,7 @@ test("a server that is killed in a push has the old deployment or the new one, w
     isOver = true;
     const wasAcknowledged = await pushing;
     await Promise.all(writers);
-    server = await startServer(t, { data });
+    server = await startServer(t, { data, flags: PATIENT });
     const found = await call(server, "version");
     assert.ok(found === live || found === next, `kill ${kill}: version ${found}, neither ${live} nor ${next}`);
     if (wasAcknowledged) assert.equal(found, next, `kill ${kill}: an acknowledged push is lost`);

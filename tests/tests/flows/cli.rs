@@ -15,6 +15,7 @@ fn no_suite_is_left_out() {
         "backup.test.mjs",
         "bad-input.test.mjs",
         "deploy.test.mjs",
+        "kills-transfers.test.mjs",
         "kills.test.mjs",
         "known.test.mjs",
         "mcp.test.mjs",
@@ -75,6 +76,11 @@ fn mistakes_in_pushes_are_answered_so_that_tools_stop() {
 #[test]
 fn a_server_killed_in_a_push_has_one_deployment_whole() {
     run_suite("kills.test.mjs");
+}
+
+#[test]
+fn a_server_killed_among_uploads_and_imports_has_each_whole_or_not_at_all() {
+    run_suite("kills-transfers.test.mjs");
 }
 
 #[test]
