@@ -21,14 +21,11 @@ fn address(route: &Route) -> &'static str {
 }
 
 /// Routes that refuse what is asked of them here, to those who may ask.
-const REFUSED: [&str; 19] = [
-<<<<<<< HEAD
+const REFUSED: [&str; 21] = [
     "/api/vestibule/backup",
     "/api/vestibule/backup_verified",
-=======
     "/api/run/",
     "/api/delete_component",
->>>>>>> 4e17bcf (http: answer the routes that tools may ask without a function)
     "/api/cancel_job",
     "/api/delete_tables",
     "/api/vestibule/rollback",
