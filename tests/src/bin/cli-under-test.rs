@@ -13,6 +13,7 @@ use vestibule_server::app::Config;
 use vestibule_server::auth::{AdminKeys, DeploymentSecret};
 use vestibule_server::clock::{Clock, SystemClock};
 use vestibule_server::database::{CommitterOptions, Database, DatabaseOptions, Limits};
+use vestibule_server::executor::SystemExecutor;
 use vestibule_server::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use vestibule_server::outbound::{Origins, Own};
 use vestibule_server::prelude::App;
@@ -78,6 +79,7 @@ async fn sweep_files(config: &Config) -> anyhow::Result<()> {
         reader_threads: 1,
         secret: *secret.key_for("cursors").expose(),
         clock: Arc::new(SystemClock::new()),
+        executor: Arc::new(SystemExecutor),
         probe: Probe::default(),
         rng: Box::new(StdRng::from_os_rng()),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
