@@ -226,7 +226,7 @@ impl Receiver {
             let last = take_u64(&mut rest)?;
             let body = take_bytes(&mut rest)?;
             if let Some(rebuild) = &mut self.rebuild {
-                rebuild.row(Timestamp(last), body, Timestamp(u64::MAX))?;
+                rebuild.row(Timestamp(last), body, Timestamp(u64::MAX), |_, _| None)?;
             }
             if let Some(log) = &mut self.log {
                 log.reached = last;

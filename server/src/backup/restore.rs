@@ -12,6 +12,7 @@ use super::BackupError;
 use super::manifest::{Base, Log, Manifest};
 use super::place::{Digest, begin_beside, copy, create_private, private_directory, sync_directory};
 use super::verify::{Checked, Problems, check_store, each_row};
+use crate::database::answers_until;
 use crate::files::{SHARDS, contents_directory};
 use crate::storage::{Rebuild, database_file};
 
@@ -95,7 +96,7 @@ impl Restoring<'_> {
             let digest = Digest::of_file(&path).map_err(BackupError::at(&path))?;
             must_match(&log.file, &digest, &log.digest)?;
             each_row(self.backup, log, |last, body| {
-                Ok(rebuild.row(last, body, until)?)
+                Ok(rebuild.row(last, body, until, answers_until)?)
             })?;
         }
         let (deployment, epoch) = rebuild.identity()?;

@@ -6,9 +6,11 @@
 //! only one that can hold its answer. Every other answer is an entry of its own, as all were in the store's format 1.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use vestibule_schema::timestamp::Timestamp;
 
 use super::error::DatabaseError;
 use super::keys::{IndexId, session_request_key};
+use super::session_requests::recorded_at;
 use super::transaction::Transaction;
 use crate::storage::{Direction, KeyRange, StorageError, Write, successor};
 
@@ -97,6 +99,28 @@ fn take_answer(rest: &mut Bytes) -> Option<(u32, Bytes)> {
     }
     let record = rest.split_to(end).slice(HEADER_BYTES..);
     Some((u32::from_le_bytes(request), record))
+}
+
+/// The part of a write behind `until` that a state as of `until` keeps: the answers of commits up to then. A batch's
+/// answers are its last commit, and a mutation whose answer were missing would run twice when it is sent again.
+pub fn answers_until(write: &Write, until: Timestamp) -> Option<Write> {
+    let (index, key) = write.key.split_first_chunk()?;
+    let session = key.first_chunk()?;
+    if IndexId(u32::from_be_bytes(*index)) != IndexId::SESSION_ANSWERS {
+        return None;
+    }
+    let mut kept = Vec::new();
+    for answer in answers(write.value.as_ref()?) {
+        let (request, record) = answer?;
+        if recorded_at(&record)? <= until {
+            kept.push(NewAnswer {
+                session: *session,
+                request,
+                record,
+            });
+        }
+    }
+    (!kept.is_empty()).then(|| row_of(&kept))
 }
 
 /// The last record of a row; `None` if it is damaged.

@@ -53,6 +53,7 @@ use rand::RngCore;
 use vestibule_schema::table::Schema;
 use vestibule_schema::timestamp::Timestamp;
 
+pub use answer_rows::answers_until;
 pub use building::Step;
 pub use bulk::{Destination, ExportedDocument, ImportedDocument, ReadAt, count_some, each_stored};
 pub use catalog::{Catalog, IndexMeta, Owner, TableMeta};

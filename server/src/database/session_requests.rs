@@ -241,6 +241,14 @@ fn decode(bytes: &[u8]) -> Option<(String, RecordedAnswer)> {
     ))
 }
 
+/// The commit whose answer a record is.
+pub(super) fn recorded_at(record: &[u8]) -> Option<Timestamp> {
+    match decode_key(record) {
+        Ok((Some(Value::Object(record)), _)) => recorded_ts(&record),
+        _ => None,
+    }
+}
+
 fn recorded_ts(record: &Object) -> Option<Timestamp> {
     match record.get("ts") {
         Some(Value::Int64(ts)) => Some(Timestamp(*ts as u64)),

@@ -12,7 +12,7 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::backup::read_row;
 use super::sqlite::{self, APPLICATION_ID, FORMAT_VERSION, Files, Meta, TABLES};
-use super::{StorageError, codec};
+use super::{StorageError, Write, codec};
 
 /// Bytes written in one transaction.
 const TRANSACTION_BYTES: usize = 16 << 20;
@@ -86,12 +86,14 @@ impl Rebuild {
         self.written(key.len() + sealed.len())
     }
 
-    /// Applies the commits of a row up to `until`. Rows come in their order, and none is left out.
+    /// Applies the commits of a row up to `until`, and the parts of later writes of the row that `keep` says. Rows come
+    /// in their order, and none is left out.
     pub fn row(
         &mut self,
         last: Timestamp,
         body: &[u8],
         until: Timestamp,
+        keep: impl Fn(&Write, Timestamp) -> Option<Write>,
     ) -> Result<(), StorageError> {
         let corrupted = |what| StorageError::CorruptedLog {
             ts: i64::try_from(last.0).unwrap_or(i64::MAX),
@@ -103,11 +105,24 @@ impl Rebuild {
             return Err(corrupted("the row before it is missing"));
         }
         self.last_row = last;
-        for commit in commits.iter().filter(|commit| commit.ts <= until) {
-            for write in &commit.writes {
-                self.write(&write.key, write.value.as_deref())?;
+        let is_cut = commits.first().is_some_and(|first| first.ts <= until);
+        for commit in commits {
+            match commit.ts <= until {
+                true => {
+                    for Write { key, value } in &commit.writes {
+                        self.write(key, value.as_deref())?;
+                    }
+                    self.reached = commit.ts;
+                }
+                false if is_cut => {
+                    for Write { key, value } in
+                        commit.writes.iter().filter_map(|it| keep(it, until))
+                    {
+                        self.write(&key, value.as_deref())?;
+                    }
+                }
+                false => {}
             }
-            self.reached = commit.ts;
         }
         self.written(body.len())
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use super::super::answer_rows::answers_until;
+use super::super::keys::session_request_key;
 use super::super::session_requests::{RETENTION_DAYS, Sweep};
 use super::committer::Line;
 use super::*;
-use crate::storage::{Direction, StorageError};
+use crate::storage::{Direction, StorageError, Write};
 
 /// A session and a request in it.
 type Asked = (u8, u32);
@@ -93,6 +95,44 @@ fn a_row_is_forgotten_once_its_newest_answer_is_old() {
     };
     let left: Vec<u32> = (0..8).filter(is_there).collect();
     assert_eq!(left, [4, 5, 6, 7]);
+}
+
+#[test]
+fn a_state_within_a_batch_keeps_the_answers_of_its_commits() {
+    let mut line = Line::new();
+    let mut batch = line.lane.open_batch();
+    let run = |number| line.run(&mut batch, answer_once((7, number), String::new()));
+    let outcomes: Vec<_> = (0..6).map(run).collect();
+    line.lane.close_batch(&mut batch);
+    line.writer.write(batch).unwrap();
+    let moments = outcomes.iter().map(|outcome| {
+        let ((_, answer), _) = outcome.try_recv().unwrap();
+        answer.ts
+    });
+    let moments: Vec<Timestamp> = moments.collect();
+    let all = IndexId::SESSION_ANSWERS.range();
+    let rows = line.read(|tx| tx.scan_system(all, Direction::Forward, 2).unwrap());
+    let [(key, value)] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    let row = Write {
+        key: key.clone(),
+        value: Some(value.clone()),
+    };
+    assert_eq!(answers_until(&row, moments[5]), Some(row.clone()));
+    let cut = answers_until(&row, moments[2]).unwrap();
+    let session = [7; 16];
+    assert_eq!(
+        cut.key,
+        session_request_key(IndexId::SESSION_ANSWERS, &session, 2)
+    );
+    assert!(value.starts_with(&cut.value.unwrap()));
+    assert_eq!(answers_until(&row, Timestamp(moments[0].0 - 1)), None);
+    let other = Write {
+        key: session_request_key(IndexId::SESSION_REQUESTS, &session, 2),
+        value: Some(value.clone()),
+    };
+    assert_eq!(answers_until(&other, moments[5]), None);
 }
 
 /// Batches that are written or not, restarts, requests in any order and sent again.

@@ -60,6 +60,11 @@ fn account(number: u64) -> String {
     format!("account {number:05}")
 }
 
+/// Keeps nothing behind the moment of a state.
+fn whole(_: &Write, _: Timestamp) -> Option<Write> {
+    None
+}
+
 fn row(balance: i64) -> String {
     format!("{balance:>PADDING$}")
 }
@@ -85,7 +90,9 @@ fn copy(rig: &mut Rig, mut meanwhile: impl FnMut(&mut Rig)) -> (TempDir, Vec<Ent
     let (until, state) = (reader.newest(), rig.state());
     meanwhile(rig);
     while reader.reached() < until {
-        let read = reader.rows(until, |last, body| rebuild.row(last, body, until).unwrap());
+        let read = reader.rows(until, |last, body| {
+            rebuild.row(last, body, until, whole).unwrap()
+        });
         read.unwrap();
         meanwhile(rig);
     }
@@ -209,14 +216,23 @@ fn a_rebuilt_file_is_no_store_before_it_is_finished_and_takes_rows_in_their_orde
     let dir = tempfile::tempdir().unwrap();
     let mut rebuild = Rebuild::create(dir.path(), Timestamp(0)).unwrap();
     let all = Timestamp(u64::MAX);
-    let skipped = rebuild.row(rows[1].0, &rows[1].1, all);
+    let skipped = rebuild.row(rows[1].0, &rows[1].1, all, whole);
     assert!(matches!(skipped, Err(StorageError::CorruptedLog { .. })));
-    rebuild.row(rows[0].0, &rows[0].1, all).unwrap();
-    let damaged = rebuild.row(rows[1].0, &rows[1].1[1..], all);
+    rebuild.row(rows[0].0, &rows[0].1, all, whole).unwrap();
+    let damaged = rebuild.row(rows[1].0, &rows[1].1[1..], all, whole);
     assert!(matches!(damaged, Err(StorageError::CorruptedLog { .. })));
-    rebuild.row(rows[1].0, &rows[1].1, all).unwrap();
-    // As of a time within a row.
-    rebuild.row(rows[2].0, &rows[2].1, Timestamp(3)).unwrap();
+    rebuild.row(rows[1].0, &rows[1].1, all, whole).unwrap();
+    // As of a time within a row, which keeps a part of what is behind it.
+    let keep = |write: &Write, until: Timestamp| {
+        assert_eq!((&write.key[..], until), (&b"b"[..], Timestamp(3)));
+        Some(Write {
+            key: "c".into(),
+            ..write.clone()
+        })
+    };
+    rebuild
+        .row(rows[2].0, &rows[2].1, Timestamp(3), keep)
+        .unwrap();
     assert!(matches!(
         open(dir.path()),
         Err(StorageError::Foreign { .. })
@@ -227,6 +243,7 @@ fn a_rebuilt_file_is_no_store_before_it_is_finished_and_takes_rows_in_their_orde
     let snapshot = store.snapshot().unwrap();
     assert_eq!(snapshot.get(b"a").unwrap().unwrap(), "2");
     assert_eq!(snapshot.get(b"b").unwrap().unwrap(), "3");
+    assert_eq!(snapshot.get(b"c").unwrap().unwrap(), "4");
 }
 
 #[test]
