@@ -37,6 +37,10 @@ fn growth([small, large]: &[Counts; 2]) -> f64 {
 /// Trees that are larger are deeper: a thousand times as much may be half as much again, and no more.
 const DEEPER: f64 = 1.5;
 
+/// In a small table all documents are in slots after the first few operations. In a large one most operations are the
+/// first to ask for their document, which takes so many allocations more to put it in a slot.
+const FIRST_TOUCH: f64 = 12.0;
+
 #[test]
 fn a_write_runs_nothing_that_it_misses() {
     let _alone = ALONE.lock();
@@ -86,7 +90,8 @@ fn a_read_takes_as_many_allocations_in_a_large_table() {
     let _alone = ALONE.lock();
     for row in ["read-by-index", "write-by-index"] {
         let counts = both(row, 8);
-        assert!(growth(&counts) < DEEPER, "{row}: {counts:?}");
+        let [small, large] = counts.each_ref().map(|it| it.each(it.allocations));
+        assert!(large < DEEPER * small + FIRST_TOUCH, "{row}: {counts:?}");
         for counts in counts {
             assert_eq!(counts.runs, counts.units, "{row}: {counts:?}");
         }
