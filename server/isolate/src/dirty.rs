@@ -3,8 +3,13 @@
 
 use std::ptr::NonNull;
 
-/// An image of which more than one page in this many is dirty is mapped anew, which drops all its dirty pages at once.
+/// An image of which more than one page in this many is dirty may be mapped anew, which drops all its dirty pages at once.
 const REMAP_FRACTION: usize = 4;
+/// From so many dirty bytes on it is. Fewer are copied back: the next call writes to mostly the same pages, and the first
+/// write to a page of the file costs a fault and a message to every other core, many times a copy.
+const REMAP_BYTES: usize = 2 << 20;
+/// After so many restores it is too, so that pages that one call alone wrote to are not copied for ever.
+const REMAP_EVERY: u32 = 1_000;
 
 /// The image as the system keeps it.
 pub(crate) struct SharedImage {
@@ -16,6 +21,7 @@ pub(crate) struct SharedImage {
     /// An entry of the page map for each page, kept to be filled again.
     entries: Vec<u64>,
     dirty_pages: usize,
+    restores_since_map: u32,
 }
 
 // SAFETY: the mapping is read only and belongs to this image; the file is closed with it.
@@ -52,6 +58,7 @@ impl SharedImage {
             file,
             entries: vec![0; bytes / page_bytes],
             dirty_pages: 0,
+            restores_since_map: 0,
         };
         // SAFETY: what the caller promises.
         unsafe {
@@ -94,8 +101,13 @@ impl SharedImage {
         } else {
             self.entries.len()
         };
-        if self.dirty_pages > self.entries.len() / REMAP_FRACTION {
-            self.dirty_pages = 0;
+        self.restores_since_map = self.restores_since_map.saturating_add(1);
+        let is_old = self.restores_since_map >= REMAP_EVERY;
+        let is_large = self.dirty_bytes() >= REMAP_BYTES || is_old;
+        let is_much = is_large && self.dirty_pages > self.entries.len() / REMAP_FRACTION;
+        // Which pages are dirty must be known to copy them back.
+        if is_much || !is_known {
+            (self.dirty_pages, self.restores_since_map) = (0, 0);
             // SAFETY: what the caller promises.
             return unsafe { self.remap(base) };
         }

@@ -104,6 +104,21 @@ fn no_call_sees_what_another_did_to_a_large_image() {
 }
 
 #[test]
+fn the_pages_that_calls_write_to_stay_the_arenas_own() {
+    let mut bench = traces_with(&LARGE_DEP.replace("30000", "7000"));
+    let image = bench.isolate.image_bytes();
+    assert!((1 << 20..2 << 20).contains(&image), "{image}");
+    for _ in 0..3 {
+        assert_eq!(bench.once("touch", "[]"), Ok("7000".to_owned()));
+        assert_eq!(bench.once("bump", "[]"), Ok("2".to_owned()));
+    }
+    // Dropped, each would cost the next call a fault.
+    let bytes = bench.isolate.resident_bytes();
+    assert!(bytes > image + image / 4, "{bytes} of {image}");
+    try_all_changes(bench);
+}
+
+#[test]
 fn a_large_image_is_kept_once() {
     let mut bench = traces_with(LARGE_DEP);
     for _ in 0..10 {
