@@ -19,6 +19,9 @@ pub const BY_ID: &str = "by_id";
 /// Name of the automatic index over creation times.
 pub const BY_CREATION_TIME: &str = "by_creation_time";
 
+/// Tables that a deployment may have, the server's own among them.
+pub const TABLES_MAX: usize = 10_000;
+
 /// Every table, immutable while transactions use it.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -92,6 +95,13 @@ pub struct IndexMeta {
     pub ready: bool,
     /// Whether its entries are kept although queries may not use it yet.
     pub staged: bool,
+}
+
+impl IndexMeta {
+    /// Whether queries may use it.
+    pub fn is_usable(&self) -> bool {
+        self.ready && !self.staged
+    }
 }
 
 impl Catalog {
@@ -173,6 +183,16 @@ impl TableMeta {
     /// The declared index named `name`.
     pub fn index(&self, name: &str) -> Option<&IndexMeta> {
         self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// Whether queries may use an index of this table which they cannot use in `next`, its successor.
+    pub(super) fn has_index_that_is_gone_from(&self, next: &TableMeta) -> bool {
+        let is_kept = |index: &IndexMeta| {
+            let mut others = next.indexes.iter();
+            others.any(|other| other.id == index.id && other.is_usable())
+        };
+        let mut usable = self.indexes.iter().filter(|index| index.is_usable());
+        usable.any(|index| !is_kept(index))
     }
 
     /// The indexes that documents have keys of their own in, with their fields: `by_creation_time` first, then the declared

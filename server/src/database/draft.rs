@@ -16,6 +16,7 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::committer::{CommitError, Task, Verdict};
 use super::history::Definitions;
+use super::keys::IndexId;
 use super::read_set::ReadSet;
 use super::session_requests::{Recorded, RecordedAnswer, SessionRequest};
 use super::transaction::{Changes, Transaction};
@@ -147,7 +148,8 @@ impl DraftWork {
         };
         DraftWork {
             definitions: base,
-            reads,
+            // Code and variables make cached results stale, and never a draft: it ends on the code that it began with.
+            reads: reads.without(&IndexId::DEPENDENCIES.range()),
             changes,
             creation_time,
             record: session_request.map(|request| (request, answer)),

@@ -12,6 +12,7 @@ use vestibule_schema::convert::ConvertError;
 use vestibule_schema::id::TableNumber;
 use vestibule_schema::value::{ByteCount, ValueError};
 
+use super::catalog::TABLES_MAX;
 use crate::storage::StorageError;
 
 /// Why a database call failed.
@@ -122,6 +123,8 @@ pub enum QueryError {
         "Table `{0}` is not declared in the schema. Add it to the schema before writing to it."
     )]
     UnknownTable(String),
+    #[error("Number of tables cannot exceed {TABLES_MAX}.")]
+    TooManyTables,
     #[error("Index {table}.{index} not found.")]
     UnknownIndex { table: String, index: String },
     #[error("Index {table}.{index} is currently backfilling and not available to query yet.")]

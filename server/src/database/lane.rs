@@ -185,7 +185,7 @@ impl Lane {
             writes,
             touched,
             misfits,
-            definitions,
+            redefinition,
             answer,
         } = changes;
         // If this batch is not written later, the push fails needlessly and must be made again.
@@ -197,8 +197,10 @@ impl Lane {
             batch.answer_bytes += answer.record.len();
             self.known_sessions.gather(answer);
         }
-        if let Some(definitions) = definitions {
-            self.environment.definitions.change(ts, definitions);
+        if !redefinition.is_empty() {
+            let definitions = &self.environment.definitions;
+            let next = redefinition.of(&definitions.at(ts));
+            definitions.change(ts, Arc::new(next));
         }
         let touched = Arc::new(touched);
         self.overtakes.committed(ts, &touched);

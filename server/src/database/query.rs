@@ -210,7 +210,7 @@ pub(super) fn plain_lookup<'c>(
 
 /// Refuses an index that queries may not use yet.
 fn check_usable(table: &TableMeta, index: &IndexMeta) -> Result<(), QueryError> {
-    if index.ready && !index.staged {
+    if index.is_usable() {
         return Ok(());
     }
     let (table, name) = (table.name.clone(), index.name.clone());

@@ -128,6 +128,12 @@ impl ReadSet {
         });
     }
 
+    /// Without the ranges that begin within `range`.
+    pub fn without(mut self, range: &KeyRange) -> ReadSet {
+        self.ranges.retain(|read| !range.contains(&read.start));
+        self
+    }
+
     /// The distinct ranges in ascending order.
     pub fn into_ranges(self) -> Vec<KeyRange> {
         self.ranges

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::history::Definitions;
 use super::own_writes::WritesMark;
-use super::transaction::Transaction;
+use super::transaction::{Redefined, Transaction};
 use super::write_log::TouchedMark;
 
 /// A transaction's writes at one moment.
@@ -18,7 +18,7 @@ pub struct Savepoint {
     documents_written: usize,
     bytes_written: usize,
     definitions: Arc<Definitions>,
-    redefined: bool,
+    redefined: Redefined,
 }
 
 impl Transaction<'_> {

@@ -17,7 +17,9 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::validator::Validator;
 use vestibule_schema::value::{Object, Value};
 
-use super::catalog::{Catalog, IndexMeta, Owner, TableMeta, decode_entry, encode_entry};
+use super::catalog::{
+    Catalog, IndexMeta, Owner, TABLES_MAX, TableMeta, decode_entry, encode_entry,
+};
 use super::error::OpenError;
 use super::keys::{IndexId, document_key, id_of_entry, index_key};
 use super::system_tables::{SYSTEM_TABLES, SystemTable};
@@ -27,7 +29,6 @@ use crate::storage::{
     StorageError, Store, Write, successor,
 };
 
-const TABLES_MAX: usize = 10_000;
 /// Writes of one commit while an index is built or removed.
 pub(super) const BUILD_WRITES_MAX: usize = 2_000;
 

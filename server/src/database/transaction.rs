@@ -13,9 +13,9 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
 
 use super::answer_rows::NewAnswer;
-use super::catalog::{Catalog, encode_entry, entry_key};
+use super::catalog::{Catalog, Owner, TABLES_MAX, encode_entry, entry_key};
 use super::cursor::CursorSeal;
-use super::error::{DatabaseError, LimitError};
+use super::error::{DatabaseError, LimitError, QueryError};
 use super::history::{Definitions, Extension, History};
 use super::keys::{IndexId, document_key};
 use super::limits::{Limits, Usage};
@@ -98,10 +98,34 @@ pub struct Changes {
     pub touched: Touched,
     /// Documents that will not fit the schema of a push under way, with the message for each.
     pub misfits: Vec<(Arc<PendingRules>, String)>,
-    /// The definitions from this commit on, where it changes them.
-    pub definitions: Option<Arc<Definitions>>,
+    /// The parts of the definitions that this commit puts in the place of others.
+    pub redefinition: Redefinition,
     /// The answer that is kept in a row of its batch.
     pub answer: Option<NewAnswer>,
+}
+
+/// New definitions, part by part: a commit beside the lane must leave alone the part that it did not change.
+#[derive(Default)]
+pub struct Redefinition {
+    /// The catalog, where it is another one.
+    pub catalog: Option<Arc<Catalog>>,
+    /// The extension, where it is another one.
+    pub extension: Option<Extension>,
+}
+
+impl Redefinition {
+    /// Whether nothing changes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.catalog.is_none() && self.extension.is_none()
+    }
+
+    /// The definitions that follow `now`.
+    pub(super) fn of(self, now: &Definitions) -> Definitions {
+        Definitions {
+            catalog: self.catalog.unwrap_or_else(|| now.catalog.clone()),
+            extension: self.extension.unwrap_or_else(|| now.extension.clone()),
+        }
+    }
 }
 
 impl Changes {
@@ -111,13 +135,19 @@ impl Changes {
     }
 }
 
+/// The parts of a transaction's definitions that are its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Redefined {
+    catalog: bool,
+    extension: bool,
+}
+
 /// One execution's reads and writes.
 pub struct Transaction<'v> {
     view: &'v dyn ReadView,
     environment: &'v Environment,
     pub(super) definitions: Arc<Definitions>,
-    /// Whether `definitions` are this transaction's own.
-    pub(super) redefined: bool,
+    pub(super) redefined: Redefined,
     pub(super) writer: Option<WriteContext<'v>>,
     pub(super) writes: OwnWrites,
     pub(super) touched: Touched,
@@ -142,7 +172,7 @@ impl<'v> Transaction<'v> {
             view,
             environment,
             definitions: environment.definitions.at(view.ts()),
-            redefined: false,
+            redefined: Redefined::default(),
             writer: None,
             writes: OwnWrites::default(),
             touched: Touched::default(),
@@ -226,6 +256,10 @@ impl<'v> Transaction<'v> {
             if known.is_some_and(|known| Arc::ptr_eq(known, table)) {
                 continue;
             }
+            if known.is_some_and(|known| known.has_index_that_is_gone_from(table)) {
+                // Queries that used it recorded ranges of its entries, which nobody touches any more.
+                self.touch_everything();
+            }
             let (key, value) = encode_entry(table);
             self.write_system(key, Some(value));
             self.touched.push(&entry_key(table.number));
@@ -236,20 +270,31 @@ impl<'v> Transaction<'v> {
                 self.touched.push(&entry_key(gone.number));
             }
         }
-        self.redefine(|definitions| definitions.catalog = Arc::new(catalog));
+        Arc::make_mut(&mut self.definitions).catalog = Arc::new(catalog);
+        self.redefined.catalog = true;
         Ok(())
+    }
+
+    /// Makes a table without rules, unless there is one of that name. The caller has checked the name.
+    pub fn ensure_table(&mut self, name: &str) -> Result<(), DatabaseError> {
+        if self.definitions.catalog.table(name).is_some() {
+            return Ok(());
+        }
+        self.require_writer("insert")?;
+        let mut catalog = Catalog::clone(&self.catalog());
+        if catalog.tables().count() >= TABLES_MAX {
+            return Err(QueryError::TooManyTables.into());
+        }
+        catalog.set(catalog.new_table(name, catalog.next_number(), Owner::Pushed));
+        self.set_catalog(catalog)
     }
 
     /// Puts another extension in place from this commit on.
     pub fn set_extension(&mut self, extension: Extension) -> Result<(), DatabaseError> {
         self.require_writer("set_extension")?;
-        self.redefine(|definitions| definitions.extension = extension);
+        Arc::make_mut(&mut self.definitions).extension = extension;
+        self.redefined.extension = true;
         Ok(())
-    }
-
-    fn redefine(&mut self, change: impl FnOnce(&mut Definitions)) {
-        change(Arc::make_mut(&mut self.definitions));
-        self.redefined = true;
     }
 
     /// The bounds of this execution.
@@ -337,11 +382,16 @@ impl<'v> Transaction<'v> {
 
     /// The changes to commit.
     pub fn into_changes(self) -> Changes {
+        let Redefined { catalog, extension } = self.redefined;
+        let redefinition = Redefinition {
+            catalog: catalog.then(|| self.definitions.catalog.clone()),
+            extension: extension.then(|| self.definitions.extension.clone()),
+        };
         Changes {
             writes: self.writes.into_writes(),
             touched: self.touched,
             misfits: self.misfits,
-            definitions: self.redefined.then_some(self.definitions),
+            redefinition,
             answer: self.answer,
         }
     }

@@ -268,6 +268,8 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
     probe.event(|| ended(stated(), &result));
     function.count(result.is_err());
     let result = result?;
-    function.check_result(&result, rules.tables, rules.bytes_max)?;
+    // A mutation that it ran may have made a table.
+    let definitions = functions.database.definitions();
+    function.check_result(&result, &*definitions.catalog, rules.bytes_max)?;
     Ok(result)
 }

@@ -15,7 +15,7 @@ use crate::database::{DatabaseReader, DatabaseWriter, Journal, Transaction};
 
 /// The runner's observations of an execution, beside its result.
 #[derive(Debug, Default)]
-pub(super) struct Observed {
+pub struct Observed {
     /// The function asked for the identity, so its result is that identity's own.
     pub identity: bool,
     /// The identity it was given, when the caller is signed in.

@@ -19,8 +19,8 @@ use super::registry::{Registered, Registry};
 use super::request::{RequestMetadata, new_request_id};
 use crate::auth::{Caller, ClaimsRead};
 use crate::database::{
-    Catalog, CommitError, Committed, Definitions, Environment, Mutation, ReadSet, Recorded,
-    RecordedAnswer, SessionRequest, Transaction, Verdict,
+    Catalog, CommitError, Committed, Definitions, Dependency, Environment, Mutation, ReadSet,
+    Recorded, RecordedAnswer, SessionRequest, Transaction, Verdict,
 };
 use crate::probe::{self, CallOf, Event, Point};
 use crate::storage::ReadView;
@@ -158,6 +158,8 @@ pub struct QueryRun {
     pub ts: Timestamp,
     /// The request that it ran for, as the log knows it.
     pub request_id: Arc<str>,
+    /// When it ran, on the environment's clock, where it asked what time it is.
+    pub time_seen: Option<Duration>,
 }
 
 /// One execution of a mutation whose outcome is certain.
@@ -200,6 +202,7 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
     let definitions = tx.definitions().clone();
     let probe = &environment.probe;
     let stated = || stated(FunctionKind::Query, call, Some(ts), None);
+    let mut has_begun = false;
     let mut ctx = QueryCtx {
         execution: Execution::new(tx, call.caller.clone(), journal),
     };
@@ -210,13 +213,18 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
         let rules = Rules::of(&definitions, environment);
         let result = checked(&function, rules, call.args.clone(), |args| {
             probe.event(|| Event::Started(stated()));
-            body(&mut ctx, args)
+            has_begun = true;
+            let value = body(&mut ctx, args)?;
+            Ok((value, definitions.catalog.clone()))
         });
         function.count(result.is_err() && !ctx.execution.observed.suspended);
         result
     });
     probe.event(|| ended(stated(), &result));
     let mut execution = ctx.execution;
+    if !has_begun {
+        depend_on_lookup(&mut execution.db.tx, &call.path);
+    }
     if let Some(failure) = execution.db.tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
     }
@@ -232,6 +240,7 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
         journal: execution.db.journal.next.take(),
         ts,
         request_id: call.origin.request_id(),
+        time_seen: execution.observed.time.then(|| environment.clock.elapsed()),
     })
 }
 
@@ -264,6 +273,7 @@ pub fn run_mutation_without_writing(
         journal: None,
         ts,
         request_id: call.origin.request_id(),
+        time_seen: None,
     }))
 }
 
@@ -338,7 +348,8 @@ fn run_mutation_function<'v>(
             let rules = Rules::of(&definitions, environment);
             let result = checked(function, rules, args, |args| {
                 probe.event(|| Event::Started(stated()));
-                body(&mut ctx, args)
+                let value = body(&mut ctx, args)?;
+                Ok((value, ctx.execution.db.tx.catalog()))
             });
             function.count(result.is_err() && !ctx.execution.observed.suspended);
             result
@@ -382,22 +393,36 @@ pub(super) fn ended<T>(execution: probe::Execution, result: &Result<T>) -> Event
     Event::Ended { execution, threw }
 }
 
-/// Checks arguments, runs `body`, checks the result. A panic becomes an error of this call alone.
+/// Notes the dependencies of a call that was refused before its body began: another push may bring the function, other
+/// arguments for it, or the table that an id is of.
+pub(super) fn depend_on_lookup(tx: &mut Transaction<'_>, path: &FunctionPath) {
+    // Only a limit stands in the way, and a transaction that has met it answers with its error.
+    let _ = tx.depend_on(Dependency::Module(path.module_file()));
+    let _ = tx.record_catalog();
+}
+
+/// Checks arguments, runs `body`, checks the result by the catalog that `body` leaves: it may have made a table. A panic
+/// becomes an error of this call alone.
 pub(super) fn checked(
     function: &Registered,
     rules: Rules<'_>,
     args: Value,
-    body: impl FnOnce(Value) -> Result<Value>,
+    body: impl FnOnce(Value) -> Result<(Value, Arc<Catalog>)>,
 ) -> Result<Value> {
     let Rules { tables, bytes_max } = rules;
     function.check_args(&args, tables, bytes_max)?;
-    let result = catch_unwind(AssertUnwindSafe(|| body(args))).unwrap_or_else(|panic| {
-        let what = panic_text(&*panic);
-        tracing::error!(path = %function.path, panic = what, "a function panicked");
-        Err(Error::panicked(&function.path, what))
-    })?;
-    function.check_result(&result, tables, bytes_max)?;
+    let (result, tables) = guarded(&function.path, || body(args))?;
+    function.check_result(&result, &*tables, bytes_max)?;
     Ok(result)
+}
+
+/// Runs `body`. A panic becomes an error.
+pub(super) fn guarded<R>(path: &FunctionPath, body: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let what = panic_text(&*panic);
+        tracing::error!(%path, panic = what, "a function panicked");
+        Err(Error::panicked(path, what))
+    })
 }
 
 /// The rules for arguments and results beside their validators.

@@ -129,10 +129,8 @@ impl Pushes {
                     .map_err(trouble)?;
                 if before.settings != after.settings {
                     settings::write(tx, &after.settings).map_err(trouble)?;
-                    if before.settings.is_paused != after.settings.is_paused {
-                        // Live queries turn into refusals, and back.
-                        tx.touch_everything();
-                    }
+                    // Live queries turn into refusals and back, or show addresses.
+                    tx.touch_everything();
                 }
                 tx.set_extension(extension.clone()).map_err(trouble)?;
                 Ok(true)

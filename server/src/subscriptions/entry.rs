@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
@@ -63,6 +64,8 @@ pub(super) struct Answer {
     pub claims_read: Option<ClaimsRead>,
     /// The commit it saw.
     pub ts: Timestamp,
+    /// When it ran, where it asked what time it is.
+    pub time_seen: Option<Duration>,
 }
 
 impl From<QueryRun> for Answer {
@@ -75,6 +78,7 @@ impl From<QueryRun> for Answer {
             journal,
             ts,
             request_id,
+            time_seen,
         } = run;
         let result = QueryResult {
             outcome,
@@ -88,6 +92,7 @@ impl From<QueryRun> for Answer {
             reads,
             claims_read,
             ts,
+            time_seen,
         }
     }
 }
@@ -111,6 +116,7 @@ impl From<MutationRun> for Answer {
             ts,
             // Its outcome is the gate's to tell.
             request_id: "".into(),
+            time_seen: None,
         })
     }
 }
@@ -168,6 +174,8 @@ pub(super) struct Entry {
     pub key: EntryKey,
     pub call: Arc<Call>,
     pub version: Option<Version>,
+    /// When its last execution asked what time it is.
+    pub time_seen: Option<Duration>,
     /// Its part of the interval index.
     pub ranges: Vec<KeyRange>,
     /// Executions under way.
@@ -181,6 +189,8 @@ pub(super) struct Entry {
 
 /// Memory that an entry takes beside its result: its key, its call, its place in the maps.
 const ENTRY_BYTES: usize = 1 << 10;
+/// How long the answer of an execution that asked what time it is serves new requests.
+pub(super) const TIME_HOLDS: Duration = Duration::from_secs(15);
 /// Memory that one of its ranges takes, the interval index included.
 const RANGE_BYTES: usize = 128;
 
@@ -190,6 +200,7 @@ impl Entry {
             key,
             call,
             version: None,
+            time_seen: None,
             ranges: Vec::new(),
             running: 0,
             answers: 0,
@@ -218,6 +229,13 @@ impl Entry {
         self.version
             .as_ref()
             .is_some_and(|version| version.is_newest() && version.result.is_ok())
+    }
+
+    /// Whether its answer is too old for anybody new: the execution asked what time it was, and it is later now. Those who
+    /// watch it keep it until something it read changes.
+    pub fn is_outdated(&self, now: Duration) -> bool {
+        self.time_seen
+            .is_some_and(|seen| now.saturating_sub(seen) > TIME_HOLDS)
     }
 
     /// Whether a commit has overtaken its answer.

@@ -63,9 +63,10 @@ impl LiveQueries {
         let write_log = functions.database().write_log().clone();
         let mut newest = write_log.subscribe();
         let start = *newest.borrow_and_update();
+        let clock = functions.database().clock().clone();
         let live = Arc::new(LiveQueries {
             functions,
-            state: Mutex::new(State::new(start)),
+            state: Mutex::new(State::new(start, clock)),
         });
         let following: Weak<LiveQueries> = Arc::downgrade(&live);
         let task = tokio::spawn(async move {

@@ -12,11 +12,12 @@ use super::entry::{Answer, Entry, EntryKey, Execution, QueryResult, Scope, Versi
 use super::idle::Idle;
 use super::intervals::IntervalIndex;
 use crate::auth::{Caller, ClaimsRead};
+use crate::clock::Clock;
 use crate::database::{Freshness, LogEntry, WriteLog};
 use crate::functions::{Call, Origin, SystemError};
 
-#[derive(Default)]
 pub(super) struct State {
+    clock: Arc<dyn Clock>,
     /// Every commit up to this one has been looked at.
     pub ts: Timestamp,
     pub entries: HashMap<u64, Entry>,
@@ -40,10 +41,18 @@ pub(super) const COMMITS_LOOKED_AT_MAX: usize = 128;
 pub(super) type ToRun = Vec<u64>;
 
 impl State {
-    pub fn new(ts: Timestamp) -> State {
+    pub fn new(ts: Timestamp, clock: Arc<dyn Clock>) -> State {
         State {
+            clock,
             ts,
-            ..State::default()
+            entries: HashMap::new(),
+            by_key: HashMap::new(),
+            intervals: IntervalIndex::default(),
+            subscribers: BTreeMap::new(),
+            identity_readers: HashMap::new(),
+            idle: Idle::default(),
+            waiting: Vec::new(),
+            next_id: 0,
         }
     }
 
@@ -81,15 +90,21 @@ impl State {
     /// The fresh answer to a call, when one is held.
     pub fn answer(&self, key: &EntryKey) -> Option<Arc<QueryResult>> {
         let entry = &self.entries[self.by_key.get(key)?];
-        entry.result().filter(|_| entry.is_fresh()).cloned()
+        let holds = entry.is_fresh() && !self.is_outdated(entry);
+        entry.result().filter(|_| holds).cloned()
+    }
+
+    fn is_outdated(&self, entry: &Entry) -> bool {
+        entry.time_seen.is_some() && entry.is_outdated(self.clock.elapsed())
     }
 
     /// The entry of `key`, made when there is none. It runs when it has no answer and is not being run, and again when
-    /// its last execution broke.
+    /// its last execution broke or asked for a time that has passed.
     pub fn find_or_create(&mut self, key: EntryKey, call: &Call, to_run: &mut ToRun) -> u64 {
         if let Some(id) = self.by_key.get(&key).copied() {
+            let runs_again = |entry: &Entry| entry.is_broken() || self.is_outdated(entry);
             let entry = self.entries.get(&id);
-            if entry.is_some_and(|entry| entry.is_broken() && entry.running == 0) {
+            if entry.is_some_and(|entry| entry.running == 0 && runs_again(entry)) {
                 self.run(id, to_run);
             }
             return id;
@@ -127,6 +142,13 @@ impl State {
             true => self.scope(key.execution, &key.path, &call.caller),
             false => Scope::Shared,
         };
+        if let Some(known) = self.by_key.get(&key).copied() {
+            let entry = &self.entries[&known];
+            let is_unused = entry.watchers.is_empty() && entry.running == 0;
+            if is_unused && self.is_outdated(entry) {
+                self.drop_entry(known);
+            }
+        }
         if self.by_key.contains_key(&key) || log.commits_after(answer.ts) > COMMITS_LOOKED_AT_MAX {
             return;
         }
@@ -327,6 +349,7 @@ impl State {
             reads,
             claims_read,
             ts,
+            time_seen,
         } = answer;
         let freshness = log.freshness(&reads, ts);
         let Some(key) = self.entries.get(&id).map(|entry| entry.key.clone()) else {
@@ -349,6 +372,7 @@ impl State {
             Freshness::Fresh => None,
             Freshness::StaleSince(ts) => Some(ts),
         };
+        entry.time_seen = time_seen;
         let is_rerun = entry.version.is_some();
         let same = entry
             .result()

@@ -1,6 +1,7 @@
 //! The state of the live queries, step by step: answers arrive when and in the order that a test says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -10,11 +11,12 @@ use vestibule_schema::wire::QueryId;
 
 use super::LIVE_QUERIES_MAX;
 use super::assembly::SubscriberState;
-use super::entry::{Answer, EntryKey, Execution, QueryResult, Scope};
+use super::entry::{Answer, EntryKey, Execution, QueryResult, Scope, TIME_HOLDS};
 use super::idle::IDLE_BYTES_MAX;
 use super::state::{COMMITS_LOOKED_AT_MAX, State, ToRun};
 use super::subscriber::{Moment, QuerySpec};
 use crate::auth::Caller;
+use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{LogEntry, ReadSet, WriteLog};
 use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, Thrown};
 use crate::storage::KeyRange;
@@ -27,11 +29,13 @@ struct Rig {
     state: State,
     log: WriteLog,
     wake: Arc<Notify>,
+    clock: Arc<ManualClock>,
 }
 
 impl Rig {
     fn at(ts: u64) -> Rig {
-        let mut state = State::new(Timestamp(ts));
+        let clock = Arc::new(ManualClock::at(UnixNanos(ts)));
+        let mut state = State::new(Timestamp(ts), clock.clone());
         let wake = Arc::new(Notify::new());
         state.subscribers.insert(
             SUBSCRIBER,
@@ -41,6 +45,7 @@ impl Rig {
             state,
             log: WriteLog::new(Timestamp(ts)),
             wake,
+            clock,
         }
     }
 
@@ -125,6 +130,7 @@ fn answer(ts: u64, key: &'static str, value: &str) -> Answer {
         reads,
         claims_read: None,
         ts: Timestamp(ts),
+        time_seen: None,
     }
 }
 
@@ -403,6 +409,35 @@ fn what_an_internal_caller_was_answered_is_not_found_by_others() {
     assert!(rig.state.answer(&internal).is_some());
     let (_, to_run) = rig.watch(0, "a:q");
     assert_eq!(to_run.len(), 1);
+}
+
+#[test]
+fn an_answer_that_depends_on_the_time_serves_new_requests_for_a_while() {
+    let mut rig = Rig::at(10);
+    let seen_now = |rig: &Rig, value| Answer {
+        time_seen: Some(rig.clock.elapsed()),
+        ..answer(10, "a", value)
+    };
+    let first = seen_now(&rig, "1");
+    rig.state.keep(key("a:q"), &call("a:q"), first, &rig.log);
+    let timeless = answer(10, "b", "1");
+    rig.state.keep(key("b:q"), &call("b:q"), timeless, &rig.log);
+    rig.clock.advance(TIME_HOLDS);
+    assert!(rig.state.answer(&key("a:q")).is_some());
+    rig.clock.advance(Duration::from_nanos(1));
+    assert!(rig.state.answer(&key("a:q")).is_none());
+    assert!(rig.state.answer(&key("b:q")).is_some());
+    // A request runs the query itself, and its answer is kept in place of the old one.
+    let second = seen_now(&rig, "2");
+    rig.state.keep(key("a:q"), &call("a:q"), second, &rig.log);
+    let kept = rig.state.answer(&key("a:q")).unwrap();
+    assert_eq!(text(&kept), "2");
+    // A new watcher has it run again; one who watches it already does not.
+    let (id, to_run) = rig.watch(1, "a:q");
+    assert_eq!(to_run, NOTHING);
+    rig.clock.advance(TIME_HOLDS + Duration::from_nanos(1));
+    let (same, to_run) = rig.watch(2, "a:q");
+    assert_eq!((same, to_run), (id, vec![id]));
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn no_suite_is_left_out() {
         "kills-transfers.test.mjs",
         "kills.test.mjs",
         "known.test.mjs",
+        "live-pushes.test.mjs",
         "mcp.test.mjs",
         "pairs.test.mjs",
         "parts.test.mjs",
@@ -36,6 +37,11 @@ fn the_official_command_line_pushes_apps() {
 #[test]
 fn the_program_serves_apps_that_are_pushed() {
     run_suite("serve.test.mjs");
+}
+
+#[test]
+fn live_queries_follow_what_pushes_change() {
+    run_suite("live-pushes.test.mjs");
 }
 
 #[test]

@@ -122,9 +122,7 @@ pub(super) fn run_in(
     args: Value,
 ) -> Result<Value> {
     let module = target.path.module_file();
-    if target.kind == FunctionKind::Query {
-        parts.tx.depend_on(Dependency::Module(module))?;
-    }
+    parts.tx.depend_on(Dependency::Module(module))?;
     let mut runtime = target
         .js
         .runtimes

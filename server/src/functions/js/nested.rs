@@ -15,10 +15,10 @@ use super::syscalls::{
 use crate::auth::Caller;
 use crate::database::{Definitions, Transaction};
 use crate::deployment::CLOUD_URL;
-use crate::functions::context::{Execution, MutationCtx, QueryCtx};
+use crate::functions::context::{Execution, MutationCtx, Observed, QueryCtx};
 use crate::functions::error::{Error, Result};
 use crate::functions::registry::{Registered, Registry};
-use crate::functions::runner::{Rules, checked};
+use crate::functions::runner::{Rules, checked, depend_on_lookup, guarded};
 use crate::functions::scheduled::{self, CANCELS_ITSELF, Cancellation, ToSchedule};
 use crate::functions::{Body, Call, Console, FunctionKind};
 
@@ -57,6 +57,7 @@ impl RunHooks<'_> {
     fn run(
         &mut self,
         tx: &mut Transaction<'_>,
+        observed: &mut Observed,
         call: NestedCall,
     ) -> std::result::Result<Value, SyscallError> {
         if self.nested.setting.depth + 1 > DEPTH_MAX {
@@ -70,14 +71,14 @@ impl RunHooks<'_> {
         let ran = match call.kind {
             NestedKind::SnapshotQuery => {
                 let mut snapshot = tx.at_snapshot();
-                let ran = self.run_one(&mut snapshot, FunctionKind::Query, call);
+                let ran = self.run_one(&mut snapshot, observed, FunctionKind::Query, call);
                 tx.count_usage_of(&snapshot);
                 ran
             }
-            NestedKind::Query => self.run_one(tx, FunctionKind::Query, call),
+            NestedKind::Query => self.run_one(tx, observed, FunctionKind::Query, call),
             NestedKind::Mutation => {
                 let before = tx.savepoint();
-                let ran = self.run_one(tx, FunctionKind::Mutation, call);
+                let ran = self.run_one(tx, observed, FunctionKind::Mutation, call);
                 if ran.is_err() {
                     tx.roll_back_to(before);
                 }
@@ -91,6 +92,7 @@ impl RunHooks<'_> {
     fn run_one(
         &mut self,
         tx: &mut Transaction<'_>,
+        observed: &mut Observed,
         kind: FunctionKind,
         call: NestedCall,
     ) -> std::result::Result<Value, SyscallError> {
@@ -103,22 +105,26 @@ impl RunHooks<'_> {
             origin: setting.origin.nested(setting.request.clone()),
         };
         let found = Registry::of(&definitions).find(kind, &call);
+        if found.is_err() {
+            depend_on_lookup(tx, &call.path);
+        }
         let function = found.map_err(failures::to_caller)?.clone();
-        let outcome = self.run_function(tx, &definitions, &function, call);
-        if outcome.suspended {
+        let result = self.run_function(tx, observed, &definitions, &function, call);
+        if observed.suspended {
             let text = "the caller's identity cannot be seen yet";
             return Err(SyscallError::new(ErrorKind::Suspended, text));
         }
-        outcome.result.map_err(failures::to_caller)
+        result.map_err(failures::to_caller)
     }
 
     fn run_function(
         &mut self,
         tx: &mut Transaction<'_>,
+        observed: &mut Observed,
         definitions: &Definitions,
         function: &Registered,
         call: Call,
-    ) -> NestedRun {
+    ) -> Result<Value> {
         let environment = tx.environment();
         let rules = Rules::of(definitions, environment);
         let mut seed = [0; 32];
@@ -128,8 +134,9 @@ impl RunHooks<'_> {
             seed,
             ..self.nested.setting.clone()
         };
-        let mut suspended = false;
+        let mut has_begun = false;
         let result = checked(function, rules, call.args.clone(), |args| {
+            has_begun = true;
             if let Some(pushed) = function.pushed() {
                 let target = Target {
                     js: self.nested.target.js,
@@ -144,66 +151,70 @@ impl RunHooks<'_> {
                     setting.request.clone(),
                     setting.deployment.clone(),
                 );
+                state.observed = std::mem::take(observed);
                 let parts = Parts {
                     tx,
                     state: &mut state,
                     console: self.console,
                 };
                 let result = run_in(&target, parts, &setting, args);
-                suspended = state.is_suspended();
-                return result;
+                *observed = state.observed;
+                return Ok((result?, tx.catalog()));
             }
-            let (result, is_suspended) = run_native(tx, self.console, function, &call, args);
-            suspended = is_suspended;
-            result
+            let result = run_native(tx, observed, self.console, function, &call, args);
+            Ok((result?, tx.catalog()))
         });
-        NestedRun { result, suspended }
+        if !has_begun {
+            depend_on_lookup(tx, &call.path);
+        }
+        result
     }
-}
-
-struct NestedRun {
-    result: Result<Value>,
-    suspended: bool,
 }
 
 /// Runs a native function in the transaction of the JavaScript function that calls it.
 fn run_native(
     tx: &mut Transaction<'_>,
+    observed: &mut Observed,
     console: &mut Console,
     function: &Registered,
     call: &Call,
     args: Value,
-) -> (Result<Value>, bool) {
+) -> Result<Value> {
     let mut execution = Execution::new(tx.lend(), call.caller.clone(), None);
     execution.console = std::mem::take(console);
+    execution.observed = std::mem::take(observed);
     execution.origin = call.origin.clone();
+    // A panic must not take the lent transaction along.
     let (result, execution) = match &function.body {
         Body::Query(body) => {
             let mut ctx = QueryCtx { execution };
-            (body(&mut ctx, args), ctx.execution)
+            let result = guarded(&function.path, || body(&mut ctx, args));
+            (result, ctx.execution)
         }
         Body::Mutation(body) => {
             let mut ctx = MutationCtx { execution };
-            (body(&mut ctx, args), ctx.execution)
+            let result = guarded(&function.path, || body(&mut ctx, args));
+            (result, ctx.execution)
         }
         Body::Action(_) => (
             Err(Error::plain("actions cannot run in a transaction")),
             execution,
         ),
     };
-    let suspended = execution.observed.suspended;
+    *observed = execution.observed;
     *console = execution.console;
     tx.take_back(execution.db.into_transaction());
-    (result, suspended)
+    result
 }
 
 impl Hooks for RunHooks<'_> {
     fn run_nested(
         &mut self,
         tx: &mut Transaction<'_>,
+        observed: &mut Observed,
         call: NestedCall,
     ) -> std::result::Result<Value, SyscallError> {
-        self.run(tx, call)
+        self.run(tx, observed, call)
     }
 
     fn schedule(

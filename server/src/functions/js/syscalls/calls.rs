@@ -14,7 +14,13 @@ use crate::functions::FunctionKind;
 impl Syscalls<'_, '_> {
     pub(super) fn run_udf(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("runUdf", text)?;
-        let kind = nested_kind(&args)?;
+        let kind = match nested_kind(&args)? {
+            // A query has written nothing, so its state is the snapshot, and what is read of it counts.
+            NestedKind::SnapshotQuery if self.state.kind == FunctionKind::Query => {
+                NestedKind::Query
+            }
+            kind => kind,
+        };
         if kind == NestedKind::Mutation && self.state.kind == FunctionKind::Query {
             let text = "Cannot call a Mutation function from a Query function";
             return Err(SyscallError::bad_request(text));
@@ -25,7 +31,8 @@ impl Syscalls<'_, '_> {
             args: args.object("args")?,
             budget: budget(&args)?,
         };
-        let returned = self.hooks.run_nested(self.tx, call)?;
+        let observed = &mut self.state.observed;
+        let returned = self.hooks.run_nested(self.tx, observed, call)?;
         let mut out = String::new();
         returned.write_json(&mut out);
         Ok(out)

@@ -74,6 +74,7 @@ impl Syscalls<'_, '_> {
         }
         check_identifier(&table).map_err(|error| args.refuse("table", error))?;
         let fields = args.object("value")?;
+        self.tx.ensure_table(&table)?;
         let id = self.tx.insert(&table, fields)?;
         Ok(format!("{{\"_id\":\"{id}\"}}"))
     }

@@ -9,6 +9,7 @@ use vestibule_schema::value::{Object, Value};
 
 use super::error::SyscallError;
 use crate::database::{Budget, Transaction};
+use crate::functions::context::Observed;
 
 /// The function and transaction of a nested call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,10 +100,11 @@ pub struct TokenToSign {
 /// Does the work of other rooms, within the transaction of the calling function.
 pub trait Hooks {
     /// Runs a function in the same transaction and returns what it returned. Savepoints, budgets and snapshots are the
-    /// callee's to handle.
+    /// callee's to handle. It adds to `observed`: the caller's result depends on the callee's observations.
     fn run_nested(
         &mut self,
         tx: &mut Transaction<'_>,
+        observed: &mut Observed,
         call: NestedCall,
     ) -> Result<Value, SyscallError>;
 

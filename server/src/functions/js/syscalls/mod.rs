@@ -86,11 +86,6 @@ impl FunctionState {
     pub(super) fn observe_time(&mut self) {
         self.observed.time = true;
     }
-
-    /// Whether the function asked for an identity that must not be seen yet.
-    pub(super) fn is_suspended(&self) -> bool {
-        self.observed.suspended
-    }
 }
 
 /// Answers the operations of a running query or mutation.

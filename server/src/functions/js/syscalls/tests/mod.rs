@@ -178,6 +178,7 @@ impl Hooks for Told {
     fn run_nested(
         &mut self,
         _tx: &mut Transaction<'_>,
+        _observed: &mut Observed,
         call: NestedCall,
     ) -> Result<Value, SyscallError> {
         self.calls.push(call);

@@ -1,0 +1,202 @@
+// Live queries across pushes, and tables that a first insert makes: an official client watches while the official command
+// line pushes.
+
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { ConvexClient, ConvexHttpClient } from "convex/browser";
+import { api, ended, openApp, startServer } from "./harness.mjs";
+
+const PUSH = ["dev", "--once", "--typecheck", "disable"];
+const DEADLINE_MS = 60_000;
+
+/** An app whose files are `files`, in place of those of the copied one. */
+function appOf(t, server, files) {
+  const app = openApp(t, server);
+  for (const old of ["crons", "greetings", "http", "rooms", "schema"]) rmSync(path.join(app.folder, `convex/${old}.ts`));
+  for (const [file, text] of Object.entries(files)) app.write(file, text);
+  return app;
+}
+
+/** Watches a query. `until(holds)` resolves with the first state from now on, the present one included, that holds. */
+function watch(t, server, path, args = {}) {
+  const client = new ConvexClient(server.url, { logger: false });
+  t.after(() => client.close());
+  let now;
+  const waiting = new Set();
+  const see = (state) => {
+    now = state;
+    for (const look of waiting) look();
+  };
+  client.onUpdate(path, args, (value) => see({ value }), (error) => see({ error: error.message }));
+  const until = (holds) =>
+    new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`it stayed ${JSON.stringify(now)}`)), DEADLINE_MS);
+      const look = () => {
+        if (now === undefined || !holds(now)) return;
+        clearTimeout(late);
+        waiting.delete(look);
+        resolve(now);
+      };
+      waiting.add(look);
+      look();
+    });
+  return { client, until };
+}
+
+/** A token of the development issuer. */
+async function tokenOf(server, name) {
+  const response = await fetch(`${server.url}/dev/token`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ subject: name.toLowerCase(), name }),
+  });
+  return (await response.json()).token;
+}
+
+const HEAD = "import { internalQuery, mutation, query } from './_generated/server';\nimport { v } from 'convex/values';\n";
+
+test("the first insert makes a table that no schema names, and those who asked for it see it", async (t) => {
+  const server = await startServer(t);
+  const app = appOf(t, server, {
+    "convex/tasks.ts": `${HEAD}
+export const add = mutation({ args: { text: v.string() }, returns: v.id("tasks"), handler: (ctx, { text }) => ctx.db.insert("tasks", { text }) });
+export const list = query({ args: {}, handler: (ctx) => ctx.db.query("tasks").collect() });
+export const get = query({ args: { id: v.id("tasks") }, handler: (ctx, { id }) => ctx.db.get(id) });
+export const fail = mutation({ args: {}, handler: async (ctx) => { await ctx.db.insert("never", {}); throw new Error("not today"); } });
+export const bad = mutation({ args: { name: v.string() }, handler: (ctx, { name }) => ctx.db.insert(name, {}) });
+`,
+  });
+  ended(await app.convex(...PUSH));
+  const { client, until } = watch(t, server, "tasks:list");
+  assert.deepEqual((await until(() => true)).value, []);
+  await assert.rejects(client.mutation("tasks:fail", {}), /not today/);
+  // Both make the table, and one of them runs again.
+  const ids = await Promise.all([client.mutation("tasks:add", { text: "a" }), new ConvexHttpClient(server.url).mutation("tasks:add", { text: "b" })]);
+  const { value } = await until(({ value }) => value?.length === 2);
+  assert.deepEqual(new Set(value.map(({ _id }) => _id)), new Set(ids));
+  assert.equal((await client.query("tasks:get", { id: ids[0] })).text, "a");
+  for (const name of ["_mine", "no spaces", "9lives", "x".repeat(65)]) await assert.rejects(client.mutation("tasks:bad", { name }), name);
+  const tables = ended(await app.convex("data")).out;
+  assert.match(tables, /tasks/);
+  assert.doesNotMatch(tables, /never/);
+  // A schema that names it checks its documents.
+  app.write("convex/schema.ts", `${HEAD}import { defineSchema, defineTable } from 'convex/server';\nexport default defineSchema({ tasks: defineTable({ text: v.number() }) });\n`);
+  assert.match(ended(await app.convex(...PUSH), 1).all, /does not match the schema/);
+  app.edit("convex/schema.ts", "v.number()", "v.string()");
+  ended(await app.convex(...PUSH));
+  await assert.rejects(client.mutation("tasks:bad", { name: "tasks" }), /does not match/);
+});
+
+test("a query that was refused is answered once a push brings its function, other arguments, or makes it public", async (t) => {
+  const server = await startServer(t);
+  const app = appOf(t, server, {
+    "convex/m.ts": `${HEAD}
+export const two = internalQuery({ args: {}, handler: () => 2 });
+export const length = query({ args: { x: v.string() }, handler: (_, { x }) => x.length });
+export const outer = query({ args: {}, handler: async (ctx) => { try { return await ctx.runQuery("later:f" as any, {}); } catch { return "none"; } } });
+`,
+  });
+  ended(await app.convex(...PUSH));
+  const [two, length, later, outer] = [watch(t, server, "m:two"), watch(t, server, "m:length", { x: 5 }), watch(t, server, "later:f"), watch(t, server, "m:outer")];
+  for (const { until } of [two, length, later]) await until(({ error }) => error);
+  await outer.until(({ value }) => value === "none");
+  app.edit("convex/m.ts", "internalQuery(", "query(");
+  app.edit("convex/m.ts", "x: v.string() }, handler: (_, { x }) => x.length", "x: v.number() }, handler: (_, { x }) => x");
+  app.write("convex/later.ts", `${HEAD}export const f = query({ args: {}, handler: () => "here" });\n`);
+  ended(await app.convex(...PUSH));
+  await two.until(({ value }) => value === 2);
+  await length.until(({ value }) => value === 5);
+  await later.until(({ value }) => value === "here");
+  await outer.until(({ value }) => value === "here");
+  const http = new ConvexHttpClient(server.url);
+  assert.deepEqual([await http.query("m:two", {}), await http.query("later:f", {})], [2, "here"]);
+});
+
+test("a query notices that a push gave its index other fields, or took it away", async (t) => {
+  const server = await startServer(t);
+  const schema = (index) =>
+    `${HEAD}import { defineSchema, defineTable } from 'convex/server';\nexport default defineSchema({ items: defineTable({ n: v.number(), g: v.number() })${index} });\n`;
+  const app = appOf(t, server, {
+    "convex/schema.ts": schema('.index("by_n", ["n"])'),
+    "convex/items.ts": `${HEAD}
+export const add = mutation({ args: { n: v.number(), g: v.number() }, handler: async (ctx, item) => { await ctx.db.insert("items", item); } });
+export const list = query({ args: {}, handler: async (ctx) => (await ctx.db.query("items").withIndex("by_n").collect()).map(({ n }) => n) });
+`,
+  });
+  ended(await app.convex(...PUSH));
+  const { client, until } = watch(t, server, "items:list");
+  for (const [n, g] of [[1, 2], [2, 1]]) await client.mutation("items:add", { n, g });
+  await until(({ value }) => String(value) === "1,2");
+  app.write("convex/schema.ts", schema('.index("by_n", ["g", "n"])'));
+  ended(await app.convex(...PUSH));
+  await until(({ value }) => String(value) === "2,1");
+  await client.mutation("items:add", { n: 3, g: 0 });
+  await until(({ value }) => String(value) === "3,2,1");
+  app.write("convex/schema.ts", schema(""));
+  ended(await app.convex(...PUSH));
+  await until(({ error }) => error?.includes("Index items.by_n not found."));
+});
+
+test("new code that provisions users binds those who came in before", async (t) => {
+  const server = await startServer(t, { flags: ["--dev-issuer", "--provision-with", "users:store"] });
+  const app = appOf(t, server, {
+    "convex/users.ts": `${HEAD}
+export const store = mutation({ args: {}, handler: async (ctx) => {
+  const { tokenIdentifier, name } = (await ctx.auth.getUserIdentity())!;
+  const old = await ctx.db.query("users").filter((q) => q.eq(q.field("token"), tokenIdentifier)).first();
+  /* banned */
+  return old?._id ?? (await ctx.db.insert("users", { token: tokenIdentifier, name }));
+} });
+export const me = query({ args: {}, handler: async (ctx) => (await ctx.db.query("users").collect()).length });
+`,
+  });
+  ended(await app.convex(...PUSH));
+  const token = await tokenOf(server, "Ada");
+  const http = () => {
+    const client = new ConvexHttpClient(server.url, { logger: false });
+    client.setAuth(token);
+    return client;
+  };
+  for (let n = 0; n < 2; n++) assert.equal(await http().query("users:me", {}), 1);
+  app.edit("convex/users.ts", "/* banned */", 'if (name === "Ada") throw new Error("banned");');
+  ended(await app.convex(...PUSH));
+  await assert.rejects(http().query("users:me", {}), /not provisioned \(refused\)/);
+});
+
+test("a query that shows where the deployment is runs again when that changes", async (t) => {
+  const server = await startServer(t);
+  const app = appOf(t, server, {
+    "convex/here.ts": `${HEAD}export const here = query({ args: {}, handler: () => process.env.CONVEX_CLOUD_URL ?? null });\n`,
+  });
+  ended(await app.convex(...PUSH));
+  const { until } = watch(t, server, "here:here");
+  await until(({ value }) => value !== undefined);
+  const changed = await api(server, "/api/update_canonical_url", { requestDestination: "convexCloud", url: "https://api.example.test" });
+  assert.equal(changed.status, 200, JSON.stringify(changed.body));
+  await until(({ value }) => value === "https://api.example.test");
+});
+
+test("the result of a query that runs another is as much its caller's own as the other's", async (t) => {
+  const server = await startServer(t, { flags: ["--dev-issuer", "--provision-with", "none"] });
+  const app = appOf(t, server, {
+    "convex/who.ts": `${HEAD}
+export const name = query({ args: {}, handler: async (ctx) => (await ctx.auth.getUserIdentity())?.name ?? null });
+export const nested = query({ args: {}, handler: async (ctx) => await ctx.runQuery("who:name" as any, {}) });
+export const twice = query({ args: {}, handler: async (ctx) => await ctx.runQuery("who:nested" as any, {}) });
+`,
+  });
+  ended(await app.convex(...PUSH));
+  for (const path of ["who:nested", "who:twice"]) {
+    for (const name of ["Ada", "Grace", null, "Ada"]) {
+      const http = new ConvexHttpClient(server.url, { logger: false });
+      if (name) http.setAuth(await tokenOf(server, name));
+      assert.equal(await http.query(path, {}), name, `${path} over HTTP`);
+      const { client, until } = watch(t, server, "who:name");
+      if (name) client.setAuth(() => tokenOf(server, name));
+      await until(({ value }) => value === name);
+      assert.equal(await client.query(path, {}), name, `${path} over a socket`);
+    }
+  }
+});
