@@ -194,9 +194,18 @@ impl Caller {
 
     /// Whether it may start internal functions from outside.
     pub fn may_call_internal(&self) -> bool {
+        self.is_admin() || matches!(self.0, Role::System)
+    }
+
+    /// Whether an admin key has let it in. Nothing of an error is hidden from its holder.
+    pub fn is_admin(&self) -> bool {
         match self.0 {
-            Role::Admin(_) | Role::AdminActingAs(..) | Role::System => true,
-            Role::Nobody | Role::Provisioned(..) | Role::Pending(_) | Role::Unidentified => false,
+            Role::Admin(_) | Role::AdminActingAs(..) => true,
+            Role::Nobody
+            | Role::Provisioned(..)
+            | Role::Pending(_)
+            | Role::Unidentified
+            | Role::System => false,
         }
     }
 

@@ -173,6 +173,10 @@ pub struct Thrown {
     pub is_fault: bool,
 }
 
+/// The refusal of every call of a system function without an admin key. Tools look for these words, so they are never
+/// hidden.
+pub(super) const NOT_PERMITTED: &str = "You do not have permission to perform this operation.";
+
 impl Thrown {
     fn application(data: Value) -> Thrown {
         let shown = match &data {
@@ -188,7 +192,7 @@ impl Thrown {
 
     /// The text a client receives: the request id alone where `redacted`, the whole story in development.
     pub fn client_message(&self, request_id: &str, redacted: bool) -> String {
-        match redacted {
+        match redacted && self.message != NOT_PERMITTED {
             true => format!("[Request ID: {request_id}] Server Error"),
             false => format!(
                 "[Request ID: {request_id}] Server Error\n{}\n",

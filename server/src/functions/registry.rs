@@ -12,7 +12,7 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::validator::{TableNames, Validator};
 use vestibule_schema::value::{ByteCount, Value, check_value};
 
-use super::error::{Error, Result};
+use super::error::{Error, NOT_PERMITTED, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::http_routes::{HttpRoute, HttpRoutes};
 use super::js::code::Code;
@@ -24,9 +24,6 @@ use crate::deployment::provisioning::{Callable, CallableMutations};
 
 /// The code of a mutation or an action that is refused because its caller may only look.
 pub const READ_ONLY_CODE: &str = "OperationNotPermitted";
-
-/// The answer to every call of a system function without an admin key. Tools look for these words.
-const NOT_PERMITTED: &str = "You do not have permission to perform this operation.";
 
 /// Told to every client while the deployment is paused.
 pub const PAUSED: &str = "Cannot run functions while this deployment is paused. Resume the deployment to allow functions to run.";

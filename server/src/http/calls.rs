@@ -126,12 +126,9 @@ pub(super) async fn function(
     let body = http.read_json(&parts.headers, body).await?;
     let prepared = {
         let call: CallBody<'_> = body.json()?;
-        if call
-            .component_path
-            .as_ref()
-            .is_some_and(|component| !component.is_empty())
-        {
-            return Err(bad_identifier("This deployment has no components."));
+        let component = call.component_path.as_deref().unwrap_or_default();
+        if !component.is_empty() {
+            return Err(bad_identifier(respond::no_components(component)));
         }
         prepare(
             &call.path,
@@ -220,7 +217,7 @@ impl Http {
     ) -> Answer {
         let slot = self.slot()?;
         let Prepared { path, args, format } = prepared;
-        let writing = self.writing(asked, format);
+        let mut writing = self.writing(asked, format);
         let args = match args {
             Ok(args) => args,
             Err(thrown) => return Ok(writing.answer(&FunctionOutcome::Threw(thrown), &[])),
@@ -233,6 +230,7 @@ impl Http {
             }
             Err(NoCaller::Refused(error)) => return Err(error),
         };
+        writing.redact &= !caller.is_admin();
         let call = Call {
             path,
             args,

@@ -11,7 +11,6 @@ use vestibule_schema::wire::{AuthError, ServerMessage, SessionId};
 use super::gatekeeper::Gatekeeper;
 use super::mailbox::Mailbox;
 use super::query_set::QuerySetBytes;
-use super::respond::Respond;
 use super::socket::{Close, Gone, Incoming, Socket};
 use super::told::Told;
 use super::{ClientFeatures, Connections, Peer};
@@ -30,7 +29,8 @@ pub(super) struct Connection<S> {
     /// Where its client is.
     pub from: Option<IpAddr>,
     pub user_agent: Option<Arc<str>>,
-    pub respond: Respond,
+    /// Whether clients are told little of errors.
+    pub redact: bool,
     pub mailbox: Mailbox,
     pub subscriber: Subscriber,
     /// In a box, since few watch queries long enough to be counted.
@@ -123,9 +123,7 @@ where
         features,
         from,
         user_agent,
-        respond: Respond {
-            redact: rooms.options.redact,
-        },
+        redact: rooms.options.redact,
         mailbox: Mailbox::new(wake.clone()),
         subscriber: Subscriber::new(rooms.live.clone(), Caller::nobody(), wake.clone()),
         query_set_bytes: Box::new(QuerySetBytes::new(

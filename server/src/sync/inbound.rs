@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The query's result says why it cannot be run.
     fn refuse_query(&mut self, query_id: QueryId, thrown: Thrown) {
         let request_id = self.rooms.request_id();
-        let outcome = self.respond.impossible_query(&thrown, &request_id);
+        let outcome = self.respond().impossible_query(&thrown, &request_id);
         self.told.impossible.insert(query_id, outcome);
     }
 
@@ -268,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .rooms
             .functions
             .submit_mutation(call, session_request, on_finish);
-        submitted.map_err(|error| self.respond.system_trouble(&error))?;
+        submitted.map_err(|error| self.respond().system_trouble(&error))?;
         self.mutations_pending += 1;
         Ok(())
     }
@@ -293,7 +293,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if rejected.is_mutation {
             self.told.owe(self.told.version.ts);
         }
-        let message = self.respond.rejected_call(rejected, self.session).to_json();
+        let message = self
+            .respond()
+            .rejected_call(rejected, self.session)
+            .to_json();
         // In a box: few calls are rejected, and each connection would keep room for it.
         Box::pin(self.say(message)).await
     }

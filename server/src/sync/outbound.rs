@@ -11,6 +11,7 @@ use vestibule_schema::wire::{
 use super::connection::{Connection, End};
 use super::mailbox::Completion;
 use super::options::CHUNK_BYTES_MAX;
+use super::respond::Respond;
 use crate::probe::Point;
 use crate::subscriptions::{Moment, QueryResult};
 
@@ -59,18 +60,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(has_some)
     }
 
+    /// How much the client is told, as the one who it is now.
+    pub(super) fn respond(&self) -> Respond {
+        Respond {
+            redact: self.redact && !self.gatekeeper.caller().is_admin(),
+        }
+    }
+
     fn response(&mut self, completion: Completion) -> Result<String, End> {
         self.rooms.metrics.responses.inc();
         let message = match completion {
             Completion::Mutation(request, run) => {
                 self.mutations_pending -= 1;
-                let (message, ts) = self.respond.mutation(request, self.session, run)?;
+                let (message, ts) = self.respond().mutation(request, self.session, run)?;
                 self.told.owe(ts.unwrap_or(self.told.version.ts));
                 message
             }
             Completion::Action(request, run) => {
                 self.actions_pending -= 1;
-                self.respond.action(request, self.session, run)?
+                self.respond().action(request, self.session, run)?
             }
         };
         Ok(message.to_json())
@@ -86,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .assemble(self.told.wanted(), self.told.required())
         {
             Moment::NotYet => Ok(None),
-            Moment::Failed(error) => Err(self.respond.system_trouble(&error).into()),
+            Moment::Failed(error) => Err(self.respond().system_trouble(&error).into()),
             Moment::At { ts, changed } => {
                 if changed.is_empty() && !self.told.has_news() {
                     return Ok(None);
@@ -110,8 +118,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn transition(&mut self, ts: Timestamp, changed: Changed) -> String {
         let (start, end) = self.told.advance(ts);
         let mut writer = TransitionWriter::new(start, end);
+        let respond = self.respond();
         for (query, result) in &changed {
-            writer.outcome(*query, self.respond.query(result));
+            writer.outcome(*query, respond.query(result));
         }
         for (query, outcome) in &std::mem::take(&mut self.told.impossible) {
             writer.outcome(*query, outcome);

@@ -13,7 +13,7 @@ use vestibule_schema::path::FunctionPath;
 use crate::http::Http;
 use crate::http::around::Asked;
 use crate::http::prepared::{bad_identifier, read_args, read_format};
-use crate::http::respond::{WireError, json};
+use crate::http::respond::{WireError, Writing, json};
 
 type Answer = Result<Response, WireError>;
 
@@ -101,9 +101,11 @@ pub async fn run_test_function(
     let request = http.metadata(&asked, &parts);
     let run = http.pushes.run_inline(path, source, args, caller, request);
     let run = run.await?;
-    Ok(http
-        .writing(&asked, format)
-        .answer(&run.outcome, &run.log_lines))
+    let writing = Writing {
+        redact: false,
+        ..http.writing(&asked, format)
+    };
+    Ok(writing.answer(&run.outcome, &run.log_lines))
 }
 
 /// `HEAD /api/authorize`: lets tools start that want an account of a cloud. It gives nothing away.
