@@ -123,6 +123,29 @@ impl Validator {
         Validator::Record { keys, values }
     }
 
+    /// Whether ids of documents of `table` are among the values that match.
+    pub fn refers_to(&self, table: &str) -> bool {
+        match self {
+            Validator::Id { table: named } => named == table,
+            Validator::Array(element) => element.refers_to(table),
+            Validator::Object(fields) => fields
+                .values()
+                .any(|field| field.validator.refers_to(table)),
+            Validator::Record { keys, values } => keys.refers_to(table) || values.refers_to(table),
+            Validator::Union(members) => members.iter().any(|member| member.refers_to(table)),
+            Validator::Null
+            | Validator::Boolean
+            | Validator::Number
+            | Validator::Bigint
+            | Validator::CommitTs
+            | Validator::String
+            | Validator::Bytes
+            | Validator::Any
+            | Validator::Literal(_)
+            | Validator::Function(_) => false,
+        }
+    }
+
     /// The plainest validator for "one of these": nested unions are opened, repeats dropped, `Any` absorbs the rest,
     /// and a single member stands for itself.
     pub fn one_of(members: impl IntoIterator<Item = Validator>) -> Self {

@@ -22,6 +22,13 @@ impl Pushes {
                 if is_declared || program.contains(name) {
                     return Err(PushError::DeclaredTable(name.clone()));
                 }
+                let mut tables = schema.iter().flat_map(|schema| schema.schema.tables());
+                if let Some(referrer) = tables.find(|table| table.document.refers_to(name)) {
+                    return Err(PushError::ReferredTable {
+                        table: name.clone(),
+                        referrer: referrer.name.clone(),
+                    });
+                }
                 if !put_away(tx, name).map_err(trouble)? {
                     return Err(PushError::UnknownTable(name.clone()));
                 }

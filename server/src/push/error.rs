@@ -34,9 +34,13 @@ pub enum PushError {
     #[error("The table {0:?} is one of the server's own and cannot be deleted.")]
     SystemTable(String),
     #[error(
-        "The table {0:?} is in the schema, so it cannot be deleted: take it out of the schema and push first, or clear it."
+        "Failed to delete table \"{0}\" because it appears in the schema. Take it out of the schema and push first, or clear it."
     )]
     DeclaredTable(String),
+    #[error(
+        "Failed to delete table \"{table}\" because `v.id(\"{table}\")` appears in the schema of table \"{referrer}\""
+    )]
+    ReferredTable { table: String, referrer: String },
     #[error("There is no table {0:?}.")]
     UnknownTable(String),
     #[error("{0}")]
@@ -78,7 +82,9 @@ impl PushError {
             PushError::NodeVersion(_) => "NodeVersionNotSupported",
             PushError::NativeFunction(_) | PushError::NativeRoute(_) => "InvalidModules",
             PushError::NativeTable(_) | PushError::Schema(_) => "InvalidSchema",
-            PushError::SystemTable(_) | PushError::DeclaredTable(_) => "TableCannotBeDeleted",
+            PushError::SystemTable(_)
+            | PushError::DeclaredTable(_)
+            | PushError::ReferredTable { .. } => "TableCannotBeDeleted",
             PushError::UnknownTable(_) => "TableNotFound",
             PushError::Cron(_) => "InvalidCron",
             PushError::MissingVariables(_) => "MissingEnvironmentVariables",

@@ -170,8 +170,7 @@ impl Plan {
                 let stays = !self.filled.contains_key(&table.name)
                     && !self.moved.contains_key(&table.name)
                     && !table.is_hidden();
-                let reference = format!("\"tableName\":\"{name}\"");
-                stays && table.document.to_json().to_string().contains(&reference)
+                stays && table.document.refers_to(name)
             };
             if let Some(referrer) = catalog.tables().find(refers) {
                 return Err(TransferError::NumberReferred {

@@ -24,6 +24,7 @@ impl From<PushError> for WireError {
             | PushError::SystemTable(_)
             | PushError::DeclaredTable(_)
             | PushError::UnknownTable(_)
+            | PushError::ReferredTable { .. }
             | PushError::Schema(_)
             | PushError::Cron(_)
             | PushError::MissingVariables(_)
