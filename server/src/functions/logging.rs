@@ -87,7 +87,7 @@ impl Functions {
         }
         let now = self.now_millis();
         let is_quiet = error.is_none() && lines.is_empty();
-        if is_quiet && !self.log.wants_successes(now) {
+        if is_quiet && !self.wants_success(running.environment, now) {
             return;
         }
         let lines = if is_told { Vec::new() } else { lines.to_vec() };
@@ -100,6 +100,12 @@ impl Functions {
                 ..entry
             },
         );
+    }
+
+    /// Whether an execution that succeeded and printed nothing gets an entry. An entry costs little beside a run of
+    /// TypeScript, and much beside one in Rust.
+    fn wants_success(&self, environment: &str, now_millis: u64) -> bool {
+        environment != NATIVE || self.log.wants_successes(now_millis)
     }
 
     fn entry_of(&self, running: &Running, log_lines: Vec<String>) -> LogEntry {
@@ -173,13 +179,16 @@ impl Functions {
             FunctionOutcome::Threw(thrown) => Some(thrown.message.clone()),
         };
         let now = self.now_millis();
-        let is_quiet = error.is_none() && log_lines.is_empty();
-        if (is_quiet && !self.log.wants_successes(now)) || call.path.is_system() {
+        if call.path.is_system() {
             return;
         }
         let deployment = self.registry();
         let pushed = deployment.deployment().function(&call.path);
         let environment = pushed.map_or(NATIVE, |pushed| pushed.environment.name());
+        let is_quiet = error.is_none() && log_lines.is_empty();
+        if is_quiet && !self.wants_success(environment, now) {
+            return;
+        }
         self.log.push(
             now,
             LogEntry {

@@ -13,7 +13,7 @@ const ASKS: [&str; 2] = ["getUserIdentity", "getAuthUserId"];
 /// How they make a document.
 const INSERTS: &str = ".insert(";
 /// Names that such mutations have in many apps, in lower case.
-const COMMON_NAMES: [&str; 14] = [
+const COMMON_NAMES: [&str; 15] = [
     "store",
     "storeuser",
     "ensure",
@@ -26,6 +26,7 @@ const COMMON_NAMES: [&str; 14] = [
     "createcurrentuser",
     "upsertuser",
     "upsertcurrentuser",
+    "upsertfromclerk",
     "syncuser",
     "synccurrentuser",
 ];
@@ -33,7 +34,7 @@ const COMMON_NAMES: [&str; 14] = [
 /// Mutations that look as if they provision a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidates {
-    /// Their paths: public ones first, then by path.
+    /// Their paths: common names first, then public ones, then by path.
     pub paths: Vec<String>,
     /// Whether only their names speak for them: names that such mutations often have.
     pub is_by_name: bool,
@@ -49,9 +50,14 @@ pub fn candidates(deployment: &Deployment, sources: &BTreeMap<String, &str>) -> 
         .filter(|function| function.kind == FunctionKind::Mutation)
         .filter(|function| function.environment == ModuleEnvironment::Isolate)
         .collect();
+    // The first is the one that the log's command names.
     mutations.sort_by_key(|function| {
         let is_internal = function.visibility != crate::deployment::Visibility::Public;
-        (is_internal, function.path.clone())
+        (
+            !has_common_name(function),
+            is_internal,
+            function.path.clone(),
+        )
     });
     let found = |does: &dyn Fn(&PushedFunction) -> bool| -> Vec<String> {
         let found = mutations.iter().filter(|function| does(function));
@@ -69,12 +75,14 @@ pub fn candidates(deployment: &Deployment, sources: &BTreeMap<String, &str>) -> 
         };
     }
     Candidates {
-        paths: found(&|function| {
-            let name = function.path.function().to_lowercase();
-            COMMON_NAMES.contains(&name.as_str())
-        }),
+        paths: found(&has_common_name),
         is_by_name: true,
     }
+}
+
+fn has_common_name(function: &PushedFunction) -> bool {
+    let name = function.path.function().to_lowercase();
+    COMMON_NAMES.contains(&name.as_str())
 }
 
 /// Whether a function inserts, and asks who calls, by itself or by what it imports.

@@ -136,6 +136,13 @@ impl PushedIndex {
     }
 }
 
+/// Whether two lists name the same fields, in whatever order.
+fn same_set(one: &[FieldPath], other: &[FieldPath]) -> bool {
+    let all_in =
+        |one: &[FieldPath], other: &[FieldPath]| one.iter().all(|field| other.contains(field));
+    all_in(one, other) && all_in(other, one)
+}
+
 fn texts(fields: &[FieldPath]) -> Vec<String> {
     fields.iter().map(ToString::to_string).collect()
 }
@@ -265,9 +272,16 @@ impl PushedTable {
             });
         }
         let kind = match (&first.kind, &second.kind) {
-            (IndexKind::Search { .. }, IndexKind::Search { .. }) if first.kind == second.kind => {
-                "search"
-            }
+            (
+                IndexKind::Search {
+                    search_field,
+                    filter_fields,
+                },
+                IndexKind::Search {
+                    search_field: other_field,
+                    filter_fields: other_filters,
+                },
+            ) if search_field == other_field && same_set(filter_fields, other_filters) => "search",
             (
                 IndexKind::Vector {
                     vector_field,

@@ -14,7 +14,7 @@ use super::{Syscalls, json_string};
 use crate::database::{
     OPERATORS_MAX, PageStatus, PaginationOptions, Query, QueryError, QueryStream, Source,
 };
-use crate::deployment::{IndexKind, PushedIndex};
+use crate::deployment::IndexKind;
 use crate::functions::Registry;
 
 /// The queries that a function is reading.
@@ -134,6 +134,14 @@ impl Syscalls<'_, '_> {
             Source::FullTableScan => None,
             Source::IndexRange { index, .. } => Some(index),
         };
+        if let Some(index) = index
+            && TableKind::named(&query.table) == TableKind::User
+            && self.is_of_another_kind(&query.table, index)
+        {
+            let text = format!("Index {}.{index} is not a database index", query.table);
+            self.tx.record_catalog()?;
+            return Err(SyscallError::bad_request(text));
+        }
         let is_automatic = index.is_none_or(|index| AUTOMATIC_INDEXES.contains(&&**index));
         match (TableKind::named(&query.table), index) {
             (TableKind::Hidden, None) => Ok(None),
@@ -158,19 +166,32 @@ impl Syscalls<'_, '_> {
             return Ok(SyscallError::bad_request(text));
         }
         self.tx.record_catalog()?;
-        let registry = self.tx.definitions().extension.downcast_ref::<Registry>();
-        let schema = registry.and_then(|registry| registry.deployment().schema.as_ref());
-        let declared = schema.and_then(|schema| schema.table(&table));
-        let mut indexes = declared.iter().flat_map(|table| &table.indexes);
-        let is_it = |declared: &PushedIndex| {
-            declared.name == index && matches!(declared.kind, IndexKind::Search { .. })
-        };
-        match indexes.any(is_it) {
+        let is_search = |kind: &IndexKind| matches!(kind, IndexKind::Search { .. });
+        match self.declares(&table, &index, is_search) {
             true => Ok(SyscallError::bad_request(format!(
                 "The search index {table}.{index} cannot be used: this server has no full-text search yet."
             ))),
             false => Ok(unknown_index(&table, &index)),
         }
+    }
+
+    /// Whether an index that the catalog lacks is one of words or of vectors.
+    fn is_of_another_kind(&self, table: &str, index: &str) -> bool {
+        let catalog = self.tx.catalog();
+        let found = catalog.table(table);
+        let is_there = AUTOMATIC_INDEXES.contains(&index)
+            || found.is_some_and(|table| table.index(index).is_some());
+        let is_other = |kind: &IndexKind| !matches!(kind, IndexKind::Database { .. });
+        !is_there && self.declares(table, index, is_other)
+    }
+
+    /// Whether the pushed schema declares an index of this name and kind.
+    fn declares(&self, table: &str, index: &str, is_kind: impl Fn(&IndexKind) -> bool) -> bool {
+        let registry = self.tx.definitions().extension.downcast_ref::<Registry>();
+        let schema = registry.and_then(|registry| registry.deployment().schema.as_ref());
+        let declared = schema.and_then(|schema| schema.table(table));
+        let mut indexes = declared.iter().flat_map(|table| &table.indexes);
+        indexes.any(|declared| declared.name == index && is_kind(&declared.kind))
     }
 }
 
