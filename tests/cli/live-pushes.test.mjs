@@ -160,9 +160,81 @@ export const me = query({ args: {}, handler: async (ctx) => (await ctx.db.query(
     return client;
   };
   for (let n = 0; n < 2; n++) assert.equal(await http().query("users:me", {}), 1);
+  const refused = /not provisioned \(refused\)/;
+  app.edit("convex/users.ts", "/* banned */", 'if (process.env.CLOSED) throw new Error("closed"); /* banned */');
+  ended(await app.convex(...PUSH));
+  assert.equal(await http().query("users:me", {}), 1);
+  // A variable that it reads, a document that it reads of an older state, and its code.
+  ended(await app.convex("env", "set", "CLOSED", "yes"));
+  await assert.rejects(http().query("users:me", {}), refused);
+  ended(await app.convex("env", "remove", "CLOSED"));
+  assert.equal(await http().query("users:me", {}), 1);
   app.edit("convex/users.ts", "/* banned */", 'if (name === "Ada") throw new Error("banned");');
   ended(await app.convex(...PUSH));
-  await assert.rejects(http().query("users:me", {}), /not provisioned \(refused\)/);
+  await assert.rejects(http().query("users:me", {}), refused);
+});
+
+test("nobody gets at the functions of the system by a function of the app that passes on a name", async (t) => {
+  const server = await startServer(t, { flags: ["--dev-issuer", "--provision-with", "none"] });
+  const app = appOf(t, server, {
+    "convex/via.ts": `${HEAD}export const via = query({ args: { f: v.string() }, handler: (ctx, { f }) => ctx.runQuery(f as any, {}) });\n`,
+    "convex/http.ts": `import { httpRouter } from "convex/server";
+import { httpAction } from "./_generated/server";
+const http = httpRouter();
+http.route({ path: "/via", method: "POST", handler: httpAction(async (ctx, request) =>
+  Response.json(await ctx.runQuery(await request.text() as any, {}))) });
+http.route({ path: "/who", method: "POST", handler: httpAction(async (ctx) => Response.json(await ctx.runAction("acts:who" as any, {}))) });
+http.route({ path: "/me", method: "POST", handler: httpAction(async (ctx) => Response.json(await ctx.auth.getUserIdentity())) });
+export default http;
+`,
+    "convex/acts.ts": `import { internalAction } from "./_generated/server";
+export const who = internalAction({ args: {}, handler: async (ctx) => (await ctx.auth.getUserIdentity())?.name ?? "a guest" });
+`,
+  });
+  ended(await app.convex(...PUSH));
+  ended(await app.convex("env", "set", "SECRET", "s3cret"));
+  const f = "_system/cli/queryEnvironmentVariables";
+  const denied = /You do not have permission to perform this operation/;
+  const http = new ConvexHttpClient(server.url, { logger: false });
+  for (const _ of [1, 2]) {
+    await assert.rejects(http.query("via:via", { f }), denied);
+    const { until } = watch(t, server, "via:via", { f });
+    assert.match((await until(() => true)).error, denied);
+  }
+  const post = (path, authorization, body = "") =>
+    fetch(`${server.url}/http${path}`, { method: "POST", body, headers: authorization ? { Authorization: authorization } : {} });
+  for (const authorization of [null, "Bearer a.b.c", "Basic abc"]) {
+    const text = await (await post("/via", authorization, f)).text();
+    assert.match(text, denied, `${authorization}`);
+    assert.doesNotMatch(text, /s3cret/);
+  }
+  // An administrator may, by the same function.
+  const asked = await api(server, "/api/function", { path: "via:via", args: { f }, format: "json" });
+  assert.match(JSON.stringify(asked.body), /s3cret/);
+  // Nobody becomes a guest by a token that was refused.
+  assert.equal(await (await post("/who", null)).json(), "a guest");
+  assert.equal(await (await post("/who", `Bearer ${await tokenOf(server, "Ada")}`)).json(), "Ada");
+  assert.notEqual((await post("/who", "Bearer a.b.c")).status, 200);
+  assert.equal((await post("/me", "Bearer a.b.c")).status, 401);
+});
+
+test("an action that asks the server for another action does not wait for its own place", async (t) => {
+  const server = await startServer(t, { flags: ["--actions-at-once", "1"] });
+  const app = appOf(t, server, {
+    "convex/http.ts": `import { httpRouter } from "convex/server";
+import { httpAction } from "./_generated/server";
+const http = httpRouter();
+http.route({ path: "/leaf", method: "GET", handler: httpAction(async () => new Response("leaf")) });
+export default http;
+`,
+    "convex/acts.ts": `import { action } from "./_generated/server";
+export const ask = action({ args: {}, handler: async () => (await fetch(process.env.CONVEX_SITE_URL + "/leaf")).text() });
+declare const process: { env: Record<string, string> };
+`,
+  });
+  ended(await app.convex(...PUSH));
+  const asked = Array.from({ length: 4 }, () => new ConvexHttpClient(server.url, { logger: false }).action("acts:ask", {}));
+  assert.deepEqual(await Promise.all(asked), ["leaf", "leaf", "leaf", "leaf"]);
 });
 
 test("a query that shows where the deployment is runs again when that changes", async (t) => {

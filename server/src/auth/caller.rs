@@ -26,7 +26,9 @@ enum Role {
     Admin(AdminRights),
     AdminActingAs(Arc<Person>, AdminRights),
     System,
+    Job,
     Unidentified,
+    UnidentifiedAdmin,
 }
 
 /// An identity that functions may see, with its place in the cache for results that read no claim.
@@ -123,10 +125,20 @@ impl Caller {
         Caller::of(Role::System)
     }
 
+    /// A scheduled function or a cron: functions of an app, without an identity.
+    pub fn job() -> Caller {
+        Caller::of(Role::Job)
+    }
+
     /// A caller whose identity must not be looked at, used to find out whether a query looks at all. A query that does
     /// is suspended.
     pub fn unidentified() -> Caller {
         Caller::of(Role::Unidentified)
+    }
+
+    /// The same, of callers with an admin key: it may look at what they may look at.
+    pub fn unidentified_admin() -> Caller {
+        Caller::of(Role::UnidentifiedAdmin)
     }
 
     fn of(role: Role) -> Caller {
@@ -136,11 +148,13 @@ impl Caller {
     /// The answer a function gets when it asks for the caller's identity.
     pub fn identity(&self) -> IdentityAccess<'_> {
         match &self.0 {
-            Role::Nobody | Role::Admin(_) | Role::System => IdentityAccess::Known(None),
+            Role::Nobody | Role::Admin(_) | Role::System | Role::Job => IdentityAccess::Known(None),
             Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 IdentityAccess::Known(Some(&person.identity))
             }
-            Role::Pending(_) | Role::Unidentified => IdentityAccess::Suspended,
+            Role::Pending(_) | Role::Unidentified | Role::UnidentifiedAdmin => {
+                IdentityAccess::Suspended
+            }
         }
     }
 
@@ -152,7 +166,12 @@ impl Caller {
                 Some(person.identity.key())
             }
             Role::Pending(identity) => Some(identity.key()),
-            Role::Nobody | Role::Admin(_) | Role::System | Role::Unidentified => None,
+            Role::Nobody
+            | Role::Admin(_)
+            | Role::System
+            | Role::Job
+            | Role::Unidentified
+            | Role::UnidentifiedAdmin => None,
         }
     }
 
@@ -165,7 +184,9 @@ impl Caller {
             | Role::Admin(_)
             | Role::AdminActingAs(..)
             | Role::System
-            | Role::Unidentified => None,
+            | Role::Job
+            | Role::Unidentified
+            | Role::UnidentifiedAdmin => None,
         }
     }
 
@@ -175,8 +196,8 @@ impl Caller {
             Role::Provisioned(..) | Role::Pending(_) => "user",
             Role::Admin(_) => "instance_admin",
             Role::AdminActingAs(..) => "team_acting_user",
-            Role::System => "system",
-            Role::Nobody | Role::Unidentified => "unknown",
+            Role::System | Role::Job => "system",
+            Role::Nobody | Role::Unidentified | Role::UnidentifiedAdmin => "unknown",
         }
     }
 
@@ -188,23 +209,26 @@ impl Caller {
             | Role::Provisioned(..)
             | Role::Pending(_)
             | Role::System
+            | Role::Job
             | Role::Unidentified => true,
+            Role::UnidentifiedAdmin => false,
         }
     }
 
     /// Whether it may start internal functions from outside.
     pub fn may_call_internal(&self) -> bool {
-        self.is_admin() || matches!(self.0, Role::System)
+        self.is_admin() || matches!(self.0, Role::System | Role::Job)
     }
 
     /// Whether an admin key has let it in. Nothing of an error is hidden from its holder.
     pub fn is_admin(&self) -> bool {
         match self.0 {
-            Role::Admin(_) | Role::AdminActingAs(..) => true,
+            Role::Admin(_) | Role::AdminActingAs(..) | Role::UnidentifiedAdmin => true,
             Role::Nobody
             | Role::Provisioned(..)
             | Role::Pending(_)
             | Role::Unidentified
+            | Role::Job
             | Role::System => false,
         }
     }
@@ -213,12 +237,14 @@ impl Caller {
     pub fn may_call_system(&self) -> SystemAccess {
         match self.0 {
             Role::Admin(AdminRights::All) | Role::System => SystemAccess::All,
-            Role::Admin(AdminRights::ReadOnly) | Role::AdminActingAs(..) => {
-                SystemAccess::QueriesOnly
-            }
-            Role::Nobody | Role::Provisioned(..) | Role::Pending(_) | Role::Unidentified => {
-                SystemAccess::None
-            }
+            Role::Admin(AdminRights::ReadOnly)
+            | Role::AdminActingAs(..)
+            | Role::UnidentifiedAdmin => SystemAccess::QueriesOnly,
+            Role::Nobody
+            | Role::Provisioned(..)
+            | Role::Pending(_)
+            | Role::Job
+            | Role::Unidentified => SystemAccess::None,
         }
     }
 
@@ -228,17 +254,12 @@ impl Caller {
     /// results, and so do all callers without an identity.
     pub fn cache_scope(&self, read: &ClaimsRead) -> Option<CacheScope> {
         match &self.0 {
-            Role::Nobody | Role::Admin(_) | Role::System => Some(CacheScope::Anonymous),
+            Role::Nobody | Role::Admin(_) | Role::System | Role::Job => Some(CacheScope::Anonymous),
             Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 Some(CacheScope::Identity(person.fingerprint(read)))
             }
-            Role::Pending(_) | Role::Unidentified => None,
+            Role::Pending(_) | Role::Unidentified | Role::UnidentifiedAdmin => None,
         }
-    }
-
-    /// Whether it stands for all who may ask the same.
-    pub fn is_unidentified(&self) -> bool {
-        matches!(self.0, Role::Unidentified)
     }
 
     /// Whether a function that looks at its identity is suspended.
@@ -311,7 +332,15 @@ mod tests {
             (read_only(None), none, true, QueriesOnly, false),
             (read_only(Some(ada())), known, true, QueriesOnly, false),
             (Caller::system(), none, true, All, true),
+            (Caller::job(), none, true, Nothing, true),
             (Caller::unidentified(), suspended, false, Nothing, true),
+            (
+                Caller::unidentified_admin(),
+                suspended,
+                true,
+                QueriesOnly,
+                false,
+            ),
         ];
         for (caller, access, internal, system, writes) in cases {
             assert_eq!(caller.may_write(), writes, "{caller:?}");

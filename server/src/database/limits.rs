@@ -83,6 +83,21 @@ pub struct Usage {
     pub(super) is_uncharged: bool,
 }
 
+impl Usage {
+    /// This usage with the writes of an earlier moment: later ones were taken back.
+    pub(super) fn with_writes_of(self, earlier: &Usage) -> Usage {
+        Usage {
+            documents_written: earlier.documents_written,
+            bytes_written: earlier.bytes_written,
+            functions_scheduled: earlier.functions_scheduled,
+            scheduled_args_bytes: earlier.scheduled_args_bytes,
+            files_written: earlier.files_written,
+            file_bytes_written: earlier.file_bytes_written,
+            ..self
+        }
+    }
+}
+
 /// The most a nested call may use, counted from where it begins. A bound that is not named is the caller's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

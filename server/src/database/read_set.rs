@@ -128,6 +128,21 @@ impl ReadSet {
         });
     }
 
+    /// The ranges that begin within `range`.
+    pub fn within(&self, range: &KeyRange) -> ReadSet {
+        let mut within = self.clone();
+        within.ranges.retain(|read| range.contains(&read.start));
+        within
+    }
+
+    /// Both together.
+    pub fn and(mut self, other: ReadSet) -> ReadSet {
+        if !other.ranges.is_empty() {
+            self.record_all(other.ranges);
+        }
+        self
+    }
+
     /// Without the ranges that begin within `range`.
     pub fn without(mut self, range: &KeyRange) -> ReadSet {
         self.ranges.retain(|read| !range.contains(&read.start));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::history::Definitions;
+use super::limits::Usage;
 use super::own_writes::WritesMark;
 use super::transaction::{Redefined, Transaction};
 use super::write_log::TouchedMark;
@@ -15,8 +16,7 @@ pub struct Savepoint {
     writes: WritesMark,
     touched: TouchedMark,
     misfits: usize,
-    documents_written: usize,
-    bytes_written: usize,
+    usage: Usage,
     definitions: Arc<Definitions>,
     redefined: Redefined,
 }
@@ -28,8 +28,7 @@ impl Transaction<'_> {
             writes: self.writes.mark(),
             touched: self.touched.mark(),
             misfits: self.misfits.len(),
-            documents_written: self.usage.documents_written,
-            bytes_written: self.usage.bytes_written,
+            usage: self.usage,
             definitions: self.definitions.clone(),
             redefined: self.redefined,
         }
@@ -40,8 +39,7 @@ impl Transaction<'_> {
         self.writes.roll_back_to(savepoint.writes);
         self.touched.truncate(savepoint.touched);
         self.misfits.truncate(savepoint.misfits);
-        self.usage.documents_written = savepoint.documents_written;
-        self.usage.bytes_written = savepoint.bytes_written;
+        self.usage = self.usage.with_writes_of(&savepoint.usage);
         self.definitions = savepoint.definitions;
         self.redefined = savepoint.redefined;
     }

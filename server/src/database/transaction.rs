@@ -155,6 +155,8 @@ pub struct Transaction<'v> {
     /// The answer that its batch is to keep.
     pub(super) answer: Option<NewAnswer>,
     reads: Reads,
+    /// What [`Self::at_snapshot`] read for this one.
+    stale_reads: ReadSet,
     /// A buffer for keys that are looked up.
     pub(super) key_buffer: Vec<u8>,
     pub(super) usage: Usage,
@@ -179,6 +181,7 @@ impl<'v> Transaction<'v> {
             misfits: Vec::new(),
             answer: None,
             reads: Reads::default(),
+            stale_reads: ReadSet::default(),
             key_buffer: Vec::new(),
             usage: Usage::default(),
             limits: environment.limits,
@@ -318,9 +321,12 @@ impl<'v> Transaction<'v> {
         }
     }
 
-    /// Takes over the usage of a transaction that [`Self::at_snapshot`] made, and the trouble that it met.
-    pub fn count_usage_of(&mut self, other: &Transaction<'_>) {
+    /// Takes over the usage of a transaction that [`Self::at_snapshot`] made, and the trouble that it met. Its reads stay
+    /// apart.
+    pub fn count_usage_of(&mut self, other: &mut Transaction<'_>) {
         self.usage = other.usage;
+        let reads = other.take_reads().and(other.take_stale_reads());
+        self.stale_reads = std::mem::take(&mut self.stale_reads).and(reads);
         let trouble = || other.broken.clone();
         self.broken = self.broken.take().or_else(trouble);
     }
@@ -368,6 +374,11 @@ impl<'v> Transaction<'v> {
     /// The read set so far; leaves an empty one behind.
     pub fn take_reads(&mut self) -> ReadSet {
         self.reads.take()
+    }
+
+    /// The reads of the snapshot that are not in the read set; leaves none behind.
+    pub fn take_stale_reads(&mut self) -> ReadSet {
+        std::mem::take(&mut self.stale_reads)
     }
 
     /// The storage trouble that this execution met, whatever the function did with the error.

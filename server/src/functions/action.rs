@@ -75,12 +75,12 @@ impl ActionCtx {
         self.origin.request()
     }
 
-    /// The verified identity of the caller, `None` when the caller is signed out.
-    pub fn identity(&self) -> Option<UserIdentity> {
+    /// The verified identity of the caller, `None` when the caller is signed out. It is an error in an action that an HTTP
+    /// action calls for a sender whose auth token was refused: nobody becomes anonymous by mistake.
+    pub fn identity(&self) -> Result<Option<UserIdentity>> {
         match self.caller.identity() {
-            IdentityAccess::Known(identity) => identity.cloned().map(UserIdentity::new),
-            // Actions start behind the gate, so a suspended identity never gets here.
-            IdentityAccess::Suspended => None,
+            IdentityAccess::Known(identity) => Ok(identity.cloned().map(UserIdentity::new)),
+            IdentityAccess::Suspended => Err(Error::plain(SUSPENDED)),
         }
     }
 

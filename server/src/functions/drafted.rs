@@ -10,10 +10,10 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::Functions;
 use super::error::SystemError;
-use super::runner::{Call, FunctionOutcome, MutationBodyRun, MutationRun, OnFinish};
+use super::runner::{Basis, Call, FunctionOutcome, MutationBodyRun, MutationRun, OnFinish};
 use super::runner::{answered_before, outcome_of, run_mutation_body};
 use crate::database::{
-    Draft, DraftEnd, DraftRoute, DraftWork, Drafted, HeadView, ReadSet, Recorded, RecordedAnswer,
+    Draft, DraftEnd, DraftRoute, DraftWork, Drafted, HeadView, Recorded, RecordedAnswer,
     SessionRequest, Transaction, Turn, Verdict, ViewError, WriteContext, creation_time,
 };
 use crate::storage::ReadView;
@@ -119,12 +119,14 @@ impl DraftedMutation {
         );
         let base = tx.definitions().clone();
         let args = self.call.args.clone();
+        let mut run = run_mutation_body(environment, tx, &self.call, args);
+        let basis = run.basis();
         let MutationBodyRun {
             result,
-            mut tx,
+            tx,
             log_lines,
-            claims_read,
-        } = run_mutation_body(environment, tx, &self.call, args);
+            ..
+        } = run;
         if let Some(failure) = tx.storage_failure() {
             return Run::Ended(Err(SystemError::Storage(failure.clone())));
         }
@@ -140,16 +142,15 @@ impl DraftedMutation {
             }
             FunctionOutcome::Threw(_) => (Verdict::Abort, None),
         };
-        let reads = tx.take_reads();
+        let reads = basis.reads.clone();
         self.ran = Some(MutationRun {
             outcome,
             log_lines,
             ts: view.snapshot().ts(),
-            reads: match self.session_request {
-                Some(_) => ReadSet::default(),
-                None => reads.clone(),
+            basis: match self.session_request {
+                Some(_) => Basis::default(),
+                None => basis,
             },
-            claims_read,
         });
         let request = self.session_request.clone();
         let newest = tx.last_creation_time();

@@ -190,6 +190,13 @@ impl Thrown {
         }
     }
 
+    /// Whether a function ended with `refusal`, as it is or as TypeScript throws it.
+    pub(crate) fn is_of(&self, refusal: &Thrown) -> bool {
+        let first = self.message.lines().next().unwrap_or_default();
+        let told = first.strip_prefix("Uncaught Error: ").unwrap_or(first);
+        Some(told) == refusal.message.lines().next()
+    }
+
     /// The text a client receives: the request id alone where `redacted`, the whole story in development.
     pub fn client_message(&self, request_id: &str, redacted: bool) -> String {
         match redacted && self.message != NOT_PERMITTED {

@@ -146,7 +146,7 @@ impl HttpActionCtx {
     pub fn identity(&self) -> Result<Option<UserIdentity>> {
         match &self.refusal {
             Some(refusal) => Err(Error::from_thrown(refusal.clone())),
-            None => Ok(self.action.identity()),
+            None => self.action.identity(),
         }
     }
 

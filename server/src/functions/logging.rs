@@ -228,7 +228,7 @@ impl Functions {
                 status: None,
                 request_id: new_request_id().into(),
                 environment: pushed.map_or(NATIVE, |pushed| pushed.environment.name()),
-                identity: Caller::system().kind(),
+                identity: Caller::job().kind(),
             },
         );
     }

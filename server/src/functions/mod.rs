@@ -18,6 +18,7 @@ pub mod js;
 pub mod js;
 mod log;
 mod logging;
+pub mod nesting;
 mod on_behalf;
 mod options;
 mod order;
@@ -60,7 +61,9 @@ pub use options::JsOptions;
 pub use registry::{AppState, PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use request::RequestMetadata;
 pub use request_name::RequestName;
-pub use runner::{Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun};
+pub use runner::{
+    Basis, Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun,
+};
 pub use scheduler::{ActionScheduler, Scheduler};
 pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};
 pub use streamed::{

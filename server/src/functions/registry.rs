@@ -279,7 +279,7 @@ impl Registry {
     /// The function that `call` names, of whatever kind. Functions that do not exist and functions that the caller
     /// may not call are refused in the same words.
     pub fn find_any(&self, call: &Call) -> Result<&Arc<Registered>> {
-        if call.path.is_system() && !may_call_system(call) {
+        if call.path.is_system() && call.caller.may_call_system() == SystemAccess::None {
             return Err(Error::plain(NOT_PERMITTED));
         }
         let is_paused = self.deployment.settings.is_paused;
@@ -297,12 +297,6 @@ impl Registry {
                 ))
             })
     }
-}
-
-/// Functions of an app may not. Live queries run for all callers that may ask the same, without an identity.
-fn may_call_system(call: &Call) -> bool {
-    let for_all = call.origin.is_inside() && call.caller.is_unidentified();
-    for_all || call.caller.may_call_system() != SystemAccess::None
 }
 
 impl CallableMutations for Registry {

@@ -11,7 +11,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 
 use super::Functions;
-use super::context::{Execution, MutationCtx, QueryCtx};
+use super::context::{Execution, MutationCtx, Observed, QueryCtx};
 use super::error::{Error, Result, SystemError, Thrown};
 use super::function::{Body, FunctionKind};
 use super::on_behalf::OnBehalf;
@@ -172,10 +172,21 @@ pub struct MutationRun {
     /// Its commit, or that of the state it saw when it changed nothing. For a mutation that was sent again, that of its
     /// first run.
     pub ts: Timestamp,
-    /// Its read set; empty for a mutation that may be sent again, whose answer is kept for that alone.
+    /// The basis of its answer; empty for a mutation that may be sent again, whose answer is kept for that alone.
+    pub basis: Basis,
+}
+
+/// All that the answer of a mutation depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Basis {
+    /// Its read set, which its commit was held against.
     pub reads: ReadSet,
+    /// Reads of its snapshot that its commit was not held against.
+    pub stale_reads: ReadSet,
     /// The claims of the caller's identity that it looked at; `None` when it never asked for the identity.
     pub claims_read: Option<ClaimsRead>,
+    /// When it ran, on the environment's clock, where it asked what time it is.
+    pub time_seen: Option<Duration>,
 }
 
 /// Runs a query on `view`. An error is the server's trouble, never the function's.
@@ -252,12 +263,19 @@ pub fn run_mutation_without_writing(
 ) -> std::result::Result<Option<QueryRun>, SystemError> {
     let tx = Transaction::read_only(view, environment);
     let ts = tx.snapshot_ts();
+    let mut run = run_mutation_body(environment, tx, call, call.args.clone());
+    let Basis {
+        reads,
+        stale_reads,
+        claims_read,
+        time_seen,
+    } = run.basis();
     let MutationBodyRun {
         result,
-        mut tx,
+        tx,
         log_lines,
-        claims_read,
-    } = run_mutation_body(environment, tx, call, call.args.clone());
+        ..
+    } = run;
     if let Some(failure) = tx.storage_failure() {
         return Err(SystemError::Storage(failure.clone()));
     }
@@ -268,12 +286,12 @@ pub fn run_mutation_without_writing(
     Ok(Some(QueryRun {
         outcome,
         log_lines,
-        reads: tx.take_reads(),
+        reads: reads.and(stale_reads),
         claims_read,
         journal: None,
         ts,
         request_id: call.origin.request_id(),
-        time_seen: None,
+        time_seen,
     }))
 }
 
@@ -282,7 +300,20 @@ pub(super) struct MutationBodyRun<'v> {
     pub result: Result<Value>,
     pub tx: Transaction<'v>,
     pub log_lines: Vec<String>,
-    pub claims_read: Option<ClaimsRead>,
+    pub observed: Observed,
+}
+
+impl MutationBodyRun<'_> {
+    /// Takes out what its answer depends on.
+    pub fn basis(&mut self) -> Basis {
+        let clock = &self.tx.environment().clock;
+        Basis {
+            time_seen: self.observed.time.then(|| clock.elapsed()),
+            reads: self.tx.take_reads(),
+            stale_reads: self.tx.take_stale_reads(),
+            claims_read: self.observed.claims_read(),
+        }
+    }
 }
 
 /// Runs a mutation's function, and with it the writes of the job that it is.
@@ -307,7 +338,7 @@ pub(super) fn run_mutation_body<'v>(
             result,
             tx,
             log_lines: Vec::new(),
-            claims_read: None,
+            observed: Observed::default(),
         };
     }
     let mut run = run_mutation_function(environment, tx, call, args);
@@ -365,7 +396,7 @@ fn run_mutation_function<'v>(
         result,
         tx: db.into_transaction(),
         log_lines: console.into_lines(),
-        claims_read: observed.claims_read(),
+        observed,
     }
 }
 
@@ -525,8 +556,7 @@ pub(super) fn answered_before(recorded: Recorded, ts: Timestamp) -> Option<Mutat
         outcome,
         log_lines,
         ts,
-        reads: ReadSet::default(),
-        claims_read: None,
+        basis: Basis::default(),
     })
 }
 
@@ -553,12 +583,18 @@ impl Mutation for QueuedMutation {
         let began = clock.elapsed();
         // It runs once.
         let args = std::mem::replace(&mut self.call.args, Value::Null);
+        let environment = self.functions.database.environment();
+        let mut run = run_mutation_body(environment, tx, &self.call, args);
+        let basis = match self.session_request {
+            Some(_) => Basis::default(),
+            None => run.basis(),
+        };
         let MutationBodyRun {
             result,
             mut tx,
             log_lines,
-            claims_read,
-        } = run_mutation_body(self.functions.database.environment(), tx, &self.call, args);
+            ..
+        } = run;
         self.took = clock.elapsed() - began;
         self.stop_when_provisioning(Point::FunctionReturned);
         if let Some(failure) = tx.storage_failure() {
@@ -586,11 +622,7 @@ impl Mutation for QueuedMutation {
             outcome,
             log_lines,
             ts,
-            reads: match self.session_request {
-                Some(_) => ReadSet::default(),
-                None => tx.take_reads(),
-            },
-            claims_read,
+            basis,
         }));
         (tx, verdict)
     }

@@ -36,7 +36,7 @@ const FRAMING: [axum::http::HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING,
 /// The sender of a request, and the answer where its action looks at an identity that was not let in.
 pub(super) struct Asking {
     pub asker: HttpAsker,
-    refused: Option<Response>,
+    pub refused: Option<Response>,
 }
 
 /// Any method, any path below `/http/`.
@@ -149,7 +149,14 @@ impl Http {
     /// The answer when an action throws. A sender who was not let in gets an answer of its own.
     fn threw(&self, asked: &Asked, asking: Asking, thrown: &Thrown) -> Response {
         match asking.refused {
-            Some(refused) if asking.asker.refusal.as_ref() == Some(thrown) => refused,
+            Some(refused)
+                if asking
+                    .asker
+                    .refusal
+                    .is_some_and(|refusal| thrown.is_of(&refusal)) =>
+            {
+                refused
+            }
             Some(_) | None => {
                 respond::uncaught(thrown, &asked.request_id, self.connections.redacts())
             }

@@ -57,7 +57,7 @@ use crate::auth::{Authenticator, DevIssuer};
 use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::files::Files;
-use crate::functions::Functions;
+use crate::functions::{Functions, nesting};
 use crate::jobs::JobsAdmin;
 use crate::outbound::Own;
 use crate::provisioning::Gate;
@@ -211,7 +211,7 @@ impl Http {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
         // In a box: each layer around a future that it takes by value makes room for it again.
-        let task = Box::pin(task.in_current_span());
+        let task = Box::pin(nesting::carried(task.in_current_span()));
         let abort = self.abort.clone();
         self.tasks.spawn(abort.run_until_cancelled_owned(task))
     }

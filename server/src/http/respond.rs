@@ -305,7 +305,9 @@ pub(super) fn root_component(path: Option<&str>) -> Result<(), WireError> {
 
 /// Components are accepted at a push, and not run.
 pub(super) fn no_components(asked: &str) -> String {
-    format!("This server does not run components yet, so there is nothing in the component \"{asked}\".")
+    format!(
+        "This server does not run components yet, so there is nothing in the component \"{asked}\"."
+    )
 }
 
 /// A change of the deployment by the holder of a key that may only look.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Http;
-use super::actions::{take_framing, token_text, without_head};
+use super::actions::{Asking, take_framing, token_text, without_head};
 use super::around::Asked;
 use super::body::{BodyError, swallow};
 use super::respond::{self, WireError};
@@ -55,7 +55,8 @@ impl Http {
             method: without_head(parts.method),
             headers: parts.headers,
         };
-        let (functions, asker) = (self.functions.clone(), asking.asker);
+        let Asking { asker, refused } = asking;
+        let (functions, refusal) = (self.functions.clone(), asker.refusal.clone());
         // The function goes on when its caller leaves.
         let running = async move {
             let _slot = slot;
@@ -64,6 +65,11 @@ impl Http {
         match self.spawn(running).await {
             Ok(Some(Ok(response))) => Ok(written(response, leaving)),
             Ok(Some(Err(thrown))) => {
+                if let (Some(refused), Some(refusal)) = (refused, refusal)
+                    && thrown.is_of(&refusal)
+                {
+                    return Ok(refused);
+                }
                 let redact = self.connections.redacts();
                 Ok(respond::uncaught(&thrown, &asked.request_id, redact))
             }

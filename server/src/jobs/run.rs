@@ -124,7 +124,7 @@ impl Job {
         Call {
             path: self.path.clone(),
             args: self.args.clone(),
-            caller: Caller::system(),
+            caller: Caller::job(),
             origin: Origin::Job(OnBehalf::new(scheduled, companion)),
         }
     }

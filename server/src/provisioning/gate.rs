@@ -19,10 +19,9 @@ use super::runs::{Flown, Landing, provisioning_call};
 use super::waiting::Waiting;
 use crate::auth::{Caller, IdentityAccess, ProvisioningProof, VerifiedUser};
 use crate::clock::Clock;
-use crate::database::ReadSet;
 use crate::deployment::provisioning::{DocumentRule, MutationRule, Stated};
 use crate::functions::{
-    Call, FunctionKind, FunctionOutcome, Functions, MutationRun, QueryOutcome, SystemError,
+    Basis, Call, FunctionKind, FunctionOutcome, Functions, MutationRun, QueryOutcome, SystemError,
 };
 use crate::probe::Probe;
 use crate::storage::ReadView;
@@ -319,8 +318,7 @@ impl Gate {
             outcome: result.done()?.clone(),
             log_lines: result.log_lines.clone(),
             ts,
-            reads: ReadSet::default(),
-            claims_read: None,
+            basis: Basis::default(),
         })
     }
 

@@ -103,20 +103,19 @@ impl From<MutationRun> for Answer {
             outcome,
             log_lines,
             ts,
-            reads,
-            claims_read,
+            basis,
         } = run;
         let outcome = QueryOutcome::Done(outcome);
         Answer::from(QueryRun {
             outcome,
             log_lines,
-            reads,
-            claims_read,
+            reads: basis.reads.and(basis.stale_reads),
+            claims_read: basis.claims_read,
             journal: None,
             ts,
             // Its outcome is the gate's to tell.
             request_id: "".into(),
-            time_seen: None,
+            time_seen: basis.time_seen,
         })
     }
 }
@@ -218,10 +217,14 @@ impl Entry {
 
     /// The journal its next execution is given.
     pub fn journal(&self) -> Option<String> {
+        self.border().map(|journal| journal.to_string())
+    }
+
+    pub(super) fn border(&self) -> Option<&Arc<str>> {
         let journal = self
             .result()
             .map_or(&self.key.journal, |result| &result.journal);
-        journal.as_deref().map(str::to_string)
+        journal.as_ref()
     }
 
     /// Whether it has an answer that no commit has overtaken.
@@ -232,10 +235,17 @@ impl Entry {
     }
 
     /// Whether its answer is too old for anybody new: the execution asked what time it was, and it is later now. Those who
-    /// watch it keep it until something it read changes.
+    /// watch it keep it until something it read changes, or somebody new asks.
     pub fn is_outdated(&self, now: Duration) -> bool {
         self.time_seen
             .is_some_and(|seen| now.saturating_sub(seen) > TIME_HOLDS)
+    }
+
+    /// Its answer holds at no moment any more. The next execution begins where it ended.
+    pub fn end_answer(&mut self) {
+        if let Some(version) = &mut self.version {
+            version.until = Some(version.from);
+        }
     }
 
     /// Whether a commit has overtaken its answer.

@@ -18,6 +18,7 @@ use vestibule_schema::timestamp::Timestamp;
 pub use entry::QueryResult;
 pub use subscriber::{Moment, QuerySetChange, QuerySpec, Subscriber};
 
+use crate::database::{Freshness, IndexId};
 use crate::functions::{Call, FunctionOutcome, Functions, SystemError};
 use crate::storage::ReadView;
 use entry::{Answer, EntryKey, Execution};
@@ -122,13 +123,22 @@ impl LiveQueries {
         Ok(run.map(|run| self.keep(key, call, run.into())))
     }
 
-    /// Runs an idempotent mutation on the lane. The answer holds until a commit overlaps what it read.
+    /// Runs an idempotent mutation. The answer holds until a commit overlaps what it read.
     pub async fn mutate_idempotently(
         &self,
         call: &Call,
     ) -> Result<(Arc<QueryResult>, Timestamp), SystemError> {
         let key = self.key(Execution::IdempotentMutation, call);
+        let log = self.functions.database().write_log();
+        let before = log.newest();
         let run = self.functions.mutate(call.clone()).await?;
+        // Its commit was not held against its code, its variables and its stale reads.
+        let dependencies = run.basis.reads.within(&IndexId::DEPENDENCIES.range());
+        let unchecked = dependencies.and(run.basis.stale_reads.clone());
+        if log.freshness(&unchecked, before) != Freshness::Fresh {
+            let Answer { result, ts, .. } = run.into();
+            return Ok((result, ts));
+        }
         Ok(self.keep(key, call, run.into()))
     }
 

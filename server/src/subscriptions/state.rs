@@ -102,9 +102,14 @@ impl State {
     /// its last execution broke or asked for a time that has passed.
     pub fn find_or_create(&mut self, key: EntryKey, call: &Call, to_run: &mut ToRun) -> u64 {
         if let Some(id) = self.by_key.get(&key).copied() {
-            let runs_again = |entry: &Entry| entry.is_broken() || self.is_outdated(entry);
-            let entry = self.entries.get(&id);
-            if entry.is_some_and(|entry| entry.running == 0 && runs_again(entry)) {
+            let entry = self.entries.get(&id).filter(|entry| entry.running == 0);
+            let is_broken = entry.is_some_and(Entry::is_broken);
+            let is_outdated = entry.is_some_and(|entry| self.is_outdated(entry));
+            if is_outdated && let Some(entry) = self.entries.get_mut(&id) {
+                // Nobody is told it any more.
+                entry.end_answer();
+            }
+            if is_broken || is_outdated {
                 self.run(id, to_run);
             }
             return id;
@@ -112,11 +117,15 @@ impl State {
         let id = self.next_id();
         let mut call = call.clone();
         if key.scope == Scope::Shared {
-            call.caller = Caller::unidentified();
-            call.origin = if key.sees_internal {
-                Origin::Function(None)
-            } else {
-                Origin::Client(None)
+            // It may do what every caller may that it answers, and no more.
+            let is_admin = call.caller.may_call_internal();
+            call.caller = match is_admin {
+                true => Caller::unidentified_admin(),
+                false => Caller::unidentified(),
+            };
+            call.origin = match key.sees_internal && !is_admin {
+                true => Origin::Function(None),
+                false => Origin::Client(None),
             };
         }
         // Later runs are for whoever watches then, not for the request that was first.
@@ -373,6 +382,7 @@ impl State {
             Freshness::StaleSince(ts) => Some(ts),
         };
         entry.time_seen = time_seen;
+        let given = entry.border().cloned();
         let is_rerun = entry.version.is_some();
         let same = entry
             .result()
@@ -389,7 +399,7 @@ impl State {
         for range in &entry.ranges {
             self.intervals.insert(range, id);
         }
-        self.follow_page_border(id, is_rerun);
+        self.follow_page_border(id, is_rerun, given);
     }
 
     fn is_suspended(&self, id: u64) -> bool {
@@ -426,15 +436,17 @@ impl State {
     }
 
     /// A request with a journal gets the result of the next execution. The first execution without a journal also
-    /// answers other requests without one; later ones keep the page's border, so they are found under that.
-    fn follow_page_border(&mut self, id: u64, is_rerun: bool) {
+    /// answers other requests without one; later ones keep the page's border, so they are found under that. An execution
+    /// that was `given` a border and leaves none, as one that cannot use it, answers nobody who has none.
+    fn follow_page_border(&mut self, id: u64, is_rerun: bool, given: Option<Arc<str>>) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        let Some(journal) = entry.result().map(|result| result.journal.clone()) else {
+        let Some(left) = entry.result().map(|result| result.journal.clone()) else {
             return;
         };
         let is_first_of_anybody = !is_rerun && entry.key.journal.is_none();
+        let journal = left.or(given);
         if is_first_of_anybody || journal == entry.key.journal {
             return;
         }

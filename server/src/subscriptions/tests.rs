@@ -549,11 +549,34 @@ fn a_page_that_ran_again_is_found_under_its_border() {
         "a newcomer's first page is another"
     );
     assert!(rig.state.answer(&bordered).is_some());
-    // It throws, and so loses its border: from then on it answers every request without one.
+    // It throws and leaves no border. It was given one, so it says nothing to those who have none.
     rig.commit(12, &["k"]);
     rig.complete(id, page(12, "k", "none", None));
-    assert!(rig.state.answer(&bordered).is_none());
-    assert!(rig.state.answer(&first).is_some());
+    assert!(rig.state.answer(&bordered).is_some());
+    assert!(rig.state.answer(&first).is_none());
+}
+
+#[test]
+fn a_border_that_cannot_be_used_harms_nobody_else() {
+    let mut rig = Rig::at(10);
+    let args = Value::Object(Object::new());
+    let spec = QuerySpec::new(
+        "a:page".parse().unwrap(),
+        args,
+        Some("rubbish".to_string().into()),
+    );
+    let mut to_run = ToRun::new();
+    let query = QueryId(0);
+    assert!(rig.state.begin_watch(SUBSCRIBER, query, spec, &mut to_run));
+    let id = rig.entry(0);
+    rig.complete(id, page(10, "k", "InvalidCursor", None));
+    assert!(rig.state.answer(&key("a:page")).is_none());
+    // The next execution is given none, so its page is anybody's first one.
+    assert_eq!(rig.state.entries[&id].journal(), None);
+    rig.commit(11, &["k"]);
+    rig.complete(id, page(11, "k", "first", None));
+    let shared = rig.state.answer(&key("a:page")).unwrap();
+    assert_eq!(text(&shared), "first");
 }
 
 #[test]

@@ -101,9 +101,10 @@ fn the_snapshot_shows_nothing_of_the_transaction_and_adds_no_reads() {
         let mut snapshot = tx.at_snapshot();
         assert_eq!(names(&mut snapshot), named(&["old"]));
         assert!(snapshot.delete(old).is_err());
-        tx.count_usage_of(&snapshot);
+        tx.count_usage_of(&mut snapshot);
         assert_eq!(tx.usage().documents_read, before.documents_read + 1);
         assert_eq!(tx.ranges_read(), 0);
+        assert_eq!(tx.take_stale_reads().ranges().len(), 1);
         assert!(!tx.refused_a_write());
         assert_eq!(names(tx), named(&["new"]));
     });

@@ -21,12 +21,8 @@ use super::nested::{DEPTH_MAX, TOO_DEEP};
 use crate::functions::FunctionKind;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result};
+use crate::functions::nesting::depth;
 use crate::functions::workers::WORKER_STACK_BYTES;
-
-tokio::task_local! {
-    /// The number of actions that the running one is nested in. A nested call is polled by the operation that made it.
-    pub(super) static DEPTH: usize;
-}
 
 /// The text that developers read for the server's own trouble.
 pub(super) const TROUBLE: &str = "Your request couldn't be completed. Try again later.";
@@ -73,11 +69,6 @@ pub(super) async fn place(js: &Js) -> Result<Place> {
     let _waiting = Waiting(js);
     let place = js.action_slots.clone().acquire_owned().await;
     Ok(Some(place.expect("the slots are never closed")))
-}
-
-/// How many actions called each other to get here.
-fn depth() -> usize {
-    DEPTH.try_with(|depth| *depth).unwrap_or(0)
 }
 
 /// An action that waits for its place.

@@ -7,7 +7,6 @@ use serde_json::value::RawValue;
 use vestibule_isolate::{HostError, HostValue};
 use vestibule_schema::value::Value;
 
-use super::action::DEPTH;
 use super::action_host::{ActionHost, number, take_bytes};
 use super::common::text;
 use super::execution::IntoValue;
@@ -19,7 +18,7 @@ use super::syscalls::{
 use crate::functions::action::ActionCtx;
 use crate::functions::error::Error;
 use crate::functions::streamed::Chunks;
-use crate::functions::{BoxFuture, FunctionKind};
+use crate::functions::{BoxFuture, FunctionKind, nesting};
 
 /// The operation that waits until the client of an HTTP action has gone.
 pub(super) const SIGNAL_WAIT: &str = "signal.wait";
@@ -141,7 +140,7 @@ impl ActionHost<'_> {
         let text = text(args, 2).unwrap_or_default();
         let fetch = Fetch::read(text, bytes, &mut self.streams, &mut self.aborts)?;
         let outbound = self.target.js.outbound.clone();
-        Ok(Box::pin(async move {
+        let sending = async move {
             match fetch.send(&outbound).await {
                 Ok(fetched) => Outcome::Opened {
                     json: fetched.json,
@@ -149,7 +148,9 @@ impl ActionHost<'_> {
                 },
                 Err(error) => error.into(),
             }
-        }))
+        };
+        // It may ask this server itself, for another action.
+        Ok(Box::pin(nesting::at(self.asked.depth + 1, sending)))
     }
 
     /// Without a client, it never ends.
@@ -213,7 +214,10 @@ impl ActionHost<'_> {
         if let Some(refusal) = &self.asked.refusal {
             return failed(refusal.message.clone());
         }
-        let identity = self.ctx.identity();
+        let identity = match self.ctx.identity() {
+            Ok(identity) => identity,
+            Err(error) => return failed(error.into_thrown().message),
+        };
         done(identity.map_or(serde_json::Value::Null, |identity| {
             identity.to_value().to_json()
         }))
@@ -315,5 +319,5 @@ fn call(
         }
     };
     // The operation runs in a task of its own, so it gets the depth as an argument.
-    Box::pin(DEPTH.scope(depth + 1, calling))
+    Box::pin(nesting::at(depth + 1, calling))
 }

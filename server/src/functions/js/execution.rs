@@ -330,10 +330,8 @@ impl CommonOps for UdfHost<'_, '_> {
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {
-        if self.kind == FunctionKind::Query {
-            // A query that reads more than it may gets the error from its document reads.
-            let _ = self.parts.tx.depend_on(Dependency::Variable(name));
-        }
+        // One that reads more than it may gets the error from its document reads.
+        let _ = self.parts.tx.depend_on(Dependency::Variable(name));
         self.code.variables.get(name).cloned()
     }
 

@@ -22,6 +22,7 @@ use crate::functions::FunctionKind;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result, Thrown};
 use crate::functions::function::BoxFuture;
+use crate::functions::nesting::depth;
 use crate::functions::streamed::{AtEnd, HttpEnd, PushedRouter, StreamedRequest, StreamedResponse};
 
 /// The router's module, and its export.
@@ -79,18 +80,18 @@ struct HttpCall {
 
 impl HttpCall {
     fn start(self, place: Place, at_end: AtEnd) -> Result<()> {
-        let handle = Handle::current();
+        let (handle, depth) = (Handle::current(), depth());
         let js = self.target.js.clone();
         on_thread(&js, place, move || {
             let ctx = self.ctx.clone();
-            let result = self.run(handle);
+            let result = self.run(handle, depth);
             let log_lines = ctx.take_console().into_lines();
             at_end(HttpEnd { result, log_lines });
         })
     }
 
     /// Runs the call, and answers it where the call did not answer by itself.
-    fn run(self, handle: Handle) -> Result<StatusCode, Thrown> {
+    fn run(self, handle: Handle, depth: usize) -> Result<StatusCode, Thrown> {
         let HttpCall {
             target,
             ctx,
@@ -112,7 +113,7 @@ impl HttpCall {
         let asked = Asked {
             refusal,
             gone: Some(request.gone.clone()),
-            depth: 0,
+            depth,
         };
         let mut host = ActionHost::new(&target, ctx, handle, asked, Some(answering));
         let time_max = target.js.time_max(FunctionKind::Action);

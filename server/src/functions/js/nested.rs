@@ -72,7 +72,7 @@ impl RunHooks<'_> {
             NestedKind::SnapshotQuery => {
                 let mut snapshot = tx.at_snapshot();
                 let ran = self.run_one(&mut snapshot, observed, FunctionKind::Query, call);
-                tx.count_usage_of(&snapshot);
+                tx.count_usage_of(&mut snapshot);
                 ran
             }
             NestedKind::Query => self.run_one(tx, observed, FunctionKind::Query, call),

@@ -379,7 +379,7 @@ fn actions(hooks: &Arc<Hooks>) -> Vec<Function> {
         Function::action("users:act", move |ctx: ActionCtx, (): ()| {
             let hooks = who_hooks.clone();
             async move {
-                let who = ctx.identity();
+                let who = ctx.identity()?;
                 hooks.started(
                     "users:act",
                     who.as_ref().map(|who| who.subject()),

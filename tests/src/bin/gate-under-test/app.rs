@@ -270,7 +270,7 @@ fn write(ctx: &mut MutationCtx, Meant { meant, mark }: Meant) -> Result<Note> {
 
 async fn act(ctx: ActionCtx, args: Meant) -> Result<Note> {
     let ran_as = ctx
-        .identity()
+        .identity()?
         .map(|identity| identity.token_identifier().to_string());
     let note: Note = ctx.run_mutation("notes:write", args.clone()).await?;
     if note.ran_as != ran_as {
