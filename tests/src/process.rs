@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value as Json, json};
@@ -43,6 +44,11 @@ impl ChatOptions {
             arguments: vec!["--listen".into(), "127.0.0.1:0".into()],
             log: None,
         }
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Sets an environment variable.
@@ -93,6 +99,18 @@ impl ChatOptions {
         bail!("the chat ended before it was ready: {:?}", child.wait()?)
     }
 
+    /// Starts it and kills it when `moment` comes, ready or not.
+    pub fn start_and_kill(&self, moment: Duration) -> anyhow::Result<()> {
+        let mut command = self.command();
+        command.stdout(Stdio::null());
+        let mut child = command.spawn().context("the chat does not start")?;
+        std::thread::sleep(moment);
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = child.kill();
+        child.wait()?;
+        Ok(())
+    }
+
     /// Runs it to its end, which must come by itself, and returns its exit code and what it said on stderr.
     pub fn run_to_end(&self) -> anyhow::Result<(Option<i32>, String)> {
         let output = self.command().stderr(Stdio::piped()).output()?;
@@ -104,6 +122,11 @@ impl ChatOptions {
 }
 
 impl Chat {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its address for HTTP clients.
     pub fn url(&self) -> &str {
         &self.url
@@ -212,11 +235,10 @@ impl Chat {
         authorization: Option<String>,
     ) -> anyhow::Result<Json> {
         let body = json!({ "path": path, "args": args, "format": "json" });
-        let mut request = HTTP.post(format!("{}/api/{kind}", self.url)).json(&body);
-        if let Some(authorization) = authorization {
-            request = request.header("Authorization", authorization);
-        }
-        Ok(request.send().await?.error_for_status()?.json().await?)
+        let route = format!("/api/{kind}");
+        let (status, answer) = post(&self.url, &route, &body, authorization.as_deref()).await?;
+        anyhow::ensure!(status < 400, "{status}: {answer}");
+        Ok(answer)
     }
 
     /// The newest commit, as text.
@@ -225,6 +247,23 @@ impl Chat {
         let answer: Json = request.send().await?.error_for_status()?.json().await?;
         Ok(answer["ts"].as_str().context("no ts")?.to_string())
     }
+}
+
+/// Status and body of the answer to a POST. A body that is not JSON is null.
+pub async fn post(
+    url: &str,
+    route: &str,
+    body: &Json,
+    authorization: Option<&str>,
+) -> anyhow::Result<(u16, Json)> {
+    let mut request = HTTP.post(format!("{url}{route}")).json(body);
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
+    }
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await?;
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
 }
 
 /// A token of the development issuer at `url` for the person in `request`.
