@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use vestibule_torture::app::{self, Serve};
-use vestibule_torture::rigs::{Bench, Length, kills, serial};
+use vestibule_torture::rigs::{Bench, Length, kills, serial, syscalls};
 use vestibule_torture::totals::Totals;
 
 /// Tortures a real server, and judges it by the record of its clients.
@@ -19,6 +19,8 @@ struct Arguments {
 enum Rig {
     /// Kill the server at random instants.
     Kills(Common),
+    /// Kill the server, or fail the disk, at each system call in turn. Needs strace.
+    Syscalls(Common),
     /// Check that transactions are strictly serializable, over kills and cuts.
     Serial(Common),
     /// Run the app under torture.
@@ -69,6 +71,7 @@ impl Common {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().rig {
         Rig::Kills(common) => run(common, "kills", |bench| kills::run(bench, kills::RELEASE)),
+        Rig::Syscalls(common) => run(common, "syscalls", syscalls::run),
         Rig::Serial(common) => run(common, "serial", |bench| {
             serial::run(bench, serial::RELEASE)
         }),

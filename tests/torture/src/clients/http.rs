@@ -42,10 +42,7 @@ impl HttpClient {
         }
         if self.work.chance(60) {
             let (id, steps) = self.work.transaction();
-            let args = json!({ "id": id, "steps": steps });
-            return self
-                .note(stage, "mutation", "ledger:transact", id, steps, args, None)
-                .await;
+            return self.transact(stage, id, steps).await;
         }
         let (id, steps) = self.work.read();
         let args = json!({ "steps": steps });
@@ -55,6 +52,18 @@ impl HttpClient {
         };
         let route = if ts.is_some() { "query_at_ts" } else { "query" };
         self.note(stage, route, "ledger:look", id, steps, args, ts)
+            .await
+    }
+
+    /// Makes one mutation, and says whether an answer came.
+    pub async fn transact(
+        &mut self,
+        stage: &Stage,
+        id: String,
+        steps: Vec<Step>,
+    ) -> anyhow::Result<()> {
+        let args = json!({ "id": id, "steps": steps });
+        self.note(stage, "mutation", "ledger:transact", id, steps, args, None)
             .await
     }
 
@@ -88,7 +97,7 @@ impl HttpClient {
             Ok((200, answer)) => (outcome(&answer, ts), Ok(())),
             Ok((status, answer)) => {
                 let refused = anyhow::anyhow!("{status}: {answer}");
-                (Outcome::Unknown, Err(refused))
+                (refusal(&answer), Err(refused))
             }
             Err(error) => (Outcome::Unknown, Err(error)),
         };
@@ -104,6 +113,16 @@ impl HttpClient {
             outcome,
         });
         result
+    }
+}
+
+/// These answers say that nothing happened. Any other refusal may leave it open.
+fn refusal(answer: &Json) -> Outcome {
+    const NOTHING_HAPPENED: [&str; 3] =
+        ["NotCommitted", "TooManyConcurrentRequests", "ShuttingDown"];
+    match answer["code"].as_str() {
+        Some(code) if NOTHING_HAPPENED.contains(&code) => Outcome::Failed(code.into()),
+        _ => Outcome::Unknown,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod kills;
 pub mod serial;
 pub mod storm;
+pub mod syscalls;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
