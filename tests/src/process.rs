@@ -1,8 +1,9 @@
 //! The chat as a process, which a test may stop, kill and start again on the same data.
 
+use std::fmt::{Display, Formatter};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -18,6 +19,18 @@ static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
     let client = reqwest::Client::builder().pool_max_idle_per_host(0);
     client.build().expect("the client needs nothing special")
 });
+
+/// The end of a process that was to become ready.
+#[derive(Debug)]
+pub struct EndedEarly(pub ExitStatus);
+
+impl std::error::Error for EndedEarly {}
+
+impl Display for EndedEarly {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the chat ended before it was ready: {}", self.0)
+    }
+}
 
 /// A running chat. Dropping it kills it.
 pub struct Chat {
@@ -96,7 +109,7 @@ impl ChatOptions {
                 return Ok(Chat { child, url });
             }
         }
-        bail!("the chat ended before it was ready: {:?}", child.wait()?)
+        Err(EndedEarly(child.wait()?).into())
     }
 
     /// Starts it and kills it when `moment` comes, ready or not.

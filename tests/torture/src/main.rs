@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use vestibule_torture::app::{self, Serve};
-use vestibule_torture::rigs::{Bench, Length, kills, serial, syscalls};
+use vestibule_torture::rigs::{Bench, Length, damage, kills, serial, syscalls};
 use vestibule_torture::totals::Totals;
 
 /// Tortures a real server, and judges it by the record of its clients.
@@ -21,6 +21,8 @@ enum Rig {
     Kills(Common),
     /// Kill the server, or fail the disk, at each system call in turn. Needs strace.
     Syscalls(Common),
+    /// Change bytes of the database at random, and read everything.
+    Damage(Common),
     /// Check that transactions are strictly serializable, over kills and cuts.
     Serial(Common),
     /// Run the app under torture.
@@ -72,6 +74,9 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().rig {
         Rig::Kills(common) => run(common, "kills", |bench| kills::run(bench, kills::RELEASE)),
         Rig::Syscalls(common) => run(common, "syscalls", syscalls::run),
+        Rig::Damage(common) => run(common, "damage", |bench| {
+            damage::run(bench, damage::RELEASE)
+        }),
         Rig::Serial(common) => run(common, "serial", |bench| {
             serial::run(bench, serial::RELEASE)
         }),

@@ -1,5 +1,6 @@
 //! The rigs. Each runs rounds that follow from a seed, and a round that finds a breach fails with everything it knows.
 
+pub mod damage;
 pub mod kills;
 pub mod serial;
 pub mod storm;
