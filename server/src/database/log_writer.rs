@@ -101,7 +101,12 @@ impl LogWriter {
                 self.roll_back(batch, Arc::new(cause));
                 return Ok(());
             }
-            Err(AppendError::Unknown(cause)) => return Err(UnknownOutcome(cause)),
+            Err(AppendError::Unknown(cause)) => {
+                // A caller whose answer is dropped is told that the server is shutting down, and takes it that nothing
+                // happened. These callers lose their connection with the process, which ends now.
+                std::mem::forget(batch);
+                return Err(UnknownOutcome(cause));
+            }
         }
         if let (Some(published), Some(_)) = (batch.published.take(), newest) {
             self.appender.publish(published);

@@ -98,6 +98,12 @@ impl Store {
         self.shared.slots.bytes()
     }
 
+    /// Makes the outcome of all later appends unknown, as a failed sync does.
+    #[cfg(test)]
+    pub(crate) fn stop(&self) {
+        self.shared.stop(&StorageError::SyncFailed("a test".into()));
+    }
+
     /// Raised by each open: tells this process's work from an earlier one's.
     pub fn epoch(&self) -> u64 {
         self.shared.epoch

@@ -1,7 +1,7 @@
 //! The lane and the log writer, driven by hand: when each change becomes visible, and the state after an uncommitted
 //! batch.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::task::Wake;
 use std::time::Duration;
 
@@ -463,4 +463,14 @@ fn a_mutation_sent_again_is_answered_by_the_commit_before_it_in_the_same_batch()
     let snapshot = line.store.snapshot().unwrap();
     let mut tx = Transaction::read_only(&snapshot, &line.environment);
     assert_eq!(tx.collect(&Query::table("rooms")).unwrap().len(), 1);
+}
+
+#[test]
+fn nothing_of_a_batch_whose_outcome_is_unknown_is_answered() {
+    let mut line = Line::new();
+    let (batch, outcome) = line.batch(|tx| tx.insert("rooms", object! {"a" => 1.0}));
+    line.store.stop();
+    line.writer.write(batch).unwrap_err();
+    // An answer that is dropped reads as a refusal, and the commit may be there after a restart.
+    assert_eq!(outcome.try_recv().err(), Some(TryRecvError::Empty));
 }
