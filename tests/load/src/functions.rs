@@ -38,14 +38,23 @@ impl Functions {
 /// Pushes the accounts in TypeScript to the server at `url`.
 ///
 /// # Errors
-/// When the command line is not installed, or says no; the message holds what it said.
+/// As [`push_folder`].
 pub fn push(url: &str, admin_key: &str) -> anyhow::Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    push_folder(&here.join("functions"), url, admin_key)
+}
+
+/// Pushes the functions in a folder, which holds a `package.json` and a folder `convex`.
+///
+/// # Errors
+/// When the command line is not installed, or says no; the message holds what it said.
+pub fn push_folder(source: &Path, url: &str, admin_key: &str) -> anyhow::Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tool = installed(&here.join("../cli"))?;
     let folder = tempfile::Builder::new()
         .prefix("vestibule-load-app-")
         .tempdir()?;
-    copy(&here.join("functions"), folder.path())?;
+    copy(source, folder.path())?;
     std::os::unix::fs::symlink(&tool, folder.path().join("node_modules"))?;
     let said = Command::new(tool.join(".bin/node"))
         .arg(tool.join("convex/bin/main.js"))

@@ -9,4 +9,5 @@ pub mod model;
 pub mod record;
 pub mod rigs;
 pub mod steps;
+pub mod targets;
 pub mod totals;

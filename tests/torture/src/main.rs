@@ -73,7 +73,7 @@ impl Common {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().rig {
         Rig::Kills(common) => run(common, "kills", |bench| kills::run(bench, kills::RELEASE)),
-        Rig::Syscalls(common) => run(common, "syscalls", syscalls::run),
+        Rig::Syscalls(common) => run(common, "syscalls", |bench| syscalls::run(bench, false)),
         Rig::Damage(common) => run(common, "damage", |bench| {
             damage::run(bench, damage::RELEASE)
         }),

@@ -3,7 +3,7 @@
 // Every failure is the test's failure.
 #![allow(clippy::unwrap_used)]
 
-use vestibule_torture::rigs::{Bench, Length, kills, serial};
+use vestibule_torture::rigs::{Bench, Length, damage, kills, serial, syscalls};
 use vestibule_torture::totals::Totals;
 
 fn bench(rig: &str) -> Bench {
@@ -34,4 +34,62 @@ fn over_kills_and_cuts_transactions_are_strictly_serializable() {
     assert!(bench.totals.count("transactions") > 0);
     assert!(bench.totals.count("reads") > 0);
     assert!(bench.totals.count("transitions") > 0);
+}
+
+/// The seed of a round of `syscalls` in which the server is killed at its 21st write, when some mutations are answered.
+const KILLED_AT_A_WRITE: u64 = 43;
+
+#[test]
+fn at_a_killed_or_failed_system_call_no_answer_is_false() {
+    let mut bench = bench("syscalls");
+    bench.length = Length::Rounds(8);
+    syscalls::run(&mut bench, false).unwrap();
+    assert!(bench.totals.count("met") > 0);
+}
+
+#[test]
+fn a_damaged_database_gives_right_answers_or_errors() {
+    let mut bench = bench("damage");
+    damage::run(&mut bench, damage::TEST).unwrap();
+    assert!(bench.totals.count("damages") > 0);
+}
+
+#[test]
+fn each_rig_notices_its_planted_fault() {
+    let kills_size = kills::Size {
+        rolls_back: true,
+        kills: 3,
+        ..kills::TEST
+    };
+    let said = format!(
+        "{:?}",
+        kills::run(&mut bench("kills"), kills_size).unwrap_err()
+    );
+    assert!(
+        said.contains("lost: ") || said.contains("did not come"),
+        "{said}"
+    );
+    let serial_size = serial::Size {
+        rolls_back: true,
+        ..serial::TEST
+    };
+    let said = serial::run(&mut bench("serial"), serial_size).unwrap_err();
+    let said = format!("{said:?}");
+    assert!(
+        said.contains("breaches") || said.contains("did not come"),
+        "{said}"
+    );
+    let mut at_a_write = bench("syscalls");
+    at_a_write.totals.next_seed = KILLED_AT_A_WRITE;
+    let said = format!("{:?}", syscalls::run(&mut at_a_write, true).unwrap_err());
+    assert!(said.contains("lost: "), "{said}");
+    let damage_size = damage::Size {
+        forgets_last: true,
+        ..damage::TEST
+    };
+    let said = format!(
+        "{:?}",
+        damage::run(&mut bench("damage"), damage_size).unwrap_err()
+    );
+    assert!(said.contains("damage "), "{said}");
 }

@@ -11,17 +11,21 @@ pub struct Size {
     pub kills: usize,
     /// Clients over WebSockets.
     pub sessions: usize,
+    /// The planted fault of [`Storm`].
+    pub rolls_back: bool,
 }
 
 /// Rounds by command.
 pub const RELEASE: Size = Size {
     kills: 20,
     sessions: 48,
+    rolls_back: false,
 };
 /// The round in `cargo test`.
 pub const TEST: Size = Size {
     kills: 12,
     sessions: 16,
+    rolls_back: false,
 };
 
 /// Runs the rig.
@@ -41,6 +45,7 @@ pub fn run(bench: &mut Bench, size: Size) -> anyhow::Result<()> {
             answers_max: 400,
             cuts: false,
             typescript: bench.typescript,
+            rolls_back: size.rolls_back,
         };
         let after = storm.run(&folder.path().join("data"))?;
         judge(&verdict(&after, bench))

@@ -6,8 +6,10 @@ pub mod serial;
 pub mod storm;
 pub mod syscalls;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use vestibule_tests::process::admin_authorization;
 
 use crate::totals::Totals;
 
@@ -69,11 +71,12 @@ pub fn judge(breaches: &[String]) -> anyhow::Result<()> {
 }
 
 /// Pushes the functions, if they are in TypeScript.
-pub fn push_if_typescript(
-    typescript: bool,
-    _data: &std::path::Path,
-    _url: &str,
-) -> anyhow::Result<()> {
-    anyhow::ensure!(!typescript, "not yet");
-    Ok(())
+pub fn push_if_typescript(typescript: bool, data: &Path, url: &str) -> anyhow::Result<()> {
+    if !typescript {
+        return Ok(());
+    }
+    let authorization = admin_authorization(data)?;
+    let key = authorization.trim_start_matches("Convex ");
+    let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("functions");
+    load::functions::push_folder(&functions, url, key)
 }

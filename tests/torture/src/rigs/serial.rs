@@ -12,17 +12,21 @@ pub struct Size {
     pub kills: usize,
     /// Answers in each life at the most.
     pub answers_max: usize,
+    /// The planted fault of [`Storm`].
+    pub rolls_back: bool,
 }
 
 /// Rounds by command.
 pub const RELEASE: Size = Size {
     kills: 4,
     answers_max: 4_000,
+    rolls_back: false,
 };
 /// The round in `cargo test`.
 pub const TEST: Size = Size {
     kills: 3,
     answers_max: 1_500,
+    rolls_back: false,
 };
 
 /// Runs the rig.
@@ -42,6 +46,7 @@ pub fn run(bench: &mut Bench, size: Size) -> anyhow::Result<()> {
             answers_max: size.answers_max,
             cuts: true,
             typescript: bench.typescript,
+            rolls_back: size.rolls_back,
         };
         let after = storm.run(&folder.path().join("data"))?;
         let mut breaches = kills::verdict(&after, bench);

@@ -45,6 +45,8 @@ pub struct Storm {
     pub cuts: bool,
     /// Whether functions are pushed in TypeScript.
     pub typescript: bool,
+    /// Whether the last start finds the files of the first kill: a planted fault, which the verdict has to notice.
+    pub rolls_back: bool,
 }
 
 /// Everything that is known when a storm is over.
@@ -118,15 +120,33 @@ impl Storm {
         let mut chat = weather.start()?;
         crate::rigs::push_if_typescript(self.typescript, data, &weather.stage.server)?;
         weather.begin();
-        for _ in 0..self.kills {
+        for kill in 0..self.kills {
             patiently("answers", weather.blow()).await?;
             chat.kill();
             weather.kill_at_start()?;
+            self.roll_back(kill, data)?;
             chat = weather.start()?;
         }
         // The last life: everything is answered, and watchers see the end.
         over.send_replace(true);
         weather.end(&mut chat).await
+    }
+
+    /// Keeps the files of the first kill, and puts them back at the last.
+    fn roll_back(&self, kill: usize, data: &Path) -> anyhow::Result<()> {
+        let kept = data.with_extension("kept");
+        let copy = |from: &Path, to: &Path| -> anyhow::Result<()> {
+            std::fs::create_dir_all(to)?;
+            for name in ["vestibule.sqlite3", "vestibule.sqlite3-wal"] {
+                std::fs::copy(from.join(name), to.join(name))?;
+            }
+            Ok(())
+        };
+        match (self.rolls_back, kill) {
+            (true, 0) => copy(data, &kept),
+            (true, _) if kill + 1 == self.kills => copy(&kept, data),
+            _ => Ok(()),
+        }
     }
 
     fn options(&self, data: &Path, address: &str) -> ChatOptions {

@@ -100,13 +100,16 @@ const LONG_BYTES: usize = 400_000;
 const SHORT_COMMITS: usize = 12;
 
 /// Runs the rig: each round is one fault, and the faults come in turn.
-pub fn run(bench: &mut Bench) -> anyhow::Result<()> {
+///
+/// With `loses_log` the write-ahead log is removed before what is left is opened: a planted fault, which the verdict has
+/// to notice.
+pub fn run(bench: &mut Bench, loses_log: bool) -> anyhow::Result<()> {
     check_strace()?;
     let mut points: Vec<Counted> = Vec::new();
     bench.rounds(|seed, bench| {
         if points.is_empty() {
             for part in Part::ALL {
-                points.push(one(bench, part, None, 0)?.counted);
+                points.push(one(bench, part, None, 0, false)?.counted);
             }
         }
         let (part, nth) = Part::of(seed);
@@ -119,7 +122,7 @@ pub fn run(bench: &mut Bench) -> anyhow::Result<()> {
             ),
             _ => at(counted, nth),
         };
-        let told = one(bench, part, Some(fault), seed);
+        let told = one(bench, part, Some(fault), seed, loses_log);
         let told = told.with_context(|| format!("{fault:?} in {part:?}"))?;
         let totals = &mut bench.totals;
         let kind = match fault.effect {
@@ -176,7 +179,13 @@ struct TellTale {
     unknown: u64,
 }
 
-fn one(bench: &Bench, part: Part, fault: Option<Fault>, seed: u64) -> anyhow::Result<TellTale> {
+fn one(
+    bench: &Bench,
+    part: Part,
+    fault: Option<Fault>,
+    seed: u64,
+    loses_log: bool,
+) -> anyhow::Result<TellTale> {
     let folder = tempfile::Builder::new()
         .prefix("vestibule-torture-")
         .tempdir()?;
@@ -188,6 +197,7 @@ fn one(bench: &Bench, part: Part, fault: Option<Fault>, seed: u64) -> anyhow::Re
         data: folder.path().join("data"),
         trace: folder.path().join("trace"),
         address: free_address()?,
+        loses_log,
     };
     runtime.block_on(scene.play(part, fault, seed))
 }
@@ -198,6 +208,7 @@ struct Scene {
     data: PathBuf,
     trace: PathBuf,
     address: String,
+    loses_log: bool,
 }
 
 impl Scene {
@@ -242,6 +253,9 @@ impl Scene {
             "no sync was seen: {trace}"
         );
         drop(over);
+        if self.loses_log {
+            std::fs::remove_file(self.data.join("vestibule.sqlite3-wal"))?;
+        }
         let ops = stage.record.ops();
         self.reopen(&ops, &mut told).await?;
         self.check_syncs(&trace, code)?;
