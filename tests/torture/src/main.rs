@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use vestibule_torture::app::{self, Serve};
-use vestibule_torture::rigs::{Bench, Length, damage, kills, serial, syscalls};
+use vestibule_torture::rigs::{Bench, Length, damage, kills, power, serial, soak, syscalls};
 use vestibule_torture::totals::Totals;
 
 /// Tortures a real server, and judges it by the record of its clients.
@@ -25,6 +25,10 @@ enum Rig {
     Damage(Common),
     /// Check that transactions are strictly serializable, over kills and cuts.
     Serial(Common),
+    /// A mixed load, and whether memory and descriptors stay.
+    Soak(Common),
+    /// Cut the power of the disk. Needs root, loop devices and xfs_io.
+    Power(Common),
     /// Run the app under torture.
     #[command(hide = true)]
     Serve(Box<Serve>),
@@ -80,6 +84,8 @@ fn main() -> anyhow::Result<()> {
         Rig::Serial(common) => run(common, "serial", |bench| {
             serial::run(bench, serial::RELEASE)
         }),
+        Rig::Soak(common) => run(common, "soak", soak::run),
+        Rig::Power(common) => run(common, "power", power::run),
         Rig::Serve(serve) => serve_app(*serve, false),
         Rig::ServeEmpty(serve) => serve_app(*serve, true),
     }

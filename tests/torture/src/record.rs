@@ -101,6 +101,11 @@ impl Record {
         self.ops.lock().clone()
     }
 
+    /// Everything noted since the last time, which is forgotten here.
+    pub fn take(&self) -> Vec<Op> {
+        std::mem::take(&mut *self.ops.lock())
+    }
+
     /// The number of operations that have an answer.
     pub fn len(&self) -> usize {
         self.ops.lock().len()

@@ -3,7 +3,7 @@
 // Every failure is the test's failure.
 #![allow(clippy::unwrap_used)]
 
-use vestibule_torture::rigs::{Bench, Length, damage, kills, serial, syscalls};
+use vestibule_torture::rigs::{Bench, Length, damage, kills, serial, soak, syscalls};
 use vestibule_torture::totals::Totals;
 
 fn bench(rig: &str) -> Bench {
@@ -52,6 +52,13 @@ fn a_damaged_database_gives_right_answers_or_errors() {
     let mut bench = bench("damage");
     damage::run(&mut bench, damage::TEST).unwrap();
     assert!(bench.totals.count("damages") > 0);
+}
+
+#[test]
+fn when_all_clients_have_gone_no_descriptor_is_left() {
+    let mut bench = bench("soak");
+    soak::run(&mut bench).unwrap();
+    assert!(bench.totals.count("answers") > 0);
 }
 
 #[test]

@@ -46,7 +46,8 @@ impl HttpClient {
         }
         let (id, steps) = self.work.read();
         let args = json!({ "steps": steps });
-        let ts = match self.work.chance(30) {
+        // With more timestamps than these within seconds, the server reads at a later one.
+        let ts = match self.work.chance(30) && stage.may_ask_ts() {
             true => Some(self.newest(stage).await?),
             false => None,
         };

@@ -10,6 +10,8 @@ pub use session::SessionClient;
 pub use watcher::Watcher;
 pub use work::Work;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,6 +29,10 @@ pub struct Stage {
     pub wire: String,
     /// What they note.
     pub record: Record,
+    /// The list to which one value is appended when all is over, so that watchers know that they have seen everything.
+    pub end: String,
+    /// The number of timestamps that were asked for.
+    pub timestamps: Arc<AtomicU32>,
     /// Set when no client begins anything any more.
     pub is_over: watch::Receiver<bool>,
 }
@@ -38,6 +44,12 @@ impl Stage {
 
     fn is_over(&self) -> bool {
         *self.is_over.borrow()
+    }
+
+    /// Whether one more timestamp may be asked for in this storm. Those of which a server keeps the state are few.
+    fn may_ask_ts(&self) -> bool {
+        const TIMESTAMPS_MAX: u32 = 60;
+        self.timestamps.fetch_add(1, Ordering::Relaxed) < TIMESTAMPS_MAX
     }
 
     /// Between two attempts, so that a server that starts has the processor.
@@ -52,9 +64,6 @@ impl Stage {
         vestibule_tests::process::mint_token(&self.server, request).await
     }
 }
-
-/// The list to which one value is appended when all is over, so that watchers know that they have seen everything.
-pub const END: &str = "end";
 
 fn texts(value: &Value) -> Option<Vec<String>> {
     let Value::Array(all) = value else {

@@ -12,7 +12,7 @@ use vestibule_schema::wire::{
     QuerySetModification, ServerMessage, SessionId, StateModification, Transition,
 };
 
-use super::{END, Stage, Work, steps_value, texts};
+use super::{Stage, Work, steps_value, texts};
 use crate::record::{Op, Outcome};
 use crate::steps::{Kind, Step};
 
@@ -62,7 +62,10 @@ impl Watcher {
             let (_, steps) = self.work.read();
             queries.insert(query, steps);
         }
-        queries.insert(QUERIES, vec![Step::new(Kind::Read, END, "", 0)]);
+        queries.insert(
+            QUERIES,
+            vec![Step::new(Kind::Read, stage.end.as_str(), "", 0)],
+        );
         connection.send(&self.hello()).await?;
         connection.send(&modify(&queries)).await?;
         let mut results = BTreeMap::new();

@@ -248,6 +248,8 @@ impl Scene {
             wire: server.clone(),
             server,
             record: Record::default(),
+            end: "end".into(),
+            timestamps: Default::default(),
             is_over,
         };
         let mut work = Work::new("c", seed, Default::default());

@@ -2,7 +2,9 @@
 
 pub mod damage;
 pub mod kills;
+pub mod power;
 pub mod serial;
+pub mod soak;
 pub mod storm;
 pub mod syscalls;
 

@@ -18,7 +18,7 @@ use vestibule_tests::process::{Chat, ChatOptions, post};
 use vestibule_tests::proxy::Proxy;
 
 use crate::checks::{Books, Entry};
-use crate::clients::{END, HttpClient, SessionClient, Stage, Watcher, Work};
+use crate::clients::{HttpClient, SessionClient, Stage, Watcher, Work};
 use crate::record::{Op, Record};
 use crate::steps::{Kind, Step};
 
@@ -103,6 +103,8 @@ impl Storm {
             wire: server.clone(),
             server,
             record: Record::default(),
+            end: "end".into(),
+            timestamps: Default::default(),
             is_over,
         };
         let mut weather = Weather {
@@ -179,7 +181,11 @@ struct Weather<'s> {
 impl Weather<'_> {
     fn start(&mut self) -> anyhow::Result<Chat> {
         let begun = Instant::now();
-        let chat = self.options.start()?;
+        let chat = self.options.start();
+        let chat = chat.with_context(|| {
+            let log = self.options.data().with_extension("log");
+            std::fs::read_to_string(log).unwrap_or_default()
+        })?;
         self.restarts.push(begun.elapsed());
         Ok(chat)
     }
@@ -259,7 +265,7 @@ impl Weather<'_> {
 
     async fn end(mut self, chat: &mut Chat) -> anyhow::Result<Aftermath> {
         // Watchers wait for this value, and all others for the answers they miss.
-        patiently("the end", append_end(&self.stage)).await??;
+        patiently("the end", append_end(&self.stage, LAST)).await??;
         let clients = async {
             while let Some(ended) = self.clients.join_next().await {
                 ended.context("a client panicked")?;
@@ -285,12 +291,13 @@ impl Weather<'_> {
 }
 
 /// The id of the transaction that ends all.
-pub const LAST: &str = "mlast";
+const LAST: &str = "mlast";
 
-async fn append_end(stage: &Stage) -> anyhow::Result<()> {
-    let steps = [Step::new(Kind::Append, END, "the end", 0)];
+/// Appends the value that watchers wait for.
+pub async fn append_end(stage: &Stage, id: &str) -> anyhow::Result<()> {
+    let steps = [Step::new(Kind::Append, stage.end.as_str(), "the end", 0)];
     let body = json!({
-        "path": "ledger:transact", "args": { "id": LAST, "steps": steps }, "format": "json",
+        "path": "ledger:transact", "args": { "id": id, "steps": steps }, "format": "json",
     });
     let begun = stage.record.now();
     let (status, answer) = post(&stage.server, "/api/mutation", &body, None).await?;
@@ -298,7 +305,7 @@ async fn append_end(stage: &Stage) -> anyhow::Result<()> {
     let results = serde_json::from_value(answer["value"].clone())
         .with_context(|| format!("the last mutation failed: {answer}"))?;
     stage.record.note(Op {
-        id: LAST.into(),
+        id: id.into(),
         is_mutation: true,
         session: None,
         person: None,

@@ -219,6 +219,8 @@ impl Scene {
             wire: server.clone(),
             server,
             record: Record::default(),
+            end: "end".into(),
+            timestamps: Default::default(),
             is_over,
         };
         let mut code = None;
