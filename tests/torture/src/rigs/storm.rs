@@ -152,13 +152,13 @@ impl Storm {
     }
 
     fn options(&self, data: &Path, address: &str) -> ChatOptions {
-        let serve = if self.typescript {
-            "serve-empty"
-        } else {
-            "serve"
+        let arguments: &[&str] = match self.typescript {
+            true => &["serve-empty", "--provision-with", "ledger:ensure"],
+            false => &["serve"],
         };
+        let arguments = [arguments, &["--listen", address]].concat();
         ChatOptions::new(&self.program, data)
-            .arguments(&[serve, "--listen", address])
+            .arguments(&arguments)
             .variable("VESTIBULE_LOG", "error")
             .log(&data.with_extension("log"))
     }
