@@ -285,12 +285,12 @@ impl<'e> Graph<'e> {
         }
     }
 
-    /// A shortest cycle among the nodes that could not be placed, in words.
+    /// A short cycle among the nodes that could not be placed, in words.
     fn cycle(&self, incoming: &[u32]) -> String {
         let is_left = |node: &usize| incoming[*node] > 0;
         let left: Vec<usize> = (0..self.out.len()).filter(is_left).collect();
         let mut shortest: Option<Vec<(usize, Edge)>> = None;
-        const STARTS_MAX: usize = 500;
+        const STARTS_MAX: usize = 50;
         for start in left.iter().take(STARTS_MAX) {
             let found = self.cycle_from(*start, incoming);
             let is_shorter = |found: &Vec<_>| {

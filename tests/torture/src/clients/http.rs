@@ -13,6 +13,8 @@ pub struct HttpClient {
     person: Option<String>,
     work: Work,
     token: Option<String>,
+    /// Whether a call has had its result, so that the person has a user.
+    has_user: bool,
 }
 
 impl HttpClient {
@@ -22,6 +24,7 @@ impl HttpClient {
             person,
             work,
             token: None,
+            has_user: false,
         }
     }
 
@@ -46,8 +49,10 @@ impl HttpClient {
         }
         let (id, steps) = self.work.read();
         let args = json!({ "steps": steps });
-        // With more timestamps than these within seconds, the server reads at a later one.
-        let ts = match self.work.chance(30) && stage.may_ask_ts() {
+        // With more timestamps than these within seconds, the server reads at a later one. So it does for a person whose
+        // user is not there yet.
+        let is_exact = self.person.is_none() || self.has_user;
+        let ts = match is_exact && self.work.chance(30) && stage.may_ask_ts() {
             true => Some(self.newest(stage).await?),
             false => None,
         };
@@ -77,7 +82,7 @@ impl HttpClient {
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a call")]
     async fn note(
-        &self,
+        &mut self,
         stage: &Stage,
         route: &str,
         path: &str,
@@ -102,6 +107,7 @@ impl HttpClient {
             }
             Err(error) => (Outcome::Unknown, Err(error)),
         };
+        self.has_user |= matches!(outcome, Outcome::Done(..));
         stage.record.note(Op {
             id,
             is_mutation: route == "/api/mutation",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use rand::rngs::StdRng;
@@ -224,6 +225,7 @@ impl Scene {
             is_over,
         };
         let mut code = None;
+        let mut asked_at = f64::INFINITY;
         if part == Part::Start {
             // Every second start finds what a kill left.
             if seed.is_multiple_of(2) {
@@ -234,12 +236,14 @@ impl Scene {
             // A server that is killed or fails before it is ready is one of the cases.
             if let Ok(chat) = self.traced(fault).start() {
                 patiently("the answers", commit(&stage, "after", part, seed)).await?;
+                asked_at = epoch_seconds();
                 code = Some(end(chat)?);
             }
         } else {
             let chat = self.server().start()?;
             let tracer = self.attach(&chat, fault)?;
             patiently("the answers", commit(&stage, "c", part, seed)).await?;
+            asked_at = epoch_seconds();
             code = Some(end(chat)?);
             tracer.wait_with_output()?;
         }
@@ -260,7 +264,7 @@ impl Scene {
         }
         let ops = stage.record.ops();
         self.reopen(&ops, &mut told).await?;
-        self.check_syncs(&trace, code)?;
+        self.check_syncs(&trace, code, asked_at)?;
         Ok(told)
     }
 
@@ -274,7 +278,7 @@ impl Scene {
     fn trace_arguments(&self, fault: Option<Fault>) -> Vec<String> {
         let trace = self.trace.to_string_lossy().into_owned();
         let calls = format!("trace={}", CALLS.join(","));
-        let mut arguments: Vec<String> = ["-f", "-y", "-o", &trace, "-e", &calls]
+        let mut arguments: Vec<String> = ["-f", "-y", "-ttt", "-o", &trace, "-e", &calls]
             .map(String::from)
             .to_vec();
         if let Some(fault) = fault {
@@ -338,8 +342,14 @@ impl Scene {
         judge(&breaches)
     }
 
-    /// After a failed sync of the database or its log the process ends by itself.
-    fn check_syncs(&self, trace: &str, code: Option<Option<i32>>) -> anyhow::Result<()> {
+    /// After a failed sync of the database or its log the process ends by itself. Once it was asked to stop, everything is
+    /// answered, and the next start repeats a checkpoint that failed.
+    fn check_syncs(
+        &self,
+        trace: &str,
+        code: Option<Option<i32>>,
+        asked_at: f64,
+    ) -> anyhow::Result<()> {
         let is_of_store = |line: &&str| {
             let is_sync = line.contains("fdatasync(") || line.contains("fsync(");
             is_sync && line.contains("vestibule.sqlite3") && line.contains("(INJECTED)")
@@ -347,12 +357,20 @@ impl Scene {
         let Some(line) = trace.lines().find(is_of_store) else {
             return Ok(());
         };
+        let at = line.split_whitespace().nth(1).map(str::parse::<f64>);
+        let at = at.context("no time")??;
         match code {
-            // It failed at its start, or says that it failed at its end.
+            // It failed at its start, or says that it failed.
             None | Some(Some(1 | 74)) => Ok(()),
+            Some(Some(0)) if at >= asked_at => Ok(()),
             other => bail!("after {line:?} the process ended as {other:?}"),
         }
     }
+}
+
+fn epoch_seconds() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Asks for a stop, and returns the exit code. A process that has ended has one already.
@@ -386,10 +404,12 @@ async fn commit(stage: &Stage, name: &str, part: Part, seed: u64) {
 fn counted(trace: &str) -> Counted {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for line in trace.lines() {
-        let Some((thread, rest)) = line.split_once(char::is_whitespace) else {
+        let mut parts = line.split_whitespace();
+        let (Some(thread), Some(_time), Some(rest)) = (parts.next(), parts.next(), parts.next())
+        else {
             continue;
         };
-        if let Some((call, _)) = rest.trim_start().split_once('(') {
+        if let Some((call, _)) = rest.split_once('(') {
             *counts.entry((thread, call)).or_default() += 1;
         }
     }
