@@ -1,6 +1,6 @@
-//! `syscalls`: the k-th write, sync, cut or removal of a file by a thread is where the server is killed, or where the disk
-//! fails, for each k of a start and of a short run of commits, folds and checkpoints. Nothing acknowledged is lost (R2),
-//! "not committed" is said of nothing that is there later, and after a failed sync the process ends (R5).
+//! `syscalls`: the k-th write, read, sync, cut or removal of a file by a thread is where the server is killed, or where the
+//! disk fails, for each k of a start and of a short run of commits, folds and checkpoints. Nothing acknowledged is lost
+//! (R2), "not committed" is said of nothing that is there later, and after a failed sync the process ends (R5).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -21,14 +21,15 @@ use crate::clients::{HttpClient, Stage, Work};
 use crate::record::{Op, Outcome, Record};
 use crate::steps::{Kind, Step};
 
-/// The system calls that change files, as `strace` names them.
-const CALLS: [&str; 6] = [
+/// The system calls that change files, as `strace` names them, and the one that reads them.
+const CALLS: [&str; 7] = [
     "pwrite64",
     "fdatasync",
     "fsync",
     "ftruncate",
     "unlink",
     "rename",
+    "pread64",
 ];
 
 /// The end of a call.
