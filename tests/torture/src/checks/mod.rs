@@ -1,4 +1,5 @@
-//! Verdicts on a record, by three judges that share nothing but the record: the books, the graph and the replay.
+//! Verdicts on a record, by three judges: the books, the graph and the replay. The replay asks the graph only where to put
+//! events without a timestamp.
 
 mod books;
 mod graph;
