@@ -17,8 +17,9 @@ use super::{Bench, Length};
 use crate::clients::{HttpClient, SessionClient, Stage, Watcher, Work};
 use crate::record::{Op, Record};
 
-/// Descriptors that the store may open in addition, for readers that it keeps.
-const DESCRIPTORS_MORE_MAX: usize = 40;
+/// Descriptors that the store may have open in addition. SQLite keeps those of a reader that ends while another holds a lock,
+/// and gives them to later readers. A descriptor left by each connection would be several times as many.
+const DESCRIPTORS_MORE_MAX: usize = 128;
 /// Answers of a bounded run, in each of its two parts.
 const ANSWERS: usize = 1_500;
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
