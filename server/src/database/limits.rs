@@ -226,7 +226,7 @@ impl Usage {
     /// Counts a file of `bytes` bytes that is stored.
     pub fn write_file(&mut self, bytes: usize, limits: &Limits) -> Result<(), LimitError> {
         self.files_written += 1;
-        self.file_bytes_written += bytes;
+        self.file_bytes_written = self.file_bytes_written.saturating_add(bytes);
         let maxima = [limits.files_written_max, limits.file_bytes_written_max];
         let used = [self.files_written, self.file_bytes_written];
         check_files("written", used, maxima)
@@ -235,7 +235,7 @@ impl Usage {
     /// Counts a file of `bytes` bytes whose content is read.
     pub fn read_file(&mut self, bytes: usize, limits: &Limits) -> Result<(), LimitError> {
         self.files_read += 1;
-        self.file_bytes_read += bytes;
+        self.file_bytes_read = self.file_bytes_read.saturating_add(bytes);
         let maxima = [limits.files_read_max, limits.file_bytes_read_max];
         check_files("read", [self.files_read, self.file_bytes_read], maxima)
     }

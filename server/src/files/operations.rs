@@ -17,7 +17,7 @@ use super::rows::{self, FileRow};
 use super::storage_id::StorageId;
 use super::work;
 use super::{FileStore, Files};
-use crate::database::Transaction;
+use crate::database::{DatabaseError, Transaction};
 
 /// Where files are read, below the deployment's origin.
 pub const FILE_PATH: &str = "/api/storage/";
@@ -110,6 +110,8 @@ impl FileStore {
             return Err(mismatch(&expected, &written.sha256));
         }
         let _room = self.usage.reserve(written.bytes, &self.options)?;
+        tx.count_file_written(content.len())
+            .map_err(DatabaseError::from)?;
         let key = Uuid::new_v4();
         // The documents first: a caller that may not write learns so before anything is written.
         let id = rows::insert(tx, key, &written, content_type)?;
@@ -141,10 +143,12 @@ impl FileStore {
         id: &str,
     ) -> Result<Option<LoadedFile>, FileError> {
         let id = StorageId::parse("storage.get", id, &tx.catalog())?;
-        match rows::find(tx, &id)? {
-            Some(row) => self.runtime.block_on(self.load_row(row)).map(Some),
-            None => Ok(None),
-        }
+        let Some(row) = rows::find(tx, &id)? else {
+            return Ok(None);
+        };
+        let bytes = usize::try_from(row.bytes).unwrap_or(usize::MAX);
+        tx.count_file_read(bytes).map_err(DatabaseError::from)?;
+        self.runtime.block_on(self.load_row(row)).map(Some)
     }
 
     // ---- contents --------------------------------------------------------------------------------------------

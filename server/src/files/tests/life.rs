@@ -6,6 +6,7 @@ use uuid::Uuid;
 use vestibule_schema::value::Value;
 
 use super::*;
+use crate::database::Limits;
 
 #[tokio::test]
 async fn a_stored_file_is_read_back_as_it_was() {
@@ -152,10 +153,34 @@ async fn a_mutation_stores_and_reads_files_within_its_transaction() {
         refused.starts_with("Sha256 mismatch. Expected: "),
         "{refused}"
     );
+    let counted = rig.write(|store, tx| {
+        let id = store.store_within(tx, b"hello", None, None)?.to_string();
+        store.load_within(tx, &id)?;
+        store.load_within(tx, &id)?;
+        let used = tx.usage();
+        let written = (used.files_written, used.file_bytes_written);
+        assert_eq!(
+            (written, used.files_read, used.file_bytes_read),
+            ((1, 5), 2, 10)
+        );
+        let limits = *tx.limits();
+        tx.set_limits(Limits {
+            files_written_max: 1,
+            file_bytes_read_max: 14,
+            ..limits
+        });
+        let read = store.load_within(tx, &id).unwrap_err();
+        Ok([read, store.store_within(tx, b"x", None, None).unwrap_err()].map(|e| e.to_string()))
+    });
+    let [read, written] = counted.await.unwrap();
+    assert!(read.contains("limit: 14"), "{read}");
+    assert!(written.contains("limit: 1"), "{written}");
+    rig.files.remove_deleted().await.unwrap();
+    assert_eq!(rig.contents().len(), 2);
     // A query stores nothing, and nothing is written for it.
     let refused = rig.read(|store, tx| store.store_within(tx, b"x", None, None));
     assert!(refused.await.is_err());
-    assert_eq!(rig.contents().len(), 1);
+    assert_eq!(rig.contents().len(), 2);
 }
 
 #[tokio::test]
