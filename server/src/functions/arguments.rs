@@ -6,7 +6,7 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::Args;
 
-use super::error::Error;
+use super::error::{Error, as_javascript_writes};
 
 /// The object that the function at `path` is called with. Without any it is an empty one.
 pub fn one_object(path: &FunctionPath, args: Args) -> Result<Value, Error> {
@@ -23,16 +23,20 @@ pub fn one_object(path: &FunctionPath, args: Args) -> Result<Value, Error> {
         Ok([object @ Value::Object(_)]) => Ok(object),
         Ok([other]) => Err(Error::plain(format!(
             "Expected to receive an object as the function's argument. Instead received: {}",
-            other.to_format(JsonFormat::Clean)
+            shown(&other)
         ))),
         Err(none) if none.is_empty() => Ok(Value::Object(Object::new())),
         Err(many) => {
-            let shown = many.iter().map(|each| each.to_format(JsonFormat::Clean));
-            let shown = Json::Array(shown.collect());
+            let shown = Json::Array(many.iter().map(shown).collect());
             Err(Error::plain(format!(
                 "Expected to receive a single object as the function's argument. Instead received {} arguments: {shown}",
                 many.len()
             )))
         }
     }
+}
+
+/// As the sender may have written it.
+fn shown(value: &Value) -> Json {
+    as_javascript_writes(value.to_format(JsonFormat::Clean))
 }

@@ -85,7 +85,7 @@ mod tests {
         for text in ["5", "[5]"] {
             assert_eq!(
                 refused(text),
-                "Expected to receive an object as the function's argument. Instead received: 5.0"
+                "Expected to receive an object as the function's argument. Instead received: 5"
             );
         }
         for text in [r#"{"$integer":"x"}"#, r#"[{"$integer":"x"}]"#] {
