@@ -11,6 +11,7 @@ use prometheus_client::encoding::text::encode;
 use serde_json::json as object;
 
 use super::Http;
+use super::options::ECHO_BYTES_MAX;
 use super::respond::{WireError, json, text, with_type};
 use crate::auth::{AdminRights, KeysState};
 
@@ -107,9 +108,7 @@ pub(super) async fn echo(
     request: Request,
 ) -> Result<Response, WireError> {
     let (parts, body) = request.into_parts();
-    let body = http
-        .read_body(&parts.headers, body, http.options.body_bytes_max)
-        .await?;
+    let body = http.read_body(&parts.headers, body, ECHO_BYTES_MAX).await?;
     // Never a page: the sent content would otherwise run as a page of this server.
     let mut response = with_type(
         StatusCode::OK,

@@ -147,6 +147,14 @@ async fn a_body_over_the_limit_never_reaches_its_action() {
 }
 
 #[tokio::test]
+async fn an_echo_may_be_longer_than_what_functions_are_sent() {
+    let server = with(|setup| setup.options.body_bytes_max = 10_000).await;
+    let sent = "x".repeat(10_001);
+    let echoed = post(&server, "/echo", sent.clone()).send().await.unwrap();
+    assert_eq!(echoed.text().await.unwrap(), sent);
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_arrive_is_not_waited_for() {
     let server = with(|setup| setup.options.body_timeout = Duration::from_millis(50)).await;
     let cut = "POST /http/tell HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc";
