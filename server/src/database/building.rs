@@ -17,6 +17,9 @@ use super::transaction::Transaction;
 use super::writing::{describe_fields, user_fields};
 use crate::storage::{Direction, KeyRange, StorageError, successor};
 
+/// Documents that are held at once to measure a table.
+const MEASURED_AT_ONCE: usize = 64;
+
 /// How far a walk over a table's documents has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -93,6 +96,23 @@ impl Transaction<'_> {
     ) -> Result<usize, DatabaseError> {
         let range = table.by_creation_time.range();
         Ok(self.scan_system(range, Direction::Forward, max)?.len())
+    }
+
+    /// The bytes of a table's documents; counting ends at `max`.
+    pub fn count_document_bytes(
+        &mut self,
+        table: &TableMeta,
+        max: usize,
+    ) -> Result<usize, DatabaseError> {
+        let (mut bytes, mut after) = (0, None);
+        loop {
+            let documents = self.documents_behind(table, after, MEASURED_AT_ONCE)?;
+            bytes += documents.iter().map(StoredDocument::size).sum::<usize>();
+            match documents.last() {
+                Some(last) if bytes < max => after = Some(last.id().internal()),
+                Some(_) | None => return Ok(bytes.min(max)),
+            }
+        }
     }
 
     /// Notes that the execution depends on every document of a table, without reading one.

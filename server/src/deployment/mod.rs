@@ -50,6 +50,8 @@ pub struct Deployment {
     pub functions_folder: String,
     /// The version of the package that it was bundled with.
     pub server_version: String,
+    /// The version of Node.js that it asks for.
+    pub node_version: Option<String>,
     /// Seed and time with which modules are imported.
     pub import: ImportPhase,
     /// The modules, by path.
@@ -128,6 +130,7 @@ impl Deployment {
             }),
             functions_folder: manifest.functions.clone(),
             server_version: manifest.server_version.clone(),
+            node_version: manifest.node_version.clone(),
             import: manifest.import.clone(),
             modules,
             analysis: Arc::new(manifest.analysis.clone()),

@@ -17,6 +17,8 @@ use crate::deployment::{AnalyzeInput, Deployment, IndexKind, PushedSchema, Sourc
 
 /// Documents of one table that are counted for an estimate. Tools ask for confirmation from 100,000 on.
 const COUNTED_MAX: usize = 100_001;
+/// Bytes of one table that are measured for an estimate. Tools warn of documents to check from 128 MiB on.
+const MEASURED_BYTES_MAX: usize = 256 << 20;
 
 impl Pushes {
     /// The hashes of the modules that are live.
@@ -104,7 +106,7 @@ fn evaluate(
             "name": table.name,
             "outcome": outcome,
             "numDocs": count(tx, &catalog, &table.name)?,
-            "sizeBytes": 0,
+            "sizeBytes": if must_walk { bytes_of(tx, &catalog, &table.name)? } else { 0 },
         });
         if let Some(rules) = &table.staged_document {
             shown["staged"] = staged::state(tx, &catalog, &table.name, rules)?;
@@ -154,6 +156,16 @@ fn index_changes(
         changes.push(shown);
     }
     Ok(changes)
+}
+
+/// The bytes of a table's documents, as far as they matter.
+fn bytes_of(tx: &mut Transaction<'_>, catalog: &Catalog, table: &str) -> Result<usize, PushError> {
+    match catalog.table(table) {
+        Some(table) => tx
+            .count_document_bytes(table, MEASURED_BYTES_MAX)
+            .map_err(trouble),
+        None => Ok(0),
+    }
 }
 
 pub(super) fn count(

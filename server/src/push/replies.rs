@@ -16,12 +16,16 @@ pub fn config_hashes(live: &Deployment) -> Json {
         })
     });
     let version = Some(&live.server_version).filter(|version| !version.is_empty());
-    json!({
+    let mut hashes = json!({
         "config": {"functions": live.functions_folder},
         "moduleHashes": modules.collect::<Vec<_>>(),
         "udfServerVersion": version,
-        "nodeVersion": null,
-    })
+    });
+    // To tools, null is another version than none.
+    if let Some(node_version) = &live.node_version {
+        hashes["nodeVersion"] = json!(node_version);
+    }
+    hashes
 }
 
 /// The reply to the start of a push. Tools send it back as it is, so it also names the push.

@@ -13,9 +13,12 @@ fn code(refused: Result<serde_json::Value, PushError>) -> &'static str {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_is_live_from_its_finish_on_and_after_a_restart() {
     let rig = Rig::new().await;
-    let fresh = json!({"config": {"functions": "convex/"}, "moduleHashes": [], "udfServerVersion": null, "nodeVersion": null});
+    let fresh =
+        json!({"config": {"functions": "convex/"}, "moduleHashes": [], "udfServerVersion": null});
     assert_eq!(rig.pushes.config_hashes(), fresh);
-    let started = rig.start(app("list", None)).await.unwrap();
+    let mut body = app("list", None);
+    body["nodeVersion"] = json!("22");
+    let started = rig.start(body).await.unwrap();
     assert_eq!(
         started["analysis"][""]["functions"]["rooms.js"]["functions"][0]["udfType"],
         "Query"
@@ -29,6 +32,7 @@ async fn a_push_is_live_from_its_finish_on_and_after_a_restart() {
     );
     let hashes = rig.pushes.config_hashes();
     assert_eq!(hashes["moduleHashes"][0]["path"], "rooms.js");
+    assert_eq!(hashes["nodeVersion"], "22");
     let rig = rig.restart().await;
     assert_eq!(rig.pushes.config_hashes(), hashes);
     let live = rig.pushes.live();

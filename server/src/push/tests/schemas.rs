@@ -223,6 +223,12 @@ async fn a_staged_validator_is_held_against_documents_when_a_tool_asks() {
     let kept = evaluate(staged("number")).await;
     assert_eq!(kept["tables"][0]["staged"], json!({"state": "valid"}));
     assert_eq!(kept["discardedStagedValidators"], json!([]));
+    // Only documents that the push would look at are measured.
+    assert_eq!(kept["tables"][0]["sizeBytes"], 0);
+    let strict = evaluate(rooms("string", false)).await;
+    assert_eq!(strict["tables"][0]["outcome"], "mustWalk");
+    let bytes = strict["tables"][0]["sizeBytes"].as_u64().unwrap();
+    assert!(bytes > 50 * MANY as u64, "{bytes}");
     let other = evaluate(staged("string")).await;
     assert_eq!(other["tables"][0]["staged"]["state"], "failed");
     let error = other["tables"][0]["staged"]["error"].as_str().unwrap();
