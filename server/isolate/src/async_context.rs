@@ -6,13 +6,18 @@
 //! promise, and its layout is private to the engine. So [`find_jobs`] finds the list by making a job and looking for
 //! it, and [`engine_version`] is pinned.
 //!
-//! Nothing of this costs anything until a value is set. The body of an async *generator* loses the value at its first `await`.
+//! An `await` of an async generator serves the promise of the oldest `next()` that has no answer yet.
+//!
+//! A value that is set for good, as `enterWith` does, has to outlast the awaits of the functions that are running. So
+//! [`AsyncContext::enter`] walks the engine's stack and changes the value that each async function there keeps.
+//!
+//! Nothing of this costs anything until a value is set.
 //!
 //! [`engine_version`]: crate::engine_version
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 
 use rquickjs_sys as qjs;
 
@@ -32,6 +37,8 @@ pub(crate) struct AsyncContext {
     property: Cell<qjs::JSAtom>,
     /// The class of a promise's resolving functions.
     resolving_class: Cell<qjs::JSClassID>,
+    /// The class of the engine's own functions that carry values.
+    data_function_class: Cell<qjs::JSClassID>,
 }
 
 /// A place in one of the engine's lists.
@@ -64,10 +71,88 @@ struct AsyncFunction {
     resolving: [qjs::JSValue; 2],
 }
 
-/// The engine numbers the classes of a promise's `reject` and of an async function's continuations from that of its `resolve`.
+/// A function of the engine's own that carries values. The continuation of an async generator carries the generator.
+#[repr(C)]
+struct DataFunction {
+    function: *const c_void,
+    length: u8,
+    value_count: u8,
+    magic: u16,
+    values: [qjs::JSValue; 0],
+}
+
+/// A frame of the engine's stack.
+#[repr(C)]
+struct Frame {
+    previous: *const Frame,
+    function: qjs::JSValue,
+    arguments: *const c_void,
+    variables: *const c_void,
+    references: *const c_void,
+    place: *const c_void,
+    counts: [u16; 2],
+    flags: [bool; 2],
+    stack: *const c_void,
+    /// The async function or the generator that the frame belongs to. Only frames of those have it set.
+    owner: *const c_void,
+}
+
+/// The part of an async function and of a generator that runs.
+#[repr(C)]
+struct Coroutine {
+    this: qjs::JSValue,
+    argument_count: c_int,
+    is_thrown: bool,
+    frame: Frame,
+}
+
+/// An async generator, with the calls of `next`, `return` and `throw` that wait for their answers.
+#[repr(C)]
+struct AsyncGenerator {
+    object: *const c_void,
+    state: c_int,
+    coroutine: Coroutine,
+    requests: Link,
+}
+
+/// One such call.
+#[repr(C)]
+struct Request {
+    link: Link,
+    kind: c_int,
+    argument: qjs::JSValue,
+    promise: qjs::JSValue,
+}
+
+/// The header that the engine's allocator puts before each block.
+#[repr(C)]
+struct BlockHeader {
+    place: u16,
+    size: u8,
+    /// The kind of the block in the low bits, and a mark of the collector's.
+    kind: u8,
+    references: c_int,
+}
+
+const KIND_BITS: u8 = 0x7F;
+const KIND_OBJECT: u8 = 0;
+const KIND_ASYNC_FUNCTION: u8 = 4;
+
+/// The engine numbers the classes of a promise's `reject`, of async functions, of their continuations, of functions that
+/// make async generators and of those from that of a promise's `resolve`.
 const REJECT: qjs::JSClassID = 1;
+const ASYNC_FUNCTION: qjs::JSClassID = 2;
 const CONTINUE: qjs::JSClassID = 3;
 const CONTINUE_THROWING: qjs::JSClassID = 4;
+const ASYNC_GENERATOR_FUNCTION: qjs::JSClassID = 6;
+const ASYNC_GENERATOR: qjs::JSClassID = 7;
+
+/// Words of the runtime from its newest frame to its list of jobs.
+const WORDS_FROM_FRAME_TO_JOBS: usize = 8;
+/// Words of the runtime from the data of its interrupt handler, which is ours, to its list of jobs.
+const WORDS_FROM_OPAQUE_TO_JOBS: usize = 6;
+/// Frames that are looked at. The engine's stack has no room for more.
+const FRAMES_MAX: usize = 100_000;
 
 /// The argument of the marker job.
 const MARK: i32 = 0x5EA1_10B5;
@@ -82,6 +167,7 @@ impl AsyncContext {
             jobs: Cell::new(null()),
             property: Cell::new(0),
             resolving_class: Cell::new(0),
+            data_function_class: Cell::new(0),
         }
     }
 
@@ -123,6 +209,77 @@ impl AsyncContext {
                 self.is_used.set(true);
             }
             qjs::JS_FreeValue(context, self.value.replace(value));
+        }
+    }
+
+    /// Sets the value for good: for the rest of this work, and for the async functions that are running now, after
+    /// their awaits. The reference is given away.
+    ///
+    /// # Safety
+    ///
+    /// The context lives, and a native function that it has called calls this.
+    pub(crate) unsafe fn enter(&self, context: *mut qjs::JSContext, value: qjs::JSValue) {
+        // SAFETY: the engine is running, so its frames live, and so do the owners of those. The word of the newest frame
+        // was found at the start beside the list of jobs.
+        unsafe {
+            self.set(context, value);
+            if !self.is_supported() {
+                return;
+            }
+            let newest = self.jobs.get().cast::<*const Frame>();
+            let mut frame = *newest.sub(WORDS_FROM_FRAME_TO_JOBS);
+            for _ in 0..FRAMES_MAX {
+                if frame.is_null() {
+                    return;
+                }
+                if let Some(promise) = self.promise_of_frame(frame) {
+                    self.keep_in(context, promise);
+                }
+                frame = (*frame).previous;
+            }
+        }
+    }
+
+    /// The promise of an async function or an async generator that is running.
+    unsafe fn promise_of_frame(&self, frame: *const Frame) -> Option<qjs::JSValue> {
+        // SAFETY: the frame lives. Only frames of these classes of functions are sure to name their owner, a block of
+        // the engine's, whose header says what it is.
+        unsafe {
+            let mut class = 0;
+            let function = qjs::JS_GetAnyOpaque((*frame).function, &raw mut class);
+            let class = class.wrapping_sub(self.resolving_class.get());
+            let is_async = class == ASYNC_FUNCTION || class == ASYNC_GENERATOR_FUNCTION;
+            let owner = (*frame).owner;
+            if function.is_null() || !is_async || owner.is_null() {
+                return None;
+            }
+            let header = owner.cast::<BlockHeader>().sub(1);
+            match (*header).kind & KIND_BITS {
+                KIND_ASYNC_FUNCTION => {
+                    self.resolved_by((*owner.cast::<AsyncFunction>()).resolving[0])
+                }
+                KIND_OBJECT => {
+                    let object = qjs::JS_MKPTR(qjs::JS_TAG_OBJECT, owner.cast_mut());
+                    self.asked_of_generator(object)
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// The promise of the call that an async generator works for.
+    unsafe fn asked_of_generator(&self, generator: qjs::JSValue) -> Option<qjs::JSValue> {
+        let mut class = 0;
+        // SAFETY: the class is asked before the content is read. A request is in the list until it is answered.
+        unsafe {
+            let data = qjs::JS_GetAnyOpaque(generator, &raw mut class);
+            let is_generator = class.wrapping_sub(self.resolving_class.get()) == ASYNC_GENERATOR;
+            if data.is_null() || !is_generator {
+                return None;
+            }
+            let requests = &raw const (*data.cast::<AsyncGenerator>()).requests;
+            let first = (*requests).next;
+            (first != requests).then(|| (*first.cast::<Request>()).promise)
         }
     }
 
@@ -182,6 +339,14 @@ impl AsyncContext {
             }
             let mut class = 0;
             let handler = qjs::JS_GetAnyOpaque(*arguments.add(2), &raw mut class);
+            if !handler.is_null() && class == self.data_function_class.get() {
+                let carried = handler.cast::<DataFunction>();
+                let values = (&raw const (*carried).values).cast::<qjs::JSValue>();
+                return match (*carried).value_count {
+                    0 => None,
+                    _ => self.asked_of_generator(*values),
+                };
+            }
             let class = class.wrapping_sub(self.resolving_class.get());
             if handler.is_null() || (class != CONTINUE && class != CONTINUE_THROWING) {
                 return None;
@@ -223,6 +388,21 @@ impl AsyncContext {
         }
     }
 
+    /// Keeps the value of now in a promise.
+    unsafe fn keep_in(&self, context: *mut qjs::JSContext, promise: qjs::JSValue) {
+        // SAFETY: a promise is an ordinary object, so no code of a user's runs. If memory is out, the allocator leaves
+        // from here: this frame owns nothing.
+        unsafe {
+            let value = qjs::JS_DupValue(context, self.value.get());
+            // It may change its value, and can never become a getter.
+            let flags = qjs::JS_PROP_WRITABLE as c_int;
+            if qjs::JS_DefinePropertyValue(context, promise, self.property.get(), value, flags) < 0
+            {
+                forget_exception(context);
+            }
+        }
+    }
+
     /// Sets all this up in a new engine, if its jobs can be found.
     ///
     /// # Safety
@@ -245,10 +425,21 @@ impl AsyncContext {
             }
             self.resolving_class.set(qjs::JS_GetClassID(resolving[0]));
             self.property.set(qjs::JS_ValueToAtom(context, symbol));
-            for value in [promise, resolving[0], resolving[1], symbol] {
+            let carrying = qjs::JS_NewCFunctionData(context, Some(carrier), 0, 0, 0, null_mut());
+            if qjs::JS_IsException(carrying) {
+                return false;
+            }
+            self.data_function_class.set(qjs::JS_GetClassID(carrying));
+            for value in [promise, resolving[0], resolving[1], symbol, carrying] {
                 qjs::JS_FreeValue(context, value);
             }
-            self.jobs.set(find_jobs(runtime, context, runtime_bytes));
+            let jobs = find_jobs(runtime, context, runtime_bytes);
+            if !jobs.is_null() {
+                // The runtime is laid out as it is read above: this word is known.
+                let known = *jobs.cast::<*mut c_void>().sub(WORDS_FROM_OPAQUE_TO_JOBS);
+                assert!(known == opaque, "the engine's runtime has another layout");
+            }
+            self.jobs.set(jobs);
             if self.is_supported() {
                 qjs::JS_SetPromiseHook(runtime, Some(promise_made), opaque);
             }
@@ -308,6 +499,18 @@ unsafe fn is_marker(job: *const Link, context: *mut qjs::JSContext) -> bool {
     }
 }
 
+/// A function that carries values, of which only the class is looked at.
+unsafe extern "C" fn carrier(
+    _context: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    _argc: c_int,
+    _argv: *mut qjs::JSValue,
+    _magic: c_int,
+    _values: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    qjs::JS_UNDEFINED
+}
+
 unsafe extern "C" fn marker(
     _context: *mut qjs::JSContext,
     _argc: c_int,
@@ -331,13 +534,8 @@ unsafe extern "C" fn promise_made(
     // memory is out, the allocator leaves from here: this frame owns nothing.
     unsafe {
         let carried = &(*opaque.cast::<Shared>()).async_context;
-        let value = carried.value.get();
-        if qjs::JS_IsUndefined(value) {
-            return;
-        }
-        let value = qjs::JS_DupValue(context, value);
-        if qjs::JS_DefinePropertyValue(context, promise, carried.property.get(), value, 0) < 0 {
-            forget_exception(context);
+        if !qjs::JS_IsUndefined(carried.value.get()) {
+            carried.keep_in(context, promise);
         }
     }
 }

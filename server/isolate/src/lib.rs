@@ -19,8 +19,8 @@
 //! 7. A call that has run out of time or memory, or that the host has ended, leaves the engine by a jump (`leave.rs`). Afterwards the
 //!    isolate refuses every entry until it is restored.
 //! 8. Pages that a greedy call has taken beyond a megabyte are given back.
-//! 9. Only `async_context.rs` reads the engine's private data, its pending jobs: the engine's version is pinned
-//!    exactly, and a test checks the layout.
+//! 9. Only `async_context.rs` reads the engine's private data, its pending jobs and its stack: the engine's version is
+//!    pinned exactly, and tests check the layout.
 //! 10. Bytecode is only ever compiled by this process and kept in memory, because the engine trusts it (`bytecode.rs`).
 
 mod arena;

@@ -236,7 +236,8 @@ unsafe extern "C" fn has_module(
     }
 }
 
-/// `__asyncContext()` answers with the value that follows asynchronous work; `__asyncContext(value)` sets it.
+/// `__asyncContext()` answers with the value that follows asynchronous work; `__asyncContext(value)` sets it, and
+/// `__asyncContext(value, true)` sets it for the running async functions too.
 unsafe extern "C" fn async_context(
     context: *mut qjs::JSContext,
     _this: qjs::JSValue,
@@ -246,11 +247,15 @@ unsafe extern "C" fn async_context(
     // SAFETY: the engine calls with its context and this many arguments. The reference that is taken is given to the context's value.
     unsafe {
         guarded(context, qjs::JS_EXCEPTION, |shared| {
-            let Some(value) = arguments(argc, argv).first() else {
+            let given = arguments(argc, argv);
+            let Some(value) = given.first() else {
                 return shared.async_context.get(context);
             };
             let value = qjs::JS_DupValue(context, *value);
-            shared.async_context.set(context, value);
+            match given.len() {
+                1 => shared.async_context.set(context, value),
+                _ => shared.async_context.enter(context, value),
+            }
             qjs::JS_UNDEFINED
         })
     }

@@ -3,7 +3,7 @@
 use crate::harness::Bench;
 
 const SOURCE: &str = r#"
-const { context, within, later } = Convex;
+const { context, within, enter, later } = Convex;
 const tick = () => later("x", 1);
 export const awaits = async () => {
   const seen = [];
@@ -50,6 +50,41 @@ export const consumers = async () => {
   await within("c", async () => { for await (const n of numbers()) seen.push(n, context()); });
   return seen;
 };
+export const generators = async () => {
+  const seen = [];
+  async function* numbers() { seen.push(context()); yield 1; await tick(); seen.push(context()); try { yield await 2; } finally { await 1; seen.push(context()); } }
+  const all = numbers();
+  await within("one", () => all.next());
+  await within("two", () => all.next());
+  await within("three", () => all.return());
+  const each = async (name) => within(name, async () => { for await (const n of numbers()) await n; });
+  await Promise.all([each("a"), each("b")]);
+  async function* outer() { yield* numbers(); }
+  await within("delegated", async () => { for await (const n of outer()) seen.push(context()); });
+  return [...seen, context() ?? null];
+};
+export const entered = async () => {
+  const seen = [];
+  const one = async (name) => { enter(name); await 1; seen.push(context() === name); await tick(); seen.push(context() === name); };
+  const both = Promise.all(["a", "b", "c"].map(one));
+  enter("outer");
+  await both;
+  seen.push(context());
+  within("inner", () => enter("lost"));
+  await 1;
+  seen.push(context());
+  const called = async () => { enter("called"); await 1; enter("unseen"); };
+  const pending = called();
+  seen.push(context());
+  await pending;
+  seen.push(context());
+  async function* numbers() { enter("n"); await 1; seen.push(context()); yield 1; }
+  await numbers().next();
+  seen.push(context());
+  [1].forEach(() => new Map([[1, 1]]).forEach(() => enter("deep")));
+  await tick();
+  return [...seen, context()];
+};
 export const look = () => context() ?? null;
 export const leave = async () => { await within({ big: new Array(1000) }, () => new Promise(() => {})); };
 "#;
@@ -64,6 +99,14 @@ fn the_value_follows_awaits_and_reactions_and_nothing_else() {
         ("nested", r#"["inner","outer",null,"outer","outer",null]"#),
         ("subclasses", r#"["m"]"#),
         ("consumers", r#"[1,"c",2,"c"]"#),
+        (
+            "generators",
+            r#"["one","two","three","a","b","a","a","b","b","delegated","delegated","delegated","delegated","delegated",null]"#,
+        ),
+        (
+            "entered",
+            r#"[true,true,true,true,true,true,"outer","outer","called","called","n","n","deep"]"#,
+        ),
         ("look", "null"),
     ];
     for (export, expected) in cases {

@@ -29,10 +29,11 @@ const PRELUDE: &str = r#"
     module: (name) => module(name),
     hasModule: (name) => hasModule(name),
     context: () => asyncContext(),
+    enter: (value) => asyncContext(value, true),
     within: (value, callback) => {
       const before = asyncContext();
       asyncContext(value);
-      try { return callback(); } finally { asyncContext(before); }
+      try { return callback(); } finally { asyncContext(before, true); }
     },
   };
   register("start", (name, key, args) => {

@@ -5,8 +5,12 @@ const $ = (() => {
   const carried = __asyncContext;
   for (const name of ["__host", "__register", "__module", "__hasModule", "__asyncContext"]) delete globalThis[name];
 
-  // One value that the engine carries along promises.
-  const asyncContext = { get: () => carried(), set: (value) => carried(value) };
+  // One value that the engine carries along promises. What is entered also stays with the async functions that are running.
+  const asyncContext = {
+    get: () => carried(),
+    set: (value) => carried(value),
+    enter: (value) => carried(value, true),
+  };
 
   const pending = new Map();
   let lastOperation = 0;
@@ -14,18 +18,27 @@ const $ = (() => {
   // What the driver knows about the call under way.
   const call = { kind: "import" };
 
-  // Starts an operation that the driver completes later.
-  const hostAsync = (op, ...args) =>
-    new Promise((resolve, reject) => {
-      const id = ++lastOperation;
-      pending.set(id, { resolve, reject });
-      try {
-        native.host("async", id, op, ...args);
-      } catch (error) {
-        pending.delete(id);
-        reject(error);
-      }
-    });
+  // Starts an operation that the driver completes later. Throws where the host refuses it.
+  const hostBegin = (op, ...args) => {
+    const id = ++lastOperation;
+    const promise = new Promise((resolve, reject) => pending.set(id, { resolve, reject }));
+    try {
+      native.host("async", id, op, ...args);
+    } catch (error) {
+      pending.delete(id);
+      throw error;
+    }
+    return promise;
+  };
+
+  // As `hostBegin`, with a refusal as a rejection.
+  const hostAsync = (op, ...args) => {
+    try {
+      return hostBegin(op, ...args);
+    } catch (error) {
+      return new Promise((_, reject) => reject(error));
+    }
+  };
 
   const complete = (id, isOk, value) => {
     const operation = pending.get(id);
@@ -33,5 +46,5 @@ const $ = (() => {
     if (operation) (isOk ? operation.resolve : operation.reject)(value);
   };
 
-  return { ...native, asyncContext, hostAsync, call, complete };
+  return { ...native, asyncContext, hostBegin, hostAsync, call, complete };
 })();

@@ -7,16 +7,24 @@
     set: (value) => {
       current = value;
     },
+    enter: (value) => {
+      current = value;
+    },
   };
+  // How often stores were entered.
+  let entered = 0;
 
   // Runs `callback` with the stores of `context`.
   const within = (context, callback) => {
     const before = carried.get();
+    const enteredBefore = entered;
     carried.set(context);
     try {
       return callback();
     } finally {
-      carried.set(before);
+      // What was entered inside has reached the functions around this one too.
+      if (entered === enteredBefore) carried.set(before);
+      else carried.enter(before);
     }
   };
 
@@ -56,7 +64,8 @@
       }
       enterWith(store) {
         this.#isEnabled = true;
-        carried.set(this.#with(store));
+        entered += 1;
+        carried.enter(this.#with(store));
       }
       getStore() {
         if (!this.#isEnabled) return undefined;

@@ -5,7 +5,7 @@
   const running = new Set();
 
   const wait = (id, callback, delay, isRepeated) => {
-    $.hostAsync("timer", id, delay).then(() => {
+    $.hostBegin("timer", id, delay).then(() => {
       if (!running.has(id)) return;
       if (!isRepeated) running.delete(id);
       try {
@@ -21,9 +21,10 @@
     if (typeof callback !== "function") throw new TypeError(`${subject}: the callback must be a function`);
     const milliseconds = Math.trunc(Number(delay)) || 0;
     const id = ++lastId;
-    running.add(id);
     const bound = $.bindContext(() => callback(...values));
+    // It throws where an action has too much under way.
     wait(id, bound, milliseconds > 0 && milliseconds <= DELAY_MAX ? milliseconds : isRepeated ? 1 : 0, isRepeated);
+    running.add(id);
     return id;
   };
 
@@ -43,10 +44,9 @@
   $.global("clearInterval", function clearInterval(id) {
     clear(id);
   });
-  if (typeof queueMicrotask !== "function") {
-    $.global("queueMicrotask", function queueMicrotask(callback) {
-      if (typeof callback !== "function") throw new TypeError("queueMicrotask: the callback must be a function");
-      Promise.resolve().then(() => callback());
-    });
-  }
+  const later = globalThis.queueMicrotask ?? ((callback) => Promise.resolve().then(() => callback()));
+  $.global("queueMicrotask", function queueMicrotask(callback) {
+    if (typeof callback !== "function") throw new TypeError("queueMicrotask: the callback must be a function");
+    later($.bindContext(callback));
+  });
 })();

@@ -30,6 +30,14 @@ export const onward = define("action", async ({ base }) => {
   const { body } = await fetch(base + "/x", { method: "POST", body: "far" });
   return await (await fetch(base + "/y", { method: "POST", body, duplex: "half" })).json();
 });
+export const timers = define("action", async () => {
+  let set = 0;
+  try {
+    for (;; set += 1) setTimeout(() => {}, 60_000);
+  } catch (error) {
+    return [set, error.message];
+  }
+});
 export const empty = define("action", async ({ base }) => (await fetch(base + "/empty")).body === null);
 export const held = define("action", async ({ base }) => {
   const reader = (await fetch(base + "/held")).body.getReader();
@@ -139,6 +147,13 @@ impl Rig {
         }));
         self
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timer_too_many_is_an_error_that_the_action_may_catch() {
+    let rig = rig_of(APP, open());
+    let expected = r#"[1000.0,"An action may have at most 1000 operations under way."]"#;
+    assert_eq!(rig.acted("timers", object! {}).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
