@@ -70,6 +70,12 @@ impl ActionCtx {
         }
     }
 
+    /// The functions that it may call.
+    #[cfg(feature = "typescript")]
+    pub(super) fn registry(&self) -> Arc<Registry> {
+        self.functions.registry()
+    }
+
     /// The request that it runs for.
     pub(super) fn request(&self) -> Arc<RequestMetadata> {
         self.origin.request()

@@ -58,6 +58,16 @@ impl Error {
         }
     }
 
+    /// The passing of a limit on what a function takes or returns.
+    pub(crate) fn limit(code: &str, message: impl fmt::Display) -> Error {
+        Error {
+            thrown: Thrown {
+                is_fault: true,
+                ..Error::refused(code, message).thrown
+            },
+        }
+    }
+
     /// A refusal of Vestibule's own, with a code that clients see where texts are hidden too.
     pub(crate) fn refused(code: &str, message: impl fmt::Display) -> Error {
         Error {
@@ -110,7 +120,7 @@ impl Error {
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Whole numbers without a fraction, wherever they stand.
-fn as_javascript_writes(json: Json) -> Json {
+pub(super) fn as_javascript_writes(json: Json) -> Json {
     match json {
         Json::Number(number) => match number.as_f64() {
             Some(whole) if whole.fract() == 0.0 && whole.abs() < WHOLE_MAX => {
@@ -195,6 +205,23 @@ impl Thrown {
         let first = self.message.lines().next().unwrap_or_default();
         let told = first.strip_prefix("Uncaught Error: ").unwrap_or(first);
         Some(told) == refusal.message.lines().next()
+    }
+
+    /// The data that a function which called this one may see. The code of a limit is for clients alone: official
+    /// packages make an application error of whatever has data.
+    pub(crate) fn application_data(&self) -> Option<&Value> {
+        self.data.as_ref().filter(|_| !self.is_fault)
+    }
+
+    /// The code in its data.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self.data.as_ref()? {
+            Value::Object(data) => match data.get("code")? {
+                Value::String(code) => Some(code),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The text a client receives: the request id alone where `redacted`, the whole story in development.

@@ -395,7 +395,7 @@ impl Registered {
             let path = self.path.canonical();
             let message =
                 format!("Arguments for {path} are too large (actual: {actual}, limit: {limit})");
-            return Err(Error::refused("ArgumentsTooLarge", message));
+            return Err(Error::limit("ArgumentsTooLarge", message));
         }
         check_value(args).map_err(|error| {
             Error::plain(format!(
@@ -424,7 +424,7 @@ impl Registered {
             let message = format!(
                 "Function {path} return value is too large (actual: {actual}, limit: {limit})"
             );
-            return Err(Error::refused("ResultTooLarge", message));
+            return Err(Error::limit("ResultTooLarge", message));
         }
         match &self.returns {
             Some(returns) => returns

@@ -91,10 +91,11 @@ impl Outcome {
 impl From<Error> for Outcome {
     fn from(error: Error) -> Outcome {
         let thrown = error.into_thrown();
+        let data = thrown.application_data();
         Outcome::Failed {
             class: "Error".to_owned(),
+            data_json: data.map(|data| data.to_json().to_string()),
             message: thrown.message,
-            data_json: thrown.data.map(|data| data.to_json().to_string()),
         }
     }
 }
@@ -173,10 +174,13 @@ impl ActionHost<'_> {
             "1.0/actions/action" => call(here, FunctionKind::Action, "runAction", args),
             "1.0/actions/vectorSearch" => failed(NO_VECTOR_SEARCH),
             "1.0/getUserIdentity" => self.identity(),
-            "1.0/createFunctionHandle" => match function_address("createFunctionHandle", args) {
-                Ok(path) => done(handle_of(&path).into()),
-                Err(error) => failed(error.message),
-            },
+            "1.0/createFunctionHandle" => {
+                let registry = self.ctx.registry();
+                match function_address("createFunctionHandle", args, &registry) {
+                    Ok(path) => done(handle_of(&path).into()),
+                    Err(error) => failed(error.message),
+                }
+            }
             "1.0/getFunctionMetadata" => {
                 let path = &self.target.path;
                 let name = format!("{}:{}", path.module(), path.function());
@@ -229,7 +233,7 @@ fn schedule(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
         path,
         at_seconds,
         args,
-    } = match scheduled_call(text) {
+    } = match scheduled_call(text, &ctx.registry()) {
         Ok(call) => call,
         Err(error) => return failed(error.message),
     };
@@ -292,7 +296,7 @@ fn call(
     api: &'static str,
     text: &str,
 ) -> BoxFuture<Outcome> {
-    let path = match function_address(api, text) {
+    let path = match function_address(api, text, &ctx.registry()) {
         Ok(path) => path,
         Err(error) => return failed(error.message),
     };

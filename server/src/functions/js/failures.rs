@@ -15,6 +15,10 @@ use crate::functions::error::{Error, Result, Thrown};
 
 /// The documented limit; engine and buffers share twice as much.
 const OUT_OF_MEMORY: &str = "JavaScript execution ran out of memory (maximum memory usage: 64 MB)";
+const OUT_OF_MEMORY_CODE: &str = "FunctionOutOfMemory";
+const TIMED_OUT_CODE: &str = "FunctionTimedOut";
+/// A function that passes one of these limits ends the functions that called it too, whatever they catch.
+const ENDS_ITS_CALLERS: [&str; 2] = [TIMED_OUT_CODE, OUT_OF_MEMORY_CODE];
 const TOP_LEVEL_AWAIT: &str = "Uncaught Error: Top-level awaits in source files are unsupported";
 
 /// The prelude's description of an error: name, message, stack, and a ConvexError's data.
@@ -56,9 +60,9 @@ pub(super) fn of(failure: &Failure, code: &Code, time_max: Duration) -> Error {
         Failure::TimedOut => {
             let seconds = time_max.as_secs_f64();
             let message = format!("Function execution timed out (maximum duration: {seconds}s)");
-            fault(message, Some("FunctionTimedOut"))
+            fault(message, Some(TIMED_OUT_CODE))
         }
-        Failure::OutOfMemory => fault(OUT_OF_MEMORY.to_owned(), Some("FunctionOutOfMemory")),
+        Failure::OutOfMemory => fault(OUT_OF_MEMORY.to_owned(), Some(OUT_OF_MEMORY_CODE)),
         Failure::Fatal(error) => fault(format!("Uncaught Error: {}", error.message), None),
         Failure::Unsettled => fault(TOP_LEVEL_AWAIT.to_owned(), None),
     }
@@ -75,6 +79,8 @@ pub(super) fn fatal(error: &SyscallError) -> Error {
         ErrorKind::TimedOut | ErrorKind::Limit => {
             fault(format!("Uncaught Error: {error}"), error.code)
         }
+        // Its text is that of the function that was called.
+        ErrorKind::EndedCallee => fault(error.message.clone(), error.code),
         _ => Error::plain(format!("Uncaught Error: {error}")),
     }
 }
@@ -134,7 +140,12 @@ pub(super) fn returned(text: &str, path: &FunctionPath) -> Result<Value> {
 /// An error as a nested call's caller sees it.
 pub(super) fn to_caller(error: Error) -> SyscallError {
     let thrown = error.into_thrown();
-    // The code of a limit is for clients: the package would make a ConvexError of it.
-    let data = thrown.data.as_ref().filter(|_| !thrown.is_fault);
-    SyscallError::thrown(thrown.message, data)
+    let is_of = |code: &&str| thrown.is_fault && thrown.code() == Some(*code);
+    if let Some(code) = ENDS_ITS_CALLERS.into_iter().find(is_of) {
+        return SyscallError {
+            code: Some(code),
+            ..SyscallError::new(ErrorKind::EndedCallee, thrown.message)
+        };
+    }
+    SyscallError::thrown(thrown.message.clone(), thrown.application_data())
 }

@@ -9,7 +9,7 @@ use super::error::SyscallError;
 use super::hooks::{NestedCall, NestedKind, ScheduledCall};
 use super::{Syscalls, json_string};
 use crate::database::Budget;
-use crate::functions::FunctionKind;
+use crate::functions::{FunctionKind, Registry};
 
 impl Syscalls<'_, '_> {
     pub(super) fn run_udf(&mut self, text: &str) -> Result<String, SyscallError> {
@@ -27,7 +27,7 @@ impl Syscalls<'_, '_> {
         }
         let call = NestedCall {
             kind,
-            path: args.function()?,
+            path: args.function(self.registry())?,
             args: args.object("args")?,
             budget: budget(&args)?,
         };
@@ -41,7 +41,7 @@ impl Syscalls<'_, '_> {
     pub(super) fn schedule(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("scheduler", text)?;
         self.require_mutation("scheduler")?;
-        let call = read_scheduled_call(&args)?;
+        let call = read_scheduled_call(&args, self.registry())?;
         let id = self.hooks.schedule(self.tx, call)?;
         Ok(json_string(&id.to_string()))
     }
@@ -63,7 +63,7 @@ impl Syscalls<'_, '_> {
 
     pub(super) fn create_function_handle(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("createFunctionHandle", text)?;
-        Ok(json_string(&handle_of(&args.function()?)))
+        Ok(json_string(&handle_of(&args.function(self.registry())?)))
     }
 }
 
@@ -83,8 +83,8 @@ fn budget(args: &Args<'_>) -> Result<Option<Budget>, SyscallError> {
 }
 
 /// The call that an action's `schedule` asks for: its arguments are those of a mutation's.
-pub fn scheduled_call(text: &str) -> Result<ScheduledCall, SyscallError> {
-    read_scheduled_call(&Args::parse("scheduler", text)?)
+pub fn scheduled_call(text: &str, registry: &Registry) -> Result<ScheduledCall, SyscallError> {
+    read_scheduled_call(&Args::parse("scheduler", text)?, Some(registry))
 }
 
 /// The job that the arguments of `cancel_job` mean.
@@ -92,9 +92,12 @@ pub fn canceled_job(text: &str) -> Result<DocumentId, SyscallError> {
     Args::parse("db.cancel_job", text)?.id("id")
 }
 
-fn read_scheduled_call(args: &Args<'_>) -> Result<ScheduledCall, SyscallError> {
+fn read_scheduled_call(
+    args: &Args<'_>,
+    registry: Option<&Registry>,
+) -> Result<ScheduledCall, SyscallError> {
     Ok(ScheduledCall {
-        path: args.function()?,
+        path: args.function(registry)?,
         at_seconds: args.number("ts")?,
         args: match args.value("args")? {
             // Old packages sent a list.

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Limit,
     /// The function ran out of time.
     TimedOut,
+    /// A function that it called ran out of time or memory, which ends all of the call.
+    EndedCallee,
     /// The function asked for an identity that must not be seen yet.
     Suspended,
     /// The server is in trouble.
@@ -42,7 +44,10 @@ impl ErrorKind {
     pub fn is_catchable(self) -> bool {
         match self {
             ErrorKind::BadRequest | ErrorKind::Limit => true,
-            ErrorKind::TimedOut | ErrorKind::Suspended | ErrorKind::Internal => false,
+            ErrorKind::TimedOut
+            | ErrorKind::EndedCallee
+            | ErrorKind::Suspended
+            | ErrorKind::Internal => false,
         }
     }
 }

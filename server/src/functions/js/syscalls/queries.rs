@@ -15,7 +15,6 @@ use crate::database::{
     OPERATORS_MAX, PageStatus, PaginationOptions, Query, QueryError, QueryStream, Source,
 };
 use crate::deployment::IndexKind;
-use crate::functions::Registry;
 
 /// The queries that a function is reading.
 #[derive(Default)]
@@ -187,7 +186,7 @@ impl Syscalls<'_, '_> {
 
     /// Whether the pushed schema declares an index of this name and kind.
     fn declares(&self, table: &str, index: &str, is_kind: impl Fn(&IndexKind) -> bool) -> bool {
-        let registry = self.tx.definitions().extension.downcast_ref::<Registry>();
+        let registry = self.registry();
         let schema = registry.and_then(|registry| registry.deployment().schema.as_ref());
         let declared = schema.and_then(|schema| schema.table(table));
         let mut indexes = declared.iter().flat_map(|table| &table.indexes);

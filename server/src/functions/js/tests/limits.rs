@@ -1,4 +1,4 @@
-//! Limits of the database as functions in JavaScript meet them.
+//! Limits as functions in JavaScript meet them, and as the functions that called those do.
 
 use vestibule_schema::value::Value;
 
@@ -67,5 +67,78 @@ async fn a_limit_that_a_function_catches_is_an_error_without_data() {
     assert_eq!(
         parent,
         FunctionOutcome::Returned(Value::from("true undefined"))
+    );
+}
+
+const CALLERS: &str = r#"
+import { define, op } from "./_deps/package.js";
+export const spin = define("query", async () => { for (;;); });
+export const hungry = define("mutation", async () => { const all = []; for (;;) all.push(new Array(100_000).fill(0)); });
+const long = "x".repeat(17 << 20);
+export const large = define("query", async () => long);
+const caught = async (name, kind) => {
+  try {
+    await op("runUdf", { udfType: kind, name, args: {} });
+  } catch (error) {
+    return `${error.message.slice(0, 60)} ${error.data}`;
+  }
+};
+export const spun = define("mutation", async () => {
+  await op("insert", { table: "notes", value: { text: "lost" } });
+  return await caught("app:spin", "query");
+});
+export const grown = define("mutation", async () => await caught("app:hungry", "mutation"));
+export const outer = define("mutation", async () => await caught("app:spun", "mutation"));
+export const inQuery = define("query", async () => await caught("app:spin", "query"));
+export const tooLarge = define("query", async () => await caught("app:large", "query"));
+export const act = define("action", async () => {
+  const seen = [];
+  for (const name of ["app:spin", "app:spun", "app:large"]) {
+    try {
+      await op(`actions/${name === "app:spun" ? "mutation" : "query"}`, { name, args: {} });
+    } catch (error) {
+      seen.push(`${error.message.slice(0, 60)} ${error.data}`);
+    }
+  }
+  return seen.join("; ");
+});
+export const list = define("query", async () => []);
+"#;
+
+#[tokio::test]
+async fn a_function_that_runs_out_of_time_or_memory_ends_its_callers_too() {
+    let rig = rig_of(CALLERS, JsOptions::default());
+    let code = |code: &str| Some(Value::Object(object! { "code" => code }));
+    let time = "Function execution timed out (maximum duration: ";
+    let memory = "JavaScript execution ran out of memory (maximum memory usage: 64 MB)";
+    for (name, text, expected) in [
+        ("spun", time, "FunctionTimedOut"),
+        ("outer", time, "FunctionTimedOut"),
+        ("grown", memory, "FunctionOutOfMemory"),
+    ] {
+        let ended = thrown(rig.mutate(name, object! {}).await);
+        assert!(ended.message.starts_with(text), "{name}: {}", ended.message);
+        assert_eq!(ended.data, code(expected), "{name}");
+        assert!(ended.is_fault, "{name}");
+    }
+    let ended = thrown(rig.query("inQuery").await);
+    assert!(ended.message.starts_with(time), "{}", ended.message);
+    assert_eq!(ended.data, code("FunctionTimedOut"));
+    assert_eq!(rig.count_notes().await, 0);
+}
+
+#[tokio::test]
+async fn the_code_of_a_limit_is_for_clients_and_not_for_callers() {
+    let rig = rig_of(CALLERS, JsOptions::default());
+    let too_large = "Function app.js:large return value is too large (actual: 17 ";
+    let query = rig.query("tooLarge").await;
+    let expected = format!("{too_large} undefined");
+    assert_eq!(query, FunctionOutcome::Returned(Value::from(expected)));
+    let run = rig.functions.act(call("act", object! {})).await.unwrap();
+    let time = "Function execution timed out (maximum duration: 1s) undefined";
+    let expected = format!("{time}; {time}; {too_large} undefined");
+    assert_eq!(
+        run.outcome,
+        FunctionOutcome::Returned(Value::from(expected))
     );
 }

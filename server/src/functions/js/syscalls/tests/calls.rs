@@ -146,14 +146,15 @@ fn function_handles_are_stable_and_lead_back() {
     let path: FunctionPath = "dir/rooms:list".parse().unwrap();
     let handle = handle_of(&path);
     assert!(handle.starts_with("function://") && handle.ends_with("#dir/rooms:list"));
-    assert_eq!(function_of_handle(&handle), Some(path));
+    assert_eq!(function_of_handle(&handle, None), Some(path));
     for bad in [
         "",
         "function://",
         "function://00#dir/rooms:list",
         "dir/rooms:list",
     ] {
-        assert_eq!(function_of_handle(bad), None);
+        assert_eq!(function_of_handle(bad, None), None);
+        assert_eq!(function_of_handle(bad, Some(&Registry::default())), None);
     }
     let quoted = format!("\"{handle}\"");
     World::new(0).check(&[
