@@ -231,6 +231,10 @@ impl Hooks for RunHooks<'_> {
         Ok(scheduled::schedule(tx, job)?)
     }
 
+    fn warn(&mut self, text: String) {
+        self.console.warn(text);
+    }
+
     fn cancel_job(
         &mut self,
         tx: &mut Transaction<'_>,

@@ -1,6 +1,9 @@
-//! The warnings of a run in its own log: that it came near one of its limits.
+//! The warnings of a run in its own log: that it, or a document that it wrote, came near a limit.
 
-use vestibule_schema::value::Value;
+use std::time::Duration;
+
+use vestibule_schema::id::DocumentId;
+use vestibule_schema::value::{DOCUMENT_BYTES_MAX, DOCUMENT_NESTING_MAX, Value};
 
 use crate::database::Transaction;
 use crate::functions::Console;
@@ -13,6 +16,42 @@ const WRITE_LESS: &str =
     "Consider writing less in one mutation, and scheduling another for the rest.";
 const PASS_LESS: &str = "Consider passing ids of documents or files in place of their content.";
 
+const DO_LESS: &str =
+    "Consider doing less in one function, or the work that needs no database in an action.";
+const SPLIT: &str = "Consider storing less in one document.";
+const FLATTEN: &str = "Consider nesting values less deeply.";
+
+fn is_near(actual: usize, limit: usize) -> bool {
+    actual <= limit && actual > limit * QUIET_PER_CENT / 100
+}
+
+fn text(what: &str, actual: usize, limit: usize, help: &str) -> String {
+    format!("{what} (actual: {actual}, limit: {limit}). {help}")
+}
+
+/// The warnings about a document that was written, of this size and so deeply nested.
+pub(super) fn of_document(id: DocumentId, bytes: usize, nesting: usize) -> [Option<String>; 2] {
+    let warning = |what: &str, actual, limit, help| {
+        let what = || format!("{what} document written with ID \"{id}\"");
+        is_near(actual, limit).then(|| text(&what(), actual, limit, help))
+    };
+    [
+        warning("Large", bytes, DOCUMENT_BYTES_MAX, SPLIT),
+        warning("Deeply nested", nesting, DOCUMENT_NESTING_MAX, FLATTEN),
+    ]
+}
+
+/// Logs that a function was near the end of its time.
+pub(super) fn warn_of_time(taken: Duration, time_max: Duration, console: &mut Console) {
+    let [taken, limit] = [taken, time_max].map(|time| time.as_millis() as usize);
+    if is_near(taken, limit) {
+        let seconds = time_max.as_secs_f64();
+        console.warn(format!(
+            "Function execution took a long time. (maximum duration: {seconds}s, actual duration: {taken}ms). {DO_LESS}"
+        ));
+    }
+}
+
 /// Logs what a run used of its limits, where that is much.
 pub(super) fn warn(
     tx: &mut Transaction<'_>,
@@ -24,7 +63,7 @@ pub(super) fn warn(
     let (used, limits) = (tx.usage(), *tx.limits());
     let result_bytes = returned.as_ref().map_or(0, Value::size);
     let values_max = limits.args_bytes_max;
-    let near = [
+    let all = [
         (
             "Large size of the function arguments",
             args_bytes,
@@ -74,9 +113,42 @@ pub(super) fn warn(
             READ_LESS,
         ),
     ];
-    for (what, actual, limit, help) in near {
-        if actual <= limit && actual > limit / 100 * QUIET_PER_CENT {
-            console.warn(format!("{what} (actual: {actual}, limit: {limit}). {help}"));
+    for (what, actual, limit, help) in all {
+        if is_near(actual, limit) {
+            console.warn(text(what, actual, limit, help));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_takes_most_of_its_time_is_warned() {
+        let told = |millis| {
+            let mut console = Console::default();
+            let second = Duration::from_secs(1);
+            warn_of_time(Duration::from_millis(millis), second, &mut console);
+            console.into_lines()
+        };
+        assert_eq!(told(800), Vec::<String>::new());
+        assert_eq!(told(1_001), Vec::<String>::new());
+        let text = "[WARN] Function execution took a long time. (maximum duration: 1s, actual duration: 850ms).";
+        assert!(told(850)[0].starts_with(text));
+    }
+
+    #[test]
+    fn only_much_of_a_limit_is_worth_a_word() {
+        let id = "0400000000000000000000000000248".parse().unwrap();
+        let told = |bytes, nesting| of_document(id, bytes, nesting).map(|told| told.is_some());
+        assert_eq!(told(DOCUMENT_BYTES_MAX * 8 / 10, 12), [false, false]);
+        assert_eq!(told(DOCUMENT_BYTES_MAX * 9 / 10, 13), [true, true]);
+        assert_eq!(told(DOCUMENT_BYTES_MAX, 16), [true, true]);
+        let [large, _] = of_document(id, 1_000_000, 1);
+        let expected = format!(
+            "Large document written with ID \"{id}\" (actual: 1000000, limit: 1048576). {SPLIT}"
+        );
+        assert_eq!(large, Some(expected));
     }
 }

@@ -4,6 +4,7 @@ use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::check_identifier;
 use vestibule_schema::value::{Object, Value};
 
+use super::super::warnings;
 use super::Syscalls;
 use super::args::Args;
 use super::error::SyscallError;
@@ -75,26 +76,39 @@ impl Syscalls<'_, '_> {
         check_identifier(&table).map_err(|error| args.refuse("table", error))?;
         let fields = args.object("value")?;
         self.tx.ensure_table(&table)?;
+        let nesting = nesting_of(fields.values());
+        let bytes_before = self.tx.usage().bytes_written;
         let id = self.tx.insert(&table, fields)?;
+        self.warn_of(id, bytes_before, nesting);
         Ok(format!("{{\"_id\":\"{id}\"}}"))
     }
 
     pub(super) fn shallow_merge(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("db.patch", text)?;
         let id = self.id_to_write(&args, "patch")?;
-        let fields = args.fields("value")?.into_iter();
-        let patch = fields.fold(Patch::default(), |patch, (name, value)| match value {
-            Some(value) => patch.set(&name, value),
-            None => patch.unset(&name),
-        });
+        let fields = args.fields("value")?;
+        // The fields that stay were looked at when they were written.
+        let nesting = nesting_of(fields.iter().filter_map(|(_, value)| value.as_ref()));
+        let patch = fields
+            .into_iter()
+            .fold(Patch::default(), |patch, (name, value)| match value {
+                Some(value) => patch.set(&name, value),
+                None => patch.unset(&name),
+            });
+        let bytes_before = self.tx.usage().bytes_written;
         self.tx.patch(id, patch)?;
+        self.warn_of(id, bytes_before, nesting);
         Ok(IGNORED.to_string())
     }
 
     pub(super) fn replace(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("db.replace", text)?;
         let id = self.id_to_write(&args, "replace")?;
-        self.tx.replace(id, args.object("value")?)?;
+        let fields = args.object("value")?;
+        let nesting = nesting_of(fields.values());
+        let bytes_before = self.tx.usage().bytes_written;
+        self.tx.replace(id, fields)?;
+        self.warn_of(id, bytes_before, nesting);
         Ok(IGNORED.to_string())
     }
 
@@ -103,6 +117,19 @@ impl Syscalls<'_, '_> {
         let id = self.id_to_write(&args, "delete")?;
         self.tx.delete(id)?;
         Ok(IGNORED.to_string())
+    }
+
+    /// Warns of a document that was just written and is near a limit, once for each.
+    fn warn_of(&mut self, id: DocumentId, bytes_before: usize, nesting: usize) {
+        let bytes = self.tx.usage().bytes_written - bytes_before;
+        let warnings = warnings::of_document(id, bytes, nesting);
+        for (kind, warning) in warnings.into_iter().enumerate() {
+            if let Some(warning) = warning
+                && self.state.warned.insert((id, kind))
+            {
+                self.hooks.warn(warning);
+            }
+        }
     }
 
     /// The id of a document that functions may write.
@@ -125,6 +152,11 @@ impl Syscalls<'_, '_> {
             }
         }
     }
+}
+
+/// How deeply a document of these values is nested.
+fn nesting_of<'v>(values: impl Iterator<Item = &'v Value>) -> usize {
+    1 + values.map(Value::nesting).max().unwrap_or(0)
 }
 
 fn read_only(table: &str) -> SyscallError {

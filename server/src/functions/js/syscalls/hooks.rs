@@ -115,6 +115,9 @@ pub trait Hooks {
         call: ScheduledCall,
     ) -> Result<DocumentId, SyscallError>;
 
+    /// Warns the developer in the function's log.
+    fn warn(&mut self, text: String);
+
     /// Cancels a job.
     fn cancel_job(&mut self, tx: &mut Transaction<'_>, id: DocumentId) -> Result<(), SyscallError>;
 

@@ -18,8 +18,10 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::FunctionPath;
 
 pub use actions::action_sha256;
@@ -35,9 +37,9 @@ pub use queries::OPEN_QUERIES_MAX;
 
 use self::args::Args;
 use self::queries::Streams;
-use super::super::FunctionKind;
 use super::super::context::Observed;
 use super::super::request::RequestMetadata;
+use super::super::{FunctionKind, Registry};
 use crate::auth::Caller;
 use crate::database::{Journal, Transaction};
 
@@ -49,6 +51,8 @@ pub struct FunctionState {
     request: Arc<RequestMetadata>,
     deployment: Arc<DeploymentMetadata>,
     streams: Streams,
+    /// The documents that it was warned of, each for its size or for its nesting.
+    warned: HashSet<(DocumentId, usize)>,
     /// Where its paginated read starts from and ends.
     pub journal: Journal,
     pub(in crate::functions) observed: Observed,
@@ -70,6 +74,7 @@ impl FunctionState {
             request,
             deployment,
             streams: Streams::default(),
+            warned: HashSet::new(),
             journal: Journal::default(),
             observed: Observed::default(),
         }
@@ -145,6 +150,11 @@ impl Syscalls<'_, '_> {
                 "Unknown async operation {op}"
             ))),
         }
+    }
+
+    /// The functions that exist.
+    fn registry(&self) -> Option<&Registry> {
+        self.tx.definitions().extension.downcast_ref()
     }
 
     /// Refuses an operation that changes something while a query runs.

@@ -331,3 +331,39 @@ fn limits_on_writes_are_told_and_may_be_caught() {
         );
     });
 }
+
+#[test]
+fn a_document_near_a_limit_is_warned_of_once() {
+    let mut world = World::new(1);
+    let room = world.id("$ROOM0");
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(13), "}".repeat(13));
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(900 << 10));
+    let told = world.rig.attempt(|tx| {
+        let state = &mut state(FunctionKind::Mutation, Caller::nobody());
+        let mut told = Told::default();
+        let hooks = &mut told;
+        let mut function = Function(Syscalls { tx, state, hooks });
+        for (op, value) in [
+            ("shallowMerge", &*large),
+            ("replace", r#"{"text":"x"}"#),
+            ("replace", &large),
+            ("replace", &deep),
+            ("shallowMerge", r#"{"b":1}"#),
+            ("shallowMerge", &deep),
+        ] {
+            function.json(op, &format!(r#"{{"id":"{room}","value":{value}}}"#));
+        }
+        function.json("insert", &format!(r#"{{"table":"rooms","value":{large}}}"#));
+        told.warnings
+    });
+    assert_eq!(told.len(), 3, "{told:?}");
+    let begins = |at: usize, text: String| assert!(told[at].starts_with(&text), "{}", told[at]);
+    begins(
+        0,
+        format!("Large document written with ID \"{room}\" (actual: 92"),
+    );
+    let nested =
+        format!("Deeply nested document written with ID \"{room}\" (actual: 13, limit: 16)");
+    begins(1, nested);
+    begins(2, "Large document written with ID \"".to_owned());
+}

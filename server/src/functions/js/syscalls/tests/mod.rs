@@ -172,6 +172,7 @@ struct Told {
     files: Vec<StorageId>,
     stored: Vec<FileToStore>,
     tokens: Vec<TokenToSign>,
+    warnings: Vec<String>,
 }
 
 impl Hooks for Told {
@@ -193,6 +194,10 @@ impl Hooks for Told {
         tx.count_scheduled(call.args.iter().map(Value::size).sum())?;
         self.scheduled.push(call);
         Ok("0400000000000000000000000000248".parse().unwrap())
+    }
+
+    fn warn(&mut self, text: String) {
+        self.warnings.push(text);
     }
 
     fn cancel_job(&mut self, _: &mut Transaction<'_>, _: DocumentId) -> Result<(), SyscallError> {
