@@ -108,7 +108,7 @@ fn run_here(
         .js
         .runtimes
         .take(&target.code, target.path.module_file())
-        .map_err(|failure| failures::at_import(&failure, &target.code))?;
+        .map_err(|not_loaded| failures::at_import(&not_loaded.failure, &target.code))?;
     let mut text = String::from("[");
     args.write_json(&mut text);
     text.push(']');

@@ -123,11 +123,16 @@ pub(super) fn run_in(
 ) -> Result<Value> {
     let module = target.path.module_file();
     parts.tx.depend_on(Dependency::Module(module))?;
-    let mut runtime = target
-        .js
-        .runtimes
-        .take(target.code, module)
-        .map_err(|failure| failures::at_import(&failure, target.code))?;
+    let taken = target.js.runtimes.take(target.code, module);
+    let variables = match &taken {
+        Ok(runtime) => &runtime.variables,
+        Err(not_loaded) => &not_loaded.variables,
+    };
+    for name in variables {
+        parts.tx.depend_on(Dependency::Variable(name))?;
+    }
+    let mut runtime =
+        taken.map_err(|not_loaded| failures::at_import(&not_loaded.failure, target.code))?;
     runtime.isolate.set_budget(target.js.time_max(target.kind));
     let nested = Nested {
         target: Target { ..*target },
@@ -149,6 +154,8 @@ pub(super) fn run_in(
         limits: LimitsPassed::default(),
     };
     let driven = host.drive(&mut runtime, target, args);
+    let (taken, time_max) = (runtime.isolate.cpu_used(), target.js.time_max(target.kind));
+    warnings::warn_of_time(taken, time_max, host.parts.console);
     let result = host.result(driven, target);
     target.js.runtimes.give_back(runtime);
     result

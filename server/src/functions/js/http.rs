@@ -105,8 +105,8 @@ impl HttpCall {
             .take(&target.code, target.path.module_file());
         let mut runtime = match taken {
             Ok(runtime) => runtime,
-            Err(failure) => {
-                let error = failures::at_import(&failure, &target.code);
+            Err(not_loaded) => {
+                let error = failures::at_import(&not_loaded.failure, &target.code);
                 return Err(told(answering, error.into_thrown()));
             }
         };

@@ -1,6 +1,6 @@
 //! Runtimes, kept ready: engines with a deployment's modules loaded, each back at its image after every call.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -74,18 +74,42 @@ pub struct Runtime {
     /// The code it runs.
     pub code: Arc<Code>,
     loaded: HashSet<String>,
+    /// The variables that modules read while they were loaded, set or not.
+    pub variables: BTreeSet<String>,
     _alive: Alive,
+}
+
+/// A module that could not be loaded.
+pub struct NotLoaded {
+    /// Why not.
+    pub failure: Failure,
+    /// The variables that modules read until then.
+    pub variables: BTreeSet<String>,
+}
+
+impl From<Failure> for NotLoaded {
+    fn from(failure: Failure) -> NotLoaded {
+        NotLoaded {
+            failure,
+            variables: BTreeSet::new(),
+        }
+    }
 }
 
 impl Runtimes {
     /// A runtime with `module` of `code` loaded, as idle as can be had.
-    pub fn take(&self, code: &Arc<Code>, module: &str) -> Result<Runtime, Failure> {
+    pub fn take(&self, code: &Arc<Code>, module: &str) -> Result<Runtime, NotLoaded> {
         let mut runtime = match self.take_idle(code, module) {
             Some(runtime) => runtime,
             None => self.make(code)?,
         };
-        runtime.load(module)?;
-        Ok(runtime)
+        match runtime.load(module) {
+            Ok(()) => Ok(runtime),
+            Err(failure) => Err(NotLoaded {
+                failure,
+                variables: runtime.variables,
+            }),
+        }
     }
 
     fn take_idle(&self, code: &Arc<Code>, module: &str) -> Option<Runtime> {
@@ -111,6 +135,7 @@ impl Runtimes {
             isolate,
             code: code.clone(),
             loaded: HashSet::new(),
+            variables: BTreeSet::new(),
             _alive: Alive::new(&self.alive),
         })
     }
@@ -218,7 +243,9 @@ impl Runtime {
         if self.code.has(module) {
             self.isolate.set_budget(IMPORT_TIME_MAX);
             let mut host = ImportHost::new(&self.code);
-            self.isolate.evaluate(&mut host, module)?;
+            let evaluated = self.isolate.evaluate(&mut host, module);
+            self.variables.append(&mut host.variables);
+            evaluated?;
         }
         self.isolate.seal();
         self.loaded.insert(module.to_owned());

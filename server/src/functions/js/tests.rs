@@ -1,6 +1,7 @@
 //! Functions in JavaScript on a real store, as the package's bundles shape them.
 
 mod actions;
+mod analysis;
 mod hostile;
 mod limits;
 mod places;
@@ -305,6 +306,32 @@ async fn a_module_that_cannot_be_loaded_leaves_the_others_ready() {
     assert_eq!(rig.js.runtimes().counts().idle, 2);
     rig.js.runtimes().warm(&broken, ["broken.js"]);
     assert_eq!(rig.js.runtimes().counts().idle, 2);
+}
+
+#[tokio::test]
+async fn a_query_depends_on_the_variables_that_its_modules_read_while_they_were_loaded() {
+    let read = |name: &str| {
+        format!(
+            r#"import {{ define }} from "./_deps/package.js";
+            const needed = process.env.NEEDED;
+            export const {name} = define("query", async () => needed ?? process.env.OTHER ?? null);"#
+        )
+    };
+    let depends = async |rig: &Rig, name: &str| {
+        let run = rig.functions.query(call(name, object! {}), None).await;
+        let reads = format!("{:?}", run.unwrap().reads);
+        [reads.contains("vNEEDED"), reads.contains("vOTHER")]
+    };
+    let rig = rig_of(&read("told"), JsOptions::default());
+    assert_eq!(depends(&rig, "told").await, [true, true]);
+    assert_eq!(depends(&rig, "told").await, [true, true]);
+    let broken = "if (!process.env.NEEDED) throw new Error('no');";
+    let broken = [source("broken.js", broken)];
+    let code = rig
+        .js
+        .code(&broken, BTreeMap::new(), ImportPhase::default());
+    let not_loaded = rig.js.runtimes().take(&code, "broken.js").err().unwrap();
+    assert!(not_loaded.variables.contains("NEEDED"));
 }
 
 #[tokio::test]
