@@ -165,6 +165,8 @@ pub enum AnalyzeError {
     TimedOut { path: String, seconds: u64 },
     #[error("This server cannot run JavaScript: it was built without it.")]
     Unsupported,
+    #[error("The server failed to analyze the modules. Its log says why.")]
+    Broken,
 }
 
 impl AnalyzeError {
@@ -180,6 +182,7 @@ impl AnalyzeError {
             AnalyzeError::AuthConfigVariable(_) => "AuthConfigMissingEnvironmentVariable",
             AnalyzeError::Definition(_) => "InvalidConvexConfig",
             AnalyzeError::Unsupported => "JavaScriptNotSupported",
+            AnalyzeError::Broken => "InternalServerError",
         }
     }
 }

@@ -111,7 +111,7 @@ impl Pushes {
             Ok(registry) => Ok(Arc::new(registry)),
             Err(error) => {
                 tracing::error!(%error, "making code ready failed");
-                Err(AnalyzeError::Unsupported.into())
+                Err(AnalyzeError::Broken.into())
             }
         }
     }

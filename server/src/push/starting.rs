@@ -203,7 +203,7 @@ impl Pushes {
             Ok(analysis) => Ok(analysis?),
             Err(error) => {
                 tracing::error!(%error, "analysing modules failed");
-                Err(AnalyzeError::Unsupported.into())
+                Err(AnalyzeError::Broken.into())
             }
         }
     }

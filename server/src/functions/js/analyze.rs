@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
-use vestibule_isolate::{Failure, HostValue, Isolate, IsolateOptions, ModuleSource};
+use vestibule_isolate::{Failure, HostValue, Isolate, IsolateOptions, ModuleSource, Thrown};
 
 use super::Js;
 use super::code::{Code, CompiledModules};
@@ -41,7 +41,7 @@ impl Analyzer for Js {
                 .spawn_scoped(scope, || self.analyze_here(input))
                 .map_err(|_| AnalyzeError::Unsupported)?
                 .join()
-                .map_err(|_| AnalyzeError::Unsupported)?
+                .map_err(|_| AnalyzeError::Broken)?
         })
     }
 }
@@ -268,11 +268,19 @@ impl Evaluator {
         self.isolate.evaluate(&mut self.host, path)?;
         let text = self.ask("analyze", &[path.into_value()])?;
         self.isolate.run_jobs(&mut self.host)?;
-        Ok(serde_json::from_str(&text).expect("the driver writes what is read here"))
+        // A module may break what the driver writes with.
+        serde_json::from_str(&text).map_err(|error| {
+            Failure::Threw(Thrown {
+                name: "Error".to_owned(),
+                message: format!("The module's registrations cannot be read: {error}"),
+                ..Thrown::default()
+            })
+        })
     }
 
     fn auth_config(&mut self) -> Result<String, AnalyzeError> {
         self.restart();
+        self.host.refuse_chance("auth config file");
         let evaluated = self
             .isolate
             .evaluate(&mut self.host, AUTH_CONFIG_MODULE)
@@ -292,8 +300,8 @@ impl Evaluator {
         let evaluated = self.isolate.evaluate(&mut self.host, path);
         let exported = evaluated.and_then(|()| self.ask("exported", &args));
         let exported = exported.map_err(|failure| self.text_of(&failure))?;
-        let Exported { text, refused } =
-            serde_json::from_str(&exported).expect("the driver writes what is read here");
+        let Exported { text, refused } = serde_json::from_str(&exported)
+            .map_err(|error| format!("The default export cannot be read: {error}"))?;
         match refused {
             Some(refused) => Err(refused),
             None => Ok(text.unwrap_or_default()),

@@ -151,6 +151,14 @@
     return typeof file === "string" && line > 0 && column > 0 ? [file, line, column] : null;
   };
 
+  // The text that a method of a registration returns, which is JSON; null without the method.
+  const exportedText = (path, name, value, method) => {
+    if (typeof value[method] !== "function") return null;
+    const text = value[method]();
+    if (typeof text === "string") return text;
+    throw new NativeError(`Invalid JSON returned from ${path}:${name}.${method}(): expected a string`);
+  };
+
   // What a module registers, as JSON text.
   register("analyze", (path) => {
     const found = [];
@@ -165,8 +173,8 @@
         name,
         kind: kinds[0],
         visibility: value.isPublic ? "public" : value.isInternal ? "internal" : null,
-        args: typeof value.exportArgs === "function" ? value.exportArgs() : null,
-        returns: typeof value.exportReturns === "function" ? value.exportReturns() : null,
+        args: exportedText(path, name, value, "exportArgs"),
+        returns: exportedText(path, name, value, "exportReturns"),
         place: placeOf(value._handler),
       };
       found.push(entry);
@@ -175,11 +183,11 @@
     const main = namespace.default;
     if (path === "http.js") {
       if (!main?.isRouter) return stringify({ notRouter: true });
-      analysis.httpRoutes = main.getRoutes().map(([route, method]) => [route, method]);
+      analysis.httpRoutes = main.getRoutes().map(([route, method]) => [`${route}`, `${method}`]);
     }
     if (path === "crons.js") {
       if (!main?.isCrons) return stringify({ notCrons: true });
-      analysis.crons = main.export();
+      analysis.crons = exportedText(path, "default", main, "export");
     }
     return stringify(analysis);
   });
