@@ -4,6 +4,7 @@
     const { keys, subtleKeys } = $.web;
     const { fail, check, data, bytesOf } = keys;
     const HASH_BYTES = { "SHA-256": 32, "SHA-384": 48, "SHA-512": 64 };
+    const TAG_BITS = [32, 64, 96, 104, 112, 120, 128];
     // Signatures whose making needs random numbers.
     const RANDOMIZED = ["ECDSA", "RSA-PSS"];
 
@@ -25,10 +26,11 @@
       const bytes = bytesOf(value);
       switch (name) {
         case "AES-GCM": {
-          if ((algorithm.tagLength ?? 128) !== 128) fail("NotSupportedError", "AES-GCM needs a tagLength of 128 here");
+          const tagBits = algorithm.tagLength === undefined ? 128 : Number(algorithm.tagLength);
+          if (!TAG_BITS.includes(tagBits)) fail("OperationError", `${tagBits} is not a valid AES-GCM tag length`);
           const { additionalData } = algorithm;
           const additional = additionalData === undefined ? undefined : bytesOf(additionalData, "additionalData");
-          return $.host(`crypto.aes_gcm_${direction}`, data(key), bytesOf(algorithm.iv, "iv"), bytes, additional);
+          return $.host(`crypto.aes_gcm_${direction}`, data(key), bytesOf(algorithm.iv, "iv"), bytes, additional, tagBits / 8);
         }
         case "AES-CBC": {
           const iv = bytesOf(algorithm.iv, "iv");
@@ -50,20 +52,24 @@
       }
     };
 
+    const checkBits = (bits) => {
+      if (bits === null) fail("OperationError", "The length is required");
+      if (bits % 8 !== 0) fail("OperationError", "The length must be a multiple of 8");
+    };
+
     const derive = (algorithm, key, usage, bits) => {
       const { name } = algorithm;
       check(key, name, usage);
-      if (bits !== null && bits % 8 !== 0) fail("OperationError", "The length must be a multiple of 8");
       switch (name) {
         case "PBKDF2": {
-          if (bits === null) fail("OperationError", "The length is required");
+          checkBits(bits);
           const { salt, iterations } = algorithm;
           if (Number(iterations) === 0) fail("OperationError", "iterations must not be 0");
           const hash = keys.hashOf(algorithm);
           return $.host("crypto.pbkdf2", hash, data(key), bytesOf(salt, "salt"), Number(iterations), bits / 8);
         }
         case "HKDF": {
-          if (bits === null) fail("OperationError", "The length is required");
+          checkBits(bits);
           const hash = keys.hashOf(algorithm);
           return $.host("crypto.hkdf", hash, data(key), bytesOf(algorithm.salt, "salt"), bytesOf(algorithm.info, "info"), bits / 8);
         }
@@ -75,7 +81,10 @@
           const shared = $.host("crypto.agree", keys.family(key), data(key), data(other));
           if (bits === null) return shared;
           if (bits / 8 > shared.byteLength) fail("OperationError", "The length is too large");
-          return shared.slice(0, bits / 8);
+          const part = shared.slice(0, Math.ceil(bits / 8));
+          // The bits beyond the last are zero.
+          if (bits % 8 !== 0) new Uint8Array(part)[part.byteLength - 1] &= 0xff << (8 - (bits % 8));
+          return part;
         }
         default:
           return fail("NotSupportedError", `${name} derives nothing`);

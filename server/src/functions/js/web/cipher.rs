@@ -8,10 +8,11 @@ use aws_lc_rs::cipher::{
 use aws_lc_rs::iv::FixedLength;
 
 use super::arguments::Arguments;
-use super::{Answer, HostError, HostValue, bad_key, not_supported, operation_failed};
+use super::{Answer, HostError, HostValue, bad_key, gcm, operation_failed};
 
-const BLOCK_BYTES: usize = 16;
-const GCM_IV_BYTES: usize = 12;
+pub const BLOCK_BYTES: usize = 16;
+/// The length of a tag that the library offers.
+const GCM_TAG_BYTES: usize = 16;
 
 pub fn call(name: &str, arguments: &Arguments) -> Option<Answer> {
     let run = match name {
@@ -25,30 +26,43 @@ pub fn call(name: &str, arguments: &Arguments) -> Option<Answer> {
     Some(run(arguments).map(HostValue::Bytes))
 }
 
-/// `(key, iv, data, additional data?)`: the text and a tag of 16 bytes.
+/// `(key, iv, data, additional data?, bytes of the tag)`: the encrypted data and the tag.
 fn gcm_encrypt(arguments: &Arguments) -> Result<Vec<u8>, HostError> {
-    let (key, nonce) = gcm_key(arguments)?;
-    let mut data = arguments.bytes(2)?.to_vec();
-    let additional = Aad::from(arguments.bytes_if_any(3)?);
-    key.seal_in_place_append_tag(nonce, additional, &mut data)
+    let (data, additional) = (arguments.bytes(2)?, arguments.bytes_if_any(3)?);
+    let Some((key, nonce)) = gcm_key(arguments)? else {
+        let (key, iv) = (arguments.bytes(0)?, arguments.bytes(1)?);
+        return gcm::encrypt(key, iv, additional, data, tag_bytes(arguments)?);
+    };
+    let mut data = data.to_vec();
+    key.seal_in_place_append_tag(nonce, Aad::from(additional), &mut data)
         .map_err(|_| operation_failed())?;
     Ok(data)
 }
 
-/// `(key, iv, data with tag, additional data?)`
+/// `(key, iv, data with tag, additional data?, bytes of the tag)`
 fn gcm_decrypt(arguments: &Arguments) -> Result<Vec<u8>, HostError> {
-    let (key, nonce) = gcm_key(arguments)?;
-    let mut data = arguments.bytes(2)?.to_vec();
-    let additional = Aad::from(arguments.bytes_if_any(3)?);
+    let (data, additional) = (arguments.bytes(2)?, arguments.bytes_if_any(3)?);
+    let Some((key, nonce)) = gcm_key(arguments)? else {
+        let (key, iv) = (arguments.bytes(0)?, arguments.bytes(1)?);
+        return gcm::decrypt(key, iv, additional, data, tag_bytes(arguments)?);
+    };
+    let mut data = data.to_vec();
     let length = key
-        .open_in_place(nonce, additional, &mut data)
+        .open_in_place(nonce, Aad::from(additional), &mut data)
         .map_err(|_| operation_failed())?
         .len();
     data.truncate(length);
     Ok(data)
 }
 
-fn gcm_key(arguments: &Arguments) -> Result<(LessSafeKey, Nonce), HostError> {
+fn tag_bytes(arguments: &Arguments) -> Result<usize, HostError> {
+    let bytes = arguments.count(4)? as usize;
+    let is_short = bytes <= GCM_TAG_BYTES;
+    is_short.then_some(bytes).ok_or_else(operation_failed)
+}
+
+/// `None` for lengths that the library does not offer.
+fn gcm_key(arguments: &Arguments) -> Result<Option<(LessSafeKey, Nonce)>, HostError> {
     let (key, iv) = (arguments.bytes(0)?, arguments.bytes(1)?);
     let algorithm = match key.len() {
         16 => &aead::AES_128_GCM,
@@ -56,10 +70,12 @@ fn gcm_key(arguments: &Arguments) -> Result<(LessSafeKey, Nonce), HostError> {
         32 => &aead::AES_256_GCM,
         _ => return Err(bad_key()),
     };
-    let nonce = Nonce::try_assume_unique_for_key(iv)
-        .map_err(|_| not_supported(format!("AES-GCM needs an iv of {GCM_IV_BYTES} bytes here")))?;
+    let nonce = match Nonce::try_assume_unique_for_key(iv) {
+        Ok(nonce) if tag_bytes(arguments)? == GCM_TAG_BYTES => nonce,
+        Ok(_) | Err(_) => return Ok(None),
+    };
     let key = UnboundKey::new(algorithm, key).map_err(|_| bad_key())?;
-    Ok((LessSafeKey::new(key), nonce))
+    Ok(Some((LessSafeKey::new(key), nonce)))
 }
 
 /// `(key, iv, data)`
@@ -89,30 +105,42 @@ fn cbc_decrypt(arguments: &Arguments) -> Result<Vec<u8>, HostError> {
 /// `(key, counter, data, counter's bits)`: both directions are the same.
 fn ctr(arguments: &Arguments) -> Result<Vec<u8>, HostError> {
     let (counter, bits) = (arguments.bytes(1)?, arguments.count(3)?);
+    let counter: [u8; BLOCK_BYTES] = counter.try_into().map_err(|_| operation_failed())?;
     let mut data = arguments.bytes(2)?.to_vec();
-    let blocks = data.len().div_ceil(BLOCK_BYTES) as u128;
-    // The cipher counts in all 128 bits, which is the same unless the counter's own bits wrap.
-    if blocks > blocks_before_wrap(counter, bits)? {
-        return Err(not_supported("An AES-CTR counter must not wrap here"));
-    }
-    let context = EncryptionContext::Iv128(iv(arguments)?);
-    EncryptingKey::ctr(key(arguments)?)
-        .and_then(|key| key.less_safe_encrypt(&mut data, context))
-        .map_err(|_| operation_failed())?;
+    let counter = u128::from_be_bytes(counter);
+    count(arguments.bytes(0)?, counter, bits, &mut data)?;
     Ok(data)
 }
 
-fn blocks_before_wrap(counter: &[u8], bits: u32) -> Result<u128, HostError> {
-    let counter: [u8; BLOCK_BYTES] = counter.try_into().map_err(|_| operation_failed())?;
-    let counter = u128::from_be_bytes(counter);
-    match bits {
-        1..=127 => {
-            let limit = 1 << bits;
-            Ok(limit - (counter & (limit - 1)))
-        }
-        128 => Ok(u128::MAX - counter),
-        _ => Err(operation_failed()),
+/// Encrypts, or decrypts, with a counter that begins at `counter` and of which the last `bits` bits count.
+pub fn count(key: &[u8], counter: u128, bits: u32, data: &mut [u8]) -> Result<(), HostError> {
+    let blocks = data.len().div_ceil(BLOCK_BYTES) as u128;
+    let counts = match bits {
+        1..=127 => (1 << bits) - 1,
+        128 => u128::MAX,
+        _ => return Err(operation_failed()),
+    };
+    // No block of the counter may come twice.
+    if blocks.saturating_sub(1) > counts {
+        return Err(operation_failed());
     }
+    // The library's cipher counts in all bits, so what comes after the last count has a run of its own.
+    let blocks_left = (counts - (counter & counts)).saturating_add(1);
+    let first = blocks_left.min(blocks) as usize * BLOCK_BYTES;
+    let (first, rest) = data.split_at_mut(first.min(data.len()));
+    count_on(key, counter, first)?;
+    match rest.is_empty() {
+        true => Ok(()),
+        false => count_on(key, counter & !counts, rest),
+    }
+}
+
+fn count_on(key: &[u8], counter: u128, data: &mut [u8]) -> Result<(), HostError> {
+    let iv = FixedLength::from(counter.to_be_bytes());
+    EncryptingKey::ctr(cipher_key(key)?)
+        .and_then(|key| key.less_safe_encrypt(data, EncryptionContext::Iv128(iv)))
+        .map_err(|_| operation_failed())?;
+    Ok(())
 }
 
 fn iv(arguments: &Arguments) -> Result<FixedLength<BLOCK_BYTES>, HostError> {
@@ -120,7 +148,10 @@ fn iv(arguments: &Arguments) -> Result<FixedLength<BLOCK_BYTES>, HostError> {
 }
 
 fn key(arguments: &Arguments) -> Result<UnboundCipherKey, HostError> {
-    let key = arguments.bytes(0)?;
+    cipher_key(arguments.bytes(0)?)
+}
+
+fn cipher_key(key: &[u8]) -> Result<UnboundCipherKey, HostError> {
     let algorithm: &'static Algorithm = match key.len() {
         16 => &AES_128,
         24 => &AES_192,

@@ -25,7 +25,7 @@ impl Hash {
         }
     }
 
-    fn digest(self) -> &'static digest::Algorithm {
+    pub fn digest(self) -> &'static digest::Algorithm {
         match self {
             Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
             Hash::Sha256 => &digest::SHA256,

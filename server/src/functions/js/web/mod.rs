@@ -11,6 +11,7 @@ mod derive;
 mod digest;
 mod elliptic;
 mod encoding;
+mod gcm;
 mod intl;
 mod jwk;
 mod keys;

@@ -1,5 +1,6 @@
 //! Signatures with key pairs.
 
+use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
@@ -34,17 +35,16 @@ pub fn call(name: &str, arguments: &Arguments) -> Option<Answer> {
 /// `(algorithm, family of the key, hash, private key, data)`
 fn sign(arguments: &Arguments) -> Result<Vec<u8>, HostError> {
     let (key, data) = (arguments.bytes(3)?, arguments.bytes(4)?);
-    let random = SystemRandom::new();
     match scheme(arguments)? {
         Scheme::RsaPkcs1(hash) => sign_rsa(pkcs1_signing(hash)?, key, data),
         Scheme::RsaPss(hash) => sign_rsa(pss_signing(hash)?, key, data),
         Scheme::Ecdsa(curve, hash) => {
             let (secret, point) = curve.split(key)?;
-            let algorithm = ecdsa(curve, hash)?.1;
-            let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, secret, point)
+            let Ecdsa { signing, .. } = ecdsa(curve)?;
+            let pair = EcdsaKeyPair::from_private_key_and_public_key(signing, secret, point)
                 .map_err(|_| bad_key())?;
-            let signature = pair.sign(&random, data).map_err(|_| operation_failed())?;
-            Ok(signature.as_ref().to_vec())
+            let signature = pair.sign_digest(&digest_for(curve, hash, data)?);
+            Ok(signature.map_err(|_| operation_failed())?.as_ref().to_vec())
         }
         Scheme::Ed25519 => {
             let (seed, point) = Curve::Ed25519.split(key)?;
@@ -87,7 +87,11 @@ fn verify(arguments: &Arguments) -> Result<bool, HostError> {
             Hash::Sha384 => &signature::RSA_PSS_2048_8192_SHA384,
             Hash::Sha512 => &signature::RSA_PSS_2048_8192_SHA512,
         },
-        Scheme::Ecdsa(curve, hash) => ecdsa(curve, hash)?.0,
+        Scheme::Ecdsa(curve, hash) => {
+            let digest = digest_for(curve, hash, data)?;
+            let key = UnparsedPublicKey::new(ecdsa(curve)?.verification, key);
+            return Ok(key.verify_digest(&digest, signature).is_ok());
+        }
         Scheme::Ed25519 => &ED25519,
     };
     Ok(UnparsedPublicKey::new(algorithm, key)
@@ -124,25 +128,41 @@ fn pss_signing(hash: Hash) -> Result<&'static dyn RsaEncoding, HostError> {
     }
 }
 
-type Ecdsa = (
-    &'static dyn VerificationAlgorithm,
-    &'static EcdsaSigningAlgorithm,
-);
+/// How a curve signs a digest of its own length.
+struct Ecdsa {
+    verification: &'static dyn VerificationAlgorithm,
+    signing: &'static EcdsaSigningAlgorithm,
+    digest: &'static digest::Algorithm,
+}
 
-fn ecdsa(curve: Curve, hash: Hash) -> Result<Ecdsa, HostError> {
-    match (curve, hash) {
-        (Curve::P256, Hash::Sha256) => {
-            Ok((&ECDSA_P256_SHA256_FIXED, &ECDSA_P256_SHA256_FIXED_SIGNING))
-        }
-        (Curve::P384, Hash::Sha384) => {
-            Ok((&ECDSA_P384_SHA384_FIXED, &ECDSA_P384_SHA384_FIXED_SIGNING))
-        }
-        (Curve::P521, Hash::Sha512) => {
-            Ok((&ECDSA_P521_SHA512_FIXED, &ECDSA_P521_SHA512_FIXED_SIGNING))
-        }
-        _ => Err(not_supported(format!(
-            "ECDSA of {} with this hash",
-            curve.name()
-        ))),
+fn ecdsa(curve: Curve) -> Result<Ecdsa, HostError> {
+    match curve {
+        Curve::P256 => Ok(Ecdsa {
+            verification: &ECDSA_P256_SHA256_FIXED,
+            signing: &ECDSA_P256_SHA256_FIXED_SIGNING,
+            digest: &digest::SHA256,
+        }),
+        Curve::P384 => Ok(Ecdsa {
+            verification: &ECDSA_P384_SHA384_FIXED,
+            signing: &ECDSA_P384_SHA384_FIXED_SIGNING,
+            digest: &digest::SHA384,
+        }),
+        Curve::P521 => Ok(Ecdsa {
+            verification: &ECDSA_P521_SHA512_FIXED,
+            signing: &ECDSA_P521_SHA512_FIXED_SIGNING,
+            digest: &digest::SHA512,
+        }),
+        Curve::Ed25519 | Curve::X25519 => Err(not_supported(format!("ECDSA of {}", curve.name()))),
     }
+}
+
+/// The digest of `data`, as long as the curve's own. ECDSA takes a digest for a number: of a longer one the first bits,
+/// and zeros before a shorter one change nothing.
+fn digest_for(curve: Curve, hash: Hash, data: &[u8]) -> Result<Digest, HostError> {
+    let own = ecdsa(curve)?.digest;
+    let digest = digest::digest(hash.digest(), data);
+    let digest = digest.as_ref();
+    let mut fitted = vec![0; own.output_len.saturating_sub(digest.len())];
+    fitted.extend_from_slice(&digest[..digest.len().min(own.output_len)]);
+    Digest::import_less_safe(&fitted, own).map_err(|_| operation_failed())
 }
