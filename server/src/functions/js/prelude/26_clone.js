@@ -63,7 +63,10 @@
 
     const { DOMException } = $.web;
     const OPAQUE = [WeakMap, WeakSet, WeakRef, Promise];
-    const isOpaque = (value) => OPAQUE.some((Class) => value instanceof Class);
+    // They could only be transferred.
+    const STREAMS = ["ReadableStream", "WritableStream", "TransformStream"];
+    const isOpaque = (value) =>
+      OPAQUE.some((Class) => value instanceof Class) || STREAMS.some((name) => $.isA(value, name));
 
     const structuredClone = function structuredClone(value, options) {
       if (arguments.length === 0) throw new TypeError("structuredClone: 1 argument required, but only 0 present");

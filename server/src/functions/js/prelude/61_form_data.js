@@ -4,15 +4,21 @@
     const { Blob, File, blobBytes } = $.web;
     const BOUNDARY_BYTES = 16;
 
+    const needsTwo = (method, count) => {
+      if (count < 2) throw new TypeError(`FormData.${method}: 2 arguments required, but only ${count} present.`);
+    };
+
     class FormData {
       #entries = [];
       constructor(form) {
         if (form !== undefined) throw new TypeError("FormData: there are no forms here");
       }
       append(name, value, filename) {
+        needsTwo("append", arguments.length);
         this.#entries.push([$.text(name), entryOf(value, filename, arguments.length)]);
       }
       set(name, value, filename) {
+        needsTwo("set", arguments.length);
         const key = $.text(name);
         const entry = entryOf(value, filename, arguments.length);
         const at = this.#entries.findIndex(([other]) => other === key);

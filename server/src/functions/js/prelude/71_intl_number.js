@@ -141,6 +141,9 @@
         if (notation !== "standard" && notation !== "compact") unavailable(`The notation "${notation}"`);
         if (options.roundingMode !== undefined && options.roundingMode !== "halfExpand") unavailable(`The roundingMode "${options.roundingMode}"`);
         if (options.roundingIncrement !== undefined && Number(options.roundingIncrement) !== 1) unavailable("A roundingIncrement");
+        if (choice(options, "roundingPriority", ["auto", "morePrecision", "lessPrecision"], "auto") !== "auto") {
+          unavailable(`The roundingPriority "${options.roundingPriority}"`);
+        }
         const read = {
           style,
           notation,
@@ -195,15 +198,19 @@
             decimal = scaled;
           } else decimal = round(decimal, o);
           isZero = decimal.isZero;
-          const isBritish = o.compactDisplay === "short" && this.#locale === "en-GB";
-          suffix = COMPACT[isBritish ? "british" : o.compactDisplay][step];
+          const isLong = o.compactDisplay === "long" && !this.#isSum();
+          suffix = COMPACT[isLong ? "long" : this.#locale === "en-GB" ? "british" : "short"][step];
           parts = digitParts(decimal, o);
         }
         if (suffix !== "") {
-          if (o.compactDisplay === "long") parts.push({ type: "literal", value: " " });
+          if (suffix.length > 2) parts.push({ type: "literal", value: " " });
           parts.push({ type: "compact", value: suffix });
         }
         return this.#dress(parts, signOf(o.signDisplay, isNegative && !Number.isNaN(number), isZero || Number.isNaN(number)));
+      }
+      // Sums of money are short in compact form, whatever is asked for, but for those with the currency's name.
+      #isSum() {
+        return this.#options.style === "currency" && this.#options.currencyDisplay !== "name";
       }
       // Puts sign, currency, percent sign or unit around the digits.
       #dress(parts, sign) {

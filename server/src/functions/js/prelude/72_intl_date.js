@@ -53,6 +53,7 @@
       "Pacific/Auckland NZST": "New Zealand Standard Time",
       "Pacific/Auckland NZDT": "New Zealand Daylight Time",
     };
+    const UTC_NAMES = ["utc", "etc/utc", "gmt", "etc/gmt", "uct", "etc/uct", "zulu", "etc/zulu", "universal", "etc/universal", "gmt0", "gmt+0", "gmt-0"];
     const DATE_STYLES = {
       full: { weekday: "long", year: "numeric", month: "long", day: "numeric" },
       long: { year: "numeric", month: "long", day: "numeric" },
@@ -103,11 +104,7 @@
 
     const cycleOf = (options, locale) => {
       const asked = choice(options, "hourCycle", ["h11", "h12", "h23", "h24"]);
-      if (options?.hour12 !== undefined) {
-        if (options.hour12) return "h12";
-        // As V8 resolves it: midnight is 24:00 where the locale has twelve hours.
-        return LOCALES[locale].hour12 ? "h24" : "h23";
-      }
+      if (options?.hour12 !== undefined) return options.hour12 ? "h12" : "h23";
       return asked ?? (LOCALES[locale].hour12 ? "h12" : "h23");
     };
 
@@ -150,11 +147,16 @@
         return [...dates, literal(this.#joint()), ...times];
       }
       #joint() {
-        const { weekday, month, year, day, dateStyle } = this.#fields;
-        if (this.#locale === "sv-SE") return " ";
-        if (weekday && !year && !month && !day) return " ";
+        const { month, dateStyle } = this.#fields;
+        if (this.#locale === "sv-SE" || this.#isWeekdayInTime()) return " ";
         if (dateStyle) return dateStyle === "full" || dateStyle === "long" ? " at " : ", ";
         return month === "long" ? " at " : ", ";
+      }
+
+      // Whether the weekday stands in the pattern of the time, as in "Thu 12:07 AM".
+      #isWeekdayInTime() {
+        const { weekday, year, month, day, hour, minute, timeZoneName } = this.#fields;
+        return Boolean(weekday && !year && !month && !day && hour && minute && !timeZoneName);
       }
 
       #dateParts(moment) {
@@ -163,7 +165,7 @@
         const isText = TEXT.includes(month);
         const parts = isText
           ? textDate(this.#fields, moment, order, this.#locale)
-          : digitDate(this.#fields, moment, era ? "mdy" : order, this.#locale);
+          : digitDate(this.#fields, moment, era && this.#locale !== "en-GB" ? "mdy" : order, this.#locale);
         if (weekday) {
           const name = { type: "weekday", value: named(DAYS[moment.weekday], weekday, 1) };
           if (parts.length === 0) parts.push(name);
@@ -193,7 +195,8 @@
         if (hour) {
           const value = hourOf(moment.hour, this.#cycle);
           // The patterns of twenty-four hours have two digits. Where they are the usual ones, fields may ask for another form.
-          const isOwnForm = !LOCALES[this.#locale].hour12 && minute === "2-digit" && !timeStyle;
+          const isUsual = !LOCALES[this.#locale].hour12 && minute === "2-digit" && !timeStyle;
+          const isOwnForm = isUsual && !(timeZoneName && !second) && !this.#isWeekdayInTime();
           const isPadded = !isTwelve && !isOwnForm;
           if (!isTwelve && timeZoneName && !minute) unavailable("A time zone after an hour alone");
           add("hour", hour === "2-digit" || isPadded ? pad(value) : value);
@@ -257,6 +260,7 @@
         const digits = name.replace(":", "").padEnd(5, "0");
         return `${digits.slice(0, 3)}:${digits.slice(3)}`;
       }
+      if (UTC_NAMES.includes(name.toLowerCase())) return "UTC";
       return $.host("intl.zone_name", name);
     };
 
@@ -298,9 +302,10 @@
     const named = (name, form, narrow) => (form === "long" ? name : name.slice(0, form === "short" ? 3 : narrow));
     const monthName = (month, form, locale) =>
       form === "short" && month === 8 && locale === "en-GB" ? "Sept" : named(MONTHS[month], form, 1);
-    const yearOf = ({ year }, form, hasEra) => {
-      const shown = hasEra && year <= 0 ? 1 - year : year;
-      return form === "2-digit" ? pad(Math.abs(shown) % 100) : `${shown}`;
+    // Before the year 1 came the year 1 before Christ, whether its era is shown or not.
+    const yearOf = ({ year }, form) => {
+      const shown = year <= 0 ? 1 - year : year;
+      return form === "2-digit" ? pad(shown % 100) : `${shown}`;
     };
 
     const textDate = ({ era, year, month, day }, moment, order, locale) => {
@@ -313,7 +318,7 @@
       }
       if (year) {
         parts.push(literal(day && order !== "dmy" ? ", " : " "));
-        parts.push({ type: "year", value: yearOf(moment, year, era) });
+        parts.push({ type: "year", value: yearOf(moment, year) });
       }
       return parts;
     };
@@ -323,7 +328,7 @@
       const isPadded = order !== "mdy" && [year, month, day].filter(Boolean).length > 1;
       const number = (value, form) => (form === "2-digit" || isPadded ? pad(value) : `${value}`);
       const shown = {
-        y: year && { type: "year", value: yearOf(moment, year, era) },
+        y: year && { type: "year", value: yearOf(moment, year) },
         m: month && { type: "month", value: number(moment.month + 1, month) },
         d: day && { type: "day", value: number(moment.day, day) },
       };
@@ -342,10 +347,12 @@
     };
 
     const offsetName = (offset, isLong) => {
-      const [sign, minutes] = [offset < 0 ? "-" : "+", Math.round(Math.abs(offset) / 60)];
-      const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
-      if (isLong) return `GMT${sign}${pad(hours)}:${pad(rest)}`;
-      return `GMT${sign}${hours}${rest > 0 ? `:${pad(rest)}` : ""}`;
+      if (offset === 0) return "GMT";
+      const sign = offset < 0 ? "-" : "+";
+      const [hours, minutes, seconds] = [3600, 60, 1].map((unit) => Math.floor(Math.abs(offset) / unit) % 60);
+      const end = seconds > 0 ? `:${pad(seconds)}` : "";
+      if (isLong) return `GMT${sign}${pad(hours)}:${pad(minutes)}${end}`;
+      return `GMT${sign}${hours}${minutes > 0 || end ? `:${pad(minutes)}` : ""}${end}`;
     };
     const zoneName = ({ offset, letters, zone }, form, locale) => {
       if (form === "shortOffset") return offsetName(offset, false);
@@ -354,7 +361,7 @@
       if (zone === "UTC" && form === "long") return "Coordinated Universal Time";
       const isAmerican = letters in LONG_NAMES && /^(America|US|Pacific|Canada)\//.test(zone);
       const isHome = locale === "en-GB" ? zone === "Europe/London" : isAmerican;
-      if (form === "short") return isHome ? letters : offset === 0 ? "GMT" : offsetName(offset, false);
+      if (form === "short") return isHome ? letters : offsetName(offset, false);
       if (form === "long" && isAmerican) return LONG_NAMES[letters];
       if (form === "long" && offset === 0 && letters === "GMT") return "Greenwich Mean Time";
       const region = zone.slice(0, Math.max(0, zone.indexOf("/")));

@@ -140,7 +140,8 @@
         const isUnit = this.#type === "unit";
         const word = isUnit ? "" : this.#type === "disjunction" ? "or " : this.#style === "long" ? "and " : "& ";
         const tail = this.#locale === "en-GB" ? ` ${word}` : `, ${word}`;
-        const [pair, last] = isUnit ? [", ", ", "] : [` ${word}`, this.#type === "conjunction" && this.#style === "narrow" ? ", " : tail];
+        const isBare = isUnit || (this.#type === "conjunction" && this.#style === "narrow");
+        const [pair, last] = isBare ? [", ", ", "] : [` ${word}`, tail];
         const joint = (at) => (at < items.length - 1 ? ", " : items.length === 2 ? pair : last);
         return items.flatMap((item, at) => (at === 0 ? [item] : [{ type: "literal", value: joint(at) }, item]));
       }
@@ -173,16 +174,23 @@
         if (choice(options, "style", ["long", "short", "narrow"], "long") !== "long") unavailable("A short relative time");
         this.#numbers = new $.web.NumberFormat(locales);
       }
-      format(value, givenUnit) {
+      formatToParts(value, givenUnit) {
         const unit = `${givenUnit}`.replace(/s$/, "");
         if (!RELATIVE_UNITS.includes(unit)) throw new RangeError(`Invalid unit argument for format() '${givenUnit}'`);
         const number = Number(value);
         if (!Number.isFinite(number)) throw new RangeError("Invalid number value");
+        const literal = (text) => ({ type: "literal", value: text });
         const close = this.#numeric === "auto" ? CLOSE[unit][number] : undefined;
-        if (close !== undefined) return close;
-        const amount = this.#numbers.format(Math.abs(number));
-        const name = amount === "1" ? unit : `${unit}s`;
-        return number < 0 || Object.is(number, -0) ? `${amount} ${name} ago` : `in ${amount} ${name}`;
+        if (close !== undefined) return [literal(close)];
+        const amount = this.#numbers.formatToParts(Math.abs(number)).map((part) => ({ ...part, unit }));
+        const name = amount.length === 1 && amount[0].value === "1" ? unit : `${unit}s`;
+        if (number < 0 || Object.is(number, -0)) return [...amount, literal(` ${name} ago`)];
+        return [literal("in "), ...amount, literal(` ${name}`)];
+      }
+      format(value, unit) {
+        return this.formatToParts(value, unit)
+          .map((part) => part.value)
+          .join("");
       }
       resolvedOptions() {
         return { locale: this.#locale, style: "long", numeric: this.#numeric, numberingSystem: "latn" };

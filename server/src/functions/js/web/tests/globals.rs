@@ -176,6 +176,14 @@ fn events_timers_and_clones_are_the_standards() {
                 "7",
             ),
             (
+                r#"const a = new AsyncLocalStorage(); const seen = []; async function* numbers() { yield 1; await null; seen.push(a.getStore()); } await a.run(1, async () => { for await (const n of numbers()) seen.push(a.getStore()); queueMicrotask(() => seen.push(a.getStore())); a.enterWith(2); await null; seen.push(a.getStore()); }); await null; return [...seen, a.getStore() ?? null];"#,
+                "[1,1,1,2,null]",
+            ),
+            (
+                r#"[() => structuredClone({ a: new ReadableStream() }), () => new FormData().append("x"), () => new FormData().set("x")].map((f) => { try { f(); } catch (error) { return [error.name, error.message]; } })"#,
+                r##"[["DataCloneError","#<Object> could not be cloned."],["TypeError","FormData.append: 2 arguments required, but only 1 present."],["TypeError","FormData.set: 2 arguments required, but only 1 present."]]"##,
+            ),
+            (
                 r#"const o = { d: new Date(5), m: new Map([[1, { a: 2 }]]), s: new Set([1]), e: new RangeError("x"), u: new Uint8Array([1, 2]), r: /a/g, n: null }; o.self = o; const c = structuredClone(o); return [c.self === c, c.d.getTime(), c.m.get(1).a, c.s.has(1), c.e instanceof RangeError, c.e.message, c.u[1], c.u !== o.u, String(c.r)];"#,
                 r#"[true,5,2,true,true,"x",2,true,"/a/g"]"#,
             ),

@@ -64,6 +64,18 @@ fn numbers_dates_and_order_are_those_of_english() {
                 r#"new Intl.Segmenter("en")"#,
                 "RangeError: Intl.Segmenter is not available in this runtime",
             ),
+            (
+                r#"const at = (locale, options, time = Date.UTC(2024, 10, 28, 0, 7)) => new Date(time).toLocaleString(locale, { timeZone: "UTC", ...options }); const clock = { hour: "numeric", minute: "2-digit" }; return [at("en-US", { hour12: false }), at("en-CA", { ...clock, hour12: false }), at("en-US", { ...clock, hourCycle: "h24" }), at("en-GB", { ...clock, weekday: "short" }), at("en-GB", { ...clock, timeZoneName: "short" }), at("en-US", { weekday: "short", hour: "numeric" }), at("en-US", { timeZone: "Etc/GMT", timeZoneName: "short", hour: "numeric" }), at("en-US", { timeZoneName: "longOffset", hour: "numeric" }), at("en-US", { dateStyle: "short" }, Date.UTC(-4, 5, 1)), at("en-GB", { era: "short" }), new Intl.DateTimeFormat("en-US", { hour: "numeric", hour12: false, timeZone: "gmt" }).resolvedOptions()];"#,
+                r#"["11/28/2024, 00:07:00","00:07","24:07","Thu 00:07","00:07 UTC","Thu, 12 AM","12 AM UTC","12 AM GMT","6/1/05","28/11/2024 AD",{"locale":"en-US","calendar":"gregory","numberingSystem":"latn","timeZone":"UTC","hourCycle":"h23","hour12":false,"hour":"numeric"}]"#,
+            ),
+            (
+                r#"[(1234.5).toLocaleString("en-US", { notation: "compact", compactDisplay: "long", style: "currency", currency: "USD" }), new Intl.ListFormat("en", { style: "narrow" }).format(["a", "b"]), new Intl.RelativeTimeFormat("en").formatToParts(-1000, "days")]"#,
+                r#"["$1.2K","a, b",[{"type":"integer","value":"1","unit":"day"},{"type":"group","value":",","unit":"day"},{"type":"integer","value":"000","unit":"day"},{"type":"literal","value":" days ago"}]]"#,
+            ),
+            (
+                r#"(1234.5).toLocaleString("en-US", { maximumFractionDigits: 2, maximumSignificantDigits: 2, roundingPriority: "morePrecision" })"#,
+                "RangeError: The roundingPriority \"morePrecision\" is not available in this runtime",
+            ),
             ("new Date(NaN).toLocaleDateString()", "Invalid Date"),
             (
                 r#"[Intl.getCanonicalLocales("EN-us"), Intl.NumberFormat.supportedLocalesOf(["en-US", "de"])]"#,
