@@ -6,7 +6,7 @@ import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { createPublicKey, verify } from "node:crypto";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { ended, openApp, startServer } from "./harness.mjs";
+import { api, ended, openApp, startServer } from "./harness.mjs";
 import { ROWS, shown } from "./matrix.mjs";
 
 const VERSION = "1.49.0";
@@ -115,7 +115,8 @@ test("a nested call that fails leaves nothing, and its caller learns why", async
   assert.match(nested.limits.error, /Too many documents read in a single function execution/);
   assert.match(nested.limitsW.error, /Too many writes in a single function execution/);
   assert.match(nested.limitsS.error, /Too many functions scheduled by this mutation/);
-  assert.equal(nested.handle.ok, "hidden");
+  for (const handle of [nested.handle, nested.bareHandle, nested.movedHandle]) assert.equal(handle.ok, "hidden");
+  assert.equal(nested.noHandle.error, "Error: Invalid function handle function://00ff");
   assert.match(nested.returns.error, /^Error: ReturnsValidationError: Value does not match validator\.\nPath: \.n\n/);
   const metrics = ["bytesRead", "bytesWritten", "databaseQueries", "documentsRead", "documentsWritten", "fileReadBytes", "fileWriteBytes", "filesRead", "filesWritten", "functionsScheduled", "scheduledFunctionArgsBytes"];
   assert.deepEqual(Object.keys(nested.metrics).sort(), metrics);
@@ -124,6 +125,33 @@ test("a nested call that fails leaves nothing, and its caller learns why", async
   assert.equal(inQuery.stale.error, "Error: `useStaleSnapshot` is only supported in mutations, not queries.");
   assert.deepEqual(inQuery.meta[0], { name: "behave:nestedInQuery", componentPath: "", type: "query", visibility: "public" });
   assert.equal(inQuery.meta[2], "bigint");
+});
+
+test("a call that runs out of time ends its callers, and is a plain error to an action", async () => {
+  const before = await value("query", "behave:items");
+  const { text, errorData } = await failure("mutation", "behave:spun");
+  assert.match(text, /^Function execution timed out \(maximum duration: \d+s\)/);
+  assert.deepEqual(errorData, { code: "FunctionTimedOut" });
+  assert.equal(await value("query", "behave:items"), before);
+  assert.deepEqual(await value("action", "behave:spunA"), [false, "Error", "undefined"]);
+});
+
+test("a variable that is read while a module is loaded is a dependency of its queries", async () => {
+  const set = async (changed) => {
+    const changes = [{ name: "READ_AT_LOAD", value: changed }];
+    assert.equal((await api(server, "/api/update_environment_variables", { changes })).status, 200);
+  };
+  assert.equal(await value("query", "behave:readAtLoad"), null);
+  for (const changed of ["one", "two"]) {
+    await set(changed);
+    assert.equal(await value("query", "behave:readAtLoad"), changed);
+  }
+  await set(null);
+  assert.equal(await value("query", "behave:readAtLoad"), null);
+});
+
+test("files that a mutation stores and reads are counted", async () => {
+  assert.deepEqual(await value("mutation", "behave:storesFiles"), [1, 5, 1, 5]);
 });
 
 test("what is begun is done in order, and what is left over is told", async () => {
@@ -156,7 +184,8 @@ test("results that are no values are refused with their reason", async () => {
 test("arguments are one object that fits, or the call says what it wants", async () => {
   const list = [
     [[{ x: 1 }, 2], "Expected to receive a single object as the function's argument. Instead received 2 arguments: ["],
-    [5, "Expected to receive an object as the function's argument. Instead received: 5"],
+    [5, "Expected to receive an object as the function's argument. Instead received: 5\n"],
+    [[5], "Expected to receive an object as the function's argument. Instead received: 5\n"],
     ["text", "Expected to receive an object as the function's argument. Instead received: \"text\""],
     [{ x: { $integer: "x" } }, "Invalid arguments for limits.js:any: "],
     [{ x: { $undefined: null } }, "Invalid arguments for limits.js:any: "],
@@ -335,6 +364,9 @@ test("limits end a function with their words, and it is warned before", async ()
   assert.match((await value("mutation", "limits:gets", { n: 4100 })).error, /^Too many reads in a single function execution \(limit: 4096\)\. Consider using smaller limits/);
   const near = await call("mutation", "limits:jobs", { n: 900 });
   assert.match(near.logLines.join("\n"), /^\[WARN\] Many functions scheduled by this mutation \(actual: 900, limit: 1000\)\. /);
+  const [deep, large] = (await call("mutation", "behave:largeDocuments")).logLines;
+  assert.match(deep, /^\[WARN\] Deeply nested document written with ID "\w+" \(actual: 15, limit: 16\)\. /);
+  assert.match(large, /^\[WARN\] Large document written with ID "\w+" \(actual: 9\d+, limit: 1048576\)\. /);
 });
 
 test("the request that a function runs for is known, and shared by what it calls", async () => {

@@ -84,9 +84,38 @@ export const nestedM = mutation({ handler: async (ctx) => {
   out.notObj = await caught(() => ctx.runQuery(api.behave.items, [] as any));
   out.internal = await ctx.runQuery(api.behave.hidden);
   out.handle = await caught(async () => ctx.runQuery(await createFunctionHandle(api.behave.hidden) as any));
+  const handle = await createFunctionHandle(api.behave.hidden);
+  out.bareHandle = await caught(() => ctx.runQuery(handle.split("#")[0] as any));
+  out.movedHandle = await caught(() => ctx.runQuery(`${handle.split("#")[0]}#other:path` as any));
+  out.noHandle = await caught(() => ctx.runQuery("function://00ff" as any));
   out.returns = await caught(() => ctx.runQuery(api.behave.badReturn));
   out.metrics = await ctx.meta.getTransactionMetrics();
   return out;
+} });
+// A caller cannot catch the end of a call for time or memory.
+export const spins = query({ handler: async () => { for (;;); } });
+export const spun = mutation({ handler: async (ctx) => { await ctx.db.insert("items", { a: "spun" }); return await caught(() => ctx.runQuery(api.behave.spins)); } });
+export const spunA = action({ handler: async (ctx) => {
+  try {
+    await ctx.runQuery(api.behave.spins);
+  } catch (error: any) {
+    return [error instanceof ConvexError, error.name, `${error.data}`];
+  }
+} });
+const atLoad = process.env.READ_AT_LOAD ?? null;
+export const readAtLoad = query({ handler: async () => atLoad });
+export const largeDocuments = mutation({ handler: async (ctx) => {
+  let deep: any = 1;
+  for (let i = 0; i < 14; i++) deep = [deep];
+  await ctx.db.insert("items", { a: deep });
+  await ctx.db.insert("items", { s: "x".repeat(900 * 1024) });
+} });
+export const storesFiles = mutation({ handler: async (ctx) => {
+  const storage = ctx.storage as any;
+  const id = await storage.store(new Blob(["hello"]));
+  await storage.get(id);
+  const { filesWritten, fileWriteBytes, filesRead, fileReadBytes } = (await ctx.meta.getTransactionMetrics()) as any;
+  return [filesWritten, fileWriteBytes, filesRead, fileReadBytes].map(({ used }) => used);
 } });
 export const sched = mutation({ handler: async (ctx) => { await ctx.scheduler.runAfter(1e6, api.behave.items2, {}); } });
 export const items2 = internalMutation({ handler: async () => null });
