@@ -1,13 +1,21 @@
-// Which locales there are: English as three countries write it, and Swedish for its dates of digits.
+// Which locales there are: English as three countries write it, and those of which the host has a table.
 (() => {
   $.part([], ["locales"], () => {
     const LOCALES = {
       "en-US": { order: "mdy", hour12: true, home: "USD" },
       "en-GB": { order: "dmy", hour12: false, home: "GBP" },
       "en-CA": { order: "ymd", hour12: true, home: "CAD" },
-      "sv-SE": { order: "ymd", hour12: false, home: "SEK" },
     };
-    const ALIASES = { en: "en-US", sv: "sv-SE" };
+    const TABLED = ["de-DE", "es-ES", "fr-FR", "it-IT", "ja-JP", "nl-NL", "pt-BR", "sv-SE"];
+    const ALIASES = { en: "en-US", ...Object.fromEntries(TABLED.map((name) => [name.slice(0, 2), name])) };
+
+    // The table of a locale's numbers and dates; undefined for English, which is written without one.
+    const tables = new Map();
+    const tableOf = (name) => {
+      if (!TABLED.includes(name)) return undefined;
+      if (!tables.has(name)) tables.set(name, JSON.parse($.host("intl.table", name)));
+      return tables.get(name);
+    };
 
     // The canonical tags of what was asked for.
     const list = (locales) => {
@@ -19,10 +27,13 @@
       });
     };
     const withoutExtension = (tag) => tag.replace(/-u-.*$/, "");
+    // Extensions that would change what is written.
+    const OTHERWISE = /-u-(.*-)?(ca-(?!gregory)|nu-(?!latn)|hc-)/;
     const known = (tag) => {
+      if (OTHERWISE.test(tag)) return undefined;
       const plain = withoutExtension(tag);
       const name = ALIASES[plain] ?? plain;
-      return name in LOCALES ? name : undefined;
+      return name in LOCALES || TABLED.includes(name) ? name : undefined;
     };
 
     // The locale to format for. One that is not known is refused: a wrong format would go unnoticed.
@@ -31,7 +42,8 @@
       if (asked.length === 0) return "en-US";
       const found = asked.map(known).find((name) => name !== undefined);
       if (found === undefined) {
-        throw new RangeError(`The locale ${asked[0]} is not available in this runtime. Use en-US, en-GB or en-CA.`);
+        const all = [...Object.keys(LOCALES), ...TABLED].join(", ");
+        throw new RangeError(`The locale ${asked[0]} is not available in this runtime. Use one of ${all}.`);
       }
       return found;
     };
@@ -58,6 +70,6 @@
       throw new RangeError(`${what} is not available in this runtime`);
     };
 
-    return { locales: { LOCALES, list, known, resolve, resolveEnglish, choice, whole, unavailable } };
+    return { locales: { LOCALES, tableOf, list, known, resolve, resolveEnglish, choice, whole, unavailable } };
   });
 })();

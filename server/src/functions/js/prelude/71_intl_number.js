@@ -1,7 +1,7 @@
 // Numbers in English, as Intl.NumberFormat writes them.
 (() => {
   $.part([], ["NumberFormat"], () => {
-    const { LOCALES, resolveEnglish, choice, whole, unavailable } = $.web.locales;
+    const { LOCALES, tableOf, resolve, choice, whole, unavailable } = $.web.locales;
     const NBSP = "\u00a0";
     const SYMBOLS = {
       USD: "$",
@@ -128,11 +128,14 @@
 
     class NumberFormat {
       #locale;
+      // How a language other than English writes numbers.
+      #table;
       #options;
       #format;
       constructor(locales, options = {}) {
         if (options === null) throw new TypeError("Intl.NumberFormat: options must not be null");
-        this.#locale = resolveEnglish(locales, "Formatting of numbers");
+        this.#locale = resolve(locales);
+        this.#table = tableOf(this.#locale)?.numbers;
         this.#options = this.#read(options);
       }
       #read(options) {
@@ -168,7 +171,19 @@
           if (this.#locale !== "en-US") unavailable(`A unit in ${this.#locale}`);
           if (!(read.unit in UNITS) || read.unitDisplay === "narrow") unavailable(`The unit "${read.unit}" in this form`);
         }
+        if (this.#table) this.#checkTable(read);
         return Object.assign(read, digitsOf(options, read));
+      }
+
+      // Refuses what the table does not tell.
+      #checkTable({ style, notation, currency, currencyDisplay, currencySign }) {
+        const refuse = (what) => unavailable(`${what} in ${this.#locale}`);
+        if (notation === "compact") refuse("A compact number");
+        if (style === "unit") refuse("A unit");
+        if (style !== "currency") return;
+        if (currencyDisplay === "name") refuse("The name of a currency");
+        if (currencySign === "accounting") refuse("A sum of accounting");
+        if (!(currency in this.#table.currencies)) refuse(`The currency ${currency}`);
       }
 
       get format() {
@@ -200,13 +215,14 @@
           isZero = decimal.isZero;
           const isLong = o.compactDisplay === "long" && !this.#isSum();
           suffix = COMPACT[isLong ? "long" : this.#locale === "en-GB" ? "british" : "short"][step];
-          parts = digitParts(decimal, o);
+          parts = digitParts(decimal, this.#table?.grouped === 2 && o.useGrouping === "auto" ? { ...o, useGrouping: "min2" } : o);
         }
         if (suffix !== "") {
           if (suffix.length > 2) parts.push({ type: "literal", value: " " });
           parts.push({ type: "compact", value: suffix });
         }
-        return this.#dress(parts, signOf(o.signDisplay, isNegative && !Number.isNaN(number), isZero || Number.isNaN(number)));
+        const dress = this.#table ? this.#dressByTable : this.#dress;
+        return dress.call(this, parts, signOf(o.signDisplay, isNegative && !Number.isNaN(number), isZero || Number.isNaN(number)));
       }
       // Sums of money are short in compact form, whatever is asked for, but for those with the currency's name.
       #isSum() {
@@ -239,6 +255,32 @@
         if (sign !== "") parts.unshift({ type: sign === "-" ? "minusSign" : "plusSign", value: sign });
         return parts;
       }
+      #dressByTable(given, sign) {
+        const { minus, decimal, group, percent, patterns, currencies } = this.#table;
+        const { style, currency, currencyDisplay } = this.#options;
+        const own = { decimal, group };
+        const parts = given.map(({ type, value }) => ({ type, value: own[type] ?? value }));
+        const signPart = { type: sign === "-" ? "minusSign" : "plusSign", value: sign === "-" ? minus : sign };
+        if (style === "currency") {
+          const form = ["symbol", "narrowSymbol", "code"].indexOf(currencyDisplay);
+          const [symbol, at] = currencies[currency][form];
+          const pattern = patterns[at];
+          const forms = pattern.length > 4 && parts[0].type !== "integer" ? pattern.slice(4) : pattern;
+          const [before, after] = forms.slice(sign === "" ? 0 : 2);
+          // The texts around a number: the sign of currency, a hyphen for the sign, and blanks.
+          const around = (text) =>
+            text.split(/([¤-])/).filter((part) => part !== "").map((part) => {
+              if (part === "-") return signPart;
+              return part === "¤" ? { type: "currency", value: symbol } : { type: "literal", value: part };
+            });
+          return [...around(before), ...parts, ...around(after)];
+        }
+        if (style === "percent") {
+          if (percent.length > 1) parts.push({ type: "literal", value: percent.slice(0, -1) });
+          parts.push({ type: "percentSign", value: percent.slice(-1) });
+        }
+        return sign === "" ? parts : [signPart, ...parts];
+      }
       #symbol() {
         const { currency, currencyDisplay } = this.#options;
         const { home } = LOCALES[this.#locale];
@@ -250,6 +292,7 @@
         return SYMBOLS[currency] ?? currency;
       }
       formatRange(start, end) {
+        if (this.#table) unavailable(`A range in ${this.#locale}`);
         const [from, to] = [this.format(start), this.format(end)];
         return from === to ? `~${from}` : `${from}–${to}`;
       }
@@ -259,7 +302,7 @@
         return { locale: this.#locale, numberingSystem: "latn", ...options, roundingMode: "halfExpand", trailingZeroDisplay };
       }
       static supportedLocalesOf(locales) {
-        return $.web.locales.list(locales).filter((tag) => $.web.locales.known(tag)?.startsWith("en"));
+        return $.web.locales.list(locales).filter((tag) => $.web.locales.known(tag) !== undefined);
       }
     }
 

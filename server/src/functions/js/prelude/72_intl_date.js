@@ -1,7 +1,7 @@
-// Dates and times in English, as Intl.DateTimeFormat writes them.
+// Dates and times as Intl.DateTimeFormat writes them: in English by rules, in other languages by tables of patterns.
 (() => {
   $.part([], ["DateTimeFormat"], () => {
-    const { LOCALES, resolve, choice, whole, unavailable } = $.web.locales;
+    const { LOCALES, tableOf, resolve, choice, whole, unavailable } = $.web.locales;
     const MONTHS = "January February March April May June July August September October November December".split(" ");
     const DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split(" ");
     const NUMERIC = ["numeric", "2-digit"];
@@ -105,11 +105,65 @@
     const cycleOf = (options, locale) => {
       const asked = choice(options, "hourCycle", ["h11", "h12", "h23", "h24"]);
       if (options?.hour12 !== undefined) return options.hour12 ? "h12" : "h23";
-      return asked ?? (LOCALES[locale].hour12 ? "h12" : "h23");
+      return asked ?? (LOCALES[locale]?.hour12 ? "h12" : "h23");
+    };
+
+    const LETTERS = { numeric: "n", "2-digit": "2", short: "s", long: "l" };
+    // The name under which a table has the pattern of some fields.
+    const nameOf = (fields, names) => names.map((name) => (fields[name] === undefined ? "-" : LETTERS[fields[name]])).join("");
+
+    // The pattern of these fields in a locale: literals, and each field in braces.
+    const patternOf = (fields, cycle, table, locale) => {
+      const refuse = (what) => unavailable(`${what} in ${locale}`);
+      for (const name of ["era", "timeZoneName", "fractionalSecondDigits"]) {
+        if (fields[name] !== undefined) refuse(name === "timeZoneName" ? "The name of a time zone" : `The option ${name}`);
+      }
+      if (fields.hour && cycle !== "h23" && cycle !== table.cycle) refuse(`The hourCycle "${cycle}"`);
+      const { dateStyle, timeStyle } = fields;
+      if (dateStyle || timeStyle) {
+        if (timeStyle && cycle !== "h23") refuse(`The hourCycle "${cycle}" with a timeStyle`);
+        const joint = dateStyle && timeStyle ? table.styleJoints[dateStyle] : "";
+        return `${table.styles[dateStyle] ?? ""}${joint}${table.timeStyles[timeStyle] ?? ""}`;
+      }
+      if (Object.values(fields).includes("narrow")) refuse("A narrow name");
+      const [date, time] = [nameOf(fields, DATE_FIELDS), nameOf(fields, ["hour", "minute", "second"])];
+      const clock = table.times[`${fields.hour && cycle !== "h23" ? "t" : "h"}${time}`];
+      if (time === "---") return table.dates[date];
+      if (date === "----") return clock;
+      const joint = table.joints[date] === undefined ? table.joint : table.joints[date];
+      if (joint === null) refuse("Such a date with a time");
+      return `${table.dates[date]}${joint}${clock}`;
+    };
+
+    const FIELD_TYPES = { w: "weekday", y: "year", M: "month", m: "month", d: "day", h: "hour", n: "minute", s: "second", a: "dayPeriod" };
+    // The parts of a moment in a pattern.
+    const partsByPattern = (pattern, moment, cycle, lists) => {
+      const numbers = () => ({
+        y: Number(yearOf(moment)),
+        M: moment.month + 1,
+        d: moment.day,
+        h: hourOf(moment.hour, cycle),
+        n: moment.minute,
+        s: moment.second,
+      });
+      const places = { w: moment.weekday, m: moment.month, a: moment.hour < 12 ? 0 : 1 };
+      return pattern.split(/(\{[^}]*\})/).filter((text) => text !== "").map((text) => {
+        const field = /^\{([wma])(\d+)\}$/.exec(text);
+        if (field) return { type: FIELD_TYPES[field[1]], value: lists[field[2]][places[field[1]]] };
+        const number = /^\{(([yMdhns])\2?)([^}]*)\}$/.exec(text);
+        if (!number) return literal(text);
+        const [, form, letter, suffix] = number;
+        const value = numbers()[letter];
+        const isPadded = form.length === 2;
+        const shown = isPadded ? pad(letter === "y" ? value % 100 : value) : `${value}`;
+        return { type: FIELD_TYPES[letter], value: `${shown}${suffix}` };
+      });
     };
 
     class DateTimeFormat {
       #locale;
+      #table;
+      #pattern;
       #fields;
       #zone;
       #cycle;
@@ -120,27 +174,37 @@
         const isOwn = secret === $.secret;
         this.#fields = fieldsOf(options, isOwn ? needs : "any", isOwn ? adds : "date");
         this.#cycle = cycleOf(options, this.#locale);
+        // Where the hour is shown without being asked for, V8 takes from a cycle only whether it has twelve hours.
+        if (this.#fields.hour && options.hour === undefined && options.timeStyle === undefined) {
+          this.#cycle = this.#isTwelve() ? (tableOf(this.#locale)?.dates.cycle ?? "h12") : "h23";
+        }
         this.#zone = options.timeZone === undefined ? "UTC" : zoneOf(`${options.timeZone}`);
         if (options.calendar !== undefined && options.calendar !== "gregory") unavailable(`The calendar "${options.calendar}"`);
-        const { month, weekday, era } = this.#fields;
-        const hasNames = weekday || era || TEXT.includes(month);
-        const isTwelve = this.#cycle === "h12" || this.#cycle === "h11";
-        if ((isTwelve || this.#fields.timeZoneName) && this.#locale === "sv-SE") {
-          unavailable("A clock of twelve hours or with a time zone in sv-SE");
-        }
-        if (hasNames && !this.#locale.startsWith("en")) unavailable(`A date with names in ${this.#locale}`);
+        this.#table = tableOf(this.#locale)?.dates;
+        if (this.#table) this.#readTable(options);
+      }
+      #isTwelve() {
+        return this.#cycle === "h12" || this.#cycle === "h11";
+      }
+      #readTable({ hour12, hourCycle }) {
+        // Twelve hours are counted as the locale does, but where a cycle is named.
+        if (hour12 || (hour12 === undefined && hourCycle === this.#table.cycle)) this.#cycle = this.#table.cycle;
+        this.#pattern = patternOf(this.#fields, this.#cycle, this.#table, this.#locale);
       }
       get format() {
         this.#format ??= (date) =>
           this.formatToParts(date)
             .map((part) => part.value)
-            .join("");
+            .join("")
+            // V8 keeps this blank in parts alone.
+            .replaceAll("\u202f", " ");
         return this.#format;
       }
       formatToParts(date) {
         const at = date === undefined ? $.host("time.now") : Number(date);
         if (!Number.isFinite(at) || Math.abs(at) > 8.64e15) throw new RangeError("Invalid time value");
         const moment = momentOf(at, this.#zone);
+        if (this.#table) return partsByPattern(this.#pattern, moment, this.#cycle, this.#table.lists);
         const dates = this.#dateParts(moment);
         const times = this.#timeParts(moment);
         if (dates.length === 0 || times.length === 0) return dates.length > 0 ? dates : times;
@@ -148,7 +212,7 @@
       }
       #joint() {
         const { month, dateStyle } = this.#fields;
-        if (this.#locale === "sv-SE" || this.#isWeekdayInTime()) return " ";
+        if (this.#isWeekdayInTime()) return " ";
         if (dateStyle) return dateStyle === "full" || dateStyle === "long" ? " at " : ", ";
         return month === "long" ? " at " : ", ";
       }
@@ -191,7 +255,7 @@
           if (parts.length > 0) parts.push(literal(before));
           parts.push({ type, value: `${value}` });
         };
-        const isTwelve = this.#cycle === "h12" || this.#cycle === "h11";
+        const isTwelve = this.#isTwelve();
         if (hour) {
           const value = hourOf(moment.hour, this.#cycle);
           // The patterns of twenty-four hours have two digits. Where they are the usual ones, fields may ask for another form.
@@ -204,8 +268,8 @@
         const isAlone = [hour, minute, second, digits].filter(Boolean).length === 1;
         if (minute) add("minute", isAlone ? moment.minute : pad(moment.minute), ":");
         if (second) add("second", isAlone ? moment.second : pad(moment.second), ":");
-        if (digits) add("fractionalSecond", pad(moment.millisecond, 3).slice(0, digits), this.#locale === "sv-SE" ? "," : ".");
-        if (hour && isTwelve) add("dayPeriod", dayPeriod(moment.hour, this.#locale), " ");
+        if (digits) add("fractionalSecond", pad(moment.millisecond, 3).slice(0, digits), ".");
+        if (hour && isTwelve) add("dayPeriod", dayPeriod(moment.hour, this.#locale), "\u202f");
         if (timeZoneName && parts.length > 0) add("timeZoneName", zoneName(moment, timeZoneName, this.#locale), " ");
         else if (timeZoneName) parts.push({ type: "timeZoneName", value: zoneName(moment, timeZoneName, this.#locale) });
         return parts;
@@ -334,9 +398,6 @@
       };
       if (order !== "mdy" && month && day && month !== day) unavailable(`Digits of different lengths in ${locale}`);
       if (year && day && !month) unavailable("A year and a day without a month");
-      if (order === "ymd" && !year && month && day && locale === "sv-SE") {
-        return [{ type: "day", value: `${moment.day}` }, literal("/"), { type: "month", value: `${moment.month + 1}` }];
-      }
       const separator = order === "ymd" ? "-" : "/";
       for (const field of order) {
         if (!shown[field]) continue;

@@ -1,4 +1,5 @@
-//! The parts of `Intl` that need data: the order of texts and the time zones.
+//! The parts of `Intl` that need data: the order of texts, the time zones, and how languages other than English write
+//! numbers and dates. `tests/cli/intl-tables.mjs` makes the tables of those.
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -18,6 +19,7 @@ pub fn call(name: &str, arguments: &Arguments) -> Option<Answer> {
         "locale" => locale(arguments),
         "zone" => zone(arguments),
         "zone_name" => zone_name(arguments),
+        "table" => table(arguments),
         _ => return None,
     })
 }
@@ -60,6 +62,26 @@ fn collator(locale: &str, sensitivity: &str) -> Result<CollatorBorrowed<'static>
     let locale = parsed(locale)?;
     CollatorBorrowed::try_new((&locale).into(), options)
         .map_err(|_| range_error(format!("Incorrect locale information provided: {locale}")))
+}
+
+macro_rules! tables {
+    ($($locale:literal),*) => {
+        &[$(($locale, include_str!(concat!("locales/", $locale, ".json")))),*]
+    };
+}
+
+/// The table of each locale that has one, as JSON.
+const TABLES: &[(&str, &str)] = tables![
+    "de-DE", "es-ES", "fr-FR", "it-IT", "ja-JP", "nl-NL", "pt-BR", "sv-SE"
+];
+
+/// `(locale)`: its table.
+fn table(arguments: &Arguments) -> Answer {
+    let locale = arguments.text(0)?;
+    let table = TABLES.iter().find(|(name, _)| *name == locale);
+    let missing = || range_error(format!("The locale {locale} has no table"));
+    let (_, text) = table.ok_or_else(missing)?;
+    Ok(HostValue::String((*text).to_owned()))
 }
 
 /// `(tag)`: the tag as it is written canonically.

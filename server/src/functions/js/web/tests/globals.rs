@@ -180,7 +180,7 @@ fn events_timers_and_clones_are_the_standards() {
                 "[1,1,1,2,null]",
             ),
             (
-                r#"[() => structuredClone({ a: new ReadableStream() }), () => new FormData().append("x"), () => new FormData().set("x")].map((f) => { try { f(); } catch (error) { return [error.name, error.message]; } })"#,
+                r#"return [() => structuredClone({ a: new ReadableStream() }), () => new FormData().append("x"), () => new FormData().set("x")].map((f) => { try { f(); } catch (error) { return [error.name, error.message]; } })"#,
                 r##"[["DataCloneError","#<Object> could not be cloned."],["TypeError","FormData.append: 2 arguments required, but only 1 present."],["TypeError","FormData.set: 2 arguments required, but only 1 present."]]"##,
             ),
             (
