@@ -30,7 +30,7 @@ export const onward = define("action", async ({ base }) => {
   const { body } = await fetch(base + "/x", { method: "POST", body: "far" });
   return await (await fetch(base + "/y", { method: "POST", body, duplex: "half" })).json();
 });
-export const timers = define("action", async () => {
+export const manyTimers = define("action", async () => {
   let set = 0;
   try {
     for (;; set += 1) setTimeout(() => {}, 60_000);
@@ -153,7 +153,7 @@ impl Rig {
 async fn a_timer_too_many_is_an_error_that_the_action_may_catch() {
     let rig = rig_of(APP, open());
     let expected = r#"[1000.0,"An action may have at most 1000 operations under way."]"#;
-    assert_eq!(rig.acted("timers", object! {}).await, expected);
+    assert_eq!(rig.acted("manyTimers", object! {}).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
