@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that no user of a server meets.
-const INTERNAL: [&str; 49] = [
+const INTERNAL: [&str; 50] = [
     "ADDRESSES_MAX",
     "BACKOFF_MAX",
     "BATCHES_UNDER_WAY_MAX",
@@ -36,6 +36,7 @@ const INTERNAL: [&str; 49] = [
     "LOG_BYTES_MAX",
     "LOOKED_AT_MAX",
     "LOOKED_UP_MAX",
+    "MEASURED_BYTES_MAX",
     "MESSAGES_IN_A_ROW_MAX",
     "MOVED_MAX",
     "ORIGIN_BYTES_LOGGED_MAX",
