@@ -504,7 +504,8 @@ impl<'v> Transaction<'v> {
         self.record(IndexId::CATALOG.range())
     }
 
-    pub(super) fn check_time(&self) -> Result<(), LimitError> {
+    /// Refuses to go on when the execution has taken longer than it may.
+    pub fn check_time(&self) -> Result<(), LimitError> {
         if self.usage.is_uncharged {
             return Ok(());
         }

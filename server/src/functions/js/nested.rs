@@ -63,6 +63,8 @@ impl RunHooks<'_> {
         if self.nested.setting.depth + 1 > DEPTH_MAX {
             return Err(SyscallError::bad_request(TOO_DEEP));
         }
+        // Each call has its own time, and all of them together have that of the transaction.
+        tx.check_time()?;
         let limits = *tx.limits();
         if let Some(budget) = &call.budget {
             let lowered = limits.lowered(budget, &tx.usage(), tx.ranges_read());
@@ -86,6 +88,7 @@ impl RunHooks<'_> {
             }
         };
         tx.set_limits(limits);
+        tx.check_time()?;
         ran
     }
 
