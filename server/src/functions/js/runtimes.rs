@@ -87,28 +87,28 @@ pub struct NotLoaded {
     pub variables: BTreeSet<String>,
 }
 
-impl From<Failure> for NotLoaded {
-    fn from(failure: Failure) -> NotLoaded {
-        NotLoaded {
+impl From<Failure> for Box<NotLoaded> {
+    fn from(failure: Failure) -> Box<NotLoaded> {
+        Box::new(NotLoaded {
             failure,
             variables: BTreeSet::new(),
-        }
+        })
     }
 }
 
 impl Runtimes {
     /// A runtime with `module` of `code` loaded, as idle as can be had.
-    pub fn take(&self, code: &Arc<Code>, module: &str) -> Result<Runtime, NotLoaded> {
+    pub fn take(&self, code: &Arc<Code>, module: &str) -> Result<Runtime, Box<NotLoaded>> {
         let mut runtime = match self.take_idle(code, module) {
             Some(runtime) => runtime,
             None => self.make(code)?,
         };
         match runtime.load(module) {
             Ok(()) => Ok(runtime),
-            Err(failure) => Err(NotLoaded {
+            Err(failure) => Err(Box::new(NotLoaded {
                 failure,
                 variables: runtime.variables,
-            }),
+            })),
         }
     }
 
