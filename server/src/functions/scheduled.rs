@@ -318,8 +318,16 @@ fn check_time(at_seconds: f64, now_ms: f64) -> Result<f64> {
             "{at_seconds} is more than 5 years in the {direction}"
         )));
     }
-    // Whole nanoseconds: milliseconds that were turned into seconds turn back into the same milliseconds.
-    Ok((at_seconds * 1e9).round() / 1e6)
+    Ok(milliseconds_of(at_seconds))
+}
+
+/// The milliseconds that were turned into these seconds. Both are rounded, so a neighbour may be meant.
+fn milliseconds_of(at_seconds: f64) -> f64 {
+    let near = at_seconds * 1_000.0;
+    let meant = [near.round(), near, near.next_up(), near.next_down()];
+    let mut meant = meant.into_iter();
+    let meant = meant.find(|ms| ms / 1_000.0 == at_seconds);
+    meant.unwrap_or(near)
 }
 
 fn by_canceled(tx: &mut Transaction<'_>, by: Option<DocumentId>) -> Result<bool> {
@@ -333,4 +341,22 @@ fn by_canceled(tx: &mut Transaction<'_>, by: Option<DocumentId>) -> Result<bool>
 /// A moment as documents hold it.
 pub fn milliseconds(moment: crate::clock::UnixNanos) -> f64 {
     moment.0 as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_survive_being_turned_into_seconds() {
+        for n in 0..200_000_u32 {
+            let whole = 1_796_060_511_706.0 + f64::from(n);
+            assert_eq!(milliseconds_of(whole / 1_000.0), whole);
+            let part = whole + 0.5;
+            assert_eq!(milliseconds_of(part / 1_000.0), part);
+        }
+        for ms in [0.0, 1.0, -1.5, 1e15] {
+            assert_eq!(milliseconds_of(ms / 1_000.0), ms);
+        }
+    }
 }
