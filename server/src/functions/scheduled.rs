@@ -201,25 +201,23 @@ pub fn schedule(tx: &mut Transaction<'_>, job: ToSchedule) -> Result<DocumentId>
     if size > ARGS_BYTES_LARGE {
         tracing::warn!(path = %job.path, bytes = size, "a function is scheduled with large arguments");
     }
-    let state = match by_canceled(tx, job.by)? {
-        true => JobState::Canceled,
-        false => JobState::Pending,
-    };
-    let mut fields = object! {
+    let is_canceled = by_canceled(tx, job.by)?;
+    let fields = Value::Object(object! {
         "name" => job.path.canonical(),
         "args" => Value::Array(job.args),
         "scheduledTime" => scheduled_ms,
-        "state" => state.to_value(),
-    };
-    if state.is_final() {
-        fields.insert("completedTime".to_string(), Value::Float64(now_ms));
-    }
-    let fields = Value::Object(fields);
+        "state" => JobState::Pending.to_value(),
+    });
     check_value(&fields).map_err(|error| {
         ScheduleError::Refused(format!("Invalid arguments for {}: {error}", job.path))
     })?;
     let fields = fields.into_object().expect("it was made an object above");
-    Ok(tx.uncharged(|tx| tx.insert(SCHEDULED_FUNCTIONS, fields))?)
+    let id = tx.uncharged(|tx| tx.insert(SCHEDULED_FUNCTIONS, fields))?;
+    if is_canceled {
+        // A write of its own: the jobs room tells documents that come from those that go by the states between.
+        set_state(tx, id, &JobState::Canceled)?;
+    }
+    Ok(id)
 }
 
 /// The error of a mutation that cancels itself.

@@ -1,7 +1,7 @@
 //! The waiting entries that must be known: the next few entries of an index, kept up to date by the touched keys of
 //! commits. Pure: the driver reads the index.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use vestibule_schema::id::DocumentId;
@@ -108,7 +108,7 @@ impl Waiting {
             }
         }
         self.forget_the_latest();
-        changes(&pending, &others)
+        changes(&touched)
     }
 
     fn is_known(&self, key: &Bytes) -> bool {
@@ -154,26 +154,63 @@ fn is_in(entry: &TouchedEntry, state: &str) -> bool {
     entry.state.as_ref().and_then(|found| found.as_str()) == Some(state)
 }
 
-/// Counts by document. A document touched in one state alone has come or gone there. One touched in two states has gone
-/// from the earlier to the later.
-fn changes(pending: &[&TouchedEntry], others: &[&TouchedEntry]) -> Changes {
+/// A document's entries among those that a commit touched.
+#[derive(Default)]
+struct Moves {
+    /// How often each of its entries was touched, with whether a document that has it waits, runs or has ended.
+    entries: HashMap<Bytes, (Phase, usize)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Running,
+    Ended,
+}
+
+impl Moves {
+    /// Whether it has come into this phase or has left it. An entry that came and went in one commit was touched twice.
+    fn has_moved(&self, phase: Phase) -> bool {
+        let mut entries = self.entries.values();
+        entries.any(|(found, times)| *found == phase && times % 2 == 1)
+    }
+
+    /// Whether it went through a state in which it was not before the commit, and is not after it.
+    fn has_passed(&self) -> bool {
+        self.entries.values().any(|(_, times)| times % 2 == 0)
+    }
+
+    fn count(&self, changes: &mut Changes) {
+        let [waiting, running, ended] =
+            [Phase::Waiting, Phase::Running, Phase::Ended].map(|phase| self.has_moved(phase));
+        if waiting {
+            changes.waiting += if running || ended { -1 } else { 1 };
+        }
+        // A document that ends in the commit that makes it waits in between. One that is forgotten does nothing else.
+        if ended {
+            let has_come = waiting || running || self.has_passed();
+            changes.ended += if has_come { 1 } else { -1 };
+        }
+    }
+}
+
+/// Counts by document.
+fn changes(touched: &[TouchedEntry]) -> Changes {
     const IN_PROGRESS: &str = "inProgress";
-    let ids = |entries: &[&TouchedEntry]| -> HashSet<DocumentId> {
-        entries.iter().map(|touched| touched.entry.id).collect()
-    };
-    let (running, ended): (Vec<&TouchedEntry>, Vec<&TouchedEntry>) = others
-        .iter()
-        .copied()
-        .partition(|entry| is_in(entry, IN_PROGRESS));
-    let (pending, running, ended) = (ids(pending), ids(&running), ids(&ended));
+    let mut documents: HashMap<DocumentId, Moves> = HashMap::new();
+    for touched in touched {
+        let phase = match touched {
+            _ if is_in(touched, PENDING) => Phase::Waiting,
+            _ if is_in(touched, IN_PROGRESS) => Phase::Running,
+            _ => Phase::Ended,
+        };
+        let moves = documents.entry(touched.entry.id).or_default();
+        let entry = moves.entries.entry(touched.entry.key.clone());
+        entry.or_insert((phase, 0)).1 += 1;
+    }
     let mut changes = Changes::default();
-    for id in &pending {
-        let moved = running.contains(id) || ended.contains(id);
-        changes.waiting += if moved { -1 } else { 1 };
-    }
-    for id in &ended {
-        let moved = running.contains(id) || pending.contains(id);
-        changes.ended += if moved { 1 } else { -1 };
-    }
+    documents
+        .values()
+        .for_each(|moves| moves.count(&mut changes));
     changes
 }

@@ -31,6 +31,8 @@ async fn an_action_that_is_canceled_goes_on_but_what_it_schedules_never_runs() {
         .filter(|job| job.state == JobState::Canceled);
     assert_eq!(canceled.count(), 3);
     assert_eq!(rig.notes().await, ["cut began", "settled"]);
+    rig.until_seen(|| rig.metrics.ended.get() == 4).await;
+    rig.until_seen(|| rig.metrics.waiting.get() == 0).await;
 }
 
 #[tokio::test]

@@ -89,6 +89,11 @@ fn schedule_many(ctx: &mut MutationCtx, Many { count, at_ms }: Many) -> Result<(
     Ok(())
 }
 
+fn schedule_in_vain(ctx: &mut MutationCtx, ask: Ask) -> Result<()> {
+    let id = schedule(ctx, ask)?;
+    ctx.scheduler().cancel(id)
+}
+
 fn cancel(ctx: &mut MutationCtx, Which { id }: Which) -> Result<()> {
     ctx.scheduler().cancel(id)
 }
@@ -379,6 +384,7 @@ fn functions(
         Function::mutation("notes:schedule", schedule),
         Function::mutation("notes:scheduleAndFail", schedule_and_fail),
         Function::mutation("notes:scheduleMany", schedule_many),
+        Function::mutation("notes:scheduleInVain", schedule_in_vain),
         Function::mutation("notes:cancel", cancel),
         Function::mutation("notes:look", look),
         Function::mutation("notes:cancelAllAndGoOn", cancel_all_and_go_on),

@@ -80,3 +80,15 @@ async fn a_start_counts_what_waits_and_what_has_ended() {
     rig.until_seen(|| rig.metrics.ended.get() == 2).await;
     rig.until_seen(|| rig.metrics.waiting.get() == 1).await;
 }
+
+#[tokio::test]
+async fn a_job_that_is_canceled_in_the_mutation_that_schedules_it_is_counted_as_ended() {
+    let rig = Rig::new();
+    for _ in 0..3 {
+        rig.mutate("notes:scheduleInVain", ask("notes:add", 60_000.0, "never"))
+            .await;
+    }
+    rig.settle().await;
+    rig.until_seen(|| rig.metrics.ended.get() == 4).await;
+    assert_eq!(rig.metrics.waiting.get(), 0);
+}
