@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
+use tokio::sync::OwnedSemaphorePermit;
 use vestibule_schema::convert::{from_value, to_value};
 use vestibule_schema::value::Value;
 
@@ -14,6 +15,7 @@ use super::console::Console;
 use super::error::{Error, Result, SystemError};
 use super::function::{Body, FunctionKind};
 use super::logging::Running;
+use super::on_behalf::HeldPlace;
 use super::registry::Registry;
 use super::request::RequestMetadata;
 use super::runner::{
@@ -32,6 +34,7 @@ pub struct ActionCtx {
     caller: Caller,
     /// Where its own calls come from.
     origin: Origin,
+    place: HeldPlace,
     console: Arc<Mutex<Console>>,
     /// As the log knows the action.
     running: Arc<Running>,
@@ -66,6 +69,10 @@ impl ActionCtx {
             functions,
             caller,
             origin: origin.nested(origin.request()),
+            place: match origin {
+                Origin::Job(job) => job.place.clone(),
+                _ => HeldPlace::default(),
+            },
             console: Arc::default(),
         }
     }
@@ -74,6 +81,11 @@ impl ActionCtx {
     #[cfg(feature = "typescript")]
     pub(super) fn registry(&self) -> Arc<Registry> {
         self.functions.registry()
+    }
+
+    /// Takes the place that was kept for it.
+    pub(super) fn take_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.place.take()
     }
 
     /// The request that it runs for.

@@ -42,6 +42,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use vestibule_schema::path::FunctionPath;
 
 pub use action::{ActionCtx, ActionRun};
 pub use arguments::one_object;
@@ -56,7 +57,7 @@ pub use http_action::{
 };
 pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
 pub use log::{FunctionLog, LogEntry};
-pub use on_behalf::{Companion, OnBehalf};
+pub use on_behalf::{Companion, HeldPlace, OnBehalf};
 pub use options::JsOptions;
 pub use registry::{AppState, PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use request::RequestMetadata;
@@ -497,6 +498,16 @@ impl Functions {
         };
         self.log_end(&running, (error, None), &run.log_lines);
         Ok(run)
+    }
+
+    /// Waits for a place among the actions that run at once, for a job: an action that is put in progress before it can
+    /// run would be lost with the process.
+    pub async fn action_place(&self, path: &FunctionPath) -> HeldPlace {
+        let registry = self.registry();
+        match registry.get(path).and_then(|function| function.pushed()) {
+            Some(pushed) => HeldPlace::new(pushed.js.action_place().await),
+            None => HeldPlace::default(),
+        }
     }
 
     /// Runs an HTTP action that was pushed, until there is something to answer. Its body goes on arriving.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
@@ -23,6 +25,20 @@ pub trait Companion: Send + Sync {
     ) -> Result<(), DatabaseError>;
 }
 
+/// A place among the actions that run at once, until the action takes it. Actions that need none have none.
+#[derive(Clone, Default)]
+pub struct HeldPlace(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl HeldPlace {
+    pub(super) fn new(place: Option<OwnedSemaphorePermit>) -> HeldPlace {
+        HeldPlace(Arc::new(Mutex::new(place)))
+    }
+
+    pub(super) fn take(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.lock().take()
+    }
+}
+
 /// A job that calls a function.
 #[derive(Clone)]
 pub struct OnBehalf {
@@ -30,6 +46,8 @@ pub struct OnBehalf {
     pub scheduled: Option<DocumentId>,
     /// The writes that go with the job's own mutation. Calls that the job's function makes have none.
     pub companion: Option<Arc<dyn Companion>>,
+    /// The place among the actions that run at once, taken before the job was put in progress.
+    pub(super) place: HeldPlace,
     /// The request that the run counts as, which all calls that it makes share.
     pub request: Arc<RequestMetadata>,
 }
@@ -40,8 +58,14 @@ impl OnBehalf {
         OnBehalf {
             scheduled,
             companion,
+            place: HeldPlace::default(),
             request: Arc::new(RequestMetadata::unknown(scheduled)),
         }
+    }
+
+    /// The same, with a place that is there already.
+    pub fn with_place(self, place: HeldPlace) -> OnBehalf {
+        OnBehalf { place, ..self }
     }
 
     /// The same for a call that the job's function makes.
@@ -49,6 +73,7 @@ impl OnBehalf {
         OnBehalf {
             scheduled: self.scheduled,
             companion: None,
+            place: HeldPlace::default(),
             request: self.request.clone(),
         }
     }

@@ -15,6 +15,7 @@ use vestibule_schema::value::{ByteCount, Value, check_value};
 use super::error::{Error, NOT_PERMITTED, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::http_routes::{HttpRoute, HttpRoutes};
+use super::js::Js;
 use super::js::code::Code;
 use super::runner::Call;
 use crate::auth::SystemAccess;
@@ -76,6 +77,8 @@ pub struct Registered {
 pub(super) struct Pushed {
     /// Its modules.
     pub code: Arc<Code>,
+    /// What runs them.
+    pub js: Arc<Js>,
 }
 
 /// Executions of one function since the start.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use vestibule_schema::path::FunctionPath;
 
 use self::code::Code;
@@ -46,6 +47,11 @@ impl Js {
     /// Would make images ready.
     pub fn warm_later(self: &Arc<Self>, _: &Registry) {
         match **self {}
+    }
+
+    /// Would wait for a place.
+    pub async fn action_place(&self) -> Option<OwnedSemaphorePermit> {
+        match *self {}
     }
 
     /// Would hand in what signs tokens.

@@ -80,6 +80,7 @@ impl Jobs {
         let runner = Runner {
             functions: functions.clone(),
             metrics: metrics.clone(),
+            stop: stop.clone(),
         };
         let driver = Driver::new(runner, options);
         Jobs {

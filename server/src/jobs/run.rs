@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::Value;
@@ -15,8 +16,8 @@ use crate::auth::Caller;
 use crate::database::{DatabaseError, StateEntry, Transaction};
 use crate::functions::scheduled::{JobState, ScheduledFunction, Target, unsupported};
 use crate::functions::{
-    Call, Companion, Error, FunctionKind, FunctionOutcome, Functions, MutationRun, OnBehalf,
-    OnFinish, Origin, SystemError,
+    Call, Companion, Error, FunctionKind, FunctionOutcome, Functions, HeldPlace, MutationRun,
+    OnBehalf, OnFinish, Origin, SystemError,
 };
 
 /// A job whose time has come.
@@ -54,6 +55,8 @@ pub enum Attempt {
 pub struct Runner {
     pub functions: Arc<Functions>,
     pub metrics: Arc<JobsMetrics>,
+    /// Nothing more is to begin.
+    pub stop: CancellationToken,
 }
 
 /// A job's mutation that was handed to the runner of functions.
@@ -116,7 +119,7 @@ impl Job {
     }
 
     /// The call of its function, without an identity.
-    fn call(&self, companion: Option<Arc<dyn Companion>>) -> Call {
+    fn call(&self, companion: Option<Arc<dyn Companion>>, place: HeldPlace) -> Call {
         let scheduled = match self.task {
             Task::Scheduled(id) => Some(id),
             Task::Cron(_) => None,
@@ -125,7 +128,7 @@ impl Job {
             path: self.path.clone(),
             args: self.args.clone(),
             caller: Caller::job(),
-            origin: Origin::Job(OnBehalf::new(scheduled, companion)),
+            origin: Origin::Job(OnBehalf::new(scheduled, companion).with_place(place)),
         }
     }
 }
@@ -216,7 +219,7 @@ impl Runner {
             drop(answer.send(run));
             None
         });
-        let call = job.call(Some(companion));
+        let call = job.call(Some(companion), HeldPlace::default());
         let submitted = self.functions.submit_mutation(call, None, on_finish);
         Queued {
             answered: submitted.map(|()| answered),
@@ -255,6 +258,11 @@ impl Runner {
     }
 
     async fn run_action(&self, job: &Job) -> Attempt {
+        // The place first: a job in progress is not run again, so one that only waits must still be pending.
+        let place = tokio::select! {
+            place = self.functions.action_place(&job.path) => place,
+            () = self.stop.cancelled() => return Attempt::Over,
+        };
         let task = job.task;
         let begun = self
             .functions
@@ -268,7 +276,7 @@ impl Runner {
         }
         let clock = self.functions.database().clock().clone();
         let began = clock.elapsed();
-        let run = self.functions.act(job.call(None)).await;
+        let run = self.functions.act(job.call(None, place)).await;
         let (outcome, log_lines) = match run {
             Ok(run) => (run.outcome, run.log_lines),
             Err(error) => {

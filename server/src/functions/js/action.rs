@@ -40,7 +40,11 @@ pub(super) type Place = Option<OwnedSemaphorePermit>;
 
 /// Runs an action to its end.
 pub(super) async fn run(target: ActionTarget, ctx: ActionCtx, args: Value) -> Result<Value> {
-    let place = place(&target.js).await?;
+    // A job has taken its place before it was put in progress.
+    let place = match ctx.take_place() {
+        Some(place) => Some(place),
+        None => place(&target.js).await?,
+    };
     let asked = Asked {
         refusal: None,
         gone: None,
@@ -65,10 +69,15 @@ pub(super) async fn place(js: &Js) -> Result<Place> {
         1..=DEPTH_MAX => return Ok(None),
         _ => return Err(Error::plain(TOO_DEEP)),
     }
+    Ok(own_place(js).await)
+}
+
+/// A place for an action that no other one calls, once there is one.
+pub(super) async fn own_place(js: &Js) -> Place {
     js.actions_waiting.fetch_add(1, Ordering::Relaxed);
     let _waiting = Waiting(js);
     let place = js.action_slots.clone().acquire_owned().await;
-    Ok(Some(place.expect("the slots are never closed")))
+    Some(place.expect("the slots are never closed"))
 }
 
 /// An action that waits for its place.

@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vestibule_schema::value::Value;
 
 use self::action::ActionTarget;
@@ -130,6 +130,11 @@ impl Js {
         (running, self.actions_waiting.load(Ordering::Relaxed))
     }
 
+    /// A place among the actions that run at once, once there is one.
+    pub async fn action_place(&self) -> Option<OwnedSemaphorePermit> {
+        action::own_place(self).await
+    }
+
     /// The routes of `deployment`'s HTTP actions, which run `code`; none when it has no router.
     pub fn http_routes(
         self: &Arc<Self>,
@@ -189,7 +194,10 @@ impl Js {
                     ModuleEnvironment::Node => without_node(&path),
                 },
                 is_beside: true,
-                pushed: Some(Pushed { code: code.clone() }),
+                pushed: Some(Pushed {
+                    code: code.clone(),
+                    js: self.clone(),
+                }),
                 tally: Arc::default(),
                 path,
             }

@@ -193,7 +193,10 @@ fn rig_of(app: &str, options: JsOptions) -> Rig {
             returns: None,
             body: js.body(kind, &path, &code),
             is_beside: true,
-            pushed: Some(Pushed { code: code.clone() }),
+            pushed: Some(Pushed {
+                code: code.clone(),
+                js: js.clone(),
+            }),
             tally: Arc::default(),
             path,
         }

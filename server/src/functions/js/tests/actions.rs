@@ -1,11 +1,17 @@
 //! Actions and the world: requests, streams, aborts, what is left at the end, files, and what actions may not do.
 
 use vestibule_schema::object;
+use vestibule_schema::path::FunctionPath;
 
 use super::world::World;
 use super::*;
+use crate::database::Query;
 use crate::files::{Blobs, FileMetrics, Files, FilesOptions, FilesParts};
 use crate::functions::ActionRun;
+use crate::functions::scheduled::{
+    JobState, SCHEDULED_FUNCTIONS, ScheduledFunction, ToSchedule, schedule,
+};
+use crate::jobs::{Jobs, JobsMetrics, JobsOptions};
 use crate::outbound::{Origins, OutboundOptions, Own};
 
 const APP: &str = r#"
@@ -124,6 +130,16 @@ fn open() -> JsOptions {
 impl Rig {
     async fn act(&self, name: &str, args: Object) -> ActionRun {
         self.functions.act(call(name, args)).await.unwrap()
+    }
+
+    /// The states of all scheduled functions.
+    async fn states(&self) -> Vec<JobState> {
+        let reading = self.functions.transact(|tx| {
+            let documents = tx.collect(&Query::table(SCHEDULED_FUNCTIONS))?;
+            let jobs = documents.into_iter().filter_map(ScheduledFunction::read);
+            Ok(jobs.map(|job| job.state).collect())
+        });
+        reading.await.unwrap().unwrap()
     }
 
     async fn acted(&self, name: &str, args: Object) -> String {
@@ -322,4 +338,72 @@ async fn an_action_stores_files_and_gets_them_back() {
     ] {
         assert!(wrong.contains(expected), "{wrong}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_action_is_pending_until_it_has_a_place() {
+    const ACTIONS: usize = 3;
+    let options = JsOptions {
+        actions_max: 1,
+        ..open()
+    };
+    let rig = rig_of(super::APP, options);
+    let path: FunctionPath = "app:act".parse().unwrap();
+    let taken = rig.functions.action_place(&path).await;
+    let scheduling = rig.functions.transact(move |tx| {
+        for _ in 0..ACTIONS {
+            let job = ToSchedule {
+                path: path.clone(),
+                args: vec![Value::Object(object! {})],
+                at_seconds: tx.now().seconds() as f64,
+                by: None,
+            };
+            schedule(tx, job)?;
+        }
+        Ok(())
+    });
+    scheduling.await.unwrap().unwrap();
+    let metrics = JobsMetrics::register(&mut prometheus_client::registry::Registry::default());
+    let metrics = Arc::new(metrics);
+    let jobs = Jobs::start(rig.functions.clone(), JobsOptions::default(), metrics);
+    while rig.js.action_counts() != (1, ACTIONS) {
+        tokio::task::yield_now().await;
+    }
+    // An end of the process here loses none of them.
+    assert_eq!(rig.states().await, vec![JobState::Pending; ACTIONS]);
+    drop(taken);
+    while rig.states().await != vec![JobState::Success; ACTIONS] {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rig.count_notes().await, ACTIONS);
+    jobs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_does_not_wait_for_actions_that_have_no_place() {
+    let options = JsOptions {
+        actions_max: 1,
+        ..open()
+    };
+    let rig = rig_of(super::APP, options);
+    let path: FunctionPath = "app:act".parse().unwrap();
+    let _taken = rig.functions.action_place(&path).await;
+    let scheduling = rig.functions.transact(move |tx| {
+        let job = ToSchedule {
+            path: path.clone(),
+            args: vec![Value::Object(object! {})],
+            at_seconds: tx.now().seconds() as f64,
+            by: None,
+        };
+        Ok(schedule(tx, job)?)
+    });
+    scheduling.await.unwrap().unwrap();
+    let metrics = JobsMetrics::register(&mut prometheus_client::registry::Registry::default());
+    let metrics = Arc::new(metrics);
+    let jobs = Jobs::start(rig.functions.clone(), JobsOptions::default(), metrics);
+    while rig.js.action_counts() != (1, 1) {
+        tokio::task::yield_now().await;
+    }
+    jobs.stop().await;
+    assert_eq!(rig.states().await, [JobState::Pending]);
 }
