@@ -115,7 +115,7 @@ fn forms_are_read_as_browsers_write_them() {
         )
     };
     let plain = body(
-        r#"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b\r\ncontent-disposition: form-data; name=\"f\"; filename=\"x.bin\"\r\nContent-Type: a/b\r\n\r\n\r\n--b--\r\n"#,
+        r#"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b\r\ncontent-disposition: form-data; name=\"f\"; filename=\"x.bin\"\r\nContent-Type: a/b\r\n\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"n\"; filename=\"\"\r\nContent-Type: application/octet-stream\r\n\r\n\r\n--b--\r\n"#,
     );
     let without_head = body(r"--b\r\n\r\nx\r\n--b--");
     let cut = body(r#"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1"#);
@@ -123,7 +123,10 @@ fn forms_are_read_as_browsers_write_them() {
     check(
         "action",
         &[
-            (&plain, r#"[["a","1"],["f","x.bin:a/b:0"]]"#),
+            (
+                &plain,
+                r#"[["a","1"],["f","x.bin:a/b:0"],["n",":application/octet-stream:0"]]"#,
+            ),
             (&without_head, malformed),
             (&cut, malformed),
         ],
