@@ -16,7 +16,7 @@ use vestibule_schema::value::Value;
 
 #[cfg(test)]
 pub use reconcile::CronChanges;
-pub use reconcile::{CronRefused, reconcile};
+pub use reconcile::{CronRefused, bring_back, reconcile};
 pub use runs::CronStatus;
 #[cfg(test)]
 pub use runs::{CRON_RUNS, CRON_RUNS_KEPT};

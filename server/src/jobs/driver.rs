@@ -21,7 +21,7 @@ use super::pause::{SETTINGS, is_paused};
 use super::run::{Attempt, Job, Runner, Task, backoff, is_over};
 use super::waiting::{ENTRIES_READ_MAX, PENDING, Waiting};
 use super::{BY_STATE_AND_TIME, JobsOptions, scheduled};
-use crate::clock::{Clock, Sleep};
+use crate::clock::{Clock, Sleep, UnixNanos};
 use crate::database::{DatabaseError, LogEntry, StateEntry, StateIndex, Transaction};
 use crate::functions::scheduled::{JobState, SCHEDULED_FUNCTIONS, milliseconds};
 use crate::functions::{Error, Functions, SystemError};
@@ -30,6 +30,8 @@ use crate::functions::{Error, Functions, SystemError};
 const RESTING_MAX: usize = 4_096;
 /// The interval between looks at the clock while a job waits for its time: an operator may set the clock.
 const CLOCK_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How far the clock must be set back for crons to be looked at again.
+const CLOCK_SET_BACK: Duration = Duration::from_secs(60);
 /// How long the driver waits after it could not read.
 const READ_RETRY: Duration = Duration::from_millis(500);
 /// How long jobs that run are waited for when the server ends.
@@ -52,6 +54,8 @@ pub struct Driver {
     /// Jobs that rest before they are tried again, by when that is.
     resting: BTreeMap<(Duration, DocumentId), Resting>,
     failures: HashMap<DocumentId, u32>,
+    /// The moment that the clock would have shown when it began to run, by its newest look.
+    epoch: UnixNanos,
     /// The newest commit whose news were taken in.
     seen: Timestamp,
     paused: bool,
@@ -77,6 +81,7 @@ impl Driver {
             clock: database.clock().clone(),
             scheduled: Waiting::new(index(SCHEDULED_FUNCTIONS).expect(TABLES_EXIST), false),
             crons: Waiting::new(index(CRONS).expect(TABLES_EXIST), true),
+            epoch: epoch(&**database.clock()),
             seen: database.write_log().newest(),
             runner,
             options,
@@ -100,6 +105,7 @@ impl Driver {
         while recovered && !stop.is_cancelled() {
             news.borrow_and_update();
             self.take_news();
+            self.look_at_clock().await;
             if self.look().await == Attempt::Over {
                 break;
             }
@@ -149,8 +155,34 @@ impl Driver {
                 }
             }
         }
+        self.bring_crons_back().await;
         self.count().await;
         true
+    }
+
+    /// Looks whether the clock was set back, and if so at crons that ran while it was ahead.
+    async fn look_at_clock(&mut self) {
+        let epoch = epoch(&*self.clock);
+        let back = Duration::from_nanos(self.epoch.0.saturating_sub(epoch.0));
+        self.epoch = epoch;
+        if back >= CLOCK_SET_BACK {
+            self.bring_crons_back().await;
+        }
+    }
+
+    async fn bring_crons_back(&self) {
+        let brought = self.functions().transact(|tx| Ok(crons::bring_back(tx)?));
+        match brought.await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(crons)) => {
+                tracing::warn!(
+                    crons,
+                    "the clock was set back; these crons run by the present time again"
+                );
+            }
+            Ok(Err(error)) => tracing::error!(%error, "crons could not be looked at"),
+            Err(error) => tracing::warn!(%error, "crons could not be looked at"),
+        }
     }
 
     /// The server's own documents cannot be used. Jobs rest until the next start.
@@ -444,6 +476,11 @@ impl Driver {
         }
         self.running.shutdown().await;
     }
+}
+
+fn epoch(clock: &dyn Clock) -> UnixNanos {
+    let elapsed = u64::try_from(clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    UnixNanos(clock.now().0.saturating_sub(elapsed))
 }
 
 fn trouble(error: DatabaseError) -> SystemError {

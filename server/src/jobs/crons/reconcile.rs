@@ -72,6 +72,27 @@ pub fn reconcile(
     Ok(changes)
 }
 
+/// Brings back crons whose next run lies further ahead than the run after the next: they ran while the clock was ahead.
+/// Returns how many.
+pub fn bring_back(tx: &mut Transaction<'_>) -> Result<usize, DatabaseError> {
+    let now_ms = now_ms(tx);
+    let mut brought_back = 0;
+    for cron in stored_by_name(tx)?.into_values() {
+        let behind = |ms: u64| next_run(&cron.schedule, ms, ms).map(|next| next.at_ms);
+        let Some((next, after_next)) = behind(now_ms).and_then(|next| Some((next, behind(next)?)))
+        else {
+            continue;
+        };
+        // One more run of room: a clock that is set back by seconds repeats no run.
+        if cron.state == CronState::Pending && cron.next_ms > after_next {
+            let patch = Patch::default().set("nextRun", next as f64);
+            tx.uncharged(|tx| tx.patch(cron.id, patch))?;
+            brought_back += 1;
+        }
+    }
+    Ok(brought_back)
+}
+
 fn stored_by_name(tx: &mut Transaction<'_>) -> Result<BTreeMap<String, CronJob>, DatabaseError> {
     let documents = tx.uncharged(|tx| tx.collect(&Query::table(CRONS)))?;
     let crons = documents.into_iter().filter_map(CronJob::read);
@@ -115,7 +136,8 @@ fn moved_run(known: &CronJob, cron: &Cron, now_ms: u64) -> Option<u64> {
     if known.next_ms <= now_ms + NEAR_MS {
         return Some(known.next_ms);
     }
-    match known.last_ms {
+    // A last run of the future was one by a clock that has been set back since.
+    match known.last_ms.filter(|last_ms| *last_ms <= now_ms) {
         Some(last_ms) => next_run(&cron.schedule, last_ms, now_ms).map(|next| next.at_ms),
         None => first_run(&cron.schedule, now_ms),
     }

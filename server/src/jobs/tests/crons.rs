@@ -270,3 +270,56 @@ async fn a_program_and_a_push_have_crons_of_their_own() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_for_a_moment_silences_no_cron() {
+    const TEN_YEARS_SECONDS: u64 = 10 * 365 * 86_400;
+    let start = START_MS as u64 / 1_000;
+    let rig = Rig::new();
+    push(
+        &rig,
+        vec![
+            interval("beat", 60, "notes:add"),
+            calendar("tens", "*/10 * * * *"),
+        ],
+    )
+    .await;
+    until_ran(&rig, "beat", 1).await;
+    rig.clock
+        .jump_to(UnixNanos::from_seconds(start + TEN_YEARS_SECONDS));
+    rig.clock.advance(Duration::from_secs(1));
+    until_ran(&rig, "beat", 2).await;
+    until_ran(&rig, "tens", 1).await;
+    rig.clock.jump_to(UnixNanos::from_seconds(start + 5));
+    rig.clock.advance(Duration::from_secs(1));
+    let next = START_MS + 6_000.0 + MINUTE_MS;
+    rig.until(|| async { next_ms(&rig, "beat").await <= next })
+        .await;
+    assert_eq!(next_ms(&rig, "tens").await, START_MS + 10.0 * MINUTE_MS);
+    rig.clock.advance(Duration::from_secs(60));
+    until_ran(&rig, "beat", 3).await;
+    // A schedule that changes goes by the present time, too.
+    push(&rig, vec![interval("beat", 600, "notes:add")]).await;
+    assert_eq!(next_ms(&rig, "beat").await, START_MS + 666_000.0);
+}
+
+#[tokio::test]
+async fn a_start_brings_back_crons_that_ran_by_a_clock_that_was_ahead() {
+    let rig = Rig::new();
+    push(&rig, vec![calendar("tens", "*/10 * * * *")]).await;
+    let far = START_MS + 1e11;
+    rig.transact(move |tx| {
+        for cron in tx.collect(&Query::table(CRONS))? {
+            tx.patch(
+                cron.id,
+                crate::database::Patch::default().set("nextRun", far),
+            )?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let rig = rig.restart_after(Duration::ZERO).await;
+    rig.until(|| async { next_ms(&rig, "tens").await == START_MS + 10.0 * MINUTE_MS })
+        .await;
+}
