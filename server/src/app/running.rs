@@ -584,6 +584,7 @@ impl Running {
             // The server's task ends by itself; one that panicked has been logged.
             let _ = serving.await;
         }
+        pushes.settled().await;
         sweepers.iter().for_each(JoinHandle::abort);
         drop((within, connections, pushes, following));
         if tokio::time::timeout(CLOSE_WAIT, database.close())

@@ -27,6 +27,12 @@ pub(super) struct Switch {
 impl Pushes {
     /// Makes a push live that was started, and says what that changed.
     pub async fn finish(self: &Arc<Self>, request: FinishPush) -> Result<Json, PushError> {
+        let pushes = self.clone();
+        self.apart(async move { pushes.finish_here(request).await })
+            .await
+    }
+
+    async fn finish_here(self: &Arc<Self>, request: FinishPush) -> Result<Json, PushError> {
         let id = push_id(&request.start_push["schemaChange"]);
         let plan = self.plans.get(id, self.clock.elapsed());
         let plan = plan.ok_or(PushError::Race(

@@ -45,9 +45,13 @@ impl Pushes {
             deployment,
             base,
         };
-        self.switch(switch).await?;
-        self.plans.remove(plan.id());
-        Ok(())
+        let pushes = self.clone();
+        self.apart(async move {
+            pushes.switch(switch).await?;
+            pushes.plans.remove(plan.id());
+            Ok(())
+        })
+        .await
     }
 
     async fn wait_until_prepared(self: &Arc<Self>, plan: &Plan) -> Result<(), PushError> {

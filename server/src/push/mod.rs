@@ -34,6 +34,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, RwLock};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use vestibule_schema::path::FunctionPath;
 
 pub use counts::PushCounts;
@@ -107,6 +109,8 @@ pub struct Pushes {
     /// Held for reading while chunks are written that nothing names yet, for writing while such chunks are removed.
     unnamed_chunks: RwLock<()>,
     cleaning: Cleaning,
+    /// Changes of the deployment under way, whoever waits for them.
+    changes: TaskTracker,
     counts: PushCounts,
 }
 
@@ -141,6 +145,7 @@ impl Pushes {
             changing: Mutex::default(),
             unnamed_chunks: RwLock::default(),
             cleaning: Cleaning::default(),
+            changes: TaskTracker::new(),
             counts: PushCounts::default(),
         })
     }
@@ -175,6 +180,28 @@ impl Pushes {
     pub fn stop(&self) {
         self.plans.all().iter().for_each(|plan| plan.overwrite());
         self.cleaning.stop();
+    }
+
+    /// Waits until no change of the deployment is under way.
+    pub async fn settled(&self) {
+        self.changes.close();
+        self.changes.wait().await;
+    }
+
+    /// Makes a change as a task of its own. A caller that leaves does not cut it off between its commit and what must
+    /// follow, such as the providers of the new deployment.
+    async fn apart<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, PushError>> + Send + 'static,
+    ) -> Result<T, PushError> {
+        match self.changes.spawn(change.in_current_span()).await {
+            Ok(changed) => changed,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The server ends.
+                Err(_) => Err(SystemError::ShuttingDown.into()),
+            },
+        }
     }
 
     /// Lets in who the deployment lets in, and goes by its origins.

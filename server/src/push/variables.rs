@@ -20,7 +20,7 @@ impl Pushes {
         self: &Arc<Self>,
         changes: Vec<VariableChange>,
     ) -> Result<(), PushError> {
-        self.change(|live| {
+        self.change(move |live| {
             let variables = live.variables.changed(&changes)?;
             let removed: Vec<String> = live
                 .definition
@@ -70,7 +70,7 @@ impl Pushes {
 
     /// Stops functions from running, or lets them run again.
     pub async fn pause(self: &Arc<Self>, is_paused: bool) -> Result<(), PushError> {
-        self.change(|live| {
+        self.change(move |live| {
             if !is_paused && !live.settings.is_paused {
                 return Err(PushError::NotPaused);
             }
@@ -90,7 +90,7 @@ impl Pushes {
         origin: Option<String>,
     ) -> Result<(), PushError> {
         let origin = origin.map(checked_origin).transpose()?;
-        self.change(|live| {
+        self.change(move |live| {
             let mut settings = live.settings.clone();
             match is_site {
                 true => settings.site_url = origin.clone(),
@@ -104,7 +104,16 @@ impl Pushes {
     /// Replaces the live deployment by the one that `next` makes of it.
     async fn change(
         self: &Arc<Self>,
-        next: impl Fn(&Deployment) -> Result<Deployment, PushError>,
+        next: impl Fn(&Deployment) -> Result<Deployment, PushError> + Send + Sync + 'static,
+    ) -> Result<(), PushError> {
+        let pushes = self.clone();
+        self.apart(async move { pushes.change_here(next).await })
+            .await
+    }
+
+    async fn change_here(
+        self: &Arc<Self>,
+        next: impl Fn(&Deployment) -> Result<Deployment, PushError> + Send + Sync,
     ) -> Result<(), PushError> {
         let _changing = self.changing.lock().await;
         for _ in 0..TRIES_MAX {

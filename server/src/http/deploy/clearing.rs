@@ -10,9 +10,11 @@ use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json as object};
 use vestibule_schema::path::FunctionPath;
 
+use crate::functions::SystemError;
 use crate::http::Http;
 use crate::http::respond::{self, WireError, json, root_component};
 use crate::jobs::{CancelAll, JobsAdminError};
+use crate::push::PushError;
 
 type Answer = Result<Response, WireError>;
 
@@ -109,14 +111,23 @@ pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> A
         let message = format!("No more than {TABLES_DELETED_MAX} tables are deleted at once.");
         return Err(WireError::bad_body(message));
     }
-    http.pushes.delete_tables(asked.table_names).await?;
-    let transfers = http.transfers.clone();
-    // If the server ends meanwhile, its next start removes the rest.
-    http.spawn(async move {
-        if let Err(error) = transfers.clear_hidden().await {
-            tracing::warn!(%error, "the documents of deleted tables could not be removed");
-        }
+    let deleting = http.clone();
+    // A client that leaves does not keep the documents on the disk.
+    let deleted = http.spawn(async move {
+        deleting.pushes.delete_tables(asked.table_names).await?;
+        let transfers = deleting.transfers.clone();
+        // If the server ends meanwhile, its next start removes the rest.
+        deleting.spawn(async move {
+            if let Err(error) = transfers.clear_hidden().await {
+                tracing::warn!(%error, "the documents of deleted tables could not be removed");
+            }
+        });
+        Ok::<(), PushError>(())
     });
+    match deleted.await {
+        Ok(Some(deleted)) => deleted?,
+        Ok(None) | Err(_) => return Err(respond::system(&SystemError::ShuttingDown)),
+    }
     answer(Json::Null)
 }
 

@@ -362,3 +362,22 @@ async fn c13_what_provisions_is_checked_by_pushes_and_from_the_first_one_on_by_v
         "{refused}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_leaves_does_not_keep_a_change_from_taking_effect() {
+    let rig = Rig::new().await;
+    let site = Some("https://other.example".to_owned());
+    let mut changing = Box::pin(rig.pushes.change_origin(true, site));
+    let _ = futures_util::poll!(&mut changing);
+    drop(changing);
+    rig.pushes.settled().await;
+    assert_eq!(rig.pushes.origins().site, "https://other.example");
+    assert_eq!(rig.pushes.own.origins().site, "https://other.example");
+    let started = rig.start(super::rig::app("list", None)).await.unwrap();
+    rig.prepare(&started).await;
+    let mut finishing = Box::pin(rig.finish(started));
+    let _ = futures_util::poll!(&mut finishing);
+    drop(finishing);
+    rig.pushes.settled().await;
+    assert!(rig.pushes.live().push.is_some());
+}
