@@ -46,6 +46,9 @@ impl TableNumber {
     /// The number the first user table gets; the numbers below it are not for user tables.
     pub const FIRST_USER: TableNumber = TableNumber(NonZeroU32::new(10_001).expect("not zero"));
 
+    /// The first number of tables that no client sees: a server fills them, or clears them away. All others lie below it.
+    pub const FIRST_HIDDEN: TableNumber = TableNumber(NonZeroU32::new(1 << 31).expect("not zero"));
+
     /// The table number `number`, unless it is zero.
     pub fn new(number: u32) -> Option<TableNumber> {
         NonZeroU32::new(number).map(TableNumber)
@@ -59,6 +62,11 @@ impl TableNumber {
     /// Whether a table of this number is a system table.
     pub fn is_system(self) -> bool {
         self < TableNumber::FIRST_USER
+    }
+
+    /// Whether a table of this number is seen by no client.
+    pub fn is_hidden(self) -> bool {
+        self >= TableNumber::FIRST_HIDDEN
     }
 }
 

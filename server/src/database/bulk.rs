@@ -236,15 +236,16 @@ impl TableMeta {
 
 /// The prefix of the names of hidden tables.
 const HIDDEN_PREFIX: &str = "_hidden_";
-/// The first number of a hidden table, far behind those of others.
-const FIRST_HIDDEN: u32 = 1 << 31;
 
 impl Catalog {
     /// Adds an empty hidden table like this one.
     pub fn add_hidden(&mut self, like: &TableMeta) -> TableMeta {
-        let last = self.tables().map(|table| table.number.get()).max();
-        let number = last.map_or(FIRST_HIDDEN, |last| FIRST_HIDDEN.max(last + 1));
-        let number = TableNumber::new(number).expect("it is far from zero");
+        let last = self.tables().map(|table| table.number).max();
+        let next = last.map_or(Some(TableNumber::FIRST_HIDDEN), |last| {
+            let next = last.get().checked_add(1).and_then(TableNumber::new);
+            next.map(|next| next.max(TableNumber::FIRST_HIDDEN))
+        });
+        let number = next.unwrap_or_else(|| self.free_number(TableNumber::FIRST_HIDDEN));
         let hidden = like.hidden(number, self.next_index_id());
         self.set(hidden.clone());
         hidden

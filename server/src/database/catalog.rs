@@ -119,14 +119,25 @@ impl Catalog {
         }
     }
 
-    /// The number of the next table, behind every one in use; system tables have their own.
+    /// The number of the next table, behind every one in use while there is one; system tables have their own.
     pub fn next_number(&self) -> TableNumber {
         let seen = self.by_number.values().filter(|table| !table.is_hidden());
         let last = seen.map(|table| table.number).next_back();
-        let next = last.and_then(|last| TableNumber::new(last.get() + 1));
-        next.map_or(TableNumber::FIRST_USER, |next| {
-            next.max(TableNumber::FIRST_USER)
-        })
+        let next = match last {
+            Some(last) => last.get().checked_add(1).and_then(TableNumber::new),
+            None => Some(TableNumber::FIRST_USER),
+        };
+        match next.filter(|next| !next.is_hidden()) {
+            Some(next) => next.max(TableNumber::FIRST_USER),
+            None => self.free_number(TableNumber::FIRST_USER),
+        }
+    }
+
+    /// The first number from `first` on that no table has.
+    pub(super) fn free_number(&self, first: TableNumber) -> TableNumber {
+        let mut numbers = (first.get()..).filter_map(TableNumber::new);
+        let free = numbers.find(|number| !self.by_number.contains_key(number));
+        free.expect("there are far more numbers than tables")
     }
 
     /// The id behind every id in use. Ids of removed indexes are used again only after their entries are gone.

@@ -344,7 +344,7 @@ impl Transaction<'_> {
         names: &dyn TableNames,
     ) -> Result<Object, QueryError> {
         // The server's own documents hold what functions are called with, which may be larger and deeper.
-        if table.number.is_system() {
+        if table.number.is_system() && table.name.starts_with('_') {
             return Ok(fields);
         }
         check_document(&fields).map_err(QueryError::InvalidDocument)?;

@@ -278,6 +278,7 @@ fn refused(error: TransferError) -> WireError {
         | TransferError::File { .. }
         | TransferError::Archive(_)
         | TransferError::TableName(_)
+        | TransferError::NumberOutside { .. }
         | TransferError::NumberTaken { .. }
         | TransferError::NumberReferred { .. }
         | TransferError::SchemaChanged

@@ -66,6 +66,11 @@ pub enum TransferError {
         "The table \"{0}\" already has documents: choose another table, or import with --append or --replace."
     )]
     TableExists(String),
+    /// A number that no table of an app may have.
+    #[error(
+        "The table \"{table}\" cannot have the number {number}: numbers of tables go from 10001 to 2147483647."
+    )]
+    NumberOutside { table: String, number: TableNumber },
     /// Two tables would have the same number.
     #[error(
         "The table \"{table}\" has the number {number}, which here belongs to the table \"{holder}\": import with --replace-all, or rename it."

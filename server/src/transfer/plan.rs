@@ -10,6 +10,7 @@ use vestibule_schema::validator::TableNames;
 use super::error::TransferError;
 use super::states::Mode;
 use crate::database::{Catalog, TableMeta};
+use crate::files::STORAGE;
 
 /// The plan for the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,19 +81,17 @@ impl Plan {
         }
         plan.make_room(&taken, existing, catalog)?;
         // Tables without a number of their own come last, behind every number in use.
-        let mut next = catalog.next_number().max(plan.next_number());
+        let mut free = FreeNumbers::new(&taken, catalog);
         for name in wanted.keys() {
             if !plan.filled.contains_key(name) {
-                let (number, in_place) = (next, false);
+                let (number, in_place) = (free.take(), false);
                 plan.filled
                     .insert(name.clone(), Filled { number, in_place });
-                next = after(next);
             }
         }
         for moved in plan.moved.values_mut() {
             if taken.contains(&moved.number) {
-                moved.number = next;
-                next = after(next);
+                moved.number = free.take();
             }
         }
         Ok(plan)
@@ -115,7 +114,10 @@ impl Plan {
         let number = match in_place {
             // Ids of another number are refused one by one: documents without ids may come from anywhere.
             true => here,
-            false => wanted.or(here),
+            false => {
+                wanted.map_or(Ok(()), |wanted| check_number(name, wanted))?;
+                wanted.or(here)
+            }
         };
         Ok(number.map(|number| Filled { number, in_place }))
     }
@@ -196,10 +198,48 @@ impl Plan {
         }
         names
     }
+}
 
-    fn next_number(&self) -> TableNumber {
-        let filled = self.filled.values().map(|filled| after(filled.number));
-        filled.max().unwrap_or(TableNumber::FIRST_USER)
+/// Numbers that no table has or will have.
+struct FreeNumbers {
+    next: TableNumber,
+    used: BTreeSet<TableNumber>,
+}
+
+impl FreeNumbers {
+    fn new(taken: &BTreeSet<TableNumber>, catalog: &Catalog) -> FreeNumbers {
+        let last = taken.last().copied();
+        FreeNumbers {
+            next: catalog
+                .next_number()
+                .max(last.map_or(TableNumber::FIRST_USER, after)),
+            used: catalog
+                .tables()
+                .map(|table| table.number)
+                .chain(taken.iter().copied())
+                .collect(),
+        }
+    }
+
+    fn take(&mut self) -> TableNumber {
+        while !self.used.insert(self.next) {
+            self.next = after(self.next);
+        }
+        let number = self.next;
+        self.next = after(number);
+        number
+    }
+}
+
+/// Refuses numbers of the server's own tables, and those of hidden ones. Files have one of their own.
+fn check_number(table: &str, number: TableNumber) -> Result<(), TransferError> {
+    let is_legal = !number.is_hidden() && (table == STORAGE || !number.is_system());
+    match is_legal {
+        true => Ok(()),
+        false => Err(TransferError::NumberOutside {
+            table: table.to_string(),
+            number,
+        }),
     }
 }
 
@@ -220,7 +260,11 @@ impl TableNames for FutureNames {
     }
 }
 
+/// The next number; behind the last one the first one comes again.
 fn after(number: TableNumber) -> TableNumber {
     let next = number.get().checked_add(1).and_then(TableNumber::new);
-    next.unwrap_or(TableNumber::FIRST_USER)
+    let next = next.filter(|next| !next.is_hidden());
+    next.map_or(TableNumber::FIRST_USER, |next| {
+        next.max(TableNumber::FIRST_USER)
+    })
 }

@@ -61,6 +61,34 @@ async fn a_document_of_another_table_or_twice_is_refused() {
 }
 
 #[tokio::test]
+async fn numbers_of_the_servers_own_tables_and_of_hidden_ones_are_refused() {
+    let rig = Rig::new();
+    for number in [1, 500, 10_000, 1 << 31, u32::MAX] {
+        let number = vestibule_schema::id::TableNumber::new(number).unwrap();
+        let id = DocumentId::<()>::new(number, vestibule_schema::id::InternalId([7; 16]));
+        let text = format!("{{\"_id\":\"{id}\",\"name\":\"x\"}}");
+        fails(&rig, Mode::Replace, &text, "cannot have the number").await;
+    }
+    // The last one that a table may have; the next table has another one.
+    let last = vestibule_schema::id::TableNumber::new((1 << 31) - 1).unwrap();
+    let id = DocumentId::<()>::new(last, vestibule_schema::id::InternalId([7; 16]));
+    let asked = request(Some("users"), Mode::Replace, Format::JsonLines);
+    let state = rig
+        .import(asked, format!("{{\"_id\":\"{id}\"}}").as_bytes())
+        .await;
+    assert_eq!(written(&state), 1);
+    for table in ["others", "more"] {
+        let asked = request(Some(table), Mode::Append, Format::JsonLines);
+        assert_eq!(written(&rig.import(asked, b"{}").await), 1);
+    }
+    let catalog = rig.transfers.database.definitions().catalog.clone();
+    let numbers: std::collections::BTreeSet<_> =
+        catalog.tables().map(|table| table.number).collect();
+    assert_eq!(numbers.len(), catalog.tables().count());
+    assert_eq!(catalog.table("users").unwrap().number, last);
+}
+
+#[tokio::test]
 async fn documents_must_fit_the_schema() {
     let fields = serde_json::json!({
         "type": "object",
