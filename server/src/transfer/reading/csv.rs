@@ -1,18 +1,35 @@
 //! Documents as lines of cells. A cell is a number where it looks like one, and a text everywhere else.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use csv::{ReaderBuilder, StringRecord};
-use vestibule_schema::value::{Object, Value};
+use vestibule_schema::value::{OBJECT_FIELDS_MAX, Object, Value};
 
 use super::super::error::TransferError;
-use super::{DOCUMENT_TEXT_BYTES_MAX, Visit, at, document};
+use super::bounded::Bounded;
+use super::{Visit, at, document};
+
+/// Columns of a file: the fields of a document, its id and its creation time.
+const COLUMNS_MAX: usize = OBJECT_FIELDS_MAX + 2;
 
 /// Hands every line below the first to `visit`.
 pub fn read(file: &str, reader: impl BufRead, visit: &mut Visit<'_>) -> Result<(), TransferError> {
-    let mut reader = ReaderBuilder::new().from_reader(reader);
-    let names = reader.headers().map_err(|error| broken(file, &error))?;
+    let bytes = Cell::new(0);
+    let bounded = Bounded {
+        reader,
+        bytes: &bytes,
+    };
+    let mut reader = ReaderBuilder::new().from_reader(bounded);
+    let names = reader.headers().map_err(|error| broken(file, 1, &error))?;
+    if names.len() > COLUMNS_MAX {
+        let problem = format!(
+            "{} columns, where a document has {OBJECT_FIELDS_MAX} fields",
+            names.len()
+        );
+        return Err(at(file, 1, problem.into()));
+    }
     let names: Vec<String> = names.iter().map(str::to_string).collect();
     let mut seen = BTreeSet::new();
     if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
@@ -20,15 +37,16 @@ pub fn read(file: &str, reader: impl BufRead, visit: &mut Visit<'_>) -> Result<(
         return Err(at(file, 1, problem.into()));
     }
     let mut record = StringRecord::new();
-    while reader
-        .read_record(&mut record)
-        .map_err(|error| broken(file, &error))?
-    {
-        let line = record.position().map_or(0, csv::Position::line);
-        let done = match record.as_slice().len() > DOCUMENT_TEXT_BYTES_MAX {
-            true => Err("a document that is too long".to_string().into()),
-            false => document(fields(&names, &record)).and_then(&mut *visit),
-        };
+    bytes.set(0);
+    loop {
+        let line = reader.position().line();
+        let is_there = reader.read_record(&mut record);
+        if !is_there.map_err(|error| broken(file, line, &error))? {
+            break;
+        }
+        bytes.set(0);
+        let line = record.position().map_or(line, csv::Position::line);
+        let done = document(fields(&names, &record)).and_then(&mut *visit);
         done.map_err(|problem| at(file, line, problem))?;
     }
     Ok(())
@@ -54,8 +72,8 @@ fn number(cell: &str) -> Option<f64> {
     number.flatten().filter(|number: &f64| number.is_finite())
 }
 
-fn broken(file: &str, error: &csv::Error) -> TransferError {
-    let line = error.position().map_or(1, csv::Position::line);
+fn broken(file: &str, line: u64, error: &csv::Error) -> TransferError {
+    let line = error.position().map_or(line, csv::Position::line);
     let problem = match error.kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..

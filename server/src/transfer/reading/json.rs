@@ -2,15 +2,17 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 use vestibule_schema::value::{Object, Value};
 
 use super::super::error::{DocumentProblem, TransferError};
-use super::{DOCUMENT_TEXT_BYTES_MAX, Visit, at, document};
+use super::bounded::Bounded;
+use super::{DOCUMENT_VALUES_MAX, Visit, at, document};
 
 /// The type of a number in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +25,28 @@ pub enum Numbers {
 
 /// The object that `text` holds.
 pub fn parse_object(text: &[u8], numbers: Numbers) -> Result<Object, DocumentProblem> {
+    check_values(text)?;
     let json: Json = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     to_object(json, numbers)
+}
+
+/// Refuses a text of more values than any document has, before they take memory. In JSON each value but the first
+/// follows a comma or a bracket.
+fn check_values(text: &[u8]) -> Result<(), DocumentProblem> {
+    let (mut values, mut in_text, mut escaped) = (0, false, false);
+    for byte in text {
+        match (byte, in_text) {
+            (_, true) if escaped => escaped = false,
+            (b'\\', true) => escaped = true,
+            (b'"', _) => in_text = !in_text,
+            (b',' | b'[' | b'{', false) => values += 1,
+            _ => {}
+        }
+    }
+    match values > DOCUMENT_VALUES_MAX {
+        true => Err(format!("a document of more than {DOCUMENT_VALUES_MAX} values").into()),
+        false => Ok(()),
+    }
 }
 
 fn to_object(json: Json, numbers: Numbers) -> Result<Object, DocumentProblem> {
@@ -87,7 +109,7 @@ pub fn read_array(
         return Ok(());
     }
     let mut failed = None;
-    let bytes = Cell::new(0);
+    let (bytes, count) = (Cell::new(0), Cell::new(0));
     let mut json = serde_json::Deserializer::from_reader(Bounded {
         reader,
         bytes: &bytes,
@@ -96,12 +118,18 @@ pub fn read_array(
         visit,
         failed: &mut failed,
         bytes: &bytes,
+        count: &count,
     };
     let read = json.deserialize_seq(elements).and_then(|()| json.end());
     match (read, failed) {
         (Ok(()), _) => Ok(()),
         (Err(_), Some(DocumentProblem::Other(error))) => Err(error),
         (Err(error), Some(problem)) => Err(at(file, error.line() as u64, problem)),
+        // The parser does not tell where it was.
+        (Err(error), None) if error.is_io() => Err(TransferError::File {
+            file: file.to_string(),
+            problem: format!("element {}: {error}", count.get() + 1),
+        }),
         (Err(error), None) => {
             let line = error.line() as u64;
             Err(at(file, line, error.to_string().into()))
@@ -121,30 +149,12 @@ fn is_blank(reader: &mut impl BufRead) -> std::io::Result<bool> {
     }
 }
 
-/// Fails when more is read of one element than any document has.
-struct Bounded<'c, R> {
-    reader: R,
-    /// Bytes since the last element.
-    bytes: &'c Cell<usize>,
-}
-
-impl<R: Read> Read for Bounded<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.bytes.set(self.bytes.get() + read);
-        match self.bytes.get() > DOCUMENT_TEXT_BYTES_MAX {
-            true => Err(std::io::Error::other(format!(
-                "a document of more than {DOCUMENT_TEXT_BYTES_MAX} bytes"
-            ))),
-            false => Ok(read),
-        }
-    }
-}
-
 struct Elements<'a, 'v> {
     visit: &'a mut Visit<'v>,
     failed: &'a mut Option<DocumentProblem>,
     bytes: &'a Cell<usize>,
+    /// Elements so far.
+    count: &'a Cell<u64>,
 }
 
 impl<'de> Visitor<'de> for Elements<'_, '_> {
@@ -157,7 +167,8 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         while let Some(element) = elements.next_element_seed(Element)? {
             self.bytes.set(0);
-            let done = to_object(element, Numbers::Float)
+            self.count.set(self.count.get() + 1);
+            let done = parse_object(element.get().as_bytes(), Numbers::Float)
                 .and_then(document)
                 .and_then(&mut *self.visit);
             if let Err(problem) = done {
@@ -172,9 +183,9 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
 struct Element;
 
 impl<'de> DeserializeSeed<'de> for Element {
-    type Value = Json;
+    type Value = Box<RawValue>;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Json, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Box<RawValue>, D::Error> {
         serde::Deserialize::deserialize(json)
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, Read};
 
 use super::super::error::{DocumentProblem, TransferError};
+use super::bounded::too_long;
 use super::{DOCUMENT_TEXT_BYTES_MAX, at};
 
 /// Hands every line that is not blank to `visit`.
@@ -19,8 +20,7 @@ pub fn each(
             break;
         }
         if line.len() > DOCUMENT_TEXT_BYTES_MAX {
-            let problem = format!("a document of more than {DOCUMENT_TEXT_BYTES_MAX} bytes");
-            return Err(at(file, number, problem.into()));
+            return Err(at(file, number, too_long().into()));
         }
         let text = line.trim_ascii();
         if !text.is_empty() {

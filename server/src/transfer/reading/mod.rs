@@ -1,6 +1,7 @@
 //! Reading documents from files: CSV, JSON lines, a JSON array, and the JSON lines of an archive. One document at a time,
 //! with the line it stands on.
 
+mod bounded;
 mod csv;
 mod json;
 mod lines;
@@ -17,6 +18,10 @@ use super::error::{DocumentProblem, TransferError};
 
 /// Longest line or array element, in bytes: a document of a megabyte, with every character escaped.
 pub const DOCUMENT_TEXT_BYTES_MAX: usize = 8 << 20;
+
+/// Values in one document's text. A document of a megabyte has no more; far larger in memory than in text are those of a
+/// text that is full of small ones.
+pub const DOCUMENT_VALUES_MAX: usize = 1 << 20;
 
 /// How a file holds its documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +232,13 @@ mod tests {
     fn whatever_cannot_be_read_is_named_with_its_line() {
         let lines = Layout::JsonLines(Numbers::Exact);
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(DOCUMENT_TEXT_BYTES_MAX));
+        let long_array = format!("[{long}]");
+        let crowded = format!("{{\"a\":[{}0]}}", "0,".repeat(DOCUMENT_VALUES_MAX));
+        let crowded_array = format!("[{crowded}]");
+        let open_quote = format!("a\n\"{}", "x\n".repeat(DOCUMENT_TEXT_BYTES_MAX));
+        let open_header = format!("\"{}", "x".repeat(DOCUMENT_TEXT_BYTES_MAX + 100_000));
+        let columns: Vec<String> = (0..1_027).map(|column| format!("c{column}")).collect();
+        let columns = columns.join(",");
         for (layout, text, problem) in [
             (lines, "{}\n{\"a\":", "f:2: "),
             (lines, "[1]", "f:1: a document is an object"),
@@ -239,6 +251,32 @@ mod tests {
             (lines, "{\"_creationTime\":-1.0}", "f:1: _creationTime"),
             (lines, "{\"_creationTime\":\"x\"}", "f:1: _creationTime"),
             (lines, &long, "f:1: a document of more than"),
+            (
+                lines,
+                &crowded,
+                "f:1: a document of more than 1048576 values",
+            ),
+            (
+                Layout::JsonArray,
+                &crowded_array,
+                "f:1: a document of more than 1048576 values",
+            ),
+            (
+                Layout::JsonArray,
+                &long_array,
+                "f: element 1: a document of more than",
+            ),
+            (
+                Layout::Csv,
+                &open_quote,
+                "f:2: a document of more than 8388608 bytes",
+            ),
+            (
+                Layout::Csv,
+                &open_header,
+                "f:1: a document of more than 8388608 bytes",
+            ),
+            (Layout::Csv, &columns, "f:1: 1027 columns"),
             (Layout::Csv, "a,a\n1,2", "f:1: the column \"a\""),
             (Layout::Csv, "a,b\n1\n", "f:2: "),
             (Layout::Csv, "a,b\n1,2,3\n", "f:2: "),
@@ -254,5 +292,23 @@ mod tests {
         let bytes: &[u8] = b"{\"a\":\"\xff\"}";
         assert!(read_documents("f", lines, bytes, &mut |_| Ok(())).is_err());
         assert!(read_documents("f", Layout::Csv, &b"a\n\xff\n"[..], &mut |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn commas_in_texts_are_no_values() {
+        let text = format!("{{\"a\":\"\\\"{}\"}}", ",[{".repeat(DOCUMENT_VALUES_MAX));
+        assert_eq!(fields(Layout::JsonLines(Numbers::Exact), &text).len(), 1);
+        let array = format!("[{text},{text}]");
+        assert_eq!(fields(Layout::JsonArray, &array).len(), 2);
+    }
+
+    #[test]
+    fn files_are_longer_than_any_of_their_documents() {
+        let row = format!("{},1\n", "x".repeat(1 << 20));
+        let csv = format!("a,b\n{}", row.repeat(20));
+        assert_eq!(read(Layout::Csv, &csv).unwrap().len(), 20);
+        let element = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
+        let array = format!("[{}{element}]", format!("{element},").repeat(19));
+        assert_eq!(read(Layout::JsonArray, &array).unwrap().len(), 20);
     }
 }
