@@ -6,16 +6,17 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use uuid::Uuid;
 
-use super::FileStore;
+use super::Files;
 use super::blobs::Written;
 use super::error::FileError;
+use super::{rows, work};
 
 /// Bytes that are moved at a time.
 const MOVED_BYTES: usize = 64 << 10;
 
-impl FileStore {
+impl Files {
     /// Makes a content durable whose documents come later. It lies under `wanted`, or under another key when that is
-    /// taken. The caller holds the sweep off, and reports contents that get no documents.
+    /// taken, or was a deleted file's whose content is still to be removed. The caller holds the sweep off, and reports contents that get no documents.
     pub fn move_in(
         &self,
         wanted: Option<Uuid>,
@@ -23,7 +24,7 @@ impl FileStore {
         sha256: Option<[u8; 32]>,
     ) -> Result<(Uuid, Written), FileError> {
         let key = match wanted {
-            Some(key) if self.runtime.block_on(self.blobs.size(key))?.is_none() => key,
+            Some(key) if self.runtime.block_on(self.is_free(key))? => key,
             Some(_) | None => Uuid::new_v4(),
         };
         let mut room = self.usage.reserve(0, &self.options)?;
@@ -49,7 +50,15 @@ impl FileStore {
         Ok((key, written))
     }
 
-    /// Removes a content that [`FileStore::move_in`] brought and that has no documents.
+    async fn is_free(&self, key: Uuid) -> Result<bool, FileError> {
+        if self.blobs.size(key).await?.is_some() {
+            return Ok(false);
+        }
+        let deleted = work::read(&self.database, move |tx| rows::is_deleted(tx, key));
+        Ok(!deleted.await?)
+    }
+
+    /// Removes a content that [`Files::move_in`] brought and that has no documents.
     pub fn move_back(&self, key: Uuid) {
         self.runtime.block_on(self.remove_content(key));
     }

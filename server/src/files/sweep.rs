@@ -69,7 +69,9 @@ impl Files {
         if noted.is_empty() {
             return Ok(0);
         }
-        for key in noted.iter().filter_map(|(_, key)| *key) {
+        let keys = noted.iter().filter_map(|(_, key)| *key).collect();
+        // A note may be older than an import that brought the same content again.
+        for key in work::read(&self.database, |tx| not_shown(tx, keys)).await? {
             self.remove_content(key).await;
             self.metrics.deleted.inc();
         }
@@ -139,6 +141,25 @@ impl Files {
         }
         self.metrics.stored_bytes.set(self.usage.bytes());
         Ok(())
+    }
+}
+
+/// Those of `keys` under which no file lies.
+fn not_shown(
+    tx: &mut crate::database::Transaction<'_>,
+    mut keys: Vec<Uuid>,
+) -> Result<Vec<Uuid>, FileError> {
+    let mut failed = None;
+    keys.retain(|key| match rows::uuid_of(tx, &StorageId::Uuid(*key)) {
+        Ok(shown) => shown.is_none(),
+        Err(error) => {
+            failed.get_or_insert(error);
+            false
+        }
+    });
+    match failed {
+        None => Ok(keys),
+        Some(error) => Err(error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::storage_id::StorageId;
 use super::*;
 
 /// Content without a document, as a crash leaves it after the rename.
@@ -107,4 +108,40 @@ async fn the_content_of_a_deleted_file_stays_for_as_long_as_it_is_kept_for_backu
     rig.clock.advance(Duration::from_secs(120));
     assert_eq!(rig.files.remove_deleted().await.unwrap(), 1);
     assert_eq!(rig.contents().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_content_of_a_file_that_is_shown_again_outlives_the_note_of_its_deletion() {
+    let rig = Rig::new();
+    let id = rig.store("hello").await;
+    rig.write(move |_, tx| {
+        let uuid = rows::uuid_of(tx, &StorageId::Document(id))?.unwrap();
+        let note = vestibule_schema::object! { "uuid" => uuid.to_string() };
+        tx.insert(rows::DELETIONS, note).map_err(FileError::from)
+    })
+    .await
+    .unwrap();
+    assert_eq!(rig.files.remove_deleted().await.unwrap(), 1);
+    assert_eq!(rig.text(id).await.unwrap(), "hello");
+    assert_eq!(rig.files.remove_deleted().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_content_does_not_take_the_key_of_a_deleted_file() {
+    let rig = Rig::new();
+    let id = rig.store("hello").await;
+    let key = rig
+        .read(move |_, tx| rows::uuid_of(tx, &StorageId::Document(id)))
+        .await
+        .unwrap()
+        .unwrap();
+    rig.write(move |store, tx| store.delete(tx, &id.to_string()))
+        .await
+        .unwrap();
+    // As if the process had ended after it removed the content, and before it removed the note.
+    rig.files.remove_content(key).await;
+    let files = rig.files.clone();
+    let moving = move || files.move_in(Some(key), &mut &b"hello"[..], None);
+    let moved = tokio::task::spawn_blocking(moving).await.unwrap();
+    assert_ne!(moved.unwrap().0, key);
 }
