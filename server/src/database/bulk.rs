@@ -115,6 +115,24 @@ impl Transaction<'_> {
         Ok(self.scan_system(range, Direction::Forward, 1)?.is_empty())
     }
 
+    /// Removes at most `max` documents of a hidden table, and returns their fields. Their entries in other indexes stay.
+    pub fn take_hidden(
+        &mut self,
+        table: &TableMeta,
+        max: usize,
+    ) -> Result<Vec<Object>, DatabaseError> {
+        self.require_writer("take_hidden")?;
+        let documents = self.scan_system(table.by_id.range(), Direction::Forward, max)?;
+        let mut taken = Vec::with_capacity(documents.len());
+        for (key, bytes) in documents {
+            let internal = id_of_entry(&key)
+                .ok_or_else(|| StorageError::misplaced(&key, "it is too short for a document"))?;
+            taken.push(ExportedDocument { internal, bytes }.fields(table.number)?);
+            self.write_system(key, None);
+        }
+        Ok(taken)
+    }
+
     /// Removes at most `max` entries of a hidden table. Returns how many there were.
     pub fn clear_some(&mut self, table: &TableMeta, max: usize) -> Result<usize, DatabaseError> {
         self.require_writer("clear_some")?;

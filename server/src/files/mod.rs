@@ -39,7 +39,7 @@ pub use metrics::FileMetrics;
 pub use operations::{FileMetadata, LoadedFile, OpenFile, UPLOAD_PATH};
 pub use options::FilesOptions;
 pub use receive::{Announced, BrokenOff};
-pub use rows::{FileRow, OBJECTS, STORAGE, object_fields, parse_sha256};
+pub use rows::{FileRow, OBJECTS, STORAGE, note_gone, object_fields, parse_sha256};
 pub use storage_id::parse_uuid;
 pub use upload_token::UploadGrant;
 

@@ -98,6 +98,17 @@ pub fn delete(tx: &mut Transaction<'_>, id: &StorageId, given: &str) -> Result<(
     Ok(())
 }
 
+/// Notes that the content of a document of `_storage_objects` is to go, unless a file lies there now.
+pub fn note_gone(tx: &mut Transaction<'_>, object: &Object) -> Result<(), FileError> {
+    let Some(uuid) = uuid_in(object) else {
+        return Ok(());
+    };
+    if uuid_of(tx, &StorageId::Uuid(uuid))?.is_none() && !is_deleted(tx, uuid)? {
+        tx.insert(DELETIONS, object! { "uuid" => uuid.to_string() })?;
+    }
+    Ok(())
+}
+
 /// At most `max` contents that are to be removed, with the documents that say so: those of files that were deleted up to
 /// `until`, in milliseconds since 1970.
 pub fn deletions(

@@ -7,10 +7,15 @@ use super::error::TransferError;
 use super::plan::Plan;
 use super::states::{self, Import};
 use crate::database::{Catalog, Database, DatabaseError, Owner, TableMeta, Transaction};
-use crate::files::work;
+use crate::files::{note_gone, work};
 
 /// Entries of one commit while a table is cleared away.
 const CLEARED_MAX: usize = 2_000;
+
+/// Contents of files that one commit notes as gone.
+const NOTED_MAX: usize = 256;
+/// The indexes of the table of content places.
+const OBJECTS_INDEXES: [&str; 2] = ["by_storage_id", "by_uuid"];
 
 /// The tables that an import fills out of sight, by the name that each is to have.
 pub type Hidden = BTreeMap<String, Arc<TableMeta>>;
@@ -154,6 +159,17 @@ fn clear_next(tx: &mut Transaction<'_>) -> Result<bool, TransferError> {
     let Some(table) = catalog.tables().find(|table| table.is_hidden()) else {
         return Ok(false);
     };
+    // Backups may still need the contents of files that were replaced, so these go as those of deleted files do.
+    if OBJECTS_INDEXES
+        .iter()
+        .all(|name| table.index(name).is_some())
+    {
+        let gone = tx.take_hidden(table, NOTED_MAX)?;
+        if !gone.is_empty() {
+            gone.iter().try_for_each(|object| note_gone(tx, object))?;
+            return Ok(true);
+        }
+    }
     if tx.clear_some(table, CLEARED_MAX)? < CLEARED_MAX {
         let mut without = Catalog::clone(&catalog);
         without.remove(&table.name);

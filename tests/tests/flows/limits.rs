@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that no user of a server meets.
-const INTERNAL: [&str; 50] = [
+const INTERNAL: [&str; 51] = [
     "ADDRESSES_MAX",
     "BACKOFF_MAX",
     "BATCHES_UNDER_WAY_MAX",
@@ -39,6 +39,7 @@ const INTERNAL: [&str; 50] = [
     "MEASURED_BYTES_MAX",
     "MESSAGES_IN_A_ROW_MAX",
     "MOVED_MAX",
+    "NOTED_MAX",
     "ORIGIN_BYTES_LOGGED_MAX",
     "QUOTED_CHARS_MAX",
     "REDIRECTS_MAX",

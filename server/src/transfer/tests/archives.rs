@@ -191,6 +191,42 @@ async fn an_archive_whose_files_are_wrong_leaves_no_content() {
 }
 
 #[tokio::test]
+async fn contents_of_replaced_files_go_as_those_of_deleted_ones() {
+    let rig = Rig::new();
+    let files = rig.transfers.files.clone();
+    let old = files.store(Bytes::from_static(b"old"), None, None);
+    let old = old.await.unwrap();
+    let archive = rig.export(true).await;
+    assert_eq!(
+        written(&import_all(&rig, Mode::ReplaceAll, &archive).await),
+        1
+    );
+    // The one before has a note, and the one that came in its place has none.
+    assert_eq!(files.remove_deleted().await.unwrap(), 1);
+    assert_eq!(files.remove_deleted().await.unwrap(), 0);
+    let loaded = files.load(old.to_string()).await.unwrap().unwrap();
+    assert_eq!(&loaded.content[..], b"old");
+    let shards = std::fs::read_dir(rig.dir.path().join("files")).unwrap();
+    let contents = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+    assert_eq!(contents.count(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_entry_is_the_archives_fault() {
+    let text = format!("{{\"name\":\"{}\"}}", "Ada Lovelace ".repeat(50));
+    let mut archive = zip(&[("users/documents.jsonl", &text)]);
+    let name = b"users/documents.jsonl";
+    let at = archive.windows(name.len()).position(|some| some == name);
+    let content = at.unwrap() + name.len();
+    archive[content + 10..content + 20].fill(0x55);
+    let state = import_all(&Rig::new(), Mode::Replace, &archive).await;
+    assert!(
+        failure(&state).contains("The archive is refused: an entry is damaged"),
+        "{state:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_cut_archive_fails_before_anything_is_written() {
     let from = Rig::new();
     from.insert("users", object! { "name" => "Ada" }).await;
