@@ -55,6 +55,7 @@ pub struct Running {
     connections: Arc<Connections>,
     jobs: Option<Jobs>,
     pushes: Arc<Pushes>,
+    transfers: Arc<Transfers>,
     following: Following,
     database: Arc<Database>,
 }
@@ -74,6 +75,8 @@ const DEV_AUDIENCE: &str = "vestibule-dev";
 const EXIT_IOERR: i32 = 74;
 /// How often answers of old mutations and leases of old snapshots are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How long a shutdown lets imports and exports finish. Those that take longer are interrupted.
+const TRANSFERS_FINISH: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for the store to be let go.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
@@ -146,6 +149,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         connections: rooms.connections,
         jobs,
         pushes,
+        transfers: rooms.transfers,
         following: rooms.following,
         database: rooms.functions.database().clone(),
     })
@@ -568,6 +572,7 @@ impl Running {
             connections,
             jobs,
             pushes,
+            transfers,
             following,
             database,
             ..
@@ -579,14 +584,15 @@ impl Running {
                 jobs.stop().await;
             }
         };
-        let ((), ()) = tokio::join!(connections.drain(), stopping);
+        let transferring = transfers.shut_down(TRANSFERS_FINISH);
+        let ((), (), ()) = tokio::join!(connections.drain(), stopping, transferring);
         for serving in http {
             // The server's task ends by itself; one that panicked has been logged.
             let _ = serving.await;
         }
         pushes.settled().await;
         sweepers.iter().for_each(JoinHandle::abort);
-        drop((within, connections, pushes, following));
+        drop((within, connections, pushes, transfers, following));
         if tokio::time::timeout(CLOSE_WAIT, database.close())
             .await
             .is_err()

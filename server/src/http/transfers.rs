@@ -18,6 +18,7 @@ use super::credentials::query_parameter;
 use super::files::parts_of;
 use super::respond::{self, WireError, json, root_component};
 use crate::auth::AdminRights;
+use crate::functions::SystemError;
 use crate::transfer::{Format, ImportRequest, Mode, TransferError};
 
 type Answer = Result<Response, WireError>;
@@ -272,7 +273,6 @@ fn refused(error: TransferError) -> WireError {
         TransferError::TooManyUploads => bad("TooManyImports"),
         TransferError::BadRequest(_)
         | TransferError::Canceled
-        | TransferError::Interrupted
         | TransferError::Expired(_)
         | TransferError::Document { .. }
         | TransferError::File { .. }
@@ -283,6 +283,7 @@ fn refused(error: TransferError) -> WireError {
         | TransferError::NumberReferred { .. }
         | TransferError::SchemaChanged
         | TransferError::Zip(_) => bad("InvalidImport"),
+        TransferError::Interrupted => respond::system(&SystemError::ShuttingDown),
         TransferError::Files(error) => respond::file(error),
         TransferError::Database(_) | TransferError::Io(_) => {
             tracing::error!(%error, "an import or an export failed");

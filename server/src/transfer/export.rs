@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 use vestibule_schema::JsonFormat;
@@ -19,6 +18,7 @@ use super::Transfers;
 use super::archive::{DOCUMENTS, GENERATED_SCHEMA, STORAGE, TABLES, UNIFORM};
 use super::error::TransferError;
 use super::spool::{Spool, Spooled};
+use super::under_way::Stop;
 use crate::database::{ReadAt, TableMeta, each_stored};
 use crate::files::OBJECTS;
 
@@ -57,14 +57,15 @@ impl Transfers {
         &self,
         path: &Path,
         with_files: bool,
-        canceled: &AtomicBool,
+        stop: &Stop,
     ) -> Result<Exported, TransferError> {
         // Contents of files that are deleted meanwhile stay until the archive has them.
         let _hold = self.files.hold();
         let mut spool = Spool::new(&self.exports)?;
-        let copied = self.copy_tables(&mut spool, with_files, canceled)?;
+        let copied = self.copy_tables(&mut spool, with_files, stop)?;
         let arriving = path.with_extension("arriving");
-        let written = self.write_archive(&arriving, &mut spool, &copied, canceled);
+        let written = self.write_archive(&arriving, &mut spool, &copied, stop);
+        let written = written.and_then(|bytes| stop.check().map(|()| bytes));
         match written {
             Ok(bytes) => {
                 std::fs::rename(&arriving, path)?;
@@ -83,7 +84,7 @@ impl Transfers {
         &self,
         spool: &mut Spool,
         with_files: bool,
-        canceled: &AtomicBool,
+        stop: &Stop,
     ) -> Result<Copied, TransferError> {
         let ReadAt { snapshot, catalog } = self.database.read_at()?;
         let mut copied = Copied {
@@ -95,7 +96,7 @@ impl Transfers {
         let mut copy = |table: &TableMeta| -> Result<Spooled, TransferError> {
             let mut spooled = spool.begin();
             each_stored(&snapshot, table, |document| {
-                check_canceled(canceled)?;
+                stop.check()?;
                 spool
                     .add(&mut spooled, &document)
                     .map_err(TransferError::from)
@@ -115,6 +116,7 @@ impl Transfers {
         let objects = catalog.table(OBJECTS).filter(|_| with_files);
         if let Some(objects) = objects {
             each_stored(&snapshot, objects, |object| {
+                stop.check()?;
                 let fields = object.fields(objects.number)?;
                 let text = |name: &str| fields.get(name).and_then(Value::as_str);
                 let id = text("storageId").and_then(|id| id.parse().ok());
@@ -133,7 +135,7 @@ impl Transfers {
         path: &Path,
         spool: &mut Spool,
         copied: &Copied,
-        canceled: &AtomicBool,
+        stop: &Stop,
     ) -> Result<u64, TransferError> {
         let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
         let mut archive = ZipWriter::new(file);
@@ -144,7 +146,7 @@ impl Transfers {
             let directory = format!("{}/{DOCUMENTS}", table.name);
             archive.start_file(directory, packed(spooled.bytes))?;
             spool.each(*spooled, |document| {
-                check_canceled(canceled)?;
+                stop.check()?;
                 let fields = document.fields(table.number)?;
                 write_line(&mut archive, fields)
             })?;
@@ -153,7 +155,7 @@ impl Transfers {
         if let Some((storage, spooled)) = &copied.storage {
             let files =
                 self.write_file_documents(&mut archive, spool, storage, *spooled, copied)?;
-            self.write_files(&mut archive, files, canceled)?;
+            self.write_files(&mut archive, files, stop)?;
         }
         let file = archive.finish()?;
         let file = file
@@ -192,10 +194,10 @@ impl Transfers {
         &self,
         archive: &mut Archive,
         files: Vec<FileEntry>,
-        canceled: &AtomicBool,
+        stop: &Stop,
     ) -> Result<(), TransferError> {
         for file in files {
-            check_canceled(canceled)?;
+            stop.check()?;
             let options = match file.is_packed {
                 true => packed(file.bytes),
                 false => packed(file.bytes)
@@ -204,8 +206,11 @@ impl Transfers {
             };
             let name = format!("{STORAGE}/{}{}", file.id, file.extension);
             archive.start_file(name, options)?;
-            self.files
-                .move_out(file.uuid, |part| archive.write_all(part))?;
+            self.files.move_out(file.uuid, |part| {
+                // The reason is told by the flag.
+                stop.check().map_err(std::io::Error::other)?;
+                archive.write_all(part)
+            })?;
         }
         Ok(())
     }
@@ -292,11 +297,4 @@ fn packed(bytes: u64) -> SimpleFileOptions {
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(PACKED_LEVEL))
         .large_file(bytes >= LARGE_BYTES)
-}
-
-fn check_canceled(canceled: &AtomicBool) -> Result<(), TransferError> {
-    match canceled.load(Ordering::Relaxed) {
-        true => Err(TransferError::Canceled),
-        false => Ok(()),
-    }
 }

@@ -2,11 +2,14 @@
 //! stays flat for any import.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+use vestibule_schema::id::DocumentId;
 
 use super::error::{DocumentProblem, TransferError};
 use super::options::{BATCH_BYTES_MAX, BATCH_DOCUMENTS_MAX, BATCHES_UNDER_WAY_MAX};
 use super::reading::ReadDocument;
+use super::states::Import;
+use super::under_way::Stop;
 use crate::database::{Database, DatabaseError, Destination, ImportedDocument};
 use crate::files::OBJECTS;
 use crate::files::work::{Writing, begin_write};
@@ -14,8 +17,9 @@ use crate::files::work::{Writing, begin_write};
 /// Fills tables from one thread that may wait.
 pub struct Filler<'d> {
     database: &'d Database,
-    /// An administrator cancelled the import.
-    canceled: &'d AtomicBool,
+    /// The import that fills them.
+    import: DocumentId,
+    stop: &'d Stop,
     under_way: VecDeque<Writing<(), TransferError>>,
     written: u64,
 }
@@ -32,10 +36,11 @@ pub struct Filling {
 }
 
 impl<'d> Filler<'d> {
-    pub fn new(database: &'d Database, canceled: &'d AtomicBool) -> Filler<'d> {
+    pub fn new(database: &'d Database, import: DocumentId, stop: &'d Stop) -> Filler<'d> {
         Filler {
             database,
-            canceled,
+            import,
+            stop,
             under_way: VecDeque::new(),
             written: 0,
         }
@@ -73,9 +78,7 @@ impl<'d> Filler<'d> {
 
     /// Hands over what a table has left.
     pub fn hand_over(&mut self, filling: &mut Filling) -> Result<(), TransferError> {
-        if self.canceled.load(Ordering::Relaxed) {
-            return Err(TransferError::Canceled);
-        }
+        self.stop.check()?;
         if filling.batch.is_empty() {
             return Ok(());
         }
@@ -90,7 +93,10 @@ impl<'d> Filler<'d> {
         if filling.to.name != OBJECTS {
             self.written += batch.len() as u64;
         }
+        let import = self.import;
         let writing = begin_write(self.database, move |tx| {
+            // In the same transaction: nothing is written behind the commit that canceled the import.
+            Import::check_in_progress(tx, import)?;
             for (document, number) in batch.into_iter().zip(before + 1..) {
                 tx.import(&to, document)
                     .map_err(|error| refused(&file, number, error))?;

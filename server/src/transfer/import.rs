@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -19,6 +18,7 @@ use super::plan::{Existing, Plan};
 use super::reading::{self, Layout, Numbers, ReadDocument};
 use super::states::{self, Format, Import, Mode};
 use super::swap::{self, Hidden};
+use super::under_way::Stop;
 use super::uploads::PartsReader;
 use crate::database::{Catalog, Destination, TableMeta};
 use crate::files::{OBJECTS, STORAGE, parse_sha256, parse_uuid, work};
@@ -56,10 +56,10 @@ pub struct Outlook {
 
 impl Transfers {
     /// Looks at an import and says what it would do.
-    pub(super) fn look_at(&self, import: &Import) -> Result<Outlook, TransferError> {
-        let mut opened = self.open_import(import)?;
+    pub(super) fn look_at(&self, import: &Import, stop: &Stop) -> Result<Outlook, TransferError> {
+        let mut opened = self.open_import(import, stop)?;
         let catalog = self.database.definitions().catalog.clone();
-        let counts = self.count_existing(&catalog, import, &opened)?;
+        let counts = self.count_existing(&catalog, import, &opened, stop)?;
         let plan = opened.plan(import, &existing(&counts), &catalog)?;
         let mut lines = vec!["Import change summary:".to_string()];
         let mut removes = false;
@@ -96,14 +96,10 @@ impl Transfers {
 
     /// Runs an import. Returns how many documents were written. When it fails, none of its documents are visible,
     /// except those appended to tables that had documents.
-    pub(super) fn perform(
-        &self,
-        import: &Import,
-        canceled: &AtomicBool,
-    ) -> Result<u64, TransferError> {
-        let mut opened = self.open_import(import)?;
+    pub(super) fn perform(&self, import: &Import, stop: &Stop) -> Result<u64, TransferError> {
+        let mut opened = self.open_import(import, stop)?;
         let catalog = self.database.definitions().catalog.clone();
-        let counts = self.count_existing(&catalog, import, &opened)?;
+        let counts = self.count_existing(&catalog, import, &opened, stop)?;
         let plan = opened.plan(import, &existing(&counts), &catalog)?;
         plan.check_references(&catalog)?;
         // Contents of files have no visible documents until the very end.
@@ -120,7 +116,7 @@ impl Transfers {
             hidden: &hidden,
             catalog: &catalog,
             names,
-            filler: Filler::new(&self.database, canceled),
+            filler: Filler::new(&self.database, import.id, stop),
             told: Instant::now(),
             done: opened.contents.skipped.clone(),
             contents: Vec::new(),
@@ -135,8 +131,8 @@ impl Transfers {
         written
     }
 
-    fn open_import(&self, import: &Import) -> Result<Opened, TransferError> {
-        let reader = self.uploads.read(&import.upload)?;
+    fn open_import(&self, import: &Import, stop: &Stop) -> Result<Opened, TransferError> {
+        let reader = self.uploads.read(&import.upload, stop)?;
         let mut opened = Opened {
             reader,
             archive: None,
@@ -164,6 +160,7 @@ impl Transfers {
         catalog: &Catalog,
         import: &Import,
         opened: &Opened,
+        stop: &Stop,
     ) -> Result<BTreeMap<String, u64>, TransferError> {
         let mut counts = BTreeMap::new();
         let is_asked = |table: &&Arc<TableMeta>| match table.name.as_str() {
@@ -175,9 +172,9 @@ impl Transfers {
             let is_all = import.request.mode == Mode::ReplaceAll;
             let is_filled = opened.sources.contains_key(&table.name);
             let count = match is_all || is_filled {
-                true => self.count(table)?,
+                true => self.count(table, stop)?,
                 // For the others it matters only whether they are empty.
-                false => self.count_at_most(table, 1)?,
+                false => self.count_at_most(table, 1, stop)?,
             };
             counts.insert(table.name.clone(), count);
         }

@@ -23,27 +23,29 @@ mod swap;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod under_way;
 mod uploads;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use vestibule_schema::id::DocumentId;
 
 pub use error::TransferError;
 pub use options::TransferOptions;
 pub use states::{EXPORTS, Format, IMPORTS, ImportRequest, Mode};
 pub use swap::put_away;
 
+use self::under_way::{Stop, UnderWay};
 use self::uploads::Uploads;
 use crate::database::{Database, TableMeta, count_some};
 use crate::files::Files;
 
 /// The directory of exports below the data directory.
 const EXPORTS_DIRECTORY: &str = "exports";
+/// How long transfers that were told to stop are waited for: the time of a commit, and of some documents.
+const STOP_WAIT: Duration = Duration::from_secs(10);
 /// Documents that are counted on one snapshot.
 const COUNTED_MAX: usize = 20_000;
 
@@ -56,8 +58,7 @@ pub struct Transfers {
     options: TransferOptions,
     /// Held by the import that runs, and by the clearing away of what others left.
     importing: Mutex<()>,
-    /// How what runs is told to stop.
-    running: Mutex<HashMap<DocumentId, Arc<AtomicBool>>>,
+    under_way: UnderWay,
 }
 
 impl Transfers {
@@ -77,18 +78,24 @@ impl Transfers {
             exports,
             options,
             importing: Mutex::new(()),
-            running: Mutex::new(HashMap::new()),
+            under_way: UnderWay::default(),
         }))
     }
 
     /// How many documents a table has. For threads that may wait.
-    fn count(&self, table: &TableMeta) -> Result<u64, TransferError> {
-        self.count_at_most(table, u64::MAX)
+    fn count(&self, table: &TableMeta, stop: &Stop) -> Result<u64, TransferError> {
+        self.count_at_most(table, u64::MAX, stop)
     }
 
-    fn count_at_most(&self, table: &TableMeta, max: u64) -> Result<u64, TransferError> {
+    fn count_at_most(
+        &self,
+        table: &TableMeta,
+        max: u64,
+        stop: &Stop,
+    ) -> Result<u64, TransferError> {
         let (mut count, mut after) = (0, None);
         while count < max {
+            stop.check()?;
             let step = usize::try_from(max - count).unwrap_or(usize::MAX);
             let snapshot = self.database.read_at()?.snapshot;
             let (counted, last) = count_some(&snapshot, table, after, step.min(COUNTED_MAX))
@@ -102,21 +109,19 @@ impl Transfers {
         Ok(count)
     }
 
-    /// Notes that a transfer runs. Returns the flag that tells it to stop.
-    fn run_begins(&self, id: DocumentId) -> Arc<AtomicBool> {
-        let canceled = Arc::new(AtomicBool::new(false));
-        self.running.lock().insert(id, canceled.clone());
-        canceled
-    }
-
-    fn run_ends(&self, id: DocumentId) {
-        self.running.lock().remove(&id);
-    }
-
-    /// Tells a running transfer to stop.
-    fn stop(&self, id: DocumentId) {
-        if let Some(canceled) = self.running.lock().get(&id) {
-            canceled.store(true, Ordering::Relaxed);
+    /// Lets the transfers under way finish for `patience`, then ends them. They are told as interrupted, and their
+    /// threads have let go of the database when this returns.
+    pub async fn shut_down(&self, patience: Duration) {
+        let finishing = tokio::time::timeout(patience, self.under_way.ended());
+        if finishing.await.is_err() {
+            tracing::warn!("an import or an export is interrupted; start it again");
+        }
+        self.under_way.end();
+        if tokio::time::timeout(STOP_WAIT, self.under_way.ended())
+            .await
+            .is_err()
+        {
+            tracing::warn!("an import or an export does not stop");
         }
     }
 }

@@ -26,13 +26,18 @@ pub struct TransferOptions {
     pub unpacked_bytes_max: u64,
     /// How many times larger than packed an archive may be that unpacks to more than a gigabyte.
     pub unpacked_ratio_max: u64,
-    /// How long an upload or an import waits for its next step.
+    /// How long an upload that is not finished waits for its next bytes.
+    pub unfinished_kept_for: Duration,
+    /// How long an import waits for its next step.
     pub import_kept_for: Duration,
     /// How long an export can be downloaded.
     pub export_kept_for: Duration,
     /// How far ahead the end of an export may be set.
     pub export_kept_for_max: Duration,
 }
+
+/// How long a part of an upload may bring nothing.
+pub const PART_IDLE_MAX: Duration = Duration::from_secs(60);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -43,6 +48,7 @@ impl Default for TransferOptions {
             upload_bytes_max: 1 << 40,
             unpacked_bytes_max: 4 << 40,
             unpacked_ratio_max: 200,
+            unfinished_kept_for: Duration::from_secs(60 * 60),
             import_kept_for: 7 * DAY,
             export_kept_for: 14 * DAY,
             export_kept_for_max: 60 * DAY,

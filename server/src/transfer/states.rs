@@ -207,6 +207,21 @@ impl Import {
         matches!(self.state_name(), "completed" | "failed")
     }
 
+    /// Refuses to go on with an import that runs no more.
+    pub fn check_in_progress(
+        tx: &mut Transaction<'_>,
+        id: DocumentId,
+    ) -> Result<(), TransferError> {
+        let import = tx.get(id)?;
+        let state = import
+            .as_ref()
+            .and_then(|import| import.fields.get("state"));
+        match state.and_then(Value::as_object).map(name_of) {
+            Some("in_progress") => Ok(()),
+            _ => Err(TransferError::Canceled),
+        }
+    }
+
     /// Refuses a step that does not follow from its state.
     pub fn require_state(&self, wanted: &str) -> Result<(), TransferError> {
         match self.state_name() == wanted {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::object;
 use vestibule_schema::value::{Object, Value};
@@ -31,7 +32,8 @@ pub struct Download {
 impl Transfers {
     /// Begins an upload. Returns its token.
     pub fn start_upload(&self) -> Result<String, TransferError> {
-        Ok(self.uploads.start()?.to_string())
+        let unfinished_kept_for = self.options.unfinished_kept_for;
+        Ok(self.uploads.start(unfinished_kept_for)?.to_string())
     }
 
     /// Takes a part of an upload in. Returns what stands for it.
@@ -56,42 +58,48 @@ impl Transfers {
     ) -> Result<DocumentId, TransferError> {
         request.check()?;
         let upload = self.uploads.finish(token, parts)?;
-        let id = work::write(&self.database, move |tx| {
-            Import::insert(tx, &request, &upload)
-        })
-        .await?;
-        self.spawn_look(id);
-        Ok(id)
+        self.write_then(
+            move |tx| Import::insert(tx, &request, &upload),
+            |transfers, id| transfers.look_and_tell(id),
+        )
+        .await
     }
 
     /// Does an import that waits for it. It is done beside.
     pub async fn perform_import(self: &Arc<Self>, id: String) -> Result<(), TransferError> {
-        let import = work::write(&self.database, move |tx| {
-            let import = Import::find(tx, &id)?;
-            import.require_state("waiting_for_confirmation")?;
-            states::set_state(tx, import.id, states::in_progress("Importing", &[]))?;
-            Ok::<Import, TransferError>(import)
-        })
+        self.write_then(
+            move |tx| {
+                let import = Import::find(tx, &id)?;
+                import.require_state("waiting_for_confirmation")?;
+                states::set_state(tx, import.id, states::in_progress("Importing", &[]))?;
+                Ok(import)
+            },
+            // An administrator reads in the import's document how it went.
+            |transfers, import| drop(transfers.perform_and_tell(&import)),
+        )
         .await?;
-        self.spawn_perform(import);
         Ok(())
     }
 
     /// Cancels an import. One that is over stays as it is.
     pub async fn cancel_import(self: &Arc<Self>, id: String) -> Result<(), TransferError> {
-        let import = work::write(&self.database, move |tx| {
-            let import = Import::find(tx, &id)?;
-            if !import.is_over() {
-                states::set_state(tx, import.id, states::failed("Canceled"))?;
+        self.apart(move |transfers| {
+            let canceling = work::begin_write(&transfers.database, move |tx| {
+                let import = Import::find(tx, &id)?;
+                if !import.is_over() {
+                    states::set_state(tx, import.id, states::failed("Canceled"))?;
+                }
+                Ok::<Import, TransferError>(import)
+            });
+            let import = canceling?.wait()?;
+            transfers.under_way.cancel(import.id);
+            // The thread that performs it removes the upload itself.
+            if import.state_name() != "in_progress" {
+                transfers.remove_upload(&import);
             }
-            Ok::<Import, TransferError>(import)
+            Ok(())
         })
-        .await?;
-        self.stop(import.id);
-        if !matches!(import.state_name(), "in_progress") {
-            self.uploads.remove(import.upload.token)?;
-        }
-        Ok(())
+        .await
     }
 
     /// Imports a file as a whole, without confirmation. Returns how many documents were written.
@@ -102,17 +110,21 @@ impl Transfers {
     ) -> Result<u64, TransferError> {
         request.check()?;
         let token = self.start_upload()?;
+        // Goes with this request, until there is an import that it belongs to.
+        let unclaimed = self.uploads.unclaimed(&token)?;
         let part = self.take_part(&token, 1, content).await?;
         let upload = self.uploads.finish(&token, &[part])?;
-        let import = work::write(&self.database, move |tx| {
-            let id = Import::insert(tx, &request, &upload)?;
-            states::set_state(tx, id, states::in_progress("Importing", &[]))?;
-            Import::find(tx, &id.to_string())
+        self.apart(move |transfers| {
+            let inserting = work::begin_write(&transfers.database, move |tx| {
+                let id = Import::insert(tx, &request, &upload)?;
+                states::set_state(tx, id, states::in_progress("Importing", &[]))?;
+                Import::find(tx, &id.to_string())
+            });
+            let import = inserting?.wait()?;
+            unclaimed.claim();
+            transfers.perform_and_tell(&import)
         })
-        .await?;
-        let transfers = self.clone();
-        let performing = tokio::task::spawn_blocking(move || transfers.perform_and_tell(&import));
-        performing.await.map_err(|_| FileError::ShuttingDown)?
+        .await
     }
 
     /// Begins an export. It is done beside.
@@ -120,37 +132,40 @@ impl Transfers {
         self: &Arc<Self>,
         with_files: bool,
     ) -> Result<DocumentId, TransferError> {
-        let id = work::write(&self.database, move |tx| {
-            if let Some((_, latest)) = latest_export(tx)?
-                && matches!(states::name_of(&latest), "requested" | "in_progress")
-            {
-                return Err(TransferError::ExportInProgress);
-            }
-            let fields = object! {
-                "state" => "requested",
-                "format" => object! { "format" => "zip", "include_storage" => with_files },
-                "requestor" => "snapshotExport",
-            };
-            Ok::<DocumentId, TransferError>(tx.insert(EXPORTS, fields)?)
-        })
-        .await?;
-        let transfers = self.clone();
-        tokio::task::spawn_blocking(move || transfers.export_and_tell(id, with_files));
-        Ok(id)
+        self.write_then(
+            move |tx| {
+                if let Some((_, latest)) = latest_export(tx)?
+                    && matches!(states::name_of(&latest), "requested" | "in_progress")
+                {
+                    return Err(TransferError::ExportInProgress);
+                }
+                let fields = object! {
+                    "state" => "requested",
+                    "format" => object! { "format" => "zip", "include_storage" => with_files },
+                    "requestor" => "snapshotExport",
+                };
+                Ok(tx.insert(EXPORTS, fields)?)
+            },
+            move |transfers, id| transfers.export_and_tell(id, with_files),
+        )
+        .await
     }
 
     /// Cancels an export that is not done.
     pub async fn cancel_export(self: &Arc<Self>, id: String) -> Result<(), TransferError> {
-        let id = work::write(&self.database, move |tx| {
-            let (id, export) = find_export(tx, &id)?;
-            if matches!(states::name_of(&export), "requested" | "in_progress") {
-                set_export(tx, id, object! { "state" => "canceled" })?;
-            }
-            Ok::<DocumentId, TransferError>(id)
+        self.apart(move |transfers| {
+            let canceling = work::begin_write(&transfers.database, move |tx| {
+                let (id, export) = find_export(tx, &id)?;
+                if matches!(states::name_of(&export), "requested" | "in_progress") {
+                    set_export(tx, id, object! { "state" => "canceled" })?;
+                }
+                Ok::<DocumentId, TransferError>(id)
+            });
+            let id = canceling?.wait()?;
+            transfers.under_way.cancel(id);
+            Ok(())
         })
-        .await?;
-        self.stop(id);
-        Ok(())
+        .await
     }
 
     /// Sets when an export ends.
@@ -201,36 +216,73 @@ impl Transfers {
 
     // ---- the work beside -------------------------------------------------------------------------------------
 
+    /// Does `work` on a thread that may wait. A caller that leaves meanwhile does not cut it short.
+    async fn apart<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Transfers>) -> Result<T, TransferError> + Send + 'static,
+    ) -> Result<T, TransferError> {
+        let transfers = self.clone();
+        let working = tokio::task::spawn_blocking(move || work(&transfers));
+        working.await.map_err(|_| FileError::ShuttingDown)?
+    }
+
+    /// Commits `write`, and then does `then` on a thread that may wait. The caller hears of the commit. A caller that
+    /// leaves meanwhile changes nothing: what has committed is always followed up.
+    async fn write_then<T: Clone + Send + 'static>(
+        self: &Arc<Self>,
+        write: impl FnOnce(&mut Transaction<'_>) -> Result<T, TransferError> + Send + 'static,
+        then: impl FnOnce(&Arc<Transfers>, T) + Send + 'static,
+    ) -> Result<T, TransferError> {
+        let (answer, answered) = oneshot::channel();
+        let transfers = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let writing = work::begin_write(&transfers.database, write);
+            let written = writing.and_then(work::Writing::wait);
+            let next = written.as_ref().ok().cloned();
+            // The caller may have left.
+            let _ = answer.send(written);
+            if let Some(next) = next {
+                then(&transfers, next);
+            }
+        });
+        let answered = answered.await;
+        answered.unwrap_or_else(|_| Err(FileError::ShuttingDown.into()))
+    }
+
     pub(super) fn spawn_look(self: &Arc<Self>, id: DocumentId) {
         let transfers = self.clone();
         tokio::task::spawn_blocking(move || transfers.look_and_tell(id));
     }
 
-    fn spawn_perform(self: &Arc<Self>, import: Import) {
-        let transfers = self.clone();
-        tokio::task::spawn_blocking(move || transfers.perform_and_tell(&import));
-    }
-
     /// Looks at an import and lets it wait for confirmation.
     fn look_and_tell(&self, id: DocumentId) {
+        let begun = self.under_way.begin(id);
         let text = id.to_string();
         let found = work::begin_write(&self.database, move |tx| Import::find(tx, &text));
         let looked = found
             .and_then(work::Writing::wait)
-            .and_then(|import| self.look_at(&import));
+            .and_then(|import| self.look_at(&import, &begun.stop));
+        let looked = looked.map_err(|error| begun.stop.explain(error));
         let state = match looked {
             Ok(outlook) => states::waiting(&outlook.message, outlook.removes),
+            // The next start looks at it again.
+            Err(TransferError::Interrupted) => return,
             Err(error) => failed_state("an import cannot be done", &error),
         };
+        // Its performing may begin with the commit.
+        drop(begun);
         self.tell(id, "uploaded", state);
     }
 
     /// Does an import and says how it went.
     fn perform_and_tell(&self, import: &Import) -> Result<u64, TransferError> {
+        // Before it waits for its turn: it may be canceled meanwhile.
+        let begun = self.under_way.begin(import.id);
         let _importing = self.importing.lock();
-        let canceled = self.run_begins(import.id);
-        let performed = self.perform(import, &canceled);
-        self.run_ends(import.id);
+        let performed = self
+            .check_in_progress(import)
+            .and_then(|()| self.perform(import, &begun.stop))
+            .map_err(|error| begun.stop.explain(error));
         match &performed {
             Ok(documents) => tracing::info!(documents, "an import is done"),
             Err(error) => {
@@ -238,14 +290,25 @@ impl Transfers {
                 self.tell(import.id, "in_progress", state);
             }
         }
-        let cleared = swap::clear_hidden(&self.database);
-        if let Err(error) = cleared {
+        if !self.under_way.is_ending()
+            && let Err(error) = swap::clear_hidden(&self.database)
+        {
             tracing::warn!(%error, "hidden tables are left; the next start clears them away");
         }
-        if let Err(error) = self.uploads.remove(import.upload.token) {
-            tracing::warn!(%error, "an upload could not be removed");
-        }
+        self.remove_upload(import);
         performed
+    }
+
+    /// Refuses an import that was canceled before its turn came.
+    fn check_in_progress(&self, import: &Import) -> Result<(), TransferError> {
+        let id = import.id;
+        work::begin_write(&self.database, move |tx| Import::check_in_progress(tx, id))?.wait()
+    }
+
+    fn remove_upload(&self, import: &Import) {
+        if let Err(error) = self.uploads.remove(import.upload.token) {
+            tracing::warn!(%error, "an upload could not be removed; the sweep tries again");
+        }
     }
 
     /// Puts an import into another state, if it is still in the one that it was in.
@@ -262,12 +325,14 @@ impl Transfers {
         }
     }
 
-    fn export_and_tell(&self, id: DocumentId, with_files: bool) {
-        let canceled = self.run_begins(id);
-        let begun = self.tell_export(id, object! { "state" => "in_progress" });
-        let exported =
-            begun.and_then(|()| self.export_to(&self.archive_of(id), with_files, &canceled));
-        self.run_ends(id);
+    pub(super) fn export_and_tell(&self, id: DocumentId, with_files: bool) {
+        // Until its document tells how it went: the sweep leaves its archive alone.
+        let begun = self.under_way.begin(id);
+        let archive = self.archive_of(id);
+        let exported = self
+            .tell_export(id, object! { "state" => "in_progress" })
+            .and_then(|()| self.export_to(&archive, with_files, &begun.stop))
+            .map_err(|error| begun.stop.explain(error));
         let clock = self.database.clock();
         let nanos = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
         let fields = match exported {
@@ -288,8 +353,21 @@ impl Transfers {
                 object! { "state" => "failed", "error_message" => error.to_string() }
             }
         };
-        if let Err(error) = self.tell_export(id, fields) {
-            tracing::warn!(%error, "the state of an export could not be written");
+        match self.tell_export(id, fields) {
+            Ok(()) => {}
+            // It was canceled after the archive had got its name.
+            Err(TransferError::Canceled) => self.remove_archive(id),
+            // Whether it is told is not known, so the archive stays until the sweep knows.
+            Err(error) => tracing::warn!(%error, "the state of an export could not be written"),
+        }
+    }
+
+    pub(super) fn remove_archive(&self, id: DocumentId) {
+        match std::fs::remove_file(self.archive_of(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "an archive could not be removed; the sweep tries again");
+            }
+            _ => {}
         }
     }
 

@@ -9,15 +9,17 @@ use vestibule_schema::value::Value;
 
 use super::error::TransferError;
 use super::states::{self, EXPORTS, IMPORTS, Import};
-use super::steps::set_export;
+use super::steps::{find_export, set_export};
 use super::{Transfers, swap};
-use crate::database::{Query, Transaction};
+use crate::database::{Order, Query, Transaction};
 use crate::files::work;
 
 /// How often old imports and exports are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Imports and exports that one sweep looks at.
 const LOOKED_AT_MAX: usize = 1_000;
+/// How long an import that is over is listed.
+const IMPORTS_LISTED_FOR: Duration = Duration::from_secs(30 * SECONDS_PER_DAY);
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// The state in which a start finds an import.
@@ -38,13 +40,14 @@ impl Transfers {
             tracing::warn!(%error, "imports and exports that were cut short could not be ended");
         }
         loop {
-            tokio::time::sleep(SWEEP_EVERY).await;
             let Some(transfers) = transfers.upgrade() else {
                 return;
             };
             if let Err(error) = transfers.sweep().await {
                 tracing::warn!(%error, "old imports and exports could not be removed");
             }
+            drop(transfers);
+            tokio::time::sleep(SWEEP_EVERY).await;
         }
     }
 
@@ -60,12 +63,6 @@ impl Transfers {
         let transfers = self.clone();
         let clearing = tokio::task::spawn_blocking(move || {
             let _importing = transfers.importing.lock();
-            for entry in std::fs::read_dir(&transfers.exports)? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|kind| kind == "arriving") {
-                    std::fs::remove_file(path)?;
-                }
-            }
             swap::clear_hidden(&transfers.database)
         });
         let cleared = clearing.await;
@@ -91,31 +88,80 @@ impl Transfers {
         for token in expired.await? {
             self.uploads.remove(token)?;
         }
-        for token in self.uploads.idle_for(kept_for)? {
-            let is_used = work::read(&self.database, move |tx| uses(tx, token)).await?;
-            if !is_used {
+        let unfinished_kept_for = self.options.unfinished_kept_for;
+        for upload in self.uploads.all()? {
+            let token = upload.token;
+            let used = work::read(&self.database, move |tx| uses(tx, token)).await?;
+            let is_left = match (used, upload.is_finished) {
+                (Some(is_used), _) => !is_used,
+                (None, true) => upload.idle >= kept_for,
+                (None, false) => upload.idle >= unfinished_kept_for,
+            };
+            if is_left {
                 self.uploads.remove(token)?;
             }
         }
-        let ended = work::write(&self.database, move |tx| end_exports(tx, now)).await?;
-        for id in ended {
-            match std::fs::remove_file(self.archive_of(id)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error.into());
-                }
-                _ => {}
+        let export_kept_for = self.options.export_kept_for;
+        let ended = work::write(&self.database, move |tx| {
+            forget_imports(tx, now)?;
+            end_exports(tx, now, export_kept_for)
+        });
+        for id in ended.await? {
+            self.remove_archive(id);
+        }
+        self.remove_left_archives().await
+    }
+
+    /// Removes archives that no export offers, whole ones and unfinished ones.
+    async fn remove_left_archives(self: &Arc<Self>) -> Result<(), TransferError> {
+        for entry in std::fs::read_dir(&self.exports)? {
+            let path = entry?.path();
+            let kind = path.extension().and_then(std::ffi::OsStr::to_str);
+            if !matches!(kind, Some("zip" | "arriving")) {
+                continue;
+            }
+            let id = path.file_stem().and_then(std::ffi::OsStr::to_str);
+            let Some(id) = id.and_then(|id| id.parse::<DocumentId>().ok()) else {
+                continue;
+            };
+            // In this order: an export that ended after the first look is told as completed by the second one.
+            if self.under_way.contains(id) {
+                continue;
+            }
+            let is_zip = kind == Some("zip");
+            let is_offered = work::read(&self.database, move |tx| is_offered(tx, id)).await?;
+            if !(is_zip && is_offered) {
+                remove_if_there(&path)?;
             }
         }
         Ok(())
     }
 }
 
+fn remove_if_there(path: &std::path::Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_offered(tx: &mut Transaction<'_>, id: DocumentId) -> Result<bool, TransferError> {
+    match find_export(tx, &id.to_string()) {
+        Ok((_, export)) => Ok(states::name_of(&export) == "completed"),
+        Err(TransferError::UnknownExport(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn newest_first(table: &'static str) -> Query {
+    Query {
+        order: Order::Desc,
+        ..Query::table(table)
+    }
+}
+
 fn imports(tx: &mut Transaction<'_>) -> Result<Vec<Import>, TransferError> {
-    let newest_first = Query {
-        order: crate::database::Order::Desc,
-        ..Query::table(IMPORTS)
-    };
-    let imports = tx.take(&newest_first, LOOKED_AT_MAX)?;
+    let imports = tx.take(&newest_first(IMPORTS), LOOKED_AT_MAX)?;
     let imports = imports.iter();
     Ok(imports
         .filter_map(|import| Import::read(import.id, &import.fields))
@@ -135,7 +181,7 @@ fn end_cut_short(tx: &mut Transaction<'_>) -> Result<Vec<Found>, TransferError> 
             _ => {}
         }
     }
-    for export in tx.take(&Query::table(EXPORTS), LOOKED_AT_MAX)? {
+    for export in tx.take(&newest_first(EXPORTS), LOOKED_AT_MAX)? {
         if matches!(states::name_of(&export.fields), "requested" | "in_progress") {
             let message = TransferError::Interrupted.to_string();
             let fields = object! { "state" => "failed", "error_message" => message };
@@ -165,20 +211,43 @@ fn end_expired(
     Ok(ended)
 }
 
-/// Whether an import that is not over needs an upload.
-fn uses(tx: &mut Transaction<'_>, token: uuid::Uuid) -> Result<bool, TransferError> {
+/// Whether an import that is not over needs an upload; `None` where no import names it.
+fn uses(tx: &mut Transaction<'_>, token: uuid::Uuid) -> Result<Option<bool>, TransferError> {
     let imports = imports(tx)?;
     let mut imports = imports.iter();
-    Ok(imports.any(|import| import.upload.token == token && !import.is_over()))
+    let import = imports.find(|import| import.upload.token == token);
+    Ok(import.map(|import| !import.is_over()))
 }
 
-fn end_exports(tx: &mut Transaction<'_>, now: u64) -> Result<Vec<DocumentId>, TransferError> {
+/// Forgets imports that ended long ago.
+fn forget_imports(tx: &mut Transaction<'_>, now: u64) -> Result<(), TransferError> {
+    let latest = now as f64 / 1e6 - IMPORTS_LISTED_FOR.as_millis() as f64;
+    for document in tx.take(&Query::table(IMPORTS), LOOKED_AT_MAX)? {
+        let import = Import::read(document.id, &document.fields);
+        if import.is_some_and(|import| import.is_over() && import.created_at <= latest) {
+            tx.delete(document.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets exports whose time is over, and those that came to nothing as long ago.
+fn end_exports(
+    tx: &mut Transaction<'_>,
+    now: u64,
+    kept_for: Duration,
+) -> Result<Vec<DocumentId>, TransferError> {
     let mut ended = Vec::new();
     for export in tx.take(&Query::table(EXPORTS), LOOKED_AT_MAX)? {
         let end = export.fields.get("expiration_ts").and_then(Value::as_i64);
-        let is_over = end
-            .and_then(|end| u64::try_from(end).ok())
-            .is_some_and(|end| end <= now);
+        let made_at = export.fields.get("_creationTime").and_then(Value::as_f64);
+        let is_over = match states::name_of(&export.fields) {
+            "failed" | "canceled" => made_at
+                .is_some_and(|made_at| made_at + kept_for.as_millis() as f64 <= now as f64 / 1e6),
+            _ => end
+                .and_then(|end| u64::try_from(end).ok())
+                .is_some_and(|end| end <= now),
+        };
         if is_over {
             tx.delete(export.id)?;
             ended.push(export.id);

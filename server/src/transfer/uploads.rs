@@ -9,11 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::error::TransferError;
-use super::options::{IMPORTS_MAX, PARTS_MAX, TransferOptions};
-use crate::files::BrokenOff;
+use super::options::{IMPORTS_MAX, PART_IDLE_MAX, PARTS_MAX, TransferOptions};
+use super::under_way::Stop;
+use crate::files::{BrokenOff, FileError};
 
 /// The directory of uploads below the data directory.
 const DIRECTORY: &str = "imports";
@@ -21,11 +23,30 @@ const DIRECTORY: &str = "imports";
 const ARRIVING: &str = "arriving-";
 /// Name of a part that is there.
 const PART: &str = "part-";
+/// Name of an empty file that says that the upload was finished.
+const FINISHED: &str = "finished";
 
 /// The uploads of a deployment.
 #[derive(Clone, Debug)]
 pub struct Uploads {
     directory: PathBuf,
+}
+
+/// An upload as the sweep finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundUpload {
+    /// Its token.
+    pub token: Uuid,
+    /// Whether all of it arrived.
+    pub is_finished: bool,
+    /// How long nothing of it has arrived.
+    pub idle: Duration,
+}
+
+/// An upload that no import has yet. Unless one claims it, it is removed.
+pub struct Unclaimed {
+    uploads: Uploads,
+    token: Option<Uuid>,
 }
 
 /// An upload that is there as a whole, in parts.
@@ -47,10 +68,14 @@ impl Uploads {
         Ok(Uploads { directory })
     }
 
-    /// Begins an upload and returns its token.
-    pub fn start(&self) -> Result<Uuid, TransferError> {
+    /// Begins an upload and returns its token. Where there is no room, uploads that were left unfinished for
+    /// `unfinished_kept_for` make room.
+    pub fn start(&self, unfinished_kept_for: Duration) -> Result<Uuid, TransferError> {
         if fs::read_dir(&self.directory)?.count() >= IMPORTS_MAX {
-            return Err(TransferError::TooManyUploads);
+            self.remove_unfinished(unfinished_kept_for)?;
+            if fs::read_dir(&self.directory)?.count() >= IMPORTS_MAX {
+                return Err(TransferError::TooManyUploads);
+            }
         }
         let token = Uuid::new_v4();
         fs::create_dir(self.of(token))?;
@@ -104,6 +129,7 @@ impl Uploads {
             let problem = "there are more than are named".to_string();
             return Err(TransferError::BadParts(problem));
         }
+        File::create(directory.join(FINISHED))?;
         Ok(Uploaded {
             token: parse_token(token)?,
             parts,
@@ -112,10 +138,10 @@ impl Uploads {
     }
 
     /// Opens an upload to read it.
-    pub fn read(&self, upload: &Uploaded) -> io::Result<PartsReader> {
+    pub fn read(&self, upload: &Uploaded, stop: &Stop) -> io::Result<PartsReader> {
         let directory = self.of(upload.token);
         let names = (1..=upload.parts).map(|number| directory.join(part_name(number)));
-        PartsReader::open(names)
+        PartsReader::open(names, stop.clone())
     }
 
     /// Removes an upload.
@@ -126,22 +152,40 @@ impl Uploads {
         }
     }
 
-    /// Uploads that have received no part for `age`.
-    pub fn idle_for(&self, age: Duration) -> io::Result<Vec<Uuid>> {
-        let mut idle = Vec::new();
+    /// Ties an upload to what is returned.
+    pub fn unclaimed(&self, token: &str) -> Result<Unclaimed, TransferError> {
+        Ok(Unclaimed {
+            uploads: self.clone(),
+            token: Some(parse_token(token)?),
+        })
+    }
+
+    /// All uploads.
+    pub fn all(&self) -> io::Result<Vec<FoundUpload>> {
+        let mut found = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
-            let token = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok());
-            let modified = entry.metadata()?.modified()?;
-            if let Some(token) = token.filter(|_| modified.elapsed().is_ok_and(|idle| idle >= age))
-            {
-                idle.push(token);
+            let name = entry.file_name();
+            let Some(token) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            match look_at(token, &entry.path()) {
+                Ok(upload) => found.push(upload),
+                // It went meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(idle)
+        Ok(found)
+    }
+
+    /// Removes the uploads of which nothing has arrived for `age`, and that were never finished.
+    pub fn remove_unfinished(&self, age: Duration) -> io::Result<()> {
+        let mut all = self.all()?.into_iter();
+        all.try_for_each(|upload| match !upload.is_finished && upload.idle >= age {
+            true => self.remove(upload.token),
+            false => Ok(()),
+        })
     }
 
     fn known(&self, token: &str) -> Result<PathBuf, TransferError> {
@@ -155,6 +199,40 @@ impl Uploads {
     fn of(&self, token: Uuid) -> PathBuf {
         self.directory.join(token.to_string())
     }
+}
+
+impl Unclaimed {
+    /// An import has it now.
+    pub fn claim(mut self) {
+        self.token = None;
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(token) = self.token
+            && let Err(error) = self.uploads.remove(token)
+        {
+            tracing::warn!(%error, "an upload could not be removed; the sweep tries again");
+        }
+    }
+}
+
+fn look_at(token: Uuid, directory: &Path) -> io::Result<FoundUpload> {
+    let mut newest = fs::metadata(directory)?.modified()?;
+    let mut is_finished = false;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        is_finished |= entry.file_name() == FINISHED;
+        // A part that arrives changes its own file only.
+        newest = newest.max(entry.metadata()?.modified()?);
+    }
+    Ok(FoundUpload {
+        token,
+        is_finished,
+        // A file of the future is new.
+        idle: newest.elapsed().unwrap_or_default(),
+    })
 }
 
 /// Tokens are ours, so a token that is not written as we write it leads nowhere.
@@ -185,11 +263,15 @@ async fn write_part(
     let mut content = std::pin::pin!(content);
     let mut file = tokio::fs::File::create_new(path).await?;
     let mut bytes: u64 = 0;
-    while let Some(some) = content.next().await {
-        let some = some.map_err(|BrokenOff| crate::files::FileError::EndedEarly)?;
+    loop {
+        let next = timeout(PART_IDLE_MAX, content.next()).await;
+        let Some(some) = next.map_err(|_| FileError::TooSlow(PART_IDLE_MAX))? else {
+            break;
+        };
+        let some = some.map_err(|BrokenOff| FileError::EndedEarly)?;
         bytes += some.len() as u64;
         if bytes > bytes_max {
-            return Err(crate::files::FileError::TooLarge { max: bytes_max }.into());
+            return Err(FileError::TooLarge { max: bytes_max }.into());
         }
         file.write_all(&some).await?;
     }
@@ -204,10 +286,12 @@ pub struct PartsReader {
     parts: Arc<[(u64, File)]>,
     bytes: u64,
     position: u64,
+    /// Told to stop, it fails: whatever reads it is never far from its next read.
+    stop: Stop,
 }
 
 impl PartsReader {
-    fn open(names: impl Iterator<Item = PathBuf>) -> io::Result<PartsReader> {
+    fn open(names: impl Iterator<Item = PathBuf>, stop: Stop) -> io::Result<PartsReader> {
         let (mut parts, mut bytes) = (Vec::new(), 0);
         for name in names {
             let file = File::open(name)?;
@@ -219,6 +303,7 @@ impl PartsReader {
             parts: parts.into(),
             bytes,
             position: 0,
+            stop,
         })
     }
 
@@ -230,6 +315,7 @@ impl PartsReader {
 
 impl Read for PartsReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stop.check().map_err(io::Error::other)?;
         let after = self
             .parts
             .partition_point(|(start, _)| *start <= self.position);
@@ -262,10 +348,12 @@ impl Seek for PartsReader {
 mod tests {
     use super::*;
 
+    const DAY: Duration = Duration::from_secs(86_400);
+
     async fn upload(parts: &[&str]) -> (tempfile::TempDir, Uploads, Uploaded) {
         let dir = tempfile::tempdir().unwrap();
         let uploads = Uploads::open(dir.path()).unwrap();
-        let token = uploads.start().unwrap().to_string();
+        let token = uploads.start(DAY).unwrap().to_string();
         let mut tokens = Vec::new();
         for (part, number) in parts.iter().zip(1..) {
             let content = Bytes::copy_from_slice(part.as_bytes());
@@ -281,7 +369,7 @@ mod tests {
     #[tokio::test]
     async fn parts_are_read_as_one_file() {
         let (_dir, uploads, uploaded) = upload(&["hello", "", " ", "world"]).await;
-        let mut reader = uploads.read(&uploaded).unwrap();
+        let mut reader = uploads.read(&uploaded, &Stop::default()).unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(
@@ -303,7 +391,7 @@ mod tests {
     async fn a_file_of_nothing_has_no_parts() {
         let (_dir, uploads, uploaded) = upload(&[]).await;
         let mut text = String::new();
-        let mut reader = uploads.read(&uploaded).unwrap();
+        let mut reader = uploads.read(&uploaded, &Stop::default()).unwrap();
         reader.read_to_string(&mut text).unwrap();
         assert!(text.is_empty());
     }
@@ -339,7 +427,7 @@ mod tests {
     async fn a_part_that_is_too_long_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let uploads = Uploads::open(dir.path()).unwrap();
-        let token = uploads.start().unwrap().to_string();
+        let token = uploads.start(DAY).unwrap().to_string();
         let options = TransferOptions {
             upload_bytes_max: 5,
             ..TransferOptions::default()
@@ -363,5 +451,59 @@ mod tests {
         assert_eq!(taken, [true, false, true, false, false]);
         let left = fs::read_dir(dir.path().join(DIRECTORY).join(&token)).unwrap();
         assert_eq!(left.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn unfinished_uploads_make_room_for_new_ones_and_finished_ones_do_not() {
+        let (_dir, uploads, uploaded) = upload(&["a"]).await;
+        for _ in 1..IMPORTS_MAX {
+            uploads.start(DAY).unwrap();
+        }
+        assert!(matches!(
+            uploads.start(DAY),
+            Err(TransferError::TooManyUploads)
+        ));
+        uploads.start(Duration::ZERO).unwrap();
+        let left = uploads.all().unwrap();
+        assert_eq!(left.len(), 2);
+        let finished = left.iter().filter(|upload| upload.is_finished);
+        assert!(finished.map(|upload| upload.token).eq([uploaded.token]));
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_no_import_claims_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let uploads = Uploads::open(dir.path()).unwrap();
+        let token = uploads.start(DAY).unwrap().to_string();
+        drop(uploads.unclaimed(&token).unwrap());
+        assert_eq!(uploads.all().unwrap(), []);
+        let token = uploads.start(DAY).unwrap().to_string();
+        uploads.unclaimed(&token).unwrap().claim();
+        assert_eq!(uploads.all().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_brings_nothing_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let uploads = Uploads::open(dir.path()).unwrap();
+        let token = uploads.start(DAY).unwrap().to_string();
+        let options = TransferOptions::default();
+        let taken = uploads.take_part(&token, 1, futures_util::stream::pending(), &options);
+        let slow = taken.await.unwrap_err();
+        assert!(matches!(
+            slow,
+            TransferError::Files(FileError::TooSlow(PART_IDLE_MAX))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_told_to_stop_fails() {
+        let (_dir, uploads, uploaded) = upload(&["hello"]).await;
+        let under_way = super::super::under_way::UnderWay::default();
+        let id = "j57004926d25askqh2ctneycvqqfznw8".parse().unwrap();
+        let begun = under_way.begin(id);
+        let mut reader = uploads.read(&uploaded, &begun.stop).unwrap();
+        under_way.end();
+        assert!(reader.read(&mut [0; 5]).is_err());
     }
 }

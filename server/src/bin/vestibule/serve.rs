@@ -1,6 +1,7 @@
 //! `vestibule serve`: a server without a line of Rust, whose functions are pushed by the official CLI.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::Context;
 use vestibule_schema::table::Schema;
@@ -14,6 +15,9 @@ use super::Deployment;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long threads that still work are waited for at the end.
+const THREADS_WAIT: Duration = Duration::from_secs(1);
+
 /// Runs the server until it is asked to stop.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     log_to_stderr(config.log_format);
@@ -21,7 +25,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no threads for the server")?;
-    runtime.block_on(run(config))
+    let ran = runtime.block_on(run(config));
+    // A thread that waits for the disk does not keep the process, which hears no signal any more.
+    runtime.shutdown_timeout(THREADS_WAIT);
+    ran
 }
 
 async fn run(mut config: Config) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! Imports and exports over real databases.
 
 mod archives;
+mod cut_short;
 mod imports;
 mod refusals;
 
@@ -170,6 +171,21 @@ impl Rig {
         let done = self.state(id, &["completed", "failed"]).await;
         self.settled().await;
         done
+    }
+
+    /// Keeps imports from their turn until what is returned is dropped.
+    async fn hold_imports(&self) -> std::sync::mpsc::Sender<()> {
+        let transfers = self.transfers.clone();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (held, holding) = tokio::sync::oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let _importing = transfers.importing.lock();
+            held.send(()).unwrap();
+            // Fails when the other end is dropped, which is all that is waited for.
+            let _ = released.recv();
+        });
+        holding.await.unwrap();
+        release
     }
 
     /// Waits until nothing of an import is left to clear away.

@@ -1,0 +1,163 @@
+//! Transfers that are cut short: by callers that leave, administrators who cancel, and the end of the server.
+
+use std::time::Duration;
+
+use futures_util::poll;
+use vestibule_schema::object;
+
+use super::*;
+use crate::files::BrokenOff;
+
+const LINE: &[u8] = b"{\"name\":\"Ada\"}\n";
+
+fn append() -> ImportRequest {
+    request(Some("users"), Mode::Append, Format::JsonLines)
+}
+
+/// Begins a request and leaves.
+async fn leave<T>(asking: impl Future<Output = T>) {
+    let mut asking = Box::pin(asking);
+    let _ = poll!(&mut asking);
+}
+
+#[tokio::test]
+async fn what_a_caller_began_goes_on_when_the_caller_leaves() {
+    let rig = Rig::new();
+    let token = rig.transfers.start_upload().unwrap();
+    let content = stream::iter([Ok(Bytes::from_static(LINE))]);
+    let part = rig.transfers.take_part(&token, 1, content).await.unwrap();
+    leave(rig.transfers.finish_upload(append(), &token, &[part])).await;
+    let id = loop {
+        let imports = rig.documents(IMPORTS).await;
+        match imports.first() {
+            Some(import) => break import["_id"].as_str().unwrap().parse().unwrap(),
+            None => tokio::task::yield_now().await,
+        }
+    };
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    leave(rig.transfers.perform_import(id.to_string())).await;
+    assert_eq!(written(&rig.state(id, &["completed"]).await), 1);
+    leave(rig.transfers.request_export(false)).await;
+    loop {
+        let exports = rig.documents(EXPORTS).await;
+        match exports.first().map(name_of) {
+            Some("completed") => break,
+            Some("requested" | "in_progress") | None => tokio::task::yield_now().await,
+            Some(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_import_that_is_canceled_before_its_turn_writes_nothing() {
+    let rig = Rig::new();
+    rig.insert("users", object! { "name" => "Old" }).await;
+    let id = rig.upload(append(), LINE, 100).await;
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    let held = rig.hold_imports().await;
+    rig.transfers.perform_import(id.to_string()).await.unwrap();
+    rig.transfers.cancel_import(id.to_string()).await.unwrap();
+    assert_eq!(failure(&rig.state(id, &["failed"]).await), "Canceled");
+    drop(held);
+    rig.transfers.under_way.ended().await;
+    rig.settled().await;
+    assert_eq!(rig.texts("users", "name").await, ["Old"]);
+    assert_eq!(rig.transfers.uploads.all().unwrap(), []);
+}
+
+#[tokio::test]
+async fn no_batch_is_written_behind_the_commit_that_cancels_its_import() {
+    let rig = Rig::new();
+    let id = rig.upload(append(), LINE, 100).await;
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    rig.write(move |tx| states::set_state(tx, id, states::failed("Canceled")))
+        .await;
+    let refused = rig.read(move |tx| Ok(Import::check_in_progress(tx, id)));
+    assert!(matches!(refused.await, Err(TransferError::Canceled)));
+}
+
+#[tokio::test]
+async fn a_server_that_ends_interrupts_its_imports_and_says_so() {
+    let rig = Rig::new();
+    rig.insert("users", object! { "name" => "Old" }).await;
+    let id = rig.upload(append(), LINE, 100).await;
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    let held = rig.hold_imports().await;
+    rig.transfers.perform_import(id.to_string()).await.unwrap();
+    let (transfers, later) = (rig.transfers.clone(), async {
+        while !rig.transfers.under_way.is_ending() {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+    });
+    tokio::join!(transfers.shut_down(Duration::ZERO), later);
+    let state = rig.state(id, &["failed"]).await;
+    assert!(failure(&state).contains("restarted"), "{state:?}");
+    assert_eq!(rig.texts("users", "name").await, ["Old"]);
+    // From now on none begins.
+    let content = stream::iter([Ok(Bytes::from_static(LINE))]);
+    let refused = rig.transfers.import_now(append(), content).await;
+    assert!(matches!(refused, Err(TransferError::Interrupted)));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_leaves_no_upload() {
+    let rig = Rig::new();
+    let content = stream::iter([Ok(Bytes::from_static(LINE)), Err(BrokenOff)]);
+    rig.transfers
+        .import_now(append(), content)
+        .await
+        .unwrap_err();
+    assert_eq!(rig.transfers.uploads.all().unwrap(), []);
+    let asking = rig.transfers.import_now(append(), stream::pending());
+    leave(asking).await;
+    assert_eq!(rig.transfers.uploads.all().unwrap(), []);
+}
+
+#[tokio::test]
+async fn archives_that_no_export_offers_are_removed() {
+    let rig = Rig::new();
+    let whole = rig.export(false).await;
+    let failed = rig.insert(EXPORTS, object! { "state" => "failed" }).await;
+    let gone = DocumentId::new(failed.table(), vestibule_schema::id::InternalId([7; 16]));
+    let exports = rig.dir.path().join("exports");
+    for left in [failed, gone] {
+        std::fs::write(rig.transfers.archive_of(left), "left").unwrap();
+        std::fs::write(exports.join(format!("{left}.arriving")), "left").unwrap();
+    }
+    // One that is still being written.
+    let begun = rig.transfers.under_way.begin(gone);
+    rig.transfers.sweep().await.unwrap();
+    assert_eq!(std::fs::read_dir(&exports).unwrap().count(), 3);
+    drop(begun);
+    rig.transfers.sweep().await.unwrap();
+    let left: Vec<_> = std::fs::read_dir(&exports).unwrap().collect();
+    assert_eq!(left.len(), 1);
+    let left = std::fs::read(left[0].as_ref().unwrap().path()).unwrap();
+    assert!(left == whole);
+}
+
+#[tokio::test]
+async fn an_export_that_is_canceled_at_its_end_leaves_no_archive() {
+    let rig = Rig::new();
+    let id = rig.insert(EXPORTS, object! { "state" => "canceled" }).await;
+    std::fs::write(rig.transfers.archive_of(id), "whole").unwrap();
+    let transfers = rig.transfers.clone();
+    let telling = tokio::task::spawn_blocking(move || transfers.export_and_tell(id, false));
+    telling.await.unwrap();
+    assert!(!rig.transfers.archive_of(id).exists());
+}
+
+#[tokio::test]
+async fn the_upload_of_an_import_that_is_over_is_swept() {
+    let rig = Rig::new();
+    let id = rig.upload(append(), LINE, 100).await;
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    rig.transfers.sweep().await.unwrap();
+    assert_eq!(rig.transfers.uploads.all().unwrap().len(), 1);
+    // As if the process had ended between the two.
+    rig.write(move |tx| states::set_state(tx, id, states::failed("Canceled")))
+        .await;
+    rig.transfers.sweep().await.unwrap();
+    assert_eq!(rig.transfers.uploads.all().unwrap(), []);
+}
