@@ -5,7 +5,7 @@
 //! `_storage/documents.jsonl` and lie beside it, named by their id. All of it may lie below one more directory.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, ErrorKind, Read, Seek};
 
 use serde::Deserialize;
 use vestibule_schema::id::TableNumber;
@@ -14,6 +14,7 @@ use zip::ZipArchive;
 use super::error::{DocumentProblem, TransferError};
 use super::options::{ENTRIES_MAX, TransferOptions};
 use super::reading::{Layout, Numbers, each_line};
+use crate::files::FileError;
 
 /// The documents of a table.
 pub const DOCUMENTS: &str = "documents.jsonl";
@@ -231,13 +232,14 @@ fn read_numbers<R: Read + Seek>(
 ) -> Result<BTreeMap<String, TableNumber>, TransferError> {
     let mut numbers = BTreeMap::new();
     let reader = BufReader::new(archive.by_index(index)?);
-    each_line(&format!("{TABLES}/{DOCUMENTS}"), reader, |line| {
+    let read = each_line(&format!("{TABLES}/{DOCUMENTS}"), reader, |line| {
         let line: TableLine = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         let number = TableNumber::new(line.id)
             .ok_or_else(|| DocumentProblem::Text("no table has the number 0".to_string()))?;
         numbers.insert(line.name, number);
         Ok(())
-    })?;
+    });
+    read.map_err(of_entry)?;
     Ok(numbers)
 }
 
@@ -251,7 +253,8 @@ fn read_numbers_kind<R: Read + Seek>(
     let entry = archive.by_index(index)?;
     entry
         .take(GENERATED_SCHEMA_BYTES_MAX)
-        .read_to_string(&mut text)?;
+        .read_to_string(&mut text)
+        .map_err(|error| of_entry(error.into()))?;
     match text.trim() {
         UNIFORM => Ok(Numbers::Exact),
         // Older servers describe the shapes they found; without integers and bytes the documents are plain JSON.
@@ -260,6 +263,22 @@ fn read_numbers_kind<R: Read + Seek>(
             file: format!("{table}/{GENERATED_SCHEMA}"),
             problem: "the archive is of an old kind that this server does not read where it holds integers or bytes; export it again".to_string(),
         }),
+    }
+}
+
+/// An error of reading an entry. An entry that does not unpack to what the archive says is the archive's fault, not the
+/// disk's.
+pub fn of_entry(error: TransferError) -> TransferError {
+    let cause = match &error {
+        TransferError::Io(cause) | TransferError::Files(FileError::Io(cause)) => cause,
+        _ => return error,
+    };
+    match cause.kind() {
+        ErrorKind::InvalidData
+        | ErrorKind::InvalidInput
+        | ErrorKind::UnexpectedEof
+        | ErrorKind::Other => TransferError::Archive(format!("an entry is damaged: {cause}")),
+        _ => error,
     }
 }
 

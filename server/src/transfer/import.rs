@@ -257,7 +257,8 @@ impl Opened {
             (Some(Source::Entry(entry)), Some(archive)) => {
                 let reader = BufReader::new(archive.by_index(entry.index)?);
                 let file = format!("{name}/{}", archive::DOCUMENTS);
-                reading::read_documents(&file, entry.layout(), reader, visit)
+                let read = reading::read_documents(&file, entry.layout(), reader, visit);
+                read.map_err(archive::of_entry)
             }
             (Some(Source::Entry(_)), None) | (None, _) => Ok(()),
         }
@@ -272,7 +273,8 @@ impl Opened {
             (Some(Source::Entry(entry)), Some(archive)) => {
                 let reader = BufReader::new(archive.by_index(entry.index)?);
                 let file = format!("{name}/{}", archive::DOCUMENTS);
-                reading::count_documents(&file, entry.layout(), reader)
+                let counted = reading::count_documents(&file, entry.layout(), reader);
+                counted.map_err(archive::of_entry)
             }
             (Some(Source::Entry(_)), None) | (None, _) => Ok(0),
         }
@@ -340,7 +342,9 @@ impl Performing<'_> {
                 .transfers
                 .files
                 .move_in(about.uuid, &mut content, Some(about.sha256));
-            let (key, written) = moved.map_err(TransferError::from)?;
+            let (key, written) = moved
+                .map_err(TransferError::from)
+                .map_err(archive::of_entry)?;
             self.contents.push(key);
             if written.bytes != about.bytes {
                 let (found, said) = (written.bytes, about.bytes);
