@@ -11,7 +11,7 @@ use crate::functions::{Error, Function, QueryCtx, Result};
 /// Documents that are counted. A larger table is shown as this large.
 const COUNTED_MAX: usize = 1_000_000;
 /// Tables of the server's own whose documents are shown.
-const SHOWN_SYSTEM_TABLES: [&str; 2] = ["_storage", "_scheduled_functions"];
+const SHOWN_SYSTEM_TABLES: [&str; 4] = ["_storage", "_scheduled_functions", "_crons", "_cron_runs"];
 
 pub fn functions() -> Vec<Function> {
     vec![
