@@ -19,7 +19,7 @@ pub const BY_ID: &str = "by_id";
 /// Name of the automatic index over creation times.
 pub const BY_CREATION_TIME: &str = "by_creation_time";
 
-/// Tables that a deployment may have, the server's own among them.
+/// Tables that an app may have.
 pub const TABLES_MAX: usize = 10_000;
 
 /// Every table, immutable while transactions use it.
@@ -172,6 +172,21 @@ impl Catalog {
     /// The table whose documents have ids with `number`.
     pub fn table_numbered(&self, number: TableNumber) -> Option<&Arc<TableMeta>> {
         self.by_number.get(&number)
+    }
+
+    /// Whether there is no room for one more table of an app.
+    pub fn is_full(&self) -> bool {
+        self.is_over(TABLES_MAX - 1)
+    }
+
+    /// Whether an app has more tables than it may.
+    pub fn is_overfull(&self) -> bool {
+        self.is_over(TABLES_MAX)
+    }
+
+    fn is_over(&self, max: usize) -> bool {
+        let of_apps = |table: &&Arc<TableMeta>| table.owner != Owner::System && !table.is_hidden();
+        self.tables.len() > max && self.tables.values().filter(of_apps).count() > max
     }
 
     /// All tables, by name.

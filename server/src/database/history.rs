@@ -73,10 +73,13 @@ impl History {
         self.changes.store(Arc::new(installed.collect()));
     }
 
-    /// Puts `definitions` in place from the commit `ts` on. For the one thread that commits.
-    pub(super) fn change(&self, ts: Timestamp, definitions: Arc<Definitions>) {
+    /// Puts `definitions` in place from the commit `ts` on. Those of the commit `durable` are remembered: everything after
+    /// it may be rolled back. For the one thread that commits.
+    pub(super) fn change(&self, ts: Timestamp, definitions: Arc<Definitions>, durable: Timestamp) {
         let changes = self.changes.load();
+        let of_durable = changes.partition_point(|(since, _)| *since <= durable);
         let forgotten = (changes.len() + 1).saturating_sub(CHANGES_MAX);
+        let forgotten = forgotten.min(of_durable.saturating_sub(1));
         let mut next = changes[forgotten..].to_vec();
         next.push((ts, definitions));
         self.changes.store(Arc::new(next));
@@ -114,8 +117,8 @@ mod tests {
     #[test]
     fn each_timestamp_sees_the_definitions_of_its_own_time() {
         let history = History::new(named("a"));
-        history.change(Timestamp(10), Arc::new(named("b")));
-        history.change(Timestamp(20), Arc::new(named("c")));
+        history.change(Timestamp(10), Arc::new(named("b")), Timestamp(9));
+        history.change(Timestamp(20), Arc::new(named("c")), Timestamp(19));
         let seen = [0, 9, 10, 19, 20, 99].map(|ts| name_at(&history, ts));
         assert_eq!(seen, ["a", "a", "b", "b", "c", "c"]);
         history.roll_back_to(Timestamp(19));
@@ -128,9 +131,19 @@ mod tests {
     fn the_history_is_bounded() {
         let history = History::new(named("first"));
         for ts in 1..=2 * CHANGES_MAX as u64 {
-            history.change(Timestamp(ts), Arc::new(named("later")));
+            history.change(Timestamp(ts), Arc::new(named("later")), Timestamp(ts - 1));
         }
         assert_eq!(history.changes.load().len(), CHANGES_MAX);
         assert_eq!(name_at(&history, 0), "later");
+    }
+
+    #[test]
+    fn the_definitions_of_the_durable_commit_are_never_forgotten() {
+        let history = History::new(named("durable"));
+        for ts in 1..=2 * CHANGES_MAX as u64 {
+            history.change(Timestamp(ts), Arc::new(named("later")), Timestamp::ZERO);
+        }
+        history.roll_back_to(Timestamp::ZERO);
+        assert_eq!(name_at(&history, 9), "durable");
     }
 }

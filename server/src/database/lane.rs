@@ -200,7 +200,7 @@ impl Lane {
         if !redefinition.is_empty() {
             let definitions = &self.environment.definitions;
             let next = redefinition.of(&definitions.at(ts));
-            definitions.change(ts, Arc::new(next));
+            definitions.change(ts, Arc::new(next), self.store.durable().ts);
         }
         let touched = Arc::new(touched);
         self.overtakes.committed(ts, &touched);

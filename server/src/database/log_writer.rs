@@ -1,5 +1,6 @@
 //! The log writer: makes batches durable, answers and publishes them, and folds the commit log in between.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
@@ -77,7 +78,7 @@ impl LogWriter {
     }
 
     /// Appends a batch, hands every mutation in it its answer, publishes its news, then wakes the waiters for both.
-    pub fn write(&mut self, mut batch: Batch) -> Result<(), UnknownOutcome> {
+    pub fn write(&mut self, batch: Batch) -> Result<(), UnknownOutcome> {
         if batch.generation != self.generation {
             batch.refuse(CommitError::NotCommitted(Arc::new(
                 StorageError::RolledBack,
@@ -89,6 +90,10 @@ impl LogWriter {
             self.probe.stop(Point::BeforeCommit, || None);
         }
         let newest = has_commits.then(|| batch.row.last());
+        // A caller whose answer is dropped is told that the server is shutting down, and takes it that nothing happened. So
+        // nothing is dropped while the outcome is unknown: neither here nor by a panic. The process ends then, and these
+        // callers lose their connection with it.
+        let mut batch = ManuallyDrop::new(batch);
         match self.appender.append(std::mem::take(&mut batch.row)) {
             Ok(()) if has_commits => {
                 self.probe.event(|| Event::Committed {
@@ -98,16 +103,12 @@ impl LogWriter {
             }
             Ok(()) => {}
             Err(AppendError::NotCommitted(cause)) => {
-                self.roll_back(batch, Arc::new(cause));
+                self.roll_back(ManuallyDrop::into_inner(batch), Arc::new(cause));
                 return Ok(());
             }
-            Err(AppendError::Unknown(cause)) => {
-                // A caller whose answer is dropped is told that the server is shutting down, and takes it that nothing
-                // happened. These callers lose their connection with the process, which ends now.
-                std::mem::forget(batch);
-                return Err(UnknownOutcome(cause));
-            }
+            Err(AppendError::Unknown(cause)) => return Err(UnknownOutcome(cause)),
         }
+        let mut batch = ManuallyDrop::into_inner(batch);
         if let (Some(published), Some(_)) = (batch.published.take(), newest) {
             self.appender.publish(published);
         }

@@ -1,9 +1,11 @@
 //! The read set of an execution, as key ranges: it alone decides whether a commit makes a result stale.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::error::LimitError;
-use super::keys::DOCUMENT_KEY_BYTES;
+use super::keys::{DOCUMENT_KEY_BYTES, IndexId};
 use crate::storage::KeyRange;
 
 /// The reads of an execution so far. They may never be queried, so ranges are put in order only when there are many.
@@ -11,11 +13,15 @@ use crate::storage::KeyRange;
 pub(super) struct Reads {
     ordered: ReadSet,
     recent: Vec<Read>,
+    /// What is no document. It counts against no limit; what is read beyond [`DEPENDENCIES_MAX`] counts as all there is.
+    dependencies: BTreeSet<Bytes>,
 }
+
+/// Modules and variables that are told apart.
+const DEPENDENCIES_MAX: usize = 1_000;
 
 #[derive(Debug)]
 enum Read {
-    Key(Bytes),
     /// A document's key, in `by_id`.
     Document([u8; DOCUMENT_KEY_BYTES]),
     /// All keys with this beginning.
@@ -24,12 +30,14 @@ enum Read {
 }
 
 impl Reads {
-    /// Notes that a key was read. Fails when more than `ranges_max` distinct ranges are held.
-    pub fn record_key(&mut self, key: Bytes, ranges_max: usize) -> Result<(), LimitError> {
-        self.push(Read::Key(key), ranges_max)
+    /// Notes a dependency on something that is no document.
+    pub fn depend_on(&mut self, key: Bytes) {
+        if self.dependencies.len() <= DEPENDENCIES_MAX {
+            self.dependencies.insert(key);
+        }
     }
 
-    /// As [`Self::record_key`], for the key of a document.
+    /// Notes that a document was read. Fails when more than `ranges_max` distinct ranges are held.
     pub fn record_document(
         &mut self,
         key: [u8; DOCUMENT_KEY_BYTES],
@@ -38,12 +46,12 @@ impl Reads {
         self.push(Read::Document(key), ranges_max)
     }
 
-    /// As [`Self::record_key`], for all keys that begin with `prefix`.
+    /// As [`Self::record_document`], for all keys that begin with `prefix`.
     pub fn record_prefix(&mut self, prefix: Bytes, ranges_max: usize) -> Result<(), LimitError> {
         self.push(Read::Prefix(prefix), ranges_max)
     }
 
-    /// As [`Self::record_key`], for a range.
+    /// As [`Self::record_document`], for a range.
     pub fn record(&mut self, range: KeyRange, ranges_max: usize) -> Result<(), LimitError> {
         self.push(Read::Range(range), ranges_max)
     }
@@ -77,24 +85,23 @@ impl Reads {
         self.ordered.ranges.len()
     }
 
-    /// How many distinct ranges are held that do not begin within `range`.
-    pub fn count_outside(&mut self, range: &KeyRange) -> usize {
-        self.put_in_order();
-        let outside = |read: &&KeyRange| !range.contains(&read.start);
-        self.ordered.ranges.iter().filter(outside).count()
-    }
-
     /// All of it; leaves nothing behind.
     pub fn take(&mut self) -> ReadSet {
         self.put_in_order();
-        std::mem::take(&mut self.ordered)
+        let mut all = std::mem::take(&mut self.ordered);
+        let dependencies = std::mem::take(&mut self.dependencies);
+        if dependencies.len() > DEPENDENCIES_MAX {
+            all.record(IndexId::DEPENDENCIES.range());
+        } else if !dependencies.is_empty() {
+            all.record_all(dependencies.into_iter().map(KeyRange::point));
+        }
+        all
     }
 }
 
 impl From<Read> for KeyRange {
     fn from(read: Read) -> KeyRange {
         match read {
-            Read::Key(key) => KeyRange::point(key),
             Read::Document(key) => KeyRange::point(Bytes::copy_from_slice(&key)),
             Read::Prefix(prefix) => KeyRange::prefix(prefix),
             Read::Range(range) => range,
@@ -219,7 +226,7 @@ mod tests {
     fn repeated_reads_do_not_count_towards_the_limit_but_distinct_ones_do() {
         let mut reads = Reads::default();
         for _ in 0..10 {
-            reads.record_key(Bytes::from("aa"), 3).unwrap();
+            reads.record(KeyRange::point(Bytes::from("aa")), 3).unwrap();
             for (start, end) in [("a", "b"), ("c", "d"), ("e", "f")] {
                 reads.record(range(start, end), 3).unwrap();
             }

@@ -102,7 +102,8 @@ fn with_declarations(stored: &Tables, schema: &Schema) -> Result<Tables, OpenErr
             table.document = definition.document.clone();
         }
     }
-    match tables.len() > TABLES_MAX {
+    // Tables that are stored already do not stop a start.
+    match schema.tables().len() > TABLES_MAX {
         true => Err(OpenError::TooManyTables),
         false => Ok(tables),
     }

@@ -13,7 +13,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
 
 use super::answer_rows::NewAnswer;
-use super::catalog::{Catalog, Owner, TABLES_MAX, encode_entry, entry_key};
+use super::catalog::{Catalog, Owner, encode_entry, entry_key};
 use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError, QueryError};
 use super::history::{Definitions, Extension, History};
@@ -285,7 +285,7 @@ impl<'v> Transaction<'v> {
         }
         self.require_writer("insert")?;
         let mut catalog = Catalog::clone(&self.catalog());
-        if catalog.tables().count() >= TABLES_MAX {
+        if catalog.is_full() {
             return Err(QueryError::TooManyTables.into());
         }
         catalog.set(catalog.new_table(name, catalog.next_number(), Owner::Pushed));
@@ -365,12 +365,6 @@ impl<'v> Transaction<'v> {
         self.reads.count()
     }
 
-    /// Distinct index ranges of documents that were read so far, without what else the execution depends on.
-    pub fn document_ranges_read(&mut self) -> usize {
-        let dependencies = IndexId::DEPENDENCIES.range();
-        self.reads.count_outside(&dependencies)
-    }
-
     /// The read set so far; leaves an empty one behind.
     pub fn take_reads(&mut self) -> ReadSet {
         self.reads.take()
@@ -443,9 +437,8 @@ impl<'v> Transaction<'v> {
     }
 
     /// Notes that the execution depends on something that is no document.
-    pub fn depend_on(&mut self, dependency: Dependency<'_>) -> Result<(), LimitError> {
-        let ranges_max = self.limits().ranges_read_max;
-        self.reads.record_key(dependency.key(), ranges_max)
+    pub fn depend_on(&mut self, dependency: Dependency<'_>) {
+        self.reads.depend_on(dependency.key());
     }
 
     /// Makes stale what depends on something that is no document.

@@ -142,15 +142,15 @@ impl DraftedMutation {
             }
             FunctionOutcome::Threw(_) => (Verdict::Abort, None),
         };
-        let reads = basis.reads.clone();
+        let (reads, basis) = match self.session_request {
+            Some(_) => (basis.reads, Basis::default()),
+            None => (basis.reads.clone(), basis),
+        };
         self.ran = Some(MutationRun {
             outcome,
             log_lines,
             ts: view.snapshot().ts(),
-            basis: match self.session_request {
-                Some(_) => Basis::default(),
-                None => basis,
-            },
+            basis,
         });
         let request = self.session_request.clone();
         let newest = tx.last_creation_time();

@@ -213,6 +213,12 @@ impl Thrown {
         self.data.as_ref().filter(|_| !self.is_fault)
     }
 
+    /// Whether it may not happen the next time. Arguments and results that are too large are so again.
+    pub(crate) fn may_pass(&self) -> bool {
+        let is_lasting = matches!(self.code(), Some("ArgumentsTooLarge" | "ResultTooLarge"));
+        self.is_fault && !is_lasting
+    }
+
     /// The code in its data.
     pub(crate) fn code(&self) -> Option<&str> {
         match self.data.as_ref()? {

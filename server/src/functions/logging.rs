@@ -179,13 +179,14 @@ impl Functions {
             FunctionOutcome::Threw(thrown) => Some(thrown.message.clone()),
         };
         let now = self.now_millis();
-        if call.path.is_system() {
+        let is_quiet = error.is_none() && log_lines.is_empty();
+        let is_unwanted = is_quiet && self.js.is_none() && !self.log.wants_successes(now);
+        if is_unwanted || call.path.is_system() {
             return;
         }
         let deployment = self.registry();
         let pushed = deployment.deployment().function(&call.path);
         let environment = pushed.map_or(NATIVE, |pushed| pushed.environment.name());
-        let is_quiet = error.is_none() && log_lines.is_empty();
         if is_quiet && !self.wants_success(environment, now) {
             return;
         }

@@ -427,8 +427,8 @@ pub(super) fn ended<T>(execution: probe::Execution, result: &Result<T>) -> Event
 /// Notes the dependencies of a call that was refused before its body began: another push may bring the function, other
 /// arguments for it, or the table that an id is of.
 pub(super) fn depend_on_lookup(tx: &mut Transaction<'_>, path: &FunctionPath) {
+    tx.depend_on(Dependency::Module(path.module_file()));
     // Only a limit stands in the way, and a transaction that has met it answers with its error.
-    let _ = tx.depend_on(Dependency::Module(path.module_file()));
     let _ = tx.record_catalog();
 }
 

@@ -171,11 +171,11 @@ fn unmet(ctx: &mut QueryCtx<'_>, stated: &Stated) -> Result<Value> {
     tx.record_catalog()?;
     let definitions = tx.definitions().clone();
     for name in [PROVISION_WITH, PROVISION_WHEN] {
-        tx.depend_on(Dependency::Variable(name))?;
+        tx.depend_on(Dependency::Variable(name));
     }
     if let Ok(rules) = stated.rules(&Registry::of(&definitions).deployment().variables) {
         for module in rules.modules() {
-            tx.depend_on(Dependency::Module(module))?;
+            tx.depend_on(Dependency::Module(module));
         }
     }
     Ok(match Plan::of(stated, &definitions) {

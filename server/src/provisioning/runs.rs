@@ -210,7 +210,7 @@ pub(super) fn provisioning_call(identity: &Arc<Identity>, rule: &MutationRule) -
 fn landing(outcome: &FunctionOutcome, ts: Timestamp) -> Landing {
     match outcome {
         FunctionOutcome::Returned(_) => Landing::Committed(ts),
-        FunctionOutcome::Threw(thrown) if thrown.is_fault => Landing::Failed {
+        FunctionOutcome::Threw(thrown) if thrown.may_pass() => Landing::Failed {
             reason: thrown.message.clone(),
         },
         FunctionOutcome::Threw(thrown) => Landing::Refused(ts, thrown.clone()),

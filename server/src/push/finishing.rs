@@ -10,7 +10,7 @@ use super::request::{FinishPush, push_id};
 use super::stored::{self, trouble};
 use super::tables::{Need, Target, with_filled};
 use super::{Program, Pushes};
-use crate::database::{Extension, Transaction};
+use crate::database::{Extension, QueryError, Transaction};
 use crate::deployment::provisioning::Stated;
 use crate::deployment::{AnalyzeError, Deployment, Manifest, diff};
 use crate::functions::{PushedCode, Registry};
@@ -204,6 +204,9 @@ impl Job {
             prepare_here(tx, need, is_checked)?;
         }
         let switched = target.switch(&tx.catalog());
+        if switched.is_overfull() {
+            return Err(PushError::Schema(QueryError::TooManyTables.to_string()));
+        }
         tx.set_catalog(switched).map_err(trouble)
     }
 }

@@ -127,6 +127,9 @@ impl Pushes {
             let extension = self.extension_of(next.clone()).await?;
             let (before, after) = (live, next.clone());
             let stated = self.stated.clone();
+            // Live queries run again with the commit, and show then what is set here.
+            self.own
+                .set_origins(super::origins_of(&next, &self.origins));
             let changed = self.transact(move |tx| {
                 let definitions = tx.definitions().clone();
                 if !Arc::ptr_eq(Registry::of(&definitions).deployment(), &before) {
@@ -144,10 +147,13 @@ impl Pushes {
                 tx.set_extension(extension.clone()).map_err(trouble)?;
                 Ok(true)
             });
-            if changed.await? {
+            let changed = changed.await;
+            if let Ok(true) = changed {
                 self.activated(&next);
                 return Ok(());
             }
+            self.own.set_origins(self.origins());
+            changed?;
         }
         Err(PushError::Race("The deployment kept changing"))
     }

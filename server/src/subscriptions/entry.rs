@@ -258,7 +258,7 @@ impl Entry {
     /// Whether its last execution broke: it passed a limit, of time perhaps, or panicked. The next one may not.
     pub fn is_broken(&self) -> bool {
         self.result().is_some_and(
-            |result| matches!(result.done(), Some(FunctionOutcome::Threw(thrown)) if thrown.is_fault),
+            |result| matches!(result.done(), Some(FunctionOutcome::Threw(thrown)) if thrown.may_pass()),
         )
     }
 

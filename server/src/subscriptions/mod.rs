@@ -132,6 +132,8 @@ impl LiveQueries {
         let log = self.functions.database().write_log();
         let before = log.newest();
         let run = self.functions.mutate(call.clone()).await?;
+        // The answer comes before the news of its batch.
+        let _ = log.subscribe().wait_for(|newest| *newest >= run.ts).await;
         // Its commit was not held against its code, its variables and its stale reads.
         let dependencies = run.basis.reads.within(&IndexId::DEPENDENCIES.range());
         let unchecked = dependencies.and(run.basis.stale_reads.clone());

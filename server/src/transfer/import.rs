@@ -98,15 +98,18 @@ impl Transfers {
     /// except those appended to tables that had documents.
     pub(super) fn perform(&self, import: &Import, stop: &Stop) -> Result<u64, TransferError> {
         let mut opened = self.open_import(import, stop)?;
-        let catalog = self.database.definitions().catalog.clone();
-        let counts = self.count_existing(&catalog, import, &opened, stop)?;
-        let plan = opened.plan(import, &existing(&counts), &catalog)?;
-        plan.check_references(&catalog)?;
         // Contents of files have no visible documents until the very end.
         let _hold = self.files.hold();
-        let hidden = {
-            let plan = plan.clone();
-            work::begin_write(&self.database, move |tx| swap::hide(tx, &plan))?.wait()?
+        let (catalog, plan, hidden) = loop {
+            let catalog = self.database.definitions().catalog.clone();
+            let counts = self.count_existing(&catalog, import, &opened, stop)?;
+            let plan = opened.plan(import, &existing(&counts), &catalog)?;
+            plan.check_references(&catalog)?;
+            let planned = plan.clone();
+            let hiding = work::begin_write(&self.database, move |tx| swap::hide(tx, &planned))?;
+            if let Some(hidden) = hiding.wait()? {
+                break (catalog, plan, hidden);
+            }
         };
         let names = Arc::new(plan.names(&catalog));
         let mut performing = Performing {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::TransferError;
-use super::plan::Plan;
+use super::plan::{Filled, Plan};
 use super::states::{self, Import};
-use crate::database::{Catalog, Database, DatabaseError, Owner, TableMeta, Transaction};
+use crate::database::{
+    Catalog, Database, DatabaseError, Owner, QueryError, TableMeta, Transaction,
+};
 use crate::files::{note_gone, work};
 
 /// Entries of one commit while a table is cleared away.
@@ -20,21 +22,30 @@ const OBJECTS_INDEXES: [&str; 2] = ["by_storage_id", "by_uuid"];
 /// The tables that an import fills out of sight, by the name that each is to have.
 pub type Hidden = BTreeMap<String, Arc<TableMeta>>;
 
-/// Makes a hidden table for each table that the plan fills out of sight or empties.
-pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Hidden, TransferError> {
+/// Makes a hidden table for each table that the plan fills out of sight or empties. `None` when another table has taken
+/// a planned number since: plan again.
+pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Option<Hidden>, TransferError> {
     let mut catalog = Catalog::clone(&tx.catalog());
+    let is_taken = |(name, filled): (&String, &Filled)| {
+        let holder = catalog.table_numbered(filled.number);
+        holder.is_some_and(|holder| holder.name != *name && !plan.moved.contains_key(&holder.name))
+    };
+    if plan.filled.iter().any(is_taken) {
+        return Ok(None);
+    }
     let mut hidden = Hidden::new();
     let out_of_sight = plan.filled.iter().filter(|(_, filled)| !filled.in_place);
     let names = out_of_sight.map(|(name, _)| name).chain(plan.moved.keys());
     for name in names {
         let like = match catalog.table(name) {
             Some(table) => TableMeta::clone(table),
+            None if catalog.is_full() => return Err(QueryError::TooManyTables.into()),
             None => catalog.new_table(name, catalog.next_number(), Owner::Pushed),
         };
         hidden.insert(name.clone(), Arc::new(catalog.add_hidden(&like)));
     }
     tx.set_catalog(catalog)?;
-    Ok(hidden)
+    Ok(Some(hidden))
 }
 
 /// Puts the hidden tables in the place of those that they stand for, and those under their names.

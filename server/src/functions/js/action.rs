@@ -62,14 +62,14 @@ pub(super) async fn run(target: ActionTarget, ctx: ActionCtx, args: Value) -> Re
         .unwrap_or_else(|_| Err(Error::plain(TROUBLE)))
 }
 
-/// A place for one more action, once there is one.
+/// A place for one more action, once there is one. A nested one goes without where none is free.
 pub(super) async fn place(js: &Js) -> Result<Place> {
     match depth() {
-        0 => {}
-        1..=DEPTH_MAX => return Ok(None),
-        _ => return Err(Error::plain(TOO_DEEP)),
+        0 => Ok(own_place(js).await),
+        // Its caller may hold the last place, and have ended: then it takes one.
+        1..=DEPTH_MAX => Ok(js.action_slots.clone().try_acquire_owned().ok()),
+        _ => Err(Error::plain(TOO_DEEP)),
     }
-    Ok(own_place(js).await)
 }
 
 /// A place for an action that no other one calls, once there is one.

@@ -150,8 +150,8 @@ impl ActionHost<'_> {
                 Err(error) => error.into(),
             }
         };
-        // It may ask this server itself, for another action.
-        Ok(Box::pin(nesting::at(self.asked.depth + 1, sending)))
+        // It may ask this server itself, for another action. How deep such requests go is bounded by those at one time.
+        Ok(Box::pin(nesting::at(1, sending)))
     }
 
     /// Without a client, it never ends.

@@ -122,14 +122,14 @@ pub(super) fn run_in(
     args: Value,
 ) -> Result<Value> {
     let module = target.path.module_file();
-    parts.tx.depend_on(Dependency::Module(module))?;
+    parts.tx.depend_on(Dependency::Module(module));
     let taken = target.js.runtimes.take(target.code, module);
     let variables = match &taken {
         Ok(runtime) => &runtime.variables,
         Err(not_loaded) => &not_loaded.variables,
     };
     for name in variables {
-        parts.tx.depend_on(Dependency::Variable(name))?;
+        parts.tx.depend_on(Dependency::Variable(name));
     }
     let mut runtime =
         taken.map_err(|not_loaded| failures::at_import(&not_loaded.failure, target.code))?;
@@ -337,8 +337,7 @@ impl CommonOps for UdfHost<'_, '_> {
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {
-        // One that reads more than it may gets the error from its document reads.
-        let _ = self.parts.tx.depend_on(Dependency::Variable(name));
+        self.parts.tx.depend_on(Dependency::Variable(name));
         self.code.variables.get(name).cloned()
     }
 

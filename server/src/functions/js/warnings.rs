@@ -22,7 +22,7 @@ const SPLIT: &str = "Consider storing less in one document.";
 const FLATTEN: &str = "Consider nesting values less deeply.";
 
 fn is_near(actual: usize, limit: usize) -> bool {
-    actual <= limit && actual > limit * QUIET_PER_CENT / 100
+    actual <= limit && actual > limit.saturating_mul(QUIET_PER_CENT) / 100
 }
 
 fn text(what: &str, actual: usize, limit: usize, help: &str) -> String {

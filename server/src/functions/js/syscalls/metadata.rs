@@ -36,7 +36,7 @@ impl Syscalls<'_, '_> {
     }
 
     pub(super) fn transaction_metrics(&mut self) -> Result<String, SyscallError> {
-        let ranges = self.tx.document_ranges_read();
+        let ranges = self.tx.ranges_read();
         Ok(metrics(&self.tx.usage(), ranges, self.tx.limits()).to_string())
     }
 
