@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use csv::{ReaderBuilder, StringRecord};
 use vestibule_schema::value::{OBJECT_FIELDS_MAX, Object, Value};
@@ -14,6 +14,10 @@ use super::{Visit, at, document};
 /// Columns of a file: the fields of a document, its id and its creation time.
 const COLUMNS_MAX: usize = OBJECT_FIELDS_MAX + 2;
 
+/// What is read behind the end of the file: a line of its own, unless a quote is still open there. The parser takes an
+/// open quote for closed, so a file that was cut within one would pass for whole.
+const END: &[u8] = b"\n\0end of the file\0";
+
 /// Hands every line below the first to `visit`.
 pub fn read(file: &str, reader: impl BufRead, visit: &mut Visit<'_>) -> Result<(), TransferError> {
     let bytes = Cell::new(0);
@@ -21,8 +25,14 @@ pub fn read(file: &str, reader: impl BufRead, visit: &mut Visit<'_>) -> Result<(
         reader,
         bytes: &bytes,
     };
-    let mut reader = ReaderBuilder::new().from_reader(bounded);
+    let mut reader = ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(bounded.chain(END));
     let names = reader.headers().map_err(|error| broken(file, 1, &error))?;
+    if is_end(names) {
+        return Ok(());
+    }
+    check_closed(file, 1, names)?;
     if names.len() > COLUMNS_MAX {
         let problem = format!(
             "{} columns, where a document has {OBJECT_FIELDS_MAX} fields",
@@ -45,11 +55,37 @@ pub fn read(file: &str, reader: impl BufRead, visit: &mut Visit<'_>) -> Result<(
             break;
         }
         bytes.set(0);
+        if is_end(&record) {
+            break;
+        }
         let line = record.position().map_or(line, csv::Position::line);
+        check_closed(file, line, &record)?;
+        if record.len() != names.len() {
+            let (found, wanted) = (record.len(), names.len());
+            let problem = format!("{found} cells where the first line has {wanted}");
+            return Err(at(file, line, problem.into()));
+        }
         let done = document(fields(&names, &record)).and_then(&mut *visit);
         done.map_err(|problem| at(file, line, problem))?;
     }
     Ok(())
+}
+
+fn is_end(record: &StringRecord) -> bool {
+    let end = END.trim_ascii_start();
+    record.len() == 1 && record.as_slice().as_bytes() == end
+}
+
+/// Refuses a line with which the file ends within quotes.
+fn check_closed(file: &str, line: u64, record: &StringRecord) -> Result<(), TransferError> {
+    match record.as_slice().as_bytes().ends_with(END) {
+        true => Err(at(
+            file,
+            line,
+            "the file ends within quotes".to_string().into(),
+        )),
+        false => Ok(()),
+    }
 }
 
 fn fields(names: &[String], record: &StringRecord) -> Object {
@@ -75,9 +111,6 @@ fn number(cell: &str) -> Option<f64> {
 fn broken(file: &str, line: u64, error: &csv::Error) -> TransferError {
     let line = error.position().map_or(line, csv::Position::line);
     let problem = match error.kind() {
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => format!("{len} cells where the first line has {expected_len}"),
         csv::ErrorKind::Utf8 { .. } => "the text is not UTF-8".to_string(),
         _ => error.to_string(),
     };

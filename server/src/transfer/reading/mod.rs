@@ -203,6 +203,17 @@ mod tests {
         );
         assert_eq!(read(Layout::Csv, "").unwrap(), []);
         assert_eq!(read(Layout::Csv, "a,b\n").unwrap(), []);
+        assert_eq!(read(Layout::Csv, "a,b").unwrap(), []);
+        for whole in [
+            "a\n1",
+            "a\n1\n",
+            "a\r\n1\r\n",
+            "a\n\"1\"",
+            "a\n1\n\n",
+            "a\n1\"\n",
+        ] {
+            assert_eq!(read(Layout::Csv, whole).unwrap().len(), 1, "{whole:?}");
+        }
     }
 
     #[test]
@@ -278,7 +289,22 @@ mod tests {
             ),
             (Layout::Csv, &columns, "f:1: 1027 columns"),
             (Layout::Csv, "a,a\n1,2", "f:1: the column \"a\""),
-            (Layout::Csv, "a,b\n1\n", "f:2: "),
+            (Layout::Csv, "a,b\n1\n", "f:2: 1 cells"),
+            (
+                Layout::Csv,
+                "a,b\n1,2\n3,\"4",
+                "f:3: the file ends within quotes",
+            ),
+            (
+                Layout::Csv,
+                "a\n\"1\n\n",
+                "f:2: the file ends within quotes",
+            ),
+            (
+                Layout::Csv,
+                "a,\"b\n1,2\n",
+                "f:1: the file ends within quotes",
+            ),
             (Layout::Csv, "a,b\n1,2,3\n", "f:2: "),
             (Layout::JsonArray, "[{}", "f:1: "),
             (Layout::JsonArray, "{}", "f:1: "),
