@@ -214,7 +214,10 @@ pub(super) async fn set_expiration(
 ) -> Answer {
     let body: ExpirationBody = http.read_transfer(request).await?;
     let set = http.transfers.set_expiration(id, body.expiration_ts_ns);
-    set.await.map_err(refused)?;
+    set.await.map_err(|error| match error {
+        TransferError::BadRequest(message) => WireError::bad_request("InvalidExport", message),
+        error => refused(error),
+    })?;
     answer(&Json::Null)
 }
 
