@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vestibule_schema::id::{DocumentId, InternalId, TableNumber};
+use vestibule_schema::id::{DocumentId, INTERNAL_ID_BYTES, InternalId, TableNumber};
 use vestibule_schema::key::decode_key;
 use vestibule_schema::validator::TableNames;
 use vestibule_schema::value::{Object, Value};
@@ -62,10 +62,25 @@ impl Transaction<'_> {
         document: ImportedDocument,
     ) -> Result<DocumentId, DatabaseError> {
         let imported = self.try_import(to, document);
-        imported.map_err(|error| match error {
-            DatabaseError::Query(error) => error.in_table(&to.name).into(),
-            storage => storage,
-        })
+        imported.map_err(|error| in_table(to, error))
+    }
+
+    /// Refuses a document that could not be imported, as far as that can be told before others of its import are there.
+    /// Writes nothing.
+    pub fn check_import(
+        &mut self,
+        to: &Destination,
+        document: ImportedDocument,
+    ) -> Result<(), DatabaseError> {
+        let now = self.now().0 as f64 / 1e6;
+        // An id that no document has.
+        let fresh = InternalId([0; INTERNAL_ID_BYTES]);
+        let checked = self.checked_import(to, document, fresh, now);
+        let checked = checked.and_then(|new| {
+            let keys = self.index_keys(&to.table, &new)?;
+            self.check_unique(&to.table, &new, &[], &keys)
+        });
+        checked.map_err(|error| in_table(to, error))
     }
 
     fn try_import(
@@ -74,12 +89,25 @@ impl Transaction<'_> {
         document: ImportedDocument,
     ) -> Result<DocumentId, DatabaseError> {
         self.require_writer("import")?;
+        let (fresh, now) = self.new_identity();
+        let new = self.checked_import(to, document, fresh, now)?;
+        self.write(&to.table, &new, Vec::new())?;
+        Ok(new.id())
+    }
+
+    /// A document as it is to be stored, if it may be.
+    fn checked_import(
+        &mut self,
+        to: &Destination,
+        document: ImportedDocument,
+        fresh: InternalId,
+        now: f64,
+    ) -> Result<StoredDocument, DatabaseError> {
         let ImportedDocument {
             id,
             creation_time,
             mut fields,
         } = document;
-        let (fresh, now) = self.new_identity();
         let id = id.unwrap_or_else(|| DocumentId::new(to.number, fresh));
         if id.table() != to.number {
             return Err(QueryError::ImportedIdOfOtherTable {
@@ -104,9 +132,7 @@ impl Transaction<'_> {
         fields.insert(CREATION_TIME.to_string(), Value::Float64(creation_time));
         let fields = self.check_fields(&to.table, fields, &*to.names)?;
         let new = StoredDocument::new(id, encode_document(fields));
-        let new = new.map_err(|error| self.break_with(error))?;
-        self.write(&to.table, &new, Vec::new())?;
-        Ok(id)
+        new.map_err(|error| self.break_with(error))
     }
 
     /// Whether a table holds no document.
@@ -149,6 +175,13 @@ impl Transaction<'_> {
             }
         }
         Ok(cleared)
+    }
+}
+
+fn in_table(to: &Destination, error: DatabaseError) -> DatabaseError {
+    match error {
+        DatabaseError::Query(error) => error.in_table(&to.name).into(),
+        storage => storage,
     }
 }
 

@@ -376,7 +376,7 @@ impl Transaction<'_> {
     }
 
     /// Refuses a document that would come to hold the same values as another one in a unique index.
-    fn check_unique(
+    pub(super) fn check_unique(
         &mut self,
         table: &TableMeta,
         new: &StoredDocument,
@@ -430,7 +430,7 @@ impl Transaction<'_> {
     }
 
     /// A document's keys in the indexes of its table, `by_creation_time` first, then the declared ones in their order.
-    fn index_keys(
+    pub(super) fn index_keys(
         &mut self,
         table: &TableMeta,
         document: &StoredDocument,

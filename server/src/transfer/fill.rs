@@ -10,7 +10,7 @@ use super::options::{BATCH_BYTES_MAX, BATCH_DOCUMENTS_MAX, BATCHES_UNDER_WAY_MAX
 use super::reading::ReadDocument;
 use super::states::Import;
 use super::under_way::Stop;
-use crate::database::{Database, DatabaseError, Destination, ImportedDocument};
+use crate::database::{Database, DatabaseError, Destination, ImportedDocument, Transaction};
 use crate::files::OBJECTS;
 use crate::files::work::{Writing, begin_write};
 
@@ -35,6 +35,42 @@ pub struct Filling {
     before: u64,
 }
 
+/// Documents that are looked at before any of them is written.
+pub struct Checking<'d> {
+    database: &'d Database,
+    filling: Filling,
+}
+
+impl<'d> Checking<'d> {
+    pub fn new(database: &'d Database, filling: Filling) -> Checking<'d> {
+        Checking { database, filling }
+    }
+
+    /// Looks at one more document, perhaps later.
+    pub fn add(&mut self, document: ReadDocument) -> Result<(), DocumentProblem> {
+        match self.filling.add(document) {
+            true => Ok(self.finish()?),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks at what is left.
+    pub fn finish(&mut self) -> Result<(), TransferError> {
+        let snapshot = self.database.read_at()?.snapshot;
+        let environment = self.database.environment();
+        let mut tx = Transaction::read_only(&snapshot, environment);
+        let (to, file, before) = self.filling.about();
+        let batch = self.filling.take();
+        tx.uncharged(|tx| {
+            for (document, number) in batch.into_iter().zip(before + 1..) {
+                tx.check_import(&to, document)
+                    .map_err(|error| refused(&file, number, error))?;
+            }
+            Ok(())
+        })
+    }
+}
+
 impl<'d> Filler<'d> {
     pub fn new(database: &'d Database, import: DocumentId, stop: &'d Stop) -> Filler<'d> {
         Filler {
@@ -57,20 +93,7 @@ impl<'d> Filler<'d> {
         filling: &mut Filling,
         document: ReadDocument,
     ) -> Result<(), DocumentProblem> {
-        let ReadDocument {
-            id,
-            creation_time,
-            fields,
-        } = document;
-        filling.bytes += vestibule_schema::value::object_size(&fields);
-        filling.batch.push(ImportedDocument {
-            id,
-            creation_time,
-            fields,
-        });
-        let is_full =
-            filling.batch.len() >= BATCH_DOCUMENTS_MAX || filling.bytes >= BATCH_BYTES_MAX;
-        match is_full {
+        match filling.add(document) {
             true => Ok(self.hand_over(filling)?),
             false => Ok(()),
         }
@@ -85,10 +108,8 @@ impl<'d> Filler<'d> {
         while self.under_way.len() >= BATCHES_UNDER_WAY_MAX {
             self.wait_for_one()?;
         }
-        let batch = std::mem::take(&mut filling.batch);
-        let (to, file, before) = (filling.to.clone(), filling.file.clone(), filling.before);
-        filling.bytes = 0;
-        filling.before += batch.len() as u64;
+        let (to, file, before) = filling.about();
+        let batch = filling.take();
         // The table of content places holds no user's documents.
         if filling.to.name != OBJECTS {
             self.written += batch.len() as u64;
@@ -132,6 +153,35 @@ impl Filling {
             bytes: 0,
             before: 0,
         }
+    }
+
+    /// Adds a document to the batch; says whether it is full.
+    fn add(&mut self, document: ReadDocument) -> bool {
+        let ReadDocument {
+            id,
+            creation_time,
+            fields,
+        } = document;
+        self.bytes += vestibule_schema::value::object_size(&fields);
+        self.batch.push(ImportedDocument {
+            id,
+            creation_time,
+            fields,
+        });
+        self.batch.len() >= BATCH_DOCUMENTS_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+
+    /// Where the batch goes, its name in errors, and how many documents came before it.
+    fn about(&self) -> (Destination, String, u64) {
+        (self.to.clone(), self.file.clone(), self.before)
+    }
+
+    /// Takes the batch out.
+    fn take(&mut self) -> Vec<ImportedDocument> {
+        let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        self.before += batch.len() as u64;
+        batch
     }
 }
 

@@ -13,7 +13,7 @@ use zip::ZipArchive;
 use super::Transfers;
 use super::archive::{self, Contents, TableEntry};
 use super::error::{DocumentProblem, TransferError};
-use super::fill::{Filler, Filling};
+use super::fill::{Checking, Filler, Filling};
 use super::plan::{Existing, Plan};
 use super::reading::{self, Layout, Numbers, ReadDocument};
 use super::states::{self, Format, Import, Mode};
@@ -304,6 +304,24 @@ struct Performing<'i> {
 impl Performing<'_> {
     fn fill(&mut self, opened: &mut Opened) -> Result<(), TransferError> {
         let names: Vec<String> = opened.sources.keys().cloned().collect();
+        let plan = self.plan;
+        let is_in_place = |name: &String| {
+            let filled = plan.filled.get(name);
+            filled.is_some_and(|filled| filled.in_place)
+        };
+        let (in_place, hidden): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(is_in_place);
+        self.fill_all(hidden, opened)?;
+        // What goes into tables in use is seen at once, so everything else that may fail has its turn before.
+        self.filler.finish()?;
+        for name in in_place.iter().filter(|name| !name.starts_with('_')) {
+            self.check_table(name, opened)?;
+        }
+        self.fill_all(in_place, opened)?;
+        self.filler.finish()
+    }
+
+    fn fill_all(&mut self, names: Vec<String>, opened: &mut Opened) -> Result<(), TransferError> {
         for name in names {
             let before = self.filler.written();
             match name.as_str() {
@@ -315,7 +333,17 @@ impl Performing<'_> {
             self.done
                 .push(format!("Imported {count} documents into \"{name}\""));
         }
-        self.filler.finish()
+        Ok(())
+    }
+
+    /// Looks at every document of a table before the first one is written.
+    fn check_table(&mut self, name: &str, opened: &mut Opened) -> Result<(), TransferError> {
+        let mut checking = Checking::new(&self.transfers.database, self.filling(name)?);
+        opened.each(name, &mut |document| {
+            self.tell(name)?;
+            checking.add(document)
+        })?;
+        checking.finish()
     }
 
     fn fill_table(&mut self, name: &str, opened: &mut Opened) -> Result<(), TransferError> {

@@ -104,6 +104,25 @@ async fn documents_must_fit_the_schema() {
 }
 
 #[tokio::test]
+async fn a_file_that_fails_at_its_end_appends_nothing() {
+    let rig = Rig::new();
+    rig.insert("users", object! { "name" => "u5" }).await;
+    let users = rig.documents("users").await;
+    let old = users[0]["_id"].as_str().unwrap();
+    let good: String = (1_000..2_000)
+        .map(|number| format!("{{\"name\":\"u{number}\"}}\n"))
+        .collect();
+    for (bad, problem) in [
+        ("{\"name\":".to_string(), "users:1001"),
+        ("{\"name\":\"u5\"}".to_string(), "by_name"),
+        ("{\"_x\":1}".to_string(), "document 1001"),
+        (format!("{{\"_id\":\"{old}\",\"name\":\"x\"}}"), "already"),
+    ] {
+        fails(&rig, Mode::Append, &format!("{good}{bad}"), problem).await;
+    }
+}
+
+#[tokio::test]
 async fn requests_that_make_no_sense_are_refused_at_once() {
     let rig = Rig::new();
     for (table, format) in [
