@@ -1,6 +1,6 @@
 //! The tables and indexes of a deployment, by name and by number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,6 +27,9 @@ pub const TABLES_MAX: usize = 10_000;
 pub struct Catalog {
     tables: BTreeMap<String, Arc<TableMeta>>,
     by_number: BTreeMap<TableNumber, Arc<TableMeta>>,
+    /// Numbers of tables that an import fills out of sight, to be theirs at its end. Not stored: no import outlives the
+    /// process.
+    reserved: BTreeSet<TableNumber>,
 }
 
 /// One table as transactions see it.
@@ -123,6 +126,7 @@ impl Catalog {
     pub fn next_number(&self) -> TableNumber {
         let seen = self.by_number.values().filter(|table| !table.is_hidden());
         let last = seen.map(|table| table.number).next_back();
+        let last = last.max(self.reserved.last().copied());
         let next = match last {
             Some(last) => last.get().checked_add(1).and_then(TableNumber::new),
             None => Some(TableNumber::FIRST_USER),
@@ -136,8 +140,21 @@ impl Catalog {
     /// The first number from `first` on that no table has.
     pub(super) fn free_number(&self, first: TableNumber) -> TableNumber {
         let mut numbers = (first.get()..).filter_map(TableNumber::new);
-        let free = numbers.find(|number| !self.by_number.contains_key(number));
+        let is_free = |number: &TableNumber| {
+            !self.by_number.contains_key(number) && !self.reserved.contains(number)
+        };
+        let free = numbers.find(is_free);
         free.expect("there are far more numbers than tables")
+    }
+
+    /// Keeps a number from new tables.
+    pub fn reserve(&mut self, number: TableNumber) {
+        self.reserved.insert(number);
+    }
+
+    /// Lets go of all reserved numbers.
+    pub fn release_reserved(&mut self) {
+        self.reserved.clear();
     }
 
     /// The id behind every id in use. Ids of removed indexes are used again only after their entries are gone.

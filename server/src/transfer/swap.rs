@@ -42,6 +42,11 @@ pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Option<Hidden>, Tra
             None if catalog.is_full() => return Err(QueryError::TooManyTables.into()),
             None => catalog.new_table(name, catalog.next_number(), Owner::Pushed),
         };
+        // Tables that are made meanwhile take other numbers.
+        let number = plan.filled.get(name).map(|filled| filled.number);
+        if let Some(number) = number.filter(|number| catalog.table_numbered(*number).is_none()) {
+            catalog.reserve(number);
+        }
         hidden.insert(name.clone(), Arc::new(catalog.add_hidden(&like)));
     }
     tx.set_catalog(catalog)?;
@@ -101,6 +106,7 @@ pub fn swap(
             tx.touch_everything();
         }
     }
+    catalog.release_reserved();
     tx.set_catalog(catalog)?;
     states::set_state(tx, import.id, completed)
 }
@@ -184,6 +190,8 @@ fn clear_next(tx: &mut Transaction<'_>) -> Result<bool, TransferError> {
     if tx.clear_some(table, CLEARED_MAX)? < CLEARED_MAX {
         let mut without = Catalog::clone(&catalog);
         without.remove(&table.name);
+        // No import runs.
+        without.release_reserved();
         tx.set_catalog(without)?;
     }
     Ok(true)

@@ -154,3 +154,32 @@ async fn an_import_at_once_tells_how_many_documents_it_wrote() {
     let refused = rig.transfers.import_now(asked, content).await;
     assert!(matches!(refused, Err(TransferError::TableExists(_))));
 }
+
+#[tokio::test]
+async fn a_table_that_is_made_during_an_import_takes_another_number() {
+    let rig = Rig::new();
+    let asked = request(Some("visitors"), Mode::Append, Format::JsonLines);
+    let id = rig.upload(asked, LINES.as_bytes(), 1_000).await;
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    rig.write(move |tx| states::set_state(tx, id, states::in_progress("Importing", &[])))
+        .await;
+    let catalog = rig.transfers.database.definitions().catalog.clone();
+    let wanted = [("visitors".to_string(), None)].into();
+    let plan = plan::Plan::new(Mode::Append, &wanted, &Default::default(), &catalog).unwrap();
+    let number = plan.filled["visitors"].number;
+    let hiding = plan.clone();
+    let hidden = rig.write(move |tx| swap::hide(tx, &hiding)).await;
+    rig.write(|tx| Ok(tx.ensure_table("meanwhile")?)).await;
+    rig.write(move |tx| {
+        let completed = states::completed(0, 0);
+        swap::swap(tx, &id.to_string(), &plan, &hidden, completed)
+    })
+    .await;
+    rig.write(|tx| Ok(tx.ensure_table("later")?)).await;
+    let catalog = rig.transfers.database.definitions().catalog.clone();
+    let number_of = |name: &str| catalog.table(name).unwrap().number;
+    assert_eq!(number_of("visitors"), number);
+    let numbers = ["visitors", "meanwhile", "later"].map(number_of);
+    let different: std::collections::BTreeSet<_> = numbers.into();
+    assert_eq!(different.len(), 3);
+}
