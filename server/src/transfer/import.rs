@@ -25,6 +25,8 @@ use crate::files::{OBJECTS, STORAGE, parse_sha256, parse_uuid, work};
 
 /// How often an import tells how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Plans of one import, each on a newer catalog.
+const PLANS_MAX: usize = 3;
 /// Tables that a confirmation lists.
 const LISTED_MAX: usize = 100;
 
@@ -100,15 +102,19 @@ impl Transfers {
         let mut opened = self.open_import(import, stop)?;
         // Contents of files have no visible documents until the very end.
         let _hold = self.files.hold();
+        let mut tries = 0;
         let (catalog, plan, hidden) = loop {
+            tries += 1;
             let catalog = self.database.definitions().catalog.clone();
             let counts = self.count_existing(&catalog, import, &opened, stop)?;
             let plan = opened.plan(import, &existing(&counts), &catalog)?;
             plan.check_references(&catalog)?;
             let planned = plan.clone();
             let hiding = work::begin_write(&self.database, move |tx| swap::hide(tx, &planned))?;
-            if let Some(hidden) = hiding.wait()? {
-                break (catalog, plan, hidden);
+            match hiding.wait() {
+                // A table that was made since may have the number.
+                Err(TransferError::NumberTaken { .. }) if tries < PLANS_MAX => {}
+                hidden => break (catalog, plan, hidden?),
             }
         };
         let names = Arc::new(plan.names(&catalog));

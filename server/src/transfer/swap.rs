@@ -22,16 +22,22 @@ const OBJECTS_INDEXES: [&str; 2] = ["by_storage_id", "by_uuid"];
 /// The tables that an import fills out of sight, by the name that each is to have.
 pub type Hidden = BTreeMap<String, Arc<TableMeta>>;
 
-/// Makes a hidden table for each table that the plan fills out of sight or empties. `None` when another table has taken
-/// a planned number since: plan again.
-pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Option<Hidden>, TransferError> {
+/// Makes a hidden table for each table that the plan fills out of sight or empties. Refuses when a table that keeps its
+/// number has a planned one, perhaps since the plan was made.
+pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Hidden, TransferError> {
     let mut catalog = Catalog::clone(&tx.catalog());
-    let is_taken = |(name, filled): (&String, &Filled)| {
-        let holder = catalog.table_numbered(filled.number);
-        holder.is_some_and(|holder| holder.name != *name && !plan.moved.contains_key(&holder.name))
-    };
-    if plan.filled.iter().any(is_taken) {
-        return Ok(None);
+    for (name, Filled { number, .. }) in &plan.filled {
+        let keeps = |holder: &&Arc<TableMeta>| {
+            let moves = plan.filled.contains_key(&holder.name);
+            !moves && !plan.moved.contains_key(&holder.name)
+        };
+        if let Some(holder) = catalog.table_numbered(*number).filter(keeps) {
+            return Err(TransferError::NumberTaken {
+                table: name.clone(),
+                number: *number,
+                holder: holder.name.clone(),
+            });
+        }
     }
     let mut hidden = Hidden::new();
     let out_of_sight = plan.filled.iter().filter(|(_, filled)| !filled.in_place);
@@ -50,7 +56,7 @@ pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Option<Hidden>, Tra
         hidden.insert(name.clone(), Arc::new(catalog.add_hidden(&like)));
     }
     tx.set_catalog(catalog)?;
-    Ok(Some(hidden))
+    Ok(hidden)
 }
 
 /// Puts the hidden tables in the place of those that they stand for, and those under their names.
