@@ -39,8 +39,20 @@ fn over_kills_and_cuts_transactions_are_strictly_serializable() {
 /// The seed of a round of `syscalls` in which the server is killed at its 21st write, when some mutations are answered.
 const KILLED_AT_A_WRITE: u64 = 43;
 
+/// Some containers let no process be traced; there the output says that the rig was not tried.
+fn may_trace() -> bool {
+    let refusal = syscalls::refusal().unwrap();
+    if let Some(refusal) = &refusal {
+        println!("NOT TRIED, since this machine forbids tracing: {refusal}");
+    }
+    refusal.is_none()
+}
+
 #[test]
 fn at_a_killed_or_failed_system_call_no_answer_is_false() {
+    if !may_trace() {
+        return;
+    }
     let mut bench = bench("syscalls");
     bench.length = Length::Rounds(8);
     syscalls::run(&mut bench, false).unwrap();
@@ -86,10 +98,12 @@ fn each_rig_notices_its_planted_fault() {
         said.contains("breaches") || said.contains("did not come"),
         "{said}"
     );
-    let mut at_a_write = bench("syscalls");
-    at_a_write.totals.next_seed = KILLED_AT_A_WRITE;
-    let said = format!("{:?}", syscalls::run(&mut at_a_write, true).unwrap_err());
-    assert!(said.contains("lost: "), "{said}");
+    if may_trace() {
+        let mut at_a_write = bench("syscalls");
+        at_a_write.totals.next_seed = KILLED_AT_A_WRITE;
+        let said = format!("{:?}", syscalls::run(&mut at_a_write, true).unwrap_err());
+        assert!(said.contains("lost: "), "{said}");
+    }
     let damage_size = damage::Size {
         forgets_last: true,
         ..damage::TEST

@@ -422,15 +422,22 @@ fn counted(trace: &str) -> Counted {
 }
 
 fn check_strace() -> anyhow::Result<()> {
+    if let Some(refusal) = refusal()? {
+        bail!(
+            "strace may not trace here: {refusal}; run as root, or allow ptrace (`sysctl kernel.yama.ptrace_scope`)"
+        );
+    }
+    Ok(())
+}
+
+/// The words in which this machine forbids tracing, as some containers do. An error where strace is missing.
+pub fn refusal() -> anyhow::Result<Option<String>> {
     let traces = Command::new("strace")
         .args(["-o", "/dev/null", "true"])
         .output();
     match traces {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => bail!(
-            "strace may not trace here: {}; run as root, or allow ptrace (`sysctl kernel.yama.ptrace_scope`)",
-            String::from_utf8_lossy(&output.stderr)
-        ),
+        Ok(output) if output.status.success() => Ok(None),
+        Ok(output) => Ok(Some(String::from_utf8_lossy(&output.stderr).into_owned())),
         Err(error) => bail!("strace is missing ({error}); install it: `apt-get install strace`"),
     }
 }
