@@ -261,7 +261,8 @@ async fn write_part(
     bytes_max: u64,
 ) -> Result<(), TransferError> {
     let mut content = std::pin::pin!(content);
-    let mut file = tokio::fs::File::create_new(path).await?;
+    // Made here and now: made by another thread, it could appear after its directory was removed for a sender who left.
+    let mut file = tokio::fs::File::from_std(File::create_new(path)?);
     let mut bytes: u64 = 0;
     loop {
         let next = timeout(PART_IDLE_MAX, content.next()).await;
