@@ -13,8 +13,8 @@ use super::error::SystemError;
 use super::runner::{Basis, Call, FunctionOutcome, MutationBodyRun, MutationRun, OnFinish};
 use super::runner::{answered_before, outcome_of, run_mutation_body};
 use crate::database::{
-    Draft, DraftEnd, DraftRoute, DraftWork, Drafted, HeadView, Recorded, RecordedAnswer,
-    SessionRequest, Transaction, Turn, Verdict, ViewError, WriteContext, creation_time,
+    Draft, DraftEnd, DraftRoute, DraftWork, Drafted, RecordedAnswer, SessionRequest, Transaction,
+    Turn, Verdict, ViewError, WriteContext, creation_time,
 };
 use crate::storage::ReadView;
 
@@ -98,7 +98,7 @@ impl DraftedMutation {
             Err(error) => return Run::Ended(Err(trouble(error))),
         };
         if self.overtaken == 0
-            && let Some(answered) = self.answered_before(&view)
+            && let Some(answered) = self.answered_before()
         {
             return Run::Ended(answered);
         }
@@ -171,21 +171,21 @@ impl DraftedMutation {
         }
     }
 
-    /// The answer of an earlier run, when there was one.
-    fn answered_before(&self, view: &HeadView) -> Option<Result<MutationRun, SystemError>> {
+    /// The answer of an earlier run, when there was one that is durable. It is not looked up in the view: an answer there
+    /// may be rolled back, and an earlier timestamp than the durable one does not tell. The lane finds that one.
+    fn answered_before(&self) -> Option<Result<MutationRun, SystemError>> {
         let request = self.session_request.as_ref()?;
-        let environment = self.functions.database.environment();
-        let mut tx = Transaction::read_only(view.snapshot(), environment);
+        let database = &self.functions.database;
+        let snapshot = match database.store().snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Some(Err(SystemError::Storage(Arc::new(error)))),
+        };
+        let mut tx = Transaction::read_only(&snapshot, database.environment());
         let recorded = match request.find(&mut tx) {
             Ok(recorded) => recorded,
             Err(error) => return Some(Err(super::runner::storage_trouble(error))),
         };
-        match recorded {
-            Recorded::Nothing => None,
-            // It may not be durable yet: the lane answers once it is.
-            Recorded::Answer(answer) if answer.ts > self.functions.database.durable_ts() => None,
-            recorded => answered_before(recorded, tx.snapshot_ts()).map(Ok),
-        }
+        answered_before(recorded, tx.snapshot_ts()).map(Ok)
     }
 
     /// Lets the next mutation of the session begin.
