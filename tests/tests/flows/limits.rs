@@ -60,7 +60,7 @@ const INTERNAL: [&str; 51] = [
 ];
 
 /// Rooms whose constants are looked through, and the files of others that hold bounds of calls.
-const PLACES: [&str; 20] = [
+const PLACES: [&str; 21] = [
     "server/src/sync",
     "server/src/http",
     "server/src/http/deploy",
@@ -78,6 +78,7 @@ const PLACES: [&str; 20] = [
     "server/src/deployment/schema",
     "server/src/functions/console.rs",
     "server/src/functions/http_action.rs",
+    "server/src/database/catalog.rs",
     "server/src/database/leases.rs",
     "server/src/app/mod.rs",
     "schema/src/value/limits.rs",
