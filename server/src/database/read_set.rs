@@ -13,7 +13,7 @@ use crate::storage::KeyRange;
 pub(super) struct Reads {
     ordered: ReadSet,
     recent: Vec<Read>,
-    /// What is no document. It counts against no limit; what is read beyond [`DEPENDENCIES_MAX`] counts as all there is.
+    /// Reads of no document. They count against no limit. More than [`DEPENDENCIES_MAX`] of them count as all there are.
     dependencies: BTreeSet<Bytes>,
 }
 

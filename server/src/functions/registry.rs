@@ -77,7 +77,7 @@ pub struct Registered {
 pub(super) struct Pushed {
     /// Its modules.
     pub code: Arc<Code>,
-    /// What runs them.
+    /// The engine that runs them.
     pub js: Arc<Js>,
 }
 

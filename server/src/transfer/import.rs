@@ -318,7 +318,7 @@ impl Performing<'_> {
         let (in_place, hidden): (Vec<String>, Vec<String>) =
             names.into_iter().partition(is_in_place);
         self.fill_all(hidden, opened)?;
-        // What goes into tables in use is seen at once, so everything else that may fail has its turn before.
+        // Documents in tables in use are seen at once, so everything else that may fail has its turn before.
         self.filler.finish()?;
         for name in in_place.iter().filter(|name| !name.starts_with('_')) {
             self.check_table(name, opened)?;

@@ -8,7 +8,7 @@ use super::DOCUMENT_TEXT_BYTES_MAX;
 /// Fails when more is read of one document than any document has.
 pub struct Bounded<'c, R> {
     pub reader: R,
-    /// Bytes since the last document. Whoever parses sets it back.
+    /// Bytes since the last document. The parser sets it back.
     pub bytes: &'c Cell<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! What modules say of themselves when they are pushed, and how the server takes nonsense.
+//! The statements of pushed modules about themselves, and the server's answers to nonsense.
 
 use super::*;
 use crate::deployment::{Analysis, AnalyzeError};
