@@ -64,7 +64,12 @@ impl Proxy {
                 let counts = counts.clone();
                 tokio::spawn(async move {
                     // Ends when either side has gone or the wire is cut, which is what it is for.
-                    if let Ok(true) = pass_on(client, &target, generation, watched).await {
+                    if let Ok(Gone {
+                        is_websocket: true,
+                        is_answered: true,
+                        ..
+                    }) = pass_on(client, &target, generation, watched).await
+                    {
                         counts.answered.fetch_add(1, Ordering::SeqCst);
                     }
                     counts.open.send_modify(|open| *open -= 1);
@@ -91,7 +96,7 @@ impl Proxy {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Connections that are over, and on which the server had begun to answer.
+    /// WebSockets that are over, and on which the server had begun to answer.
     pub fn answered(&self) -> usize {
         self.answered.load(Ordering::SeqCst)
     }
@@ -153,17 +158,19 @@ fn address_of(url: &str) -> Arc<str> {
 #[derive(Default)]
 struct Gone {
     is_asked: bool,
+    /// It began with the request for a WebSocket, as no call of a function does.
+    is_websocket: bool,
     is_answered: bool,
 }
 
-/// Passes on until one side has gone or the wire is cut. Returns whether the server had begun to answer: a server that
-/// was asked is heard out so far, so that its effects are known.
+/// Passes on until one side has gone or the wire is cut. A server that was asked is heard out until it begins to answer,
+/// so that its effects are known.
 async fn pass_on(
     client: TcpStream,
     target: &str,
     generation: u64,
     mode: watch::Receiver<Mode>,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Gone> {
     let mut server = TcpStream::connect(target).await.context("no server")?;
     let mut gone = Gone::default();
     // However that ended, it is over.
@@ -171,7 +178,7 @@ async fn pass_on(
     if gone.is_asked && !gone.is_answered {
         gone.is_answered = matches!(server.read(&mut [0; 1]).await, Ok(1));
     }
-    Ok(gone.is_answered)
+    Ok(gone)
 }
 
 async fn carry(
@@ -189,6 +196,7 @@ async fn carry(
                 0 => return Ok(()),
                 length => {
                     server.write_all(&said[..length]).await?;
+                    gone.is_websocket |= !gone.is_asked && said.starts_with(b"GET ");
                     gone.is_asked = true;
                 }
             },

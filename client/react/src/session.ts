@@ -1,13 +1,14 @@
 // One client's way through the state machine: it listens to what the official provider tells the client about auth,
 // runs the provisioning mutation when the machine says so, and holds calls meanwhile. Knows nothing of React.
 
+import { ConvexHttpClient } from "convex/browser";
 import type { ConvexReactClient } from "convex/react";
 import type { FunctionReference } from "convex/server";
 import { isGateAnswer, notProvisioned, NotProvisionedError } from "./error.js";
 import { HeldCalls, rejected } from "./held.js";
 import { INITIAL, step, type Effect, type Event, type IdentityKey, type IdentityVersion, type State } from "./machine.js";
 import { ReachableClient } from "./reachable.js";
-import { fetchPatiently, keyOf } from "./token.js";
+import { fetchPatiently, identityOf } from "./token.js";
 
 /** A mutation that makes the caller's user when it is missing, and takes no arguments. */
 export type ProvisioningMutation = FunctionReference<"mutation", "public", Record<string, never>, unknown>;
@@ -29,6 +30,8 @@ type SetAuth = Parameters<ConvexReactClient["setAuth"]>;
 /** One `setAuth`, and what it was called with. The newest is the one whose answers count. */
 interface Presented {
   auth: SetAuth;
+  /** The newest token that was fetched for it. */
+  token: string | null;
 }
 
 /** The official client tells no timestamps. It sends what follows behind the mutation that committed. */
@@ -36,6 +39,10 @@ const NO_TIMESTAMP = "AAAAAAAAAAA=";
 /** The mark of no session. */
 export const NOBODY = Symbol("nobody");
 const NOTHING: Snapshot = { state: INITIAL, mark: NOBODY, error: null };
+/** How long an answer over HTTP may take: a connection that has gone silent tells nobody. */
+const ANSWER_MAX_MS = 10_000;
+const fetchInTime: typeof fetch = (input, init) => fetch(input, { ...init, signal: AbortSignal.timeout(ANSWER_MAX_MS) });
+const NOT_ACCEPTED = "The server did not accept the auth token, or there was none.";
 
 type TurnedAway = Extract<State, { type: "Unprovisioned" }> & { ended: NonNullable<Extract<State, { type: "Unprovisioned" }>["ended"]> };
 
@@ -113,7 +120,7 @@ export class ProvisioningSession {
   }
 
   #present(auth: SetAuth): void {
-    const presented: Presented = { auth };
+    const presented: Presented = { auth, token: null };
     this.#presented = presented;
     this.#reachable.tell(() => this.client.setAuth(...this.#listening(presented)));
   }
@@ -125,13 +132,14 @@ export class ProvisioningSession {
     return [
       async ({ forceRefreshToken }) => {
         const token = await fetchPatiently(fetchToken, forceRefreshToken, isWanted);
+        presented.token = token;
         this.#reachable.fetched();
         // The client presents the token as soon as it has it; the machine's reaction must come behind.
-        if (token) setTimeout(() => isWanted() && this.#tokenPresented(keyOf(token) ?? "unreadable token"));
+        if (token) setTimeout(() => isWanted() && this.#tokenPresented(identityOf(token)));
         return token;
       },
       (isAuthenticated) => {
-        if (isWanted()) this.#answered(isAuthenticated);
+        if (isWanted()) this.#answered(isAuthenticated, presented);
         onChange?.(isAuthenticated);
       },
       (isReplacing) => {
@@ -148,25 +156,43 @@ export class ProvisioningSession {
     this.#apply({ type: "Refreshed", version: this.#nextVersion(), key });
   }
 
-  #answered(isAuthenticated: boolean): void {
+  #answered(isAuthenticated: boolean, presented: Presented): void {
     const { state } = this.#snapshot;
-    if (!isAuthenticated) return this.#notAccepted(state);
-    if (this.#hasGate && isTurnedAway(state)) this.#apply({ type: "Retried", version: state.version });
+    if (isTurnedAway(state)) {
+      if (isAuthenticated && this.#hasGate) this.#apply({ type: "Retried", version: state.version });
+    } else if (!isAuthenticated) {
+      this.#notAccepted(state, presented);
+    }
   }
 
-  /** The server does not take the token, or there is none. */
-  #notAccepted(state: State): void {
-    if (isTurnedAway(state)) return;
-    if (state.type === "Provisioning" && this.#refusal?.key === state.key) {
-      return this.#apply({ type: "Refused", version: state.version }, this.#refusal.error);
-    }
-    const error = new NotProvisionedError("Failed", "The server did not accept the auth token, or there was none.");
-    if (state.type === "Provisioning") return this.#apply({ type: "Failed", version: state.version }, error);
-    const key = state.type === "Provisioned" ? state.key : "no token";
+  /** The server does not take the token, or there is none. Answers to earlier runs count no more. */
+  #notAccepted(state: State, { token }: Presented): void {
+    const key = token === null ? "no token" : identityOf(token);
     const version = this.#nextVersion();
-    const [lost] = step(state, { type: "IdentityVerified", version, key });
-    this.#publish({ ...this.#snapshot, state: lost });
-    this.#apply({ type: "Failed", version }, error);
+    const [asking] = step(state, { type: "IdentityVerified", version, key });
+    this.#publish({ ...this.#snapshot, state: asking });
+    const settle = (error: NotProvisionedError) =>
+      this.#apply({ type: error.reason === "Refused" ? "Refused" : "Failed", version }, error);
+    if (this.#refusal?.key === key) return settle(this.#refusal.error);
+    if (token === null) return settle(new NotProvisionedError("Failed", NOT_ACCEPTED));
+    void this.#askWhy(token).then(settle);
+  }
+
+  /**
+   * Why the server does not take the token. On the socket its refusal may arrive before the provisioning mutation has gone
+   * out, and the client, which alone hears the reason there, then gives up on the identity. Over HTTP the app's sentence
+   * comes with the answer.
+   */
+  async #askWhy(token: string): Promise<NotProvisionedError> {
+    try {
+      const options = { auth: token, logger: false, fetch: fetchInTime } as const;
+      await new ConvexHttpClient(this.client.url, options).mutation(this.ensureUser, {});
+      return new NotProvisionedError("Failed", NOT_ACCEPTED);
+    } catch (error) {
+      this.#hasGate ||= isGateAnswer(error);
+      const because = notProvisioned(error);
+      return because.reason === "Refused" ? because : new NotProvisionedError("Failed", NOT_ACCEPTED, undefined, { cause: error });
+    }
   }
 
   #nextVersion(): IdentityVersion {

@@ -17,6 +17,9 @@ export function keyOf(token: string): IdentityKey | null {
   }
 }
 
+/** The identity in a token, one and the same for all that are no JWT. */
+export const identityOf = (token: string): IdentityKey => keyOf(token) ?? "unreadable token";
+
 /** Pauses between tries when a provider has a session but, as right after a sign-up, no token yet. */
 const PAUSES_MS = [100, 200, 400, 800, 1_600];
 

@@ -3,7 +3,7 @@
 
 import { useCallback, useLayoutEffect, useSyncExternalStore } from "react";
 import { renderToString } from "react-dom/server";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { useAuthedMutation, useUserProvisioning, type UseAuth0, type UseOwnAuth } from "../src/index.js";
 import { Account, ADA, BARBARA, GRACE, LINUS } from "./account.js";
 import { api, newClient, show, type Screen } from "./app.js";
@@ -81,6 +81,24 @@ describe.each([{ gate: true }, { gate: false }])("a server with gate: $gate", ({
     await screen.until(isHome("Ada"));
     expect(screen.way()).toBe("provisioning refused provisioning refused provisioning provisioned");
     expect(screen.now.error).toBeNull();
+    assertHonest(screen);
+  });
+
+  test("one whose refusal overtakes the package's own call hears the sentence all the same", async () => {
+    const chat = await startChat({ gate, invited: "example.com" });
+    const account = new Account(chat, { ...ADA, email: "ada@elsewhere.test" });
+    // As on a busy machine: what is due at once runs long after the server has answered.
+    const real = globalThis.setTimeout;
+    const late = (run: () => void, ms = 0) => real(run, ms === 0 ? 200 : ms);
+    vi.stubGlobal("setTimeout", late);
+    onTestFinished(() => void vi.unstubAllGlobals());
+    const screen = show(chat, account);
+    await screen.until(({ now }) => now?.status === "refused");
+    expect(screen.text()).toBe("Outside: This chat is for people with an address at example.com.");
+    expect(screen.way()).toBe("provisioning refused");
+    account.person = { ...ADA, email: "ada@example.com" };
+    screen.now.retry();
+    await screen.until(isHome("Ada"));
     assertHonest(screen);
   });
 
