@@ -266,7 +266,7 @@ impl State {
             .end
             .map_or(self.ts, |end| self.ts.min(Timestamp(end.0 - 1)));
         if !survey.is_missing && at_least <= newest {
-            return (self.tell(id, newest, &BTreeMap::new()), ToRun::new());
+            return self.tell(id, newest, &BTreeMap::new());
         }
         if at_least > self.ts {
             self.wait_for(id, at_least);
@@ -323,7 +323,7 @@ impl State {
             Gathering::Done { ts, results }
                 if ts >= required && self.is_answered_at(id, ts, &results) =>
             {
-                return (self.tell(id, ts, &results), ToRun::new());
+                return self.tell(id, ts, &results);
             }
             Gathering::Done { .. } | Gathering::No => {}
         }
@@ -380,21 +380,21 @@ impl State {
         Some((id, self.entries.get(&id)?))
     }
 
-    /// Takes the answers as of `ts` as told.
+    /// Takes the answers as of `ts` as told. Beside them: the entries to run for pages that have got an end of their own.
     fn tell(
         &mut self,
-        id: u64,
+        subscriber_id: u64,
         ts: Timestamp,
         gathered: &BTreeMap<u64, Arc<QueryResult>>,
-    ) -> Moment {
-        let Some(subscriber) = self.subscribers.get_mut(&id) else {
-            return Moment::NotYet;
+    ) -> (Moment, ToRun) {
+        let Some(subscriber) = self.subscribers.get_mut(&subscriber_id) else {
+            return (Moment::NotYet, ToRun::new());
         };
         subscriber.gathering = Gathering::No;
-        let mut changed = Vec::new();
+        let (mut changed, mut parted) = (Vec::new(), Vec::new());
         for (query, watch) in &mut subscriber.watches {
             let Some(id) = watch.entry else { continue };
-            let Some(entry) = self.entries.get(&id) else {
+            let Some(entry) = self.entries.get_mut(&id) else {
                 continue;
             };
             watch.answers_used = entry.answers;
@@ -406,11 +406,27 @@ impl State {
                 .as_ref()
                 .is_some_and(|sent| Arc::ptr_eq(sent, result) || sent.says_the_same_as(result));
             if !is_known && result.done().is_some() {
+                let result = result.clone();
                 watch.sent = Some(result.clone());
-                changed.push((*query, result.clone()));
+                if entry.is_of_another_page(&result) {
+                    parted.push((*query, id));
+                } else if entry.told_border.is_none() {
+                    entry.told_border = result.journal.clone();
+                }
+                changed.push((*query, result));
             }
         }
-        Moment::At { ts, changed }
+        let mut to_run = ToRun::new();
+        for (query, entry) in parted {
+            self.unwatch(entry, subscriber_id, query);
+            if let Some(subscriber) = self.subscribers.get_mut(&subscriber_id)
+                && let Some(watch) = subscriber.watches.get_mut(&query)
+            {
+                watch.entry = None;
+            }
+            self.resolve(subscriber_id, query, &mut to_run);
+        }
+        (Moment::At { ts, changed }, to_run)
     }
 }
 

@@ -182,6 +182,8 @@ pub(super) struct Entry {
     /// Executions that gave an answer.
     pub answers: u64,
     pub watchers: BTreeSet<(u64, QueryId)>,
+    /// The page border in the first result that a watcher was told. From then on its page ends there.
+    pub told_border: Option<Arc<str>>,
     /// Its place among the entries without watchers.
     pub idle: Option<IdlePlace>,
 }
@@ -204,6 +206,7 @@ impl Entry {
             running: 0,
             answers: 0,
             watchers: BTreeSet::new(),
+            told_border: None,
             idle: None,
         }
     }
@@ -220,11 +223,24 @@ impl Entry {
         self.border().map(|journal| journal.to_string())
     }
 
+    /// Where its page ends, if a client has been shown its end. A border that nobody has been shown binds nobody: the
+    /// next execution reads its first page anew.
     pub(super) fn border(&self) -> Option<&Arc<str>> {
+        if self.key.journal.is_none() {
+            return self.told_border.as_ref();
+        }
         let journal = self
             .result()
             .map_or(&self.key.journal, |result| &result.journal);
         journal.as_ref()
+    }
+
+    /// Whether a result is of another page than the one whose end a client has been shown: its execution began before.
+    pub fn is_of_another_page(&self, result: &QueryResult) -> bool {
+        match (&self.told_border, &result.journal) {
+            (Some(told), Some(border)) => told != border,
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// Whether it has an answer that no commit has overtaken.

@@ -369,12 +369,12 @@ impl State {
             return;
         };
         entry.answers += 1;
-        if entry
+        let is_overtaken = entry
             .version
             .as_ref()
-            .is_some_and(|version| version.from > ts)
-        {
-            // Another execution of the same query has overtaken this one.
+            .is_some_and(|version| version.from > ts);
+        if is_overtaken || entry.is_of_another_page(&result) {
+            // Another execution of the same query has overtaken this one, or it must be made again.
             return;
         }
         let until = match freshness {
@@ -383,7 +383,7 @@ impl State {
         };
         entry.time_seen = time_seen;
         let given = entry.border().cloned();
-        let is_rerun = entry.version.is_some();
+        let is_rerun = entry.version.is_some() && entry.told_border.is_some();
         let same = entry
             .result()
             .filter(|old| old.says_the_same_as(&result))

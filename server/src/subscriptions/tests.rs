@@ -542,6 +542,7 @@ fn a_page_that_ran_again_is_found_under_its_border() {
         rig.state.answer(&first).is_some(),
         "a newcomer would get the same page now"
     );
+    rig.assemble(10, 10);
     rig.commit(11, &["k"]);
     rig.complete(id, page(11, "k", "aab", Some("after b")));
     assert!(
@@ -554,6 +555,37 @@ fn a_page_that_ran_again_is_found_under_its_border() {
     rig.complete(id, page(12, "k", "none", None));
     assert!(rig.state.answer(&bordered).is_some());
     assert!(rig.state.answer(&first).is_none());
+}
+
+#[test]
+fn the_end_of_a_page_that_nobody_was_shown_binds_nobody() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:page");
+    let (slow, _) = rig.watch(1, "a:slow");
+    rig.complete(id, page(10, "k", "ab", Some("after b")));
+    assert_eq!(
+        rig.assemble(10, 10).0,
+        None,
+        "the other query has no answer"
+    );
+    rig.commit(11, &["k"]);
+    assert_eq!(rig.state.entries[&id].journal(), None);
+    rig.complete(id, page(11, "k", "aa", Some("after a")));
+    assert!(rig.state.answer(&key("a:page")).is_some());
+    // An execution begins before the page is shown, and ends after.
+    rig.complete(slow, answer(11, "s", "done"));
+    rig.commit(12, &["k"]);
+    assert!(rig.assemble(11, 11).0.is_some());
+    rig.complete(id, page(12, "k", "aaa", Some("after aa")));
+    assert_eq!(rig.assemble(12, 12).0, None);
+    assert_eq!(
+        rig.state.entries[&id].journal().as_deref(),
+        Some("after a"),
+        "the next execution keeps to what was shown"
+    );
+    rig.complete(id, page(12, "k", "aaaa", Some("after a")));
+    let (shown, _) = rig.assemble(12, 12);
+    assert_eq!(shown, Some((12, vec!["aaaa".to_string()])));
 }
 
 #[test]
