@@ -369,6 +369,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn reject_held(&mut self, reason: &str, data: Option<Value>) -> Result<(), End> {
         let thrown = not_provisioned(reason, data);
         for (held, _) in self.gatekeeper.release() {
+            if let Some(session) = self.session {
+                let request = (session, held.call.request_id);
+                self.rooms.held_mutations.forget(request);
+            }
             self.reject(held.rejected(thrown.clone())).await?;
         }
         self.socket.flush().await?;
@@ -386,6 +390,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let purse = self.rooms.held.of(self.from);
         match has_room.then(|| purse.take(held.bytes)).flatten() {
             Some(share) => {
+                if let (true, Some(session)) = (held.is_mutation, self.session)
+                    && let Some(sender) = self.gatekeeper.caller.identity_key()
+                {
+                    let request = (session, held.call.request_id);
+                    self.rooms.held_mutations.hold(request, sender);
+                }
                 self.gatekeeper.hold(held, share);
                 Ok(None)
             }
@@ -456,6 +466,11 @@ fn committed_at(caller: &Caller) -> Timestamp {
     caller
         .proof()
         .map_or(Timestamp::ZERO, |proof| proof.committed_at())
+}
+
+/// The answer to a mutation that somebody else sent first.
+pub(super) fn identity_changed() -> Thrown {
+    not_provisioned(rejection_reason(Rejection::IdentityChanged), None)
 }
 
 fn rejection_reason(rejection: Rejection) -> &'static str {

@@ -14,7 +14,7 @@ use vestibule_schema::wire::{
 
 use super::budget::Flight;
 use super::connection::{Connection, End};
-use super::gatekeeper::{Held, Rejected};
+use super::gatekeeper::{Held, Rejected, identity_changed};
 use super::mailbox::Completion;
 use super::respond::{plain, query_set_too_large, too_many_actions, too_many_subscriptions};
 use super::socket::Close;
@@ -228,6 +228,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.seat.call(self.gatekeeper.version(), Some(request_id)),
             ),
         };
+        if let (true, Some(session)) = (is_mutation, self.session) {
+            let sender = call.caller.identity_key();
+            let held = &self.rooms.held_mutations;
+            if held.is_of_another((session, request_id), sender.as_ref()) {
+                return Ok(Some(Rejected {
+                    is_mutation,
+                    request_id,
+                    thrown: identity_changed(),
+                }));
+            }
+        }
         match is_mutation {
             true => self.start_mutation(request_id, call, flight)?,
             false => self.start_action(request_id, call, flight),

@@ -7,6 +7,7 @@
 mod budget;
 mod connection;
 mod gatekeeper;
+mod held_mutations;
 mod inbound;
 mod mailbox;
 mod metrics;
@@ -33,6 +34,7 @@ pub use metrics::SyncMetrics;
 pub use options::SyncOptions;
 
 use budget::Purses;
+use held_mutations::HeldMutations;
 
 use crate::auth::Authenticator;
 use crate::clock::{Clock, timeout};
@@ -59,6 +61,7 @@ pub struct Connections {
     inbound: Purses,
     /// The budget of calls behind closed gates.
     held: Purses,
+    held_mutations: HeldMutations,
     /// The budget of watched queries.
     watched: Purses,
     metrics: Arc<SyncMetrics>,
@@ -115,6 +118,7 @@ impl Connections {
                 options.inbound_bytes_address_max,
             ),
             held: Purses::new(options.held_bytes_total_max, options.held_bytes_total_max),
+            held_mutations: HeldMutations::default(),
             watched: Purses::new(
                 options.query_set_bytes_total_max,
                 options.query_set_bytes_address_max,

@@ -814,6 +814,43 @@ async fn d5_a_call_is_bound_to_the_identity_under_which_it_came() {
     assert_eq!(refused["success"], false, "{refused}");
 }
 
+#[tokio::test]
+async fn d5_a_call_that_waited_when_its_connection_broke_is_its_senders_when_it_comes_again() {
+    let app = App::start();
+    let mut client = pending(&app, "ada").await;
+    client.mutate(0, "users:whoami", json!({})).await;
+    client.mutate(1, "users:whoami", json!({})).await;
+    // A query that anybody may ask shows that both have arrived.
+    client
+        .modify(0, vec![add(0, "notes:count", json!({}))])
+        .await;
+    app.server.clock.advance(SyncOptions::default().gate_grace);
+    client.next_of("Transition").await;
+    // It breaks before the gate opens; the client sends both again as nobody, and as somebody else.
+    drop(client);
+    while app.server.metric("sync_connections") > 0.0 {
+        tokio::task::yield_now().await;
+    }
+    let mut nobody = connected(&app).await;
+    nobody.mutate(0, "users:whoami", json!({})).await;
+    let rejected = nobody.next_of("MutationResponse").await;
+    assert_eq!(rejected["errorData"]["reason"], "identity_changed");
+    let mut grace = connected(&app).await;
+    grace.authenticate(0, &app.server.token("grace")).await;
+    grace.mutate(1, "users:whoami", json!({})).await;
+    grace.mutate(2, "users:whoami", json!({})).await;
+    app.hooks.ensuring.open();
+    let rejected = grace.next_of("MutationResponse").await;
+    assert_eq!(rejected["errorData"]["reason"], "identity_changed");
+    let own = grace.next_of("MutationResponse").await;
+    assert_eq!(own["result"], "grace");
+    let mut ada = connected(&app).await;
+    ada.authenticate(0, &app.server.token("ada")).await;
+    ada.mutate(1, "users:whoami", json!({})).await;
+    let run = ada.next_of("MutationResponse").await;
+    assert_eq!(run["result"], "ada");
+}
+
 // ---- tokens ------------------------------------------------------------------------------------------------
 
 #[tokio::test]
