@@ -129,14 +129,21 @@ impl Functions {
         }
     }
 
-    pub(super) fn log_query(&self, call: &Call, run: &QueryRun, took: Duration) {
+    /// Adds the entry of a run on a snapshot.
+    pub(super) fn log_run_of(
+        &self,
+        kind: FunctionKind,
+        call: &Call,
+        run: &QueryRun,
+        took: Duration,
+    ) {
         if let QueryOutcome::Done(outcome) = &run.outcome {
             let ended = LoggedRun {
                 outcome,
                 log_lines: &run.log_lines,
                 took,
             };
-            self.log_run(FunctionKind::Query, call, || run.request_id.clone(), &ended);
+            self.log_run(kind, call, || run.request_id.clone(), &ended);
         }
     }
 

@@ -302,7 +302,7 @@ impl Functions {
         let clock = self.database.clock();
         let began = clock.elapsed();
         let run = runner::run_query(self.database.environment(), view, call, journal)?;
-        self.log_query(call, &run, clock.elapsed() - began);
+        self.log_run_of(FunctionKind::Query, call, &run, clock.elapsed() - began);
         Ok(run)
     }
 
@@ -312,13 +312,9 @@ impl Functions {
         call: Call,
         journal: Option<String>,
     ) -> Result<QueryRun, SystemError> {
-        let functions = self.clone();
-        let is_slow = self.runs_slowly(&call);
+        let (functions, path) = (self.clone(), call.path.clone());
         let job = move |view: &dyn ReadView| functions.query_on(view, &call, journal);
-        match is_slow {
-            true => self.read_slowly(job).await,
-            false => self.read(job).await,
-        }
+        self.read_calling([&path], job).await
     }
 
     /// Runs a query that was sent as a text, at the newest commit.
@@ -334,17 +330,28 @@ impl Functions {
             let environment = functions.database.environment();
             let find = |_: &Registry| Ok(&query.function);
             let run = runner::run_query_of(environment, view, &call, None, find)?;
-            functions.log_query(&call, &run, clock.elapsed() - began);
+            functions.log_run_of(FunctionKind::Query, &call, &run, clock.elapsed() - began);
             Ok(run)
         };
         self.read_slowly(job).await
     }
 
-    /// Whether a call may keep its thread for long: it runs in another language.
-    fn runs_slowly(&self, call: &Call) -> bool {
+    /// As [`Self::read`], for a job that calls these functions. One in another language may keep its thread for long.
+    pub async fn read_calling<'p, T: Send + 'static>(
+        &self,
+        paths: impl IntoIterator<Item = &'p FunctionPath>,
+        job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
+    ) -> Result<T, SystemError> {
         let registry = self.registry();
-        let function = registry.get(&call.path);
-        function.is_some_and(|function| function.is_pushed())
+        let is_pushed = |path| {
+            registry
+                .get(path)
+                .is_some_and(|function| function.is_pushed())
+        };
+        match paths.into_iter().any(is_pushed) {
+            true => self.read_slowly(job).await,
+            false => self.read(job).await,
+        }
     }
 
     /// As [`Self::read`], where no other job waits for the thread.
@@ -381,9 +388,17 @@ impl Functions {
         self: &Arc<Self>,
         call: Call,
     ) -> Result<Option<QueryRun>, SystemError> {
-        let functions = self.clone();
-        self.read(move |view| functions.mutate_without_writing_on(view, &call))
-            .await
+        let (functions, path) = (self.clone(), call.path.clone());
+        let job = move |view: &dyn ReadView| {
+            let clock = functions.database.clock();
+            let began = clock.elapsed();
+            let run = functions.mutate_without_writing_on(view, &call)?;
+            if let Some(run) = &run {
+                functions.log_run_of(FunctionKind::Mutation, &call, run, clock.elapsed() - began);
+            }
+            Ok(run)
+        };
+        self.read_calling([&path], job).await
     }
 
     /// Runs `job` on a reader thread, on a snapshot of the newest commit.

@@ -13,6 +13,8 @@ pub struct JsOptions {
     pub query_time_max: Duration,
     /// Time in the engine that a mutation may take.
     pub mutation_time_max: Duration,
+    /// Time in the engine that the gate's run of a provisioning function may take: nobody waits for a longer one.
+    pub provisioning_time_max: Duration,
     /// Time that an action may take, its waits included.
     pub action_time_max: Duration,
     /// Actions that run at once; others wait.
@@ -30,6 +32,7 @@ impl Default for JsOptions {
         JsOptions {
             query_time_max: Duration::from_secs(1),
             mutation_time_max: Duration::from_secs(10),
+            provisioning_time_max: Duration::from_secs(5),
             action_time_max: Duration::from_secs(1_800),
             actions_max: 256,
             outbound: OutboundOptions::default(),

@@ -9,9 +9,9 @@ use hashlink::LruCache;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use vestibule_schema::JsonFormat;
 use vestibule_schema::identity::IdentityKey;
 use vestibule_schema::timestamp::Timestamp;
+use vestibule_schema::{FunctionPath, JsonFormat};
 
 use super::Http;
 use super::around::Asked;
@@ -198,8 +198,12 @@ impl Http {
     /// Runs a query at an older timestamp. `None` where its caller was not provisioned by then.
     async fn query_at(&self, ts: Timestamp, call: &Call) -> Result<Option<QueryRun>, WireError> {
         let (functions, gate, call) = (self.functions.clone(), self.gate.clone(), call.clone());
-        let reading = move |_: &_| {
-            let snapshot = functions.database().leases().find(ts)?;
+        let path = call.path.clone();
+        let reading = move |_: &dyn ReadView| {
+            let snapshot = match functions.database().leases().find(ts) {
+                Ok(snapshot) => snapshot,
+                Err(error) => return Ok(Err(error)),
+            };
             let snapshot = snapshot.lock();
             // Later than was asked for where many timestamps were given out.
             let ts = ReadView::ts(&*snapshot);
@@ -211,17 +215,16 @@ impl Http {
                 }
                 _ => Ok(true),
             };
-            Ok(match was_provisioned {
-                Ok(true) => functions.query_on(&*snapshot, &call, None).map(Some),
-                Ok(false) => Ok(None),
-                Err(error) => Err(error),
-            })
+            match was_provisioned? {
+                true => functions
+                    .query_on(&*snapshot, &call, None)
+                    .map(|run| Ok(Some(run))),
+                false => Ok(Ok(None)),
+            }
         };
-        let run = self.functions.database().readers().run(reading).await;
-        let run = run
-            .map_err(|error| respond::system(&error.into()))?
-            .map_err(|error: LeaseError| respond::lease(&error))?;
-        run.map_err(|error| respond::system(&error))
+        let run = self.functions.read_calling([&path], reading).await;
+        run.map_err(|error| respond::system(&error))?
+            .map_err(|error: LeaseError| respond::lease(&error))
     }
 
     /// The timestamp at which a caller who is younger than the requested timestamp reads instead. It is one moment past
@@ -250,7 +253,8 @@ impl Http {
         let functions = self.functions.clone();
         let caller = admitted.caller.clone();
         let origin = Origin::Request(request, admitted.call);
-        let runs = self.functions.read(move |view| {
+        let paths: Vec<FunctionPath> = batch.iter().map(|query| query.path.clone()).collect();
+        let runs = self.functions.read_calling(&paths, move |view| {
             let run = |Prepared { path, args, format }| {
                 let args = match args {
                     Ok(args) => args,

@@ -82,6 +82,9 @@ pub(super) enum Progress {
     Missing,
 }
 
+/// Plans that one caller may see replaced while they are followed.
+const REPLACED_PLANS_MAX: usize = 8;
+
 impl Gate {
     /// A gate in front of `functions`.
     pub fn new(
@@ -143,7 +146,7 @@ impl Gate {
             return Ok(Entry::Open(caller));
         }
         let asked = self.clock.elapsed();
-        let progress = self.follow(&plan, user).await;
+        let (plan, progress) = self.follow_newest(plan, user).await;
         match progress {
             Ok(Progress::Missing) => Waiting::begin(self, user, plan, asked).map(Entry::Waits),
             Ok(Progress::Done(ts)) => {
@@ -170,8 +173,27 @@ impl Gate {
         }
     }
 
+    /// Does the steps of a plan, or of the one that has taken its place: a refusal of a plan that a push has replaced
+    /// meanwhile says nothing of the new one. Returns the plan that was followed to its end.
+    pub(super) async fn follow_newest(
+        self: &Arc<Self>,
+        mut plan: Arc<Plan>,
+        user: &VerifiedUser,
+    ) -> (Arc<Plan>, Result<Progress, Unprovisioned>) {
+        for _ in 0..REPLACED_PLANS_MAX {
+            let progress = self.follow(&plan, user).await;
+            let newest = self.plan_for(user);
+            if !matches!(progress, Err(Unprovisioned::Refused(_))) || Arc::ptr_eq(&plan, &newest) {
+                return (plan, progress);
+            }
+            plan = newest;
+        }
+        let reason = "the rules of provisioning change again and again".to_owned();
+        (plan, Err(Unprovisioned::Failed { reason }))
+    }
+
     /// Does the steps of a plan, as far as the server can.
-    pub(super) async fn follow(
+    async fn follow(
         self: &Arc<Self>,
         plan: &Plan,
         user: &VerifiedUser,

@@ -76,10 +76,16 @@ impl Waiting {
             match &*plan {
                 Plan::Nothing => return Ok(Timestamp::ZERO),
                 Plan::Unmet(sentence) => self.becomes_possible(sentence).await?,
-                Plan::Steps(steps) => return self.document_came(steps).await,
+                Plan::Steps(steps) => {
+                    if let Some(at) = self.document_came(steps).await? {
+                        return Ok(at);
+                    }
+                }
             }
-            self.plan = self.gate.plan_for(&self.user);
-            match self.gate.follow(&self.plan, &self.user).await? {
+            let newest = self.gate.plan_for(&self.user);
+            let (followed, progress) = self.gate.follow_newest(newest, &self.user).await;
+            self.plan = followed;
+            match progress? {
                 Progress::Done(at) => return Ok(at),
                 Progress::Missing => {}
             }
@@ -93,9 +99,10 @@ impl Waiting {
         changed.map_err(|error| self.failed(&error))
     }
 
-    async fn document_came(&self, steps: &Steps) -> Result<Timestamp, Unprovisioned> {
+    /// When the document came; `None` when a push has replaced the plan.
+    async fn document_came(&self, steps: &Steps) -> Result<Option<Timestamp>, Unprovisioned> {
         let Some(rule) = &steps.document else {
-            return Ok(Timestamp::ZERO);
+            return Ok(Some(Timestamp::ZERO));
         };
         let identity = &self.user.identity;
         let value = rule
@@ -107,12 +114,18 @@ impl Waiting {
             match Look::read(&result) {
                 Ok(Look::Found) => {
                     self.gate.probe().found_provisioned(identity, ts);
-                    return Ok(ts);
+                    return Ok(Some(ts));
                 }
+                Ok(Look::Missing | Look::Building) if self.is_replaced() => return Ok(None),
                 Ok(Look::Missing | Look::Building) => {}
+                Err(_) if self.is_replaced() => return Ok(None),
                 Err(reason) => return Err(Unprovisioned::Failed { reason }),
             }
         }
+    }
+
+    fn is_replaced(&self) -> bool {
+        self.gate.plan_for(&self.user) != self.plan
     }
 
     fn failed(&self, error: &SystemError) -> Unprovisioned {

@@ -69,6 +69,15 @@ impl Setting {
             deployment: js.deployment.clone(),
         }
     }
+
+    /// Time in the engine that a run may take.
+    fn time_max(&self, target: &Target<'_>) -> Duration {
+        let time_max = target.js.time_max(target.kind);
+        match self.origin {
+            Origin::Provisioning => time_max.min(target.js.options.provisioning_time_max),
+            _ => time_max,
+        }
+    }
 }
 
 /// Runs a function in a transaction that a call from outside brought.
@@ -133,7 +142,8 @@ pub(super) fn run_in(
     }
     let mut runtime =
         taken.map_err(|not_loaded| failures::at_import(&not_loaded.failure, target.code))?;
-    runtime.isolate.set_budget(target.js.time_max(target.kind));
+    let time_max = setting.time_max(target);
+    runtime.isolate.set_budget(time_max);
     let nested = Nested {
         target: Target { ..*target },
         setting,
@@ -154,7 +164,7 @@ pub(super) fn run_in(
         limits: LimitsPassed::default(),
     };
     let driven = host.drive(&mut runtime, target, args);
-    let (taken, time_max) = (runtime.isolate.cpu_used(), target.js.time_max(target.kind));
+    let taken = runtime.isolate.cpu_used();
     warnings::warn_of_time(taken, time_max, host.parts.console);
     let result = host.result(driven, target);
     target.js.runtimes.give_back(runtime);
@@ -265,7 +275,7 @@ impl UdfHost<'_, '_> {
                 return Err(failures::fatal(&error));
             }
             Err(failure) => {
-                let time_max = target.js.time_max(target.kind);
+                let time_max = self.nested.setting.time_max(target);
                 return Err(failures::of(&failure, target.code, time_max));
             }
         }

@@ -51,6 +51,7 @@ export const noObject = bad(async () => {
   globalThis.Object = globalThis.Array = globalThis.Promise = globalThis.Error = undefined;
   throw new TypeError("gone");
 });
+export const loopReading = define("mutation", () => { for (;;); });
 export const oddThrow = define("query", async () => { throw new Proxy(() => {}, { get() { throw 1; }, getPrototypeOf() { throw 2; } }); });
 export const undefinedThrow = define("query", async () => { throw undefined; });
 "#;
@@ -151,6 +152,28 @@ async fn a_function_that_means_harm_harms_itself_alone() {
     let counts = rig.js.runtimes().counts();
     assert_eq!((counts.idle, counts.busy), (1, 0), "one runtime served all");
     assert_eq!(rig.notes().await, "[]");
+}
+
+/// The gate runs provisioning functions so.
+#[tokio::test]
+async fn a_mutation_that_loops_where_it_cannot_write_keeps_no_reader_from_the_others() {
+    let rig = hostile(Duration::from_secs(3));
+    let functions = rig.functions.clone();
+    let looping = tokio::spawn(async move {
+        let call = call("loopReading", object! {});
+        functions.mutate_without_writing(call).await
+    });
+    // The rig has one reader's thread.
+    while rig.js.runtimes().counts().busy == 0 {
+        assert!(!looping.is_finished());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let read = rig.functions.read(|_| Ok(()));
+    tokio::select! {
+        biased;
+        read = read => read.unwrap(),
+        _ = async { looping.await } => panic!("the read waited for the loop"),
+    }
 }
 
 #[tokio::test]
