@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use vestibule_server::app::Limits;
 use vestibule_server::database::Query;
 use vestibule_server::functions::scheduled::{SCHEDULED_FUNCTIONS, ScheduledFunction};
 use vestibule_server::prelude::*;
@@ -98,7 +99,13 @@ fn app() -> App {
         .table::<Delivered>();
     let provider = Arc::new(Provider::default());
     let accepted = provider.clone();
+    // A report reads all plans; on a machine that is busy with other tests that takes its time.
+    let limits = Limits {
+        user_millis_max: 60_000,
+        ..Limits::default()
+    };
     App::new(schema)
+        .limits(limits)
         .mutation("users:ensure", ensure)
         .provision_with("users:ensure")
         .mutation("users:leave", leave)

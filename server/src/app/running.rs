@@ -36,7 +36,7 @@ use crate::jobs::{Jobs, JobsMetrics};
 use crate::outbound::{Origins, OutboundOptions, Own, OwnServer, ProxyVariables};
 use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions, Stated};
 use crate::push::Pushes;
-use crate::storage::StoreOptions;
+use crate::storage::{StoreOptions, private_directory};
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
 use crate::transfer::Transfers;
@@ -166,7 +166,7 @@ impl Opened {
         if is_backup(&config.data) {
             return Err(StartError::IsBackup(config.data.clone()));
         }
-        std::fs::create_dir_all(&config.data).map_err(|source| StartError::DataDirectory {
+        private_directory(&config.data).map_err(|source| StartError::DataDirectory {
             directory: config.data.display().to_string(),
             source,
         })?;
@@ -388,7 +388,7 @@ pub(crate) struct Rooms {
 }
 
 /// Actions always reach this server itself, and non-public addresses only where allowed.
-fn js_options(config: &Config, dev: bool, own: Arc<Own>) -> JsOptions {
+fn js_options(app: &App, config: &Config, dev: bool, own: Arc<Own>) -> JsOptions {
     config.bounds.js(JsOptions {
         outbound: OutboundOptions {
             is_open: dev,
@@ -397,6 +397,7 @@ fn js_options(config: &Config, dev: bool, own: Arc<Own>) -> JsOptions {
             proxies: ProxyVariables::of_the_process(),
         },
         native_heads: config.native_heads,
+        provisioning_time_max: app.gate_deadline,
         ..JsOptions::default()
     })
 }
@@ -421,7 +422,7 @@ impl Rooms {
         let mut metrics = Metrics::with_prefix("vestibule");
         let js = Js::of_this_build(
             &config.name,
-            js_options(config, dev, own.clone()),
+            js_options(app, config, dev, own.clone()),
             clock.clone(),
         );
         let functions = Functions::with_js(registry, database.clone(), js.clone());

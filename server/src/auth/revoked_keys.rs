@@ -165,9 +165,25 @@ fn append(path: &Path, id: KeyId) -> io::Result<()> {
         options.mode(0o600);
     }
     let mut file = options.open(path)?;
+    #[cfg(unix)]
+    belongs_with_its_directory(path, &file)?;
     file.write_all(format!("{id}\n").as_bytes())?;
     file.sync_all()?;
     sync_directory(path)
+}
+
+/// Gives a file that the superuser has made to the owner of its directory, whose server must be able to read it.
+#[cfg(unix)]
+fn belongs_with_its_directory(path: &Path, file: &File) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let Some(directory) = path.parent() else {
+        return Ok(());
+    };
+    let (directory, own) = (fs::metadata(directory)?, file.metadata()?);
+    match own.uid() == 0 && directory.uid() != 0 {
+        true => fchown(file, Some(directory.uid()), Some(directory.gid())),
+        false => Ok(()),
+    }
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> RevokedKeysError {

@@ -1,21 +1,19 @@
 //! Files that are whole or not there: temporary names, syncs, renames, and what a file is told by.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::BackupError;
+use crate::storage::{private_directory, private_file};
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 256 << 10;
 /// The name that marks a directory as in work while a program holds its lock.
 const LOCK: &str = ".work";
-/// The mode of what only the owner may read.
-const PRIVATE_MODE: u32 = 0o600;
 
 /// What a file is told by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,20 +55,13 @@ pub(super) fn copy(path: &Path, to: &mut impl Write) -> io::Result<Digest> {
     }
 }
 
-/// A new file, which only its owner may read.
-pub(super) fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    options.mode(PRIVATE_MODE).open(path)
-}
-
 /// Writes a file under a temporary name, syncs it, and puts it in the place of the one that was there.
 pub(super) fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), BackupError> {
     let arriving = beside(path, ".arriving");
-    let replaced = create_private(&arriving).and_then(|mut file| {
+    let replaced = private_file(&arriving).and_then(|mut file| {
         write(&mut file)?;
         file.sync_all()?;
         fs::rename(&arriving, path)?;
@@ -98,7 +89,7 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
 /// Takes a directory for this process alone, for as long as the file is open.
 pub(super) fn lock(directory: &Path) -> Result<File, BackupError> {
     let path = directory.join(LOCK);
-    let file = create_private(&path).map_err(BackupError::at(&path))?;
+    let file = private_file(&path).map_err(BackupError::at(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(BackupError::Busy(directory.to_path_buf())),
@@ -123,10 +114,4 @@ pub(super) fn begin_beside(target: &Path, ending: &str) -> Result<(PathBuf, File
     private_directory(&arriving).map_err(&failed)?;
     let lock = lock(&arriving)?;
     Ok((arriving, lock))
-}
-
-/// A new directory that only its owner may look into.
-pub(super) fn private_directory(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().mode(0o700).create(path)
 }

@@ -14,13 +14,11 @@ use vestibule_schema::timestamp::Timestamp;
 use super::BackupError;
 use super::frames::{End, Frames, Header, Kind, take_bytes, take_u64};
 use super::manifest::{Base, Log, Manifest, Private};
-use super::place::{
-    Digest, begin_beside, create_private, lock, private_directory, replace, sync_directory,
-};
+use super::place::{Digest, begin_beside, lock, replace, sync_directory};
 use super::send::Wanted;
 use super::verify::{Problems, check_arrived};
 use crate::files::content_file;
-use crate::storage::{Rebuild, StorageError};
+use crate::storage::{Rebuild, StorageError, private_directory, private_file};
 
 /// The ending of a backup's name before it is whole.
 const ARRIVING: &str = ".arriving";
@@ -198,7 +196,7 @@ impl Receiver {
         } else {
             let path = self.root.join(LOG_ARRIVING);
             self.log = Some(ArrivingLog {
-                file: create_private(&path).map_err(BackupError::at(&path))?,
+                file: private_file(&path).map_err(BackupError::at(&path))?,
                 hash: Sha256::new(),
                 bytes: 0,
                 reached: header.from,
@@ -274,7 +272,7 @@ impl Receiver {
         let path = self.root.join(CONTENT_ARRIVING);
         self.content = Some(ArrivingContent {
             key: Uuid::from_bytes(*key),
-            file: create_private(&path).map_err(BackupError::at(&path))?,
+            file: private_file(&path).map_err(BackupError::at(&path))?,
             hash: Sha256::new(),
             bytes: 0,
             left: take_u64(&mut left)?,

@@ -10,11 +10,11 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::BackupError;
 use super::manifest::{Base, Log, Manifest};
-use super::place::{Digest, begin_beside, copy, create_private, private_directory, sync_directory};
+use super::place::{Digest, begin_beside, copy, sync_directory};
 use super::verify::{Checked, Problems, check_store, each_row};
 use crate::database::answers_until;
 use crate::files::{SHARDS, contents_directory};
-use crate::storage::{Rebuild, database_file};
+use crate::storage::{Rebuild, database_file, private_directory, private_file};
 
 /// The ending of a directory's name before it is whole.
 const RESTORING: &str = ".restoring";
@@ -140,7 +140,7 @@ impl Restoring<'_> {
 
     fn copy_checked(&self, from: &str, to: &str, expected: &Digest) -> Result<(), BackupError> {
         let (source, place) = (self.backup.join(from), self.directory.join(to));
-        let copied = create_private(&place).and_then(|mut file| {
+        let copied = private_file(&place).and_then(|mut file| {
             let digest = copy(&source, &mut file)?;
             file.sync_all()?;
             Ok(digest)

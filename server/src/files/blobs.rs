@@ -4,7 +4,7 @@
 //! name, synced, renamed, and its directory synced; only then does [`BlobWriter::finish`] return. Keys are ours alone,
 //! so no name that a client chose ever reaches the file system.
 
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::error::FileError;
+use crate::storage::private_directory;
 
 /// The directory of contents below the data directory.
 const DIRECTORY: &str = "files";
@@ -76,10 +77,7 @@ impl Blobs {
     /// Contents in a directory of the data directory, made when it is missing.
     pub fn in_directory(data: &Path) -> Result<Blobs, FileError> {
         let directory = data.join(DIRECTORY);
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)?;
+        private_directory(&directory)?;
         let store = LocalFileSystem::new_with_prefix(&directory)?.with_fsync(true);
         Ok(Blobs {
             store: Arc::new(store),

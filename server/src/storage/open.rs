@@ -21,7 +21,9 @@ use super::sqlite::{
     self, APPLICATION_ID, FORMAT_VERSION, FORMAT_VERSION_MIN, Files, Meta, TABLES,
 };
 use super::store::Shared;
-use super::{Overlay, Published, StorageError, StoreOptions, codec};
+use super::{
+    Overlay, Published, StorageError, StoreOptions, codec, private_directory, private_file,
+};
 
 pub(super) fn open(
     dir: &Path,
@@ -86,7 +88,7 @@ fn directory(dir: &Path) -> Result<Files, StorageError> {
         dir: dir.into(),
         source,
     };
-    fs::create_dir_all(dir).map_err(unwritable)?;
+    private_directory(dir).map_err(unwritable)?;
     // Absolute, so that SQLite takes no part of it for a URI.
     Ok(Files::new(dir.canonicalize().map_err(unwritable)?))
 }
@@ -139,7 +141,9 @@ impl Making {
         if is_there && !is_empty {
             return Ok(Making(None));
         }
-        File::create(&mark).map_err(|source| StorageError::Unwritable {
+        // SQLite gives its other files the mode of this one.
+        let made = private_file(&mark).and_then(|_| private_file(&files.database));
+        made.map_err(|source| StorageError::Unwritable {
             dir: files.dir.clone(),
             source,
         })?;

@@ -41,6 +41,7 @@ use self::under_way::{Stop, UnderWay};
 use self::uploads::Uploads;
 use crate::database::{Database, TableMeta, count_some};
 use crate::files::Files;
+use crate::storage::private_directory;
 
 /// The directory of exports below the data directory.
 const EXPORTS_DIRECTORY: &str = "exports";
@@ -70,7 +71,7 @@ impl Transfers {
         options: TransferOptions,
     ) -> Result<Arc<Transfers>, TransferError> {
         let exports = data.join(EXPORTS_DIRECTORY);
-        std::fs::create_dir_all(&exports)?;
+        private_directory(&exports)?;
         Ok(Arc::new(Transfers {
             uploads: Uploads::open(data)?,
             database,

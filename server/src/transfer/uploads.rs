@@ -16,6 +16,7 @@ use super::error::TransferError;
 use super::options::{IMPORTS_MAX, PART_IDLE_MAX, PARTS_MAX, TransferOptions};
 use super::under_way::Stop;
 use crate::files::{BrokenOff, FileError};
+use crate::storage::private_directory;
 
 /// The directory of uploads below the data directory.
 const DIRECTORY: &str = "imports";
@@ -64,7 +65,7 @@ impl Uploads {
     /// Uploads in a directory of the data directory, made when it is missing.
     pub fn open(data: &Path) -> io::Result<Uploads> {
         let directory = data.join(DIRECTORY);
-        fs::create_dir_all(&directory)?;
+        private_directory(&directory)?;
         Ok(Uploads { directory })
     }
 

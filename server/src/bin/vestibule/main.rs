@@ -23,7 +23,7 @@ use transfers::{ExportArgs, ImportArgs};
 
 /// A self-hosted reactive backend for apps written for Convex, and the tools for its deployments.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "vestibule", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -42,7 +42,7 @@ enum Command {
         #[command(flatten)]
         deployment: Deployment,
         /// Days until the key ends; it never does when this is left out.
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
         expires_in_days: Option<u64>,
         /// A key that runs queries and nothing else.
         #[arg(long)]
