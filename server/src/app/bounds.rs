@@ -45,6 +45,8 @@ pub struct Bounds {
     pub export_kept: Option<Duration>,
     /// Time that commits stay in the log for backups.
     pub log_kept: Option<Duration>,
+    /// The last commit that is kept where damage hides later ones.
+    pub lose_commits_after: Option<u64>,
 }
 
 impl Bounds {
@@ -67,6 +69,7 @@ impl Bounds {
             import_kept: given.read(&config::IMPORT_KEPT, parse::duration)?,
             export_kept: given.read(&config::EXPORT_KEPT, parse::duration)?,
             log_kept: given.read(&config::LOG_KEPT, parse::duration)?,
+            lose_commits_after: given.read(&config::LOSE_COMMITS_AFTER, parse::whole)?,
         })
     }
 

@@ -203,6 +203,8 @@ settings! {
         "Time that an export can be downloaded; 14d when not given.";
     LOG_KEPT: Some("log-kept"), "VESTIBULE_LOG_KEPT", One, "TIME", "2d",
         "How long commits stay in the log, and contents of deleted files in place, so that backups add to earlier ones and can be restored as of any time; not at all when not given.";
+    LOSE_COMMITS_AFTER: Some("lose-commits-after"), "VESTIBULE_LOSE_COMMITS_AFTER", One, "TIMESTAMP", "1767225600000000000",
+        "Start although damage hides the commits after this one, and lose them, as a refused start says. A copy of the damaged log is kept.";
     LOG_FORMAT: Some("log-format"), "VESTIBULE_LOG_FORMAT", One, "FORMAT", "json",
         "How the log on standard error is written: text or json. What is logged is chosen by VESTIBULE_LOG, as in `info` or `vestibule_server::sync=debug`.";
     REDACT: Some("redact"), "VESTIBULE_REDACT", One, "BOOL", "true",

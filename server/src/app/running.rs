@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use vestibule_schema::timestamp::Timestamp;
 
 use super::config::{LISTEN, SITE_LISTEN, SiteListen};
 use super::gauges::Gauges;
@@ -353,6 +354,7 @@ fn store_options(config: &Config) -> StoreOptions {
     if let Some(kept) = config.bounds.log_kept {
         options.log_kept = kept;
     }
+    options.lose_commits_after = config.bounds.lose_commits_after.map(Timestamp);
     options
 }
 

@@ -37,6 +37,12 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
     },
+    /// The database file could not be made. SQLite does not tell a failed disk and a lock of another program apart here.
+    #[error("{} could not be made: the disk failed, or another program has the file open; look at the system's log and start again", path.display())]
+    NotMade {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no database.
     #[error("{} holds no database", dir.display())]
     Missing {
@@ -104,6 +110,23 @@ pub enum StorageError {
     Damaged {
         /// The damage found.
         what: String,
+    },
+    /// Damage of the write-ahead log hides acknowledged commits.
+    #[error(
+        "{} is damaged at byte {at}: acknowledged commits after {kept}, up to {newest} at least, are behind the damage and \
+         cannot be read. Restore a backup. Or lose these commits for good: start with --lose-commits-after {kept}, which keeps \
+         a copy of the damaged log",
+        path.display()
+    )]
+    HiddenCommits {
+        /// The write-ahead log.
+        path: PathBuf,
+        /// The first byte that does not fit.
+        at: u64,
+        /// The last commit that can be read.
+        kept: u64,
+        /// The newest commit that was found behind the damage.
+        newest: u64,
     },
     /// No room for a write.
     #[error("the disk is full; writes resume when space returns")]
@@ -173,6 +196,7 @@ impl StorageError {
                 | Self::Misplaced { .. }
                 | Self::CorruptedLog { .. }
                 | Self::Damaged { .. }
+                | Self::HiddenCommits { .. }
                 | Self::NotADatabase { .. }
         )
     }

@@ -21,7 +21,7 @@ use super::pins::Pins;
 use super::slots::Slots;
 use super::sqlite::{self, Files, Meta};
 use super::store::Shared;
-use super::{Snapshot, StorageError, StoreOptions, codec};
+use super::{Snapshot, StorageError, StoreOptions, codec, wal};
 
 /// What was looked at.
 pub struct Inspected {
@@ -54,6 +54,9 @@ pub fn inspect(dir: &Path, found: &mut dyn FnMut(StorageError)) -> Result<Inspec
     let connection = sqlite::open_reader(&files, &options)?;
     if open::identify(&connection, &files)? == FileKind::Fresh {
         return Err(missing());
+    }
+    if let Err(error) = wal::check(&connection, &files) {
+        found(error);
     }
     check_structure(&connection, found);
     let entries = check_entries(&connection, found);

@@ -49,6 +49,7 @@ mod sqlite;
 mod store;
 mod tree;
 mod view;
+mod wal;
 
 #[cfg(test)]
 mod model_tests;

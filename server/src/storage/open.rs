@@ -22,7 +22,7 @@ use super::sqlite::{
 };
 use super::store::Shared;
 use super::{
-    Overlay, Published, StorageError, StoreOptions, codec, private_directory, private_file,
+    Overlay, Published, StorageError, StoreOptions, codec, private_directory, private_file, wal,
 };
 
 pub(super) fn open(
@@ -35,10 +35,19 @@ pub(super) fn open(
     refuse_log_without_database(&files)?;
     let making = Making::begin(&files)?;
     let connection = connect(&files)?;
+    // What is refused from here on keeps its write-ahead log: SQLite would move it when the connection closes.
+    sqlite::set_moves_log_at_close(&connection, false)?;
     let kind = identify(&connection, &files)?;
-    sqlite::configure_writer(&connection, &options)?;
+    if kind != FileKind::Fresh {
+        refuse_hidden_commits(&connection, &files, options.lose_commits_after)?;
+    }
+    sqlite::set_moves_log_at_close(&connection, true)?;
+    sqlite::configure_writer(&connection, &options).map_err(|error| match kind {
+        FileKind::Fresh => not_made(error, &files),
+        _ => refused(error, &files),
+    })?;
     match kind {
-        FileKind::Fresh => create(&connection)?,
+        FileKind::Fresh => create(&connection).map_err(|error| not_made(error, &files))?,
         FileKind::Older => upgrade(&connection)?,
         FileKind::Ours => {}
     }
@@ -124,6 +133,27 @@ pub(super) fn refuse_log_without_database(files: &Files) -> Result<(), StorageEr
     Ok(())
 }
 
+/// Unless they are to be lost, as the caller names them.
+fn refuse_hidden_commits(
+    connection: &Connection,
+    files: &Files,
+    lose_after: Option<Timestamp>,
+) -> Result<(), StorageError> {
+    match (wal::check(connection, files), lose_after) {
+        (Err(StorageError::HiddenCommits { kept, newest, .. }), Some(after)) if kept == after.0 => {
+            let copy = wal::set_aside(files, after)?;
+            tracing::warn!(
+                after = kept,
+                up_to = newest,
+                log = %copy.display(),
+                "commits behind damage are lost, as asked for; look at the rest with `vestibule verify`"
+            );
+            Ok(())
+        }
+        (checked, _) => checked,
+    }
+}
+
 /// The creation of a new database, which a crash may interrupt. An empty file without this mark comes from a failed
 /// copy or a full disk: opening it would silently restart that file's deployment from nothing.
 struct Making(Option<PathBuf>);
@@ -176,8 +206,26 @@ fn refused(error: StorageError, files: &Files) -> StorageError {
                 source: io::Error::other(cause),
             }
         }
+        // Not a Vestibule, which would hold the lock.
+        StorageError::Sqlite(cause) if is_busy(&cause) => StorageError::InUse {
+            dir: files.dir.clone(),
+        },
         other => other,
     }
+}
+
+/// SQLite tells a disk that failed while a file became one with a write-ahead log as a lock of another program.
+fn not_made(error: StorageError, files: &Files) -> StorageError {
+    match error {
+        StorageError::Sqlite(cause) if is_busy(&cause) => StorageError::NotMade {
+            path: files.database.clone(),
+        },
+        other => refused(other, files),
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    extended_code(error).is_some_and(|code| code & 0xff == ffi::SQLITE_BUSY)
 }
 
 #[derive(PartialEq, Eq)]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vestibule_schema::timestamp::Timestamp;
+
 use crate::clock::{Clock, SystemClock};
 
 /// Settings of a store. The defaults suit a small machine.
@@ -22,6 +24,9 @@ pub struct StoreOptions {
     /// How long folded rows of the log are kept, by the timestamps of their commits: what a backup has to go on from an
     /// earlier one by the log alone. They take room in the database file.
     pub log_kept: Duration,
+    /// Goes on without the commits after this one where damage of the write-ahead log hides them, as
+    /// [`StorageError::HiddenCommits`](super::StorageError::HiddenCommits) tells. Any other loss is still refused.
+    pub lose_commits_after: Option<Timestamp>,
     /// The number of keys that one step of [`Appender::fold`](super::Appender::fold) writes. Bounds how long the next
     /// append waits.
     pub fold_chunk_keys: usize,
@@ -53,6 +58,7 @@ impl Default for StoreOptions {
             slot_bytes_max: 96 << 20,
             lookup_bytes_max: 32 << 20,
             log_kept: Duration::ZERO,
+            lose_commits_after: None,
             fold_chunk_keys: 512,
             checkpoint_wal_bytes: 16 << 20,
             truncate_wal_bytes: 64 << 20,

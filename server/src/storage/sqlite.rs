@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
@@ -136,6 +137,15 @@ pub(super) fn configure_writer(
     // The appender runs checkpoints itself, between appends.
     set(connection, "wal_autocheckpoint", "0", "0")?;
     set_cache(connection, options.writer_cache_bytes)
+}
+
+/// Whether SQLite moves the write-ahead log into the database file when the last connection closes, and removes it.
+pub(super) fn set_moves_log_at_close(
+    connection: &Connection,
+    moves: bool,
+) -> Result<(), StorageError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !moves)?;
+    Ok(())
 }
 
 /// The write lock is ours alone; only an outside tool on the same file can make us wait.

@@ -3,6 +3,7 @@
 mod backups;
 mod checkpoints;
 mod slots;
+mod wal;
 
 use std::fs;
 use std::path::Path;
@@ -113,6 +114,22 @@ fn a_file_without_bytes_is_refused_unless_a_start_was_interrupted_while_making_i
     fs::File::create(&file).unwrap();
     fs::remove_file(dir.path().join("vestibule.sqlite3-wal")).ok();
     assert!(matches!(open(), Err(StorageError::Empty { .. })));
+}
+
+/// SQLite says "database is locked" of a disk that fails there, too.
+#[test]
+fn a_database_that_cannot_be_made_is_told_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::File::create(dir.path().join("vestibule.sqlite3-new")).unwrap();
+    let other = Connection::open(database(&dir)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = open(dir.path()).err().unwrap();
+    assert!(
+        matches!(&refused, StorageError::NotMade { .. }),
+        "{refused}"
+    );
+    drop(other);
+    open(dir.path()).unwrap();
 }
 
 #[test]

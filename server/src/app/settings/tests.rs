@@ -154,6 +154,7 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_IMPORT_KEPT", &[("", NotGiven), ("1d", Is("86400s")), ("1w", Refused("not a time"))]),
     ("VESTIBULE_EXPORT_KEPT", &[("", NotGiven), ("12h", Is("43200s")), ("soon", Refused("not a time"))]),
     ("VESTIBULE_LOG_KEPT", &[("", NotGiven), ("2d", Is("172800s")), ("2w", Refused("not a time"))]),
+    ("VESTIBULE_LOSE_COMMITS_AFTER", &[("", NotGiven), ("1767225600000000000", Is("1767225600000000000")), ("0", Is("0")), ("all", Refused("not a whole number"))]),
     ("VESTIBULE_LOG_FORMAT", &[
         ("", NotGiven), ("text", NotGiven), ("json", Is("json")), (" JSON ", Is("json")), ("xml", Refused("neither text nor json")),
     ]),
@@ -235,6 +236,7 @@ fn bound_of(bounds: &Bounds, variable: &str) -> Option<String> {
             bounds.import_unpacked_bytes_max.map(|it| it.to_string())
         }
         "VESTIBULE_LOG_KEPT" => time(bounds.log_kept),
+        "VESTIBULE_LOSE_COMMITS_AFTER" => bounds.lose_commits_after.map(|it| it.to_string()),
         "VESTIBULE_IMPORT_KEPT" => time(bounds.import_kept),
         "VESTIBULE_EXPORT_KEPT" => time(bounds.export_kept),
         other => panic!("{other} has no part"),
