@@ -12,7 +12,7 @@ use vestibule_schema::convert::{from_value, to_value};
 use vestibule_schema::value::Value;
 
 use super::console::Console;
-use super::error::{Error, Result, SystemError};
+use super::error::{Error, IDENTITY_HIDDEN, Result, SystemError};
 use super::function::{Body, FunctionKind};
 use super::logging::Running;
 use super::on_behalf::HeldPlace;
@@ -39,8 +39,6 @@ pub struct ActionCtx {
     /// As the log knows the action.
     running: Arc<Running>,
 }
-
-const SUSPENDED: &str = "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused";
 
 /// One execution of an action.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +96,7 @@ impl ActionCtx {
     pub fn identity(&self) -> Result<Option<UserIdentity>> {
         match self.caller.identity() {
             IdentityAccess::Known(identity) => Ok(identity.cloned().map(UserIdentity::new)),
-            IdentityAccess::Suspended => Err(Error::plain(SUSPENDED)),
+            IdentityAccess::Suspended => Err(Error::plain(IDENTITY_HIDDEN)),
         }
     }
 
@@ -115,7 +113,7 @@ impl ActionCtx {
             .map_err(trouble)?;
         match run.outcome {
             QueryOutcome::Done(outcome) => unwrap(outcome),
-            QueryOutcome::Suspended => Err(Error::plain(SUSPENDED)),
+            QueryOutcome::Suspended => Err(Error::plain(IDENTITY_HIDDEN)),
         }
     }
 
@@ -167,7 +165,7 @@ impl ActionCtx {
                 let run = self.functions.query(call, None).await.map_err(trouble)?;
                 match run.outcome {
                     QueryOutcome::Done(outcome) => outcome,
-                    QueryOutcome::Suspended => return Err(Error::plain(SUSPENDED)),
+                    QueryOutcome::Suspended => return Err(Error::plain(IDENTITY_HIDDEN)),
                 }
             }
             FunctionKind::Mutation => self.functions.mutate(call).await.map_err(trouble)?.outcome,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::console::Console;
-use super::error::{Error, Result};
+use super::error::{Error, IDENTITY_HIDDEN, Result};
 use super::registry::Registry;
 use super::runner::Origin;
 use super::scheduler::Scheduler;
@@ -54,9 +54,7 @@ impl Observed {
             }
             IdentityAccess::Suspended => {
                 self.suspended = true;
-                Err(Error::plain(
-                    "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused",
-                ))
+                Err(Error::plain(IDENTITY_HIDDEN))
             }
         }
     }

@@ -183,6 +183,8 @@ pub struct Thrown {
     pub is_fault: bool,
 }
 
+/// What a function is told that looks at an identity which may not be seen.
+pub(super) const IDENTITY_HIDDEN: &str = "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused";
 /// The refusal of every call of a system function without an admin key. Tools look for these words, so they are never
 /// hidden.
 pub(super) const NOT_PERMITTED: &str = "You do not have permission to perform this operation.";
@@ -200,11 +202,13 @@ impl Thrown {
         }
     }
 
-    /// Whether a function ended with `refusal`, as it is or as TypeScript throws it.
+    /// Whether a function ended with `refusal`, as it is or as TypeScript throws it, or because a function that it called
+    /// looked at the identity that was refused.
     pub(crate) fn is_of(&self, refusal: &Thrown) -> bool {
         let first = self.message.lines().next().unwrap_or_default();
-        let told = first.strip_prefix("Uncaught Error: ").unwrap_or(first);
-        Some(told) == refusal.message.lines().next()
+        // Each function that lets it through puts the words before it.
+        let told = first.trim_start_matches("Uncaught Error: ");
+        told == IDENTITY_HIDDEN || Some(told) == refusal.message.lines().next()
     }
 
     /// The data that a function which called this one may see. The code of a limit is for clients alone: official

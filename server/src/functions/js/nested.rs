@@ -16,7 +16,7 @@ use crate::auth::Caller;
 use crate::database::{Definitions, Transaction};
 use crate::deployment::CLOUD_URL;
 use crate::functions::context::{Execution, MutationCtx, Observed, QueryCtx};
-use crate::functions::error::{Error, Result};
+use crate::functions::error::{Error, IDENTITY_HIDDEN, Result};
 use crate::functions::registry::{Registered, Registry};
 use crate::functions::runner::{Rules, checked, depend_on_lookup, guarded};
 use crate::functions::scheduled::{self, CANCELS_ITSELF, Cancellation, ToSchedule};
@@ -114,8 +114,7 @@ impl RunHooks<'_> {
         let function = found.map_err(failures::to_caller)?.clone();
         let result = self.run_function(tx, observed, &definitions, &function, call);
         if observed.suspended {
-            let text = "the caller's identity cannot be seen yet";
-            return Err(SyscallError::new(ErrorKind::Suspended, text));
+            return Err(SyscallError::new(ErrorKind::Suspended, IDENTITY_HIDDEN));
         }
         result.map_err(failures::to_caller)
     }

@@ -287,6 +287,14 @@ pub fn http_routes(latch: Latch) -> Vec<HttpRoute> {
             let asked: Option<String> = ctx.run_query("users:me", ()).await?;
             HttpResponse::json(StatusCode::OK, &asked)
         }),
+        HttpRoute::path(Method::GET, "/deep", async |ctx, _| {
+            let known: bool = ctx.run_action("users:knows_to_act", ()).await?;
+            HttpResponse::json(StatusCode::OK, &known)
+        }),
+        HttpRoute::path(Method::GET, "/writes", async |ctx, _| {
+            let known: bool = ctx.run_mutation("users:knows_to_write", ()).await?;
+            HttpResponse::json(StatusCode::OK, &known)
+        }),
         HttpRoute::path(Method::GET, "/wait", wait),
     ]
 }

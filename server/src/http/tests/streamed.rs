@@ -48,6 +48,8 @@ const routes = {
       return new Response(error.message, { status: 401 });
     }
   },
+  "GET /asks": async () => Response.json(await Convex.asyncSyscall("1.0/actions/query",
+    JSON.stringify({ name: "users:me", args: {}, version: "1", requestId: "" }))),
   "GET /request": async () =>
     new Response(await Convex.asyncSyscall("1.0/getRequestMetadata", "{}")),
   "GET /.well-known/openid-configuration": async () => new Response("the app's own"),
@@ -256,6 +258,8 @@ async fn a_token_that_is_not_accepted_stops_only_who_looks() {
         .unwrap();
     assert_eq!(wrong.status(), 401);
     assert!(!wrong.text().await.unwrap().is_empty());
+    let (status_of_query, refused) = answer(server.get("/http/asks").bearer_auth("a.b.c")).await;
+    assert_eq!(status_of_query, 401, "{refused}");
     let unseen = server.get("/http/hello").bearer_auth("a.b.c");
     assert_eq!(status(unseen).await, 200);
     let request = server
