@@ -46,6 +46,8 @@ pub struct LogEntry {
     pub environment: &'static str,
     /// `user`, `instance_admin`, `unknown` or `system`.
     pub identity: &'static str,
+    /// Whether nothing ran: an earlier run's result was given out again.
+    pub is_cached: bool,
 }
 
 /// Entries of the log behind a cursor.
@@ -88,6 +90,11 @@ impl FunctionLog {
     pub fn wants_successes(&self, now_millis: u64) -> bool {
         let looked_at = self.looked_at.load(Ordering::Relaxed);
         now_millis.saturating_sub(looked_at) < FOLLOWED_MILLIS
+    }
+
+    /// Whether a tool ever followed: cheaper than asking for the time.
+    pub fn was_looked_at(&self) -> bool {
+        self.looked_at.load(Ordering::Relaxed) != 0
     }
 
     /// Adds an entry. The oldest go when there are too many.
@@ -185,7 +192,7 @@ impl LogEntry {
             "logLines": lines.collect::<Vec<_>>(),
             "error": self.error,
             "success": success,
-            "cachedResult": false,
+            "cachedResult": self.is_cached,
             "requestId": self.request_id,
             "executionId": self.request_id,
             "parentExecutionId": null,
@@ -242,6 +249,7 @@ mod tests {
             request_id: "ab".into(),
             environment: "isolate",
             identity: "unknown",
+            is_cached: false,
         }
     }
 
@@ -312,6 +320,14 @@ mod tests {
             ..entry("POST /hook")
         };
         assert_eq!(answered.to_json()["success"]["status"], "200");
+        let cached = LogEntry {
+            is_cached: true,
+            ..entry("rooms:list")
+        };
+        assert_eq!(
+            (&json["cachedResult"], &cached.to_json()["cachedResult"]),
+            (&json!(false), &json!(true))
+        );
     }
 
     #[tokio::test]

@@ -126,6 +126,7 @@ impl Functions {
             request_id: running.request_id.clone(),
             environment: running.environment,
             identity: running.identity,
+            is_cached: false,
         }
     }
 
@@ -211,6 +212,39 @@ impl Functions {
                 request_id: request_id(),
                 environment,
                 identity: call.caller.kind(),
+                is_cached: false,
+            },
+        );
+    }
+
+    /// Whether results that are given out again get entries: only while a tool follows, since nothing ran.
+    pub fn logs_cached(&self) -> bool {
+        self.log.was_looked_at() && self.log.wants_successes(self.now_millis())
+    }
+
+    /// Adds the entry of a query whose result an earlier run had left. Ask [`Self::logs_cached`] before.
+    pub fn log_cached(&self, path: &FunctionPath, caller: &Caller, log_lines: &[String]) {
+        if path.is_system() {
+            return;
+        }
+        let deployment = self.registry();
+        let pushed = deployment.deployment().function(path);
+        let now = self.now_millis();
+        self.log.push(
+            now,
+            LogEntry {
+                is_completion: true,
+                kind: FunctionKind::Query.name(),
+                identifier: path.to_string(),
+                began_millis: now as f64,
+                took: Duration::ZERO,
+                log_lines: log_lines.to_vec(),
+                error: None,
+                status: None,
+                request_id: new_request_id().into(),
+                environment: pushed.map_or(NATIVE, |pushed| pushed.environment.name()),
+                identity: caller.kind(),
+                is_cached: true,
             },
         );
     }
@@ -237,6 +271,7 @@ impl Functions {
                 request_id: new_request_id().into(),
                 environment: pushed.map_or(NATIVE, |pushed| pushed.environment.name()),
                 identity: Caller::job().kind(),
+                is_cached: false,
             },
         );
     }

@@ -48,6 +48,7 @@ impl Pushes {
             request_id: "".into(),
             environment: "native",
             identity: "system",
+            is_cached: false,
         };
         self.functions.log().push(now as u64, entry);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::QueryId;
 
@@ -179,6 +180,21 @@ impl State {
         }
         self.resolve(subscriber, query, to_run);
         true
+    }
+
+    /// The answer that an earlier run has left for a subscription, with the function and the caller.
+    pub fn held_for(
+        &self,
+        subscriber: u64,
+        query: QueryId,
+    ) -> Option<(FunctionPath, Caller, Arc<QueryResult>)> {
+        let subscriber = self.subscribers.get(&subscriber)?;
+        let watch = subscriber.watches.get(&query)?;
+        let (_, entry) = self.entry_of(watch)?;
+        let result = entry.result().filter(|_| entry.is_fresh())?;
+        result.done()?;
+        let path = watch.spec.path.clone();
+        Some((path, subscriber.caller.clone(), result.clone()))
     }
 
     /// Ends a subscription; one that is not there is left alone.

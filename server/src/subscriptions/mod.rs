@@ -103,6 +103,10 @@ impl LiveQueries {
     pub async fn query(&self, call: Call) -> Result<(Arc<QueryResult>, Timestamp), SystemError> {
         let key = self.key(Execution::Query, &call);
         if let Some(answer) = self.cached(&key) {
+            if self.functions.logs_cached() {
+                let lines = &answer.0.log_lines;
+                self.functions.log_cached(&call.path, &call.caller, lines);
+            }
             return Ok(answer);
         }
         let run = self.functions.query(call.clone(), None).await?;

@@ -134,6 +134,8 @@ impl Subscriber {
         // All connections wait for this lock: ended watches are freed after it.
         let mut ended = Vec::with_capacity(removed.len());
         let mut refused = Vec::new();
+        let logs_cached = self.live.functions.logs_cached();
+        let mut cached = Vec::new();
         self.change(|state, id, to_run| {
             for query in removed {
                 ended.extend(state.end_watch(id, query));
@@ -141,9 +143,15 @@ impl Subscriber {
             for (query, spec) in added {
                 if !state.begin_watch(id, query, spec, to_run) {
                     refused.push(query);
+                } else if logs_cached {
+                    cached.extend(state.held_for(id, query));
                 }
             }
         });
+        for (path, caller, result) in cached {
+            let functions = &self.live.functions;
+            functions.log_cached(&path, &caller, &result.log_lines);
+        }
         for query in &refused {
             self.ids.remove(query);
         }

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::harness::{Server, Setup, answer, assert_refused};
+use super::socket_client::SocketClient;
 
 #[tokio::test]
 async fn a_function_is_called_by_each_of_its_routes() {
@@ -462,4 +463,36 @@ async fn a_doubled_slash_in_front_is_one() {
     assert_eq!(status, 200);
     let (status, _) = answer(server.get("///api/query?path=notes:count&args=%7B%7D")).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_query_that_the_cache_answers_is_logged_while_somebody_follows() {
+    let server = Server::start().await;
+    let ask = || answer(server.call("query", "notes:count", json!({})));
+    let logged = async || {
+        let log = server
+            .get("/api/stream_function_logs?cursor=0")
+            .header("Authorization", format!("Convex {}", server.admin_key()));
+        let told = answer(log).await.1;
+        let entries = told["entries"].as_array().unwrap();
+        let entries = entries.iter().map(|entry| {
+            assert_eq!(
+                (&entry["kind"], &entry["udfType"], &entry["error"]),
+                (&json!("Completion"), &json!("Query"), &Json::Null)
+            );
+            let identifier = entry["identifier"].as_str().unwrap();
+            (identifier.to_owned(), entry["cachedResult"] == true)
+        });
+        entries.collect::<Vec<_>>()
+    };
+    ask().await;
+    ask().await;
+    assert_eq!(logged().await, [], "nobody followed");
+    ask().await;
+    let cached = ("notes:count".to_owned(), true);
+    assert_eq!(logged().await, [cached.clone()]);
+    let mut client = SocketClient::connect(&server, &[]).await;
+    client.watch("notes:count").await;
+    client.next_of("Transition").await;
+    assert_eq!(logged().await, [cached.clone(), cached]);
 }
