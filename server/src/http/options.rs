@@ -7,7 +7,7 @@ use crate::outbound::Network;
 /// Longest body of a public route, in bytes: the largest arguments, and the fields around them.
 pub const BODY_BYTES_MAX: usize = (16 << 20) + 2_000;
 /// Longest body that `/echo` gives back.
-pub const ECHO_BYTES_MAX: usize = 128 << 20;
+pub const ECHO_BYTES_MAX: usize = 16 << 20;
 /// Longest body of a request to an HTTP action.
 pub const HTTP_REQUEST_BYTES_MAX: usize = 20 << 20;
 /// Bytes of all bodies held at the same time.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::harness::{Server, Setup, answer, assert_refused, json_of, pass_time};
 use crate::functions::Runs;
+use crate::http::options::ECHO_BYTES_MAX;
 
 pub async fn with(change: impl FnOnce(&mut Setup)) -> Server {
     let mut setup = Setup::default();
@@ -152,6 +153,8 @@ async fn an_echo_may_be_longer_than_what_functions_are_sent() {
     let sent = "x".repeat(10_001);
     let echoed = post(&server, "/echo", sent.clone()).send().await.unwrap();
     assert_eq!(echoed.text().await.unwrap(), sent);
+    let long = vec![0; ECHO_BYTES_MAX + 1];
+    assert_refused(post(&server, "/echo", long), 400, "BadJsonBody").await;
 }
 
 #[tokio::test]
