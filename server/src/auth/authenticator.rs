@@ -278,17 +278,14 @@ impl Door<'_> {
         acting_as: Option<&Json>,
     ) -> Result<VerifiedAdmin, VerifyError> {
         let failures = &self.authenticator.refused_keys;
-        self.check(failures)?;
+        // A valid key passes, however many invalid ones came from its address: see `failures`.
         let verified = self.authenticator.verify_admin(key, acting_as);
-        Ok(verified.inspect_err(|error| match error {
-            AdminKeyError::Invalid => self.count(failures),
-            // The holder of such a key does not guess.
-            AdminKeyError::Expired
-            | AdminKeyError::Revoked
-            | AdminKeyError::RevokedUnreadable
-            | AdminKeyError::ActingAs { .. }
-            | AdminKeyError::NotAdmin => {}
-        })?)
+        if matches!(verified, Err(AdminKeyError::Invalid)) {
+            self.check(failures)?;
+            self.count(failures);
+        }
+        // The holder of a key that has expired, or the like, does not guess.
+        Ok(verified?)
     }
 
     fn check(self, failures: &Failures) -> Result<(), VerifyError> {

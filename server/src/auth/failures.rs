@@ -1,7 +1,11 @@
 //! The limit on one address's failed credentials.
 //!
-//! Admin keys and auth tokens are counted apart. An address past its bound gets no more credentials of that kind
-//! checked, good or bad, until its minute has ended. An answer for good ones would tell them from bad ones.
+//! Admin keys and auth tokens are counted apart. An address past its bound gets no more auth tokens checked, good or bad,
+//! until its minute has ended: a check may cost a signature, and a fetch of keys.
+//!
+//! Admin keys are checked all the same, and only invalid ones are refused: one misconfigured tool must not lock out the
+//! operator behind the same address. This tells a guesser nothing that helps: a key carries a code of HMAC-SHA256, compared in
+//! constant time, so no number of guesses that a server can answer comes near it. The check costs microseconds.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -68,7 +72,7 @@ impl Failures {
         windows.insert(network, Window { began, failures });
         if failures == self.per_minute_max {
             let what = self.what;
-            tracing::warn!(%address, what, "too many refused in a minute; no more are looked at until it ends");
+            tracing::warn!(%address, what, "too many refused in a minute; invalid ones get 429 until it ends");
         }
     }
 }
