@@ -105,6 +105,8 @@ pub struct Journal {
     pub next: Option<String>,
     /// A paginated read has run.
     pub used: bool,
+    /// `previous` may be that of another query: then it is left alone.
+    pub is_inherited: bool,
 }
 
 const MULTIPLE_PAGINATED: &str = "This query or mutation function ran multiple paginated queries. Convex only \
@@ -122,7 +124,12 @@ impl Transaction<'_> {
         if std::mem::replace(&mut journal.used, true) {
             return Err(refuse(MULTIPLE_PAGINATED.to_string()).into());
         }
-        let page = paginate_stored(self, query, options, journal.previous.as_deref())?;
+        let page = match paginate_stored(self, query, options, journal.previous.as_deref()) {
+            Err(DatabaseError::Query(QueryError::ForeignCursor)) if journal.is_inherited => {
+                paginate_stored(self, query, options, None)?
+            }
+            page => page?,
+        };
         journal.next = Some(page.continue_cursor.clone());
         Ok(page)
     }

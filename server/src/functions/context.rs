@@ -24,6 +24,55 @@ pub struct Observed {
     pub suspended: bool,
     /// It asked what time it is.
     pub time: bool,
+    /// The border of the first page that a nested call reads.
+    pub(super) nested_page: NestedPage,
+}
+
+/// The border of a page that a function reads through a nested call. Such a border is marked, so that it is never taken for
+/// that of a page which the function itself reads, nor the other way round. The first nested call that reads a page takes
+/// the border and leaves the next one, as one function does that reads a page itself.
+#[derive(Debug, Default)]
+pub(super) struct NestedPage(Journal);
+
+impl NestedPage {
+    const MARK: &str = "nested:";
+
+    /// Takes the border of a nested page out of an execution's journal.
+    pub fn of(journal: &mut Journal) -> NestedPage {
+        let border = journal
+            .previous
+            .take_if(|text| text.starts_with(Self::MARK));
+        NestedPage(Journal {
+            previous: border.map(|text| text[Self::MARK.len()..].to_owned()),
+            ..Journal::default()
+        })
+    }
+
+    /// The journal of a nested call.
+    pub fn lend(&self) -> Journal {
+        let previous = self.0.previous.clone().filter(|_| !self.0.used);
+        Journal {
+            previous,
+            is_inherited: true,
+            ..Journal::default()
+        }
+    }
+
+    /// Takes the border that a nested call left.
+    pub fn take_back(&mut self, journal: Journal) {
+        if journal.used && !self.0.used {
+            self.0.used = true;
+            self.0.next = journal.next;
+        }
+    }
+
+    /// Leaves the border in an execution's journal, unless the function itself has read a page.
+    pub fn leave(&mut self, journal: &mut Journal) {
+        if !journal.used {
+            let border = self.0.next.take();
+            journal.next = border.map(|text| format!("{}{text}", Self::MARK));
+        }
+    }
 }
 
 /// The parts that queries and mutations share.

@@ -24,7 +24,7 @@ use super::syscalls::{DeploymentMetadata, FunctionState, SyscallError, Syscalls}
 use super::warnings;
 use crate::clock::{Clock, UnixNanos};
 use crate::database::{Dependency, Transaction};
-use crate::functions::context::Execution;
+use crate::functions::context::{Execution, NestedPage};
 use crate::functions::error::Result;
 use crate::functions::request::RequestMetadata;
 use crate::functions::{Console, FunctionKind, Origin};
@@ -95,6 +95,7 @@ pub(super) fn run(
         setting.deployment.clone(),
     );
     state.journal = std::mem::take(&mut execution.db.journal);
+    state.observed.nested_page = NestedPage::of(&mut state.journal);
     // The engine measures the function's own time; this bounds all of it, the server's work included.
     let limits = *execution.db.tx.limits();
     execution.db.tx.set_limits(crate::database::Limits {
@@ -111,6 +112,7 @@ pub(super) fn run(
     let result = run_in(target, parts, &setting, args);
     let Execution { db, console, .. } = execution;
     warnings::warn(&mut db.tx, args_bytes, &result, console);
+    state.observed.nested_page.leave(&mut state.journal);
     execution.db.journal = state.journal;
     execution.observed = state.observed;
     result

@@ -154,6 +154,7 @@ impl RunHooks<'_> {
                     setting.deployment.clone(),
                 );
                 state.observed = std::mem::take(observed);
+                state.journal = state.observed.nested_page.lend();
                 let parts = Parts {
                     tx,
                     state: &mut state,
@@ -161,6 +162,7 @@ impl RunHooks<'_> {
                 };
                 let result = run_in(&target, parts, &setting, args);
                 *observed = state.observed;
+                observed.nested_page.take_back(state.journal);
                 return Ok((result?, tx.catalog()));
             }
             let result = run_native(tx, observed, self.console, function, &call, args);
@@ -185,9 +187,10 @@ fn run_native(
     let mut execution = Execution::new(tx.lend(), call.caller.clone(), None);
     execution.console = std::mem::take(console);
     execution.observed = std::mem::take(observed);
+    execution.db.journal = execution.observed.nested_page.lend();
     execution.origin = call.origin.clone();
     // A panic must not take the lent transaction along.
-    let (result, execution) = match &function.body {
+    let (result, mut execution) = match &function.body {
         Body::Query(body) => {
             let mut ctx = QueryCtx { execution };
             let result = guarded(&function.path, || body(&mut ctx, args));
@@ -204,6 +207,8 @@ fn run_native(
         ),
     };
     *observed = execution.observed;
+    let journal = std::mem::take(&mut execution.db.journal);
+    observed.nested_page.take_back(journal);
     *console = execution.console;
     tx.take_back(execution.db.into_transaction());
     result

@@ -79,6 +79,17 @@ export const add = define("mutation", async ({ text }) => {
   return _id;
 });
 export const list = define("query", async () => (await all("notes")).map(({ text, calls }) => ({ text, calls })));
+export const page = define("query", async ({ size }) => {
+  const source = { type: "FullTableScan", tableName: "notes", order: "desc" };
+  const { page } = await op("queryPage", {
+    query: { source, operators: [] }, cursor: null, endCursor: null, pageSize: size, maximumRowsRead: null, version: "1.49.0",
+  });
+  return page.map(({ text }) => text);
+});
+const inner = (name, size) => op("runUdf", { udfType: "query", name: "app:" + name, args: { size } });
+export const outer = define("query", async () => await inner("page", 2));
+export const outermost = define("query", async () => await inner("outer"));
+export const pages = define("query", async () => [await inner("page", 1), await inner("page", 2)]);
 export const twice = define("mutation", async () => {
   await op("runUdf", { udfType: "mutation", name: "app:add", args: { text: "kept" } });
   try {
@@ -456,4 +467,41 @@ async fn what_javascript_schedules_runs_once_and_what_it_takes_back_never() {
         assert_eq!(notes.matches(text).count(), 1, "{notes}");
     }
     assert!(!notes.contains("never"), "{notes}");
+}
+
+#[tokio::test]
+async fn a_page_that_a_nested_query_reads_keeps_its_border() {
+    for (name, first, then) in [
+        ("outer", r#"["b","a"]"#, r#"["c","b","a"]"#),
+        ("outermost", r#"["b","a"]"#, r#"["c","b","a"]"#),
+        // Of several pages the first has a border, as it has where a function reads it itself.
+        ("pages", r#"[["b"],["b","a"]]"#, r#"[["c","b"],["c","b"]]"#),
+    ] {
+        let rig = rig();
+        let ask = async |name: &str, args: Object, journal: Option<String>| {
+            let run = rig
+                .functions
+                .query(call(name, args), journal)
+                .await
+                .unwrap();
+            match run.outcome {
+                QueryOutcome::Done(FunctionOutcome::Returned(value)) => {
+                    (value.to_json().to_string(), run.journal)
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        };
+        for text in ["a", "b"] {
+            rig.mutate("add", object! { "text" => text }).await;
+        }
+        let (value, journal) = ask(name, object! {}, None).await;
+        assert_eq!(value, first, "{name}");
+        rig.mutate("add", object! { "text" => "c" }).await;
+        let (value, again) = ask(name, object! {}, journal.clone()).await;
+        assert_eq!((value.as_str(), &again), (then, &journal), "{name}");
+        // A function that reads its page itself makes nothing of that border.
+        let (value, own) = ask("page", object! { "size" => 1.0 }, journal.clone()).await;
+        assert_eq!(value, r#"["c"]"#);
+        assert!(own.is_some() && own != journal);
+    }
 }
