@@ -16,6 +16,7 @@ pub(super) const SCRIPTS: &[&str] = scripts![
     "10_base.js",
     "11_webassembly.js",
     "12_dom_exception.js",
+    "13_errors.js",
     "14_inspect.js",
     "15_console.js",
     "16_time.js",

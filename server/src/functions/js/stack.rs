@@ -51,10 +51,14 @@ pub fn describe(thrown: &Thrown, code: &Code) -> String {
         (false, true) => format!("Uncaught {name}"),
         (false, false) => format!("Uncaught {name}: {message}"),
     };
+    // A stack that JavaScript reads begins with the message, of which no line is a frame.
+    let header = text.strip_prefix("Uncaught ").unwrap_or_default();
+    let stack = thrown.stack.strip_prefix(header).unwrap_or(&thrown.stack);
+    let frames = frames(stack, code);
     if text.len() > TEXT_BYTES_MAX {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
     }
-    text.push_str(&frames(&thrown.stack, code));
+    text.push_str(&frames);
     text
 }
 

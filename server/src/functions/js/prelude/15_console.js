@@ -34,7 +34,7 @@
     groupEnd() {},
     trace(...values) {
       // The host shows the places in the developer's own files.
-      $.host("console", "LOG", JSON.stringify(values.map($.inspect).map($.text)), `${new Error().stack ?? ""}`);
+      $.host("console", "LOG", JSON.stringify(values.map($.inspect).map($.text)), $.framesOf(new Error()));
     },
     assert(condition, ...values) {
       if (!condition) send("ERROR", ["Assertion failed", ...values.map($.inspect)]);

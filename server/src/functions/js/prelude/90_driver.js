@@ -6,9 +6,6 @@
   const NativeError = Error;
   const then = Promise.prototype.then;
   const apply = Reflect.apply;
-  const { getPrototypeOf } = Object;
-  const { exec } = RegExp.prototype;
-  const { slice } = String.prototype;
 
   const atImport = (what) => {
     throw new NativeError(`${what} at import time`);
@@ -31,23 +28,6 @@
     },
   };
 
-  const isOfClass = (error, name) => {
-    for (let at = getPrototypeOf(error); at !== null && at !== NativeError.prototype; at = getPrototypeOf(at)) {
-      if (at.constructor?.name === name) return true;
-    }
-    return false;
-  };
-
-  // Where an error was made. The constructors of its own classes come first in this engine, and in no other.
-  const stackOf = (error) => {
-    let stack = `${error.stack ?? ""}`;
-    for (;;) {
-      const frame = apply(exec, /^\s*at (?:new )?([^\s(]+) \([^\n]*\n?/, [stack]);
-      if (frame === null || !isOfClass(error, frame[1])) return stack;
-      stack = apply(slice, stack, [frame[0].length]);
-    }
-  };
-
   // What was thrown, as the host shows it: name, message, stack, and the data of a ConvexError as JSON text.
   const describe = (error) => {
     try {
@@ -55,7 +35,7 @@
         const isConvexError = error.ConvexErrorSymbol !== undefined && error[error.ConvexErrorSymbol] === true;
         const name = error.name === undefined ? "Error" : `${error.name}`;
         const message = error.message === undefined ? "" : `${error.message}`;
-        return [name, message, stackOf(error), isConvexError ? `${error.data}` : undefined];
+        return [name, message, $.framesOf(error), isConvexError ? `${error.data}` : undefined];
       }
       if (Array.isArray(error)) return ["", "[object Array]", "", undefined];
       if (typeof error === "object" && error !== null) {

@@ -134,6 +134,81 @@ fn the_small_globals_are_the_standards() {
 }
 
 #[test]
+fn stacks_of_errors_begin_with_their_message_and_take_any_value() {
+    check(
+        "query",
+        &[
+            (r#"new Error("boom").stack.split("\n")[0]"#, "Error: boom"),
+            (
+                r#"const e = new Error("boom"); return e.stack.endsWith("\n") + "|" + /\n    at [^\n]+ \(row/.test(e.stack) + "|" + Object.keys(e);"#,
+                "false|true|",
+            ),
+            (
+                r#"class Own extends Error { constructor(m) { super(m); this.name = "Named"; } } const lines = new Own("x").stack.split("\n"); return [lines[0], lines[1].includes("Own")];"#,
+                r#"["Named: x",false]"#,
+            ),
+            (
+                r#"try { null.x; } catch (e) { return e.stack.startsWith(`TypeError: ${e.message}\n    at `); }"#,
+                "true",
+            ),
+            (
+                r#"const e = new Error("a"); e.message = "b"; const first = e.stack; e.message = "c"; return [first === e.stack, first.split("\n")[0]];"#,
+                r#"[true,"Error: b"]"#,
+            ),
+            (
+                r#"const e = new Error("a"); return [undefined, null, 7, "text", { frames: 1 }].map((value) => { e.stack = value; return [e.stack === value, Object.keys(e).length]; });"#,
+                "[[true,0],[true,0],[true,0],[true,0],[true,0]]",
+            ),
+            (
+                r#"const e = Object.freeze(new Error("a")); try { e.stack = undefined; return "kept"; } catch (error) { return error.name; }"#,
+                "TypeError",
+            ),
+            (
+                r#"function Old(m) { this.message = m; this.stack = new Error(m).stack; } Old.prototype = Object.create(Error.prototype); const old = new Old("w"); return [Object.keys(old), old.stack.split("\n")[0], Object.create(Error.prototype).stack === undefined];"#,
+                r#"[["message","stack"],"Error: w",true]"#,
+            ),
+            (
+                r#"Error.prototype.stack = "all"; return new Error("one").stack.split("\n")[0];"#,
+                "Error: one",
+            ),
+            (
+                r#"const o = { name: "Own", message: "m" }; Error.captureStackTrace(o); const bare = {}; Error.captureStackTrace(bare); return [o.stack.split("\n")[0], bare.stack.split("\n")[0], Object.keys(o), bare.stack.includes("captureStackTrace")];"#,
+                r#"["Own: m","Error",["name","message"],false]"#,
+            ),
+            (
+                r#"function inner() { const o = {}; Error.captureStackTrace(o, outer); return o; } function outer() { return inner(); } const { stack } = outer(); return [stack.includes("inner"), stack.includes("outer"), stack.includes("row")];"#,
+                "[false,false,true]",
+            ),
+            (
+                r#"const e = new Error("late"); Error.captureStackTrace(e); e.name = "Late"; const { stack } = e; e.stack = undefined; return [stack.split("\n")[0], e.stack === undefined, Object.keys(e)];"#,
+                r#"["Late: late",true,["name"]]"#,
+            ),
+            (
+                r#"Error.prepareStackTrace = (error, sites) => [error.message, Array.isArray(sites)]; const e = new Error("p"); const o = {}; Error.captureStackTrace(o); return [e.stack, o.stack[1]];"#,
+                r#"[["p",true],true]"#,
+            ),
+            (
+                r#"const e = new TypeError("x"); const told = JSON.parse(JSON.stringify(e, Object.getOwnPropertyNames(e))); return [told.message, told.stack === e.stack, Object.keys(e), Object.getOwnPropertyNames({ a: 1, stack: 2 }), Object.getOwnPropertyNames(Object.freeze(new Error("y"))), Object.getOwnPropertyNames("ab")];"#,
+                r#"["x",true,[],["a","stack"],["message"],["0","1","length"]]"#,
+            ),
+            (
+                r#"class Own extends Error { get stack() { return "own"; } } const e = new Own("x"); Object.getOwnPropertyNames(e); return e.stack;"#,
+                "own",
+            ),
+            ("Error.captureStackTrace(1)", "TypeError: not an object"),
+            (
+                "Error.stackTraceLimit = 0; return new Error(\"z\").stack",
+                "Error: z",
+            ),
+            (
+                r#"const e = new Error("x"); Object.defineProperty(e, "name", { get() { throw new Error("no"); } }); return e.stack.split("\n")[0];"#,
+                "<error>",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn events_timers_and_clones_are_the_standards() {
     check(
         "action",
