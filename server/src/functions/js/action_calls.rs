@@ -1,6 +1,4 @@
-//! The operations of actions on the server: other functions, timers, requests, files, the caller's identity.
-
-use std::time::Duration;
+//! The operations of actions on the server: other functions, requests, files, the caller's identity.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -121,7 +119,6 @@ impl ActionHost<'_> {
                 let op = text(args, 2).unwrap_or_default();
                 self.syscall(op, text(args, 3).unwrap_or_default())
             }
-            "timer" => timer(args.get(3)),
             "fetch" => return self.fetch(args),
             "stream.read" => self.streams.read(id),
             "stream.write" => {
@@ -260,17 +257,6 @@ fn cancel_job(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
             Ok(()) => Outcome::Done(HostValue::String("null".to_owned())),
             Err(error) => error.into(),
         }
-    })
-}
-
-fn timer(millis: Option<&HostValue>) -> BoxFuture<Outcome> {
-    let millis = match millis {
-        Some(HostValue::Number(millis)) if *millis > 0.0 => *millis,
-        _ => 0.0,
-    };
-    Box::pin(async move {
-        tokio::time::sleep(Duration::from_secs_f64(millis / 1e3)).await;
-        Outcome::Done(HostValue::Undefined)
     })
 }
 

@@ -11,6 +11,7 @@ use rand::RngCore;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vestibule_isolate::{ErrorClass, Failure, Host, HostError, HostValue, Thrown as JsThrown};
 
@@ -24,6 +25,7 @@ use super::fetching::Aborts;
 use super::http_answer::{Answering, PumpEnd};
 use super::runtimes::Runtime;
 use super::streams::Streams;
+use super::timers::Timers;
 use crate::functions::Console;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result, Thrown};
@@ -57,14 +59,17 @@ pub(super) struct ActionHost<'t> {
     completions: mpsc::UnboundedReceiver<Completion>,
     /// Operations by id.
     under_way: BTreeMap<u64, UnderWay>,
-    /// The operation of each timer that runs.
-    timers: BTreeMap<u64, u64>,
+    timers: Timers,
+    /// Whether the last thing to arrive was a timer's end. Then it is the turn of other operations.
+    was_timer: bool,
     began: Duration,
     ended: Option<Ended>,
 }
 
 /// An event that arrives while JavaScript waits.
 pub(super) enum Completion {
+    /// A timer ended, and with it its operation.
+    Timer(u64),
     /// An operation ended.
     Operation(u64, Outcome),
     /// The body of an HTTP action's answer ended.
@@ -74,7 +79,6 @@ pub(super) enum Completion {
 struct UnderWay {
     /// As developers know it; none where they did not begin it themselves.
     shown: Option<String>,
-    timer: Option<u64>,
     task: AbortHandle,
 }
 
@@ -109,7 +113,8 @@ impl<'t> ActionHost<'t> {
             sender,
             completions,
             under_way: BTreeMap::new(),
-            timers: BTreeMap::new(),
+            timers: Timers::default(),
+            was_timer: false,
             began: target.js.clock.elapsed(),
             ended: None,
         }
@@ -134,9 +139,12 @@ impl<'t> ActionHost<'t> {
                 return Err(failure(NEVER));
             }
             match self.next(time_max)? {
+                Completion::Timer(id) => {
+                    let outcome = Outcome::Done(HostValue::Undefined);
+                    isolate.call(self, "complete", &outcome.completion(id))?;
+                }
                 Completion::Operation(id, outcome) => {
-                    if let Some(UnderWay { timer, .. }) = self.under_way.remove(&id) {
-                        timer.and_then(|timer| self.timers.remove(&timer));
+                    if self.under_way.remove(&id).is_some() {
                         let outcome = self.settled(outcome);
                         isolate.call(self, "complete", &outcome.completion(id))?;
                     }
@@ -180,7 +188,7 @@ impl<'t> ActionHost<'t> {
             Some(answering) => !answering.is_waiting() && !answering.is_fed(&self.streams),
             None => false,
         };
-        self.under_way.is_empty() && !is_answered
+        self.under_way.is_empty() && self.timers.len() == 0 && !is_answered
     }
 
     /// The next thing that arrives, within the call's time.
@@ -189,9 +197,32 @@ impl<'t> ActionHost<'t> {
         let left = time_max.checked_sub(elapsed).ok_or(Failure::TimedOut)?;
         self.ctx.tell(self.console.lines());
         let handle = self.handle.clone();
-        let next = async { tokio::time::timeout(left, self.completions.recv()).await };
-        match handle.block_on(next) {
-            Ok(Some(completion)) => Ok(completion),
+        let (timers, completions) = (&mut self.timers, &mut self.completions);
+        let was_timer = std::mem::take(&mut self.was_timer);
+        let next = async {
+            // Timers and other operations take turns where both have ended.
+            if was_timer && let Ok(completion) = completions.try_recv() {
+                return Some(completion);
+            }
+            if let Some(operation) = timers.take_due(Instant::now()) {
+                return Some(Completion::Timer(operation));
+            }
+            let Some(due) = timers.next_due() else {
+                return completions.recv().await;
+            };
+            tokio::select! {
+                biased;
+                completion = completions.recv() => completion,
+                () = tokio::time::sleep_until(due) => {
+                    timers.take_due(due).map(Completion::Timer)
+                }
+            }
+        };
+        match handle.block_on(async { tokio::time::timeout(left, next).await }) {
+            Ok(Some(completion)) => {
+                self.was_timer = matches!(completion, Completion::Timer(_));
+                Ok(completion)
+            }
             Ok(None) | Err(_) => Err(Failure::TimedOut),
         }
     }
@@ -260,35 +291,39 @@ impl<'t> ActionHost<'t> {
             Some(name) => name.to_owned(),
             None => return Err(HostError::fatal("an operation has no name")),
         };
-        if self.under_way.len() >= OPERATIONS_MAX {
+        if self.under_way.len() + self.timers.len() >= OPERATIONS_MAX {
             let text = format!("An action may have at most {OPERATIONS_MAX} operations under way.");
             return Err(HostError::new(ErrorClass::Error, text));
         }
-        let timer = (name == "timer").then(|| number(args, 2)).flatten();
+        if name == "timer" {
+            self.set_timer(id, args);
+            return Ok(HostValue::Undefined);
+        }
         let work = self.perform(args)?;
         let sender = self.sender.clone();
         let task = self.handle.spawn(async move {
             // The action may have ended.
             let _ = sender.send(Completion::Operation(id, work.await));
         });
-        if let Some(timer) = timer {
-            self.timers.insert(timer, id);
-        }
         let under_way = UnderWay {
             shown: shown(&name),
-            timer,
             task: task.abort_handle(),
         };
         self.under_way.insert(id, under_way);
         Ok(HostValue::Undefined)
     }
 
-    /// Ends the operation of a timer that was cleared.
-    fn clear_timer(&mut self, timer: u64) {
-        let operation = self.timers.remove(&timer);
-        if let Some(under_way) = operation.and_then(|id| self.under_way.remove(&id)) {
-            under_way.task.abort();
-        }
+    /// Sets a timer, whose id and delay in milliseconds follow the operation's name.
+    fn set_timer(&mut self, operation: u64, args: &[HostValue]) {
+        let millis = match args.get(3) {
+            Some(HostValue::Number(millis)) if *millis > 0.0 => *millis,
+            _ => 0.0,
+        };
+        // The time of the runtime, which a test may have stopped.
+        let _entered = self.handle.enter();
+        let (now, delay) = (Instant::now(), Duration::from_secs_f64(millis / 1e3));
+        let id = number(args, 2).unwrap_or_default();
+        self.timers.set(id, operation, now, delay);
     }
 
     /// Operations on streams and requests that are done at once.
@@ -311,7 +346,7 @@ impl<'t> ActionHost<'t> {
             }
             ("stream.cancel", Some(id)) => self.streams.cancel(id),
             ("fetch.abort", Some(id)) => self.aborts.abort(id),
-            ("timer.clear", Some(id)) => self.clear_timer(id),
+            ("timer.clear", Some(id)) => self.timers.clear(id),
             _ => return None,
         }
         Some(Ok(HostValue::Undefined))
@@ -320,7 +355,7 @@ impl<'t> ActionHost<'t> {
 
 /// How developers know an operation that they began.
 fn shown(name: &str) -> Option<String> {
-    if name == "timer" || name.starts_with("stream.") || name == SIGNAL_WAIT {
+    if name.starts_with("stream.") || name == SIGNAL_WAIT {
         return None;
     }
     let last = name.rsplit('/').next().unwrap_or(name);

@@ -28,6 +28,7 @@ mod streams;
 pub mod syscalls;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timers;
 mod warming;
 mod warnings;
 pub mod web;

@@ -44,6 +44,32 @@ export const manyTimers = define("action", async () => {
     return [set, error.message];
   }
 });
+export const timersInOrder = define("action", async () => {
+  const ran = [];
+  for (let n = 0; n < 9; n++) setTimeout(() => ran.push(n), 0);
+  setTimeout(() => ran.push("later"), 3);
+  setTimeout(() => ran.push("sooner"), 2);
+  const cleared = setTimeout(() => ran.push("cleared"), 1);
+  setTimeout(() => clearTimeout(cleared), 0);
+  // All of them are due when this ends.
+  for (let n = 0; n < 1e6; n++) ran.length;
+  await new Promise((resolve) => setTimeout(resolve, 4));
+  return ran.join(" ");
+});
+export const timersAndOthers = define("action", async () => {
+  let isOver = false;
+  const ticks = setInterval(() => {}, 0);
+  const again = () => isOver || setTimeout(again, 0);
+  again();
+  for (let n = 0; n < 20; n++) await op("getUserIdentity", {});
+  isOver = true;
+  clearInterval(ticks);
+  return "both";
+});
+export const custom = define("action", async () => {
+  class Own extends Error {}
+  throw new Own("first\n    at spoof (app.js:1:1)");
+});
 export const empty = define("action", async ({ base }) => (await fetch(base + "/empty")).body === null);
 export const held = define("action", async ({ base }) => {
   const reader = (await fetch(base + "/held")).body.getReader();
@@ -170,6 +196,31 @@ async fn a_timer_too_many_is_an_error_that_the_action_may_catch() {
     let rig = rig_of(APP, open());
     let expected = r#"[1000.0,"An action may have at most 1000 operations under way."]"#;
     assert_eq!(rig.acted("manyTimers", object! {}).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timers_run_earliest_first_and_equal_ones_in_their_order() {
+    let rig = rig_of(APP, open());
+    let expected = r#""0 1 2 3 4 5 6 7 8 sooner later""#;
+    for _ in 0..3 {
+        assert_eq!(rig.acted("timersInOrder", object! {}).await, expected);
+    }
+    let both = rig.acted("timersAndOthers", object! {}).await;
+    assert_eq!(both, r#""both""#);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_line_of_a_message_is_taken_for_a_frame() {
+    let rig = rig_of(APP, open());
+    let told = rig.acted("custom", object! {}).await;
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        lines[..2],
+        ["Uncaught Error: first", "    at spoof (app.js:1:1)"]
+    );
+    assert!(lines[2].contains("(../convex/app.js:"), "{told}");
+    assert!(!told.contains("Own"), "{told}");
+    assert_eq!(told.matches("spoof").count(), 1, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
