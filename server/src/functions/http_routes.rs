@@ -51,6 +51,8 @@ enum Place {
     Path(String),
     /// Every path that begins so.
     Prefix(String),
+    /// Whatever no other route takes. The pushed router decides whether it does.
+    Rest,
 }
 
 /// The routes, immutable.
@@ -58,8 +60,8 @@ enum Place {
 pub struct HttpRoutes {
     /// In the order in which they are tried.
     routes: Vec<Arc<RegisteredRoute>>,
-    /// Whether a router was pushed, with routes or without.
-    has_router: bool,
+    /// Asks the router that was pushed, with routes or without.
+    rest: Option<Arc<RegisteredRoute>>,
 }
 
 /// A route with everything about it checked.
@@ -139,14 +141,27 @@ impl HttpRoute {
         })
     }
 
+    /// What the router of a push takes beyond the routes that it lists: its `lookup` may know more.
+    pub(super) fn rest(router: Arc<dyn PushedRouter>) -> HttpRoute {
+        HttpRoute {
+            method: Method::GET,
+            place: Place::Rest,
+            body: RouteBody::Pushed(router),
+        }
+    }
+
     fn label(&self) -> String {
-        format!("{} {}", self.method, self.place)
+        match self.place {
+            Place::Rest => "* *".to_owned(),
+            Place::Path(_) | Place::Prefix(_) => format!("{} {}", self.method, self.place),
+        }
     }
 
     /// The fault of the route by itself.
     fn problem(&self) -> Option<&'static str> {
         let text = match &self.place {
             Place::Path(text) | Place::Prefix(text) => text,
+            Place::Rest => return None,
         };
         if !METHODS.contains(&self.method) {
             return Some("has a method other than GET, POST, PUT, DELETE, OPTIONS and PATCH");
@@ -177,6 +192,7 @@ impl fmt::Display for Place {
         match self {
             Place::Path(path) => f.write_str(path),
             Place::Prefix(prefix) => write!(f, "{prefix}*"),
+            Place::Rest => f.write_str("*"),
         }
     }
 }
@@ -195,27 +211,37 @@ impl HttpRoutes {
             }
             registered.push(Arc::new(RegisteredRoute::new(route)));
         }
-        Ok(HttpRoutes::in_order(registered, false))
+        Ok(HttpRoutes::in_order(registered, None))
     }
 
-    fn in_order(mut routes: Vec<Arc<RegisteredRoute>>, has_router: bool) -> HttpRoutes {
+    fn in_order(
+        mut routes: Vec<Arc<RegisteredRoute>>,
+        rest: Option<Arc<RegisteredRoute>>,
+    ) -> HttpRoutes {
         routes.sort_by_key(|route| match &route.place {
             Place::Path(_) => (0, Reverse(0)),
             Place::Prefix(prefix) => (1, Reverse(prefix.len())),
+            Place::Rest => (2, Reverse(0)),
         });
-        HttpRoutes { routes, has_router }
+        HttpRoutes { routes, rest }
     }
 
-    /// The same with the routes of a pushed router, which never replace an existing route.
+    /// The same with the routes of a pushed router, which never replace an existing route. The router is asked for the
+    /// rest too.
     pub(super) fn with_pushed(&self, pushed: Vec<HttpRoute>) -> HttpRoutes {
         let mut routes = self.routes.clone();
+        let mut rest = None;
         for route in pushed {
+            if route.place == Place::Rest {
+                rest = Some(Arc::new(RegisteredRoute::new(route)));
+                continue;
+            }
             let label = route.label();
             if !routes.iter().any(|other| other.label == label) {
                 routes.push(Arc::new(RegisteredRoute::new(route)));
             }
         }
-        HttpRoutes::in_order(routes, true)
+        HttpRoutes::in_order(routes, rest)
     }
 
     /// The routes as logs and metrics name them, in no order.
@@ -223,21 +249,26 @@ impl HttpRoutes {
         self.routes.iter().map(|route| route.label())
     }
 
-    /// The route for `path`: an exact path before a prefix, and the longest prefix before others.
+    /// The route for `path`: an exact path before a prefix, the longest prefix before others, and the pushed router where
+    /// no route of the program itself has the path.
     pub fn find(&self, method: &Method, path: &str) -> RouteFound {
         let method = match *method {
             Method::HEAD => &Method::GET,
             _ => method,
         };
-        if self.routes.is_empty() && !self.has_router {
+        if self.routes.is_empty() && self.rest.is_none() {
             return RouteFound::NoRoutes;
         }
         let there = || self.routes.iter().filter(|route| route.place.takes(path));
         if let Some(route) = there().find(|route| route.method == *method) {
             return RouteFound::Route(route.clone());
         }
+        let rest = || match &self.rest {
+            Some(rest) if METHODS.contains(method) => RouteFound::Route(rest.clone()),
+            Some(_) | None => RouteFound::Nothing,
+        };
         if there().any(|route| route.is_pushed()) {
-            return RouteFound::Nothing;
+            return rest();
         }
         let mut others: Vec<Method> = Vec::new();
         for route in there() {
@@ -246,16 +277,15 @@ impl HttpRoutes {
             }
         }
         match others.is_empty() {
-            true => RouteFound::Nothing,
+            true => rest(),
             false => RouteFound::OtherMethods(others),
         }
     }
 
     /// The runs of each route, in no order.
     pub(super) fn runs(&self) -> impl Iterator<Item = Runs> {
-        self.routes
-            .iter()
-            .map(|route| route.tally.runs(route.label.clone(), HTTP_ACTION))
+        let routes = self.routes.iter().chain(&self.rest);
+        routes.map(|route| route.tally.runs(route.label.clone(), HTTP_ACTION))
     }
 }
 
@@ -264,6 +294,7 @@ impl Place {
         match self {
             Place::Path(own) => own == path,
             Place::Prefix(prefix) => path.starts_with(prefix),
+            Place::Rest => true,
         }
     }
 }
@@ -299,6 +330,9 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::functions::action::ActionCtx;
+    use crate::functions::error::Thrown;
+    use crate::functions::streamed::{AtEnd, StreamedRequest, StreamedResponse};
 
     fn at(method: Method, path: &str) -> HttpRoute {
         HttpRoute::path(method, path, async |_, _| {
@@ -368,8 +402,48 @@ mod tests {
         assert_eq!(found(&one, Method::POST, "/"), "nothing");
         let none = HttpRoutes::default();
         assert_eq!(found(&none, Method::GET, "/"), "no routes");
-        let empty = none.with_pushed(Vec::new());
-        assert_eq!(found(&empty, Method::GET, "/"), "nothing");
+    }
+
+    #[test]
+    fn the_pushed_router_is_asked_where_the_program_has_no_route() {
+        struct Silent;
+        impl PushedRouter for Silent {
+            fn answer(
+                self: Arc<Self>,
+                _: ActionCtx,
+                _: Option<Thrown>,
+                _: StreamedRequest,
+                _: AtEnd,
+            ) -> BoxFuture<Result<StreamedResponse>> {
+                unreachable!("nobody asks")
+            }
+        }
+        let router = Arc::new(Silent);
+        let listed = PushedRoute {
+            path: "/listed".to_owned(),
+            method: "GET".to_owned(),
+        };
+        let pushed = || {
+            let listed = HttpRoute::pushed(&listed, router.clone()).unwrap();
+            vec![listed, HttpRoute::rest(router.clone())]
+        };
+        let native = HttpRoutes::new(vec![at(Method::POST, "/clerk")]).unwrap();
+        let both = native.with_pushed(pushed());
+        for (method, path, expected) in [
+            (Method::GET, "/listed", "GET /listed"),
+            (Method::POST, "/listed", "* *"),
+            (Method::GET, "/users/7", "* *"),
+            (Method::HEAD, "/users/7", "* *"),
+            (Method::TRACE, "/users/7", "nothing"),
+            (Method::POST, "/clerk", "POST /clerk"),
+            (Method::GET, "/clerk", "[POST]"),
+        ] {
+            let found = found(&both, method.clone(), path);
+            assert_eq!(found, expected, "{method} {path}");
+        }
+        let alone = HttpRoutes::default().with_pushed(pushed());
+        assert_eq!(found(&alone, Method::GET, "/"), "* *");
+        assert_eq!(alone.runs().count(), 2);
     }
 
     #[test]

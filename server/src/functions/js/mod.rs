@@ -145,7 +145,8 @@ impl Js {
         let routes = deployment.http_routes.as_ref()?;
         let router = Arc::new(http::Router::new(self.clone(), code.clone()));
         let route = |route: &PushedRoute| HttpRoute::pushed(route, router.clone());
-        Some(routes.iter().filter_map(route).collect())
+        let listed = routes.iter().filter_map(route);
+        Some(listed.chain([HttpRoute::rest(router.clone())]).collect())
     }
 
     /// Functions of packages that were found in pushed modules: the name, whether it got a native head, and how often.

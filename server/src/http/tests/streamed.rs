@@ -35,6 +35,8 @@ const routes = {
   "GET /cookies": async () => new Response("set", {
     status: 201, headers: [["set-cookie", "a=1"], ["set-cookie", "b=2"], ["x-own", "\xe9"]],
   }),
+  // Listed as routers with patterns list it, and found by `lookup` alone.
+  "GET /users/:id": async () => new Response("a user"),
   "GET /nothing": async () => new Response(null, { status: 204 }),
   "GET /pre/exact": async () => new Response("exact"),
   "GET /throws": async () => { throw new TypeError("no way"); },
@@ -109,6 +111,7 @@ for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
 const lookup = (path, method) => {
   const exact = routes[`${method} ${path}`];
   if (exact) return [exact, method, path];
+  if (method === "GET" && path.startsWith("/users/")) return [routes["GET /users/:id"], method, "/users/:id"];
   const prefix = path.startsWith("/pre/") && routes[`${method} /pre/*`];
   return prefix ? [prefix, method, "/pre/*"] : null;
 };
@@ -168,6 +171,8 @@ async fn exact_paths_go_before_prefixes_and_what_no_route_takes_is_not_found() {
         ("HEAD", "/hello", "200 "),
         ("GET", "/pre/exact", "200 exact"),
         ("GET", "/nothing", "204 "),
+        ("GET", "/users/7", "200 a user"),
+        ("POST", "/users/7", "404 No matching routes found"),
         // A program's own route beside them.
         ("PUT", "/throw", "405 "),
         ("POST", "/hello", "404 No matching routes found"),
