@@ -27,8 +27,9 @@
       });
     };
     const withoutExtension = (tag) => tag.replace(/-u-.*$/, "");
-    // Extensions that would change what is written.
-    const OTHERWISE = /-u-(.*-)?(ca-(?!gregory)|nu-(?!latn)|hc-)/;
+    // Extensions that would change what is written. Dates alone have clocks, and read theirs.
+    const OTHERWISE = /-u-(.*-)?(ca-(?!gregory)|nu-(?!latn))/;
+    const CLOCK = /-u-(?:.*-)?hc-(h11|h12|h23|h24)(?:-|$)/;
     const known = (tag) => {
       if (OTHERWISE.test(tag)) return undefined;
       const plain = withoutExtension(tag);
@@ -46,6 +47,11 @@
         throw new RangeError(`The locale ${asked[0]} is not available in this runtime. Use one of ${all}.`);
       }
       return found;
+    };
+    // The cycle of hours that the locale's tag asks for.
+    const clockOf = (locales) => {
+      const tag = list(locales).find((tag) => known(tag) !== undefined);
+      return tag === undefined ? undefined : CLOCK.exec(tag)?.[1];
     };
     const resolveEnglish = (locales, what) => {
       const name = resolve(locales);
@@ -70,6 +76,6 @@
       throw new RangeError(`${what} is not available in this runtime`);
     };
 
-    return { locales: { LOCALES, tableOf, list, known, resolve, resolveEnglish, choice, whole, unavailable } };
+    return { locales: { LOCALES, tableOf, list, known, resolve, clockOf, resolveEnglish, choice, whole, unavailable } };
   });
 })();

@@ -1,7 +1,7 @@
 // Dates and times as Intl.DateTimeFormat writes them: in English by rules, in other languages by tables of patterns.
 (() => {
   $.part([], ["DateTimeFormat"], () => {
-    const { LOCALES, tableOf, resolve, choice, whole, unavailable } = $.web.locales;
+    const { LOCALES, tableOf, list, known, resolve, clockOf, choice, whole, unavailable } = $.web.locales;
     const MONTHS = "January February March April May June July August September October November December".split(" ");
     const DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split(" ");
     const NUMERIC = ["numeric", "2-digit"];
@@ -102,8 +102,21 @@
       return fields;
     };
 
-    const cycleOf = (options, locale) => {
-      const asked = choice(options, "hourCycle", ["h11", "h12", "h23", "h24"]);
+    const CALENDAR = /-ca(-[a-z0-9]{3,8})+/;
+    // Why dates of another calendar are refused, where only the calendar is not known: libraries make formatters that they
+    // may never use.
+    const refusalOf = (locales) => {
+      const tag = list(locales)[0];
+      if (tag === undefined || !CALENDAR.test(tag) || known(tag.replace(CALENDAR, "").replace(/-u$/, "")) === undefined) return undefined;
+      try {
+        resolve(locales);
+      } catch (error) {
+        return error;
+      }
+    };
+
+    const cycleOf = (options, locale, clock) => {
+      const asked = choice(options, "hourCycle", ["h11", "h12", "h23", "h24"]) ?? clock;
       if (options?.hour12 !== undefined) return options.hour12 ? "h12" : "h23";
       return asked ?? (LOCALES[locale]?.hour12 ? "h12" : "h23");
     };
@@ -168,12 +181,16 @@
       #zone;
       #cycle;
       #format;
+      #refusal;
       constructor(locales, options = {}, secret, needs = "any", adds = "date") {
         if (options === null) throw new TypeError("Intl.DateTimeFormat: options must not be null");
-        this.#locale = resolve(locales);
+        const isExtended = typeof locales === "string" ? /-u-/i.test(locales) : locales !== undefined;
+        this.#refusal = isExtended ? refusalOf(locales) : undefined;
+        this.#locale = this.#refusal ? "en-US" : resolve(locales);
+        const clock = isExtended ? clockOf(locales) : undefined;
         const isOwn = secret === $.secret;
         this.#fields = fieldsOf(options, isOwn ? needs : "any", isOwn ? adds : "date");
-        this.#cycle = cycleOf(options, this.#locale);
+        this.#cycle = cycleOf(options, this.#locale, clock);
         // Where the hour is shown without being asked for, V8 takes from a cycle only whether it has twelve hours.
         if (this.#fields.hour && options.hour === undefined && options.timeStyle === undefined) {
           this.#cycle = this.#isTwelve() ? (tableOf(this.#locale)?.dates.cycle ?? "h12") : "h23";
@@ -181,12 +198,12 @@
         this.#zone = options.timeZone === undefined ? "UTC" : zoneOf(`${options.timeZone}`);
         if (options.calendar !== undefined && options.calendar !== "gregory") unavailable(`The calendar "${options.calendar}"`);
         this.#table = tableOf(this.#locale)?.dates;
-        if (this.#table) this.#readTable(options);
+        if (this.#table) this.#readTable(options.hour12, options.hourCycle ?? clock);
       }
       #isTwelve() {
         return this.#cycle === "h12" || this.#cycle === "h11";
       }
-      #readTable({ hour12, hourCycle }) {
+      #readTable(hour12, hourCycle) {
         // Twelve hours are counted as the locale does, but where a cycle is named.
         if (hour12 || (hour12 === undefined && hourCycle === this.#table.cycle)) this.#cycle = this.#table.cycle;
         this.#pattern = patternOf(this.#fields, this.#cycle, this.#table, this.#locale);
@@ -201,6 +218,7 @@
         return this.#format;
       }
       formatToParts(date) {
+        if (this.#refusal) throw this.#refusal;
         const at = date === undefined ? $.host("time.now") : Number(date);
         if (!Number.isFinite(at) || Math.abs(at) > 8.64e15) throw new RangeError("Invalid time value");
         const moment = momentOf(at, this.#zone);
@@ -306,6 +324,7 @@
         return isSame("month") ? between(begin, last.replace(/^\S+ /, "")) : between(begin, last);
       }
       resolvedOptions() {
+        if (this.#refusal) throw this.#refusal;
         const options = { locale: this.#locale, calendar: "gregory", numberingSystem: "latn", timeZone: this.#zone };
         const { dateStyle, timeStyle, ...fields } = this.#fields;
         if (fields.hour) Object.assign(options, { hourCycle: this.#cycle, hour12: this.#cycle === "h12" || this.#cycle === "h11" });

@@ -219,7 +219,27 @@
     for (const Class of [ListFormat, PluralRules, RelativeTimeFormat]) {
       Class.supportedLocalesOf = (locales) => list(locales).filter((tag) => known(tag)?.startsWith("en"));
     }
-    for (const name of ["DisplayNames", "DurationFormat", "Locale", "Segmenter"]) {
+    // Libraries make one where they are loaded, for texts that may never come.
+    class Segmenter {
+      constructor(locales, options) {
+        list(locales);
+        choice(options, "granularity", ["grapheme", "word", "sentence"], "grapheme");
+      }
+      segment() {
+        unavailable("Intl.Segmenter");
+      }
+      resolvedOptions() {
+        unavailable("Intl.Segmenter");
+      }
+      static supportedLocalesOf(locales) {
+        list(locales);
+        return [];
+      }
+    }
+    Object.defineProperty(Segmenter, "length", { value: 0, configurable: true });
+    $.tag(Segmenter, "Intl.Segmenter");
+    Intl.Segmenter = Segmenter;
+    for (const name of ["DisplayNames", "DurationFormat", "Locale"]) {
       Intl[name] = { [name]: function () { unavailable(`Intl.${name}`); } }[name];
     }
     for (const name of Object.keys(Intl)) Object.defineProperty(Intl, name, { enumerable: false });

@@ -65,8 +65,20 @@ fn numbers_dates_and_order_are_those_of_english() {
                 "RangeError: A range of this form is not available in this runtime",
             ),
             (
-                r#"new Intl.Segmenter("en")"#,
+                r#"new Intl.Segmenter("en", { granularity: "word" }).segment("a b")"#,
                 "RangeError: Intl.Segmenter is not available in this runtime",
+            ),
+            (
+                r#"new Intl.Segmenter("en", { granularity: "letter" })"#,
+                "RangeError: Value letter out of range for Intl options property granularity",
+            ),
+            (
+                r#"const fields = { timeZone: "UTC", era: "short", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" }; return [new Intl.DateTimeFormat("en-u-hc-h23", fields).format(0), new Intl.DateTimeFormat("en-US-u-hc-h23", { timeZone: "UTC", hourCycle: "h12", timeStyle: undefined, hour: "numeric", minute: "numeric" }).format(0), new Intl.DateTimeFormat(["xx", "en-GB-u-hc-h12"], { timeZone: "UTC", timeStyle: "short" }).format(0), (5000).toLocaleString("en-u-hc-h23")];"#,
+                r#"["1/1/1970 AD, 00:00:00","12:00 AM","12:00 am","5,000"]"#,
+            ),
+            (
+                r#"const made = new Intl.DateTimeFormat("en-US-u-ca-indian"); const refused = (work) => { try { return work(); } catch (error) { return error.name; } }; return [refused(() => made.format(0)), refused(() => made.formatToParts(0)), refused(() => made.formatRange(0, 1)), refused(() => made.resolvedOptions())];"#,
+                r#"["RangeError","RangeError","RangeError","RangeError"]"#,
             ),
             (
                 r#"const at = (locale, options, time = Date.UTC(2024, 10, 28, 0, 7)) => new Date(time).toLocaleString(locale, { timeZone: "UTC", ...options }); const clock = { hour: "numeric", minute: "2-digit" }; return [at("en-US", { hour12: false }), at("en-CA", { ...clock, hour12: false }), at("en-US", { ...clock, hourCycle: "h24" }), at("en-GB", { ...clock, weekday: "short" }), at("en-GB", { ...clock, timeZoneName: "short" }), at("en-US", { weekday: "short", hour: "numeric" }), at("en-US", { timeZone: "Etc/GMT", timeZoneName: "short", hour: "numeric" }), at("en-US", { timeZoneName: "longOffset", hour: "numeric" }), at("en-US", { dateStyle: "short" }, Date.UTC(-4, 5, 1)), at("en-GB", { era: "short" }), new Intl.DateTimeFormat("en-US", { hour: "numeric", hour12: false, timeZone: "gmt" }).resolvedOptions()];"#,
