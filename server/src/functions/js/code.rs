@@ -30,7 +30,12 @@ struct Compiled {
 pub struct CompiledModule {
     bytecode: Result<Arc<Bytecode>, Thrown>,
     source_map: SourceMap,
+    /// The modules on which its native heads depend, and the hashes of their texts; none for one that was missing.
+    looked_at: Vec<(String, Option<[u8; 32]>)>,
 }
+
+/// The texts of a push's modules by path.
+type Texts<'m> = HashMap<&'m str, &'m str>;
 
 /// Modules compiled before, by path and by the hash of their content: a push compiles only changed modules.
 #[derive(Default)]
@@ -47,6 +52,11 @@ type CompiledKey = (String, [u8; 32]);
 /// Modules remembered beyond those of the newest code.
 const COMPILED_MAX: usize = 20_000;
 
+fn hash(text: &str) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(text.as_bytes()).into()
+}
+
 impl CompiledModules {
     /// Modules whose functions all run as they are written.
     pub fn plain() -> CompiledModules {
@@ -56,27 +66,45 @@ impl CompiledModules {
         }
     }
 
-    /// Compiles a module with a native head in each function that is known.
-    fn bytecode(&self, module: &SourceModule) -> Result<Bytecode, Thrown> {
-        if !self.is_plain
-            && let Cow::Owned(source) = with_heads(&module.source, &self.heads)
-            && let Ok(bytecode) = compile_module(&module.path, &source)
-        {
-            return Ok(bytecode);
+    /// Compiles a module with a native head in each function that is known. Says which other modules that depends on.
+    fn bytecode(
+        &self,
+        module: &SourceModule,
+        texts: &Texts<'_>,
+    ) -> (Result<Bytecode, Thrown>, Vec<String>) {
+        let plain = || compile_module(&module.path, &module.source);
+        if self.is_plain {
+            return (plain(), Vec::new());
         }
-        compile_module(&module.path, &module.source)
+        let text = |path: &str| texts.get(path).copied();
+        let (source, looked_at) = with_heads(&module.path, &module.source, &text, &self.heads);
+        let headed = match &source {
+            Cow::Owned(source) => compile_module(&module.path, source).ok(),
+            Cow::Borrowed(_) => None,
+        };
+        (headed.map_or_else(plain, Ok), looked_at)
     }
 
-    fn compile(&self, module: &SourceModule) -> Arc<CompiledModule> {
-        use sha2::{Digest, Sha256};
-        let hash: [u8; 32] = Sha256::digest(module.source.as_bytes()).into();
-        let key = (module.path.clone(), hash);
-        if let Some(known) = self.known.lock().get(&key) {
+    fn compile(&self, module: &SourceModule, texts: &Texts<'_>) -> Arc<CompiledModule> {
+        let key = (module.path.clone(), hash(&module.source));
+        let hash_of = |path: &str| texts.get(path).map(|text| hash(text));
+        if let Some(known) = self.known.lock().get(&key)
+            && known
+                .looked_at
+                .iter()
+                .all(|(path, then)| hash_of(path) == *then)
+        {
             return known.clone();
         }
+        let (bytecode, looked_at) = self.bytecode(module, texts);
+        let looked_at = looked_at.into_iter().map(|path| {
+            let hash = hash_of(&path);
+            (path, hash)
+        });
         let compiled = Arc::new(CompiledModule {
-            bytecode: self.bytecode(module).map(Arc::new),
+            bytecode: bytecode.map(Arc::new),
             source_map: SourceMap::new(module.source_map.clone()),
+            looked_at: looked_at.collect(),
         });
         let mut known = self.known.lock();
         if known.len() >= COMPILED_MAX {
@@ -95,8 +123,13 @@ impl Code {
         variables: BTreeMap<String, String>,
         import: ImportPhase,
     ) -> Code {
+        let modules: Vec<&SourceModule> = modules.into_iter().collect();
+        let pairs = modules
+            .iter()
+            .map(|module| (&*module.path, &*module.source));
+        let texts: Texts<'_> = pairs.collect();
         let modules = modules.into_iter().map(|module| {
-            let compiled = known.compile(module);
+            let compiled = known.compile(module, &texts);
             (module.path.clone(), Compiled { module: compiled })
         });
         Code {

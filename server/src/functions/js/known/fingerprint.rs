@@ -5,11 +5,13 @@
 //! top of the module counts as the hash of its declaration, a global as itself, and any other name as the place of its first occurrence.
 //! Bundlers give no local name that the module declares at its top, so nothing needs to know scopes.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::lexer::{Kind, Token};
+use super::lexer::{self, Kind, Token};
 
 /// Globals that known functions use.
 const GLOBALS: &[&str] = &[
@@ -95,14 +97,111 @@ const KEYWORDS: &[&str] = &[
 /// Declarations deeper than this are not followed.
 const DEPTH_MAX: usize = 16;
 
-/// A module's tokens and what it declares at its top.
+/// Modules of a push by path, read when a fingerprint needs them.
+pub(super) struct Modules<'f, 's> {
+    source: &'f dyn Fn(&str) -> Option<&'s str>,
+    read: RefCell<BTreeMap<String, Option<Rc<Module<'s>>>>>,
+}
+
+/// A module's tokens, what it declares at its top, and what it has from others and for them.
 pub(super) struct Module<'s> {
-    pub source: &'s str,
+    path: String,
+    source: &'s str,
     pub tokens: Vec<Token>,
     /// The tokens of each declaration: `function f() {…}`, or `x = …` of a variable.
     declarations: HashMap<&'s str, (usize, usize)>,
-    imported: HashSet<&'s str>,
+    /// The exported name and the module of each name that is imported.
+    imported: Imported<'s>,
+    /// The names of what is exported, by their names for others.
+    exported: HashMap<&'s str, &'s str>,
 }
+
+/// What a name stands for: a name at the top of a module.
+type Place<'s> = (Rc<Module<'s>>, &'s str);
+
+impl<'f, 's> Modules<'f, 's> {
+    /// The modules whose texts `source` gives.
+    pub fn new(source: &'f dyn Fn(&str) -> Option<&'s str>) -> Modules<'f, 's> {
+        Modules {
+            source,
+            read: RefCell::default(),
+        }
+    }
+
+    /// The module at `path`, if there is one that is understood.
+    pub fn module(&self, path: &str) -> Option<Rc<Module<'s>>> {
+        if let Some(known) = self.read.borrow().get(path) {
+            return known.clone();
+        }
+        let source = (self.source)(path);
+        let read = source.and_then(|source| {
+            let tokens = lexer::tokens(source)?;
+            Some(Rc::new(Module::new(path, source, tokens)))
+        });
+        let mut all = self.read.borrow_mut();
+        all.insert(path.to_owned(), read.clone());
+        read
+    }
+
+    /// The paths of all that were asked for.
+    pub fn asked(self) -> Vec<String> {
+        self.read.into_inner().into_keys().collect()
+    }
+
+    /// The declaration behind a name of `module`, in whichever module it is.
+    fn place(&self, module: &Rc<Module<'s>>, name: &'s str) -> Option<Place<'s>> {
+        let mut at = (module.clone(), name);
+        for _ in 0..DEPTH_MAX {
+            let Some((exported, from)) = at.0.imported.get(at.1) else {
+                return Some(at);
+            };
+            let next = self.module(&joined(&at.0.path, from)?)?;
+            let local = next.exported.get(exported)?;
+            at = (next.clone(), local);
+        }
+        None
+    }
+
+    /// The hash of what `module` declares as `name`, as 16 hexadecimal digits. Nothing if it uses what no module declares, but for
+    /// `namer`: the bundler's own function that gives functions their names.
+    pub fn fingerprint(
+        &self,
+        module: &Rc<Module<'s>>,
+        name: &'s str,
+        namer: &'s str,
+    ) -> Option<String> {
+        let mut walk = Walk {
+            modules: self,
+            module: module.clone(),
+            namer: self.place(module, namer).unwrap_or((module.clone(), namer)),
+            under_way: Vec::new(),
+        };
+        let hash = walk.hash(name)?;
+        Some(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The path that an import of `from` in the module at `path` means; none where it is not relative.
+fn joined(path: &str, from: &str) -> Option<String> {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    parts.pop();
+    if !from.starts_with("./") && !from.starts_with("../") {
+        return None;
+    }
+    for part in from.split('/') {
+        match part {
+            "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Names that a module imports: the names for others, and where from.
+type Imported<'s> = HashMap<&'s str, (&'s str, &'s str)>;
 
 /// The construct that a brace opens.
 #[derive(Clone, Copy, PartialEq)]
@@ -115,15 +214,17 @@ enum Brace {
 }
 
 impl<'s> Module<'s> {
-    pub fn new(source: &'s str, tokens: Vec<Token>) -> Module<'s> {
+    fn new(path: &str, source: &'s str, tokens: Vec<Token>) -> Module<'s> {
         let mut module = Module {
+            path: path.to_owned(),
             source,
             tokens,
             declarations: HashMap::new(),
-            imported: HashSet::new(),
+            imported: HashMap::new(),
+            exported: HashMap::new(),
         };
         module.declarations = module.declared();
-        module.imported = module.imports();
+        (module.imported, module.exported) = module.borders();
         module
     }
 
@@ -163,22 +264,36 @@ impl<'s> Module<'s> {
         found
     }
 
-    /// The names that the import statements at the top bind: in `import { a as b, c }` these are `b` and `c`.
-    fn imports(&self) -> HashSet<&'s str> {
-        let mut found = HashSet::new();
+    /// The names that import and export statements at the top bind: `import { a as b } from "…"` and `export { b as a }`.
+    fn borders(&self) -> (Imported<'s>, HashMap<&'s str, &'s str>) {
+        let (mut imported, mut exported) = (HashMap::new(), HashMap::new());
         let mut at = 0;
         while at < self.tokens.len() {
             let end = self.end_of_statement(at).max(at + 1);
-            if self.text(at) == "import" {
-                let binds = |at: &usize| {
+            let is_import = self.text(at) == "import";
+            if is_import || (self.text(at) == "export" && self.text(at + 1) == "{") {
+                let from = self.text(end.saturating_sub(2));
+                let from = from.trim_matches(['"', '\'']);
+                let is_bound = |at: &usize| {
                     self.tokens[*at].kind == Kind::Word
                         && matches!(self.text(at + 1), "," | "}" | "from")
                 };
-                found.extend((at + 1..end).filter(binds).map(|at| self.text(at)));
+                for bound in (at + 1..end).filter(is_bound) {
+                    let (name, before) = (self.text(bound), self.text(bound - 1));
+                    let other = match before {
+                        "as" => self.text(bound - 2),
+                        "{" | "," => name,
+                        _ => "default",
+                    };
+                    match is_import {
+                        true => imported.insert(name, (other, from)).is_some(),
+                        false => exported.insert(name, other).is_some(),
+                    };
+                }
             }
             at = end;
         }
-        found
+        (imported, exported)
     }
 
     /// Notes the declarations of a statement of variables, and says where it ends.
@@ -252,18 +367,6 @@ impl<'s> Module<'s> {
         self.tokens.len()
     }
 
-    /// The hash of what is declared as `name`, as 16 hexadecimal digits. Nothing if it uses what this module imports, but for
-    /// `namer`: the bundler's own function that gives functions their names, which it may put into another module.
-    pub fn fingerprint(&self, name: &'s str, namer: &'s str) -> Option<String> {
-        let mut walk = Walk {
-            module: self,
-            namer,
-            under_way: Vec::new(),
-        };
-        let hash = walk.hash(name)?;
-        Some(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-
     /// The construct that each brace between these tokens opens, for each token the innermost.
     fn braces(&self, start: usize, end: usize) -> Vec<Brace> {
         let (mut open, mut inside) = (Vec::new(), Vec::with_capacity(end - start));
@@ -321,6 +424,10 @@ impl<'s> Module<'s> {
     }
 }
 
+fn is_same(one: &Place<'_>, other: &Place<'_>) -> bool {
+    Rc::ptr_eq(&one.0, &other.0) && one.1 == other.1
+}
+
 /// How a word counts.
 enum Word {
     /// As it stands.
@@ -331,20 +438,22 @@ enum Word {
     Both,
 }
 
-struct Walk<'m, 's> {
-    module: &'m Module<'s>,
-    namer: &'s str,
+struct Walk<'m, 'f, 's> {
+    modules: &'m Modules<'f, 's>,
+    /// The module of the declaration that is being hashed.
+    module: Rc<Module<'s>>,
+    namer: Place<'s>,
     /// The declarations that are being hashed, the innermost last.
-    under_way: Vec<&'s str>,
+    under_way: Vec<Place<'s>>,
 }
 
-impl<'s> Walk<'_, 's> {
+impl<'s> Walk<'_, '_, 's> {
     fn hash(&mut self, name: &'s str) -> Option<[u8; 32]> {
         let (start, end) = self.module.declaration(name)?;
         if self.under_way.len() == DEPTH_MAX {
             return None;
         }
-        self.under_way.push(name);
+        self.under_way.push((self.module.clone(), name));
         let inside = self.module.braces(start, end);
         let mut hasher = Sha256::new();
         let mut locals: HashMap<&str, usize> = HashMap::new();
@@ -370,18 +479,24 @@ impl<'s> Walk<'_, 's> {
 
     /// The meaning of a name.
     fn name(&mut self, text: &'s str, locals: &mut HashMap<&'s str, usize>) -> Option<String> {
-        if text == self.namer {
+        let place = self.modules.place(&self.module, text);
+        // The bundler's own function may be in a module that is not there.
+        let place = place.unwrap_or_else(|| (self.module.clone(), text));
+        if is_same(&place, &self.namer) {
             return Some("@name".to_owned());
         }
-        if self.module.imported.contains(text) {
+        if place.0.imported.contains_key(place.1) {
             return None;
         }
-        if let Some(depth) = self.under_way.iter().position(|name| *name == text) {
+        if let Some(depth) = self.under_way.iter().position(|at| is_same(at, &place)) {
             return Some(format!("^{depth}"));
         }
-        if self.module.declaration(text).is_some() {
-            let hash = self.hash(text)?;
-            return Some(format!("@{hash:?}"));
+        let (module, name) = place;
+        if module.declaration(name).is_some() {
+            let user = std::mem::replace(&mut self.module, module);
+            let hash = self.hash(name);
+            self.module = user;
+            return Some(format!("@{:?}", hash?));
         }
         if GLOBALS.contains(&text) {
             return Some(text.to_owned());
@@ -391,7 +506,7 @@ impl<'s> Walk<'_, 's> {
     }
 
     fn word(&self, at: usize, start: usize, inside: Brace) -> Word {
-        let module = self.module;
+        let module = &self.module;
         let text = module.text(at);
         let (before, after) = (module.before(at, start), module.text(at + 1));
         if module.tokens[at].kind != Kind::Word

@@ -13,11 +13,12 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use parking_lot::Mutex;
 use vestibule_isolate::KNOWN_MODULE;
 
-use self::fingerprint::Module;
+use self::fingerprint::{Module, Modules};
 use self::table::{Head, KNOWN, Known};
 
 /// Names that heads use begin so. A module that has them already is left alone.
@@ -48,33 +49,41 @@ struct Insertion {
     text: String,
 }
 
-/// The source of a module with a head in each function that is known.
-pub(super) fn with_heads<'s>(source: &'s str, counts: &KnownCounts) -> Cow<'s, str> {
+/// The source of the module at `path` with a head in each function that is known, and the paths of the modules on which that
+/// depends. `sources` has the texts of all modules, since a bundler may put what a function uses into another one.
+pub(super) fn with_heads<'s>(
+    path: &str,
+    source: &'s str,
+    sources: &dyn Fn(&str) -> Option<&'s str>,
+    counts: &KnownCounts,
+) -> (Cow<'s, str>, Vec<String>) {
     let candidates: Vec<&Known> = KNOWN
         .iter()
         .filter(|known| source.contains(&known.quoted()))
         .collect();
     if candidates.is_empty() || source.contains(MARK) {
-        return Cow::Borrowed(source);
+        return (Cow::Borrowed(source), Vec::new());
     }
-    let Some(tokens) = lexer::tokens(source) else {
+    let modules = Modules::new(sources);
+    let Some(module) = modules.module(path) else {
         for known in candidates {
             counts.count(known.name, false);
         }
-        return Cow::Borrowed(source);
+        return (Cow::Borrowed(source), Vec::new());
     };
-    let module = Module::new(source, tokens);
     let mut insertions = Vec::new();
     for known in candidates {
-        for insertion in found(&module, known) {
+        for insertion in found(&modules, &module, known) {
             counts.count(known.name, insertion.is_some());
             insertions.extend(insertion);
         }
     }
-    if insertions.is_empty() {
-        return Cow::Borrowed(source);
+    let mut asked = modules.asked();
+    asked.retain(|other| other != path);
+    match insertions.is_empty() {
+        true => (Cow::Borrowed(source), asked),
+        false => (Cow::Owned(inserted(source, insertions)), asked),
     }
-    Cow::Owned(inserted(source, insertions))
 }
 
 fn inserted(source: &str, mut insertions: Vec<Insertion>) -> String {
@@ -95,7 +104,11 @@ fn inserted(source: &str, mut insertions: Vec<Insertion>) -> String {
 }
 
 /// The functions of this name: for each its head, or nothing for one that is not known.
-fn found(module: &Module<'_>, known: &Known) -> Vec<Option<Insertion>> {
+fn found<'s>(
+    modules: &Modules<'_, 's>,
+    module: &Rc<Module<'s>>,
+    known: &Known,
+) -> Vec<Option<Insertion>> {
     let quoted = known.quoted();
     // The bundler leaves `n(M, "convexToJsonInternal")` after a function that it has renamed to `M`.
     let named = (4..module.tokens.len()).filter(|at| {
@@ -104,7 +117,7 @@ fn found(module: &Module<'_>, known: &Known) -> Vec<Option<Insertion>> {
     named
         .map(|at| {
             let name = module.text(at - 2);
-            let fingerprint = module.fingerprint(name, module.text(at - 4));
+            let fingerprint = modules.fingerprint(module, name, module.text(at - 4));
             let is_known = fingerprint
                 .as_deref()
                 .is_some_and(|found| known.fingerprints.contains(&found));

@@ -118,13 +118,20 @@ impl Head {
     }
 }
 
-/// Reports of progress are the package's affair, and so are a bound of memory that is not its own and errors.
+/// Reports of progress are the package's affair, and so are errors: a bound of memory that is too low, or no number.
 fn scrypt(password: &str, salt: &str, options: &str) -> String {
     let is_octets =
         |name: &str| format!("(typeof {name}==\"string\"||{name} instanceof Uint8Array)");
     let (password_is, salt_is) = (is_octets(password), is_octets(salt));
+    let (memory, uses) = (
+        format!("{options}.maxmem"),
+        format!("128*{options}.r*({options}.N+{options}.p+1)"),
+    );
+    let memory_is = format!(
+        "({memory}===void 0||typeof {memory}==\"number\"&&{memory}%1===0&&{memory}<=9007199254740991&&{memory}>={uses})"
+    );
     format!(
-        "{password_is}&&{salt_is}&&typeof {options}==\"object\"&&{options}&&{options}.onProgress===void 0&&{options}.maxmem===void 0\
+        "{password_is}&&{salt_is}&&typeof {options}==\"object\"&&{options}&&{options}.onProgress===void 0&&{memory_is}\
          ?{MARK}call(\"scrypt\",{password},{salt},{options}.N,{options}.r,{options}.p,\"dkLen\"in {options}?{options}.dkLen:32):void 0"
     )
 }

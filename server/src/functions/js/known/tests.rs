@@ -1,7 +1,7 @@
 //! The known functions, and that a head changes nothing but the time.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use vestibule_isolate::{
@@ -9,13 +9,24 @@ use vestibule_isolate::{
     compile_script,
 };
 
-use super::{KnownCounts, with_heads};
+use super::super::code::{Code, CompiledModules};
+use super::table::Head;
+use super::{KnownCounts, MARK, with_heads};
+use crate::deployment::{ImportPhase, ModuleEnvironment, SourceModule};
 
 const VALUES: &str = include_str!("fixtures/values.js");
+const PATH: &str = "messages.js";
 
 fn headed(source: &str) -> (Cow<'_, str>, Vec<(&'static str, bool, u64)>) {
+    headed_beside(source, &|path| (path == PATH).then_some(source))
+}
+
+fn headed_beside<'s>(
+    source: &'s str,
+    sources: &dyn Fn(&str) -> Option<&'s str>,
+) -> (Cow<'s, str>, Vec<(&'static str, bool, u64)>) {
     let counts = KnownCounts::default();
-    let text = with_heads(source, &counts);
+    let (text, _) = with_heads(PATH, source, sources, &counts);
     (text, counts.counts())
 }
 
@@ -76,6 +87,74 @@ fn the_bundlers_own_helper_may_be_imported_and_no_other() {
     assert_eq!(headed(&imports_a_bound).1, unknown);
 }
 
+/// The conversion of values with one of its constants in another module.
+fn split() -> String {
+    let split = VALUES.replace(
+        ", N = 1024;",
+        ";\nimport { a as N } from \"./_deps/other.js\";",
+    );
+    assert_ne!(split, VALUES);
+    split
+}
+
+const OTHER: &str = "var Z = 1024, Y = 1;\nexport {\n  Y,\n  Z as a\n};\n";
+
+#[test]
+fn a_helper_may_be_in_another_module() {
+    let split = split();
+    let unknown = [
+        ("convexToJsonInternal", false, 1),
+        ("jsonToConvex", false, 1),
+    ];
+    let passed_on = "import{a as c}from\"./third.js\";export{c as a};";
+    let endless = "import{a as c}from\"./other.js\";export{c as a};";
+    for (other, expected) in [
+        (OTHER, BOTH_KNOWN),
+        (passed_on, BOTH_KNOWN),
+        (endless, unknown),
+        ("var Z = 1025;export{Z as a};", unknown),
+        ("var Z = 1024;export{Z as b};", unknown),
+        ("var Z = 1024;", unknown),
+        ("var Z = `", unknown),
+        ("import * as a from\"./third.js\";export{a};", unknown),
+    ] {
+        let sources = |path: &str| match path {
+            PATH => Some(split.as_str()),
+            "_deps/other.js" => Some(other),
+            "_deps/third.js" => Some(OTHER),
+            _ => None,
+        };
+        assert_eq!(headed_beside(&split, &sources).1, expected, "{other}");
+    }
+}
+
+#[test]
+fn another_helper_compiles_its_users_anew() {
+    let known = CompiledModules::default();
+    let push = |other: &str| {
+        let texts = [(PATH, split()), ("_deps/other.js", other.to_owned())];
+        let modules = texts.map(|(path, text)| SourceModule {
+            path: path.to_owned(),
+            environment: ModuleEnvironment::Isolate,
+            source: Arc::from(text),
+            source_map: None,
+        });
+        Code::compile(&known, &modules, BTreeMap::new(), ImportPhase::default());
+        let counts = known.heads.counts().into_iter();
+        let counts = counts.filter(|(name, ..)| *name == "jsonToConvex");
+        counts
+            .map(|(_, is_known, count)| (is_known, count))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(push(OTHER), [(true, 1)]);
+    assert_eq!(push(OTHER), [(true, 1)]);
+    assert_eq!(
+        push("var Z = 1025;export{Z as a};"),
+        [(false, 1), (true, 1)]
+    );
+    assert_eq!(push(OTHER), [(false, 1), (true, 2)]);
+}
+
 #[test]
 fn a_bundle_that_is_not_understood_runs_as_it_is() {
     for source in [
@@ -115,7 +194,7 @@ impl ModuleSource for Modules {
 }
 
 fn isolate() -> Isolate {
-    let Cow::Owned(native) = with_heads(VALUES, &KnownCounts::default()) else {
+    let (Cow::Owned(native), _) = headed(VALUES) else {
         panic!("nothing is known")
     };
     let sources = [
@@ -160,4 +239,27 @@ fn compare() {
         isolate.restore();
         assert!(isolate.is_at_image());
     }
+}
+
+#[test]
+fn scrypt_has_a_head_where_its_bound_of_memory_suffices() {
+    let head = Head::Scrypt.text(&["p", "s", "o"]).unwrap();
+    let script = format!(
+        r#"(() => {{
+          const {MARK}call = () => new ArrayBuffer(1);
+          const run = (p, s, o) => {{ {head} return "own"; }};
+          const isNative = (maxmem) => run("a", "b", {{ N: 1024, r: 8, p: 1, maxmem }}) !== "own";
+          const uses = 128 * 8 * (1024 + 1 + 1);
+          const bounds = [undefined, uses, 2 * uses, uses - 1, uses + 0.5, Infinity, NaN, `${{uses}}`, 2 ** 60, null];
+          const told = bounds.map(isNative).join();
+          if (told !== "true,true,true" + ",false".repeat(7)) throw new Error(told);
+        }})();"#
+    );
+    let options = IsolateOptions {
+        memory_bytes_max: 128 << 20,
+        stack_bytes_max: 1 << 20,
+        modules: Arc::new(Modules(HashMap::new())),
+        prelude: Arc::from([compile_script("prelude.js", &script).unwrap()]),
+    };
+    Isolate::new(options, &mut NoHost).unwrap();
 }

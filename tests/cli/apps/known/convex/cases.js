@@ -48,6 +48,7 @@ export const CASES = {
   undefinedLength: () => scrypt("a", "b", { N: 16, r: 1, p: 1, dkLen: undefined }),
   aNumberForAPassword: () => scrypt(1, "b", { N: 16, r: 1, p: 1 }),
   wordsForAPassword: () => scrypt(new Uint16Array(2), "b", { N: 16, r: 1, p: 1 }),
+  enoughMemory: () => scryptAsync("a", "b", { N: 1024, r: 16, p: 1, maxmem: 128 * 1024 * 16 * 2 }),
   tooMuchMemory: () => scrypt("a", "b", { N: 16, r: 1, p: 1, maxmem: 10 }),
   bcrypt: () => bcrypt.hashSync("password", SALT),
   bcryptOfMuch: () => bcrypt.hashSync("x\u00e4\u{1F600}".repeat(30), SALT),
