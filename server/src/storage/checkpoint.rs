@@ -168,7 +168,8 @@ impl Appender {
     pub fn close(mut self) -> Result<(), StorageError> {
         while !matches!(self.fold()?, FoldProgress::Idle) {}
         let mut turn = self.shared.checkpoints.turn.lock();
-        self.shared.head_base.lock().end();
+        let _paused = self.shared.bases.pause();
+        self.shared.end_open_bases();
         let truncated = turn.work(&self.shared, |connection| {
             truncate(&self.shared, connection)
         });
@@ -261,6 +262,7 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageErr
     let too_long = wal.bytes() >= shared.options.truncate_wal_bytes;
     if wal.unmoved_bytes() <= LAST_PASS_BYTES || too_long {
         let _writing = shared.checkpoints.writing.lock();
+        let _paused = shared.bases.pause();
         let clock = &*shared.options.clock;
         let begun = clock.elapsed();
         wal = last_pass(shared, connection)?;
@@ -279,7 +281,7 @@ fn last_pass(shared: &Shared, connection: &Connection) -> Result<WalPages, Stora
     begin_pass(shared, Pass::Last)?;
     run(connection, Mode::Passive)?;
     // The head may have begun again on pages not moved then; a head on moved pages does not pin the log.
-    shared.head_base.lock().end();
+    shared.end_open_bases();
     wait_for_readers(connection, LAST_PASS_WAIT, Mode::Restart)
 }
 
@@ -291,7 +293,7 @@ fn begin_pass(
     if let Some(before) = &mut *shared.checkpoints.before_pass.lock() {
         before(which)?;
     }
-    shared.head_base.lock().end();
+    shared.end_open_bases();
     Ok(())
 }
 

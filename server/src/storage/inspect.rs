@@ -13,6 +13,7 @@ use uuid::Uuid;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::backup::read_row;
+use super::bases::Bases;
 use super::checkpoint::Checkpoints;
 use super::head::HeadBase;
 use super::log_holds::LogHolds;
@@ -204,6 +205,7 @@ fn share(
         pins: Pins::default(),
         log_holds: LogHolds::default(),
         head_base: Mutex::new(HeadBase::default()),
+        bases: Bases::default(),
         idle_readers: Mutex::new(Vec::new()),
         deployment,
         epoch,

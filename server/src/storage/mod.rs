@@ -23,6 +23,7 @@
 
 mod appender;
 mod backup;
+mod bases;
 mod checkpoint;
 mod codec;
 mod error;

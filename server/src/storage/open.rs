@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, ffi};
 use vestibule_schema::timestamp::Timestamp;
 
+use super::bases::Bases;
 use super::checkpoint::Checkpoints;
 use super::error::extended_code;
 use super::head::HeadBase;
@@ -68,6 +69,7 @@ pub(super) fn open(
         pins: Pins::default(),
         log_holds: LogHolds::default(),
         head_base: Mutex::new(HeadBase::default()),
+        bases: Bases::default(),
         idle_readers: Mutex::new(Vec::new()),
         deployment: uuid::Uuid::from_bytes(Meta::Deployment.read(&connection)?),
         epoch,

@@ -71,6 +71,11 @@ impl Pin {
         Pin::add(shared, &mut pinned, Kind::Base, shared.folded())
     }
 
+    /// The state, or the fold position that the base reaches.
+    pub fn ts(&self) -> Timestamp {
+        self.ts
+    }
+
     fn add(shared: &Arc<Shared>, pinned: &mut Pinned, kind: Kind, ts: Timestamp) -> Pin {
         let readers = pinned.of(kind);
         match place(readers, ts) {

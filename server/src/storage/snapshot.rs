@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::bases::Base;
 use super::pins::Pin;
 use super::reader::BaseReader;
 use super::store::Shared;
@@ -13,11 +14,11 @@ use super::view::{self, Cursor, Entry, Layers, ReadView, Stamp};
 use super::{Direction, KeyRange, Overlay, PinnedHead, Published, StorageError};
 
 /// A durable state, fixed. It holds a read connection and its transaction, which keeps the write-ahead log from starting
-/// anew, so hold it for a bounded time. Dropping it gives the connection back. One thread at a time.
+/// anew, so hold it for a bounded time. Dropping it leaves the transaction to the next snapshot. One thread at a time.
 pub struct Snapshot {
     shared: Arc<Shared>,
     /// Taken by drop only.
-    reader: Option<BaseReader>,
+    base: Option<Base>,
     published: Arc<Published>,
     /// The fold position of the base.
     folded: Timestamp,
@@ -33,38 +34,33 @@ const ATTEMPTS_MAX: usize = 100;
 
 impl Snapshot {
     pub(super) fn take(shared: &Arc<Shared>) -> Result<Self, StorageError> {
-        let reader = shared.idle_reader()?;
         for _ in 0..ATTEMPTS_MAX {
-            let base = Pin::base(shared);
             // The order matters. Only published commits are folded, so an overlay loaded after the transaction began is
             // at least as new as the base. But it may have forgotten commits that the base does not hold yet.
-            let folded = reader.begin()?;
-            let (state, published) = Pin::published(shared);
-            if fits(&published, folded) {
+            let (base, base_pin) = Base::begin(shared)?;
+            let (state_pin, published) = Pin::published(shared);
+            if fits(&published, base.folded) {
                 return Ok(Self {
                     shared: Arc::clone(shared),
-                    reader: Some(reader),
+                    folded: base.folded,
+                    base: Some(base),
                     published,
-                    folded,
-                    _pins: [state, base],
+                    _pins: [state_pin, base_pin],
                     stamp: Stamp::fresh(),
                     failed: Cell::new(false),
                 });
             }
-            reader.end()?;
+            base.end(shared);
         }
         Err(StorageError::SnapshotContended)
     }
 
     /// Begins the base of a snapshot whose published state comes later, such as a head that is not durable yet.
     pub(super) fn begin(shared: &Arc<Shared>) -> Result<SnapshotBase, StorageError> {
-        let reader = shared.idle_reader()?;
-        let pin = Pin::base(shared);
-        let folded = reader.begin()?;
+        let (base, pin) = Base::begin(shared)?;
         Ok(SnapshotBase {
             shared: Arc::clone(shared),
-            reader: Some(reader),
-            folded,
+            base: Some(base),
             pin: Some(pin),
         })
     }
@@ -73,11 +69,9 @@ impl Snapshot {
         &self,
         read: impl FnOnce(&BaseReader) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let reader = self
-            .reader
-            .as_ref()
-            .expect("the reader leaves only on drop");
-        let result = read(reader);
+        let base = self.base.as_ref();
+        let base = base.expect("the base leaves only on drop");
+        let result = read(&base.reader);
         if result.is_err() {
             self.failed.set(true);
         }
@@ -89,8 +83,7 @@ impl Snapshot {
 pub struct SnapshotBase {
     shared: Arc<Shared>,
     /// Taken by `over` and by drop only.
-    reader: Option<BaseReader>,
-    folded: Timestamp,
+    base: Option<Base>,
     /// Taken by `over` only.
     pin: Option<Pin>,
 }
@@ -100,16 +93,14 @@ impl SnapshotBase {
     /// does not hold yet: begin another one.
     pub fn over(mut self, head: PinnedHead) -> Option<Snapshot> {
         let PinnedHead { published, pin } = head;
-        if !fits(&published, self.folded) {
-            return None;
-        }
-        let base = self.pin.take().expect("the pin leaves only here");
+        let base = self.base.take_if(|base| fits(&published, base.folded))?;
+        let base_pin = self.pin.take().expect("the pin leaves only here");
         Some(Snapshot {
             shared: Arc::clone(&self.shared),
-            reader: self.reader.take(),
+            folded: base.folded,
+            base: Some(base),
             published: Arc::new(published),
-            folded: self.folded,
-            _pins: [pin, base],
+            _pins: [pin, base_pin],
             stamp: Stamp::fresh(),
             failed: Cell::new(false),
         })
@@ -118,10 +109,8 @@ impl SnapshotBase {
 
 impl Drop for SnapshotBase {
     fn drop(&mut self) {
-        if let Some(reader) = self.reader.take()
-            && reader.end().is_ok()
-        {
-            self.shared.keep_idle(reader);
+        if let Some(base) = self.base.take() {
+            base.end(&self.shared);
         }
     }
 }
@@ -133,11 +122,10 @@ fn fits(published: &Published, folded: Timestamp) -> bool {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        if let Some(reader) = self.reader.take()
+        if let Some(base) = self.base.take()
             && !self.failed.get()
-            && reader.end().is_ok()
         {
-            self.shared.keep_idle(reader);
+            base.keep(&self.shared);
         }
     }
 }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::bases::Bases;
 use super::checkpoint::{CheckpointCounts, Checkpoints};
 use super::head::HeadBase;
 use super::log_holds::LogHolds;
@@ -122,6 +123,7 @@ pub(super) struct Shared {
     pub pins: Pins,
     pub log_holds: LogHolds,
     pub head_base: Mutex<HeadBase>,
+    pub bases: Bases,
     pub idle_readers: Mutex<Vec<BaseReader>>,
     pub files: Files,
     pub options: StoreOptions,
@@ -158,6 +160,12 @@ impl Shared {
             Some(reader) => Ok(reader),
             None => BaseReader::open(&self.files, &self.options),
         }
+    }
+
+    /// Ends the read transactions that are kept open between reads, so that they no longer pin the write-ahead log.
+    pub fn end_open_bases(&self) {
+        self.head_base.lock().end();
+        self.bases.end(self);
     }
 
     pub fn keep_idle(&self, reader: BaseReader) {
