@@ -27,6 +27,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::draft::{DraftRoute, Drafted, HeadView, LaneView, Turn, ViewError};
 use super::lane::{Batch, Lane, Waiting};
 use super::log_writer::{Folding, LogWriter, UnknownOutcome};
+use super::session_requests::SessionRequest;
 use super::transaction::Transaction;
 use crate::clock::{Alarm, Clock};
 use crate::executor::{Executor, STACK_BYTES};
@@ -46,6 +47,8 @@ pub enum Task {
 /// A wish for the head as it is.
 pub struct ViewRequest {
     turn: Turn,
+    /// The session and the number of the request that asks, where it has such.
+    request: Option<([u8; 16], u32)>,
     reply: Sender<LaneView>,
 }
 
@@ -192,8 +195,13 @@ impl Committer {
     }
 
     /// The head as it is, everything before it in the queue included, for a mutation that runs on this thread. Waits
-    /// for the lane.
-    pub fn view(&self, store: &Store, turn: Turn) -> Result<HeadView, ViewError> {
+    /// for the lane. The view tells whether `request` is known to be new.
+    pub fn view(
+        &self,
+        store: &Store,
+        turn: Turn,
+        request: Option<&SessionRequest>,
+    ) -> Result<HeadView, ViewError> {
         let storage = |error| ViewError::Storage(Arc::new(error));
         loop {
             // The base begins first: everything it holds is in the head that is frozen afterwards.
@@ -201,8 +209,12 @@ impl Committer {
             let (reply, view) = bounded(1);
             let queue = self.queue.as_ref();
             let queue = queue.expect("the queue lives as long as the committer");
-            let request = Task::View(ViewRequest { turn, reply });
-            queue.try_send(request).map_err(|error| match error {
+            let wish = Task::View(ViewRequest {
+                turn,
+                request: request.map(|request| (request.session, request.request)),
+                reply,
+            });
+            queue.try_send(wish).map_err(|error| match error {
                 TrySendError::Full(_) => ViewError::QueueFull,
                 TrySendError::Disconnected(_) => ViewError::Closed,
             })?;
@@ -276,8 +288,12 @@ fn perform(lane: &mut Lane, task: Task, batch: &mut Batch) {
     match task {
         Task::Mutation(mutation) => lane.run(mutation, batch),
         Task::Draft(drafted) => lane.apply(drafted, batch),
-        Task::View(ViewRequest { turn, reply }) => {
-            let (view, waiting) = lane.view(turn);
+        Task::View(ViewRequest {
+            turn,
+            request,
+            reply,
+        }) => {
+            let (view, waiting) = lane.view(turn, request);
             // The asker may have gone; its ticket ends with the view.
             let asked = reply.send(view).is_ok();
             if let Some(Waiting { drafts, time_max }) = waiting.filter(|_| asked)

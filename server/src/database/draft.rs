@@ -29,6 +29,7 @@ pub struct HeadView {
     pub(super) generation: u64,
     /// The newest creation time given to anything; those of the draft are later.
     pub(super) creation_time: f64,
+    is_new_request: bool,
     direct: Option<Sender<Task>>,
 }
 
@@ -37,6 +38,8 @@ pub(super) struct LaneView {
     pub head: PinnedHead,
     pub generation: u64,
     pub creation_time: f64,
+    /// Whether the request that asked was certainly never answered.
+    pub is_new_request: bool,
     pub ticket: Ticket,
     /// The way to a lane that waits for this draft alone.
     pub direct: Option<Sender<Task>>,
@@ -85,6 +88,7 @@ impl HeadView {
             ticket: lane.ticket,
             generation: lane.generation,
             creation_time: lane.creation_time,
+            is_new_request: lane.is_new_request,
             direct: lane.direct,
         })
     }
@@ -97,6 +101,11 @@ impl HeadView {
     /// The newest creation time given to anything as of this view, in milliseconds.
     pub fn creation_time(&self) -> f64 {
         self.creation_time
+    }
+
+    /// Whether the request that asked for this view was certainly never answered.
+    pub fn is_new_request(&self) -> bool {
+        self.is_new_request
     }
 
     /// Makes a draft from the work of a transaction on this view, and sends it to the lane.

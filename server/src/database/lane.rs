@@ -210,7 +210,11 @@ impl Lane {
 
     /// Hands out the head as it is, for a draft. Where the draft has its turn, the way on which the lane must wait for
     /// it comes back.
-    pub(super) fn view(&mut self, turn: Turn) -> (LaneView, Option<Waiting>) {
+    pub(super) fn view(
+        &mut self,
+        turn: Turn,
+        request: Option<([u8; 16], u32)>,
+    ) -> (LaneView, Option<Waiting>) {
         self.note_ended();
         let ts = self.head.last_ts();
         self.overtakes.began(ts);
@@ -225,6 +229,8 @@ impl Lane {
             head: self.head.pin(),
             generation: self.generation,
             creation_time: self.last_creation_time,
+            is_new_request: request
+                .is_some_and(|(session, number)| self.known_sessions.is_new(&session, number)),
             ticket: Ticket {
                 began: ts,
                 ended: self.ended.clone(),

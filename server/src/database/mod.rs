@@ -274,8 +274,12 @@ impl Database {
     }
 
     /// The head as it is, for a mutation that runs on this thread; see [`Committer::view`].
-    pub fn head_view(&self, turn: Turn) -> Result<HeadView, ViewError> {
-        self.committer.view(&self.store, turn)
+    pub fn head_view(
+        &self,
+        turn: Turn,
+        request: Option<&SessionRequest>,
+    ) -> Result<HeadView, ViewError> {
+        self.committer.view(&self.store, turn, request)
     }
 
     /// The store, for reads on threads of other rooms.

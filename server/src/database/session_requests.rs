@@ -81,6 +81,12 @@ impl Default for KnownSessions {
 }
 
 impl KnownSessions {
+    /// Whether a request is certainly without a record, as far as is known without a look-up.
+    pub(super) fn is_new(&self, session: &[u8; 16], request: u32) -> bool {
+        let newest = self.newest.peek(session);
+        newest.is_some_and(|newest| newest.is_none_or(|newest| newest < request))
+    }
+
     /// Keeps an answer until its batch is closed.
     pub(super) fn gather(&mut self, answer: NewAnswer) {
         self.gathered.push(answer);

@@ -93,11 +93,13 @@ impl DraftedMutation {
     }
 
     fn attempt(&mut self) -> Run {
-        let view = match self.functions.database.head_view(self.turn()) {
+        let request = self.session_request.as_ref();
+        let view = match self.functions.database.head_view(self.turn(), request) {
             Ok(view) => view,
             Err(error) => return Run::Ended(Err(trouble(error))),
         };
         if self.overtaken == 0
+            && !view.is_new_request()
             && let Some(answered) = self.answered_before()
         {
             return Run::Ended(answered);

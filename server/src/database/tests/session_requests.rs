@@ -107,7 +107,12 @@ fn what_the_lane_knows_of_sessions_changes_no_answer() {
             let expected = find(rig, &request);
             let found = rig.attempt(|tx| request.find(tx).unwrap());
             assert_eq!(found, expected, "request {number}");
+            if rig.known_sessions.is_new(&request.session, number) {
+                assert_eq!(found, Recorded::Nothing, "request {number}");
+            }
         }
+        assert!(rig.known_sessions.is_new(&[7; 16], 12));
+        assert!(!rig.known_sessions.is_new(&[8; 16], 12));
     };
     check(&mut rig);
     let mut rig = rig.reopen(Schema::new()).unwrap();
