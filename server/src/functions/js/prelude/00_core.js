@@ -40,11 +40,24 @@ const $ = (() => {
     }
   };
 
+  // As `hostAsync("syscall", op, args)`, the most frequent one.
+  const asyncSyscall = (op, args) =>
+    new Promise((resolve, reject) => {
+      const id = ++lastOperation;
+      pending.set(id, { resolve, reject });
+      try {
+        native.host("async", id, "syscall", op, args);
+      } catch (error) {
+        pending.delete(id);
+        reject(error);
+      }
+    });
+
   const complete = (id, isOk, value) => {
     const operation = pending.get(id);
     pending.delete(id);
     if (operation) (isOk ? operation.resolve : operation.reject)(value);
   };
 
-  return { ...native, asyncContext, hostBegin, hostAsync, call, complete };
+  return { ...native, asyncContext, hostBegin, hostAsync, asyncSyscall, call, complete };
 })();

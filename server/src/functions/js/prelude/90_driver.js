@@ -1,6 +1,6 @@
 // How the host starts a function and completes what it waits for, and the `Convex` object that the package talks to.
 (() => {
-  const { host, hostAsync, call, complete, register, module, hasModule } = $;
+  const { host, asyncSyscall, call, complete, register, module, hasModule } = $;
   const stringify = JSON.stringify;
   const parse = JSON.parse;
   const NativeError = Error;
@@ -20,7 +20,7 @@
       if (call.kind === "import") {
         atImport(op.includes("/actions/") || op === "1.0/runUdf" ? "Cannot call another function" : "Can't use database");
       }
-      return hostAsync("syscall", op, args);
+      return asyncSyscall(op, args);
     },
     jsSyscall(op, args) {
       if (call.kind === "import") atImport("Can't use database");
