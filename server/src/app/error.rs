@@ -67,6 +67,12 @@ pub enum StartError {
         path = .0.display()
     )]
     IsBackup(PathBuf),
+    #[error(
+        "{path} holds uploaded files, and no database that they belong to; check the path, restore a backup, or move the files \
+         away to begin a new deployment",
+        path = .0.display()
+    )]
+    DatabaseMissing(PathBuf),
     #[error("cannot make the data directory {directory}: {source}")]
     DataDirectory {
         directory: String,

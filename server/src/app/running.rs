@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, UnknownOutcome};
 use crate::deployment::Cron;
 use crate::executor::SystemExecutor;
-use crate::files::{Blobs, FileMetrics, Files, FilesParts};
+use crate::files::{Blobs, FileMetrics, Files, FilesParts, has_contents};
 use crate::functions::js::Js;
 use crate::functions::{Functions, JsOptions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
@@ -37,7 +37,7 @@ use crate::jobs::{Jobs, JobsMetrics};
 use crate::outbound::{Origins, OutboundOptions, Own, OwnServer, ProxyVariables};
 use crate::provisioning::{Checks, Gate, GateMetrics, GateOptions, Stated};
 use crate::push::Pushes;
-use crate::storage::{StoreOptions, private_directory};
+use crate::storage::{StoreOptions, is_store, private_directory};
 use crate::subscriptions::{Following, LiveQueries};
 use crate::sync::{Connections, ConnectionsParts, SyncMetrics, SyncOptions};
 use crate::transfer::Transfers;
@@ -58,6 +58,7 @@ pub struct Running {
     pushes: Arc<Pushes>,
     transfers: Arc<Transfers>,
     following: Following,
+    functions: Arc<Functions>,
     database: Arc<Database>,
 }
 
@@ -153,6 +154,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         transfers: rooms.transfers,
         following: rooms.following,
         database: rooms.functions.database().clone(),
+        functions: rooms.functions,
     })
 }
 
@@ -171,6 +173,9 @@ impl Opened {
             directory: config.data.display().to_string(),
             source,
         })?;
+        if !is_store(&config.data) && has_contents(&config.data) {
+            return Err(StartError::DatabaseMissing(config.data.clone()));
+        }
         let providers = config.providers()?;
         let dev = config.dev.unwrap_or(providers.is_empty());
         let secret = match config.secret.clone() {
@@ -577,6 +582,7 @@ impl Running {
             pushes,
             transfers,
             following,
+            functions,
             database,
             ..
         } = self;
@@ -595,7 +601,8 @@ impl Running {
         }
         pushes.settled().await;
         sweepers.iter().for_each(JoinHandle::abort);
-        drop((within, connections, pushes, transfers, following));
+        functions.end_actions();
+        drop((within, connections, pushes, transfers, following, functions));
         if tokio::time::timeout(CLOSE_WAIT, database.close())
             .await
             .is_err()

@@ -250,6 +250,12 @@ pub fn contents_directory(data: &Path) -> PathBuf {
     data.join(DIRECTORY)
 }
 
+/// Whether a data directory holds a content.
+pub fn has_contents(data: &Path) -> bool {
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries(&contents_directory(data)).any(|shard| entries(&shard.path()).next().is_some())
+}
+
 /// Where a content lies below a data directory.
 pub fn content_file(data: &Path, key: Uuid) -> PathBuf {
     let shard = shard_name(key.as_bytes()[0]);

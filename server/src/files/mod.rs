@@ -31,7 +31,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-pub use blobs::{Blobs, ByteStream, SHARDS, content_file, contents_directory};
+pub use blobs::{Blobs, ByteStream, SHARDS, content_file, contents_directory, has_contents};
 pub use check::check_contents;
 pub use error::FileError;
 pub use holds::Hold;

@@ -374,6 +374,13 @@ impl Functions {
         answered.await.map_err(|_| ReadersError::Closed)?
     }
 
+    /// Ends the actions that are still under way, for a server that ends.
+    pub fn end_actions(&self) {
+        if let Some(js) = &self.js {
+            js.end_actions();
+        }
+    }
+
     /// Runs a mutation on a given snapshot, where it cannot write. `None` when it would have to.
     pub fn mutate_without_writing_on(
         &self,

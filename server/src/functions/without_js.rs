@@ -54,6 +54,11 @@ impl Js {
         match *self {}
     }
 
+    /// Would end actions.
+    pub fn end_actions(&self) {
+        match *self {}
+    }
+
     /// Would hand in what signs tokens.
     pub fn sign_with(&self, _: TokenSigner) {
         match *self {}

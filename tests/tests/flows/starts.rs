@@ -55,6 +55,21 @@ fn a_file_that_is_no_database_is_refused() {
 }
 
 #[test]
+fn files_without_their_database_are_no_new_deployment() {
+    let data = tempfile::tempdir().unwrap();
+    let shard = data.path().join("files/0a");
+    std::fs::create_dir_all(&shard).unwrap();
+    let content = shard.join("0a0b0c0d-0000-4000-8000-000000000000");
+    std::fs::write(&content, "x").unwrap();
+    let said = refused(data.path(), &ANY_PORT);
+    assert!(said.contains("no database that they belong to"), "{said}");
+    assert!(content.exists());
+    std::fs::remove_file(&content).unwrap();
+    let chat = chat(data.path()).start().unwrap();
+    assert_eq!(chat.stop().unwrap(), Some(0));
+}
+
+#[test]
 fn a_database_file_without_bytes_is_no_new_deployment() {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("vestibule.sqlite3");

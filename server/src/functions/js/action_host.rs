@@ -218,12 +218,13 @@ impl<'t> ActionHost<'t> {
                 }
             }
         };
-        match handle.block_on(async { tokio::time::timeout(left, next).await }) {
-            Ok(Some(completion)) => {
+        let next = async { tokio::time::timeout(left, next).await };
+        match handle.block_on(self.target.js.ending.run_until_cancelled(next)) {
+            Some(Ok(Some(completion))) => {
                 self.was_timer = matches!(completion, Completion::Timer(_));
                 Ok(completion)
             }
-            Ok(None) | Err(_) => Err(Failure::TimedOut),
+            Some(Ok(None) | Err(_)) | None => Err(Failure::TimedOut),
         }
     }
 

@@ -39,6 +39,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use vestibule_schema::value::Value;
 
 use self::action::ActionTarget;
@@ -87,6 +88,8 @@ pub struct Js {
     actions_waiting: AtomicUsize,
     /// Threads that make images ready for a deployment.
     warming: Arc<AtomicUsize>,
+    /// Cancelled when the server ends, for the actions that are still under way.
+    ending: CancellationToken,
     options: JsOptions,
     clock: Arc<dyn Clock>,
 }
@@ -114,9 +117,15 @@ impl Js {
             action_slots: Arc::new(Semaphore::new(options.actions_max)),
             actions_waiting: AtomicUsize::new(0),
             warming: Arc::default(),
+            ending: CancellationToken::new(),
             options,
             clock,
         })
+    }
+
+    /// Ends the actions that wait for something: the server ends, and nobody hears of them any more.
+    pub fn end_actions(&self) {
+        self.ending.cancel();
     }
 
     /// Hands in what signs tokens for functions, once.

@@ -36,6 +36,7 @@ export const onward = define("action", async ({ base }) => {
   const { body } = await fetch(base + "/x", { method: "POST", body: "far" });
   return await (await fetch(base + "/y", { method: "POST", body, duplex: "half" })).json();
 });
+export const waits = define("action", () => new Promise((resolve) => setTimeout(resolve, 600_000)));
 export const manyTimers = define("action", async () => {
   let set = 0;
   try {
@@ -457,4 +458,21 @@ async fn a_server_that_ends_does_not_wait_for_actions_that_have_no_place() {
     }
     jobs.stop().await;
     assert_eq!(rig.states().await, [JobState::Pending]);
+}
+
+/// Its thread would wait on a runtime that is gone.
+#[tokio::test]
+async fn an_action_that_waits_ends_with_the_server() {
+    let rig = rig_of(APP, open());
+    let functions = rig.functions.clone();
+    let waiting = tokio::spawn(async move { functions.act(call("waits", object! {})).await });
+    while rig.js.action_counts().0 == 0 {
+        tokio::task::yield_now().await;
+    }
+    rig.functions.end_actions();
+    let run = waiting.await.unwrap().unwrap();
+    assert!(matches!(run.outcome, FunctionOutcome::Threw(_)));
+    while rig.js.action_counts().0 > 0 {
+        tokio::task::yield_now().await;
+    }
 }
