@@ -1,8 +1,9 @@
 //! `damage`: bytes of the database or of its write-ahead log are changed at random, and everything is read. Each answer is
 //! right, or an error, and nothing that was never written is ever told (R7).
 //!
-//! Two kinds of damage cannot be told at once. A log that is cut short, or whose last frames do not fit, ends earlier: it
-//! looks as after a crash, and the state is that of an earlier commit, whole. An entry that is gone from an index is
+//! Two kinds of damage cannot be told at once. A log that is cut short, or whose very last frames do not fit, ends earlier:
+//! it looks as after a crash, and the state is that of an earlier commit, whole. With commits behind the damage the start is
+//! refused. An entry that is gone from an index is
 //! missed by nobody who does not know of it: `vestibule verify` has to find it.
 
 use std::collections::BTreeSet;
@@ -46,6 +47,8 @@ pub const TEST: Size = Size {
 
 const COMMITS: usize = 60;
 const PAGE_BYTES: usize = 4096;
+/// Commits at the end of the log that one damage may take whole, with all that tells of them: a commit is a page or more.
+const COMMITS_AT_END_MAX: usize = 4;
 
 /// The outcome of a damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,7 +345,14 @@ impl Scene {
                 Outcome::Right
             });
         }
-        if damage.file == LOG && (0..self.states.len()).any(|at| self.is_state(&answers, at)) {
+        let earlier = (0..self.states.len()).rfind(|at| self.is_state(&answers, *at));
+        if let (LOG, Some(at)) = (damage.file, earlier) {
+            let lost = self.states.len() - 1 - at;
+            let is_cut = matches!(damage.change, Change::Truncate { .. });
+            anyhow::ensure!(
+                is_cut || lost <= COMMITS_AT_END_MAX,
+                "{lost} commits are lost without a word"
+            );
             return Ok(Outcome::Earlier);
         }
         self.check_known(&answers)?;
