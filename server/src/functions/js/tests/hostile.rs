@@ -172,7 +172,7 @@ async fn a_mutation_that_loops_where_it_cannot_write_keeps_no_reader_from_the_ot
     tokio::select! {
         biased;
         read = read => read.unwrap(),
-        _ = async { looping.await } => panic!("the read waited for the loop"),
+        _ = looping => panic!("the read waited for the loop"),
     }
 }
 
