@@ -207,6 +207,9 @@ impl ExportArgs {
         let id = export["_id"].as_str().unwrap_or_default();
         let ts = &export["start_ts"];
         let ts = ts.as_str().map_or_else(|| ts.to_string(), str::to_owned);
+        if self.path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            std::fs::create_dir_all(&self.path)?;
+        }
         let target = match self.path.is_dir() {
             true => self.path.join(format!("snapshot_{ts}.zip")),
             false => self.path,
