@@ -116,7 +116,7 @@ test("a backup under transfers is one committed state, read back, and a restored
 test("what cannot be backed up, checked or restored is refused with a sentence, and leaves nothing", async (t) => {
   const [data, place] = [directory(t), directory(t)];
   const server = await vault(t, data);
-  const to = path.join(place, "backup");
+  const to = path.join(place, "backups/today");
   const remote = ["--server", server.url, "--admin-key"];
   assert.match(await refused("backup", ...remote, "vestibule|wrong", "--to", to), /admin key/i);
   const readOnly = (await done("admin-key", "--data", data, "--read-only")).out.trim();
@@ -125,7 +125,7 @@ test("what cannot be backed up, checked or restored is refused with a sentence, 
   assert.match(await refused("backup", "--data", path.join(place, "none"), "--to", to), /holds no database/);
   writeFileSync(path.join(place, "file"), "");
   assert.match(await refused("backup", ...beside(server), "--to", path.join(place, "file")), /is there and is no backup/);
-  assert.match(await refused("backup", ...beside(server), "--to", path.join(place, "no/where")), /no\/where.*No such file/);
+  assert.match(await refused("backup", ...beside(server), "--to", path.join(place, "file/where")), /file\/where.*Not a directory/);
   assert.match(await refused("verify", "--data", data), /in use by another process.*take a backup of it/s);
   assert.match(await refused("verify", path.join(place, "none")), /holds no database/);
   assert.match(await refused("restore", path.join(place, "none"), "--data", path.join(place, "new")), /is no backup/);
@@ -142,7 +142,8 @@ test("what cannot be backed up, checked or restored is refused with a sentence, 
   assert.match(await refused("backup", "--data", other, "--to", to), /is a backup of deployment .*, and this is deployment/);
   await server.stop();
   await done("verify", to);
-  assert.deepEqual(readdirSync(place).sort(), ["backup", "file"]);
+  assert.deepEqual(readdirSync(place).sort(), ["backups", "file"]);
+  assert.deepEqual(readdirSync(path.dirname(to)), ["today"]);
 });
 
 test("a backup of a stopped directory changes nothing that a start would notice", async (t) => {

@@ -426,7 +426,7 @@ impl State {
                 watch.sent = Some(result.clone());
                 if entry.is_of_another_page(&result) {
                     parted.push((*query, id));
-                } else if entry.told_border.is_none() {
+                } else if result.journal.is_some() {
                     entry.told_border = result.journal.clone();
                 }
                 changed.push((*query, result));

@@ -182,7 +182,7 @@ pub(super) struct Entry {
     /// Executions that gave an answer.
     pub answers: u64,
     pub watchers: BTreeSet<(u64, QueryId)>,
-    /// The page border in the first result that a watcher was told. From then on its page ends there.
+    /// The page border in the result that a watcher was told. From then on its page ends there.
     pub told_border: Option<Arc<str>>,
     /// Its place among the entries without watchers.
     pub idle: Option<IdlePlace>,
@@ -236,11 +236,10 @@ impl Entry {
     }
 
     /// Whether a result is of another page than the one whose end a client has been shown: its execution began before.
+    /// Where that end has been given up, as one that cannot be used, the next page is anybody's.
     pub fn is_of_another_page(&self, result: &QueryResult) -> bool {
-        match (&self.told_border, &result.journal) {
-            (Some(told), Some(border)) => told != border,
-            (None, _) | (_, None) => false,
-        }
+        let keeps_to_it = self.told_border.is_some() && self.border() == self.told_border.as_ref();
+        keeps_to_it && result.journal.is_some() && result.journal != self.told_border
     }
 
     /// Whether it has an answer that no commit has overtaken.

@@ -589,6 +589,23 @@ fn the_end_of_a_page_that_nobody_was_shown_binds_nobody() {
 }
 
 #[test]
+fn a_page_whose_end_was_given_up_gets_another() {
+    let mut rig = Rig::at(10);
+    let (id, _) = rig.watch(0, "a:page");
+    rig.complete(id, page(10, "k", "ab", Some("after b")));
+    assert!(rig.assemble(10, 10).0.is_some());
+    rig.commit(11, &["k"]);
+    rig.complete(id, page(11, "k", "InvalidCursor", None));
+    assert!(rig.assemble(11, 11).0.is_some());
+    assert_eq!(rig.state.entries[&id].journal(), None);
+    rig.commit(12, &["k"]);
+    rig.complete(id, page(12, "k", "anew", Some("after z")));
+    let (shown, _) = rig.assemble(12, 12);
+    assert_eq!(shown, Some((12, vec!["anew".to_string()])));
+    assert_eq!(rig.state.entries[&id].journal().as_deref(), Some("after z"));
+}
+
+#[test]
 fn a_border_that_cannot_be_used_harms_nobody_else() {
     let mut rig = Rig::at(10);
     let args = Value::Object(Object::new());
