@@ -72,7 +72,7 @@ impl Failures {
         windows.insert(network, Window { began, failures });
         if failures == self.per_minute_max {
             let what = self.what;
-            tracing::warn!(%address, what, "too many refused in a minute; invalid ones get 429 until it ends");
+            tracing::warn!(%address, what, "too many refused in a minute; further ones get 429 until it ends");
         }
     }
 }

@@ -157,31 +157,41 @@ fn parse(path: &Path, text: &[u8]) -> Result<BTreeSet<KeyId>, RevokedKeysError> 
 
 /// One write of one line at the end, so that two commands at once lose nothing.
 fn append(path: &Path, id: KeyId) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path)?;
-    #[cfg(unix)]
-    belongs_with_its_directory(path, &file)?;
+    let mut file = match open_to_append(path, true) {
+        Ok(file) => {
+            #[cfg(unix)]
+            give_to_owner_of_directory(path, &file)?;
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_to_append(path, false)?,
+        Err(error) => return Err(error),
+    };
     file.write_all(format!("{id}\n").as_bytes())?;
     file.sync_all()?;
     sync_directory(path)
 }
 
-/// Gives a file that the superuser has made to the owner of its directory, whose server must be able to read it.
+fn open_to_append(path: &Path, is_new: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create_new(is_new);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// A list that the superuser has just made belongs to the server's user, who must be able to read it.
 #[cfg(unix)]
-fn belongs_with_its_directory(path: &Path, file: &File) -> io::Result<()> {
+fn give_to_owner_of_directory(path: &Path, made: &File) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
     let Some(directory) = path.parent() else {
         return Ok(());
     };
-    let (directory, own) = (fs::metadata(directory)?, file.metadata()?);
-    match own.uid() == 0 && directory.uid() != 0 {
-        true => fchown(file, Some(directory.uid()), Some(directory.gid())),
+    let directory = fs::metadata(directory)?;
+    match made.metadata()?.uid() == 0 && directory.uid() != 0 {
+        true => fchown(made, Some(directory.uid()), Some(directory.gid())),
         false => Ok(()),
     }
 }

@@ -280,7 +280,11 @@ pub(super) async fn run_pushed(
     let at_end = {
         let (route, functions) = (route.clone(), functions);
         Box::new(move |end: HttpEnd| {
-            functions.log_end(&running, logged(&end.result), &end.log_lines);
+            // A path that a scanner asks for pushes no entry of the app out of the log.
+            let is_nothing = end.result == Ok(StatusCode::NOT_FOUND) && end.log_lines.is_empty();
+            if !(route.is_rest() && is_nothing) {
+                functions.log_end(&running, logged(&end.result), &end.log_lines);
+            }
             let result = end.result.map_err(Error::from_thrown);
             let ended = || ended(execution(&route, &caller, call), &result);
             functions.probe().event(ended);

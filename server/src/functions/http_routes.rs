@@ -310,6 +310,11 @@ impl RegisteredRoute {
         }
     }
 
+    /// Whether it stands for the paths that no route lists.
+    pub fn is_rest(&self) -> bool {
+        self.place == Place::Rest
+    }
+
     /// Whether it was pushed. Such a route is asked with bodies that are still arriving.
     pub fn is_pushed(&self) -> bool {
         matches!(self.body, RouteBody::Pushed(_))

@@ -396,16 +396,22 @@ impl Functions {
         call: Call,
     ) -> Result<Option<QueryRun>, SystemError> {
         let (functions, path) = (self.clone(), call.path.clone());
-        let job = move |view: &dyn ReadView| {
-            let clock = functions.database.clock();
-            let began = clock.elapsed();
-            let run = functions.mutate_without_writing_on(view, &call)?;
-            if let Some(run) = &run {
-                functions.log_run_of(FunctionKind::Mutation, &call, run, clock.elapsed() - began);
-            }
-            Ok(run)
-        };
+        let job = move |view: &dyn ReadView| functions.mutate_without_writing_on(view, &call);
         self.read_calling([&path], job).await
+    }
+
+    /// The same, with an entry in the function log.
+    pub async fn try_mutation(
+        self: &Arc<Self>,
+        call: Call,
+    ) -> Result<Option<QueryRun>, SystemError> {
+        let clock = self.database.clock();
+        let began = clock.elapsed();
+        let run = self.mutate_without_writing(call.clone()).await?;
+        if let Some(run) = &run {
+            self.log_run_of(FunctionKind::Mutation, &call, run, clock.elapsed() - began);
+        }
+        Ok(run)
     }
 
     /// Runs `job` on a reader thread, on a snapshot of the newest commit.

@@ -220,7 +220,7 @@ impl Gate {
             (Look::Building, _) => Err(Unprovisioned::Missing {
                 reason: format!("the index {rule} is still being built"),
             }),
-            (Look::Missing, mutation) => {
+            (Look::Missing | Look::NoIndex, mutation) => {
                 if let Some(MutationRule { path, .. }) = mutation {
                     tracing::error!(
                         function = %path,

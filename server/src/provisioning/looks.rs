@@ -34,17 +34,20 @@ const UNMET: &str = "_system/provisioning:unmet";
 pub(super) enum Look {
     Found,
     Missing,
+    /// There is no such index, as after a push that has renamed it.
+    NoIndex,
     /// The index is being built, and its table is too large to look through.
     Building,
 }
 
 impl Look {
-    const ALL: [Look; 3] = [Look::Found, Look::Missing, Look::Building];
+    const ALL: [Look; 4] = [Look::Found, Look::Missing, Look::NoIndex, Look::Building];
 
     fn name(self) -> &'static str {
         match self {
             Look::Found => "found",
             Look::Missing => "missing",
+            Look::NoIndex => "no index",
             Look::Building => "building",
         }
     }
@@ -128,7 +131,7 @@ fn look_up(
     let catalog = tx.catalog();
     let index = catalog.table(table).and_then(|table| table.index(index));
     let Some((index, field)) = index.and_then(|index| Some((index, index.fields.first()?))) else {
-        return Ok(Look::Missing);
+        return Ok(Look::NoIndex);
     };
     if !index.ready {
         let documents = match tx.take(&Query::table(table.to_owned()), SCANNED_MAX + 1) {

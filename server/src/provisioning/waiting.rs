@@ -116,8 +116,8 @@ impl Waiting {
                     self.gate.probe().found_provisioned(identity, ts);
                     return Ok(Some(ts));
                 }
-                Ok(Look::Missing | Look::Building) if self.is_replaced() => return Ok(None),
-                Ok(Look::Missing | Look::Building) => {}
+                Ok(_) if self.is_replaced() => return Ok(None),
+                Ok(Look::Missing | Look::NoIndex | Look::Building) => {}
                 Err(_) if self.is_replaced() => return Ok(None),
                 Err(reason) => return Err(Unprovisioned::Failed { reason }),
             }

@@ -14,7 +14,7 @@ use super::entry::{Answer, Entry, EntryKey, Execution, QueryResult, Scope};
 use super::state::{State, ToRun};
 use super::subscriber::{Moment, QuerySpec};
 use crate::auth::Caller;
-use crate::functions::{Call, SystemError};
+use crate::functions::{Call, FunctionOutcome, SystemError};
 
 /// Answers of one query that may be overtaken before its subscriber can use them. Then all its queries are run
 /// together, on one snapshot, for it alone.
@@ -192,7 +192,9 @@ impl State {
         let watch = subscriber.watches.get(&query)?;
         let (_, entry) = self.entry_of(watch)?;
         let result = entry.result().filter(|_| entry.is_fresh())?;
-        result.done()?;
+        if !matches!(result.done(), Some(FunctionOutcome::Returned(_))) {
+            return None;
+        }
         let path = watch.spec.path.clone();
         Some((path, subscriber.caller.clone(), result.clone()))
     }
@@ -424,9 +426,9 @@ impl State {
             if !is_known && result.done().is_some() {
                 let result = result.clone();
                 watch.sent = Some(result.clone());
-                if entry.is_of_another_page(&result) {
+                if entry.holds_another_page_than(&result) {
                     parted.push((*query, id));
-                } else if result.journal.is_some() {
+                } else {
                     entry.told_border = result.journal.clone();
                 }
                 changed.push((*query, result));

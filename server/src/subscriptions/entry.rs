@@ -59,6 +59,8 @@ impl QueryResult {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub result: Arc<QueryResult>,
+    /// The page border that the execution was given.
+    pub given: Option<Arc<str>>,
     pub reads: ReadSet,
     /// The claims of the caller's identity that it looked at; `None` when it never asked for the identity.
     pub claims_read: Option<ClaimsRead>,
@@ -89,6 +91,7 @@ impl From<QueryRun> for Answer {
         };
         Answer {
             result: Arc::new(result),
+            given: None,
             reads,
             claims_read,
             ts,
@@ -182,7 +185,7 @@ pub(super) struct Entry {
     /// Executions that gave an answer.
     pub answers: u64,
     pub watchers: BTreeSet<(u64, QueryId)>,
-    /// The page border in the result that a watcher was told. From then on its page ends there.
+    /// The page border in the last result that a watcher was told. The page ends there from then on.
     pub told_border: Option<Arc<str>>,
     /// Its place among the entries without watchers.
     pub idle: Option<IdlePlace>,
@@ -235,11 +238,16 @@ impl Entry {
         journal.as_ref()
     }
 
-    /// Whether a result is of another page than the one whose end a client has been shown: its execution began before.
-    /// Where that end has been given up, as one that cannot be used, the next page is anybody's.
-    pub fn is_of_another_page(&self, result: &QueryResult) -> bool {
-        let keeps_to_it = self.told_border.is_some() && self.border() == self.told_border.as_ref();
-        keeps_to_it && result.journal.is_some() && result.journal != self.told_border
+    /// Whether a client has been shown the end of a page since an execution began that was given another: its answer would
+    /// move that end.
+    pub fn has_shown_another_end(&self, given: Option<&Arc<str>>) -> bool {
+        self.told_border.is_some() && given != self.border()
+    }
+
+    /// Whether a result is of another page than the one that the entry holds, which nobody may have been shown.
+    pub fn holds_another_page_than(&self, result: &QueryResult) -> bool {
+        let own = self.result().filter(|_| self.key.journal.is_none());
+        own.is_some_and(|own| own.journal != result.journal)
     }
 
     /// Whether it has an answer that no commit has overtaken.

@@ -103,7 +103,8 @@ impl LiveQueries {
     pub async fn query(&self, call: Call) -> Result<(Arc<QueryResult>, Timestamp), SystemError> {
         let key = self.key(Execution::Query, &call);
         if let Some(answer) = self.cached(&key) {
-            if self.functions.logs_cached() {
+            let is_returned = matches!(answer.0.done(), Some(FunctionOutcome::Returned(_)));
+            if is_returned && self.functions.logs_cached() {
                 let lines = &answer.0.log_lines;
                 self.functions.log_cached(&call.path, &call.caller, lines);
             }
@@ -123,7 +124,7 @@ impl LiveQueries {
             return Ok(Some(answer));
         }
         let key = self.key(Execution::IdempotentMutation, call);
-        let run = self.functions.mutate_without_writing(call.clone()).await?;
+        let run = self.functions.try_mutation(call.clone()).await?;
         Ok(run.map(|run| self.keep(key, call, run.into())))
     }
 
@@ -284,12 +285,13 @@ impl LiveQueries {
             let Some((call, journal)) = self.entry_call(id) else {
                 continue;
             };
-            answers.push((
-                id,
-                self.functions
-                    .query_on(snapshot, &call, journal)
-                    .map(Answer::from),
-            ));
+            let given = journal.as_deref().map(Arc::from);
+            let run = self.functions.query_on(snapshot, &call, journal);
+            let answer = run.map(|run| Answer {
+                given,
+                ..Answer::from(run)
+            });
+            answers.push((id, answer));
         }
         if let Some(subscriber) = gathers {
             self.state.lock().gathered(subscriber, &answers);

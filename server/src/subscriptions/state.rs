@@ -355,6 +355,7 @@ impl State {
     fn accept(&mut self, id: u64, answer: Answer, log: &WriteLog) {
         let Answer {
             result,
+            given,
             reads,
             claims_read,
             ts,
@@ -373,8 +374,8 @@ impl State {
             .version
             .as_ref()
             .is_some_and(|version| version.from > ts);
-        if is_overtaken || entry.is_of_another_page(&result) {
-            // Another execution of the same query has overtaken this one, or it must be made again.
+        if is_overtaken || entry.has_shown_another_end(given.as_ref()) {
+            // Another execution of the same query has overtaken this one, or it must be made again with that end.
             return;
         }
         let until = match freshness {
@@ -382,7 +383,6 @@ impl State {
             Freshness::StaleSince(ts) => Some(ts),
         };
         entry.time_seen = time_seen;
-        let given = entry.border().cloned();
         let is_rerun = entry.version.is_some() && entry.told_border.is_some();
         let same = entry
             .result()

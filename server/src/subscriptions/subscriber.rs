@@ -183,9 +183,10 @@ impl Subscriber {
             self.live.follow_to(wanted);
             state = self.live.state.lock();
         }
-        let (moment, to_gather) = state.assemble(self.id, wanted, required);
+        let (moment, to_run) = state.assemble(self.id, wanted, required);
         drop(state);
-        self.live.run_together(to_gather, Some(self.id));
+        let gathers = matches!(moment, Moment::NotYet).then_some(self.id);
+        self.live.run_together(to_run, gathers);
         moment
     }
 

@@ -70,7 +70,15 @@ impl Rig {
         assert!(self.state.end_watch(SUBSCRIBER, QueryId(query)).is_some());
     }
 
+    /// An execution ends that was given the page border of now.
     fn complete(&mut self, id: u64, answer: Answer) -> ToRun {
+        let entry = self.state.entries.get(&id);
+        let given = entry.and_then(|entry| entry.border().cloned());
+        self.complete_given(given, id, answer)
+    }
+
+    fn complete_given(&mut self, given: Option<Arc<str>>, id: u64, answer: Answer) -> ToRun {
+        let answer = Answer { given, ..answer };
         self.state.complete(id, Ok(answer), &self.log)
     }
 
@@ -127,6 +135,7 @@ fn answer(ts: u64, key: &'static str, value: &str) -> Answer {
     };
     Answer {
         result: Arc::new(result),
+        given: None,
         reads,
         claims_read: None,
         ts: Timestamp(ts),
@@ -576,7 +585,8 @@ fn the_end_of_a_page_that_nobody_was_shown_binds_nobody() {
     rig.complete(slow, answer(11, "s", "done"));
     rig.commit(12, &["k"]);
     assert!(rig.assemble(11, 11).0.is_some());
-    rig.complete(id, page(12, "k", "aaa", Some("after aa")));
+    let to_run = rig.complete_given(None, id, page(12, "k", "aaa", Some("after aa")));
+    assert_eq!(to_run, [id], "it is made again");
     assert_eq!(rig.assemble(12, 12).0, None);
     assert_eq!(
         rig.state.entries[&id].journal().as_deref(),
