@@ -174,6 +174,33 @@ export const me = query({ args: {}, handler: async (ctx) => (await ctx.db.query(
   await assert.rejects(http().query("users:me", {}), refused);
 });
 
+test("an identity that waits for its document is let in by the index that a push names anew", async (t) => {
+  const rules = "users.by_sub:subject|users.by_subject:subject";
+  const server = await startServer(t, { flags: ["--dev-issuer", "--provision-when", rules] });
+  const schema = (index) =>
+    `import { defineSchema, defineTable } from "convex/server"; import { v } from "convex/values";
+export default defineSchema({ users: defineTable({ sub: v.string() }).index("${index}", ["sub"]) });`;
+  const app = appOf(t, server, {
+    "convex/schema.ts": schema("by_sub"),
+    "convex/users.ts": `${HEAD}
+export const add = mutation({ args: { sub: v.string() }, handler: async (ctx, user) => { await ctx.db.insert("users", user); } });
+export const me = query({ args: {}, handler: async (ctx) => (await ctx.auth.getUserIdentity())?.subject ?? "nobody" });
+`,
+  });
+  ended(await app.convex(...PUSH));
+  const token = await tokenOf(server, "Ada");
+  const { client, until } = watch(t, server, "users:me");
+  await until(({ value }) => value === "nobody");
+  client.setAuth(async () => token);
+  // Ada waits once the gate says so.
+  const waits = async () => /vestibule_gate_waiting 1/.test(await (await fetch(`${server.url}/metrics`)).text());
+  while (!(await waits())) await new Promise((resolve) => setTimeout(resolve, 20));
+  app.write("convex/schema.ts", schema("by_subject"));
+  ended(await app.convex(...PUSH));
+  await new ConvexHttpClient(server.url, { logger: false }).mutation("users:add", { sub: "ada" });
+  await until(({ value }) => value === "ada");
+});
+
 test("nobody gets at the functions of the system by a function of the app that passes on a name", async (t) => {
   const server = await startServer(t, { flags: ["--dev-issuer", "--provision-with", "none"] });
   const app = appOf(t, server, {
