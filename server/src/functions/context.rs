@@ -32,7 +32,11 @@ pub struct Observed {
 /// that of a page which the function itself reads, nor the other way round. The first nested call that reads a page takes
 /// the border and leaves the next one, as one function does that reads a page itself.
 #[derive(Debug, Default)]
-pub(super) struct NestedPage(Journal);
+pub(super) struct NestedPage {
+    journal: Journal,
+    /// A function on the way to the call has read the page itself, so what it calls reads another.
+    is_shut: bool,
+}
 
 impl NestedPage {
     const MARK: &str = "nested:";
@@ -42,15 +46,19 @@ impl NestedPage {
         let border = journal
             .previous
             .take_if(|text| text.starts_with(Self::MARK));
-        NestedPage(Journal {
-            previous: border.map(|text| text[Self::MARK.len()..].to_owned()),
-            ..Journal::default()
-        })
+        NestedPage {
+            journal: Journal {
+                previous: border.map(|text| text[Self::MARK.len()..].to_owned()),
+                ..Journal::default()
+            },
+            is_shut: false,
+        }
     }
 
     /// The journal of a nested call.
     pub fn lend(&self) -> Journal {
-        let previous = self.0.previous.clone().filter(|_| !self.0.used);
+        let is_free = !self.journal.used && !self.is_shut;
+        let previous = self.journal.previous.clone().filter(|_| is_free);
         Journal {
             previous,
             is_inherited: true,
@@ -60,16 +68,31 @@ impl NestedPage {
 
     /// Takes the border that a nested call left.
     pub fn take_back(&mut self, journal: Journal) {
-        if journal.used && !self.0.used {
-            self.0.used = true;
-            self.0.next = journal.next;
+        if journal.used && !self.journal.used && !self.is_shut {
+            self.journal.used = true;
+            self.journal.next = journal.next;
+        }
+    }
+
+    /// Before a function that was lent this `journal` calls another one. Hand what comes back to [`Self::called`].
+    pub fn calling(&mut self, journal: &Journal) -> bool {
+        let was_shut = self.is_shut;
+        self.is_shut |= journal.is_inherited && journal.used;
+        was_shut
+    }
+
+    /// After that call: a border that it took is no longer the caller's.
+    pub fn called(&mut self, was_shut: bool, journal: &mut Journal) {
+        self.is_shut = was_shut;
+        if self.journal.used && journal.is_inherited && !journal.used {
+            journal.previous = None;
         }
     }
 
     /// Leaves the border in an execution's journal, unless the function itself has read a page.
     pub fn leave(&mut self, journal: &mut Journal) {
         if !journal.used {
-            let border = self.0.next.take();
+            let border = self.journal.next.take();
             journal.next = border.map(|text| format!("{}{text}", Self::MARK));
         }
     }

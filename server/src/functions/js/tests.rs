@@ -90,6 +90,25 @@ const inner = (name, size) => op("runUdf", { udfType: "query", name: "app:" + na
 export const outer = define("query", async () => await inner("page", 2));
 export const outermost = define("query", async () => await inner("outer"));
 export const pages = define("query", async () => [await inner("page", 1), await inner("page", 2)]);
+const read = async (size, cursor) => {
+  const source = { type: "FullTableScan", tableName: "notes", order: "desc" };
+  const { page, continueCursor } = await op("queryPage", {
+    query: { source, operators: [] }, cursor, endCursor: null, pageSize: size, maximumRowsRead: null, version: "1.49.0",
+  });
+  return [page.map(({ text }) => text), continueCursor];
+};
+export const rest = define("query", async ({ cursor }) => (await read(1, cursor))[0]);
+const restFrom = (cursor) => op("runUdf", { udfType: "query", name: "app:rest", args: { cursor } });
+export const readsThenCalls = define("query", async () => {
+  const [page, cursor] = await read(1, null);
+  return [page, await restFrom(cursor)];
+});
+export const callsThenReads = define("query", async () => {
+  const first = await restFrom(null);
+  return [first, (await read(2, null))[0]];
+});
+export const twoLevels = define("query", async () => await inner("readsThenCalls"));
+export const twoLevelsBack = define("query", async () => await inner("callsThenReads"));
 export const twice = define("mutation", async () => {
   await op("runUdf", { udfType: "mutation", name: "app:add", args: { text: "kept" } });
   try {
@@ -476,6 +495,13 @@ async fn a_page_that_a_nested_query_reads_keeps_its_border() {
         ("outermost", r#"["b","a"]"#, r#"["c","b","a"]"#),
         // Of several pages the first has a border, as it has where a function reads it itself.
         ("pages", r#"[["b"],["b","a"]]"#, r#"[["c","b"],["c","b"]]"#),
+        // A nested function that reads a page and calls another, in either order: one of them has the border.
+        ("twoLevels", r#"[["b"],["a"]]"#, r#"[["c","b"],["a"]]"#),
+        (
+            "twoLevelsBack",
+            r#"[["b"],["b","a"]]"#,
+            r#"[["c","b"],["c","b"]]"#,
+        ),
     ] {
         let rig = rig();
         let ask = async |name: &str, args: Object, journal: Option<String>| {

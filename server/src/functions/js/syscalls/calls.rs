@@ -7,7 +7,7 @@ use super::address::handle_of;
 use super::args::Args;
 use super::error::SyscallError;
 use super::hooks::{NestedCall, NestedKind, ScheduledCall};
-use super::{Syscalls, json_string};
+use super::{FunctionState, Syscalls, json_string};
 use crate::database::Budget;
 use crate::functions::{FunctionKind, Registry};
 
@@ -31,8 +31,13 @@ impl Syscalls<'_, '_> {
             args: args.object("args")?,
             budget: budget(&args)?,
         };
-        let observed = &mut self.state.observed;
-        let returned = self.hooks.run_nested(self.tx, observed, call)?;
+        let FunctionState {
+            observed, journal, ..
+        } = &mut *self.state;
+        let was_shut = observed.nested_page.calling(journal);
+        let returned = self.hooks.run_nested(self.tx, observed, call);
+        observed.nested_page.called(was_shut, journal);
+        let returned = returned?;
         let mut out = String::new();
         returned.write_json(&mut out);
         Ok(out)
