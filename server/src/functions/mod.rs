@@ -97,6 +97,8 @@ pub struct Functions {
     beside: Workers,
     /// Where queries run that may keep their thread for long.
     slow_reads: Workers,
+    /// Threads for the gate's tries of mutations in another language, which first logins wait for and nothing else.
+    trials: Workers,
     order: SessionOrder<Queued>,
     counts: DraftCounts,
     files: OnceLock<Arc<Files>>,
@@ -182,6 +184,7 @@ impl Functions {
             js,
             beside: start("beside-lane"),
             slow_reads: start("slow-reader"),
+            trials: start("trial-reader"),
             order: SessionOrder::default(),
             counts: DraftCounts::default(),
             files: OnceLock::new(),
@@ -274,12 +277,13 @@ impl Functions {
 
     /// Mutations and slow queries that wait for a thread.
     pub fn queued(&self) -> (usize, usize) {
-        (self.beside.queued(), self.slow_reads.queued())
+        let reads = self.slow_reads.queued() + self.trials.queued();
+        (self.beside.queued(), reads)
     }
 
     /// Calls that are stuck in a native operation of their engine.
     pub fn stuck(&self) -> usize {
-        self.beside.stuck() + self.slow_reads.stuck()
+        self.beside.stuck() + self.slow_reads.stuck() + self.trials.stuck()
     }
 
     /// The outcomes of mutations beside the lane.
@@ -342,16 +346,17 @@ impl Functions {
         paths: impl IntoIterator<Item = &'p FunctionPath>,
         job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
     ) -> Result<T, SystemError> {
-        let registry = self.registry();
-        let is_pushed = |path| {
-            registry
-                .get(path)
-                .is_some_and(|function| function.is_pushed())
-        };
-        match paths.into_iter().any(is_pushed) {
+        match paths.into_iter().any(|path| self.is_pushed(path)) {
             true => self.read_slowly(job).await,
             false => self.read(job).await,
         }
+    }
+
+    fn is_pushed(&self, path: &FunctionPath) -> bool {
+        let registry = self.registry();
+        registry
+            .get(path)
+            .is_some_and(|function| function.is_pushed())
     }
 
     /// As [`Self::read`], where no other job waits for the thread.
@@ -359,12 +364,20 @@ impl Functions {
         &self,
         job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
     ) -> Result<T, SystemError> {
-        if self.slow_reads.queued() >= SLOW_READS_MAX {
+        self.read_on(&self.slow_reads, job).await
+    }
+
+    async fn read_on<T: Send + 'static>(
+        &self,
+        threads: &Workers,
+        job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
+    ) -> Result<T, SystemError> {
+        if threads.queued() >= SLOW_READS_MAX {
             return Err(ReadersError::QueueFull.into());
         }
         let (answer, answered) = oneshot::channel();
         let database = self.database.clone();
-        self.slow_reads.run(move || {
+        threads.run(move || {
             let done = on_snapshot(database.store(), job);
             // The last owner of the database closes it, which is not this thread's work.
             drop(database);
@@ -395,9 +408,12 @@ impl Functions {
         self: &Arc<Self>,
         call: Call,
     ) -> Result<Option<QueryRun>, SystemError> {
-        let (functions, path) = (self.clone(), call.path.clone());
+        let (functions, is_pushed) = (self.clone(), self.is_pushed(&call.path));
         let job = move |view: &dyn ReadView| functions.mutate_without_writing_on(view, &call);
-        self.read_calling([&path], job).await
+        match is_pushed {
+            true => self.read_on(&self.trials, job).await,
+            false => self.read(job).await,
+        }
     }
 
     /// The same, with an entry in the function log.

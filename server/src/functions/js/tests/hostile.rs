@@ -156,23 +156,32 @@ async fn a_function_that_means_harm_harms_itself_alone() {
 
 /// The gate runs provisioning functions so.
 #[tokio::test]
-async fn a_mutation_that_loops_where_it_cannot_write_keeps_no_reader_from_the_others() {
-    let rig = hostile(Duration::from_secs(3));
-    let functions = rig.functions.clone();
-    let looping = tokio::spawn(async move {
-        let call = call("loopReading", object! {});
-        functions.mutate_without_writing(call).await
-    });
-    // The rig has one reader's thread.
-    while rig.js.runtimes().counts().busy == 0 {
-        assert!(!looping.is_finished());
+async fn mutations_that_loop_where_they_cannot_write_keep_no_thread_from_queries() {
+    let rig = hostile(Duration::from_secs(5));
+    let loops = 2 * std::thread::available_parallelism().unwrap().get();
+    let mut looping: Vec<_> = (0..loops)
+        .map(|_| {
+            let functions = rig.functions.clone();
+            let call = call("loopReading", object! {});
+            tokio::spawn(async move { functions.mutate_without_writing(call).await })
+        })
+        .collect();
+    while rig.js.runtimes().counts().busy < loops {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let read = rig.functions.read(|_| Ok(()));
-    tokio::select! {
-        biased;
-        read = read => read.unwrap(),
-        _ = looping => panic!("the read waited for the loop"),
+    // One of the server's own, on the one reader's thread of the rig, and one in JavaScript.
+    rig.functions.read(|_| Ok(())).await.unwrap();
+    let listed = rig.query("list").await;
+    assert!(matches!(listed, FunctionOutcome::Returned(_)));
+    for one in &mut looping {
+        assert!(!one.is_finished(), "a query waited for a loop");
+    }
+    for one in looping {
+        let run = one.await.unwrap().unwrap().unwrap();
+        assert!(matches!(
+            run.outcome,
+            QueryOutcome::Done(FunctionOutcome::Threw(_))
+        ));
     }
 }
 
