@@ -469,7 +469,7 @@ async fn an_action_that_waits_ends_with_the_server() {
     while rig.js.action_counts().0 == 0 {
         tokio::task::yield_now().await;
     }
-    rig.functions.end_actions();
+    rig.js.end_actions();
     let run = waiting.await.unwrap().unwrap();
     assert!(matches!(run.outcome, FunctionOutcome::Threw(_)));
     while rig.js.action_counts().0 > 0 {
