@@ -129,7 +129,8 @@ test("what cannot be backed up, checked or restored is refused with a sentence, 
   assert.match(await refused("verify", "--data", data), /in use by another process.*take a backup of it/s);
   assert.match(await refused("verify", path.join(place, "none")), /holds no database/);
   assert.match(await refused("restore", path.join(place, "none"), "--data", path.join(place, "new")), /is no backup/);
-  assert.deepEqual(readdirSync(place), ["file"]);
+  assert.deepEqual(readdirSync(place).sort(), ["backups", "file"]);
+  assert.deepEqual(readdirSync(path.dirname(to)), []);
   await done("backup", ...remote, server.key, "--to", to);
   assert.match(await refused("restore", to, "--data", data), /is not empty/);
   assert.match(await refused("restore", to, "--data", path.join(place, "new"), "--at", "2001-01-01T00:00:00Z"), /begins with commit \d+, at .*after the time/);
