@@ -183,7 +183,7 @@ pub struct Thrown {
     pub is_fault: bool,
 }
 
-/// What a function is told that looks at an identity which may not be seen.
+/// The error of a function that looks at an identity which may not be seen.
 pub(super) const IDENTITY_HIDDEN: &str = "the caller's identity cannot be seen: its user is not provisioned, or its auth token was refused";
 /// The refusal of every call of a system function without an admin key. Tools look for these words, so they are never
 /// hidden.

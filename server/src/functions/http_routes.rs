@@ -141,7 +141,7 @@ impl HttpRoute {
         })
     }
 
-    /// What the router of a push takes beyond the routes that it lists: its `lookup` may know more.
+    /// The paths beyond the routes that a pushed router lists: its `lookup` may know more.
     pub(super) fn rest(router: Arc<dyn PushedRouter>) -> HttpRoute {
         HttpRoute {
             method: Method::GET,

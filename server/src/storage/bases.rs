@@ -19,7 +19,7 @@ use super::store::Shared;
 /// Bases that are kept at once: more snapshots than this are rarely held at one moment.
 const KEPT_MAX: usize = 8;
 
-/// An open read transaction. Who lets go of it says how: [`Base::keep`] or [`Base::end`].
+/// An open read transaction. It is let go by [`Base::keep`] or [`Base::end`].
 pub(super) struct Base {
     pub reader: BaseReader,
     /// The fold position that it sees.

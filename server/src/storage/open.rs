@@ -36,7 +36,7 @@ pub(super) fn open(
     refuse_log_without_database(&files)?;
     let making = Making::begin(&files)?;
     let connection = connect(&files)?;
-    // What is refused from here on keeps its write-ahead log: SQLite would move it when the connection closes.
+    // A store refused from here on keeps its write-ahead log: SQLite would move it when the connection closes.
     sqlite::set_moves_log_at_close(&connection, false)?;
     let kind = identify(&connection, &files)?;
     if kind != FileKind::Fresh {

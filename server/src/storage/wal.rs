@@ -122,7 +122,7 @@ struct Walk {
     big_endian: bool,
     /// The salts of this turn of the log; `None` if the header that holds them is damaged.
     salts: Option<[u8; 8]>,
-    /// What the next frame goes on from: the checksum in the header of the frame before, right or wrong.
+    /// The checksum that the next frame goes on from: that in the header of the frame before, right or wrong.
     before: Checksum,
     at: u64,
     /// Where the first frame that does not fit is.

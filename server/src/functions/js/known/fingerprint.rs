@@ -116,7 +116,7 @@ pub(super) struct Module<'s> {
     exported: HashMap<&'s str, &'s str>,
 }
 
-/// What a name stands for: a name at the top of a module.
+/// A name at the top of a module, for which another name stands.
 type Place<'s> = (Rc<Module<'s>>, &'s str);
 
 impl<'f, 's> Modules<'f, 's> {
