@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::functions::Functions;
+use crate::scenario::backfill::Backfill;
 use crate::scenario::fan_out::FanOut;
 use crate::scenario::first_logins::FirstLogins;
 use crate::scenario::idle::Idle;
@@ -116,6 +117,8 @@ pub enum Scenario {
     Reconnects(Reconnects),
     /// Queries, cached and not.
     Reads(Reads),
+    /// Transfers while a push adds an index to their table. Its functions are pushed.
+    Backfill(Backfill),
     /// Runs the app that is loaded, for --url of another invocation.
     Serve(Box<Serve>),
     /// Answers every call at once and does nothing, until standard input ends.
@@ -130,6 +133,7 @@ impl Scenario {
             Scenario::Transfers(flags) => flags.clients,
             Scenario::FirstLogins(flags) => flags.users.saturating_mul(flags.tabs),
             Scenario::FanOut(flags) => flags.clients,
+            Scenario::Backfill(flags) => flags.clients,
             Scenario::Idle(flags) => flags.clients,
             Scenario::Reconnects(flags) => flags.clients,
             Scenario::Reads(flags) => flags.connections(),

@@ -53,7 +53,10 @@ fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
 
 fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
     let one = |run: anyhow::Result<Run>| run.map(|run| vec![run]);
-    let has_both = matches!(scenario, Scenario::Transfers(_) | Scenario::Reads(_));
+    let has_both = matches!(
+        scenario,
+        Scenario::Transfers(_) | Scenario::Reads(_) | Scenario::Backfill(_)
+    );
     if common.functions == Functions::Ts && !has_both {
         bail!("only transfers and reads have functions in TypeScript");
     }
@@ -78,6 +81,12 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
         Scenario::FanOut(flags) => one(scenario::fan_out::run(flags, &server(common, None)?)),
         Scenario::Idle(flags) => one(scenario::idle::run(flags, &server(common, None)?)),
         Scenario::Reconnects(flags) => scenario::reconnects::run(flags, &server(common, None)?),
+        Scenario::Backfill(flags) => {
+            if common.url.is_some() {
+                bail!("a backfill is measured on a server of its own: leave out --url");
+            }
+            scenario::backfill::run(flags, &Server::start(None, Functions::Ts)?)
+        }
         Scenario::Reads(flags) => one(scenario::reads::run(flags, &server(common, None)?)),
     }
 }

@@ -35,6 +35,12 @@ impl Latencies {
         self.nanos.saturating_record(nanos);
     }
 
+    /// Adds all of another distribution.
+    pub fn add_all(&mut self, others: &Latencies) {
+        let added = self.nanos.add(&others.nanos);
+        added.expect("both have the same bounds");
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.nanos.len()

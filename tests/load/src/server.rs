@@ -28,6 +28,8 @@ pub struct Server {
     pub subject: String,
     /// Whether it runs the app; an alternative does no more than transfers.
     pub has_app: bool,
+    /// A key that may push to it, where its functions are pushed.
+    pub admin_key: Option<String>,
     started: Option<Started>,
 }
 
@@ -125,6 +127,7 @@ impl Server {
             address: Address::parse(&format!("http://127.0.0.1:{}", running.port()))?,
             subject: alternative.name().to_string(),
             has_app: false,
+            admin_key: None,
             started: Some(Started {
                 process: Process::Alternative(running),
                 workers: Vec::new(),
@@ -174,14 +177,15 @@ impl Server {
             address: Address::parse(&format!("http://127.0.0.1:{port}"))?,
             subject: subject.to_string(),
             has_app: true,
+            admin_key,
             started: Some(Started {
                 process: Process::Ours(child),
                 workers: Vec::new(),
                 _data: data,
             }),
         };
-        if let Some(key) = admin_key {
-            functions::push(&server.address.url, &key)?;
+        if let Some(key) = &server.admin_key {
+            functions::push(&server.address.url, key)?;
         }
         Ok(server)
     }
@@ -198,6 +202,7 @@ impl Server {
             subject: address.url.clone(),
             address,
             has_app: true,
+            admin_key: None,
             started: None,
         })
     }

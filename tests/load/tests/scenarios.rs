@@ -85,6 +85,27 @@ fn transfers_keep_the_total() {
 }
 
 #[test]
+fn transfers_go_on_beside_a_backfill() {
+    let runs = runs(&format!(
+        "backfill --documents 3000 --clients 2 --rate 50 {BRIEF}"
+    ));
+    let told: Vec<&str> = runs.iter().map(|run| run.scenario.as_str()).collect();
+    assert_eq!(told, ["transfers", "transfers beside a backfill"]);
+    let beside = &runs[1];
+    // The total of all accounts, and the new index as a whole.
+    assert_eq!(beside.checks.len(), 2);
+    let names = beside.figures.iter().map(|figure| figure.name.as_str());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        [
+            "push",
+            "documents indexed a second",
+            "p99 beside it / before"
+        ]
+    );
+}
+
+#[test]
 fn transfers_that_arrive_at_a_rate_are_all_answered() {
     let run = run(&format!(
         "transfers --clients 2 --in-flight 50 --accounts 50 --rate 200 --even {BRIEF}"

@@ -5,6 +5,7 @@ import {
   type MutationBuilder,
   type QueryBuilder,
   mutationGeneric,
+  paginationOptsValidator,
   queryGeneric,
 } from "convex/server";
 import { ConvexError, v } from "convex/values";
@@ -64,6 +65,24 @@ export const total = query({
   handler: async (ctx, { first, count }) => {
     const accounts = await stretch(ctx, first, count);
     return { accounts: accounts.length, balance: accounts.reduce((sum, { balance }) => sum + balance, 0) };
+  },
+});
+
+/** The accounts of a page of the index by balance, which only `load backfill` adds to the schema. */
+export const pageByBalance = query({
+  args: { paginationOpts: paginationOptsValidator },
+  handler: async (ctx, { paginationOpts }) => {
+    const accounts = ctx.db.query("accounts").withIndex("by_balance" as "by_number");
+    const { page, isDone, continueCursor } = await accounts.paginate(paginationOpts);
+    const balances = page.map(({ balance }) => balance);
+    return {
+      accounts: page.length,
+      balance: balances.reduce((sum, balance) => sum + balance, 0),
+      first: balances.at(0) ?? null,
+      last: balances.at(-1) ?? null,
+      isDone,
+      continueCursor,
+    };
   },
 });
 

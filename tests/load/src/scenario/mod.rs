@@ -1,5 +1,6 @@
 //! The scenarios: the requests of each to a server, and the results it must see.
 
+pub mod backfill;
 pub mod fan_out;
 pub mod first_logins;
 pub mod idle;

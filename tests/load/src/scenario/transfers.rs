@@ -84,7 +84,7 @@ pub fn run(flags: &Transfers, server: &Server) -> anyhow::Result<Run> {
     let mut measured = Measured::of(server);
     let mut connections = Connections::new(server.address.socket, Protocol::Sync)?;
     let progress = Progress::new("transfers", flags.times.length().as_millis() as u64);
-    let mut transferring = Transferring::new(flags);
+    let mut transferring = Transferring::new(flags.accounts, flags.alpha, flags.times.seed);
     let called = calls::run(
         &mut connections,
         &mut transferring,
@@ -127,7 +127,8 @@ fn retries(server: &Server) -> anyhow::Result<Option<f64>> {
     }
 }
 
-fn check(before: &Total, after: &Total) -> Check {
+/// Whether nothing was lost or made.
+pub fn check(before: &Total, after: &Total) -> Check {
     Check {
         what: "The accounts hold together what they held before.".into(),
         holds: before == after,
@@ -139,16 +140,17 @@ fn check(before: &Total, after: &Total) -> Check {
 }
 
 /// Chooses accounts and requests transfers.
-struct Transferring {
+pub struct Transferring {
     accounts: Choice,
     rng: SmallRng,
 }
 
 impl Transferring {
-    fn new(flags: &Transfers) -> Transferring {
+    /// Transfers between so many accounts, chosen as unevenly as `alpha` says.
+    pub fn new(accounts: u32, alpha: f64, seed: u64) -> Transferring {
         Transferring {
-            accounts: Choice::new(flags.accounts, flags.alpha),
-            rng: SmallRng::seed_from_u64(flags.times.seed),
+            accounts: Choice::new(accounts, alpha),
+            rng: SmallRng::seed_from_u64(seed),
         }
     }
 }
