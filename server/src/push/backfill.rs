@@ -2,21 +2,24 @@
 //! checked, a few at a time, in ordinary commits and snapshots.
 //!
 //! Writers keep a new index, and tell of documents that will not fit, from the commit that declares both. Finished work
-//! stays done: an equal push goes on where another has stopped.
+//! stays done: an equal push goes on where another has stopped, and a fill where a stop of the server has cut it off.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+use vestibule_schema::id::InternalId;
+use vestibule_schema::value::Value;
 
 use super::Pushes;
 use super::error::PushError;
 use super::plans::{Plan, Progress, SchemaFailure, SchemaState};
 use super::request::{WaitForSchema, push_id};
+use super::settings;
 use super::stored::trouble;
 use super::tables::{Need, Target, with_filled};
 use crate::clock;
-use crate::database::{IndexId, PendingRules};
+use crate::database::{IndexId, Step, Transaction};
 
 /// Documents of one step.
 pub(super) const STEP_DOCUMENTS_MAX: usize = 256;
@@ -70,52 +73,42 @@ impl Pushes {
     fn prepare(self: &Arc<Self>, plan: &Arc<Plan>) {
         let (pushes, preparing) = (self.clone(), plan.clone());
         let task = tokio::spawn(async move {
-            let state = match pushes.build(&preparing).await {
+            let tell = |progress: &Progress| {
+                preparing.become_state(SchemaState::InProgress(progress.clone()));
+            };
+            let state = match pushes.build(&preparing, tell).await {
                 Ok(state) => state,
                 Err(error) => SchemaState::Failed(SchemaFailure {
                     error: error.to_string(),
                     table: None,
                 }),
             };
-            preparing.schema.send_if_modified(|current| {
-                let is_open = matches!(current, SchemaState::InProgress(_));
-                if is_open {
-                    *current = state;
-                }
-                is_open
-            });
+            preparing.become_state(state);
         });
         plan.prepared_by(task.abort_handle());
     }
 
-    /// Fills and checks all that the schema needs.
-    async fn build(self: &Arc<Self>, plan: &Arc<Plan>) -> Result<SchemaState, PushError> {
+    /// Fills and checks all that the schema needs, and tells how far that is.
+    pub(super) async fn build(
+        self: &Arc<Self>,
+        plan: &Arc<Plan>,
+        tell: impl Fn(&Progress),
+    ) -> Result<SchemaState, PushError> {
         let needs = self.declare(plan).await?;
         let mut progress = Progress {
             indexes_total: needs.iter().map(|need| need.indexes.len()).sum(),
             ..Progress::default()
         };
-        let tell = |progress: &Progress| {
-            plan.schema.send_if_modified(|state| {
-                let is_open = matches!(state, SchemaState::InProgress(_));
-                if is_open {
-                    *state = SchemaState::InProgress(progress.clone());
-                }
-                is_open
-            });
-        };
         tell(&progress);
-        for Need {
-            table,
-            indexes,
-            rules,
-        } in needs
-        {
-            if let Some(rules) = rules
-                && let Some(failure) = self.check(&table, &rules, &mut progress).await?
-            {
+        // A document that does not fit ends the push: better before the long work than after it.
+        for need in &needs {
+            if let Some(failure) = self.check(need).await? {
                 return Ok(SchemaState::Failed(failure));
             }
+        }
+        progress.is_validated = true;
+        tell(&progress);
+        for Need { table, indexes, .. } in needs {
             for index in indexes {
                 if let Some(failure) = self.fill(&table, index).await? {
                     return Ok(SchemaState::Failed(failure));
@@ -127,7 +120,7 @@ impl Pushes {
         Ok(SchemaState::Complete)
     }
 
-    async fn declare(&self, plan: &Arc<Plan>) -> Result<Vec<Need>, PushError> {
+    pub(super) async fn declare(&self, plan: &Arc<Plan>) -> Result<Vec<Need>, PushError> {
         let (plan, native) = (plan.clone(), self.program.tables.clone());
         self.transact(move |tx| {
             let target = Target {
@@ -142,15 +135,14 @@ impl Pushes {
     }
 
     /// Looks at every document that was there when the rules were declared. Writers look at later documents themselves.
-    async fn check(
-        &self,
-        table: &str,
-        rules: &Arc<PendingRules>,
-        progress: &mut Progress,
-    ) -> Result<Option<SchemaFailure>, PushError> {
+    async fn check(&self, need: &Need) -> Result<Option<SchemaFailure>, PushError> {
+        let Need { table, rules, .. } = need;
+        let Some(rules) = rules else {
+            return Ok(None);
+        };
         let mut after = None;
         loop {
-            let (name, checked) = (table.to_owned(), rules.clone());
+            let (name, checked) = (table.clone(), rules.clone());
             let step = self.read(move |tx| {
                 let catalog = tx.catalog();
                 let table = catalog.table(&name).ok_or(GONE)?;
@@ -162,7 +154,6 @@ impl Pushes {
             if let Some(error) = step.problem.or_else(|| rules.failure()) {
                 return Ok(Some(failure(table, error)));
             }
-            progress.documents_checked += step.documents;
             match step.next {
                 Some(next) => after = Some(next),
                 None => break,
@@ -178,33 +169,46 @@ impl Pushes {
         table: &str,
         index: IndexId,
     ) -> Result<Option<SchemaFailure>, PushError> {
-        let mut after = None;
+        let mut after = self.read(move |tx| position(tx, index)).await?;
         loop {
-            let name = table.to_owned();
-            let step = self.transact(move |tx| {
-                let catalog = tx.catalog();
-                let table = catalog.table(&name).ok_or(GONE)?;
-                let meta = table
-                    .indexes
-                    .iter()
-                    .find(|other| other.id == index)
-                    .ok_or(GONE)?;
-                let step = tx
-                    .fill_index(table, meta, after, STEP_DOCUMENTS_MAX)
-                    .map_err(trouble)?;
-                if step.next.is_none() && step.problem.is_none() {
-                    let filled = with_filled(&catalog, &name, index);
-                    tx.set_catalog(filled).map_err(trouble)?;
-                }
-                Ok(step)
-            });
-            let step = step.await?;
+            let step = self.fill_step(table, index, after).await?;
             match (step.problem, step.next) {
                 (Some(error), _) => return Ok(Some(failure(table, error))),
                 (None, Some(next)) => after = Some(next),
                 (None, None) => return Ok(None),
             }
         }
+    }
+
+    /// Fills an index by the next documents. The same commit says how far the index is filled.
+    pub(super) async fn fill_step(
+        &self,
+        table: &str,
+        index: IndexId,
+        after: Option<InternalId>,
+    ) -> Result<Step, PushError> {
+        let name = table.to_owned();
+        self.transact(move |tx| {
+            let catalog = tx.catalog();
+            let table = catalog.table(&name).ok_or(GONE)?;
+            let meta = table
+                .indexes
+                .iter()
+                .find(|other| other.id == index)
+                .ok_or(GONE)?;
+            let step = tx
+                .fill_index(table, meta, after, STEP_DOCUMENTS_MAX)
+                .map_err(trouble)?;
+            if step.problem.is_none() {
+                set_position(tx, index, step.next)?;
+            }
+            if step.next.is_none() && step.problem.is_none() {
+                let filled = with_filled(&catalog, &name, index);
+                tx.set_catalog(filled).map_err(trouble)?;
+            }
+            Ok(step)
+        })
+        .await
     }
 
     /// Checks documents for a push that is only tried.
@@ -216,17 +220,43 @@ impl Pushes {
             native: &native,
         };
         let (_, needs) = target.declare(&catalog);
-        let mut progress = Progress::default();
-        for need in needs {
-            let Some(rules) = need.rules else {
-                continue;
-            };
-            if let Some(failure) = self.check(&need.table, &rules, &mut progress).await? {
+        for need in &needs {
+            if let Some(failure) = self.check(need).await? {
                 return Ok(reply(&SchemaState::Failed(failure)));
             }
         }
         Ok(reply(&SchemaState::Complete))
     }
+}
+
+/// The last document whose entry is in an index that is not filled yet; none when its fill begins at the first.
+pub(super) fn position(
+    tx: &mut Transaction<'_>,
+    index: IndexId,
+) -> Result<Option<InternalId>, PushError> {
+    let position = settings::get(tx, &position_key(index)).map_err(trouble)?;
+    Ok(match position {
+        Some(Value::Bytes(bytes)) => bytes.as_slice().try_into().ok().map(InternalId),
+        _ => None,
+    })
+}
+
+/// Says how far an index is filled, or that nothing is left to be said.
+pub(super) fn set_position(
+    tx: &mut Transaction<'_>,
+    index: IndexId,
+    position: Option<InternalId>,
+) -> Result<(), PushError> {
+    let key = position_key(index);
+    let set = match position {
+        Some(InternalId(bytes)) => settings::set(tx, &key, Value::Bytes(bytes.to_vec())),
+        None => settings::remove(tx, &key),
+    };
+    set.map_err(trouble)
+}
+
+fn position_key(index: IndexId) -> String {
+    format!("backfill:{}", index.0)
 }
 
 /// A table or an index has gone while it was prepared.

@@ -48,7 +48,7 @@ pub enum SchemaState {
 pub struct Progress {
     pub indexes_complete: usize,
     pub indexes_total: usize,
-    pub documents_checked: usize,
+    /// Whether every document that was there is known to fit.
     pub is_validated: bool,
 }
 
@@ -97,6 +97,17 @@ impl Plan {
             }
             is_waiting
         })
+    }
+
+    /// Its preparation has come this far, unless it was ended from outside.
+    pub fn become_state(&self, next: SchemaState) {
+        self.schema.send_if_modified(|state| {
+            let is_open = matches!(state, SchemaState::InProgress(_));
+            if is_open {
+                *state = next;
+            }
+            is_open
+        });
     }
 
     /// Keeps what ends its preparation.

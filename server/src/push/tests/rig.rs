@@ -12,7 +12,7 @@ use vestibule_schema::table::{Schema, TableDefinition};
 use vestibule_schema::value::{Object, Value};
 
 use crate::auth::{AdminKeys, AuthConfig, Authenticator, DeploymentSecret};
-use crate::clock::{ManualClock, UnixNanos};
+use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{
     Bound, BoundKind, CommitterOptions, Database, DatabaseOptions, Limits, Order, Query, Source,
     Transaction,
@@ -24,6 +24,8 @@ use crate::executor::SystemExecutor;
 use crate::functions::{Error, Functions, Registry};
 use crate::outbound::{Origins, Own};
 use crate::probe::Probe;
+use crate::push::plans::Plan;
+use crate::push::request::push_id;
 use crate::push::{Program, PushError, PushParts, Pushes, StartPush, system};
 use crate::storage::StoreOptions;
 
@@ -38,7 +40,7 @@ pub struct Rig {
 struct Reader;
 
 impl Analyzer for Reader {
-    fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+    fn analyze(self: Arc<Self>, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
         let mut analysis = Analysis {
             schema: input.schema.map(|schema| schema.source.to_string()),
             definition: input
@@ -145,6 +147,12 @@ impl Rig {
         let request = json!({"schemaChange": started["schemaChange"], "timeoutMs": 1e6});
         let request = serde_json::from_value(request).unwrap();
         self.pushes.wait_for_schema(request).await.unwrap()
+    }
+
+    /// The plan of a push that was started.
+    pub fn plan(&self, started: &Json) -> Arc<Plan> {
+        let id = push_id(&started["schemaChange"]);
+        self.pushes.plans.get(id, self.clock.elapsed()).unwrap()
     }
 
     pub async fn finish(&self, started: Json) -> Result<Json, PushError> {

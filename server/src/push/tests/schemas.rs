@@ -1,10 +1,13 @@
 //! Tests of what pushes do to tables: indexes that are built and removed, documents that are checked.
 
+use parking_lot::Mutex;
 use serde_json::json;
 use vestibule_schema::object;
 
 use super::rig::{Rig, app, rooms};
-use crate::push::backfill::STEP_DOCUMENTS_MAX;
+use crate::database::{Query, Source, Transaction};
+use crate::push::backfill::{STEP_DOCUMENTS_MAX, position};
+use crate::push::plans::{Progress, SchemaState};
 use crate::push::sweeping::PREPARATION_TIME_MAX;
 
 const MANY: usize = 2 * STEP_DOCUMENTS_MAX + 7;
@@ -34,6 +37,66 @@ async fn an_index_is_filled_with_the_documents_that_are_there() {
     assert_eq!(
         rig.pushes.indexes()["indexes"][0]["backfill"]["state"],
         "done"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_that_a_stop_has_cut_off_goes_on_where_it_was() {
+    let with_index = || app("list", Some(rooms("number", true)));
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let plan = rig.plan(&rig.start(with_index()).await.unwrap());
+    let index = rig.pushes.declare(&plan).await.unwrap()[0].indexes[0];
+    let step = rig.pushes.fill_step("rooms", index, None).await.unwrap();
+    assert_eq!(step.documents, STEP_DOCUMENTS_MAX);
+    let rig = rig.restart().await;
+    // Whether the second life begins anew shows by entries that it would write again.
+    let is_empty = rig.transact(move |tx| tx.clear_index(index, MANY).unwrap());
+    assert!(is_empty.await);
+    rig.push(with_index()).await.unwrap();
+    let query = Query {
+        source: Source::IndexRange {
+            index: "by_n".into(),
+            bounds: Vec::new(),
+        },
+        ..Query::table("rooms")
+    };
+    let left = move |tx: &mut Transaction<'_>| {
+        let position = position(tx, index).unwrap();
+        (position, tx.collect(&query).unwrap().len())
+    };
+    assert_eq!(rig.transact(left).await, (None, MANY - STEP_DOCUMENTS_MAX));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preparation_tells_when_documents_are_checked_and_each_index_that_is_filled() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("any", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let started = rig
+        .start(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    let told = Mutex::new(Vec::new());
+    let tell = |progress: &Progress| {
+        let Progress {
+            is_validated,
+            indexes_complete,
+            indexes_total,
+        } = *progress;
+        told.lock()
+            .push((is_validated, indexes_complete, indexes_total));
+    };
+    let built = rig.pushes.build(&rig.plan(&started), tell).await.unwrap();
+    assert_eq!(built, SchemaState::Complete);
+    assert_eq!(
+        told.into_inner(),
+        [(false, 0, 1), (true, 0, 1), (true, 1, 1)]
     );
 }
 
