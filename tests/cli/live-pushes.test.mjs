@@ -299,3 +299,35 @@ export const twice = query({ args: {}, handler: async (ctx) => await ctx.runQuer
     }
   }
 });
+
+/** The value of a metric. */
+async function metricOf(server, name) {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const line = text.split("\n").find((line) => line.startsWith(`${name} `));
+  assert(line, `${name} is not among the metrics`);
+  return Number(line.split(" ")[1]);
+}
+
+test("a push makes its images ready before it is live, and those of the code before it go", async (t) => {
+  const server = await startServer(t);
+  const version = (number) => `${HEAD}export const version = query({ args: {}, handler: () => ${number} });\n`;
+  const app = appOf(t, server, { "convex/one.ts": version(1) });
+  ended(await app.convex(...PUSH), 0);
+  const images = await metricOf(server, "vestibule_js_runtimes_idle");
+  assert(images > 0);
+  const client = new ConvexHttpClient(server.url, { logger: false });
+  const first = await metricOf(server, "vestibule_js_image_bytes");
+  for (const number of [2, 3]) {
+    app.write("convex/one.ts", version(number));
+    ended(await app.convex(...PUSH), 0);
+    const made = await metricOf(server, "vestibule_js_runtimes_made_total");
+    assert.equal(await client.query("one:version", {}), number);
+    assert.equal(await metricOf(server, "vestibule_js_runtimes_made_total"), made);
+    assert.equal(await metricOf(server, "vestibule_js_runtimes_idle"), images);
+  }
+  // A variable changes what modules see, and so all images.
+  ended(await app.convex("env", "set", "COLOUR", "red"), 0);
+  assert.equal(await metricOf(server, "vestibule_js_runtimes_idle"), images);
+  const last = await metricOf(server, "vestibule_js_image_bytes");
+  assert(last < 2 * first, `images came to ${first} bytes, and to ${last} after three pushes`);
+});

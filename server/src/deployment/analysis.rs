@@ -11,7 +11,7 @@ use super::modules::ModuleEnvironment;
 /// Evaluates pushed modules. Implemented by the room that has an engine.
 pub trait Analyzer: Send + Sync {
     /// Evaluates the modules of `input`. Runs for up to some seconds, so never on a thread that others wait for.
-    fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError>;
+    fn analyze(self: Arc<Self>, input: AnalyzeInput) -> Result<Analysis, AnalyzeError>;
 }
 
 /// The modules to evaluate. Absent parts are not evaluated.
@@ -191,7 +191,7 @@ impl AnalyzeError {
 pub struct NoJavaScript;
 
 impl Analyzer for NoJavaScript {
-    fn analyze(&self, _: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+    fn analyze(self: Arc<Self>, _: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
         Err(AnalyzeError::Unsupported)
     }
 }

@@ -49,6 +49,16 @@ impl Js {
         match **self {}
     }
 
+    /// Would make images ready.
+    pub fn warm(self: &Arc<Self>, _: &Registry) {
+        match **self {}
+    }
+
+    /// Would let go of images.
+    pub fn retire(&self, _: &Registry) {
+        match *self {}
+    }
+
     /// Would wait for a place.
     pub async fn action_place(&self) -> Option<OwnedSemaphorePermit> {
         match *self {}
@@ -85,7 +95,7 @@ impl Js {
 }
 
 impl Analyzer for Js {
-    fn analyze(&self, _: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+    fn analyze(self: Arc<Self>, _: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
         match *self {}
     }
 }

@@ -62,6 +62,7 @@ impl Pushes {
         check_missing(&switch.deployment, &before)?;
         let deployment = Arc::new(switch.deployment);
         let extension = self.extension_of(deployment.clone()).await?;
+        self.warm(&extension).await;
         let manifest = Manifest {
             pushed_at_millis: self.now_millis(),
             ..switch.manifest
@@ -70,15 +71,22 @@ impl Pushes {
             manifest,
             deployment: deployment.clone(),
             base: switch.base,
-            extension,
+            extension: extension.clone(),
             program: self.program.clone(),
             stated: self.stated.clone(),
         };
-        self.transact(move |tx| {
+        let replaced: Extension = self.functions.registry();
+        let switched = self.transact(move |tx| {
             let definitions = tx.definitions().clone();
             job.run(tx, Registry::of(&definitions).deployment())
-        })
-        .await?;
+        });
+        match switched.await {
+            Ok(()) => self.retire(&replaced),
+            Err(error) => {
+                self.retire(&extension);
+                return Err(error);
+            }
+        }
         self.counts.went_live();
         self.activated(&deployment);
         self.warn_of_unsupported(&before, &deployment);

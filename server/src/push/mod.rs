@@ -45,11 +45,11 @@ pub use stored::StoredPush;
 
 use crate::auth::{AuthConfig, Authenticator, ProviderConfig};
 use crate::clock::Clock;
-use crate::database::Transaction;
+use crate::database::{Extension, Transaction};
 use crate::deployment::provisioning::Stated;
 use crate::deployment::{Analyzer, Deployment};
 use crate::functions::js::Js;
-use crate::functions::{Error, Functions, SystemError};
+use crate::functions::{Error, Functions, Registry, SystemError};
 use crate::outbound::{Origins, Own};
 use plans::Plans;
 use sweeping::Cleaning;
@@ -246,6 +246,24 @@ impl Pushes {
         (self.clock.now().0 / nanos_per_milli) as f64
     }
 
+    /// Makes the code of a deployment ready that is about to be live, so that live queries which run again find it so.
+    async fn warm(&self, extension: &Extension) {
+        let Some((js, registry)) = self.js.clone().zip(registry_of(extension)) else {
+            return;
+        };
+        let warming = tokio::task::spawn_blocking(move || js.warm(&registry));
+        if let Err(error) = warming.await {
+            tracing::error!(%error, "making code ready failed");
+        }
+    }
+
+    /// Lets go of what was kept ready for code that is not live, or not any more.
+    fn retire(&self, extension: &Extension) {
+        if let Some((js, registry)) = self.js.as_ref().zip(registry_of(extension)) {
+            js.retire(&registry);
+        }
+    }
+
     /// Runs `work` as one transaction at the head. An error takes back all its writes.
     async fn transact<T: Send + 'static>(
         &self,
@@ -279,6 +297,10 @@ impl Pushes {
         });
         read.await?
     }
+}
+
+fn registry_of(extension: &Extension) -> Option<Arc<Registry>> {
+    extension.clone().downcast().ok()
 }
 
 fn origins_of(deployment: &Deployment, configured: &Origins) -> Origins {

@@ -7,6 +7,7 @@ use super::Pushes;
 use super::error::PushError;
 use super::settings;
 use super::stored::{self, trouble};
+use crate::database::Extension;
 use crate::deployment::modules::AUTH_CONFIG_MODULE;
 use crate::deployment::{AnalyzeInput, Deployment, Settings, VariableChange, Variables};
 use crate::functions::Registry;
@@ -125,6 +126,8 @@ impl Pushes {
                 false => self.evaluate_auth(next).await?.0,
             });
             let extension = self.extension_of(next.clone()).await?;
+            self.warm(&extension).await;
+            let (replaced, made): (Extension, _) = (self.functions.registry(), extension.clone());
             let (before, after) = (live, next.clone());
             let stated = self.stated.clone();
             // Live queries run again with the commit, and show then what is set here.
@@ -149,9 +152,11 @@ impl Pushes {
             });
             let changed = changed.await;
             if let Ok(true) = changed {
+                self.retire(&replaced);
                 self.activated(&next);
                 return Ok(());
             }
+            self.retire(&made);
             self.own.set_origins(self.origins());
             changed?;
         }

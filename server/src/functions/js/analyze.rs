@@ -3,7 +3,7 @@
 mod node;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -22,6 +22,7 @@ use crate::deployment::{
     Analysis, AnalyzeError, AnalyzeInput, AnalyzedFunction, Analyzer, ImportPhase, ModuleAnalysis,
     ModuleEnvironment, SourceModule,
 };
+use crate::functions::workers::WORKER_STACK_BYTES;
 
 /// Time in the engine that one module of a push may take.
 const MODULE_ANALYSIS_TIME_MAX: Duration = Duration::from_secs(4);
@@ -32,17 +33,18 @@ const STACK_BYTES_MAX: usize = 4 << 20;
 const COMPONENTS_FOLDER: &str = "_componentDeps/";
 
 impl Analyzer for Js {
-    fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+    fn analyze(self: Arc<Self>, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
         // Evaluating needs an engine's stack, which threads of the async runtime do not have.
-        std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .name("analyze".into())
-                .stack_size(crate::functions::workers::WORKER_STACK_BYTES)
-                .spawn_scoped(scope, || self.analyze_here(input))
-                .map_err(|_| AnalyzeError::Unsupported)?
-                .join()
-                .map_err(|_| AnalyzeError::Broken)?
-        })
+        let (js, (tell, told)) = (self.clone(), mpsc::sync_channel(1));
+        let analyze = move || drop(tell.send(js.analyze_here(input)));
+        let executor = &self.options.executor;
+        let started = executor.start("analyze", WORKER_STACK_BYTES, Box::new(analyze));
+        started.map_err(|error| {
+            tracing::error!(%error, "no thread to analyze modules on");
+            AnalyzeError::Broken
+        })?;
+        // Nothing is told by a thread that panicked.
+        told.recv().unwrap_or(Err(AnalyzeError::Broken))
     }
 }
 

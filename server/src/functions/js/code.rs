@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use vestibule_isolate::{Bytecode, ModuleSource, Thrown, compile_module};
@@ -20,6 +21,7 @@ pub struct Code {
     pub variables: BTreeMap<String, String>,
     /// Seed and time of the import phase.
     pub import: ImportPhase,
+    is_retired: AtomicBool,
 }
 
 struct Compiled {
@@ -137,6 +139,7 @@ impl Code {
             external: None,
             variables,
             import,
+            is_retired: AtomicBool::default(),
         }
     }
 
@@ -151,6 +154,7 @@ impl Code {
             external: self.external.clone(),
             variables,
             import: self.import.clone(),
+            is_retired: AtomicBool::default(),
         }
     }
 
@@ -160,6 +164,16 @@ impl Code {
             external: Some(module),
             ..self
         }
+    }
+
+    /// It is not live any more: no runtime is kept for it.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+    }
+
+    /// Whether no runtime is kept for it.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
     }
 
     /// Whether there is a module at `path`.

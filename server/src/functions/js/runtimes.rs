@@ -179,12 +179,19 @@ impl Runtimes {
         Ok(runtime)
     }
 
-    /// Takes a runtime back after a call. Runtimes unused for longest give way.
+    /// Takes a runtime back after a call. Runtimes unused for longest give way, and so do those of retired code.
     pub fn give_back(&self, mut runtime: Runtime) {
         let nanos = u64::try_from(runtime.isolate.cpu_used().as_nanos()).unwrap_or(0);
         self.engine_nanos.fetch_add(nanos, Ordering::Relaxed);
+        if runtime.code.is_retired() {
+            return;
+        }
         runtime.isolate.restore();
         let mut idle = self.idle.lock();
+        // Looked at under the lock, under which `retire` looks for those that are to go.
+        if runtime.code.is_retired() {
+            return;
+        }
         idle.push(runtime);
         let mut bytes: usize = idle.iter().map(Runtime::bytes).sum();
         while idle.len() > IDLE_MAX || (bytes > IDLE_BYTES_MAX && idle.len() > 1) {
@@ -192,23 +199,11 @@ impl Runtimes {
         }
     }
 
-    /// Lets go of the idle runtimes of other code than `code`.
-    pub fn retire_all_but(&self, code: &Arc<Code>) {
-        let retired: Vec<Runtime> = {
-            let mut idle = self.idle.lock();
-            let (kept, retired) = idle
-                .drain(..)
-                .partition(|runtime| Arc::ptr_eq(&runtime.code, code));
-            *idle = kept;
-            retired
-        };
-        drop(retired);
-    }
-
-    /// Lets go of the idle runtimes of `code`, which will not run again.
+    /// Lets go of the idle runtimes of `code`. What still runs it makes a runtime that goes with its call.
     pub fn retire(&self, code: &Arc<Code>) {
         let retired: Vec<Runtime> = {
             let mut idle = self.idle.lock();
+            code.retire();
             let is_its = |runtime: &mut Runtime| Arc::ptr_eq(&runtime.code, code);
             idle.extract_if(.., is_its).collect()
         };

@@ -204,7 +204,7 @@ fn rig_of(app: &str, options: JsOptions) -> Rig {
         modules: sources.clone(),
         ..AnalyzeInput::default()
     };
-    let analysis = js.analyze(input).unwrap();
+    let analysis = js.clone().analyze(input).unwrap();
     let code = js.code(&sources, BTreeMap::new(), ImportPhase::default());
     let found = &analysis.modules["app.js"].functions;
     let registered = found.iter().map(|function| {
@@ -315,6 +315,26 @@ async fn images_are_ready_before_the_first_call() {
     assert_eq!((ready.idle, ready.made), (threads, threads));
     assert_eq!(rig.notes().await, "[]");
     assert_eq!(rig.js.runtimes().counts().made, ready.made);
+}
+
+#[tokio::test]
+async fn images_of_code_that_is_not_live_any_more_go_at_once_or_with_their_call() {
+    let rig = rig();
+    let registry = rig.functions.registry();
+    rig.js.warm(&registry);
+    let any = registry.functions().next().unwrap();
+    let code = &any.pushed().unwrap().code;
+    let counts = || rig.js.runtimes().counts();
+    let in_a_call = rig.js.runtimes().take(code, "app.js").ok().unwrap();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!((counts().idle, counts().busy), (threads - 1, 1));
+    rig.js.retire(&registry);
+    assert_eq!((counts().idle, counts().busy), (0, 1));
+    rig.js.runtimes().give_back(in_a_call);
+    assert_eq!((counts().idle, counts().busy), (0, 0));
+    // A call that still begins with it has its answer.
+    assert_eq!(rig.notes().await, "[]");
+    assert_eq!((counts().idle, counts().busy), (0, 0));
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
-//! Making the images of the live deployment ready when a server starts, before the first calls need them.
+//! Making the images of a deployment ready before its calls need them: when a server starts, and before a push is live.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use super::Js;
 use super::code::Code;
@@ -30,28 +31,52 @@ impl Js {
         Warming(self.warming.clone())
     }
 
-    /// Makes an image ready for each engine thread, with the modules of the pushed functions in `registry`. Returns at
-    /// once.
+    /// Makes an image ready for each processor, with the modules of the pushed functions in `registry`. Returns at once.
     pub fn warm_later(self: &Arc<Self>, registry: &Registry) {
+        drop(self.start_warming(registry, || Some(self.begin_warming())));
+    }
+
+    /// As [`warm_later`](Js::warm_later), and returns when the images are ready. The server counts as ready meanwhile: what is
+    /// live goes on.
+    pub fn warm(self: &Arc<Self>, registry: &Registry) {
+        for thread in self.start_warming(registry, || None) {
+            if thread.join().is_err() {
+                tracing::error!("making an image ready panicked");
+            }
+        }
+    }
+
+    fn start_warming(
+        self: &Arc<Self>,
+        registry: &Registry,
+        begin: impl Fn() -> Option<Warming>,
+    ) -> Vec<JoinHandle<()>> {
         let Some((code, modules)) = pushed(registry) else {
-            return;
+            return Vec::new();
         };
         let modules = Arc::new(modules);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..threads {
-            let warming = self.begin_warming();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let start = |_| {
+            let warming = begin();
             let (js, code, modules) = (self.clone(), code.clone(), modules.clone());
             let warm = move || {
                 let _until_done = warming;
                 js.runtimes.warm(&code, modules.iter().map(String::as_str));
             };
-            let thread = std::thread::Builder::new()
-                .name("warm".into())
-                .stack_size(WORKER_STACK_BYTES)
-                .spawn(warm);
-            if let Err(error) = thread {
-                tracing::warn!(%error, "images are made ready by the first calls");
-            }
+            let executor = &self.options.executor;
+            executor
+                .start("warm", WORKER_STACK_BYTES, Box::new(warm))
+                .inspect_err(|error| tracing::warn!(%error, "the first calls make images ready"))
+                .ok()
+        };
+        (0..processors).filter_map(start).collect()
+    }
+
+    /// Lets go of the idle runtimes with the code of `registry`, which is not live any more. Those that calls still use go when
+    /// the calls end.
+    pub fn retire(&self, registry: &Registry) {
+        if let Some((code, _)) = pushed(registry) {
+            self.runtimes.retire(&code);
         }
     }
 }

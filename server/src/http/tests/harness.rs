@@ -388,7 +388,7 @@ fn routes(js: &Arc<Js>, source: &str, base: String) -> Vec<HttpRoute> {
         modules: vec![module.clone()],
         ..AnalyzeInput::default()
     };
-    let analysis = js.analyze(input).unwrap();
+    let analysis = js.clone().analyze(input).unwrap();
     let found = analysis.modules["http.js"].http_routes.clone().unwrap();
     let found = found.into_iter();
     let mut deployment = Deployment::default();

@@ -31,7 +31,7 @@ fn places(file: Option<&str>) -> Vec<(String, Option<u32>, Option<u32>)> {
         modules: vec![source("_deps/package.js", PACKAGE), module],
         ..AnalyzeInput::default()
     };
-    let analysis = js.analyze(input).unwrap();
+    let analysis = js.clone().analyze(input).unwrap();
     let functions = analysis.modules["rooms.js"].functions.iter();
     functions
         .map(|function| (function.name.clone(), function.line, function.column))
