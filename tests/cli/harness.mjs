@@ -136,6 +136,14 @@ export function openApp(t, server, source = path.join(here, "apps/rooms"), packa
   };
 }
 
+/** An app whose files are `files`, in place of those of the copied one. */
+export function appOf(t, server, files) {
+  const app = openApp(t, server);
+  for (const old of ["crons", "greetings", "http", "rooms", "schema"]) rmSync(path.join(app.folder, `convex/${old}.ts`));
+  for (const [file, text] of Object.entries(files)) app.write(file, text);
+  return app;
+}
+
 function start(folder, { url, key }, args, { program = cli, stdin = "ignore", more = {} } = {}) {
   const env = { ...process.env, CI: "1", CONVEX_SELF_HOSTED_URL: url, CONVEX_SELF_HOSTED_ADMIN_KEY: key, ...more };
   delete env.CONVEX_DEPLOYMENT;

@@ -2,22 +2,12 @@
 // line pushes.
 
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
-import path from "node:path";
 import { test } from "node:test";
 import { ConvexClient, ConvexHttpClient } from "convex/browser";
-import { api, ended, openApp, startServer } from "./harness.mjs";
+import { api, appOf, ended, startServer } from "./harness.mjs";
 
 const PUSH = ["dev", "--once", "--typecheck", "disable"];
 const DEADLINE_MS = 60_000;
-
-/** An app whose files are `files`, in place of those of the copied one. */
-function appOf(t, server, files) {
-  const app = openApp(t, server);
-  for (const old of ["crons", "greetings", "http", "rooms", "schema"]) rmSync(path.join(app.folder, `convex/${old}.ts`));
-  for (const [file, text] of Object.entries(files)) app.write(file, text);
-  return app;
-}
 
 /** Watches a query. `until(holds)` resolves with the first state from now on, the present one included, that holds. */
 function watch(t, server, path, args = {}) {

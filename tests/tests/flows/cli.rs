@@ -25,6 +25,7 @@ fn no_suite_is_left_out() {
         "running.test.mjs",
         "serve.test.mjs",
         "tools.test.mjs",
+        "transfers.test.mjs",
     ];
     has_suites(&folder("cli"), &suites);
 }
@@ -52,6 +53,11 @@ fn deployments_are_backed_up_checked_and_restored() {
 #[test]
 fn the_official_command_line_looks_into_a_deployment() {
     run_suite("tools.test.mjs");
+}
+
+#[test]
+fn the_official_command_line_exports_and_imports_data_with_its_files() {
+    run_suite("transfers.test.mjs");
 }
 
 #[test]
