@@ -2,6 +2,8 @@
 // line pushes.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
 import { test } from "node:test";
 import { ConvexClient, ConvexHttpClient } from "convex/browser";
 import { api, appOf, ended, startServer } from "./harness.mjs";
@@ -10,8 +12,7 @@ const PUSH = ["dev", "--once", "--typecheck", "disable"];
 const DEADLINE_MS = 60_000;
 
 /** Watches a query. `until(holds)` resolves with the first state from now on, the present one included, that holds. */
-function watch(t, server, path, args = {}) {
-  const client = new ConvexClient(server.url, { logger: false });
+function watch(t, server, path, args = {}, client = new ConvexClient(server.url, { logger: false })) {
   t.after(() => client.close());
   let now;
   const waiting = new Set();
@@ -43,6 +44,12 @@ async function tokenOf(server, name) {
     body: JSON.stringify({ subject: name.toLowerCase(), name }),
   });
   return (await response.json()).token;
+}
+
+/** How often the query at `path` ran so far, by the log. */
+async function runs(server, path) {
+  const { body } = await api(server, "/api/stream_function_logs?cursor=0", null, { method: "GET" });
+  return body.entries.filter(({ identifier, cachedResult }) => identifier === path && !cachedResult).length;
 }
 
 const HEAD = "import { internalQuery, mutation, query } from './_generated/server';\nimport { v } from 'convex/values';\n";
@@ -102,6 +109,62 @@ export const outer = query({ args: {}, handler: async (ctx) => { try { return aw
   await outer.until(({ value }) => value === "here");
   const http = new ConvexHttpClient(server.url);
   assert.deepEqual([await http.query("m:two", {}), await http.query("later:f", {})], [2, "here"]);
+});
+
+test("a push runs the live queries again whose code it changed, and no others", async (t) => {
+  const server = await startServer(t);
+  const module = (word) => `${HEAD}
+export const list = query({ args: {}, handler: async (ctx) => "${word} " + (await ctx.db.query("items").collect()).length });
+export const add = mutation({ args: {}, handler: async (ctx) => { await ctx.db.insert("items", {}); } });
+`;
+  const app = appOf(t, server, { "convex/changed.ts": module("one"), "convex/same.ts": module("still") });
+  // The first push makes `_generated`, and the bundles differ once it is there.
+  for (let n = 0; n < 2; n++) ended(await app.convex(...PUSH));
+  // Both are watched on one connection. So their results are of one moment, and a second run of either is over by then.
+  const changed = watch(t, server, "changed:list");
+  const same = watch(t, server, "same:list", {}, changed.client);
+  const shown = async (one, other) => {
+    await changed.until(({ value }) => value === one);
+    await same.until(({ value }) => value === other);
+    return [await runs(server, "changed:list"), await runs(server, "same:list")];
+  };
+  assert.deepEqual(await shown("one 0", "still 0"), [1, 1]);
+  app.write("convex/changed.ts", module("two"));
+  ended(await app.convex(...PUSH));
+  assert.deepEqual(await shown("two 0", "still 0"), [2, 1]);
+  await changed.client.mutation("same:add", {});
+  assert.deepEqual(await shown("two 1", "still 1"), [3, 2]);
+});
+
+test("an action under way ends on the code that it began with, and what it calls is new", async (t) => {
+  const server = await startServer(t);
+  const module = (word) => `import { action, query } from "./_generated/server"; import { v } from "convex/values";
+const WORD = "${word}";
+export const word = query({ args: {}, handler: () => WORD });
+export const wait = action({ args: { url: v.string() }, handler: async (ctx, { url }): Promise<string[]> => {
+  const before = WORD;
+  await fetch(url);
+  return [before, WORD, await ctx.runQuery("m:word" as any, {})];
+} });
+`;
+  const app = appOf(t, server, { "convex/m.ts": module("old") });
+  ended(await app.convex(...PUSH));
+  // The action asks this door, which answers after the push.
+  const door = http.createServer();
+  t.after(() => door.close());
+  door.listen(0, "127.0.0.1");
+  await once(door, "listening");
+  const url = `http://127.0.0.1:${door.address().port}/`;
+  const client = new ConvexHttpClient(server.url, { logger: false });
+  const waiting = client.action("m:wait", { url });
+  const [, answer] = await once(door, "request");
+  app.write("convex/m.ts", module("new"));
+  ended(await app.convex(...PUSH));
+  assert.equal(await client.query("m:word", {}), "new");
+  door.on("request", (_, answer) => answer.end());
+  answer.end();
+  assert.deepEqual(await waiting, ["old", "old", "new"]);
+  assert.deepEqual(await client.action("m:wait", { url }), ["new", "new", "new"]);
 });
 
 test("a query notices that a push gave its index other fields, or took it away", async (t) => {
