@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ConvexClient, ConvexHttpClient } from "convex-1-45/browser";
+import { version } from "convex-1-45";
 import { api, ended, openApp, startServer } from "./harness.mjs";
 
 test("inline queries read, convert values, log, and cannot write", async (t) => {
@@ -101,4 +103,20 @@ test("the command line of version 1.45 pushes and runs", async (t) => {
   ended(await app.oldConvex("env", "set", "A", "1"));
   assert.match(ended(await app.oldConvex("deploy", "--typecheck", "disable")).all, /Deployed Convex functions/);
   assert.match(ended(await app.oldConvex("data", "rooms")).out, /blue/);
+});
+
+test("the clients of version 1.45 watch, write and ask", async (t) => {
+  assert.equal(version, "1.45.0");
+  const server = await startServer(t);
+  ended(await openApp(t, server).convex("deploy"));
+  const client = new ConvexClient(server.url, { logger: false });
+  t.after(() => client.close());
+  const shown = new Promise((resolve, reject) => {
+    client.onUpdate("rooms:list", {}, (rooms) => rooms.length === 1 && resolve(rooms[0].title), reject);
+  });
+  await client.mutation("rooms:open", { title: "blue" });
+  assert.equal(await shown, "blue");
+  const http = new ConvexHttpClient(server.url, { logger: false });
+  assert.equal(await http.action("greetings:greet", { name: "Ada" }), "Hello, Ada, from nowhere");
+  assert.deepEqual((await http.query("rooms:list", {})).map(({ title }) => title), ["blue", "Ada"]);
 });

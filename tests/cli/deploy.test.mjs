@@ -1,6 +1,8 @@
 // Pushing with the official command line: dev, deploy and codegen, and what they say when something is wrong.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
 import { test } from "node:test";
 import { ended, openApp, startServer } from "./harness.mjs";
 
@@ -98,4 +100,52 @@ test("what was pushed is there after a restart", async (t) => {
   const again = await startServer(t, { data: server.data });
   const list = ended(await openApp(t, again).convex("run", "rooms:list"));
   assert.equal(list.out.trim(), "[]");
+});
+
+/** Passes requests on to `server`, and holds those that finish a push. */
+async function holdingFinish(t, server) {
+  let [reached, release] = [];
+  const [isReached, isReleased] = [new Promise((resolve) => (reached = resolve)), new Promise((resolve) => (release = resolve))];
+  const proxy = http.createServer(async (request, answer) => {
+    if (request.url === "/api/deploy2/finish_push") {
+      reached();
+      await isReleased;
+    }
+    const { method, headers } = request;
+    const passed = http.request(new URL(request.url, server.url), { method, headers }, (response) => {
+      answer.writeHead(response.statusCode, response.headers);
+      response.pipe(answer);
+    });
+    request.pipe(passed);
+  });
+  t.after(() => {
+    proxy.close();
+    proxy.closeAllConnections();
+  });
+  proxy.listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  return { url: `http://127.0.0.1:${proxy.address().port}`, key: server.key, isReached, release };
+}
+
+test("of two deploys at once the one that finishes first is live whole, and the other is told", async (t) => {
+  const server = await startServer(t);
+  const held = await holdingFinish(t, server);
+  const [slow, fast] = [openApp(t, held), openApp(t, server)];
+  for (const [app, word] of [[slow, "Slow"], [fast, "Fast"]]) {
+    app.edit("convex/greetings.ts", "Hello, ", `${word}, `);
+    app.write(`convex/${word.toLowerCase()}.ts`, 'import { query } from "./_generated/server";\nexport const here = query({ args: {}, handler: () => true });\n');
+  }
+  const deploying = slow.convex("deploy");
+  await held.isReached;
+  assert.match(ended(await fast.convex("deploy")).all, /Deployed Convex functions/);
+  held.release();
+  const told = ended(await deploying, 1);
+  assert.match(told.all, /Another push was finished during this one: push again\./);
+  assert.doesNotMatch(told.all, /Deployed Convex functions/);
+  assert.match(ended(await fast.convex("run", "greetings:greet", '{"name":"Ada"}')).out, /Fast, Ada/);
+  assert.equal(ended(await fast.convex("run", "fast:here")).out.trim(), "true");
+  assert.match(ended(await fast.convex("run", "slow:here"), 1).all, /Could not find function/);
+  // The one that was too late pushes again.
+  ended(await slow.convex("deploy"));
+  assert.match(ended(await slow.convex("run", "greetings:greet", '{"name":"Ada"}')).out, /Slow, Ada/);
 });

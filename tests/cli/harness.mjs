@@ -102,7 +102,7 @@ export function numbers(seed) {
 
 /** A function as the package makes them, in plain JavaScript. */
 export const plain = (kind, code, more = "") =>
-  `Object.assign(() => {}, { is${kind}: true, isPublic: true, invoke${kind}: async (text) => { const [args] = JSON.parse(text); ${code} }, ` +
+  `Object.assign(() => {}, { is${kind}: true, isPublic: true, invoke${kind}: async (${kind === "Action" ? "requestId, " : ""}text) => { const [args] = JSON.parse(text); ${code} }, ` +
   `exportArgs: () => '{"type":"any"}', exportReturns: () => "null", ${more} })`;
 
 /**

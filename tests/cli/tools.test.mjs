@@ -1,6 +1,9 @@
 // Looking into a deployment and configuring it with the official command line.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
 import { ended, openApp, startServer } from "./harness.mjs";
 
@@ -24,6 +27,53 @@ test("environment variables are set, listed, read by functions and removed", asy
   assert.match(ended(await app.convex("env", "set", "CONVEX_SITE_URL", "x"), 1).all, /built-in and cannot be overridden/);
 });
 
+/** Runs a command that reads `input`. */
+async function fed(app, input, ...args) {
+  const child = app.start(args);
+  let all = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (all += text));
+  child.stdin.end(input);
+  const [code] = await once(child, "close");
+  return { code, all };
+}
+
+test("environment variables come from standard input and from files, and are not overwritten by accident", async (t) => {
+  const app = await deployed(t);
+  const listed = async () => ended(await app.convex("env", "list", "--include-values")).out.trim();
+  ended(await fed(app, "one two", "env", "set", "A"));
+  assert.match(ended(await fed(app, 'B=1\nC="two words"\n', "env", "set")).all, /set 2 environment variables from stdin \(2 new\)/);
+  assert.equal(await listed(), "A=one two\nB=1\nC=two words");
+  // Several at once are all set, or none.
+  const file = path.join(app.folder, "some.env");
+  writeFileSync(file, "B=2\nD=3\n");
+  for (const refused of [await fed(app, "B=2\nD=3\n", "env", "set"), await app.convex("env", "set", "--from-file", file)]) {
+    assert.match(ended(refused, 1).all, /variable B already exists with different value/);
+    assert.equal(await listed(), "A=one two\nB=1\nC=two words");
+  }
+  ended(await app.convex("env", "set", "--force", "--from-file", file));
+  assert.equal(await listed(), "A=one two\nB=2\nC=two words\nD=3");
+  ended(await app.convex("env", "set", "A", "three"));
+  ended(await app.convex("env", "set", "B", "--from-file", file));
+  assert.equal(ended(await app.convex("env", "get", "B")).out.trim(), "B=2\nD=3");
+  assert.equal(ended(await app.convex("env", "list", "--names-only")).out.trim(), "A\nB\nC\nD");
+  assert.match(ended(await app.convex("env", "get", "NONE")).all, /"NONE" not found/);
+  ended(await app.convex("env", "remove", "NONE"));
+  assert.match(ended(await fed(app, "E=1\nCONVEX_CLOUD_URL=x\n", "env", "set"), 1).all, /built-in/);
+  assert.equal(ended(await app.convex("env", "get", "A")).out.trim(), "three");
+  assert.match(ended(await app.convex("env", "get", "E")).all, /"E" not found/);
+});
+
+test("the address and the key come from a file", async (t) => {
+  const server = await startServer(t);
+  const app = openApp(t, { url: "", key: "" });
+  const file = path.join(app.folder, "server.env");
+  writeFileSync(file, `CONVEX_SELF_HOSTED_URL=${server.url}\nCONVEX_SELF_HOSTED_ADMIN_KEY=${server.key}\n`);
+  ended(await app.convex("deploy", "--env-file", file));
+  ended(await app.convex("env", "set", "A", "1", "--env-file", file));
+  assert.equal(ended(await app.convex("env", "get", "A", "--env-file", file)).out.trim(), "1");
+  assert.match(readFileSync(file, "utf8"), /CONVEX_SELF_HOSTED_URL/);
+});
+
 test("tables and documents are shown", async (t) => {
   const app = await deployed(t);
   assert.equal(ended(await app.convex("data")).out.trim(), "rooms");
@@ -31,6 +81,37 @@ test("tables and documents are shown", async (t) => {
   const rows = ended(await app.convex("data", "rooms", "--format", "jsonl", "--order", "asc"));
   const titles = rows.out.trim().split("\n").map((line) => JSON.parse(line).title);
   assert.deepEqual(titles, ["blue", "green"]);
+  const newest = ended(await app.convex("data", "rooms", "--limit", "1", "--format", "json"));
+  assert.deepEqual(JSON.parse(newest.out).map(({ title }) => title), ["green"]);
+  assert.match(ended(await app.convex("data", "rooms")).out, /"green"[^]*"blue"/);
+  for (const table of ["none", "_storage", "_scheduled_functions"]) {
+    assert.match(ended(await app.convex("data", table)).all, /There are no documents in this table/);
+  }
+});
+
+test("the runs of crons are shown", async (t) => {
+  const app = openApp(t, await startServer(t));
+  app.edit("convex/crons.ts", "crons.daily(", 'crons.interval("tick", { seconds: 1 }, internal.rooms.tidy);\ncrons.daily(');
+  ended(await app.convex("deploy", "--typecheck", "disable"));
+  const rows = async (table) => {
+    const { out } = ended(await app.convex("data", table, "--format", "jsonl"));
+    return out.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  };
+  // The first run may still be under way.
+  let runs;
+  do runs = await rows("_cron_runs");
+  while (runs.length === 0);
+  assert.deepEqual([runs[0].name, runs[0].function, runs[0].status.type], ["tick", "rooms.js:tidy", "success"]);
+  const crons = await rows("_crons");
+  const now = Date.now();
+  const daily = crons.find(({ name }) => name === "tidy up");
+  assert.equal(daily.function, "rooms.js:tidy");
+  assert.deepEqual(daily.schedule, { type: "daily", hourUTC: 3, minuteUTC: 15 });
+  assert.equal(new Date(daily.nextRun).toISOString().slice(11), "03:15:00.000Z");
+  assert.ok(daily.nextRun > now && daily.nextRun <= now + 86_400_000);
+  const tick = crons.find(({ name }) => name === "tick");
+  assert.ok(tick.lastRun >= runs[0].ts, "the last run is told");
+  assert.ok(tick.nextRun > tick.lastRun && (tick.nextRun - tick.lastRun) % 1_000 === 0);
 });
 
 test("functions, internal ones and errors are run and told", async (t) => {

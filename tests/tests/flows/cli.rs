@@ -15,6 +15,7 @@ fn no_suite_is_left_out() {
         "backup.test.mjs",
         "bad-input.test.mjs",
         "deploy.test.mjs",
+        "kills-crons.test.mjs",
         "kills-transfers.test.mjs",
         "kills.test.mjs",
         "known.test.mjs",
@@ -88,6 +89,11 @@ fn mistakes_in_pushes_are_answered_so_that_tools_stop() {
 #[test]
 fn a_server_killed_in_a_push_has_one_deployment_whole() {
     run_suite("kills.test.mjs");
+}
+
+#[test]
+fn a_server_killed_among_crons_runs_each_moment_once() {
+    run_suite("kills-crons.test.mjs");
 }
 
 #[test]
