@@ -3,9 +3,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import path from "node:path";
 import { test } from "node:test";
-import { ended, openApp, startServer } from "./harness.mjs";
+import { ConvexHttpClient } from "convex/browser";
+import { appOf, ended, openApp, startServer } from "./harness.mjs";
 
 async function deployed(t) {
   const server = await startServer(t);
@@ -147,6 +149,69 @@ test("logs show what ran before and what runs now", async (t) => {
   });
   assert.match(all, /M\(rooms:open\)\] \[LOG\] 'opening' 'blue'/);
   assert.match(all, /Q\(rooms:fail\)\] Uncaught Error: no room for this/);
+});
+
+/** Each metric of the server by its name and labels. */
+async function metrics(server) {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
+}
+
+test("metrics tell of functions, the engine, reruns, actions and pushes, by the names in the documentation", async (t) => {
+  const server = await startServer(t, { flags: ["--actions-at-once", "1"] });
+  const app = appOf(t, server, {
+    "convex/m.ts": `import { action, mutation, query } from "./_generated/server"; import { v } from "convex/values";
+export const read = query({ args: { fails: v.boolean() }, handler: (ctx, { fails }) => { if (fails) throw new Error("no"); return ctx.db.query("n").first(); } });
+export const add = mutation({ args: {}, handler: async (ctx) => {
+  const found = await ctx.db.query("n").first();
+  if (found) await ctx.db.patch(found._id, { n: (found as any).n + 1 });
+  else await ctx.db.insert("n", { n: 1 });
+} });
+export const ask = action({ args: { url: v.string() }, handler: async (_, { url }) => (await fetch(url)).status });
+`,
+  });
+  ended(await app.convex("deploy", "--typecheck", "disable"));
+  app.write("convex/broken.ts", 'throw new Error("not today");\nexport const x = 1;\n');
+  ended(await app.convex("deploy", "--typecheck", "disable"), 1);
+  const client = () => new ConvexHttpClient(server.url, { logger: false });
+  await client().query("m:read", { fails: false });
+  await assert.rejects(client().query("m:read", { fails: true }));
+  let added = 0;
+  const reruns = async () => (await metrics(server)).get("vestibule_mutations_beside_reruns_total");
+  for (; (await reruns()) === 0; added += 8) await Promise.all(Array.from({ length: 8 }, () => client().mutation("m:add", {})));
+  // One action waits for this door, and another for its turn.
+  const door = http.createServer();
+  t.after(() => door.close());
+  door.listen(0, "127.0.0.1");
+  await once(door, "listening");
+  const asked = [1, 2].map(() => client().action("m:ask", { url: `http://127.0.0.1:${door.address().port}/` }));
+  const [, answer] = await once(door, "request");
+  let now;
+  do now = await metrics(server);
+  while (now.get("vestibule_js_actions_waiting") !== 1);
+  assert.equal(now.get("vestibule_js_actions_running"), 1);
+  door.on("request", (_, answer) => answer.end());
+  answer.end();
+  assert.deepEqual(await Promise.all(asked), [200, 200]);
+  now = await metrics(server);
+  assert.equal(now.get('vestibule_functions_runs_total{path="m:read",kind="Query"}'), 2);
+  assert.equal(now.get('vestibule_functions_errors_total{path="m:read",kind="Query"}'), 1);
+  assert.ok(now.get('vestibule_functions_runs_total{path="m:add",kind="Mutation"}') >= added);
+  assert.ok(now.get("vestibule_mutations_beside_total") >= added);
+  assert.ok(now.get("vestibule_js_engine_seconds_total") > 0);
+  assert.ok(now.get("vestibule_js_runtimes_made_total") > 0);
+  assert.ok(now.get("vestibule_js_image_bytes_max") > 0);
+  assert.deepEqual(["live", "refused"].map((outcome) => now.get(`vestibule_pushes_total{outcome="${outcome}"}`)), [1, 1]);
+  assert.deepEqual([now.get("vestibule_deployment_functions"), now.get("vestibule_js_actions_running")], [3, 0]);
+  // Each name that the documentation has, and no other of the engine.
+  const page = readFileSync(new URL("../../docs/typescript.md", import.meta.url), "utf8");
+  const section = page.slice(page.indexOf("### Seeing it work"), page.indexOf("## Signed tokens"));
+  const told = new Set([...section.matchAll(/^\| (.*?) \|/gm)].flatMap(([, cell]) => cell.match(/vestibule_\w+/g) ?? []));
+  const names = new Set([...now.keys()].map((key) => key.replace(/\{.*/, "")));
+  assert.ok(told.size > 15);
+  assert.deepEqual([...told].filter((name) => !names.has(name)), []);
+  assert.deepEqual([...names].filter((name) => name.startsWith("vestibule_js_") && !told.has(name)), []);
 });
 
 test("the network test passes", async (t) => {
