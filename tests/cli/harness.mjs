@@ -145,7 +145,9 @@ export function appOf(t, server, files) {
 }
 
 function start(folder, { url, key }, args, { program = cli, stdin = "ignore", more = {} } = {}) {
-  const env = { ...process.env, CI: "1", CONVEX_SELF_HOSTED_URL: url, CONVEX_SELF_HOSTED_ADMIN_KEY: key, ...more };
+  // Without a server the command line looks for one in the app's `.env.local`.
+  const named = url && { CONVEX_SELF_HOSTED_URL: url, CONVEX_SELF_HOSTED_ADMIN_KEY: key };
+  const env = { ...process.env, CI: "1", ...named, ...more };
   delete env.CONVEX_DEPLOYMENT;
   return spawn(process.execPath, [program, ...args], { cwd: folder, env, stdio: [stdin, "pipe", "pipe"] });
 }

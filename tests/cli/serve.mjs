@@ -35,6 +35,36 @@ export async function vestibule(args, env) {
   return { code, ...said, all: said.out + said.err };
 }
 
+/**
+ * Serves on free ports, with a terminal for its output, until test `t` ends. Gives what the terminal shows before `shown` is in
+ * it, in lines.
+ */
+export async function serveOnTerminal(t, data, shown) {
+  const program = process.env.VESTIBULE_BIN;
+  const command = `exec ${program} serve --data ${data} --listen 127.0.0.1:0 --site-listen off`;
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("VESTIBULE_"));
+  // `script` of util-linux makes the terminal. A process group of its own lets the server end with it.
+  const child = spawn("script", ["--quiet", "--return", "--command", command, "/dev/null"], {
+    env: Object.fromEntries(inherited),
+    stdio: ["ignore", "pipe", "ignore"],
+    detached: true,
+  });
+  const ended = once(child, "exit");
+  t.after(async () => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid, "SIGTERM");
+    await ended;
+  });
+  let out = "";
+  await new Promise((resolve, reject) => {
+    child.stdout.on("data", (text) => {
+      out += text;
+      if (out.includes(shown)) resolve();
+    });
+    ended.then(() => reject(new Error(`it ended: ${out}`)), reject);
+  });
+  return out.split(/\r?\n/);
+}
+
 /** Serves on free ports until test `t` ends, and waits until the log says where. */
 export async function serve(t, data, { flags = [], env = {}, listen: at = "127.0.0.1:0", site = "127.0.0.1:0" } = {}) {
   const log = path.join(directory(t), "log");

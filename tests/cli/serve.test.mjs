@@ -7,7 +7,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ended, openApp } from "./harness.mjs";
-import { directory, serve, vestibule } from "./serve.mjs";
+import { directory, serve, serveOnTerminal, vestibule } from "./serve.mjs";
 
 const folder = (app) => fileURLToPath(new URL(`apps/${app}`, import.meta.url));
 const CLOUD = "https://api.example.test";
@@ -146,6 +146,17 @@ test("the first start says how the command line reaches it, and a busy port whic
   const second = await serve(t, data, { flags: ["--name", "happy-otter"], site: "off" });
   assert.equal(second.out(), "");
   assert.equal(second.siteUrl, undefined);
+});
+
+test("the first start on a terminal prints the two lines with which the command line deploys", async (t) => {
+  const data = directory(t);
+  const lines = await serveOnTerminal(t, data, "--dev shows them.");
+  const settings = lines.filter((line) => line.startsWith("CONVEX_SELF_HOSTED_"));
+  assert.deepEqual(settings.map((line) => line.split("=")[0]), ["CONVEX_SELF_HOSTED_URL", "CONVEX_SELF_HOSTED_ADMIN_KEY"], lines.join("\n"));
+  const app = openApp(t, {});
+  app.write(".env.local", `${settings.join("\n")}\n`);
+  ended(await app.convex("deploy"));
+  assert.equal(ended(await app.convex("run", "rooms:list")).out.trim(), "[]");
 });
 
 test("a push is gone back from, beside a running server and without one", async (t) => {

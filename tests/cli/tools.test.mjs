@@ -67,7 +67,7 @@ test("environment variables come from standard input and from files, and are not
 
 test("the address and the key come from a file", async (t) => {
   const server = await startServer(t);
-  const app = openApp(t, { url: "", key: "" });
+  const app = openApp(t, {});
   const file = path.join(app.folder, "server.env");
   writeFileSync(file, `CONVEX_SELF_HOSTED_URL=${server.url}\nCONVEX_SELF_HOSTED_ADMIN_KEY=${server.key}\n`);
   ended(await app.convex("deploy", "--env-file", file));
