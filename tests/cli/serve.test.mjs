@@ -6,7 +6,8 @@ import { readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { ended, openApp } from "./harness.mjs";
+import { ConvexClient, ConvexHttpClient } from "convex/browser";
+import { api, appOf, ended, openApp } from "./harness.mjs";
 import { directory, serve, serveOnTerminal, vestibule } from "./serve.mjs";
 
 const folder = (app) => fileURLToPath(new URL(`apps/${app}`, import.meta.url));
@@ -157,6 +158,75 @@ test("the first start on a terminal prints the two lines with which the command 
   app.write(".env.local", `${settings.join("\n")}\n`);
   ended(await app.convex("deploy"));
   assert.equal(ended(await app.convex("run", "rooms:list")).out.trim(), "[]");
+});
+
+test("in production clients see no text and no line of a pushed function, and the log has all of it", async (t) => {
+  const server = await serve(t, directory(t));
+  const throwing = (kind) =>
+    `export const ${kind}Of = ${kind}({ args: { data: v.optional(v.boolean()) }, handler: async (_, { data }) => {
+  console.log("s3cret line of ${kind}");
+  if (data) throw new ConvexError({ code: "FULL" });
+  throw new Error("s3cret text of ${kind}");
+} });\n`;
+  const app = appOf(t, server, {
+    "convex/m.ts": `import { action, mutation, query } from "./_generated/server"; import { ConvexError, v } from "convex/values";
+${["query", "mutation", "action"].map(throwing).join("")}
+export const calm = query({ args: {}, handler: () => { console.log("s3cret line of calm"); return 1; } });
+`,
+    "convex/http.ts": `import { httpRouter } from "convex/server"; import { httpAction } from "./_generated/server";
+const http = httpRouter();
+http.route({ path: "/throws", method: "GET", handler: httpAction(async () => { console.log("s3cret line of http"); throw new Error("s3cret text of http"); }) });
+export default http;
+`,
+  });
+  ended(await app.convex("deploy", "--typecheck", "disable"));
+  const REDACTED = /^\[Request ID: [0-9a-f]{16}\] Server Error$/;
+  const said = [];
+  const logger = Object.fromEntries(["log", "warn", "error", "logVerbose"].map((level) => [level, (...words) => said.push(words.join(" "))]));
+  const socket = new ConvexClient(server.url, { logger });
+  t.after(() => socket.close());
+  for (const kind of ["query", "mutation", "action"]) {
+    const ask = (args) => api(server, `/api/${kind}`, { path: `m:${kind}Of`, args, format: "json" }, { key: null });
+    const { status, ...answer } = (await ask({})).body;
+    assert.equal(status, "error");
+    assert.match(answer.errorMessage, REDACTED);
+    assert.deepEqual(Object.keys(answer).filter((key) => !["errorMessage", "logLines"].includes(key)), []);
+    const refused = (await ask({ data: true })).body;
+    assert.match(refused.errorMessage, REDACTED);
+    assert.deepEqual(refused.errorData, { code: "FULL" });
+    // What is wrong with arguments is as much the app's own.
+    assert.match((await ask({ data: 7 })).body.errorMessage, REDACTED);
+    said.push(JSON.stringify([answer, refused]));
+    await assert.rejects(socket[kind](`m:${kind}Of`, {}), ({ message }) => {
+      said.push(message);
+      return /Server Error/.test(message);
+    });
+    await assert.rejects(socket[kind](`m:${kind}Of`, { data: true }), ({ data }) => data.code === "FULL");
+  }
+  const watched = await new Promise((resolve) => socket.onUpdate("m:queryOf", {}, resolve, resolve));
+  said.push(watched.message);
+  assert.match(watched.message, /Server Error/);
+  assert.equal(await socket.query("m:calm", {}), 1);
+  said.push(JSON.stringify((await api(server, "/api/query", { path: "m:calm", args: {}, format: "json" }, { key: null })).body));
+  for (const url of [`${server.url}/http/throws`, `${server.siteUrl}/throws`]) {
+    const response = await fetch(url);
+    const text = await response.text();
+    assert.equal(response.status, 500);
+    assert.match(JSON.parse(text).code, REDACTED);
+    said.push(text);
+  }
+  assert.doesNotMatch(said.join("\n"), /s3cret|m\.ts/);
+  // An administrator sees all of it, with the ids that the clients have.
+  const told = (await api(server, "/api/function", { path: "m:queryOf", args: {}, format: "json" })).body;
+  assert.match(told.errorMessage, /s3cret text of query/);
+  let log = "";
+  const wanted = ["query", "mutation", "action", "http"].flatMap((kind) => [`s3cret line of ${kind}`, `s3cret text of ${kind}`]);
+  await app.follow(["logs", "--history", "100", "--jsonl"], (line) => {
+    log += line;
+    return wanted.every((text) => log.includes(text));
+  });
+  const [, id] = said.join().match(/Request ID: ([0-9a-f]{16})/);
+  assert.ok(log.includes(id), `the log has the request ${id}`);
 });
 
 test("a push is gone back from, beside a running server and without one", async (t) => {
