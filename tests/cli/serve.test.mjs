@@ -299,3 +299,41 @@ test("data is exported and imported, beside a running server and without one", a
     assert.match(refused.err, says);
   }
 });
+
+test("the program brings in CSV and JSON, and takes files along", async (t) => {
+  const [data, other, files] = [directory(t), directory(t), directory(t)];
+  const server = await serve(t, data);
+  await deployed(t, server, "vault");
+  const ask = (server, kind, name, args = {}) => new ConvexHttpClient(server.url, { logger: false })[kind](`vault:${name}`, args);
+  const beside = ["--data", data, "--server", server.url];
+  for (const [name, text, more] of [
+    ["notes.csv", 'text\n"one, from CSV"\n', []],
+    ["notes.json", '[{"text":"two, from JSON"}]', ["--append"]],
+    ["notes", '{"text":"three, from lines"}\n', ["--append", "--format", "jsonLines"]],
+  ]) {
+    const file = path.join(files, name);
+    writeFileSync(file, text);
+    const { out } = ended(await vestibule(["import", ...beside, file, "--table", "notes", ...more]));
+    assert.equal(out.trim(), "1 documents imported");
+  }
+  const notes = ["one, from CSV", "two, from JSON", "three, from lines"];
+  assert.deepEqual(await ask(server, "query", "notes"), notes);
+  const wrong = path.join(files, "wrong.csv");
+  writeFileSync(wrong, "text\n7\n");
+  const refused = await vestibule(["import", ...beside, wrong, "--table", "notes", "--append"]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /notes/);
+  const id = await ask(server, "action", "keep", { text: "a file, as it is" });
+  const [plain, whole] = ["plain.zip", "whole.zip"].map((name) => path.join(files, name));
+  ended(await vestibule(["export", ...beside, "--path", plain]));
+  ended(await vestibule(["export", ...beside, "--include-file-storage", "--path", whole]));
+  await server.stop();
+  for (const [archive, text] of [[plain, null], [whole, "a file, as it is"]]) {
+    ended(await vestibule(["import", "--data", other, archive, "--replace-all", "--yes"]));
+    const moved = await serve(t, other);
+    await deployed(t, moved, "vault");
+    assert.deepEqual(await ask(moved, "query", "notes"), notes);
+    assert.equal(await ask(moved, "action", "read", { id }), text);
+    await moved.stop();
+  }
+});
