@@ -14,6 +14,7 @@ fn no_suite_is_left_out() {
         "asking.test.mjs",
         "backup.test.mjs",
         "bad-input.test.mjs",
+        "bodies.test.mjs",
         "deploy.test.mjs",
         "kills-crons.test.mjs",
         "kills-transfers.test.mjs",
@@ -84,6 +85,11 @@ fn the_official_command_line_serves_its_tools_to_agents() {
 #[test]
 fn mistakes_in_pushes_are_answered_so_that_tools_stop() {
     run_suite("bad-input.test.mjs");
+}
+
+#[test]
+fn bodies_over_raw_sockets_are_whole_or_an_error() {
+    run_suite("bodies.test.mjs");
 }
 
 #[test]
