@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import zlib from "node:zlib";
 import { api, plain, push, pushOf, startServer } from "./harness.mjs";
+import { directory, serve } from "./serve.mjs";
 
 const ONE = plain("Query", 'return "1";');
 const GOOD = { "a.js": `export const one = ${ONE};` };
@@ -174,4 +175,32 @@ test("inline queries are bounded and checked", async (t) => {
     assert.deepEqual([answer.status, answer.body.status], [200, "error"], `${source}: ${JSON.stringify(answer)}`);
   }
   assert.equal((await run({ path: "testQuery.js", source })).body.value, 7);
+});
+
+test("what is refused or fails has one line in the log, without the data", async (t) => {
+  const server = await serve(t, directory(t));
+  const asked = '{ name: "a:fails", ts: Date.now() / 1000, args: { pin: "s3cret" }, version: "1.49.0" }';
+  const plan = `await Convex.asyncSyscall("1.0/schedule", JSON.stringify(${asked})); return "null";`;
+  const module = `export const fails = ${plain("Mutation", 'throw new Error("the rent is due");')}; export const plan = ${plain("Mutation", plan)};`;
+  assert.equal((await push(server, pushOf({ "a.js": module }))).status, 200);
+  const before = server.lines().length;
+  const bytes = { "Content-Type": "application/octet-stream" };
+  const imported = (body, format) => api(server, `/api/import?tableName=numbers&format=${format}&mode=append`, body, { headers: bytes });
+  const refusals = [
+    ["InvalidImport", () => imported('{"n":1}\n{"s3cret\n', "jsonLines"), "WARN numbers:2: EOF while parsing a string at line 1 column 8"],
+    ["InvalidImport", () => imported('{"s3cret":1,"$n":2}\n', "jsonLines"), "WARN numbers: document 1: Field name $n starts with '$', which is reserved"],
+    ["InvalidImport", () => imported("n\n1,s3cret\n", "csv"), "WARN numbers:2: 2 cells where the first line has 1"],
+    ["InvalidModules", () => push(server, pushOf({ "b.js": "throw new Error('s3cret');" })), "INFO InvalidModules"],
+  ];
+  for (const [code, refused] of refusals) assert.equal((await refused()).body.code, code);
+  const planned = await api(server, "/api/function", { path: "a:plan", args: {}, format: "json" });
+  assert.equal(planned.body.status, "success", JSON.stringify(planned));
+  while (server.says("a job failed").length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  // All that is written until the end counts.
+  await server.stop();
+  const lines = server.lines().slice(before).filter(({ fields }) => fields.error || fields.code);
+  const wanted = [...refusals.map(([, , line]) => line), "WARN Uncaught Error: the rent is due"];
+  assert.equal(lines.length, wanted.length, JSON.stringify(lines));
+  lines.forEach(({ level, fields }, n) => assert.ok(`${level} ${fields.error ?? fields.code}`.startsWith(wanted[n]), JSON.stringify(fields)));
+  assert.doesNotMatch(JSON.stringify(server.lines()), /s3cret/);
 });

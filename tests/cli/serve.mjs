@@ -83,14 +83,14 @@ export async function serve(t, data, { flags = [], env = {}, listen: at = "127.0
   };
   t.after(() => stop());
   const lines = () => readFileSync(log, "utf8").split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
-  const says = (text) => lines().filter(({ fields }) => fields.message.includes(text));
+  const says = (text) => lines().filter(({ fields }) => fields.message?.includes(text));
   for (;;) {
     const [ready] = says("ready");
     if (ready) {
       const { address, site } = ready.fields;
       const { out: key } = await vestibule(["admin-key", "--data", data]);
       const siteUrl = site && `http://${site}`;
-      return { url: `http://${address}`, siteUrl, key: key.trim(), data, stop, says, out: () => out };
+      return { url: `http://${address}`, siteUrl, key: key.trim(), data, stop, lines, says, out: () => out };
     }
     if (child.exitCode !== null) throw new Error(`it ended: ${readFileSync(log, "utf8")}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
