@@ -55,6 +55,7 @@ test("the web platform answers as that of Node.js, in every kind of function", a
   for (const [kind, path] of [["query", "web:q"], ["mutation", "web:m"], ["action", "web:a"]]) {
     assert.deepEqual(JSON.parse(await value(kind, path)), expected, path);
   }
+  assert.deepEqual(await (await fetch(`${server.url}/http/web`)).json(), expected, "an HTTP action");
 });
 
 test("every host operation answers or refuses as its kind of function may", async () => {
@@ -68,6 +69,7 @@ test("every host operation answers or refuses as its kind of function may", asyn
   const insert = async (table, fields) => (await done("insert", { table, value: fields }))._id;
   const job = { name: "raw:hiddenMutation", ts: Date.now() / 1000 + 3600, args: {}, version: VERSION };
   const known = { item: await insert("items", { a: 1 }), other: await insert("other", {}), gone: await insert("items", {}), job: await done("schedule", job) };
+  for (const name of ["file", "fileOfM", "fileOfA", "fileOfH"]) known[name] = await done("storageStore", { blob: "aGk=", contentType: "text/plain" });
   await done("remove", { id: known.gone });
   for (const { op, sync, args, expected } of ROWS(known)) {
     for (const [context, wanted] of Object.entries(expected)) {
@@ -298,11 +300,21 @@ test("pages end where they say, go on from there, and split", async () => {
 test("what queries and mutations may not do is named", async () => {
   const subjects = { fetch: "fetch()", setTimeout: "setTimeout", setInterval: "setInterval", generateKey: "cryptographic randomness", store: "storage.store()", get: "storage.get()", formData: "formData()" };
   for (const [what, subject] of Object.entries(subjects)) {
-    const { text } = await failure("query", "behave:forbidOne", { what });
-    assert.equal(text, `Uncaught Error: Can't use ${subject} in queries and mutations. Please consider using an action. See https://docs.convex.dev/functions/actions for more details.\n`);
+    for (const [kind, path] of [["query", "behave:forbidOne"], ["mutation", "behave:forbidOneM"]]) {
+      const { text } = await failure(kind, path, { what });
+      assert.equal(text, `Uncaught Error: Can't use ${subject} in queries and mutations. Please consider using an action. See https://docs.convex.dev/functions/actions for more details.\n`);
+    }
+    // Actions and HTTP actions may. No file has the id that they ask for.
+    const asked = { what, url: `${server.url}/version` };
+    const may = what === "get" ? /^caught Invalid argument `storageId` for `storage.get`/ : /^worked$/;
+    assert.match(await value("action", "behave:allowOne", asked), may, what);
+    const answer = await fetch(`${server.url}/http/allow`, { method: "POST", body: JSON.stringify(asked) });
+    assert.match(await answer.json(), may, `${what} in an HTTP action`);
   }
-  assert.equal((await failure("query", "behave:forbidOne", { what: "js" })).text, "Uncaught Error: Unknown JS syscall: nope\n");
-  for (const what of ["import", "importVar"]) assert.equal(await value("query", "behave:forbidOne", { what }), "caught Can't dynamically import ./raw.js in a query or mutation");
+  for (const [kind, path] of [["query", "behave:forbidOne"], ["mutation", "behave:forbidOneM"]]) {
+    assert.equal((await failure(kind, path, { what: "js" })).text, "Uncaught Error: Unknown JS syscall: nope\n");
+    for (const what of ["import", "importVar"]) assert.equal(await value(kind, path, { what }), "caught Can't dynamically import ./raw.js in a query or mutation");
+  }
   assert.deepEqual(await value("action", "behave:importA", { what: "own" }), { ok: "function" });
   assert.match((await value("action", "behave:importA", { what: "./nope.js" })).error, /nope\.js/);
   const env = await value("query", "behave:env");

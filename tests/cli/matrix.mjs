@@ -6,7 +6,7 @@ import { shown } from "./shown.mjs";
 export { shown };
 
 /** The rows, about the documents and the job of these ids. */
-export const ROWS = ({ item, other, gone, job }) => {
+export const ROWS = ({ item, other, gone, job, file, fileOfM, fileOfA, fileOfH }) => {
   const soon = Date.now() / 1000 + 3600;
   const row = (op, args, expected, sync = false) => ({ op, args, sync, expected });
   return [
@@ -121,8 +121,17 @@ export const ROWS = ({ item, other, gone, job }) => {
     row("storageGetUrl", {storageId: "00000000-0000-4000-8000-000000000000"}, { ...same("query mutation action http", "= null") }),
     row("storageGetMetadata", {storageId: "x"}, { ...same("query mutation action http", "! Invalid argument `storageId` for `storage.getMetadata`: Invalid storage ID: \"x\". Storage ID should be an Id of '_storage' table, or a UUID string.") }),
     row("storageGetMetadata", {storageId: "00000000-0000-4000-8000-000000000000"}, { ...same("query mutation action http", "= null") }),
+    row("storageGetUrl", {storageId: file}, { ...same("query mutation action http", "= \"<origin>/api/storage/<uuid>\"") }),
+    row("storageGetMetadata", {storageId: file}, { ...same("query mutation action http", "= {\"storageId\":\"<uuid>\",\"sha256\":\"8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4\",\"size\":2,\"contentType\":\"text/plain\"}") }),
+    row("storageGet", {storageId: file}, { ...same("query", "! A query cannot write. `storage.get` needs a mutation."), ...same("mutation", "= {\"blob\":\"aGk=\",\"contentType\":\"text/plain\"}"), ...same("action http", "! Unknown async operation 1.0/storageGet") }),
+    row("storageDelete", {storageId: fileOfM}, { ...same("query", "! A query cannot write. `storage.delete` needs a mutation."), ...same("mutation", "= null"), ...same("action http", "! storage id <fileOfM> not found") }),
+    row("storageDelete", {storageId: fileOfA}, { ...same("action", "= null"), ...same("mutation http", "! storage id <fileOfA> not found") }),
+    row("storageDelete", {storageId: fileOfH}, { ...same("http", "= null"), ...same("mutation action", "! storage id <fileOfH> not found") }),
+    row("storageGetUrl", {storageId: fileOfM}, { ...same("query mutation action http", "= null") }),
+    row("storageGetMetadata", {storageId: fileOfA}, { ...same("query mutation action http", "= null") }),
+    row("storageDelete", {storageId: item}, { ...same("query", "! A query cannot write. `storage.delete` needs a mutation."), ...same("mutation action http", "! Invalid argument `storageId` for `storage.delete`: Invalid storage ID. Storage ID cannot be an ID on any table other than '_storage'.") }),
     row("storageGenerateUploadUrl", {}, { ...same("query", "! A query cannot write. `storage.generateUploadUrl` needs a mutation."), ...same("mutation action http", "= \"<origin>/api/storage/upload?token=<token>\"") }),
-    row("storageDelete", {storageId: "00000000-0000-4000-8000-000000000000"}, { ...same("query", "! A query cannot write. `storage.delete` needs a mutation."), ...same("mutation action http", "! storage id 00000000-0000-4000-8000-<time> not found") }),
+    row("storageDelete", {storageId: "00000000-0000-4000-8000-000000000000"}, { ...same("query", "! A query cannot write. `storage.delete` needs a mutation."), ...same("mutation action http", "! storage id <uuid> not found") }),
     row("storageDelete", {storageId: "x"}, { ...same("query", "! A query cannot write. `storage.delete` needs a mutation."), ...same("mutation action http", "! Invalid argument `storageId` for `storage.delete`: Invalid storage ID: \"x\". Storage ID should be an Id of '_storage' table, or a UUID string.") }),
     row("storageStore", {blob: "aGk=", contentType: "text/plain"}, { ...same("query", "! A query cannot write. `storage.store` needs a mutation."), ...same("mutation", "= \"<id>\""), ...same("action http", "! Unknown async operation 1.0/storageStore") }),
     row("storageStore", {blob: "aGk=", contentType: "", "sha256":"AAAA"}, { ...same("query", "! A query cannot write. `storage.store` needs a mutation."), ...same("mutation", "! Invalid argument `sha256` for `storage.store`: expected the base64 of 32 bytes"), ...same("action http", "! Unknown async operation 1.0/storageStore") }),
@@ -173,6 +182,17 @@ export const ROWS = ({ item, other, gone, job }) => {
     row("actions/query", {name: "raw:echo", args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/query"), ...same("action http", "! ArgumentValidationError: Object is missing the required field `value`. Consider wrapping the field validator in `v.optional(...)` if this is expected.\n\nObject: {}\nValidator: v.object({value: v.any()})\n") }),
     row("actions/mutation", {name: "raw:q", args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/mutation"), ...same("action http", "! Trying to execute raw.js:q as Mutation, but it is defined as Query.") }),
     row("actions/action", {name: "raw:q", args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/action"), ...same("action http", "! Trying to execute raw.js:q as Action, but it is defined as Query.") }),
+    row("actions/schedule", {name: "raw:hiddenMutation", ts: soon, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "= \"<id>\"") }),
+    row("actions/schedule", {name: "raw:hiddenAction", ts: soon, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "= \"<id>\"") }),
+    row("actions/schedule", {name: "raw:nope", ts: soon, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "! Attempted to schedule function, but no exported function nope found in the file: raw.js. Did you forget to export it?") }),
+    row("actions/schedule", {name: "nope:nope", ts: soon, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "! Attempted to schedule function at nonexistent path: nope.js:nope") }),
+    row("actions/schedule", {name: "raw:q", ts: soon, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "! Unsupported function type. raw.js:q is defined as a Query. Only Mutation and Action can be scheduled.") }),
+    row("actions/schedule", {name: "raw:hiddenMutation", ts: soon + 2e8, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "! <time> is more than 5 years in the future") }),
+    row("actions/schedule", {name: "raw:hiddenMutation", ts: soon - 2e8, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "! <time> is more than 5 years in the past") }),
+    row("actions/schedule", {ts: 1, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "! Invalid arguments for `scheduler`: Missing required argument 'name'") }),
+    row("actions/schedule", {functionHandle: "function://x", ts: 1, args: {}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "! Invalid function handle function://x") }),
+    row("actions/schedule", {name: "raw:hiddenMutation", ts: soon, args: 5}, { ...same("query mutation", "! Unknown async operation 1.0/actions/schedule"), ...same("action http", "! Invalid argument `args` for `scheduler`: expected an object") }),
+    row("actions/vectorSearch", {query: {indexName: "rooms.by_meaning", limit: 1, vector: [1], expressions: null}}, { ...same("query mutation", "! Unknown async operation 1.0/actions/vectorSearch"), ...same("action http", "! This server has no vector search yet.") }),
     row("actions/cancel_job", {id: job}, { ...same("query mutation", "! Unknown async operation 1.0/actions/cancel_job"), ...same("action http", "= null") }),
     row("actions/cancel_job", {id: item}, { ...same("query mutation", "! Unknown async operation 1.0/actions/cancel_job"), ...same("action http", "! Invalid scheduled function ID. The ID must be an ID on the '_scheduled_functions' table.") }),
     row("createServiceToken", {service: "ai-gateway"}, { ...same("query mutation", "! Unknown async operation 1.0/createServiceToken"), ...same("action http", "! This server has none of the services of Convex's cloud.") }),

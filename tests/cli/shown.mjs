@@ -3,6 +3,7 @@
 const MASKS = [
   [/"continueCursor":"[^"]*"/g, '"continueCursor":"<cursor>"'],
   [/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, "<token>"],
+  [/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>"],
   [/token=[\w-]+/g, "token=<token>"],
   [/https?:\/\/127\.0\.0\.1:\d+/g, "<origin>"],
   [/\b[0-9a-hjkmnp-tv-z]{31,37}\b/g, "<id>"],

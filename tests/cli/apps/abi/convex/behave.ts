@@ -1,6 +1,7 @@
 import { ConvexError, v } from "convex/values";
 import { anyApi, createFunctionHandle, paginationOptsValidator } from "convex/server";
 import { action, internalMutation, internalQuery, mutation, query } from "./_generated/server";
+import { actionsOnly } from "./only";
 
 const api: any = anyApi;
 declare const process: { env: Record<string, string | undefined> };
@@ -231,21 +232,17 @@ export const env = query({ handler: async () => ({
 }) });
 export const forbidQ = query({ handler: forbidden });
 export const forbidM = mutation({ handler: forbidden });
-export const forbidOne = query({ args: { what: v.string() }, handler: async (_, { what }) => {
+const onlyActionsMay = async (_: unknown, asked: { what: string; url?: string }) => {
   try {
-    if (what === "fetch") await fetch("http://x");
-    if (what === "setTimeout") setTimeout(() => {}, 1);
-    if (what === "setInterval") setInterval(() => {}, 1);
-    if (what === "generateKey") await crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, true, ["sign"]);
-    if (what === "import") await import("./raw");
-    if (what === "importVar") { const n = "./raw.js"; await import(n); }
-    if (what === "store") await (globalThis as any).Convex.jsSyscall("storage/storeBlob", { blob: new Blob(["x"]) });
-    if (what === "get") await (globalThis as any).Convex.jsSyscall("storage/getBlob", { storageId: "x" });
-    if (what === "formData") await new Response("--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--b--", { headers: { "content-type": "multipart/form-data; boundary=b" } }).formData();
-    if (what === "js") await (globalThis as any).Convex.jsSyscall("nope", {});
+    if (asked.what === "import") await import("./raw");
+    if (asked.what === "importVar") { const n = "./raw.js"; await import(n); }
   } catch (e) { return "caught " + (e as Error).message; }
-  return "worked";
-} });
+  return await actionsOnly(asked);
+};
+const forbiddenArgs = { what: v.string(), url: v.optional(v.string()) };
+export const forbidOne = query({ args: forbiddenArgs, handler: onlyActionsMay });
+export const forbidOneM = mutation({ args: forbiddenArgs, handler: onlyActionsMay });
+export const allowOne = action({ args: forbiddenArgs, handler: onlyActionsMay });
 export const importA = action({ args: { what: v.string() }, handler: async (_, { what }) => caught(async () => {
   if (what === "own") return typeof (await import("./raw")).ask;
   const n = what; return Object.keys(await import(n)).length;

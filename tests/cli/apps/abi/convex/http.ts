@@ -1,12 +1,16 @@
 import { httpRouter } from "convex/server";
 import { api } from "./_generated/api";
 import { httpAction } from "./_generated/server";
+import { actionsOnly } from "./only";
 import { ask } from "./raw";
+import { answers } from "./web_cases";
 
 const http = httpRouter();
 const route = (method: any, path: string, handler: (ctx: any, request: Request) => Promise<Response>) => http.route({ path, method, handler: httpAction(handler) });
 
 route("POST", "/raw", async (_, request) => Response.json(await ask(await request.json())));
+route("GET", "/web", async () => new Response(await answers()));
+route("POST", "/allow", async (_, request) => Response.json(await actionsOnly(await request.json())));
 http.route({ pathPrefix: "/pre/", method: "GET", handler: httpAction(async (_, request) => new Response(`prefix ${new URL(request.url).pathname}`)) });
 http.route({ pathPrefix: "/pre/longer/", method: "GET", handler: httpAction(async () => new Response("longer")) });
 route("GET", "/pre/exact", async () => new Response("exact"));
