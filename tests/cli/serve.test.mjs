@@ -337,3 +337,23 @@ test("the program brings in CSV and JSON, and takes files along", async (t) => {
     await moved.stop();
   }
 });
+
+test("the log tells which admin key changed what, and nothing of those who only look", async (t) => {
+  const server = await serve(t, directory(t));
+  const other = await vestibule(["admin-key", "--data", server.data]);
+  const set = (name, key) => api(server, "/api/update_environment_variables", { changes: [{ name, value: "s3cret" }] }, { key });
+  assert.equal((await set("ONE", server.key)).status, 200);
+  assert.equal((await set("TWO", other.out.trim())).status, 200);
+  assert.equal((await set("not a name", server.key)).status, 400);
+  assert.equal((await set("THREE", `${server.key}0`)).status, 401);
+  assert.equal((await api(server, "/api/v1/list_environment_variables", undefined, { method: "GET" })).status, 200);
+  await server.stop();
+  const told = server.says("an admin key changed").map(({ fields }) => fields);
+  const route = "/api/update_environment_variables";
+  assert.deepEqual(told.map(({ route, status }) => [route, status]), [[route, 200], [route, 200], [route, 400]]);
+  const [first, second, third] = told.map(({ admin_key: key }) => key);
+  assert.equal(third, first);
+  assert.notEqual(second, first);
+  assert.match(other.err, new RegExp(second), "the id by which the key is revoked");
+  assert.doesNotMatch(JSON.stringify(server.lines()), /s3cret/);
+});

@@ -1,7 +1,7 @@
 //! The work around every request: its id, its client's age, its time, its panics, its counters.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
@@ -15,8 +15,9 @@ use super::Http;
 use super::client_version::ClientVersion;
 use super::cors::Cors;
 use super::respond::WireError;
-use super::routes::{ACTION_ROUTES, SPARE_ROUTES, UNHURRIED_ROUTES};
+use super::routes::{ACTION_ROUTES, SPARE_ROUTES, UNAUDITED_ROUTES, UNHURRIED_ROUTES};
 use super::serve::OpenConnection;
+use crate::auth::KeyId;
 use crate::clock::timeout;
 use crate::outbound::Face;
 
@@ -33,6 +34,8 @@ pub(super) struct Asked {
     pub request_id: Arc<str>,
     /// The client that sent it.
     pub client: ClientVersion,
+    /// The admin key that may change the deployment, once it was verified.
+    pub deployer: Arc<OnceLock<KeyId>>,
 }
 
 /// Runs one request.
@@ -98,6 +101,7 @@ async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> R
         Err(error) => return error.into_response(),
     };
     let client = asked.client.clone();
+    let (deployer, request_id) = (asked.deployer.clone(), asked.request_id.clone());
     let span = tracing::debug_span!("request", method = %request.method(), route, request_id = %asked.request_id);
     request.extensions_mut().insert(asked);
     let running = async {
@@ -107,6 +111,13 @@ async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> R
         }
     };
     let mut response = running.instrument(span).await;
+    if let Some(key) = deployer
+        .get()
+        .filter(|_| !UNAUDITED_ROUTES.contains(&route))
+    {
+        let status = response.status().as_u16();
+        tracing::info!(admin_key = %key, route, status, %request_id, "an admin key changed the deployment, or tried to");
+    }
     client.mark(response.headers_mut());
     response
 }
@@ -148,6 +159,7 @@ fn asked(headers: &HeaderMap) -> Result<Asked, WireError> {
     Ok(Asked {
         request_id: request_id(headers)?,
         client: ClientVersion::of(headers)?,
+        deployer: Arc::default(),
     })
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::Http;
+use super::around::Asked;
 use super::respond::{self, NoCaller, WireError};
 use super::serve::OpenConnection;
 use crate::auth::{Caller, Verified, VerifiedAdmin, VerifiedUser, parse_authorization};
@@ -165,6 +166,14 @@ impl Http {
     async fn next_slot(&self) -> OwnedSemaphorePermit {
         let slot = self.slots.clone().acquire_owned().await;
         slot.expect("the semaphore is never closed")
+    }
+}
+
+/// Notes whose admin key may change the deployment, for the log.
+pub(super) fn note_deployer(request: &Parts, admin: &VerifiedAdmin) {
+    if let Some(asked) = request.extensions.get::<Asked>() {
+        // A second verification of one request names the same key.
+        let _ = asked.deployer.set(admin.key_id());
     }
 }
 

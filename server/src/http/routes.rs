@@ -165,6 +165,17 @@ pub(super) const ROUTES: &[Route] = routes![
 pub(super) const UNHURRIED_ROUTES: [&str; 3] =
     [UPLOAD_PATH, "/api/import/upload_part", "/api/import"];
 
+/// Routes that change nothing by themselves, though they need an admin key that may. The log does not tell of each request.
+pub(super) const UNAUDITED_ROUTES: [&str; 7] = [
+    "/api/get_config_hashes",
+    "/api/deploy2/evaluate_schema",
+    "/api/deploy2/evaluate_push",
+    "/api/deploy2/start_push",
+    "/api/deploy2/wait_for_schema",
+    "/api/deploy2/report_push_completed",
+    "/api/import/upload_part",
+];
+
 /// The routes of the app's HTTP actions, for every method. The actions set their own origin headers.
 pub(super) const ACTION_ROUTES: [&str; 2] = ["/http/", "/http/{*path}"];
 

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use super::Http;
 use super::body::{ReadBody, swallow};
-use super::credentials::query_parameter;
+use super::credentials::{note_deployer, query_parameter};
 use super::files::parts_of;
 use super::respond::{self, WireError, json, root_component};
 use crate::auth::AdminRights;
@@ -245,7 +245,10 @@ impl Http {
     pub(super) async fn verify_writing_admin(&self, parts: &Parts) -> Result<(), WireError> {
         let admin = self.verify_admin(parts).await?;
         match admin.rights() {
-            AdminRights::All => Ok(()),
+            AdminRights::All => {
+                note_deployer(parts, &admin);
+                Ok(())
+            }
             AdminRights::ReadOnly => Err(respond::read_only()),
         }
     }

@@ -99,7 +99,7 @@ impl Http {
         let BodyKey { admin_key } = read.parse_ref()?;
         let key = admin_key.ok_or_else(|| respond::admin_key(&AdminKeyError::NotAdmin))?;
         let admin = self.verify_admin_key(&parts, &key)?;
-        may_change(admin)?;
+        may_change(&parts, admin)?;
         read.parse()
     }
 

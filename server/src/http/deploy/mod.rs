@@ -33,6 +33,7 @@ pub(super) use settings::{
 };
 
 use super::Http;
+use super::credentials::note_deployer;
 use super::respond::{self, WireError};
 use crate::auth::{AdminRights, VerifiedAdmin};
 
@@ -48,13 +49,16 @@ impl Http {
     /// Verifies an admin key that may change things.
     async fn verify_deployer(&self, request: &Parts) -> Result<VerifiedAdmin, WireError> {
         let admin = self.verify_admin(request).await?;
-        may_change(admin)
+        may_change(request, admin)
     }
 }
 
-fn may_change(admin: VerifiedAdmin) -> Result<VerifiedAdmin, WireError> {
+fn may_change(request: &Parts, admin: VerifiedAdmin) -> Result<VerifiedAdmin, WireError> {
     match admin.rights() {
-        AdminRights::All => Ok(admin),
+        AdminRights::All => {
+            note_deployer(request, &admin);
+            Ok(admin)
+        }
         AdminRights::ReadOnly => Err(respond::read_only_key()),
     }
 }
