@@ -207,10 +207,11 @@ test("a backup and a restore that are killed leave nothing that looks good", asy
   assert.deepEqual(readdirSync(place).sort(), ["backup", "restored"]);
 });
 
-/** The one file below `files` of a directory. */
-function content(data) {
+/** The file below `files` of a directory that holds this text. */
+function content(data, text = "a file to be damaged") {
   const files = readdirSync(path.join(data, "files"), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  return path.join(files[0].parentPath, files[0].name);
+  const paths = files.map((entry) => path.join(entry.parentPath, entry.name));
+  return paths.find((file) => readFileSync(file, "utf8") === text);
 }
 
 function flip(file, at) {
@@ -242,6 +243,7 @@ test("verify finds each kind of damage, and changes nothing", async (t) => {
   const to = path.join(place, "backup");
   await done("backup", ...beside(server), "--to", to);
   await call(server, "mutation", "note", { text: "a note in the log" });
+  await call(server, "action", "keep", { text: "a file that came with the log" });
   await done("backup", ...beside(server), "--to", to);
   await server.stop();
   await done("verify", "--data", data);
@@ -301,6 +303,8 @@ test("verify finds each kind of damage, and changes nothing", async (t) => {
     "its log": [(dir) => flip(path.join(dir, log), 40), new RegExp(`${log}: `)],
     "its secret": [(dir) => flip(path.join(dir, "secret"), 0), /secret: it does not match/],
     "a content": [(dir) => flip(content(dir), 3), /does not match its SHA-256/],
+    "a content of its log": [(dir) => flip(content(dir, "a file that came with the log"), 3), /the content .*: it does not match its SHA-256/],
+    "a content of its log that is gone": [(dir) => rmSync(content(dir, "a file that came with the log")), /the content .*: it cannot be read/],
   };
   for (const [name, [damage, says]] of Object.entries(inBackup)) {
     const copy = path.join(place, `damaged ${name}`);

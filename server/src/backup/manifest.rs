@@ -44,7 +44,7 @@ pub(super) struct Base {
     pub digest: Digest,
 }
 
-/// Rows of the log.
+/// Rows of the log, and the contents of files that came with them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Log {
@@ -53,6 +53,17 @@ pub(super) struct Log {
     pub to: u64,
     pub rows: u64,
     pub started_at: i64,
+    pub digest: Digest,
+    /// Not told by backups of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contents: Vec<Content>,
+}
+
+/// The content of a stored file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Content {
+    pub key: Uuid,
+    #[serde(flatten)]
     pub digest: Digest,
 }
 

@@ -13,7 +13,7 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::BackupError;
 use super::frames::{End, Frames, Header, Kind, take_bytes, take_u64};
-use super::manifest::{Base, Log, Manifest, Private};
+use super::manifest::{Base, Content, Log, Manifest, Private};
 use super::place::{Digest, begin_beside, lock, replace, sync_directory};
 use super::send::Wanted;
 use super::verify::{Problems, check_arrived};
@@ -56,7 +56,7 @@ pub struct Receiver {
     log: Option<ArrivingLog>,
     content: Option<ArrivingContent>,
     private: Vec<Private>,
-    arrived: Vec<(Uuid, Digest)>,
+    arrived: Vec<Content>,
     shards: BTreeSet<PathBuf>,
     counted: End,
     end: Option<End>,
@@ -315,7 +315,10 @@ impl Receiver {
             bytes: content.bytes,
             sha256: data_encoding::HEXLOWER.encode(&content.hash.finalize()),
         };
-        self.arrived.push((content.key, digest));
+        self.arrived.push(Content {
+            key: content.key,
+            digest,
+        });
         Ok(())
     }
 
@@ -349,12 +352,11 @@ impl Receiver {
         }
         sync_directory(&self.root).map_err(&root)?;
         let mut problems = Problems::new(Problems::TOLD_MAX);
-        let arrived = std::mem::take(&mut self.arrived);
         check_arrived(
             &self.root,
             &manifest,
             header.is_base,
-            &arrived,
+            &self.arrived,
             &mut problems,
         )?;
         problems.must_be_none()?;
@@ -433,6 +435,7 @@ impl Receiver {
                 bytes: log.bytes,
                 sha256: data_encoding::HEXLOWER.encode(&log.hash.finalize()),
             },
+            contents: self.arrived.clone(),
         });
         Ok(())
     }

@@ -5,11 +5,10 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use uuid::Uuid;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::BackupError;
-use super::manifest::{Base, Log, Manifest};
+use super::manifest::{Base, Content, Log, Manifest};
 use super::place::Digest;
 use crate::database::{compare, read_catalog};
 use crate::files::{check_contents, content_file};
@@ -97,6 +96,7 @@ pub fn verify(path: &Path, problems: &mut Problems) -> Result<Checked, BackupErr
     }
     for log in &manifest.logs {
         check_log(path, log, problems, &mut checked);
+        check_contents_of(path, &log.contents, problems, &mut checked);
         if !manifest.goes_on_from(log) {
             problems.add(&log.file, "what it goes on from is missing");
         }
@@ -117,7 +117,7 @@ pub(super) fn check_arrived(
     root: &Path,
     manifest: &Manifest,
     is_base: bool,
-    arrived: &[(Uuid, Digest)],
+    arrived: &[Content],
     problems: &mut Problems,
 ) -> Result<(), BackupError> {
     let mut checked = Checked::default();
@@ -127,8 +127,8 @@ pub(super) fn check_arrived(
         _ => {}
     }
     // With a base, its documents say what all contents are.
-    for (key, digest) in arrived.iter().filter(|_| !is_base) {
-        check_digest(&content_file(root, *key), digest, "a content", problems);
+    if !is_base {
+        check_contents_of(root, arrived, problems, &mut checked);
     }
     for private in &manifest.private {
         check_digest(
@@ -207,6 +207,20 @@ fn check_digest(path: &Path, expected: &Digest, place: &str, problems: &mut Prob
         }
         Ok(_) => problems.add(place, "it does not match its SHA-256"),
         Err(error) => problems.add(place, format!("it cannot be read: {error}")),
+    }
+}
+
+fn check_contents_of(
+    root: &Path,
+    contents: &[Content],
+    problems: &mut Problems,
+    checked: &mut Checked,
+) {
+    for Content { key, digest } in contents {
+        checked.files += 1;
+        checked.file_bytes += digest.bytes;
+        let place = format!("the content {key}");
+        check_digest(&content_file(root, *key), digest, &place, problems);
     }
 }
 
