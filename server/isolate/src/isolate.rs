@@ -371,6 +371,11 @@ impl Isolate {
         self.head().live()
     }
 
+    /// The highest end of the memory that the engine used since the seal, the image included.
+    pub fn peak_bytes(&self) -> usize {
+        self.head().peak() - self.arena.start()
+    }
+
     /// The isolate's memory on the machine. Asks the system, so it is not for every call.
     pub fn resident_bytes(&self) -> usize {
         let arena = self.arena.resident_bytes(self.shared().committed_end.get());

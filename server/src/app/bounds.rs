@@ -17,14 +17,18 @@ pub struct Bounds {
     pub jobs_at_once: Option<usize>,
     /// Scheduled functions that have ended and are kept.
     pub jobs_kept: Option<u64>,
-    /// Actions in JavaScript that run at once.
+    /// Actions that run at once.
     pub actions_at_once: Option<usize>,
+    /// Memory of the actions in JavaScript that run.
+    pub actions_bytes_max: Option<u64>,
     /// Time of a query in the engine.
     pub query_time_max: Option<Duration>,
     /// Time of a mutation in the engine.
     pub mutation_time_max: Option<Duration>,
     /// Time of an action.
     pub action_time_max: Option<Duration>,
+    /// Time in the engine of an action between two waits.
+    pub action_step_max: Option<Duration>,
     /// Bytes of one file.
     pub file_bytes_max: Option<u64>,
     /// Bytes of all files together.
@@ -55,9 +59,11 @@ impl Bounds {
             jobs_at_once: given.read(&config::JOBS_AT_ONCE, parse::count)?,
             jobs_kept: given.read(&config::JOBS_KEPT, parse::whole)?,
             actions_at_once: given.read(&config::ACTIONS_AT_ONCE, parse::count)?,
+            actions_bytes_max: given.read(&config::ACTIONS_BYTES_MAX, parse::bytes)?,
             query_time_max: given.read(&config::QUERY_TIME_MAX, parse::duration)?,
             mutation_time_max: given.read(&config::MUTATION_TIME_MAX, parse::duration)?,
             action_time_max: given.read(&config::ACTION_TIME_MAX, parse::duration)?,
+            action_step_max: given.read(&config::ACTION_STEP_MAX, parse::duration)?,
             file_bytes_max: given.read(&config::FILE_BYTES_MAX, parse::bytes)?,
             files_bytes_max: given.read(&config::FILES_BYTES_MAX, parse::bytes)?,
             uploads_at_once: given.read(&config::UPLOADS_AT_ONCE, parse::count)?,
@@ -81,9 +87,14 @@ impl Bounds {
 
     pub(super) fn js(&self, mut options: JsOptions) -> JsOptions {
         set(&mut options.actions_max, self.actions_at_once);
+        let bytes = self.actions_bytes_max;
+        // A bound that this machine cannot count is none.
+        let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        set(&mut options.actions_bytes_max, bytes);
         set(&mut options.query_time_max, self.query_time_max);
         set(&mut options.mutation_time_max, self.mutation_time_max);
         set(&mut options.action_time_max, self.action_time_max);
+        set(&mut options.action_step_max, self.action_step_max);
         options
     }
 

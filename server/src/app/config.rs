@@ -176,13 +176,17 @@ settings! {
     JOBS_KEPT: Some("jobs-kept"), "VESTIBULE_JOBS_KEPT", One, "NUMBER", "1_000_000",
         "Scheduled functions that have ended and are kept, for seven days at most; 1,000,000 when not given.";
     ACTIONS_AT_ONCE: Some("actions-at-once"), "VESTIBULE_ACTIONS_AT_ONCE", One, "NUMBER", "256",
-        "Actions and HTTP actions in JavaScript that run at once; 256 when not given. Others wait.";
+        "Actions and HTTP actions that run at once; 256 when not given. Others wait.";
+    ACTIONS_BYTES_MAX: Some("actions-bytes-max"), "VESTIBULE_ACTIONS_BYTES_MAX", One, "BYTES", "2GiB",
+        "Memory of the actions in JavaScript that run; 2GiB when not given. Others wait.";
     QUERY_TIME_MAX: Some("query-time-max"), "VESTIBULE_QUERY_TIME_MAX", One, "TIME", "1s",
         "Time in the engine of a query in JavaScript; 1s when not given.";
     MUTATION_TIME_MAX: Some("mutation-time-max"), "VESTIBULE_MUTATION_TIME_MAX", One, "TIME", "10s",
         "Time in the engine of a mutation in JavaScript; 10s when not given.";
     ACTION_TIME_MAX: Some("action-time-max"), "VESTIBULE_ACTION_TIME_MAX", One, "TIME", "30min",
-        "Time of an action in JavaScript, its waits included; 30min when not given.";
+        "Time of an action, its waits included; 30min when not given.";
+    ACTION_STEP_MAX: Some("action-step-max"), "VESTIBULE_ACTION_STEP_MAX", One, "TIME", "60s",
+        "Time in the engine that an action in JavaScript takes between two waits; 60s when not given.";
     FILE_BYTES_MAX: Some("file-bytes-max"), "VESTIBULE_FILE_BYTES_MAX", One, "BYTES", "100MiB",
         "Bytes of one stored file; no bound when not given.";
     FILES_BYTES_MAX: Some("files-bytes-max"), "VESTIBULE_FILES_BYTES_MAX", One, "BYTES", "50GiB",

@@ -134,7 +134,18 @@ impl Collector for Gauges {
             return Ok(());
         };
         let census = live.census();
+        let actions = live.functions().places().counts();
         let gauges = [
+            (
+                "actions_running",
+                "Actions and HTTP actions that run in a place of their own",
+                actions.running as i64,
+            ),
+            (
+                "actions_waiting",
+                "Actions and HTTP actions that wait for their turn",
+                actions.waiting as i64,
+            ),
             (
                 "committer_queued",
                 "Mutations waiting for the lane",

@@ -37,7 +37,7 @@ fn encode_now(
     functions: &Functions,
 ) -> Result<(), Error> {
     let runtimes = js.runtimes().counts();
-    let (running, waiting) = js.action_counts();
+    let actions = js.places().counts();
     let (beside, slow) = functions.queued();
     let gauges = [
         (
@@ -60,11 +60,15 @@ fn encode_now(
             "Bytes of the largest image of an idle JavaScript runtime",
             runtimes.image_bytes_max,
         ),
-        ("js_actions_running", "JavaScript actions that run", running),
         (
-            "js_actions_waiting",
-            "JavaScript actions that wait for their turn",
-            waiting,
+            "js_actions_bytes",
+            "Bytes of memory of the JavaScript actions that run",
+            actions.bytes,
+        ),
+        (
+            "js_actions_waiting_bytes",
+            "Bytes that the JavaScript actions which wait are expected to take",
+            actions.waiting_bytes,
         ),
         (
             "mutations_beside_queued",

@@ -427,12 +427,9 @@ impl Rooms {
             database,
         } = from;
         let mut metrics = Metrics::with_prefix("vestibule");
-        let js = Js::of_this_build(
-            &config.name,
-            js_options(app, config, dev, own.clone()),
-            clock.clone(),
-        );
-        let functions = Functions::with_js(registry, database.clone(), js.clone());
+        let options = js_options(app, config, dev, own.clone());
+        let js = Js::of_this_build(&config.name, options.clone(), clock.clone());
+        let functions = Functions::with_js(registry, database.clone(), js.clone(), &options);
         #[cfg(feature = "typescript")]
         if let Some(js) = &js {
             metrics.register_collector(Box::new(super::js_gauges::JsGauges {

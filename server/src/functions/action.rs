@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
-use tokio::sync::OwnedSemaphorePermit;
 use vestibule_schema::convert::{from_value, to_value};
 use vestibule_schema::value::Value;
 
@@ -15,7 +14,9 @@ use super::console::Console;
 use super::error::{Error, IDENTITY_HIDDEN, Result, SystemError};
 use super::function::{Body, FunctionKind};
 use super::logging::Running;
+use super::nesting::{self, Nesting};
 use super::on_behalf::HeldPlace;
+use super::places::Place;
 use super::registry::Registry;
 use super::request::RequestMetadata;
 use super::runner::{
@@ -25,6 +26,7 @@ use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
 use super::{Functions, Origin};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
+use crate::clock::timeout;
 use crate::probe::Event;
 
 /// The context of an action. It holds no transaction: each call it makes is a transaction of its own.
@@ -34,6 +36,8 @@ pub struct ActionCtx {
     caller: Caller,
     /// Where its own calls come from.
     origin: Origin,
+    /// How deep its own calls are nested.
+    nesting: Nesting,
     place: HeldPlace,
     console: Arc<Mutex<Console>>,
     /// As the log knows the action.
@@ -67,6 +71,10 @@ impl ActionCtx {
             functions,
             caller,
             origin: origin.nested(origin.request()),
+            nesting: Nesting {
+                depth: 1 + nesting::here().map_or(0, |here| here.depth),
+                caller: 0,
+            },
             place: match origin {
                 Origin::Job(job) => job.place.clone(),
                 _ => HeldPlace::default(),
@@ -82,8 +90,22 @@ impl ActionCtx {
     }
 
     /// Takes the place that was kept for it.
-    pub(super) fn take_place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn take_place(&self) -> Option<Place> {
         self.place.take()
+    }
+
+    /// The same action in `place`.
+    pub(super) fn placed(self, place: &Place) -> ActionCtx {
+        let nesting = Nesting {
+            caller: place.number(),
+            ..self.nesting
+        };
+        ActionCtx { nesting, ..self }
+    }
+
+    /// How deep its own calls are nested.
+    pub(super) fn nesting(&self) -> Nesting {
+        self.nesting
     }
 
     /// The request that it runs for.
@@ -139,12 +161,7 @@ impl ActionCtx {
         args: impl Serialize,
     ) -> Result<R> {
         let call = self.call(path, args)?;
-        // In a box because an action may call itself.
-        let run: super::BoxFuture<_> = {
-            let functions = self.functions.clone();
-            Box::pin(async move { functions.act(call).await })
-        };
-        unwrap(run.await.map_err(trouble)?.outcome)
+        unwrap(self.act(call).await?)
     }
 
     /// Runs a function of `kind` with arguments that are values already.
@@ -169,17 +186,21 @@ impl ActionCtx {
                 }
             }
             FunctionKind::Mutation => self.functions.mutate(call).await.map_err(trouble)?.outcome,
-            FunctionKind::Action => {
-                // In a box because an action may call itself.
-                let functions = self.functions.clone();
-                let run: super::BoxFuture<_> = Box::pin(async move { functions.act(call).await });
-                run.await.map_err(trouble)?.outcome
-            }
+            FunctionKind::Action => self.act(call).await?,
         };
         match outcome {
             FunctionOutcome::Returned(value) => Ok(value),
             FunctionOutcome::Threw(thrown) => Err(Error::from_thrown(thrown)),
         }
+    }
+
+    async fn act(&self, call: Call) -> Result<FunctionOutcome> {
+        let functions = self.functions.clone();
+        // In a box because an action may call itself.
+        let run: super::BoxFuture<_> = Box::pin(async move { functions.act(call).await });
+        // The body may make its calls in tasks of its own, so the nesting comes from here.
+        let run = nesting::at(self.nesting, run).await;
+        Ok(run.map_err(trouble)?.outcome)
     }
 
     /// Looks at files, stores and deletes them, each call by itself.
@@ -196,6 +217,12 @@ impl ActionCtx {
             functions: self.functions.clone(),
             by: self.origin.scheduled(),
         }
+    }
+
+    /// As the log names the action.
+    #[cfg(feature = "typescript")]
+    pub(super) fn name(&self) -> &str {
+        self.running.name()
     }
 
     /// Tells the log what the action has printed so far, while it waits.
@@ -271,11 +298,30 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
     let Body::Action(body) = &function.body else {
         unreachable!("the registry was asked for an action")
     };
+    let place = match ctx.take_place() {
+        // A job has taken its place before it was put in progress.
+        Some(place) => place,
+        None => functions.places.take(function.bytes_expected()).await?,
+    };
+    let ctx = ctx.placed(&place);
     let probe = functions.probe();
     let stated = || stated(FunctionKind::Action, call, None, None);
     probe.event(|| Event::Started(stated()));
+    let running = async {
+        match function.is_pushed() {
+            // Its thread holds the place, and looks at the time.
+            true => {
+                ctx.place.put(place);
+                body(ctx, call.args.clone()).await
+            }
+            false => {
+                let (_place, args) = (place, call.args.clone());
+                in_time(functions, async { body(ctx, args).await }).await
+            }
+        }
+    };
     // The body's first step runs outside its future, so both are guarded.
-    let running = AssertUnwindSafe(async { body(ctx, call.args.clone()).await });
+    let running = AssertUnwindSafe(running);
     let result = running.catch_unwind().await.unwrap_or_else(|panic| {
         let what = panic_text(&*panic);
         tracing::error!(path = %function.path, panic = what, "an action panicked");
@@ -288,4 +334,15 @@ async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Val
     let definitions = functions.database.definitions();
     function.check_result(&result, &*definitions.catalog, rules.bytes_max)?;
     Ok(result)
+}
+
+/// The work of an action of the program itself, to the end of an action's time. Then it is dropped where it waits.
+pub(super) async fn in_time<T>(
+    functions: &Functions,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let time_max = functions.places.time_max();
+    let clock = functions.database.clock();
+    let done = timeout(&**clock, time_max, work).await;
+    done.unwrap_or_else(|| Err(Error::timed_out(time_max)))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -12,6 +13,9 @@ use vestibule_schema::value::Value;
 
 use crate::database::{DatabaseError, QueryError, ReadersError};
 use crate::storage::StorageError;
+
+/// The code of a function whose time has passed.
+pub(super) const TIMED_OUT_CODE: &str = "FunctionTimedOut";
 
 /// The result of a function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -66,6 +70,13 @@ impl Error {
                 ..Error::refused(code, message).thrown
             },
         }
+    }
+
+    /// The end of a function whose time has passed.
+    pub(crate) fn timed_out(time_max: Duration) -> Error {
+        let seconds = time_max.as_secs_f64();
+        let text = format!("Function execution timed out (maximum duration: {seconds}s)");
+        Error::limit(TIMED_OUT_CODE, text)
     }
 
     /// A refusal of Vestibule's own, with a code that clients see where texts are hidden too.

@@ -36,6 +36,14 @@ struct LoggedRun<'r> {
     took: Duration,
 }
 
+#[cfg(feature = "typescript")]
+impl Running {
+    /// The function's path, or the method and path of an HTTP action.
+    pub(super) fn name(&self) -> &str {
+        &self.identifier
+    }
+}
+
 impl Functions {
     /// An action that begins to run. Functions of the program itself have no environment.
     pub(super) fn running(

@@ -22,6 +22,7 @@ pub mod nesting;
 mod on_behalf;
 mod options;
 mod order;
+mod places;
 mod registry;
 mod request;
 mod request_name;
@@ -59,6 +60,7 @@ pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, Ro
 pub use log::{FunctionLog, LogEntry};
 pub use on_behalf::{Companion, HeldPlace, OnBehalf};
 pub use options::JsOptions;
+pub use places::{PlaceCounts, Places};
 pub use registry::{AppState, PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use request::RequestMetadata;
 pub use request_name::RequestName;
@@ -100,6 +102,8 @@ pub struct Functions {
     /// Threads for the gate's tries of mutations in another language, which first logins wait for and nothing else.
     trials: Workers,
     order: SessionOrder<Queued>,
+    /// The places of actions, in both languages.
+    places: Arc<Places>,
     counts: DraftCounts,
     files: OnceLock<Arc<Files>>,
     log: FunctionLog,
@@ -160,15 +164,16 @@ impl Functions {
             executor: database.executor().clone(),
             ..JsOptions::default()
         };
-        let js = Js::of_this_build("vestibule", options, clock);
-        Functions::with_js(registry, database, js)
+        let js = Js::of_this_build("vestibule", options.clone(), clock);
+        Functions::with_js(registry, database, js, &options)
     }
 
-    /// A runner of `registry`'s functions, and of pushed ones by `js`.
+    /// A runner of `registry`'s functions, and of pushed ones by `js`, both within `options`.
     pub fn with_js(
         registry: Registry,
         database: Arc<Database>,
         js: Option<Arc<Js>>,
+        options: &JsOptions,
     ) -> Arc<Functions> {
         let native = Arc::new(registry);
         database.install(native.clone());
@@ -178,9 +183,14 @@ impl Functions {
             Workers::start(name, threads, executor.clone(), clock.clone())
                 .expect("threads are there to be started when the server starts")
         };
+        let places = match &js {
+            Some(js) => js.places().clone(),
+            None => Places::new(options),
+        };
         Arc::new(Functions {
             native,
             database,
+            places,
             js,
             beside: start("beside-lane"),
             slow_reads: start("slow-reader"),
@@ -283,7 +293,13 @@ impl Functions {
 
     /// Calls that are stuck in a native operation of their engine.
     pub fn stuck(&self) -> usize {
-        self.beside.stuck() + self.slow_reads.stuck() + self.trials.stuck()
+        let actions = self.js.as_ref().map_or(0, |js| js.stuck());
+        self.beside.stuck() + self.slow_reads.stuck() + self.trials.stuck() + actions
+    }
+
+    /// The places of actions, in both languages.
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
     }
 
     /// The outcomes of mutations beside the lane.
@@ -548,10 +564,9 @@ impl Functions {
     /// run would be lost with the process.
     pub async fn action_place(&self, path: &FunctionPath) -> HeldPlace {
         let registry = self.registry();
-        match registry.get(path).and_then(|function| function.pushed()) {
-            Some(pushed) => HeldPlace::new(pushed.js.action_place().await),
-            None => HeldPlace::default(),
-        }
+        let function = registry.get(path);
+        let bytes = function.map_or(0, |function| function.bytes_expected());
+        HeldPlace::new(self.places.take_own(bytes).await)
     }
 
     /// Runs an HTTP action that was pushed, until there is something to answer. Its body goes on arriving.

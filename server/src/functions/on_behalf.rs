@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
+use super::places::Place;
 use super::request::RequestMetadata;
 use crate::database::{DatabaseError, Transaction};
 
@@ -25,16 +25,20 @@ pub trait Companion: Send + Sync {
     ) -> Result<(), DatabaseError>;
 }
 
-/// A place among the actions that run at once, until the action takes it. Actions that need none have none.
+/// A place among the actions that run at once, until the action takes it.
 #[derive(Clone, Default)]
-pub struct HeldPlace(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+pub struct HeldPlace(Arc<Mutex<Option<Place>>>);
 
 impl HeldPlace {
-    pub(super) fn new(place: Option<OwnedSemaphorePermit>) -> HeldPlace {
-        HeldPlace(Arc::new(Mutex::new(place)))
+    pub(super) fn new(place: Place) -> HeldPlace {
+        HeldPlace(Arc::new(Mutex::new(Some(place))))
     }
 
-    pub(super) fn take(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn put(&self, place: Place) {
+        *self.0.lock() = Some(place);
+    }
+
+    pub(super) fn take(&self) -> Option<Place> {
         self.0.lock().take()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::executor::{Executor, SystemExecutor};
 use crate::outbound::OutboundOptions;
 
-/// Bounds of JavaScript functions.
+/// Bounds of actions, and of JavaScript functions.
 #[derive(Clone)]
 pub struct JsOptions {
     /// Time in the engine that a query may take.
@@ -15,10 +15,14 @@ pub struct JsOptions {
     pub mutation_time_max: Duration,
     /// Time in the engine that the gate's run of a provisioning function may take: nobody waits for a longer one.
     pub provisioning_time_max: Duration,
-    /// Time that an action may take, its waits included.
+    /// Time that an action may take in either language, its waits included.
     pub action_time_max: Duration,
+    /// Time in the engine that an action may take between two waits.
+    pub action_step_max: Duration,
     /// Actions that run at once; others wait.
     pub actions_max: usize,
+    /// Memory of the actions in JavaScript that run, in bytes; others wait. An action that runs may still grow.
+    pub actions_bytes_max: usize,
     /// Where the requests of actions may go.
     pub outbound: OutboundOptions,
     /// Whether functions of packages that are known get native heads.
@@ -34,7 +38,9 @@ impl Default for JsOptions {
             mutation_time_max: Duration::from_secs(10),
             provisioning_time_max: Duration::from_secs(5),
             action_time_max: Duration::from_secs(1_800),
+            action_step_max: Duration::from_secs(60),
             actions_max: 256,
+            actions_bytes_max: 2 << 30,
             outbound: OutboundOptions::default(),
             native_heads: true,
             executor: Arc::new(SystemExecutor),

@@ -15,7 +15,6 @@ use vestibule_schema::value::{ByteCount, Value, check_value};
 use super::error::{Error, NOT_PERMITTED, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::http_routes::{HttpRoute, HttpRoutes};
-use super::js::Js;
 use super::js::code::Code;
 use super::runner::Call;
 use crate::auth::SystemAccess;
@@ -77,8 +76,6 @@ pub struct Registered {
 pub(super) struct Pushed {
     /// Its modules.
     pub code: Arc<Code>,
-    /// The engine that runs them.
-    pub js: Arc<Js>,
 }
 
 /// Executions of one function since the start.
@@ -355,6 +352,12 @@ impl Registered {
     /// The push it belongs to, when it was pushed.
     pub(super) fn pushed(&self) -> Option<&Pushed> {
         self.pushed.as_ref()
+    }
+
+    /// The memory that a run of it will take beside the server's own, in bytes.
+    pub(super) fn bytes_expected(&self) -> usize {
+        let pushed = self.pushed.as_ref();
+        pushed.map_or(0, |pushed| pushed.code.bytes_expected())
     }
 
     /// As function specifications show it.

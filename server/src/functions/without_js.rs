@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use vestibule_schema::path::FunctionPath;
 
 use self::code::Code;
 use super::error::Result;
 use super::http_routes::HttpRoute;
 use super::options::JsOptions;
+use super::places::Places;
 use super::registry::{Registered, Registry};
 use crate::auth::TokenSigner;
 use crate::clock::Clock;
@@ -31,6 +31,13 @@ pub mod code {
 
     /// Modules of one push.
     pub enum Code {}
+
+    impl Code {
+        /// Would say how much memory a run takes.
+        pub fn bytes_expected(&self) -> usize {
+            match *self {}
+        }
+    }
 }
 
 impl Js {
@@ -59,8 +66,13 @@ impl Js {
         match *self {}
     }
 
-    /// Would wait for a place.
-    pub async fn action_place(&self) -> Option<OwnedSemaphorePermit> {
+    /// Would be the places of its actions.
+    pub fn places(&self) -> &Arc<Places> {
+        match *self {}
+    }
+
+    /// Would count stuck actions.
+    pub fn stuck(&self) -> usize {
         match *self {}
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that no user of a server meets.
-const INTERNAL: [&str; 51] = [
+const INTERNAL: [&str; 52] = [
     "ADDRESSES_MAX",
     "BACKOFF_MAX",
     "BATCHES_UNDER_WAY_MAX",
@@ -50,6 +50,7 @@ const INTERNAL: [&str; 51] = [
     "REVOKED_KEYS_BYTES_MAX",
     "STAGED_CHECKED_MAX",
     "SAMPLED_MAX",
+    "SPARES_MAX",
     "STEP_BYTES_MAX",
     "STEP_DOCUMENTS_MAX",
     "TIME_SECONDS_MAX",
@@ -60,7 +61,7 @@ const INTERNAL: [&str; 51] = [
 ];
 
 /// Rooms whose constants are looked through, and the files of others that hold bounds of calls.
-const PLACES: [&str; 21] = [
+const PLACES: [&str; 23] = [
     "server/src/sync",
     "server/src/http",
     "server/src/http/deploy",
@@ -78,6 +79,8 @@ const PLACES: [&str; 21] = [
     "server/src/deployment/schema",
     "server/src/functions/console.rs",
     "server/src/functions/http_action.rs",
+    "server/src/functions/nesting.rs",
+    "server/src/functions/places.rs",
     "server/src/database/catalog.rs",
     "server/src/database/leases.rs",
     "server/src/app/mod.rs",
@@ -85,11 +88,12 @@ const PLACES: [&str; 21] = [
 ];
 
 /// Structs whose defaults are bounds.
-const OPTIONS: [(&str, &str); 6] = [
+const OPTIONS: [(&str, &str); 7] = [
     ("server/src/sync/options.rs", "SyncOptions"),
     ("server/src/http/options.rs", "HttpOptions"),
     ("server/src/files/options.rs", "FilesOptions"),
     ("server/src/transfer/options.rs", "TransferOptions"),
+    ("server/src/functions/options.rs", "JsOptions"),
     ("server/src/jobs/mod.rs", "JobsOptions"),
     ("server/src/database/limits.rs", "Limits"),
 ];

@@ -134,12 +134,14 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_JOBS_AT_ONCE", &[("", NotGiven), ("8", Is("8")), ("0", Refused("from 1 on")), ("all", Refused("from 1 on"))]),
     ("VESTIBULE_JOBS_KEPT", &[("", NotGiven), ("0", Is("0")), ("1_000", Is("1000")), ("-1", Refused("not a whole number"))]),
     ("VESTIBULE_ACTIONS_AT_ONCE", &[("", NotGiven), ("1", Is("1")), ("0", Refused("from 1 on"))]),
+    ("VESTIBULE_ACTIONS_BYTES_MAX", &[("", NotGiven), ("64MiB", Is("67108864")), ("0", Refused("not a number of bytes"))]),
     ("VESTIBULE_QUERY_TIME_MAX", &[
         ("", NotGiven), ("1500ms", Is("1.5s")), ("2 s", Is("2s")), ("1", Refused("not a time")), ("0s", Refused("not a time")),
         ("1.5s", Refused("not a time")), ("forever", Refused("not a time")), ("999999999999d", Refused("not a time")),
     ]),
     ("VESTIBULE_MUTATION_TIME_MAX", &[("", NotGiven), ("1min", Is("60s")), ("1m", Refused("not a time"))]),
     ("VESTIBULE_ACTION_TIME_MAX", &[("", NotGiven), ("1h", Is("3600s")), ("h", Refused("not a time"))]),
+    ("VESTIBULE_ACTION_STEP_MAX", &[("", NotGiven), ("90s", Is("90s")), ("90", Refused("not a time"))]),
     ("VESTIBULE_FILE_BYTES_MAX", &[
         ("", NotGiven), ("1000", Is("1000")), ("1 KiB", Is("1024")), ("2mib", Is("2097152")),
         ("0", Refused("not a number of bytes")), ("1MB", Refused("not a number of bytes")), ("much", Refused("not a number of bytes")),
@@ -223,6 +225,8 @@ fn bound_of(bounds: &Bounds, variable: &str) -> Option<String> {
         "VESTIBULE_JOBS_AT_ONCE" => bounds.jobs_at_once.map(|it| it.to_string()),
         "VESTIBULE_JOBS_KEPT" => bounds.jobs_kept.map(|it| it.to_string()),
         "VESTIBULE_ACTIONS_AT_ONCE" => bounds.actions_at_once.map(|it| it.to_string()),
+        "VESTIBULE_ACTIONS_BYTES_MAX" => bounds.actions_bytes_max.map(|it| it.to_string()),
+        "VESTIBULE_ACTION_STEP_MAX" => time(bounds.action_step_max),
         "VESTIBULE_QUERY_TIME_MAX" => time(bounds.query_time_max),
         "VESTIBULE_MUTATION_TIME_MAX" => time(bounds.mutation_time_max),
         "VESTIBULE_ACTION_TIME_MAX" => time(bounds.action_time_max),
@@ -250,6 +254,8 @@ fn bounds_that_are_given_reach_their_rooms() {
         "--file-bytes-max=4KiB",
         "--export-kept=2d",
         "--action-time-max=5s",
+        "--action-step-max=7s",
+        "--actions-bytes-max=64MiB",
     ];
     let bounds = read(&given, &Environment::default()).unwrap().bounds;
     let jobs = bounds.jobs(JobsOptions {
@@ -265,6 +271,8 @@ fn bounds_that_are_given_reach_their_rooms() {
     );
     let js = bounds.js(JsOptions::default());
     assert_eq!(js.action_time_max, Duration::from_secs(5));
+    assert_eq!(js.action_step_max, Duration::from_secs(7));
+    assert_eq!(js.actions_bytes_max, 64 << 20);
     assert_eq!(js.query_time_max, JsOptions::default().query_time_max);
 }
 

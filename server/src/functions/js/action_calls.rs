@@ -15,8 +15,9 @@ use super::syscalls::{
 };
 use crate::functions::action::ActionCtx;
 use crate::functions::error::Error;
+use crate::functions::nesting::{self, Nesting};
 use crate::functions::streamed::Chunks;
-use crate::functions::{BoxFuture, FunctionKind, nesting};
+use crate::functions::{BoxFuture, FunctionKind};
 
 /// The operation that waits until the client of an HTTP action has gone.
 pub(super) const SIGNAL_WAIT: &str = "signal.wait";
@@ -148,7 +149,11 @@ impl ActionHost<'_> {
             }
         };
         // It may ask this server itself, for another action. How deep such requests go is bounded by those at one time.
-        Ok(Box::pin(nesting::at(1, sending)))
+        let nesting = Nesting {
+            depth: 1,
+            ..self.ctx.nesting()
+        };
+        Ok(Box::pin(nesting::at(nesting, sending)))
     }
 
     /// Without a client, it never ends.
@@ -164,7 +169,7 @@ impl ActionHost<'_> {
     }
 
     fn syscall(&self, op: &str, args: &str) -> BoxFuture<Outcome> {
-        let here = (&self.ctx, self.asked.depth);
+        let here = &self.ctx;
         match op {
             "1.0/actions/query" => call(here, FunctionKind::Query, "runQuery", args),
             "1.0/actions/mutation" => call(here, FunctionKind::Mutation, "runMutation", args),
@@ -275,13 +280,8 @@ struct CallArgs<'a> {
     args: &'a RawValue,
 }
 
-/// Calls another function from a call that is nested in `depth` others.
-fn call(
-    (ctx, depth): (&ActionCtx, usize),
-    kind: FunctionKind,
-    api: &'static str,
-    text: &str,
-) -> BoxFuture<Outcome> {
+/// Calls another function.
+fn call(ctx: &ActionCtx, kind: FunctionKind, api: &'static str, text: &str) -> BoxFuture<Outcome> {
     let path = match function_address(api, text, &ctx.registry()) {
         Ok(path) => path,
         Err(error) => return failed(error.message),
@@ -298,7 +298,7 @@ fn call(
         Err(error) => return failed(format!("Invalid arguments for `{api}`: {error}")),
     };
     let ctx = ctx.clone();
-    let calling = async move {
+    Box::pin(async move {
         match ctx.call_value(kind, path, args).await {
             Ok(value) => {
                 let mut text = String::new();
@@ -307,7 +307,5 @@ fn call(
             }
             Err(error) => error.into(),
         }
-    };
-    // The operation runs in a task of its own, so it gets the depth as an argument.
-    Box::pin(nesting::at(depth + 1, calling))
+    })
 }

@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vestibule_isolate::{ErrorClass, Failure, Host, HostError, HostValue, Thrown as JsThrown};
+use vestibule_isolate::{
+    ErrorClass, Failure, Host, HostError, HostValue, Isolate, Thrown as JsThrown,
+};
 
 use super::action::ActionTarget;
 use super::action_calls::{Outcome, SIGNAL_WAIT};
@@ -29,19 +31,22 @@ use super::timers::Timers;
 use crate::functions::Console;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result, Thrown};
+use crate::functions::places::Place;
 use crate::functions::streamed::NO_ROUTE;
 
 /// Operations that one action may have under way.
 pub(super) const OPERATIONS_MAX: usize = 1_000;
 
+/// A step that uses the engine for so long is reported, and so is one that is ended.
+const STEP_REPORTED: Duration = Duration::from_secs(5);
+
 /// The known facts about the client of a call.
+#[derive(Default)]
 pub(super) struct Asked {
     /// Why the client's auth token was refused.
     pub refusal: Option<Thrown>,
     /// Whether the client has gone, where that is known.
     pub gone: Option<CancellationToken>,
-    /// How many actions this one is nested in.
-    pub depth: usize,
 }
 
 /// The host of one call.
@@ -64,6 +69,17 @@ pub(super) struct ActionHost<'t> {
     was_timer: bool,
     began: Duration,
     ended: Option<Ended>,
+    place: &'t mut Place,
+    engine: EngineBytes,
+    /// Whether the last step passed the time that one may take.
+    is_step_too_long: bool,
+}
+
+/// The engine's memory, and its highest end when that was measured.
+#[derive(Default)]
+struct EngineBytes {
+    bytes: usize,
+    peak: usize,
 }
 
 /// An event that arrives while JavaScript waits.
@@ -98,7 +114,7 @@ impl<'t> ActionHost<'t> {
         ctx: ActionCtx,
         handle: Handle,
         asked: Asked,
-        answering: Option<Answering>,
+        place: &'t mut Place,
     ) -> ActionHost<'t> {
         let (sender, completions) = mpsc::unbounded_channel();
         ActionHost {
@@ -109,7 +125,7 @@ impl<'t> ActionHost<'t> {
             streams: Streams::default(),
             aborts: Aborts::default(),
             console: Console::default(),
-            answering,
+            answering: None,
             sender,
             completions,
             under_way: BTreeMap::new(),
@@ -117,6 +133,17 @@ impl<'t> ActionHost<'t> {
             was_timer: false,
             began: target.js.clock.elapsed(),
             ended: None,
+            place,
+            engine: EngineBytes::default(),
+            is_step_too_long: false,
+        }
+    }
+
+    /// The same for an HTTP action, which answers by `answering`.
+    pub fn answering(self, answering: Answering) -> ActionHost<'t> {
+        ActionHost {
+            answering: Some(answering),
+            ..self
         }
     }
 
@@ -129,29 +156,76 @@ impl<'t> ActionHost<'t> {
         time_max: Duration,
     ) -> std::result::Result<(), Failure> {
         let isolate = &mut runtime.isolate;
-        isolate.call(self, function, start)?;
+        self.step(isolate, time_max, |host, isolate| {
+            isolate.call(host, function, start).map(drop)
+        })?;
         loop {
-            isolate.run_jobs(self)?;
             if self.is_over()? {
                 return Ok(());
             }
             if self.is_stuck() {
                 return Err(failure(NEVER));
             }
-            match self.next(time_max)? {
-                Completion::Timer(id) => {
-                    let outcome = Outcome::Done(HostValue::Undefined);
-                    isolate.call(self, "complete", &outcome.completion(id))?;
-                }
+            let (id, outcome) = match self.next(time_max)? {
+                Completion::Timer(id) => (id, Outcome::Done(HostValue::Undefined)),
                 Completion::Operation(id, outcome) => {
-                    if self.under_way.remove(&id).is_some() {
-                        let outcome = self.settled(outcome);
-                        isolate.call(self, "complete", &outcome.completion(id))?;
+                    if self.under_way.remove(&id).is_none() {
+                        continue;
                     }
+                    (id, self.settled(outcome))
                 }
-                Completion::Answered(end) => self.answered(end),
-            }
+                Completion::Answered(end) => {
+                    self.answered(end);
+                    continue;
+                }
+            };
+            self.step(isolate, time_max, |host, isolate| {
+                let completion = outcome.completion(id);
+                isolate.call(host, "complete", &completion).map(drop)
+            })?;
         }
+    }
+
+    /// One step in the engine: `work`, and everything that follows from it until the function waits.
+    fn step(
+        &mut self,
+        isolate: &mut Isolate,
+        time_max: Duration,
+        work: impl FnOnce(&mut Self, &mut Isolate) -> std::result::Result<(), Failure>,
+    ) -> std::result::Result<(), Failure> {
+        let step_max = self.target.js.options.action_step_max;
+        let left = self.time_left(time_max).ok_or(Failure::TimedOut)?;
+        let before = isolate.cpu_used();
+        isolate.set_budget(before.saturating_add(step_max.min(left)));
+        let js = self.target.js.clone();
+        let under_way = js.steps.begin();
+        let stepped = work(self, isolate).and_then(|()| isolate.run_jobs(self));
+        drop(under_way);
+        let took = isolate.cpu_used().saturating_sub(before);
+        self.is_step_too_long = took > step_max;
+        self.measure(isolate);
+        if took > STEP_REPORTED.min(step_max) {
+            let (path, seconds) = (self.ctx.name(), took.as_secs_f64());
+            tracing::warn!(path, seconds, "an action kept the engine busy in one step");
+        }
+        stepped
+    }
+
+    /// Says how much memory the call holds by now.
+    fn measure(&mut self, isolate: &Isolate) {
+        let peak = isolate.peak_bytes();
+        // Asking the system is not for every step.
+        if peak != self.engine.peak {
+            let bytes = isolate.resident_bytes();
+            self.engine = EngineBytes { bytes, peak };
+        }
+        self.place
+            .set_bytes(self.engine.bytes + self.streams.held_bytes());
+    }
+
+    fn time_left(&self, time_max: Duration) -> Option<Duration> {
+        let elapsed = self.target.js.clock.elapsed() - self.began;
+        time_max.checked_sub(elapsed)
     }
 
     /// Whether nothing is left to do.
@@ -193,8 +267,7 @@ impl<'t> ActionHost<'t> {
 
     /// The next thing that arrives, within the call's time.
     fn next(&mut self, time_max: Duration) -> std::result::Result<Completion, Failure> {
-        let elapsed = self.target.js.clock.elapsed() - self.began;
-        let left = time_max.checked_sub(elapsed).ok_or(Failure::TimedOut)?;
+        let left = self.time_left(time_max).ok_or(Failure::TimedOut)?;
         self.ctx.tell(self.console.lines());
         let handle = self.handle.clone();
         let (timers, completions) = (&mut self.timers, &mut self.completions);
@@ -253,7 +326,13 @@ impl<'t> ActionHost<'t> {
         let lines = std::mem::take(&mut self.console);
         self.ctx.console(|console| console.append(lines));
         let code = &self.target.code;
-        driven.map_err(|failure| failures::of(&failure, code, time_max))?;
+        code.note_bytes(self.place.bytes());
+        driven.map_err(|failure| match failure {
+            Failure::TimedOut if self.is_step_too_long => {
+                failures::step_too_long(self.target.js.options.action_step_max)
+            }
+            failure => failures::of(&failure, code, time_max),
+        })?;
         match self.ended.take() {
             Some(Ended::Returned(text)) => Ok(text),
             Some(Ended::Threw(thrown)) => Err(failures::thrown(&thrown, code)),

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use vestibule_isolate::{Bytecode, ModuleSource, Thrown, compile_module};
 
 use super::known::{KnownCounts, with_heads};
+use super::memory_taken::MemoryTaken;
 use super::stack::SourceMap;
 use crate::deployment::{ImportPhase, SourceModule};
 
@@ -22,6 +23,8 @@ pub struct Code {
     /// Seed and time of the import phase.
     pub import: ImportPhase,
     is_retired: AtomicBool,
+    /// Learnt from the actions that ran it.
+    memory: MemoryTaken,
 }
 
 struct Compiled {
@@ -140,6 +143,7 @@ impl Code {
             variables,
             import,
             is_retired: AtomicBool::default(),
+            memory: MemoryTaken::default(),
         }
     }
 
@@ -155,6 +159,7 @@ impl Code {
             variables,
             import: self.import.clone(),
             is_retired: AtomicBool::default(),
+            memory: MemoryTaken::default(),
         }
     }
 
@@ -174,6 +179,16 @@ impl Code {
     /// Whether no runtime is kept for it.
     pub fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::Acquire)
+    }
+
+    /// The memory that an action is expected to take, in bytes.
+    pub fn bytes_expected(&self) -> usize {
+        self.memory.expected()
+    }
+
+    /// An action took this many.
+    pub(super) fn note_bytes(&self, bytes: usize) {
+        self.memory.note(bytes);
     }
 
     /// Whether there is a module at `path`.

@@ -11,12 +11,11 @@ use super::code::Code;
 use super::common::text;
 use super::stack;
 use super::syscalls::{ErrorKind, SyscallError};
-use crate::functions::error::{Error, Result, Thrown};
+use crate::functions::error::{Error, Result, TIMED_OUT_CODE, Thrown};
 
 /// The documented limit; engine and buffers share twice as much.
 const OUT_OF_MEMORY: &str = "JavaScript execution ran out of memory (maximum memory usage: 64 MB)";
 const OUT_OF_MEMORY_CODE: &str = "FunctionOutOfMemory";
-const TIMED_OUT_CODE: &str = "FunctionTimedOut";
 /// A function that passes one of these limits ends the functions that called it too, whatever they catch.
 const ENDS_ITS_CALLERS: [&str; 2] = [TIMED_OUT_CODE, OUT_OF_MEMORY_CODE];
 const TOP_LEVEL_AWAIT: &str = "Uncaught Error: Top-level awaits in source files are unsupported";
@@ -57,15 +56,20 @@ pub(super) fn thrown(thrown: &JsThrown, code: &Code) -> Error {
 pub(super) fn of(failure: &Failure, code: &Code, time_max: Duration) -> Error {
     match failure {
         Failure::Threw(error) => thrown(error, code),
-        Failure::TimedOut => {
-            let seconds = time_max.as_secs_f64();
-            let message = format!("Function execution timed out (maximum duration: {seconds}s)");
-            fault(message, Some(TIMED_OUT_CODE))
-        }
+        Failure::TimedOut => Error::timed_out(time_max),
         Failure::OutOfMemory => fault(OUT_OF_MEMORY.to_owned(), Some(OUT_OF_MEMORY_CODE)),
         Failure::Fatal(error) => fault(format!("Uncaught Error: {}", error.message), None),
         Failure::Unsettled => fault(TOP_LEVEL_AWAIT.to_owned(), None),
     }
+}
+
+/// An action used the engine for too long without waiting for anything.
+pub(super) fn step_too_long(step_max: Duration) -> Error {
+    let seconds = step_max.as_secs_f64();
+    let message = format!(
+        "Function execution timed out (maximum duration of a step that waits for nothing: {seconds}s)"
+    );
+    fault(message, Some(TIMED_OUT_CODE))
 }
 
 /// Why a module could not be loaded.

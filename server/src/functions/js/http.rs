@@ -10,7 +10,7 @@ use vestibule_isolate::HostValue;
 use vestibule_schema::path::FunctionPath;
 
 use super::Js;
-use super::action::{ActionTarget, Place, TROUBLE, on_thread, place};
+use super::action::{ActionTarget, TROUBLE, on_thread};
 use super::action_host::{ActionHost, Asked};
 use super::code::Code;
 use super::execution::IntoValue;
@@ -22,7 +22,7 @@ use crate::functions::FunctionKind;
 use crate::functions::action::ActionCtx;
 use crate::functions::error::{Error, Result, Thrown};
 use crate::functions::function::BoxFuture;
-use crate::functions::nesting::depth;
+use crate::functions::places::Place;
 use crate::functions::streamed::{AtEnd, HttpEnd, PushedRouter, StreamedRequest, StreamedResponse};
 
 /// The router's module, and its export.
@@ -53,7 +53,9 @@ impl PushedRouter for Router {
         at_end: AtEnd,
     ) -> BoxFuture<Result<StreamedResponse>> {
         Box::pin(async move {
-            let place = place(&self.target.js).await?;
+            let bytes = self.target.code.bytes_expected();
+            let place = self.target.js.places.take(bytes).await?;
+            let ctx = ctx.placed(&place);
             let (head, answered) = oneshot::channel();
             let call = HttpCall {
                 target: self.target.clone(),
@@ -80,18 +82,18 @@ struct HttpCall {
 
 impl HttpCall {
     fn start(self, place: Place, at_end: AtEnd) -> Result<()> {
-        let (handle, depth) = (Handle::current(), depth());
+        let handle = Handle::current();
         let js = self.target.js.clone();
-        on_thread(&js, place, move || {
+        on_thread(&js, place, move |place| {
             let ctx = self.ctx.clone();
-            let result = self.run(handle, depth);
+            let result = self.run(handle, place);
             let log_lines = ctx.take_console().into_lines();
             at_end(HttpEnd { result, log_lines });
         })
     }
 
     /// Runs the call, and answers it where the call did not answer by itself.
-    fn run(self, handle: Handle, depth: usize) -> Result<StatusCode, Thrown> {
+    fn run(self, handle: Handle, place: &mut Place) -> Result<StatusCode, Thrown> {
         let HttpCall {
             target,
             ctx,
@@ -113,11 +115,10 @@ impl HttpCall {
         let asked = Asked {
             refusal,
             gone: Some(request.gone.clone()),
-            depth,
         };
-        let mut host = ActionHost::new(&target, ctx, handle, asked, Some(answering));
+        let host = ActionHost::new(&target, ctx, handle, asked, place);
+        let mut host = host.answering(answering);
         let time_max = target.js.time_max(FunctionKind::Action);
-        runtime.isolate.set_budget(time_max);
         let start = start(request, &mut host.streams);
         let driven = match start {
             Ok(start) => host.drive(&mut runtime, "startHttp", &start, time_max),

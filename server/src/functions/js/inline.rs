@@ -46,10 +46,7 @@ impl InlineQuery {
             returns: None,
             body: js.body(kind, &path, &code),
             is_beside: false,
-            pushed: Some(Pushed {
-                code: code.clone(),
-                js: js.clone(),
-            }),
+            pushed: Some(Pushed { code: code.clone() }),
             tally: Arc::default(),
             path,
         };

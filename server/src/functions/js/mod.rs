@@ -20,10 +20,12 @@ mod http_answer;
 mod import;
 mod inline;
 mod known;
+mod memory_taken;
 mod nested;
 mod prelude;
 pub mod runtimes;
 mod stack;
+mod steps;
 mod streams;
 pub mod syscalls;
 #[cfg(test)]
@@ -34,11 +36,10 @@ mod warnings;
 pub mod web;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use vestibule_schema::value::Value;
 
@@ -46,11 +47,13 @@ use self::action::ActionTarget;
 use self::code::{Code, CompiledModules};
 use self::execution::Target;
 use self::runtimes::Runtimes;
+use self::steps::Steps;
 use self::syscalls::DeploymentMetadata;
 use super::action::ActionCtx;
 use super::context::{MutationCtx, QueryCtx};
 use super::function::{Body, FunctionKind, Visibility};
 use super::http_routes::HttpRoute;
+use super::places::Places;
 use super::registry::{Pushed, Registered};
 use crate::auth::TokenSigner;
 use crate::clock::Clock;
@@ -84,8 +87,9 @@ pub struct Js {
     signer: OnceLock<Arc<TokenSigner>>,
     outbound: Arc<Outbound>,
     deployment: Arc<DeploymentMetadata>,
-    action_slots: Arc<Semaphore>,
-    actions_waiting: AtomicUsize,
+    places: Arc<Places>,
+    /// The steps of actions that are in the engine.
+    steps: Steps,
     /// Threads that make images ready for a deployment.
     warming: Arc<AtomicUsize>,
     /// Cancelled when the server ends, for the actions that are still under way.
@@ -102,7 +106,11 @@ impl Js {
 
     /// A runner for the deployment called `name`.
     pub fn new(name: &str, options: JsOptions, clock: Arc<dyn Clock>) -> Arc<Js> {
+        let places = Places::new(&options);
+        let (step_max, executor) = (options.action_step_max, options.executor.clone());
         Arc::new(Js {
+            steps: Steps::new(step_max, places.clone(), clock.clone(), executor),
+            places,
             runtimes: Runtimes::default(),
             compiled: match options.native_heads {
                 true => CompiledModules::default(),
@@ -114,8 +122,6 @@ impl Js {
                 name: name.to_owned(),
                 class: "s16",
             }),
-            action_slots: Arc::new(Semaphore::new(options.actions_max)),
-            actions_waiting: AtomicUsize::new(0),
             warming: Arc::default(),
             ending: CancellationToken::new(),
             options,
@@ -134,15 +140,14 @@ impl Js {
         assert!(is_first, "a deployment has one signer");
     }
 
-    /// Actions that run, without those that others called, and actions that wait for their turn.
-    pub fn action_counts(&self) -> (usize, usize) {
-        let running = self.options.actions_max - self.action_slots.available_permits();
-        (running, self.actions_waiting.load(Ordering::Relaxed))
+    /// The places of actions, of those in Rust too.
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
     }
 
-    /// A place among the actions that run at once, once there is one.
-    pub async fn action_place(&self) -> Option<OwnedSemaphorePermit> {
-        action::own_place(self).await
+    /// Actions that are stuck in a native operation of their engine.
+    pub fn stuck(&self) -> usize {
+        self.steps.stuck()
     }
 
     /// The routes of `deployment`'s HTTP actions, which run `code`; none when it has no router.
@@ -205,10 +210,7 @@ impl Js {
                     ModuleEnvironment::Node => without_node(&path),
                 },
                 is_beside: true,
-                pushed: Some(Pushed {
-                    code: code.clone(),
-                    js: self.clone(),
-                }),
+                pushed: Some(Pushed { code: code.clone() }),
                 tally: Arc::default(),
                 path,
             }

@@ -17,15 +17,11 @@ use crate::database::{Definitions, Transaction};
 use crate::deployment::CLOUD_URL;
 use crate::functions::context::{Execution, MutationCtx, Observed, QueryCtx};
 use crate::functions::error::{Error, IDENTITY_HIDDEN, Result};
+use crate::functions::nesting::{DEPTH_MAX, TOO_DEEP};
 use crate::functions::registry::{Registered, Registry};
 use crate::functions::runner::{Rules, checked, depend_on_lookup, guarded};
 use crate::functions::scheduled::{self, CANCELS_ITSELF, Cancellation, ToSchedule};
 use crate::functions::{Body, Call, Console, FunctionKind};
-
-/// Calls within calls.
-pub(super) const DEPTH_MAX: usize = 8;
-pub(super) const TOO_DEEP: &str =
-    "Cross component call depth limit exceeded. Do you have an infinite loop in your app?";
 
 /// The state that nested calls of a run need.
 pub(super) struct Nested<'n> {

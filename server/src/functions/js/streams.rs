@@ -102,6 +102,11 @@ impl Streams {
         }
     }
 
+    /// The bytes that are set aside for the call now.
+    pub fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Opens a stream that JavaScript feeds, or one of bytes that are there already.
     pub fn open(&mut self, bytes: Option<Vec<u8>>) -> Result<u64, HostError> {
         let Some(bytes) = bytes else {

@@ -5,6 +5,7 @@ mod analysis;
 mod hostile;
 mod limits;
 mod places;
+mod steps;
 pub(crate) mod world;
 
 use std::collections::BTreeMap;
@@ -199,7 +200,7 @@ fn rig_of(app: &str, options: JsOptions) -> Rig {
         rng: Box::new(StdRng::seed_from_u64(3)),
         on_unknown: Box::new(|unknown| panic!("{unknown}")),
     });
-    let js = Js::new("test", options, clock);
+    let js = Js::new("test", options.clone(), clock);
     let input = AnalyzeInput {
         modules: sources.clone(),
         ..AnalyzeInput::default()
@@ -223,17 +224,19 @@ fn rig_of(app: &str, options: JsOptions) -> Rig {
             returns: None,
             body: js.body(kind, &path, &code),
             is_beside: true,
-            pushed: Some(Pushed {
-                code: code.clone(),
-                js: js.clone(),
-            }),
+            pushed: Some(Pushed { code: code.clone() }),
             tally: Arc::default(),
             path,
         }
     });
     let registry = Registry::default().with_functions(registered.collect());
     Rig {
-        functions: Functions::new(registry, Arc::new(database.unwrap())),
+        functions: Functions::with_js(
+            registry,
+            Arc::new(database.unwrap()),
+            Some(js.clone()),
+            &options,
+        ),
         js,
         _dir: dir,
     }

@@ -360,7 +360,8 @@ fn open(
     let registry = registry.with_http_routes(app::http_routes(latch)).unwrap();
     let routes = router.map(|(source, base)| routes(&js, source, base));
     let registry = registry.with_pushed_routes(routes);
-    Functions::with_js(registry, Arc::new(database.unwrap()), Some(js))
+    let options = JsOptions::default();
+    Functions::with_js(registry, Arc::new(database.unwrap()), Some(js), &options)
 }
 
 /// An engine whose actions may ask servers of this machine.

@@ -154,8 +154,14 @@ fn open() -> JsOptions {
     }
 }
 
+/// Actions that run, and actions that wait.
+fn counts(rig: &Rig) -> (usize, usize) {
+    let counts = rig.js.places().counts();
+    (counts.running, counts.waiting)
+}
+
 impl Rig {
-    async fn act(&self, name: &str, args: Object) -> ActionRun {
+    pub(super) async fn act(&self, name: &str, args: Object) -> ActionRun {
         self.functions.act(call(name, args)).await.unwrap()
     }
 
@@ -169,7 +175,7 @@ impl Rig {
         reading.await.unwrap().unwrap()
     }
 
-    async fn acted(&self, name: &str, args: Object) -> String {
+    pub(super) async fn acted(&self, name: &str, args: Object) -> String {
         match self.act(name, args).await.outcome {
             FunctionOutcome::Returned(value) => value.to_json().to_string(),
             FunctionOutcome::Threw(thrown) => thrown.message,
@@ -418,7 +424,7 @@ async fn a_scheduled_action_is_pending_until_it_has_a_place() {
     let metrics = JobsMetrics::register(&mut prometheus_client::registry::Registry::default());
     let metrics = Arc::new(metrics);
     let jobs = Jobs::start(rig.functions.clone(), JobsOptions::default(), metrics);
-    while rig.js.action_counts() != (1, ACTIONS) {
+    while counts(&rig) != (1, ACTIONS) {
         tokio::task::yield_now().await;
     }
     // An end of the process here loses none of them.
@@ -453,7 +459,7 @@ async fn a_server_that_ends_does_not_wait_for_actions_that_have_no_place() {
     let metrics = JobsMetrics::register(&mut prometheus_client::registry::Registry::default());
     let metrics = Arc::new(metrics);
     let jobs = Jobs::start(rig.functions.clone(), JobsOptions::default(), metrics);
-    while rig.js.action_counts() != (1, 1) {
+    while counts(&rig) != (1, 1) {
         tokio::task::yield_now().await;
     }
     jobs.stop().await;
@@ -466,13 +472,13 @@ async fn an_action_that_waits_ends_with_the_server() {
     let rig = rig_of(APP, open());
     let functions = rig.functions.clone();
     let waiting = tokio::spawn(async move { functions.act(call("waits", object! {})).await });
-    while rig.js.action_counts().0 == 0 {
+    while counts(&rig).0 == 0 {
         tokio::task::yield_now().await;
     }
     rig.js.end_actions();
     let run = waiting.await.unwrap().unwrap();
     assert!(matches!(run.outcome, FunctionOutcome::Threw(_)));
-    while rig.js.action_counts().0 > 0 {
+    while counts(&rig).0 > 0 {
         tokio::task::yield_now().await;
     }
 }
