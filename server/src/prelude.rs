@@ -32,6 +32,7 @@ pub use crate::database::{
 };
 pub use crate::deployment::{CronExpression, Schedule};
 pub use crate::functions::{
-    ActionCtx, ActionScheduler, Error, Function, HttpActionCtx, HttpRequest, HttpResponse,
-    MutationCtx, NewFile, QueryCtx, ReadCtx, Result, Scheduler,
+    ActionCtx, ActionScheduler, ArrivingRequest, BodyWriter, Error, Function, HttpActionCtx,
+    HttpBody, HttpRequest, HttpResponse, MutationCtx, NewFile, QueryCtx, ReadCtx, Result,
+    Scheduler,
 };

@@ -51,8 +51,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::deployment::crons::CRON_ARGS_BYTES_MAX;
 use crate::deployment::{Analyzer, Cron, Schedule};
 use crate::functions::{
-    ActionCtx, AppState, Function, FunctionKind, HttpActionCtx, HttpRequest, HttpResponse,
-    HttpRoute, MutationCtx, QueryCtx, Registry, RegistryError, Result, transfer_functions,
+    ActionCtx, AppState, ArrivingRequest, Function, FunctionKind, HttpActionCtx, HttpRequest,
+    HttpResponse, HttpRoute, MutationCtx, QueryCtx, Registry, RegistryError, Result,
+    transfer_functions,
 };
 use crate::http::Asset;
 use crate::jobs::first_run;
@@ -231,6 +232,51 @@ impl App {
         F: Future<Output = Result<HttpResponse>> + Send + 'static,
     {
         let route = HttpRoute::path_prefix(method, prefix, body);
+        self.http_routes.push(route);
+        self
+    }
+
+    /// Adds an HTTP action that runs while the body of its request arrives: for long bodies, and for senders that wait for
+    /// an answer to the first part before they send the next.
+    ///
+    /// ```
+    /// use vestibule_server::prelude::*;
+    ///
+    /// async fn count(_: HttpActionCtx, mut request: ArrivingRequest) -> Result<HttpResponse> {
+    ///     let mut bytes = 0;
+    ///     while let Some(part) = request.chunk().await? {
+    ///         bytes += part.len();
+    ///     }
+    ///     Ok(HttpResponse::text(StatusCode::OK, bytes.to_string()))
+    /// }
+    ///
+    /// let app = App::new(Schema::new()).http_route_arriving(Method::POST, "/count", count);
+    /// ```
+    pub fn http_route_arriving<F>(
+        mut self,
+        method: Method,
+        path: &str,
+        body: impl Fn(HttpActionCtx, ArrivingRequest) -> F + Send + Sync + 'static,
+    ) -> App
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        self.http_routes
+            .push(HttpRoute::arriving(method, path, body));
+        self
+    }
+
+    /// The same for every path that begins with `prefix`, which ends with a slash.
+    pub fn http_route_prefix_arriving<F>(
+        mut self,
+        method: Method,
+        prefix: &str,
+        body: impl Fn(HttpActionCtx, ArrivingRequest) -> F + Send + Sync + 'static,
+    ) -> App
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        let route = HttpRoute::arriving_prefix(method, prefix, body);
         self.http_routes.push(route);
         self
     }

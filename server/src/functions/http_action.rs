@@ -1,35 +1,32 @@
 //! HTTP actions: an app's answers at addresses of its own, as to a webhook. They have the context of actions, and the
 //! request.
 
-use std::panic::AssertUnwindSafe;
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::Functions;
 use super::action::ActionCtx;
+use super::console::Console;
 use super::error::{Error, Result, Thrown};
-use super::http_routes::{RegisteredRoute, RouteBody};
+use super::function::BoxFuture;
 use super::request::RequestMetadata;
-use super::runner::{Origin, ended};
 use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
-use super::streamed::{HttpEnd, StreamedRequest, StreamedResponse};
+use super::streamed::{BodyCut, Chunks, StreamedRequest};
 use crate::auth::{Caller, UserIdentity};
-use crate::clock::timeout;
-use crate::deployment::ModuleEnvironment;
-use crate::probe::{CallOf, Event, Execution};
+use crate::probe::CallOf;
 
 /// Longest body of an HTTP action's answer, in bytes.
 pub const HTTP_RESPONSE_BYTES_MAX: usize = 20 << 20;
-/// The kind of HTTP actions in metrics and records.
-pub(super) const HTTP_ACTION: &str = "HttpAction";
+const CLIENT_GONE: &str = "The client has gone";
 
 /// A request as an HTTP action sees it.
 #[derive(Clone, Debug)]
@@ -46,22 +43,53 @@ pub struct HttpRequest {
     pub body: Bytes,
 }
 
+/// A request whose body arrives while the action runs.
+pub struct ArrivingRequest {
+    /// Its method. `HEAD` comes as `GET`; the answer's body is then left out.
+    pub method: Method,
+    /// Its path below the app's routes, as it was sent: percent-encoded, from the first slash on.
+    pub path: String,
+    /// The query, after the question mark.
+    pub query: Option<String>,
+    /// Its headers.
+    pub headers: HeaderMap,
+    body: Option<Chunks>,
+}
+
 /// The answer of an HTTP action.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct HttpResponse {
     /// From 200 on.
     pub status: StatusCode,
     /// Its headers. Those that frame a message, such as its length, are the server's.
     pub headers: HeaderMap,
     /// At most [`HTTP_RESPONSE_BYTES_MAX`] bytes.
-    pub body: Bytes,
+    pub body: HttpBody,
+}
+
+/// The body of an answer.
+pub enum HttpBody {
+    /// It is all there.
+    Whole(Bytes),
+    /// It is written while the client reads it, once the head has been sent.
+    Written(WriteBody),
+}
+
+/// Writes a body to its end.
+pub type WriteBody = Box<dyn FnOnce(BodyWriter) -> BoxFuture<Result<()>> + Send>;
+
+/// Sends a body part by part, no faster than the client takes it.
+pub struct BodyWriter {
+    to: mpsc::Sender<Result<Bytes, BodyCut>>,
+    written: usize,
 }
 
 /// The context of an HTTP action. It holds no transaction: each call it makes is a transaction of its own.
 #[derive(Clone)]
 pub struct HttpActionCtx {
-    action: ActionCtx,
-    refusal: Option<Thrown>,
+    pub(super) action: ActionCtx,
+    pub(super) refusal: Option<Thrown>,
+    pub(super) gone: CancellationToken,
 }
 
 /// The sender of the request, by its auth token.
@@ -78,18 +106,25 @@ pub struct HttpAsker {
     pub refusal: Option<Thrown>,
 }
 
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+    let (_, value) = pairs.find(|(found, _)| found == name)?;
+    Some(value.into_owned())
+}
+
 impl HttpRequest {
     /// The first value of a header, where it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        header(&self.headers, name)
     }
 
     /// The first value of a parameter of the query, decoded.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let query = self.query.as_deref()?;
-        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        let (_, value) = pairs.find(|(found, _)| found == name)?;
-        Some(value.into_owned())
+        parameter(self.query.as_deref(), name)
     }
 
     /// The body as text.
@@ -103,13 +138,76 @@ impl HttpRequest {
     }
 }
 
+impl ArrivingRequest {
+    pub(super) fn new(request: StreamedRequest) -> ArrivingRequest {
+        ArrivingRequest {
+            method: request.method,
+            path: request.path,
+            query: request.query,
+            headers: request.headers,
+            body: request.body,
+        }
+    }
+
+    /// The first value of a header, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// The first value of a parameter of the query, decoded.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        parameter(self.query.as_deref(), name)
+    }
+
+    /// The next part of the body; none at its end. A body that breaks off, stalls or is too long is an error. If the
+    /// action does not catch it, it answers the request with its own status.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let Some(body) = &mut self.body else {
+            return Ok(None);
+        };
+        match body.next().await {
+            Some(Ok(bytes)) => Ok(Some(bytes)),
+            Some(Err(error)) => Err(Error::plain(error.message)),
+            None => Ok(None),
+        }
+    }
+
+    /// What is left of the body, once it is all there.
+    pub async fn bytes(&mut self) -> Result<Bytes> {
+        let Some(first) = self.chunk().await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.chunk().await? else {
+            return Ok(first);
+        };
+        let mut bytes = BytesMut::from(first);
+        bytes.extend_from_slice(&second);
+        while let Some(more) = self.chunk().await? {
+            bytes.extend_from_slice(&more);
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// The request once all of it is there.
+    pub(super) async fn whole(mut self) -> Result<HttpRequest> {
+        let body = self.bytes().await?;
+        Ok(HttpRequest {
+            method: self.method,
+            path: self.path,
+            query: self.query,
+            headers: self.headers,
+            body,
+        })
+    }
+}
+
 impl HttpResponse {
     /// An answer without a body.
     pub fn empty(status: StatusCode) -> HttpResponse {
         HttpResponse {
             status,
             headers: HeaderMap::new(),
-            body: Bytes::new(),
+            body: HttpBody::Whole(Bytes::new()),
         }
     }
 
@@ -125,21 +223,102 @@ impl HttpResponse {
         Ok(HttpResponse::empty(status).with_body("application/json", text))
     }
 
+    /// An answer whose body is written while the client reads it, such as server-sent events of type `text/event-stream`.
+    /// The head is sent at once. An error cuts the body off, so that no client takes it for whole.
+    pub fn written<F>(
+        status: StatusCode,
+        content_type: &'static str,
+        write: impl FnOnce(BodyWriter) -> F + Send + 'static,
+    ) -> HttpResponse
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let write: WriteBody = Box::new(move |writer| Box::pin(write(writer)));
+        let body = HttpBody::Written(write);
+        HttpResponse::empty(status).with_body(content_type, body)
+    }
+
     /// The same with one more header. Headers that repeat, as `set-cookie` may, stay side by side.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> HttpResponse {
         self.headers.append(name, value);
         self
     }
 
-    fn with_body(mut self, content_type: &'static str, body: Bytes) -> HttpResponse {
+    fn with_body(mut self, content_type: &'static str, body: impl Into<HttpBody>) -> HttpResponse {
         let content_type = HeaderValue::from_static(content_type);
         self.headers.insert(CONTENT_TYPE, content_type);
-        self.body = body;
+        self.body = body.into();
         self
     }
 }
 
+impl From<Bytes> for HttpBody {
+    fn from(bytes: Bytes) -> HttpBody {
+        HttpBody::Whole(bytes)
+    }
+}
+
+impl fmt::Debug for HttpBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HttpBody::Whole(bytes) => write!(f, "{} bytes", bytes.len()),
+            HttpBody::Written(_) => f.write_str("written"),
+        }
+    }
+}
+
+impl BodyWriter {
+    pub(super) fn new(to: mpsc::Sender<Result<Bytes, BodyCut>>) -> BodyWriter {
+        BodyWriter { to, written: 0 }
+    }
+
+    /// Sends a part, once the client has taken those before it. It is an error when the client has gone, and when the
+    /// body becomes longer than [`HTTP_RESPONSE_BYTES_MAX`].
+    pub async fn write(&mut self, bytes: impl Into<Bytes>) -> Result<()> {
+        let mut bytes = bytes.into();
+        let length = bytes.len();
+        // As much as may be sent is sent.
+        bytes.truncate(HTTP_RESPONSE_BYTES_MAX - self.written);
+        self.written += bytes.len();
+        let is_whole = bytes.len() == length;
+        let sent = self.to.send(Ok(bytes)).await;
+        sent.map_err(|_| Error::plain(CLIENT_GONE))?;
+        match is_whole {
+            true => Ok(()),
+            false => Err(too_large()),
+        }
+    }
+}
+
+pub(super) fn too_large() -> Error {
+    Error::plain(format!(
+        "HttpResponseTooLarge: HTTP actions support responses up to {} MiB",
+        HTTP_RESPONSE_BYTES_MAX >> 20
+    ))
+}
+
 impl HttpActionCtx {
+    /// What the program put into `App::state`.
+    pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
+        self.action.state()
+    }
+
+    /// Logs a line, as the consoles of queries and mutations do.
+    pub fn console(&self, log: impl FnOnce(&mut Console)) {
+        self.action.console(log);
+    }
+
+    /// Ends when the client has gone before it had the whole answer. The action goes on, to its end or to that of its
+    /// time: one that answers without end looks here.
+    pub async fn client_gone(&self) {
+        self.gone.cancelled().await;
+    }
+
+    /// Whether the client has gone before it had the whole answer.
+    pub fn is_client_gone(&self) -> bool {
+        self.gone.is_cancelled()
+    }
+
     /// The verified identity of the sender, for a request with `Authorization: Bearer` and an auth token; `None`
     /// without one. An auth token that is not accepted, or whose user was not let in, is an error. If the action does
     /// not catch it, it answers the request with its own status.
@@ -186,140 +365,4 @@ impl HttpActionCtx {
     pub fn scheduler(&self) -> ActionScheduler {
         self.action.scheduler()
     }
-}
-
-/// Runs an HTTP action to its end, or to the end of its time. Work it had begun by then is not undone.
-pub(super) async fn run_http_action(
-    functions: Arc<Functions>,
-    route: &RegisteredRoute,
-    request: HttpRequest,
-    asker: HttpAsker,
-    time_max: Duration,
-) -> Result<HttpResponse, Thrown> {
-    let HttpAsker {
-        request: metadata,
-        caller,
-        call,
-        refusal,
-    } = asker;
-    let RouteBody::Native(body) = &route.body else {
-        unreachable!("a route that was pushed is asked with a body that is still arriving")
-    };
-    let execution = {
-        let caller = caller.clone();
-        move || execution(route, &caller, call)
-    };
-    let label = format!("{} {}", request.method, request.path);
-    let origin = Origin::Request(metadata, call);
-    let running = functions.running(HTTP_ACTION, label, None, &caller, origin.request_id());
-    let logged_as = running.clone();
-    let ctx = HttpActionCtx {
-        action: ActionCtx::new(functions.clone(), caller, &origin, running),
-        refusal,
-    };
-    let printing = ctx.action.clone();
-    functions.probe().event(|| Event::Started(execution()));
-    // The body's first step runs outside its future, so both are guarded.
-    let running = AssertUnwindSafe(async { body(ctx, request).await }).catch_unwind();
-    let clock = functions.database().clock().clone();
-    let result = match timeout(&*clock, time_max, running).await {
-        Some(Ok(result)) => result.and_then(checked),
-        Some(Err(_)) => {
-            // A panic may quote the request, so its text is for the panic hook alone.
-            tracing::error!(route = route.label(), "an HTTP action panicked");
-            Err(Error::panicked(&route.label(), "see the server's log"))
-        }
-        None => {
-            tracing::warn!(route = route.label(), "an HTTP action took too long");
-            let seconds = time_max.as_secs();
-            Err(Error::plain(format!(
-                "Function execution timed out (maximum duration: {seconds}s)"
-            )))
-        }
-    };
-    functions.probe().event(|| ended(execution(), &result));
-    route.count(result.is_err());
-    let result = result.map_err(Error::into_thrown);
-    let status = result.as_ref().map(|answer| answer.status);
-    let lines = printing.take_console().into_lines();
-    functions.log_end(&logged_as, logged(&status.map_err(Clone::clone)), &lines);
-    result
-}
-
-/// How an HTTP action ended, as the log tells it: what it threw, or the status that it answered with.
-fn logged(result: &Result<StatusCode, Thrown>) -> (Option<String>, Option<u16>) {
-    match result {
-        Ok(status) => (None, Some(status.as_u16())),
-        Err(thrown) => (Some(thrown.message.clone()), None),
-    }
-}
-
-/// Runs an HTTP action that was pushed, until there is something to answer. Its body goes on arriving.
-pub(super) async fn run_pushed(
-    functions: Arc<Functions>,
-    route: &Arc<RegisteredRoute>,
-    request: StreamedRequest,
-    asker: HttpAsker,
-) -> Result<StreamedResponse, Thrown> {
-    let HttpAsker {
-        request: metadata,
-        caller,
-        call,
-        refusal,
-    } = asker;
-    let RouteBody::Pushed(router) = &route.body else {
-        unreachable!("a route of the program itself is asked with a body that is there")
-    };
-    let label = format!("{} {}", request.method, request.path);
-    let isolate = Some(ModuleEnvironment::Isolate);
-    let origin = Origin::Request(metadata, call);
-    let running = functions.running(HTTP_ACTION, label, isolate, &caller, origin.request_id());
-    let ctx = ActionCtx::new(functions.clone(), caller.clone(), &origin, running.clone());
-    let started = || Event::Started(execution(route, &caller, call));
-    functions.probe().event(started);
-    let at_end = {
-        let (route, functions) = (route.clone(), functions);
-        Box::new(move |end: HttpEnd| {
-            // A path that a scanner asks for pushes no entry of the app out of the log.
-            let is_nothing = end.result == Ok(StatusCode::NOT_FOUND) && end.log_lines.is_empty();
-            if !(route.is_rest() && is_nothing) {
-                functions.log_end(&running, logged(&end.result), &end.log_lines);
-            }
-            let result = end.result.map_err(Error::from_thrown);
-            let ended = || ended(execution(&route, &caller, call), &result);
-            functions.probe().event(ended);
-            route.count(result.is_err());
-        })
-    };
-    let answer = router.clone().answer(ctx, refusal, request, at_end);
-    answer.await.map_err(Error::into_thrown)
-}
-
-fn execution(route: &RegisteredRoute, caller: &Caller, call: Option<CallOf>) -> Execution {
-    Execution {
-        path: route.label().to_string(),
-        kind: HTTP_ACTION.to_string(),
-        identity: caller.identity_key(),
-        proof: caller.proof().map(|proof| proof.committed_at().0),
-        is_provisioning: false,
-        read_ts: None,
-        commit_ts: None,
-        call,
-    }
-}
-
-fn checked(response: HttpResponse) -> Result<HttpResponse> {
-    if response.status.is_informational() {
-        return Err(Error::plain(format!(
-            "An HTTP action answers with a status from 200 on, not with {}.",
-            response.status.as_u16()
-        )));
-    }
-    if response.body.len() > HTTP_RESPONSE_BYTES_MAX {
-        return Err(Error::plain(format!(
-            "HttpResponseTooLarge: HTTP actions support responses up to {} MiB",
-            HTTP_RESPONSE_BYTES_MAX >> 20
-        )));
-    }
-    Ok(response)
 }

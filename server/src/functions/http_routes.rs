@@ -9,7 +9,8 @@ use http::Method;
 
 use super::error::Result;
 use super::function::BoxFuture;
-use super::http_action::{HTTP_ACTION, HttpActionCtx, HttpRequest, HttpResponse};
+use super::http_action::{ArrivingRequest, HttpActionCtx, HttpRequest, HttpResponse};
+use super::http_running::HTTP_ACTION;
 use super::registry::{RegistryError, Runs, Tally};
 use super::streamed::PushedRouter;
 use crate::deployment::PushedRoute;
@@ -26,7 +27,7 @@ const METHODS: [Method; 6] = [
 
 /// The body of an HTTP action.
 pub type HttpActionBody =
-    dyn Fn(HttpActionCtx, HttpRequest) -> BoxFuture<Result<HttpResponse>> + Send + Sync;
+    dyn Fn(HttpActionCtx, ArrivingRequest) -> BoxFuture<Result<HttpResponse>> + Send + Sync;
 
 /// An HTTP action and the requests it takes.
 #[derive(Clone)]
@@ -40,7 +41,11 @@ pub struct HttpRoute {
 #[derive(Clone)]
 pub(super) enum RouteBody {
     /// A function of the program itself.
-    Native(Arc<HttpActionBody>),
+    Native {
+        body: Arc<HttpActionBody>,
+        /// Whether it is asked once the whole request is there.
+        takes_whole: bool,
+    },
     /// The router that was pushed.
     Pushed(Arc<dyn PushedRouter>),
 }
@@ -110,6 +115,30 @@ impl HttpRoute {
         HttpRoute::new(method, Place::Prefix(prefix.to_string()), body)
     }
 
+    /// As [`HttpRoute::path`], for a request whose body arrives while the action runs.
+    pub fn arriving<F>(
+        method: Method,
+        path: &str,
+        body: impl Fn(HttpActionCtx, ArrivingRequest) -> F + Send + Sync + 'static,
+    ) -> HttpRoute
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        HttpRoute::new_arriving(method, Place::Path(path.to_string()), body)
+    }
+
+    /// As [`HttpRoute::path_prefix`], for a request whose body arrives while the action runs.
+    pub fn arriving_prefix<F>(
+        method: Method,
+        prefix: &str,
+        body: impl Fn(HttpActionCtx, ArrivingRequest) -> F + Send + Sync + 'static,
+    ) -> HttpRoute
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        HttpRoute::new_arriving(method, Place::Prefix(prefix.to_string()), body)
+    }
+
     fn new<F>(
         method: Method,
         place: Place,
@@ -118,13 +147,39 @@ impl HttpRoute {
     where
         F: Future<Output = Result<HttpResponse>> + Send + 'static,
     {
-        let body = move |ctx: HttpActionCtx, request: HttpRequest| -> BoxFuture<_> {
+        let body = Arc::new(body);
+        let body = move |ctx: HttpActionCtx, request: ArrivingRequest| -> BoxFuture<_> {
+            let body = body.clone();
+            Box::pin(async move { body(ctx, request.whole().await?).await })
+        };
+        HttpRoute {
+            method,
+            place,
+            body: RouteBody::Native {
+                body: Arc::new(body),
+                takes_whole: true,
+            },
+        }
+    }
+
+    fn new_arriving<F>(
+        method: Method,
+        place: Place,
+        body: impl Fn(HttpActionCtx, ArrivingRequest) -> F + Send + Sync + 'static,
+    ) -> HttpRoute
+    where
+        F: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        let body = move |ctx: HttpActionCtx, request: ArrivingRequest| -> BoxFuture<_> {
             Box::pin(body(ctx, request))
         };
         HttpRoute {
             method,
             place,
-            body: RouteBody::Native(Arc::new(body)),
+            body: RouteBody::Native {
+                body: Arc::new(body),
+                takes_whole: false,
+            },
         }
     }
 
@@ -315,7 +370,12 @@ impl RegisteredRoute {
         self.place == Place::Rest
     }
 
-    /// Whether it was pushed. Such a route is asked with bodies that are still arriving.
+    /// Whether it is asked once the whole request is there.
+    pub fn takes_whole(&self) -> bool {
+        matches!(self.body, RouteBody::Native { takes_whole, .. } if takes_whole)
+    }
+
+    /// Whether it was pushed.
     pub fn is_pushed(&self) -> bool {
         matches!(self.body, RouteBody::Pushed(_))
     }

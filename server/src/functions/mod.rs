@@ -11,6 +11,7 @@ mod function;
 mod histories_tests;
 mod http_action;
 mod http_routes;
+mod http_running;
 #[cfg(feature = "typescript")]
 pub mod js;
 #[cfg(not(feature = "typescript"))]
@@ -40,9 +41,10 @@ mod workers;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use vestibule_schema::path::FunctionPath;
 
 pub use action::{ActionCtx, ActionRun};
@@ -54,7 +56,8 @@ pub use function::{
     ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility,
 };
 pub use http_action::{
-    HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpAsker, HttpRequest, HttpResponse,
+    ArrivingRequest, BodyWriter, HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpAsker, HttpBody,
+    HttpRequest, HttpResponse, WriteBody,
 };
 pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
 pub use log::{FunctionLog, LogEntry};
@@ -104,6 +107,8 @@ pub struct Functions {
     order: SessionOrder<Queued>,
     /// The places of actions, in both languages.
     places: Arc<Places>,
+    /// Cancelled when the server ends, for the actions in Rust that go on without their callers.
+    ending: CancellationToken,
     counts: DraftCounts,
     files: OnceLock<Arc<Files>>,
     log: FunctionLog,
@@ -191,6 +196,7 @@ impl Functions {
             native,
             database,
             places,
+            ending: CancellationToken::new(),
             js,
             beside: start("beside-lane"),
             slow_reads: start("slow-reader"),
@@ -405,6 +411,7 @@ impl Functions {
 
     /// Ends the actions that are still under way, for a server that ends.
     pub fn end_actions(&self) {
+        self.ending.cancel();
         if let Some(js) = &self.js {
             js.end_actions();
         }
@@ -569,25 +576,20 @@ impl Functions {
         HeldPlace::new(self.places.take_own(bytes).await)
     }
 
-    /// Runs an HTTP action that was pushed, until there is something to answer. Its body goes on arriving.
-    pub async fn answer_streamed(
+    /// Runs an HTTP action until there is something to answer. Its body goes on arriving.
+    pub async fn answer(
         self: &Arc<Self>,
         route: &Arc<RegisteredRoute>,
         request: StreamedRequest,
         asker: HttpAsker,
     ) -> Result<StreamedResponse, Thrown> {
-        http_action::run_pushed(self.clone(), route, request, asker).await
+        http_running::run_http_action(self.clone(), route, request, asker).await
     }
 
-    /// Runs an HTTP action of the program itself to its end, or to the end of its time.
-    pub async fn answer(
-        self: &Arc<Self>,
-        route: &RegisteredRoute,
-        request: HttpRequest,
-        asker: HttpAsker,
-        time_max: Duration,
-    ) -> Result<HttpResponse, Thrown> {
-        http_action::run_http_action(self.clone(), route, request, asker, time_max).await
+    /// Goes on with an action's work while its caller may leave, to its end or to that of the server.
+    fn go_on(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let work = Box::pin(nesting::carried(work.in_current_span()));
+        tokio::spawn(self.ending.clone().run_until_cancelled_owned(work));
     }
 }
 

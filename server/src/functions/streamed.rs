@@ -1,5 +1,6 @@
-//! HTTP actions of pushed routers: a request whose body may still be arriving, and an answer whose body may be too.
+//! HTTP actions as bytes: a request whose body may still be arriving, and an answer whose body may be too.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -53,7 +54,7 @@ impl StreamError {
     }
 }
 
-/// A request for a pushed HTTP action.
+/// A request for an HTTP action.
 pub struct StreamedRequest {
     /// Its method. `HEAD` comes as `GET`.
     pub method: Method,
@@ -61,15 +62,19 @@ pub struct StreamedRequest {
     pub url: String,
     /// Its path below the app's routes, as it was sent.
     pub path: String,
+    /// The query, after the question mark.
+    pub query: Option<String>,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body, for methods that have one.
     pub body: Option<Chunks>,
     /// Signals that the client has gone. The action goes on, and may look.
     pub gone: CancellationToken,
+    /// Given back when the action has ended, such as its share of a budget.
+    pub held: Option<Box<dyn Any + Send>>,
 }
 
-/// The answer of a pushed HTTP action.
+/// The answer of an HTTP action.
 #[derive(Debug)]
 pub struct StreamedResponse {
     /// Its status.

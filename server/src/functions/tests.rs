@@ -1,6 +1,7 @@
 //! Calls of functions: the checks before and after, the functions each caller may call, and the texts of errors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -76,7 +77,35 @@ struct Rig {
     _dir: TempDir,
 }
 
+/// Calls itself in tasks of its own, so deep.
+async fn deep(ctx: ActionCtx, left: i64) -> Result<i64> {
+    if left == 0 {
+        return Ok(0);
+    }
+    let calls = [(); 2].map(|()| {
+        let ctx = ctx.clone();
+        tokio::spawn(async move {
+            ctx.run_action::<i64>("acts:deep", object! { "left" => left - 1 })
+                .await
+        })
+    });
+    let mut sum = 1;
+    for call in calls {
+        sum += call.await.unwrap()?;
+    }
+    Ok(sum)
+}
+
+#[derive(Deserialize)]
+struct Deep {
+    left: i64,
+}
+
 fn rig() -> Rig {
+    rig_within(&JsOptions::default())
+}
+
+fn rig_within(options: &JsOptions) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let database = Database::open(DatabaseOptions {
         rng: Box::new(StdRng::seed_from_u64(3)),
@@ -106,9 +135,20 @@ fn rig() -> Rig {
             .returns(Validator::Number),
         Function::action("counters:addTwice", add_twice),
         Function::action("counters:forwardRefusal", forward_refusal),
+        Function::action("acts:deep", |ctx: ActionCtx, args: Deep| {
+            deep(ctx, args.left)
+        }),
+        Function::action("acts:hang", |_: ActionCtx, (): ()| {
+            std::future::pending::<Result<()>>()
+        }),
     ]);
     Rig {
-        functions: Functions::new(registry.unwrap(), Arc::new(database.unwrap())),
+        functions: Functions::with_js(
+            registry.unwrap(),
+            Arc::new(database.unwrap()),
+            None,
+            options,
+        ),
         _dir: dir,
     }
 }
@@ -248,6 +288,51 @@ async fn the_data_of_an_error_travels_through_an_action() {
     assert_eq!(
         refused.data,
         Some(Value::Object(object! { "code" => "NO" }))
+    );
+}
+
+#[tokio::test]
+async fn an_action_in_rust_has_its_time_and_no_more() {
+    let rig = rig_within(&JsOptions {
+        action_time_max: Duration::from_millis(50),
+        ..JsOptions::default()
+    });
+    let ended = thrown(rig.act("acts:hang", object! {}).await);
+    let expected = "Function execution timed out (maximum duration: 0.05s)";
+    assert_eq!(ended.message, expected);
+    assert_eq!(ended.code(), Some("FunctionTimedOut"));
+    assert_eq!(rig.functions.places().counts(), PlaceCounts::default());
+}
+
+#[tokio::test]
+async fn actions_in_rust_wait_for_a_place_and_those_that_they_call_do_not() {
+    let rig = rig_within(&JsOptions {
+        actions_max: 1,
+        ..JsOptions::default()
+    });
+    let act = |path: &'static str, args: Object| {
+        let functions = rig.functions.clone();
+        tokio::spawn(async move { functions.act(call(path, args)).await })
+    };
+    let until = async |running: usize, waiting: usize| {
+        let counts = || rig.functions.places().counts();
+        while (counts().running, counts().waiting) != (running, waiting) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let hanging = act("acts:hang", object! {});
+    until(1, 0).await;
+    let deep = act("acts:deep", object! { "left" => 3_i64 });
+    until(1, 1).await;
+    hanging.abort();
+    let run = deep.await.unwrap().unwrap();
+    assert_eq!(run.outcome, FunctionOutcome::Returned(Value::Int64(7)));
+    assert_eq!(rig.functions.places().counts(), PlaceCounts::default());
+    let too_deep = thrown(rig.act("acts:deep", object! { "left" => 9_i64 }).await);
+    assert!(
+        too_deep.message.contains("call depth limit exceeded"),
+        "{}",
+        too_deep.message
     );
 }
 

@@ -2,7 +2,6 @@
 //! identity, and the answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -10,7 +9,6 @@ use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TRANS
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Http;
@@ -19,17 +17,12 @@ use super::body::{BodyError, ReadBody};
 use super::credentials::Admitted;
 use super::respond::{self, NoCaller, WireError};
 use crate::auth::{AuthorizationError, Caller, Credentials, Verified, parse_authorization};
-use crate::functions::{
-    HttpAsker, HttpRequest, HttpResponse, NO_ROUTE, PAUSED, RegisteredRoute, RouteFound,
-    SystemError, Thrown,
-};
+use crate::functions::{HttpAsker, NO_ROUTE, PAUSED, RouteFound};
 
 /// The prefix that stands for the site's address of other servers.
 const PREFIX: &str = "/http";
 /// The answer where the app has no routes at all.
 const NO_ROUTES: &str = "This Convex deployment does not have HTTP actions enabled.";
-/// How long after a request has been given up its action is ended, so that the request is always answered in one way.
-const ENDS_AFTER: Duration = Duration::from_secs(1);
 /// Headers that frame a message, which the server writes itself.
 const FRAMING: [axum::http::HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
@@ -79,54 +72,13 @@ impl Http {
             RouteFound::Nothing => return Ok(not_found(NO_ROUTE)),
             RouteFound::NoRoutes => return Ok(not_found(NO_ROUTES)),
         };
-        match route.is_pushed() {
-            true => self.stream(&asked, route, path, parts, body).await,
-            false => self.run_native(&asked, &route, path, parts, body).await,
-        }
-    }
-
-    /// Asks an action of the program itself, which is given the whole body.
-    async fn run_native(
-        &self,
-        asked: &Asked,
-        route: &Arc<RegisteredRoute>,
-        path: String,
-        parts: Parts,
-        body: Body,
-    ) -> Result<Response, WireError> {
-        let body = self.read_action_body(&parts, body).await?;
-        let slot = self.slot()?;
-        let (asking, slot) = self.asking(asked, &parts, slot).await?;
-        let request = HttpRequest {
-            method: without_head(parts.method),
-            path,
-            query: parts.uri.query().map(str::to_string),
-            headers: parts.headers,
-            body: body
-                .as_ref()
-                .map_or_else(Bytes::new, |body| body.bytes.clone()),
-        };
-        let (functions, asker) = (self.functions.clone(), asking.asker.clone());
-        let (route, time_max) = (route.clone(), self.options.request_timeout + ENDS_AFTER);
-        // An action that has begun goes on when its caller leaves, and holds its place and its part of the budget.
-        let running = async move {
-            let _held = (slot, body);
-            functions.answer(&route, request, asker, time_max).await
-        };
-        match self.spawn(running).await {
-            Ok(Some(Ok(response))) => Ok(written(response)),
-            Ok(Some(Err(thrown))) => Ok(self.threw(asked, asking, &thrown)),
-            Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
-            Err(error) => {
-                tracing::error!(%error, "the task of an HTTP action failed");
-                Err(WireError::internal())
-            }
-        }
+        self.ask(&asked, route, path, parts, body).await
     }
 }
 
 impl Http {
-    async fn read_action_body(
+    /// The body of a request whose action is asked once all of it is there.
+    pub(super) async fn read_action_body(
         &self,
         parts: &Parts,
         body: Body,
@@ -137,29 +89,7 @@ impl Http {
         let limit = self.options.action_body_bytes_max;
         match self.read_body(&parts.headers, body, limit).await {
             Ok(body) => Ok(Some(body)),
-            Err(BodyError::TooLong { limit }) => Err(WireError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "HttpRequestTooLarge",
-                format!("The body is longer than {limit} bytes."),
-            )),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The answer when an action throws. A sender who was not let in gets an answer of its own.
-    fn threw(&self, asked: &Asked, asking: Asking, thrown: &Thrown) -> Response {
-        match asking.refused {
-            Some(refused)
-                if asking
-                    .asker
-                    .refusal
-                    .is_some_and(|refusal| thrown.is_of(&refusal)) =>
-            {
-                refused
-            }
-            Some(_) | None => {
-                respond::uncaught(thrown, &asked.request_id, self.connections.redacts())
-            }
+            Err(error) => Err(refused_body(error)),
         }
     }
 
@@ -239,6 +169,18 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Credentials>, AuthorizationError
     }
 }
 
+/// The answer to a body that is not taken.
+pub(super) fn refused_body(error: BodyError) -> WireError {
+    match error {
+        BodyError::TooLong { limit } => WireError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "HttpRequestTooLarge",
+            format!("The body is longer than {limit} bytes."),
+        ),
+        error => error.into(),
+    }
+}
+
 /// `HEAD` goes to the routes for `GET`; the server leaves the body out.
 pub(super) fn without_head(method: Method) -> Method {
     match method {
@@ -252,19 +194,6 @@ pub(super) fn take_framing(headers: &mut HeaderMap) {
     for name in FRAMING {
         headers.remove(name);
     }
-}
-
-fn written(response: HttpResponse) -> Response {
-    let HttpResponse {
-        status,
-        mut headers,
-        body,
-    } = response;
-    take_framing(&mut headers);
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }
 
 fn not_found(text: &'static str) -> Response {

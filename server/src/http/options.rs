@@ -51,7 +51,7 @@ pub struct HttpOptions {
     pub body_timeout: Duration,
     /// Function requests that may run at the same time.
     pub requests_max: usize,
-    /// Time for one request, its body included. An HTTP action ends with it.
+    /// Time for one request, its body included. An HTTP action goes on, and learns that nobody waits for it.
     pub request_timeout: Duration,
     /// Longest request line and header lines, in bytes.
     pub header_bytes_max: usize,

@@ -1,20 +1,23 @@
-//! HTTP actions that were pushed: request and answer are streams, and the action learns when its client has gone.
+//! The one road to HTTP actions, in either language: request and answer are streams, and the action learns when its client
+//! has gone.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Http;
-use super::actions::{Asking, take_framing, token_text, without_head};
+use super::actions::{Asking, refused_body, take_framing, token_text, without_head};
 use super::around::Asked;
 use super::body::{BodyError, swallow};
 use super::respond::{self, WireError};
@@ -22,7 +25,7 @@ use super::within::FromWithin;
 use crate::clock::{Clock, timeout};
 use crate::functions::{
     BodyCut, Chunks, RegisteredRoute, RequestMetadata, RequestName, StreamError, StreamedBody,
-    StreamedRequest, StreamedResponse, SystemError,
+    StreamedRequest, StreamedResponse, SystemError, Thrown,
 };
 
 /// In which a proxy says how it was asked.
@@ -31,9 +34,20 @@ const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 /// The host of an address for requests that name none.
 const NO_HOST: &str = "localhost";
 
+/// The body of a request on its way to an action.
+struct Arriving {
+    body: Option<Chunks>,
+    trouble: Trouble,
+    /// The share of the budget of a body that is all there.
+    held: Option<Box<dyn Any + Send>>,
+}
+
+/// Why a body broke off, once it did.
+type Trouble = Arc<Mutex<Option<BodyError>>>;
+
 impl Http {
-    /// Asks an action that was pushed. It is answered as soon as the function has returned.
-    pub(super) async fn stream(
+    /// Asks an action. It is answered as soon as there is a head to answer with.
+    pub(super) async fn ask(
         &self,
         asked: &Asked,
         route: Arc<RegisteredRoute>,
@@ -41,7 +55,10 @@ impl Http {
         parts: Parts,
         body: Body,
     ) -> Result<Response, WireError> {
-        let body = self.arriving(&parts, body).await?;
+        let arriving = match route.takes_whole() {
+            true => self.whole(&parts, body).await?,
+            false => self.arriving(&parts, body).await?,
+        };
         let slot = self.slot()?;
         let (asking, slot) = self.asking(asked, &parts, slot).await?;
         let gone = CancellationToken::new();
@@ -50,8 +67,10 @@ impl Http {
         let request = StreamedRequest {
             url: self.url(&parts, &path),
             path,
-            body,
+            query: parts.uri.query().map(str::to_string),
+            body: arriving.body,
             gone,
+            held: arriving.held,
             method: without_head(parts.method),
             headers: parts.headers,
         };
@@ -60,31 +79,61 @@ impl Http {
         // The function goes on when its caller leaves.
         let running = async move {
             let _slot = slot;
-            functions.answer_streamed(&route, request, asker).await
+            functions.answer(&route, request, asker).await
         };
-        match self.spawn(running).await {
-            Ok(Some(Ok(response))) => Ok(written(response, leaving)),
-            Ok(Some(Err(thrown))) => {
-                if let (Some(refused), Some(refusal)) = (refused, refusal)
-                    && thrown.is_of(&refusal)
-                {
-                    return Ok(refused);
-                }
-                let redact = self.connections.redacts();
-                Ok(respond::uncaught(&thrown, &asked.request_id, redact))
-            }
-            Ok(None) => Err(respond::system(&SystemError::ShuttingDown)),
+        let thrown = match self.spawn(running).await {
+            Ok(Some(Ok(response))) => return Ok(written(response, leaving)),
+            Ok(Some(Err(thrown))) => thrown,
+            Ok(None) => return Err(respond::system(&SystemError::ShuttingDown)),
             Err(error) => {
                 tracing::error!(%error, "the task of an HTTP action failed");
-                Err(WireError::internal())
+                return Err(WireError::internal());
+            }
+        };
+        match (refused, refusal) {
+            (Some(refused), Some(refusal)) if thrown.is_of(&refusal) => Ok(refused),
+            _ => self.threw(asked, &thrown, &arriving.trouble),
+        }
+    }
+
+    /// The answer when an action throws. A body that broke off has an answer of its own, if that is what it threw.
+    fn threw(
+        &self,
+        asked: &Asked,
+        thrown: &Thrown,
+        trouble: &Trouble,
+    ) -> Result<Response, WireError> {
+        let refused = trouble.lock().take().map(refused_body);
+        match refused {
+            Some(refused) if refused.message == thrown.message => Err(refused),
+            Some(_) | None => {
+                let redact = self.connections.redacts();
+                Ok(respond::uncaught(thrown, &asked.request_id, redact))
             }
         }
     }
 
+    /// The body once all of it is there.
+    async fn whole(&self, parts: &Parts, body: Body) -> Result<Arriving, WireError> {
+        let read = self.read_action_body(parts, body).await?;
+        let bytes = read.as_ref().map(|read| read.bytes.clone());
+        Ok(Arriving {
+            body: bytes.map(|bytes| stream::iter([Ok(bytes)]).boxed()),
+            trouble: Trouble::default(),
+            held: read.map(|read| -> Box<dyn Any + Send> { Box::new(read) }),
+        })
+    }
+
     /// The body as it arrives. A body whose announced length is too long is refused at once.
-    async fn arriving(&self, parts: &Parts, body: Body) -> Result<Option<Chunks>, WireError> {
+    async fn arriving(&self, parts: &Parts, body: Body) -> Result<Arriving, WireError> {
+        let trouble = Trouble::default();
+        let arriving = |body| Arriving {
+            body,
+            trouble: trouble.clone(),
+            held: None,
+        };
         if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            return Ok(None);
+            return Ok(arriving(None));
         }
         let limit = self.options.action_body_bytes_max;
         let promised = parts.headers.get(CONTENT_LENGTH);
@@ -92,10 +141,11 @@ impl Http {
         let stream = body.into_data_stream();
         if promised.is_some_and(|promised| promised > limit) {
             swallow(stream, limit).await;
-            return Err(too_long(limit));
+            return Err(refused_body(BodyError::TooLong { limit }));
         }
         let (wait_max, clock) = (self.options.body_timeout, self.clock.clone());
-        Ok(Some(bounded(stream, limit, wait_max, clock)))
+        let chunks = bounded(stream, limit, wait_max, clock, trouble.clone());
+        Ok(arriving(Some(chunks)))
     }
 
     /// The address as the client wrote it. A trusted proxy says whether the request came over TLS.
@@ -155,23 +205,17 @@ fn forwarded_scheme(proto: Option<&str>, forwarded: Option<&str>) -> &'static st
     }
 }
 
-fn too_long(limit: usize) -> WireError {
-    WireError::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "HttpRequestTooLarge",
-        format!("The body is longer than {limit} bytes."),
-    )
-}
-
 /// A body of at most `limit` bytes, each part of which arrives in time.
 fn bounded(
     body: BodyDataStream,
     limit: usize,
     wait_max: Duration,
     clock: Arc<dyn Clock>,
+    trouble: Trouble,
 ) -> Chunks {
-    let chunks = stream::unfold(Some((body, 0, clock)), move |state| async move {
-        let (mut body, before, clock) = state?;
+    let state = Some((body, 0, clock, trouble));
+    let chunks = stream::unfold(state, move |state| async move {
+        let (mut body, before, clock, trouble) = state?;
         let next = match timeout(&*clock, wait_max, body.next()).await {
             Some(next) => next?.map_err(|_| BodyError::EndedEarly),
             None => Err(BodyError::TooSlow),
@@ -183,9 +227,10 @@ fn bounded(
         Some(match next {
             Ok(chunk) => {
                 let arrived = before + chunk.len();
-                (Ok(chunk), Some((body, arrived, clock)))
+                (Ok(chunk), Some((body, arrived, clock, trouble)))
             }
             Err(error) => {
+                *trouble.lock() = Some(error);
                 let text = WireError::from(error).message;
                 (Err(StreamError::network(text)), None)
             }

@@ -90,6 +90,19 @@ async fn what_no_route_takes_is_refused_by_path_or_by_method() {
 }
 
 #[tokio::test]
+async fn an_app_without_http_actions_says_so() {
+    let server = with(|setup| setup.has_routes = false).await;
+    let response = server.get("/http/tell").send().await.unwrap();
+    assert_eq!(response.status(), 404);
+    assert_eq!(response.headers()["content-type"], "text/plain");
+    let text = response.text().await.unwrap();
+    assert_eq!(
+        text,
+        "This Convex deployment does not have HTTP actions enabled."
+    );
+}
+
+#[tokio::test]
 async fn what_pages_of_other_origins_are_told_is_the_apps_own_affair() {
     let server = with(|setup| {
         setup.options.allowed_origins = Some(vec!["https://app.example".to_string()]);
@@ -229,6 +242,7 @@ async fn an_action_that_takes_too_long_is_ended_and_gives_its_place_back() {
     let server = with(|setup| {
         setup.options.request_timeout = Duration::from_millis(100);
         setup.options.requests_max = 1;
+        setup.action_time_max = Duration::from_millis(200);
     })
     .await;
     let ends = async {

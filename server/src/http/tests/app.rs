@@ -14,6 +14,7 @@ use vestibule_schema::value::Value;
 use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE};
 use http::{HeaderValue, Method, StatusCode};
 
+use super::arriving;
 use crate::functions::{
     ActionCtx, Error, Function, HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpRequest, HttpResponse,
     HttpRoute, MutationCtx, NewFile, QueryCtx, Result,
@@ -217,15 +218,16 @@ pub fn functions(latch: Latch) -> Vec<Function> {
 
 /// The HTTP actions.
 pub fn http_routes(latch: Latch) -> Vec<HttpRoute> {
+    let held = latch.clone();
     let wait = move |_: HttpActionCtx, _: HttpRequest| {
-        let latch = latch.clone();
+        let latch = held.clone();
         async move {
             latch.entered.notify_one();
             latch.release.notified().await;
             Ok(HttpResponse::text(StatusCode::OK, "released"))
         }
     };
-    vec![
+    let routes = vec![
         HttpRoute::path(Method::POST, "/tell", tell),
         HttpRoute::path(Method::GET, "/tell", tell),
         HttpRoute::path_prefix(Method::PUT, "/files/", tell),
@@ -296,7 +298,8 @@ pub fn http_routes(latch: Latch) -> Vec<HttpRoute> {
             HttpResponse::json(StatusCode::OK, &known)
         }),
         HttpRoute::path(Method::GET, "/wait", wait),
-    ]
+    ];
+    routes.into_iter().chain(arriving::routes(latch)).collect()
 }
 
 /// Tells what it was asked.

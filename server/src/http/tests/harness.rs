@@ -57,6 +57,10 @@ pub struct Setup {
     pub files: FilesOptions,
     /// Whether errors are told as in production.
     pub redact: bool,
+    /// Time of an action.
+    pub action_time_max: Duration,
+    /// Whether the program has HTTP actions.
+    pub has_routes: bool,
 }
 
 impl Default for Setup {
@@ -68,6 +72,8 @@ impl Default for Setup {
                 ..HttpOptions::default()
             },
             redact: false,
+            action_time_max: JsOptions::default().action_time_max,
+            has_routes: true,
             provision_with: None,
             provision_when: None,
             has_dev_issuer: false,
@@ -133,6 +139,7 @@ impl Server {
             latch.clone(),
             &stated,
             setup.router.clone(),
+            (setup.action_time_max, setup.has_routes),
         );
         let (live, following) = LiveQueries::start(functions.clone());
         let mut metrics = Metrics::default();
@@ -337,8 +344,18 @@ fn open(
     latch: Latch,
     stated: &Stated,
     router: Option<(&'static str, String)>,
+    (action_time_max, has_routes): (Duration, bool),
 ) -> Arc<Functions> {
-    let js = javascript(clock.clone());
+    let options = JsOptions {
+        action_time_max,
+        outbound: OutboundOptions {
+            is_open: true,
+            ..OutboundOptions::default()
+        },
+        ..JsOptions::default()
+    };
+    // Actions may ask servers of this machine.
+    let js = Js::new("test", options.clone(), clock.clone());
     let database = Database::open(DatabaseOptions {
         dir: dir.path().to_path_buf(),
         schema: app::schema(),
@@ -357,24 +374,14 @@ fn open(
     let functions = functions.chain(crate::functions::transfer_functions());
     let functions = functions.chain(provisioning::functions(stated));
     let registry = Registry::new(functions.collect()).unwrap();
-    let registry = registry.with_http_routes(app::http_routes(latch)).unwrap();
+    let native = match has_routes {
+        true => app::http_routes(latch),
+        false => Vec::new(),
+    };
+    let registry = registry.with_http_routes(native).unwrap();
     let routes = router.map(|(source, base)| routes(&js, source, base));
     let registry = registry.with_pushed_routes(routes);
-    let options = JsOptions::default();
     Functions::with_js(registry, Arc::new(database.unwrap()), Some(js), &options)
-}
-
-/// An engine whose actions may ask servers of this machine.
-fn javascript(clock: Arc<ManualClock>) -> Arc<Js> {
-    let outbound = OutboundOptions {
-        is_open: true,
-        ..OutboundOptions::default()
-    };
-    let options = JsOptions {
-        outbound,
-        ..JsOptions::default()
-    };
-    Js::new("test", options, clock)
 }
 
 /// The routes of a router that is pushed.

@@ -4,6 +4,7 @@ mod actions;
 mod admin_keys;
 mod administration;
 mod app;
+mod arriving;
 mod askers;
 mod calls;
 mod deployment;
