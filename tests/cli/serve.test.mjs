@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { createSign, generateKeyPairSync } from "node:crypto";
 import { readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ConvexClient, ConvexHttpClient } from "convex/browser";
-import { api, appOf, ended, openApp } from "./harness.mjs";
+import { api, appOf, ended, openApp, push, pushOf } from "./harness.mjs";
 import { directory, serve, serveOnTerminal, vestibule } from "./serve.mjs";
 
 const folder = (app) => fileURLToPath(new URL(`apps/${app}`, import.meta.url));
@@ -85,6 +86,37 @@ test("HTTP actions are at the root of the site and below /http, and an issuer mo
   assert.equal(await value(second, "query", "site:whoami", token("http://moved.example.test:3211", "ada")), "ada");
   const before = await call(second, "query", "site:whoami", token(first.siteUrl, "ada"));
   assert.notEqual(before.status, "success", "the issuer is another now");
+});
+
+test("fetch reaches private addresses in development alone, and goes by the proxy that the environment names", async (t) => {
+  const asked = [];
+  const world = createServer((request, response) => {
+    asked.push(request.url);
+    response.end("here");
+  });
+  await new Promise((resolve) => world.listen(0, "127.0.0.1", resolve));
+  t.after(() => world.close());
+  const address = `http://127.0.0.1:${world.address().port}`;
+  const fetched = async ({ flags = [], proxies = {} }, url) => {
+    // The machine that runs this may have proxies of its own.
+    const names = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
+    const none = Object.fromEntries(names.flatMap((name) => [[name, ""], [name.toUpperCase(), ""]]));
+    const server = await serve(t, directory(t), { flags, env: { ...none, ...proxies } });
+    const body = `async () => JSON.stringify(await (await fetch(${JSON.stringify(url)})).text())`;
+    const source = `export const go = Object.assign(() => {}, { isAction: true, isPublic: true, invokeAction: ${body},
+      exportArgs: () => '{"type":"any"}', exportReturns: () => "null" });`;
+    const pushed = await push(server, pushOf({ "go.js": source }));
+    assert.equal(pushed.status, 200, JSON.stringify(pushed.body));
+    return call(server, "action", "go:go");
+  };
+  // Errors are shown, and nothing else of development is on.
+  const refused = await fetched({ flags: ["--redact", "false"] }, `${address}/refused`);
+  assert.match(refused.errorMessage, /a loopback address, where functions may not go.*--fetch-allow/);
+  assert.equal((await fetched({ flags: ["--dev"] }, `${address}/open`)).value, "here");
+  const proxies = { HTTP_PROXY: "http://127.0.0.1:9", http_proxy: address };
+  const proxied = await fetched({ proxies }, "http://nowhere.invalid/proxied");
+  assert.equal(proxied.value, "here", JSON.stringify(proxied));
+  assert.deepEqual(asked, ["/open", "http://nowhere.invalid/proxied"]);
 });
 
 test("a variable that was given at a start is set once", async (t) => {

@@ -1,4 +1,4 @@
-//! Bounds that operators set: of jobs, of functions in JavaScript, of files, of imports and exports. A bound that is
+//! Bounds that operators set: of jobs, of functions, of requests, of files, of imports and exports. A bound that is
 //! not given keeps the room's default.
 
 use std::time::Duration;
@@ -7,6 +7,7 @@ use super::config;
 use super::settings::{Given, SettingError, parse};
 use crate::files::FilesOptions;
 use crate::functions::JsOptions;
+use crate::http::HttpOptions;
 use crate::jobs::JobsOptions;
 use crate::transfer::TransferOptions;
 
@@ -29,6 +30,8 @@ pub struct Bounds {
     pub action_time_max: Option<Duration>,
     /// Time in the engine of an action between two waits.
     pub action_step_max: Option<Duration>,
+    /// HTTP requests that wait for a function's answer at the same time.
+    pub requests_at_once: Option<usize>,
     /// Bytes of one file.
     pub file_bytes_max: Option<u64>,
     /// Bytes of all files together.
@@ -64,6 +67,7 @@ impl Bounds {
             mutation_time_max: given.read(&config::MUTATION_TIME_MAX, parse::duration)?,
             action_time_max: given.read(&config::ACTION_TIME_MAX, parse::duration)?,
             action_step_max: given.read(&config::ACTION_STEP_MAX, parse::duration)?,
+            requests_at_once: given.read(&config::REQUESTS_AT_ONCE, parse::count)?,
             file_bytes_max: given.read(&config::FILE_BYTES_MAX, parse::bytes)?,
             files_bytes_max: given.read(&config::FILES_BYTES_MAX, parse::bytes)?,
             uploads_at_once: given.read(&config::UPLOADS_AT_ONCE, parse::count)?,
@@ -95,6 +99,11 @@ impl Bounds {
         set(&mut options.mutation_time_max, self.mutation_time_max);
         set(&mut options.action_time_max, self.action_time_max);
         set(&mut options.action_step_max, self.action_step_max);
+        options
+    }
+
+    pub(super) fn http(&self, mut options: HttpOptions) -> HttpOptions {
+        set(&mut options.requests_max, self.requests_at_once);
         options
     }
 

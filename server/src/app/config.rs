@@ -187,6 +187,8 @@ settings! {
         "Time of an action, its waits included; 30min when not given.";
     ACTION_STEP_MAX: Some("action-step-max"), "VESTIBULE_ACTION_STEP_MAX", One, "TIME", "60s",
         "Time in the engine that an action in JavaScript takes between two waits; 60s when not given.";
+    REQUESTS_AT_ONCE: Some("requests-at-once"), "VESTIBULE_REQUESTS_AT_ONCE", One, "NUMBER", "1_024",
+        "Requests of HTTP that wait for a function's answer at the same time; 1,024 when not given. Others get status 429.";
     FILE_BYTES_MAX: Some("file-bytes-max"), "VESTIBULE_FILE_BYTES_MAX", One, "BYTES", "100MiB",
         "Bytes of one stored file; no bound when not given.";
     FILES_BYTES_MAX: Some("files-bytes-max"), "VESTIBULE_FILES_BYTES_MAX", One, "BYTES", "50GiB",

@@ -115,12 +115,12 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
         site: app.site,
         metrics: rooms.metrics,
         clock: rooms.clock.clone(),
-        options: HttpOptions {
+        options: config.bounds.http(HttpOptions {
             deployment_name: config.name.clone(),
             allowed_origins: config.allowed_origins.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             ..HttpOptions::default()
-        },
+        }),
     });
     let within = http.within();
     own.answer_by(Arc::downgrade(&within));
@@ -402,6 +402,7 @@ fn js_options(app: &App, config: &Config, dev: bool, own: Arc<Own>) -> JsOptions
             allowed: config.fetch_allow.clone(),
             own,
             proxies: ProxyVariables::of_the_process(),
+            ..OutboundOptions::default()
         },
         native_heads: config.native_heads,
         provisioning_time_max: app.gate_deadline,

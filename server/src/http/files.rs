@@ -102,6 +102,7 @@ async fn answer(
             return Ok(response(StatusCode::NOT_MODIFIED, headers, Body::empty()));
         }
         Asked::Unsatisfiable => {
+            tracing::info!(code = "InvalidRange", "a request for a file was refused");
             headers = HeaderMap::new();
             headers.insert(CONTENT_RANGE, header(&format!("bytes */{bytes}")));
             headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -180,7 +181,8 @@ fn content_type(headers: &HeaderMap) -> Result<Option<String>, WireError> {
         return Ok(None);
     };
     let text = given.to_str().map_err(|_| {
-        WireError::bad_request("InvalidContentType", "The Content-Type cannot be read.")
+        let why = "The Content-Type cannot be read.";
+        respond::file_refused(WireError::bad_request("InvalidContentType", why))
     })?;
     Ok(Some(text.to_string()).filter(|text| !text.is_empty()))
 }
@@ -264,15 +266,15 @@ fn bad_path(path: &str) -> WireError {
         "Invalid storage path: \"{}\". A file is read at the URL that storage.getUrl gives.",
         path.escape_default()
     );
-    WireError::bad_request("InvalidStoragePath", message)
+    respond::file_refused(WireError::bad_request("InvalidStoragePath", message))
 }
 
 fn no_such_file() -> WireError {
-    WireError::new(
+    respond::file_refused(WireError::new(
         StatusCode::NOT_FOUND,
         "FileNotFound",
         "There is no file at this address.",
-    )
+    ))
 }
 
 #[cfg(test)]

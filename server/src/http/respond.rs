@@ -193,6 +193,18 @@ pub(super) fn system(error: &SystemError) -> WireError {
 
 /// The error that keeps a file from being stored or read.
 pub(super) fn file(error: &FileError) -> WireError {
+    file_refused(file_answer(error))
+}
+
+/// A refused request for a file. The log has its code, and nothing that was sent.
+pub(super) fn file_refused(answer: WireError) -> WireError {
+    if answer.status.is_client_error() {
+        tracing::info!(code = answer.code, "a request for a file was refused");
+    }
+    answer
+}
+
+fn file_answer(error: &FileError) -> WireError {
     let bad = |code| WireError::bad_request(code, error.to_string());
     let refused = |status, code| WireError::new(status, code, error.to_string());
     match error {

@@ -265,10 +265,23 @@ fn answer(body: &Json) -> Answer {
     Ok(json(StatusCode::OK, body.to_string()))
 }
 
-/// The error of an import or an export. Never a 404: official tools try those again for half a minute.
+/// The error of an import or an export. The log has the code of each refusal.
 fn refused(error: TransferError) -> WireError {
+    let answer = answer_to(&error);
+    let is_of_files = matches!(error, TransferError::Files(_));
+    if answer.status.is_client_error() && !is_of_files {
+        tracing::info!(
+            code = answer.code,
+            "a request for an import or an export was refused"
+        );
+    }
+    answer
+}
+
+/// Never a 404: official tools try those again for half a minute.
+fn answer_to(error: &TransferError) -> WireError {
     let bad = |code| WireError::bad_request(code, error.to_string());
-    match &error {
+    match error {
         TransferError::UnknownUpload => bad("UploadNotFound"),
         TransferError::BadParts(_) => bad("InvalidParts"),
         TransferError::UnknownImport(_) => bad("ImportNotFound"),

@@ -18,10 +18,6 @@ use super::own::{Own, OwnPlace};
 use super::policy::AddressPolicy;
 use super::resolver::{CheckedResolver, Names, SystemNames};
 
-/// Time for a connection to be made.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
-/// Time without a byte of an answer, its headers included.
-const SILENCE_TIME_MAX: Duration = Duration::from_secs(300);
 /// Time that an unused connection is kept.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 /// Unused connections kept to one host.
@@ -30,8 +26,8 @@ const IDLE_PER_HOST_MAX: usize = 32;
 /// The user agent of requests that name none.
 const AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
-/// Where requests may go, and by which way.
-#[derive(Clone, Debug, Default)]
+/// Where requests may go, by which way, and for how long.
+#[derive(Clone, Debug)]
 pub struct OutboundOptions {
     /// Every address is allowed, as in development.
     pub is_open: bool,
@@ -41,6 +37,23 @@ pub struct OutboundOptions {
     pub own: Arc<Own>,
     /// The proxies to use.
     pub proxies: ProxyVariables,
+    /// Time for a connection to be made, TLS included.
+    pub connect_time_max: Duration,
+    /// Time without a byte of an answer, its headers included.
+    pub silence_time_max: Duration,
+}
+
+impl Default for OutboundOptions {
+    fn default() -> OutboundOptions {
+        OutboundOptions {
+            is_open: false,
+            allowed: Vec::new(),
+            own: Arc::default(),
+            proxies: ProxyVariables::default(),
+            connect_time_max: Duration::from_secs(30),
+            silence_time_max: Duration::from_secs(300),
+        }
+    }
 }
 
 /// Proxies as the environment names them.
@@ -63,6 +76,8 @@ pub struct Outbound {
     proxies: ProxyVariables,
     matcher: Option<Matcher>,
     names: Arc<dyn Names>,
+    connect_time_max: Duration,
+    silence_time_max: Duration,
     /// Clients are made at the first request: a deployment without any needs no TLS roots.
     checked: OnceLock<Result<Client, OutboundError>>,
     proxied: OnceLock<Result<Client, OutboundError>>,
@@ -80,9 +95,13 @@ enum Way {
 impl ProxyVariables {
     /// The proxies of the process. A variable in small letters goes first, as is the custom.
     pub fn of_the_process() -> ProxyVariables {
+        ProxyVariables::of(|name| std::env::var(name).ok())
+    }
+
+    fn of(environment: impl Fn(&str) -> Option<String>) -> ProxyVariables {
         let variable = |name: &str| {
-            let found = std::env::var(name.to_lowercase()).or_else(|_| std::env::var(name));
-            found.ok().filter(|text| !text.trim().is_empty())
+            let found = environment(&name.to_lowercase()).or_else(|| environment(name));
+            found.filter(|text| !text.trim().is_empty())
         };
         ProxyVariables {
             http: variable("HTTP_PROXY"),
@@ -134,6 +153,8 @@ impl Outbound {
             allowed,
             own,
             proxies,
+            connect_time_max,
+            silence_time_max,
         } = options;
         let matcher = proxies.matcher();
         if matcher.is_some() {
@@ -147,6 +168,8 @@ impl Outbound {
             proxies,
             matcher,
             names,
+            connect_time_max,
+            silence_time_max,
             checked: OnceLock::new(),
             proxied: OnceLock::new(),
         }
@@ -224,8 +247,8 @@ impl Outbound {
             .user_agent(AGENT)
             .no_proxy()
             .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIME_MAX)
-            .read_timeout(SILENCE_TIME_MAX)
+            .connect_timeout(self.connect_time_max)
+            .read_timeout(self.silence_time_max)
             .pool_idle_timeout(IDLE_TIME_MAX)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .dns_resolver(Arc::new(CheckedResolver {
@@ -282,4 +305,33 @@ fn own_request(
         request.headers_mut().entry(name).or_insert(value);
     }
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_variable_in_small_letters_goes_first_and_an_empty_one_is_none() {
+        let environment = [
+            ("http_proxy", "http://small"),
+            ("HTTP_PROXY", "http://large"),
+            ("HTTPS_PROXY", "http://secure"),
+            ("all_proxy", " "),
+            ("ALL_PROXY", "http://all"),
+        ];
+        let read = ProxyVariables::of(|name| {
+            let found = environment.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        let text = |text: &str| Some(text.to_owned());
+        let expected = ProxyVariables {
+            http: text("http://small"),
+            https: text("http://secure"),
+            // The small one is there, and turns the proxy off.
+            all: None,
+            no: None,
+        };
+        assert_eq!(read, expected);
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +17,7 @@ use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use url::Url;
 
 use super::resolver::Found;
@@ -144,6 +146,35 @@ fn streamed() -> RequestBody {
 
 fn bytes() -> RequestBody {
     RequestBody::Bytes(Bytes::from_static(b"sent"))
+}
+
+/// Accepts connections, and says nothing.
+async fn silent() -> (SocketAddr, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (listener.local_addr().unwrap(), listener)
+}
+
+/// The other limit is far away, so each case ends by its own.
+#[tokio::test]
+async fn a_connection_and_a_silence_have_their_time_and_no_more() {
+    let (far, near) = (Duration::from_secs(3_600), Duration::from_millis(50));
+    let (address, _listener) = silent().await;
+    for (scheme, connect, silence) in [("http", far, near), ("https", near, far)] {
+        let outbound = Outbound::new(OutboundOptions {
+            is_open: true,
+            connect_time_max: connect,
+            silence_time_max: silence,
+            ..OutboundOptions::default()
+        });
+        let sent = outbound
+            .send(request(&format!("{scheme}://{address}/")))
+            .await;
+        let error = sent.err().unwrap();
+        assert!(
+            matches!(error, OutboundError::TooSlow { .. }),
+            "{scheme}: {error}"
+        );
+    }
 }
 
 #[tokio::test]

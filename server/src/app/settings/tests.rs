@@ -9,6 +9,7 @@ use super::*;
 use crate::app::config::{SETTINGS, SiteListen};
 use crate::app::{Bounds, Config, LogFormat};
 use crate::functions::JsOptions;
+use crate::http::HttpOptions;
 use crate::jobs::JobsOptions;
 use crate::outbound::Network;
 
@@ -142,6 +143,7 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_MUTATION_TIME_MAX", &[("", NotGiven), ("1min", Is("60s")), ("1m", Refused("not a time"))]),
     ("VESTIBULE_ACTION_TIME_MAX", &[("", NotGiven), ("1h", Is("3600s")), ("h", Refused("not a time"))]),
     ("VESTIBULE_ACTION_STEP_MAX", &[("", NotGiven), ("90s", Is("90s")), ("90", Refused("not a time"))]),
+    ("VESTIBULE_REQUESTS_AT_ONCE", &[("", NotGiven), ("2_048", Is("2048")), ("0", Refused("from 1 on"))]),
     ("VESTIBULE_FILE_BYTES_MAX", &[
         ("", NotGiven), ("1000", Is("1000")), ("1 KiB", Is("1024")), ("2mib", Is("2097152")),
         ("0", Refused("not a number of bytes")), ("1MB", Refused("not a number of bytes")), ("much", Refused("not a number of bytes")),
@@ -226,6 +228,7 @@ fn bound_of(bounds: &Bounds, variable: &str) -> Option<String> {
         "VESTIBULE_JOBS_KEPT" => bounds.jobs_kept.map(|it| it.to_string()),
         "VESTIBULE_ACTIONS_AT_ONCE" => bounds.actions_at_once.map(|it| it.to_string()),
         "VESTIBULE_ACTIONS_BYTES_MAX" => bounds.actions_bytes_max.map(|it| it.to_string()),
+        "VESTIBULE_REQUESTS_AT_ONCE" => bounds.requests_at_once.map(|it| it.to_string()),
         "VESTIBULE_ACTION_STEP_MAX" => time(bounds.action_step_max),
         "VESTIBULE_QUERY_TIME_MAX" => time(bounds.query_time_max),
         "VESTIBULE_MUTATION_TIME_MAX" => time(bounds.mutation_time_max),
@@ -255,6 +258,7 @@ fn bounds_that_are_given_reach_their_rooms() {
         "--export-kept=2d",
         "--action-time-max=5s",
         "--action-step-max=7s",
+        "--requests-at-once=9",
         "--actions-bytes-max=64MiB",
     ];
     let bounds = read(&given, &Environment::default()).unwrap().bounds;
@@ -271,6 +275,8 @@ fn bounds_that_are_given_reach_their_rooms() {
     );
     let js = bounds.js(JsOptions::default());
     assert_eq!(js.action_time_max, Duration::from_secs(5));
+    let http = bounds.http(HttpOptions::default());
+    assert_eq!(http.requests_max, 9);
     assert_eq!(js.action_step_max, Duration::from_secs(7));
     assert_eq!(js.actions_bytes_max, 64 << 20);
     assert_eq!(js.query_time_max, JsOptions::default().query_time_max);

@@ -1,8 +1,10 @@
 //! Files over HTTP: sent to upload URLs, read at their own, whole and in parts, by every permitted client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use parking_lot::Mutex;
 use reqwest::{Method, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -159,6 +161,72 @@ async fn an_upload_url_is_good_for_an_hour_and_here_alone() {
     assert_eq!(sent.status(), 200);
     server.clock.advance(Duration::from_secs(1));
     assert_refused(client.post(&url).body("x"), 401, "StorageTokenExpired").await;
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_refused_request_has_one_line_in_the_log_with_its_code() {
+    let server = Server::start().await;
+    let url = upload_url(&server);
+    let id = upload(&server, "text/plain", "hello").await;
+    let file = url_of(&server, &id).await;
+    let client = reqwest::Client::new();
+    let storage = |path: &str| server.get(&format!("/api/storage/{path}"));
+    let nothing = "01234567-89ab-4def-8123-456789abcdef";
+    let part = "/api/import/upload_part?uploadToken=../secret&partNumber=1";
+    let key = format!("Convex {}", server.admin_key());
+    let part = server.ask(Method::POST, part).header("authorization", key);
+    let log = Lines::default();
+    let writer = log.clone();
+    let kept = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let _keeping = tracing::subscriber::set_default(kept);
+    for (request, code) in [
+        (
+            server.ask(Method::POST, "/api/storage/upload?token=secret"),
+            "InvalidStorageToken",
+        ),
+        (
+            client
+                .post(&url)
+                .header("digest", digest("other"))
+                .body("x"),
+            "Sha256Mismatch",
+        ),
+        (storage("secret"), "InvalidStoragePath"),
+        (storage(nothing), "FileNotFound"),
+        (
+            client.get(&file).header("range", "bytes=9-"),
+            "InvalidRange",
+        ),
+        (part.body("x"), "UploadNotFound"),
+    ] {
+        let status = request.send().await.unwrap().status();
+        assert!(status.is_client_error(), "{code}: {status}");
+        let told = String::from_utf8(std::mem::take(&mut *log.0.lock())).unwrap();
+        let refused: Vec<&str> = told
+            .lines()
+            .filter(|line| line.contains("refused"))
+            .collect();
+        assert_eq!(refused.len(), 1, "{code}: {told}");
+        assert!(refused[0].contains(code), "{code}: {told}");
+        assert!(!refused[0].contains("secret"), "{told}");
+    }
 }
 
 #[tokio::test]

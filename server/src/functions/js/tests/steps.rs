@@ -219,3 +219,32 @@ async fn actions_that_call_many_at_once_end_where_there_is_memory_for_none() {
     let [one, two] = [(); 2].map(|()| rig.acted("both", args.clone()));
     assert_eq!(tokio::join!(one, two), ("7.0".to_owned(), "7.0".to_owned()));
 }
+
+/// Threads, places and memory are there for so many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_actions_wait_at_once_for_one_event() {
+    const ACTIONS: usize = 200;
+    let rig = rig_of(APP, options());
+    let world = World::start().await;
+    let acting = (0..ACTIONS).map(|_| {
+        let args = object! { "base" => world.url(), "megabytes" => 0.0 };
+        let functions = rig.functions.clone();
+        tokio::spawn(async move { functions.act(call("holds", args)).await })
+    });
+    let acting: Vec<_> = acting.collect();
+    for _ in 0..ACTIONS {
+        world.signs.entered.given().await;
+    }
+    let counts = rig.js.places().counts();
+    assert_eq!((counts.running, counts.waiting), (ACTIONS, 0));
+    for _ in 0..ACTIONS {
+        world.signs.release.give();
+    }
+    for one in acting {
+        let outcome = one.await.unwrap().unwrap().outcome;
+        assert!(
+            matches!(outcome, FunctionOutcome::Returned(_)),
+            "{outcome:?}"
+        );
+    }
+}
