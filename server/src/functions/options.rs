@@ -27,6 +27,9 @@ pub struct JsOptions {
     pub outbound: OutboundOptions,
     /// Whether functions of packages that are known get native heads.
     pub native_heads: bool,
+    /// Each call runs in a runtime made for it alone, as if nothing ever went back to an image. It is slow, and judges what
+    /// going back leaves behind.
+    pub fresh_runtimes: bool,
     /// Where the threads of actions come from.
     pub executor: Arc<dyn Executor>,
 }
@@ -43,6 +46,7 @@ impl Default for JsOptions {
             actions_bytes_max: 2 << 30,
             outbound: OutboundOptions::default(),
             native_heads: true,
+            fresh_runtimes: false,
             executor: Arc::new(SystemExecutor),
         }
     }

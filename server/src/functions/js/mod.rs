@@ -111,7 +111,7 @@ impl Js {
         Arc::new(Js {
             steps: Steps::new(step_max, places.clone(), clock.clone(), executor),
             places,
-            runtimes: Runtimes::default(),
+            runtimes: Runtimes::new(options.fresh_runtimes),
             compiled: match options.native_heads {
                 true => CompiledModules::default(),
                 false => CompiledModules::plain(),

@@ -28,6 +28,8 @@ const WARM_IMAGE_BYTES_MAX: usize = 16 << 20;
 /// The runtimes of a server. The one used last is used next: its memory is warm.
 #[derive(Default)]
 pub struct Runtimes {
+    /// Whether a runtime is let go of after its first call.
+    is_fresh: bool,
     idle: Mutex<Vec<Runtime>>,
     made: AtomicUsize,
     alive: Arc<AtomicUsize>,
@@ -97,6 +99,14 @@ impl From<Failure> for Box<NotLoaded> {
 }
 
 impl Runtimes {
+    /// Runtimes that are used again, or that serve one call each.
+    pub fn new(is_fresh: bool) -> Runtimes {
+        Runtimes {
+            is_fresh,
+            ..Runtimes::default()
+        }
+    }
+
     /// A runtime with `module` of `code` loaded, as idle as can be had.
     pub fn take(&self, code: &Arc<Code>, module: &str) -> Result<Runtime, Box<NotLoaded>> {
         let mut runtime = match self.take_idle(code, module) {
@@ -183,7 +193,7 @@ impl Runtimes {
     pub fn give_back(&self, mut runtime: Runtime) {
         let nanos = u64::try_from(runtime.isolate.cpu_used().as_nanos()).unwrap_or(0);
         self.engine_nanos.fetch_add(nanos, Ordering::Relaxed);
-        if runtime.code.is_retired() {
+        if self.is_fresh || runtime.code.is_retired() {
             return;
         }
         runtime.isolate.restore();

@@ -4,6 +4,7 @@ mod actions;
 mod analysis;
 mod hostile;
 mod limits;
+pub(crate) mod oracle;
 mod places;
 mod steps;
 pub(crate) mod world;
@@ -182,7 +183,8 @@ fn rig() -> Rig {
 }
 
 /// A server that runs the functions of `app`.
-fn rig_of(app: &str, options: JsOptions) -> Rig {
+fn rig_of(app: &str, mut options: JsOptions) -> Rig {
+    options.fresh_runtimes |= oracle::is_asked();
     let sources = vec![source("_deps/package.js", PACKAGE), source("app.js", app)];
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock::new());
