@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use vestibule_server::prelude::*;
 
 use crate::functions::Functions;
+use crate::machine;
 
 /// An account, found by its number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ impl Table for Account {
 /// The balance an account begins with: so large that no run of transfers meets its end.
 pub const BALANCE: f64 = 1e9;
 
-/// The app, without accounts if these are pushed.
+/// The app, without what is pushed.
 pub fn app(functions: Functions) -> App {
     let schema = Schema::new()
         .table::<Item>()
@@ -33,12 +34,7 @@ pub fn app(functions: Functions) -> App {
         .table::<Message>();
     let app = match functions {
         Functions::Ts => App::new(schema),
-        Functions::Rust => App::new(schema.table::<Account>())
-            .mutation("accounts:open", open)
-            .mutation("accounts:transfer", transfer)
-            .query("accounts:total", total)
-            .query("accounts:point", point)
-            .query("accounts:range", range),
+        Functions::Rust => in_both(App::new(schema.table::<Account>())),
     };
     app.mutation("items:put", put)
         .query("items:range", items)
@@ -47,7 +43,19 @@ pub fn app(functions: Functions) -> App {
         .query("users:count", count_users)
         .mutation("messages:send", send)
         .query("messages:list", list)
+        .query("load:profile", |_: &mut QueryCtx, (): ()| {
+            Ok(machine::PROFILE.to_string())
+        })
         .provision_with("users:ensureUser")
+}
+
+/// The app with the functions that are there in TypeScript too.
+fn in_both(app: App) -> App {
+    app.mutation("accounts:open", open)
+        .mutation("accounts:transfer", transfer)
+        .query("accounts:total", total)
+        .query("accounts:point", point)
+        .query("accounts:range", range)
 }
 
 /// A stretch of account numbers.

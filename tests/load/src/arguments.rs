@@ -35,7 +35,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
     /// The language of the functions: in the server's program, or pushed to it by the official command line, for which `npm ci` in
-    /// tests/cli has to have run. Transfers and reads have both.
+    /// tests/cli has to have run. Not every scenario has both.
     #[arg(
         long,
         global = true,
@@ -102,6 +102,23 @@ pub fn some(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Reads a number of bytes above zero, as in `64KiB`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "kib" => 10,
+        "mib" => 20,
+        "gib" => 30,
+        _ => return Err("it has to end in KiB, MiB, GiB or nothing".into()),
+    };
+    let number: Option<u64> = digits.parse().ok();
+    let bytes = number.and_then(|number| number.checked_mul(1 << shift));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "it has to be a number of bytes above zero".into())
+}
+
 /// The kind of load.
 #[derive(Debug, Subcommand)]
 pub enum Scenario {
@@ -138,6 +155,19 @@ impl Scenario {
             Scenario::Reconnects(flags) => flags.clients,
             Scenario::Reads(flags) => flags.connections(),
             Scenario::Serve(_) | Scenario::ServeEcho => 0,
+        }
+    }
+
+    /// Whether its functions are there in TypeScript too.
+    pub fn has_typescript(&self) -> bool {
+        match self {
+            Scenario::Transfers(_) | Scenario::Reads(_) | Scenario::Backfill(_) => true,
+            Scenario::FirstLogins(_)
+            | Scenario::FanOut(_)
+            | Scenario::Idle(_)
+            | Scenario::Reconnects(_)
+            | Scenario::Serve(_)
+            | Scenario::ServeEcho => false,
         }
     }
 }

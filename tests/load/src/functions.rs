@@ -54,7 +54,7 @@ pub fn push_with_index(url: &str, admin_key: &str) -> anyhow::Result<()> {
     copy(&accounts_folder(), folder.path())?;
     let schema = folder.path().join("convex/schema.ts");
     let text = std::fs::read_to_string(&schema)?;
-    let index = r#".index("by_number", ["number"])"#;
+    let index = r#"balance: v.number() }).index("by_number", ["number"])"#;
     anyhow::ensure!(text.contains(index), "{index} is not in the schema");
     let more = format!(r#"{index}.index("by_balance", ["balance"])"#);
     std::fs::write(&schema, text.replace(index, &more))?;

@@ -69,6 +69,18 @@ impl Address {
         }
     }
 
+    /// Posts bytes to `path` as the holder of an admin key, and returns the JSON of the answer.
+    pub fn post(&self, path: &str, admin_key: &str, body: &[u8]) -> anyhow::Result<Json> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Convex {admin_key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            self.socket,
+            body.len()
+        );
+        let answer = self.ask(path, &[head.as_bytes(), body].concat())?;
+        serde_json::from_str(&answer).with_context(|| format!("{path} was answered with no JSON"))
+    }
+
     fn ask(&self, what: &str, request: &[u8]) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect(self.socket)
             .with_context(|| format!("nobody answers at {}", self.url))?;

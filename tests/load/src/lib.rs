@@ -15,6 +15,7 @@ pub mod http;
 pub mod issuer;
 pub mod machine;
 pub mod measure;
+pub mod memory;
 pub mod metrics;
 pub mod progress;
 pub mod report;

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+/// The profile by which this program was built, as the folder names it that Cargo put it into: `release`, `dist`, `debug`.
+pub const PROFILE: &str = env!("LOAD_PROFILE");
+
 /// Cores, processor, memory and kernel, as far as the system says.
 pub fn described() -> Vec<(String, String)> {
     let cores = std::thread::available_parallelism().map(|cores| cores.to_string());

@@ -9,6 +9,7 @@ use load::arguments::{Arguments, Common, Scenario};
 use load::functions::Functions;
 use load::issuer::Issuer;
 use load::report::{self, Report, Run};
+use load::scenario::first_logins::FirstLogins;
 use load::server::{Server, raise_open_files, serve};
 use load::{echo, machine, scenario};
 
@@ -30,9 +31,11 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Runs a scenario and prints its report. A check that does not hold makes the program fail.
 fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
     let runs = run(scenario, common)?;
+    let mut machine = machine::described();
+    machine.push(("build".into(), server_profile(common)?));
     let report = Report {
         started: jiff::Timestamp::now().to_string(),
-        machine: machine::described(),
+        machine,
         runs,
     };
     print!("{}", report::text(&report));
@@ -53,27 +56,12 @@ fn measure(scenario: &Scenario, common: &Common) -> anyhow::Result<ExitCode> {
 
 fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
     let one = |run: anyhow::Result<Run>| run.map(|run| vec![run]);
-    let has_both = matches!(
-        scenario,
-        Scenario::Transfers(_) | Scenario::Reads(_) | Scenario::Backfill(_)
-    );
-    if common.functions == Functions::Ts && !has_both {
-        bail!("only transfers and reads have functions in TypeScript");
+    if common.functions == Functions::Ts && !scenario.has_typescript() {
+        bail!("this scenario has no functions in TypeScript");
     }
     match scenario {
         Scenario::Serve(_) | Scenario::ServeEcho => Ok(Vec::new()),
-        Scenario::FirstLogins(flags) => {
-            let issuer = Issuer::start(flags.alg, flags.issuer_port)?;
-            if common.url.is_some() && flags.issuer_port == 0 {
-                bail!(
-                    "the server has to know whose tokens these are: choose an --issuer-port, and start the server \
-                     with an --auth-config that names it, as in\n--auth-config '{}'",
-                    issuer.auth_config()
-                );
-            }
-            let server = server(common, Some(&issuer.auth_config()))?;
-            scenario::first_logins::run(flags, &issuer, &server)
-        }
+        Scenario::FirstLogins(flags) => first_logins(flags, common),
         Scenario::Transfers(flags) => match flags.against {
             Some(against) => scenario::transfers::run_pairs(flags, against, common.functions),
             None => one(scenario::transfers::run(flags, &server(common, None)?)),
@@ -82,12 +70,38 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
         Scenario::Idle(flags) => one(scenario::idle::run(flags, &server(common, None)?)),
         Scenario::Reconnects(flags) => scenario::reconnects::run(flags, &server(common, None)?),
         Scenario::Backfill(flags) => {
-            if common.url.is_some() {
-                bail!("a backfill is measured on a server of its own: leave out --url");
-            }
-            scenario::backfill::run(flags, &Server::start(None, Functions::Ts)?)
+            scenario::backfill::run(flags, &own_server(common, Functions::Ts)?)
         }
         Scenario::Reads(flags) => one(scenario::reads::run(flags, &server(common, None)?)),
+    }
+}
+
+fn first_logins(flags: &FirstLogins, common: &Common) -> anyhow::Result<Vec<Run>> {
+    let issuer = Issuer::start(flags.alg, flags.issuer_port)?;
+    if common.url.is_some() && flags.issuer_port == 0 {
+        bail!(
+            "the server has to know whose tokens these are: choose an --issuer-port, and start the server \
+             with an --auth-config that names it, as in\n--auth-config '{}'",
+            issuer.auth_config()
+        );
+    }
+    let server = server(common, Some(&issuer.auth_config()))?;
+    scenario::first_logins::run(flags, &issuer, &server)
+}
+
+/// A server of our own, for scenarios that need its admin key.
+fn own_server(common: &Common, functions: Functions) -> anyhow::Result<Server> {
+    if common.url.is_some() {
+        bail!("this is measured on a server of its own: leave out --url");
+    }
+    Server::start(None, functions)
+}
+
+/// The profile by which the measured server was built: one of our own is this very program.
+fn server_profile(common: &Common) -> anyhow::Result<String> {
+    match &common.url {
+        Some(url) => Ok(Server::elsewhere(url)?.profile()),
+        None => Ok(machine::PROFILE.to_string()),
     }
 }
 

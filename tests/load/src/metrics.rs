@@ -6,6 +6,11 @@ use crate::report::Latency;
 /// Batches of commits appended, each with one sync.
 pub const APPENDS: &str = "vestibule_storage_appends_total";
 
+/// Mutations in TypeScript that ran beside each other.
+pub const BESIDE: &str = "vestibule_mutations_beside_total";
+/// How often one of them ran again because a commit had overtaken it.
+pub const BESIDE_RERUNS: &str = "vestibule_mutations_beside_reruns_total";
+
 /// The newest durable commit.
 pub const DURABLE_TS: &str = "vestibule_durable_ts";
 /// How long identities waited for their provisioning, as a histogram.
@@ -31,6 +36,15 @@ impl Metrics {
             value.trim().parse().ok()
         };
         self.text.lines().find_map(of_name)
+    }
+
+    /// The sum of the values of all metrics whose name and labels begin so.
+    pub fn sum(&self, prefix: &str) -> f64 {
+        let of_prefix = |line: &'_ str| {
+            let (_, value) = line.strip_prefix(prefix)?.rsplit_once(' ')?;
+            value.trim().parse::<f64>().ok()
+        };
+        self.text.lines().filter_map(of_prefix).sum()
     }
 
     /// The observations of a histogram of seconds since `earlier`. Its quantiles are upper bounds: those of its
@@ -100,6 +114,10 @@ mod tests {
         assert_eq!(metrics.value("a_b"), Some(3.5));
         assert_eq!(metrics.value("a_b{x=\"1\"}"), Some(2.0));
         assert_eq!(metrics.value("a"), None);
+        let text = "a_sum{route=\"/x/1\"} 1.5\na_sum{route=\"/x/2\"} 2\na_sum{route=\"/y\"} 4\n"
+            .to_string();
+        let metrics = Metrics { text };
+        assert_eq!(metrics.sum("a_sum{route=\"/x/"), 3.5);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use text::text;
 pub struct Report {
     /// When it began, RFC 3339.
     pub started: String,
-    /// The machine: cores, CPU model, memory, kernel; as text, in the order in which it is shown.
+    /// The machine: cores, CPU model, memory, kernel, and the build profile of the server; as text, in the order in which it is shown.
     pub machine: Vec<(String, String)>,
     /// The runs, in the order in which they were made. Pairs of subjects alternate.
     pub runs: Vec<Run>,
@@ -105,6 +105,17 @@ pub struct Figure {
     pub value: f64,
     /// Its unit, such as `bytes`; empty for a plain count.
     pub unit: String,
+}
+
+impl Figure {
+    /// A number by its name and its unit.
+    pub fn new(name: &str, value: f64, unit: &str) -> Figure {
+        Figure {
+            name: name.to_string(),
+            value,
+            unit: unit.to_string(),
+        }
+    }
 }
 
 /// Something that has to hold.

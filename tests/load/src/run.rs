@@ -100,14 +100,27 @@ impl<'s> Measured<'s> {
 
 /// The name of one unit.
 fn one(unit: &str) -> String {
-    match unit.strip_suffix("ies") {
-        Some(stem) => format!("{stem}y"),
-        None => unit.strip_suffix('s').unwrap_or(unit).to_string(),
+    if let Some(stem) = unit.strip_suffix("ies") {
+        return format!("{stem}y");
     }
+    let plural = if unit.ends_with("shes") { "es" } else { "s" };
+    unit.strip_suffix(plural).unwrap_or(unit).to_string()
 }
 
 /// Settings as a run tells them.
 pub fn settings<const N: usize>(settings: [(&str, String); N]) -> BTreeMap<String, String> {
     let own = |(name, value): (&str, String)| (name.to_string(), value);
     settings.map(own).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_many_is_named_well() {
+        let units = ["transfers", "deliveries", "pushes", "files", "sign-ups"];
+        let names = ["transfer", "delivery", "push", "file", "sign-up"];
+        assert_eq!(units.map(one), names);
+    }
 }

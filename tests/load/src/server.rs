@@ -18,7 +18,7 @@ use crate::alternatives::RunningAlternative;
 use crate::client::blocking;
 use crate::functions::{self, Functions};
 use crate::http::Address;
-use crate::usage::Used;
+use crate::usage::{self, Used};
 
 /// The server that a scenario loads.
 pub struct Server {
@@ -28,7 +28,7 @@ pub struct Server {
     pub subject: String,
     /// Whether it runs the app; an alternative does no more than transfers.
     pub has_app: bool,
-    /// A key that may push to it, where its functions are pushed.
+    /// A key that may push to it and import, where it is ours.
     pub admin_key: Option<String>,
     started: Option<Started>,
 }
@@ -44,6 +44,8 @@ struct Started {
 enum Process {
     /// This very program; it ends when its standard input does.
     Ours(Child),
+    /// A shell that runs a server, and ends it when its standard input ends.
+    Shell(Child),
     Alternative(RunningAlternative),
 }
 
@@ -55,9 +57,12 @@ pub struct Serve {
     /// Stops when standard input ends, and says `listening PORT` when it is ready: for programs that start this one.
     #[arg(long, hide = true)]
     attached: bool,
-    /// Leaves out what is pushed, and says `key KEY` first.
+    /// Leaves out what is pushed.
     #[arg(long, hide = true)]
     pushed: bool,
+    /// Says `key KEY` first.
+    #[arg(long, hide = true)]
+    keyed: bool,
 }
 
 /// A key that may push to the deployment of these settings.
@@ -82,7 +87,7 @@ pub fn serve(serve: Serve) -> anyhow::Result<()> {
         }
         let (name, data) = (serve.config.name.clone(), serve.config.data.clone());
         let running = app.start(serve.config).await?;
-        if serve.pushed {
+        if serve.keyed {
             println!("key {}", admin_key(&name, &data)?);
         }
         println!("listening {}", running.address().port());
@@ -102,7 +107,8 @@ impl Server {
             .tempdir()?;
         let mut command = Command::new(this_program()?);
         command
-            .args(["serve", "--attached", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--attached", "--keyed"])
+            .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(data.path());
         command.args(auth_config.map(|config| format!("--auth-config={config}")));
         command.args((functions == Functions::Ts).then_some("--pushed"));
@@ -110,7 +116,11 @@ impl Server {
             "VESTIBULE_LOG",
             std::env::var("VESTIBULE_LOG").unwrap_or("warn".into()),
         );
-        Server::start_command(functions.subject(), command, Some(data))
+        let server = Server::start_command(functions.subject(), command, Some(data))?;
+        if functions == Functions::Ts {
+            functions::push(&server.address.url, server.admin_key()?)?;
+        }
+        Ok(server)
     }
 
     /// Starts the server that ours is compared with, with this many accounts.
@@ -173,7 +183,7 @@ impl Server {
         };
         // Keeps reading, so that it never meets a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let server = Server {
+        Ok(Server {
             address: Address::parse(&format!("http://127.0.0.1:{port}"))?,
             subject: subject.to_string(),
             has_app: true,
@@ -183,11 +193,38 @@ impl Server {
                 workers: Vec::new(),
                 _data: data,
             }),
-        };
-        if let Some(key) = &server.admin_key {
-            functions::push(&server.address.url, key)?;
-        }
-        Ok(server)
+        })
+    }
+
+    /// A server that a shell runs on this port, and its files.
+    pub fn of_shell(
+        subject: &str,
+        port: u16,
+        shell: Child,
+        data: TempDir,
+    ) -> anyhow::Result<Server> {
+        Ok(Server {
+            address: Address::parse(&format!("http://127.0.0.1:{port}"))?,
+            subject: subject.to_string(),
+            has_app: false,
+            admin_key: None,
+            started: Some(Started {
+                process: Process::Shell(shell),
+                workers: Vec::new(),
+                _data: Some(data),
+            }),
+        })
+    }
+
+    /// No server: this program does the work itself, and its usage is the client's.
+    pub fn none(subject: &str) -> anyhow::Result<Server> {
+        Ok(Server {
+            address: Address::parse("http://127.0.0.1:1")?,
+            subject: subject.to_string(),
+            has_app: false,
+            admin_key: None,
+            started: None,
+        })
     }
 
     /// One that runs elsewhere, which has to be `load serve`.
@@ -207,6 +244,31 @@ impl Server {
         })
     }
 
+    /// A key that may push to it and import.
+    ///
+    /// # Errors
+    /// Where the server is not ours.
+    pub fn admin_key(&self) -> anyhow::Result<&str> {
+        let key = self.admin_key.as_deref();
+        key.context("this takes an admin key, so it needs a server of its own: leave out --url")
+    }
+
+    /// The profile by which it was built, where it tells.
+    pub fn profile(&self) -> String {
+        let profile = self.address.call("query", "load:profile", &json!({}));
+        let profile = profile
+            .ok()
+            .and_then(|told| Some(told.as_str()?.to_string()));
+        profile.unwrap_or_else(|| "unknown".to_string())
+    }
+
+    /// Lets the peak of its memory count from now on.
+    pub fn forget_peak(&self) {
+        if let Some(Process::Ours(child)) = self.started.as_ref().map(|it| &it.process) {
+            usage::forget_peak(child.id());
+        }
+    }
+
     /// The usage of its process until now, if it is ours.
     pub fn used(&self) -> anyhow::Result<Option<Used>> {
         let started = self.started.as_ref();
@@ -218,6 +280,7 @@ impl Started {
     fn used(&self) -> anyhow::Result<Used> {
         let root = match &self.process {
             Process::Ours(child) => return Used::by(child.id()),
+            Process::Shell(child) => child.id(),
             Process::Alternative(running) => running.pid(),
         };
         let mut roots = self.workers.clone();
@@ -233,7 +296,7 @@ impl Drop for Server {
         let Some(started) = &mut self.started else {
             return;
         };
-        if let Process::Ours(child) = &mut started.process {
+        if let Process::Ours(child) | Process::Shell(child) = &mut started.process {
             // It ends by itself once no client can speak to it any more; its files go after it.
             drop(child.stdin.take());
             let _ = child.wait();

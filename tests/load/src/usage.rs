@@ -12,6 +12,7 @@ pub struct Used {
     user_cpu_seconds: f64,
     system_cpu_seconds: f64,
     rss_bytes: u64,
+    peak_bytes: u64,
 }
 
 impl Used {
@@ -25,13 +26,17 @@ impl Used {
         let fields = Stat::of(pid)?;
         let path = format!("/proc/{pid}/status");
         let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = rss.and_then(|rss| rss.trim().split(' ').next()?.parse::<u64>().ok());
+        let bytes = |name: &str| {
+            let told = status.lines().find_map(|line| line.strip_prefix(name));
+            let kibibytes = told.and_then(|told| told.trim().split(' ').next()?.parse().ok());
+            kibibytes.unwrap_or(0_u64) << 10
+        };
         let per_second = rustix::param::clock_ticks_per_second() as f64;
         Ok(Used {
             user_cpu_seconds: fields.user_ticks / per_second,
             system_cpu_seconds: fields.system_ticks / per_second,
-            rss_bytes: kibibytes.unwrap_or(0) << 10,
+            rss_bytes: bytes("VmRSS:"),
+            peak_bytes: bytes("VmHWM:"),
         })
     }
 
@@ -56,6 +61,7 @@ impl Used {
             all.user_cpu_seconds += used.user_cpu_seconds;
             all.system_cpu_seconds += used.system_cpu_seconds;
             all.rss_bytes += used.rss_bytes;
+            all.peak_bytes += used.peak_bytes;
         }
         Ok(all)
     }
@@ -63,6 +69,11 @@ impl Used {
     /// Resident memory, in bytes.
     pub fn rss_bytes(&self) -> u64 {
         self.rss_bytes
+    }
+
+    /// The most resident memory there was, in bytes: since the process began, or since [`forget_peak`].
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes
     }
 
     /// The usage since `earlier`.
@@ -74,6 +85,11 @@ impl Used {
             fsyncs: None,
         }
     }
+}
+
+/// Lets the peak of a process count from now on. Where the system refuses, it counts from the process's beginning.
+pub fn forget_peak(pid: u32) {
+    let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
 /// Some of what `/proc/PID/stat` says.

@@ -110,6 +110,7 @@ fn the_table_lines_up_and_the_ratios_follow() {
 ratios of rates, pair by pair
 vestibule against node-sqlite, transfers: alpha 0, clients 64
   125×  100×   median 112× of 2 pairs
+machine: CPU EPYC, 2 cores
 ";
     assert!(told.ends_with(ratios), "{told}");
 }

@@ -29,7 +29,11 @@ fn runs(arguments: &str) -> Vec<Run> {
     let (output, report) = load(arguments);
     assert!(output.status.success(), "{output:?}");
     let report = report.unwrap();
-    assert!(!report.machine.is_empty() && !report.runs.is_empty());
+    let build = report.machine.iter().find(|(name, _)| name == "build");
+    let profile = build.map(|(_, profile)| profile.as_str());
+    let known = ["debug", "release", "dist"];
+    assert!(known.contains(&profile.unwrap_or("none")), "{profile:?}");
+    assert!(!report.runs.is_empty());
     for run in &report.runs {
         assert!(run.errors.is_empty(), "{run:?}");
         assert!(run.checks.iter().all(|check| check.holds), "{run:?}");
@@ -45,6 +49,12 @@ fn run(arguments: &str) -> Run {
     runs.remove(0)
 }
 
+fn value(run: &Run, name: &str) -> f64 {
+    let figure = run.figures.iter().find(|figure| figure.name == name);
+    let figure = figure.unwrap_or_else(|| panic!("{name} is missing: {run:?}"));
+    figure.value
+}
+
 const BRIEF: &str = "--seconds 0.5 --warm-up 0.1";
 
 #[test]
@@ -54,6 +64,7 @@ fn transfers_and_reads_in_typescript_are_pushed_and_answered() {
     ));
     assert!(transfers.count > 0);
     assert_eq!(transfers.subject, "vestibule, TypeScript");
+    assert!(value(&transfers, "reruns per commit") >= 0.0);
     let reads = run(&format!(
         "reads --functions ts --what range --uncached --clients 2 --accounts 100 {BRIEF}"
     ));
@@ -65,7 +76,7 @@ fn a_scenario_without_functions_in_typescript_says_so() {
     let (output, _) = load("idle --functions ts --clients 1");
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("only transfers and reads"), "{said}");
+    assert!(said.contains("no functions in TypeScript"), "{said}");
 }
 
 #[test]

@@ -75,10 +75,12 @@ fn comma(out: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// `POST /api/query`, with arguments that `args` writes as one JSON object.
-pub fn post_query(out: &mut Vec<u8>, path: &str, args: impl FnOnce(&mut Vec<u8>)) {
+/// `POST /api/query`, or of another kind of function, with arguments that `args` writes as one JSON object.
+pub fn post(out: &mut Vec<u8>, kind: &str, path: &str, args: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"POST /api/");
+    out.extend_from_slice(kind.as_bytes());
     out.extend_from_slice(
-        b"POST /api/query HTTP/1.1\r\nHost: load\r\nContent-Type: application/json\r\nContent-Length: ",
+        b" HTTP/1.1\r\nHost: load\r\nContent-Type: application/json\r\nContent-Length: ",
     );
     // The length stands before what it is of, so its place is filled in afterwards.
     let length = out.len();

@@ -5,7 +5,7 @@
 //! run reports its usage beside the server's own. The hidden scenario `echo` measures the floor: the same client
 //! against a server that does nothing.
 
-mod answers;
+pub mod answers;
 pub mod blocking;
 pub mod connection;
 pub mod frames;

@@ -26,6 +26,13 @@ pub fn text(report: &Report) -> String {
     if out.is_empty() {
         out.push_str("nothing was measured\n");
     }
+    if !report.machine.is_empty() {
+        let told = report.machine.iter();
+        let told: Vec<String> = told
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        push_wrapped(&mut out, "", "machine", &plain(&told.join(", ")), ":");
+    }
     out
 }
 

@@ -6,17 +6,12 @@ use std::thread::JoinHandle;
 use clap::Args;
 use serde_json::json;
 
-use super::transfers::{Transferring, check};
+use super::transfers::{AtRate, check};
 use crate::accounts::{self, Total};
 use crate::arguments::{Times, positive, some};
-use crate::arrivals::Arrivals;
-use crate::calls::{self, Called, Plan};
-use crate::client::{Connections, Protocol};
 use crate::functions;
 use crate::measure::Latencies;
-use crate::progress::Progress;
 use crate::report::{Check, Figure, Run};
-use crate::run::{Measured, settings};
 use crate::server::Server;
 
 /// The flags of `backfill`.
@@ -36,8 +31,6 @@ pub struct Backfill {
     pub times: Times,
 }
 
-/// Transfers that one connection may wait for.
-const IN_FLIGHT: usize = 100;
 /// Documents of a page of the index.
 const PAGE: u32 = 2_000;
 
@@ -45,34 +38,24 @@ const PAGE: u32 = 2_000;
 pub fn run(flags: &Backfill, server: &Server) -> anyhow::Result<Vec<Run>> {
     accounts::open(flags.documents, server)?;
     let before = accounts::total(flags.documents, server)?;
-    let (mut quiet, called) = part(flags, flags.times, server, "transfers")?;
+    let transfers = AtRate {
+        clients: flags.clients,
+        accounts: flags.documents,
+        rate: flags.rate,
+        times: flags.times,
+    };
+    let (mut quiet, called) = transfers.run(server, "transfers")?;
     quiet.latencies = vec![called.latencies.told("answer")];
 
-    let pushing = push(server)?;
-    let mut beside = Vec::new();
-    let mut latencies = Latencies::default();
-    // Each part has its connections, and none waits to warm up: all that the push does is measured.
-    let mut times = Times {
-        warm_up: 0.0,
-        seconds: flags.times.seconds.min(5.0),
-        ..flags.times
-    };
-    while beside.is_empty() || !pushing.is_finished() {
-        times.seed += 1;
-        let (run, called) = part(flags, times, server, "transfers beside a backfill")?;
-        latencies.add_all(&called.latencies);
-        beside.push(run);
-    }
-    let seconds = pushing.join().expect("no push panics")?;
-    let mut beside = joined(beside);
+    let (mut beside, latencies, seconds) = beside(&transfers, server)?;
     beside.figures.extend([
-        figure("push", seconds, "s"),
-        figure(
+        Figure::new("push", seconds, "s"),
+        Figure::new(
             "documents indexed a second",
             f64::from(flags.documents) / seconds,
             "",
         ),
-        figure(
+        Figure::new(
             "p99 beside it / before",
             latencies.p99() / called.latencies.p99(),
             "×",
@@ -85,50 +68,35 @@ pub fn run(flags: &Backfill, server: &Server) -> anyhow::Result<Vec<Run>> {
     Ok(vec![quiet, beside])
 }
 
-/// Transfers for some time.
-fn part(
-    flags: &Backfill,
-    times: Times,
-    server: &Server,
-    scenario: &str,
-) -> anyhow::Result<(Run, Called)> {
-    let plan = Plan {
-        clients: flags.clients,
-        in_flight: IN_FLIGHT,
-        times,
-        arrivals: Arrivals {
-            rate: Some(flags.rate),
-            even: false,
-        },
+/// Transfers until a push has ended, and the push's seconds.
+fn beside(transfers: &AtRate, server: &Server) -> anyhow::Result<(Run, Latencies, f64)> {
+    let pushing = push(server)?;
+    let mut beside = Vec::new();
+    let mut latencies = Latencies::default();
+    // Each part has its connections, and none waits to warm up: all that the push does is measured.
+    let mut times = Times {
+        warm_up: 0.0,
+        seconds: transfers.times.seconds.min(5.0),
+        ..transfers.times
     };
-    let mut measured = Measured::of(server);
-    let mut connections = Connections::new(server.address.socket, Protocol::Sync)?;
-    let progress = Progress::new("transfers", times.length().as_millis() as u64);
-    let mut transferring = Transferring::new(flags.documents, 0.0, times.seed);
-    let called = calls::run(
-        &mut connections,
-        &mut transferring,
-        &plan,
-        &progress,
-        &mut measured,
-    )?;
-    let mut run = measured.run(scenario, "transfers", &called.window)?;
-    run.settings = settings([
-        ("clients", flags.clients.to_string()),
-        ("documents", flags.documents.to_string()),
-        ("rate", flags.rate.to_string()),
-        ("seed", flags.times.seed.to_string()),
-    ]);
-    run.errors.clone_from(&called.errors);
-    Ok((run, called))
+    while beside.is_empty() || !pushing.is_finished() {
+        times.seed += 1;
+        let part = AtRate {
+            times,
+            ..*transfers
+        };
+        let (run, called) = part.run(server, "transfers beside a backfill")?;
+        latencies.add_all(&called.latencies);
+        beside.push(run);
+    }
+    let seconds = pushing.join().expect("no push panics")?;
+    Ok((joined(beside), latencies, seconds))
 }
 
 /// Begins to push, and tells the seconds until the index is built.
 fn push(server: &Server) -> anyhow::Result<JoinHandle<anyhow::Result<f64>>> {
     let url = server.address.url.clone();
-    let Some(admin_key) = server.admin_key.clone() else {
-        anyhow::bail!("a push needs an admin key");
-    };
+    let admin_key = server.admin_key()?.to_string();
     Ok(std::thread::spawn(move || {
         let start = std::time::Instant::now();
         functions::push_with_index(&url, &admin_key)?;
@@ -153,14 +121,6 @@ fn joined(parts: Vec<Run>) -> Run {
     run.rate = run.count as f64 / run.seconds;
     run.figures.clear();
     run
-}
-
-fn figure(name: &str, value: f64, unit: &str) -> Figure {
-    Figure {
-        name: name.into(),
-        value,
-        unit: unit.into(),
-    }
 }
 
 /// Whether the new index has each document once, in order.

@@ -237,7 +237,7 @@ impl Calling for Reading {
             }
             Over::Http => {
                 asking.request = request;
-                connection.send_bytes(|out| messages::post_query(out, path, args));
+                connection.send_bytes(|out| messages::post(out, "query", path, args));
             }
         }
     }

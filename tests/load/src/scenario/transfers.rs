@@ -9,11 +9,12 @@ use crate::accounts::{self, Total};
 use crate::against::Against;
 use crate::arguments::{Times, not_negative, some};
 use crate::arrivals::Arrivals;
-use crate::calls::{self, Calling, Plan};
+use crate::calls::{self, Called, Calling, Plan};
 use crate::choice::Choice;
 use crate::client::messages::{self, Told};
 use crate::client::{Connection, Connections, Protocol};
 use crate::functions::Functions;
+use crate::metrics::{BESIDE, BESIDE_RERUNS, Metrics};
 use crate::progress::Progress;
 use crate::report::{Check, Figure, Run};
 use crate::run::{Measured, settings};
@@ -81,6 +82,7 @@ pub fn run(flags: &Transfers, server: &Server) -> anyhow::Result<Run> {
         arrivals: flags.arrivals,
     };
     let retries_before = retries(server)?;
+    let reruns_before = Reruns::of(server);
     let mut measured = Measured::of(server);
     let mut connections = Connections::new(server.address.socket, Protocol::Sync)?;
     let progress = Progress::new("transfers", flags.times.length().as_millis() as u64);
@@ -107,16 +109,65 @@ pub fn run(flags: &Transfers, server: &Server) -> anyhow::Result<Run> {
         run.settings.insert("rate".into(), rate.to_string());
     }
     if let Some((before, after)) = retries_before.zip(retries(server)?) {
-        run.figures.push(Figure {
-            name: "retries".into(),
-            value: after - before,
-            unit: String::new(),
-        });
+        run.figures.push(Figure::new("retries", after - before, ""));
     }
+    run.figures
+        .extend(reruns_per_commit(&reruns_before, &Reruns::of(server)));
     run.latencies = vec![called.latencies.told("answer")];
     run.errors = called.errors;
     run.checks = vec![check(&before, &after)];
     Ok(run)
+}
+
+/// Transfers at a fixed rate, which another scenario puts beside its own load.
+#[derive(Clone, Copy, Debug)]
+pub struct AtRate {
+    /// Connections.
+    pub clients: usize,
+    /// How many accounts there are.
+    pub accounts: u32,
+    /// Transfers that are due each second.
+    pub rate: f64,
+    /// How long, and the seed.
+    pub times: Times,
+}
+
+/// Transfers at a rate that one connection may wait for.
+const IN_FLIGHT: usize = 100;
+
+impl AtRate {
+    /// Makes them. The run has neither latencies nor checks yet.
+    pub fn run(&self, server: &Server, scenario: &str) -> anyhow::Result<(Run, Called)> {
+        let plan = Plan {
+            clients: self.clients,
+            in_flight: IN_FLIGHT,
+            times: self.times,
+            arrivals: Arrivals {
+                rate: Some(self.rate),
+                even: false,
+            },
+        };
+        let mut measured = Measured::of(server);
+        let mut connections = Connections::new(server.address.socket, Protocol::Sync)?;
+        let progress = Progress::new("transfers", self.times.length().as_millis() as u64);
+        let mut transferring = Transferring::new(self.accounts, 0.0, self.times.seed);
+        let called = calls::run(
+            &mut connections,
+            &mut transferring,
+            &plan,
+            &progress,
+            &mut measured,
+        )?;
+        let mut run = measured.run(scenario, "transfers", &called.window)?;
+        run.settings = settings([
+            ("clients", self.clients.to_string()),
+            ("accounts", self.accounts.to_string()),
+            ("rate", self.rate.to_string()),
+            ("seed", self.times.seed.to_string()),
+        ]);
+        run.errors.clone_from(&called.errors);
+        Ok((run, called))
+    }
 }
 
 /// How often an alternative has had to try a transfer again.
@@ -125,6 +176,35 @@ fn retries(server: &Server) -> anyhow::Result<Option<f64>> {
         true => Ok(None),
         false => Ok(server.stats()?["retries"].as_f64()),
     }
+}
+
+/// Mutations in TypeScript that ran beside each other, and how often one of them had to run again.
+#[derive(Default)]
+struct Reruns {
+    begun: f64,
+    again: f64,
+}
+
+impl Reruns {
+    /// As the server counts them; none where it does not.
+    fn of(server: &Server) -> Reruns {
+        let metrics = match server.has_app {
+            true => Metrics::of(&server.address).ok(),
+            false => None,
+        };
+        let value = |name| metrics.as_ref()?.value(name);
+        Reruns {
+            begun: value(BESIDE).unwrap_or(0.0),
+            again: value(BESIDE_RERUNS).unwrap_or(0.0),
+        }
+    }
+}
+
+/// Nothing where no mutation ran beside another, as in Rust.
+fn reruns_per_commit(before: &Reruns, after: &Reruns) -> Option<Figure> {
+    let begun = after.begun - before.begun;
+    let again = after.again - before.again;
+    (begun > 0.0).then(|| Figure::new("reruns per commit", again / begun, ""))
 }
 
 /// Whether nothing was lost or made.
