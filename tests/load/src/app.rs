@@ -1,11 +1,14 @@
 //! The app that is loaded: accounts that move money, and items that are watched. Its functions do not look at the
 //! caller's identity unless they have to, so that a run measures only the work it asks for.
 
+mod jobs;
+
 use serde::{Deserialize, Serialize};
 use vestibule_server::prelude::*;
 
 use crate::functions::Functions;
 use crate::machine;
+use jobs::Effect;
 
 /// An account, found by its number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,7 +37,7 @@ pub fn app(functions: Functions) -> App {
         .table::<Message>();
     let app = match functions {
         Functions::Ts => App::new(schema),
-        Functions::Rust => in_both(App::new(schema.table::<Account>())),
+        Functions::Rust => in_both(App::new(schema.table::<Account>().table::<Effect>())),
     };
     app.mutation("items:put", put)
         .query("items:range", items)
@@ -56,6 +59,9 @@ fn in_both(app: App) -> App {
         .query("accounts:total", total)
         .query("accounts:point", point)
         .query("accounts:range", range)
+        .mutation("jobs:plan", jobs::plan)
+        .function(Function::mutation("jobs:work", jobs::work).internal())
+        .query("jobs:ran", jobs::ran)
 }
 
 /// A stretch of account numbers.

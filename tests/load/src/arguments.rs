@@ -10,6 +10,7 @@ use crate::scenario::backfill::Backfill;
 use crate::scenario::fan_out::FanOut;
 use crate::scenario::first_logins::FirstLogins;
 use crate::scenario::idle::Idle;
+use crate::scenario::jobs::Jobs;
 use crate::scenario::reads::Reads;
 use crate::scenario::reconnects::Reconnects;
 use crate::scenario::transfers::Transfers;
@@ -136,6 +137,8 @@ pub enum Scenario {
     Reads(Reads),
     /// Transfers while a push adds an index to their table. Its functions are pushed.
     Backfill(Backfill),
+    /// Scheduled mutations.
+    Jobs(Jobs),
     /// Runs the app that is loaded, for --url of another invocation.
     Serve(Box<Serve>),
     /// Answers every call at once and does nothing, until standard input ends.
@@ -154,6 +157,8 @@ impl Scenario {
             Scenario::Idle(flags) => flags.clients,
             Scenario::Reconnects(flags) => flags.clients,
             Scenario::Reads(flags) => flags.connections(),
+            // One request after the other.
+            Scenario::Jobs(_) => 1,
             Scenario::Serve(_) | Scenario::ServeEcho => 0,
         }
     }
@@ -161,7 +166,10 @@ impl Scenario {
     /// Whether its functions are there in TypeScript too.
     pub fn has_typescript(&self) -> bool {
         match self {
-            Scenario::Transfers(_) | Scenario::Reads(_) | Scenario::Backfill(_) => true,
+            Scenario::Transfers(_)
+            | Scenario::Reads(_)
+            | Scenario::Backfill(_)
+            | Scenario::Jobs(_) => true,
             Scenario::FirstLogins(_)
             | Scenario::FanOut(_)
             | Scenario::Idle(_)

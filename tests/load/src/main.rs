@@ -72,6 +72,7 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
         Scenario::Backfill(flags) => {
             scenario::backfill::run(flags, &own_server(common, Functions::Ts)?)
         }
+        Scenario::Jobs(flags) => one(scenario::jobs::run(flags, &server(common, None)?)),
         Scenario::Reads(flags) => one(scenario::reads::run(flags, &server(common, None)?)),
     }
 }

@@ -117,6 +117,27 @@ fn transfers_go_on_beside_a_backfill() {
 }
 
 #[test]
+fn each_job_runs_once_in_both_languages() {
+    for functions in ["rust", "ts"] {
+        let run = run(&format!(
+            "jobs --functions {functions} --jobs 1500 --waiting 1200"
+        ));
+        assert_eq!((run.count, run.checks.len()), (1_500, 2));
+        // How late each ran, by the jobs themselves and by the server.
+        let counts: Vec<u64> = run.latencies.iter().map(|latency| latency.count).collect();
+        assert_eq!(counts, [1_500, 1_500]);
+        assert_eq!(value(&run, "ended jobs kept"), 1_500.0);
+    }
+}
+
+#[test]
+fn jobs_that_come_due_at_a_rate_all_run() {
+    let run = run("jobs --rate 200 --seconds 0.5");
+    assert_eq!(run.count, 100);
+    assert_eq!(run.rate_over_time.counts.iter().sum::<u64>(), 100);
+}
+
+#[test]
 fn transfers_that_arrive_at_a_rate_are_all_answered() {
     let run = run(&format!(
         "transfers --clients 2 --in-flight 50 --accounts 50 --rate 200 --even {BRIEF}"
@@ -356,6 +377,7 @@ fn what_cannot_be_done_is_said() {
         ("transfers --even", "--rate"),
         ("transfers --against mongo", "node-sqlite"),
         ("transfers --accounts 1", "--accounts"),
+        ("jobs --jobs 5 --rate 5", "--rate"),
         (
             "idle --url http://127.0.0.1:1",
             "nobody answers at http://127.0.0.1:1",

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod fan_out;
 pub mod first_logins;
 pub mod idle;
+pub mod jobs;
 pub mod reads;
 pub mod reconnects;
 pub mod transfers;
