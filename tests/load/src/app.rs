@@ -1,6 +1,7 @@
 //! The app that is loaded: accounts that move money, and items that are watched. Its functions do not look at the
 //! caller's identity unless they have to, so that a run measures only the work it asks for.
 
+mod http;
 mod jobs;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,7 @@ fn in_both(app: App) -> App {
         .mutation("jobs:plan", jobs::plan)
         .function(Function::mutation("jobs:work", jobs::work).internal())
         .query("jobs:ran", jobs::ran)
+        .http_route(Method::GET, "/account", http::account)
 }
 
 /// A stretch of account numbers.

@@ -9,6 +9,7 @@ use crate::functions::Functions;
 use crate::scenario::backfill::Backfill;
 use crate::scenario::fan_out::FanOut;
 use crate::scenario::first_logins::FirstLogins;
+use crate::scenario::http_actions::HttpActions;
 use crate::scenario::idle::Idle;
 use crate::scenario::jobs::Jobs;
 use crate::scenario::reads::Reads;
@@ -139,6 +140,8 @@ pub enum Scenario {
     Backfill(Backfill),
     /// Scheduled mutations.
     Jobs(Jobs),
+    /// Requests to an HTTP action that reads one document.
+    HttpActions(HttpActions),
     /// Runs the app that is loaded, for --url of another invocation.
     Serve(Box<Serve>),
     /// Answers every call at once and does nothing, until standard input ends.
@@ -157,6 +160,7 @@ impl Scenario {
             Scenario::Idle(flags) => flags.clients,
             Scenario::Reconnects(flags) => flags.clients,
             Scenario::Reads(flags) => flags.connections(),
+            Scenario::HttpActions(flags) => flags.clients,
             // One request after the other.
             Scenario::Jobs(_) => 1,
             Scenario::Serve(_) | Scenario::ServeEcho => 0,
@@ -169,7 +173,8 @@ impl Scenario {
             Scenario::Transfers(_)
             | Scenario::Reads(_)
             | Scenario::Backfill(_)
-            | Scenario::Jobs(_) => true,
+            | Scenario::Jobs(_)
+            | Scenario::HttpActions(_) => true,
             Scenario::FirstLogins(_)
             | Scenario::FanOut(_)
             | Scenario::Idle(_)

@@ -73,6 +73,9 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
             scenario::backfill::run(flags, &own_server(common, Functions::Ts)?)
         }
         Scenario::Jobs(flags) => one(scenario::jobs::run(flags, &server(common, None)?)),
+        Scenario::HttpActions(flags) => {
+            one(scenario::http_actions::run(flags, &server(common, None)?))
+        }
         Scenario::Reads(flags) => one(scenario::reads::run(flags, &server(common, None)?)),
     }
 }

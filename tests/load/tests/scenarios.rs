@@ -138,6 +138,16 @@ fn jobs_that_come_due_at_a_rate_all_run() {
 }
 
 #[test]
+fn http_actions_answer_with_the_account_in_both_languages() {
+    for functions in ["rust", "ts"] {
+        let run = run(&format!(
+            "http-actions --functions {functions} --clients 3 --accounts 20 {BRIEF}"
+        ));
+        assert!(run.count > 0 && run.latencies[0].count == run.count);
+    }
+}
+
+#[test]
 fn transfers_that_arrive_at_a_rate_are_all_answered() {
     let run = run(&format!(
         "transfers --clients 2 --in-flight 50 --accounts 50 --rate 200 --even {BRIEF}"

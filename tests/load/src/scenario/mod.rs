@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod fan_out;
 pub mod first_logins;
+pub mod http_actions;
 pub mod idle;
 pub mod jobs;
 pub mod reads;
