@@ -1,6 +1,7 @@
 //! The app that is loaded: accounts that move money, and items that are watched. Its functions do not look at the
 //! caller's identity unless they have to, so that a run measures only the work it asks for.
 
+mod files;
 mod http;
 mod jobs;
 
@@ -63,6 +64,8 @@ fn in_both(app: App) -> App {
         .mutation("jobs:plan", jobs::plan)
         .function(Function::mutation("jobs:work", jobs::work).internal())
         .query("jobs:ran", jobs::ran)
+        .mutation("files:uploadUrl", files::upload_url)
+        .query("files:url", files::url)
         .http_route(Method::GET, "/account", http::account)
 }
 

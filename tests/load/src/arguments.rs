@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::functions::Functions;
 use crate::scenario::backfill::Backfill;
 use crate::scenario::fan_out::FanOut;
+use crate::scenario::files::Files;
 use crate::scenario::first_logins::FirstLogins;
 use crate::scenario::http_actions::HttpActions;
 use crate::scenario::idle::Idle;
@@ -142,6 +143,8 @@ pub enum Scenario {
     Jobs(Jobs),
     /// Requests to an HTTP action that reads one document.
     HttpActions(HttpActions),
+    /// Files sent and read.
+    Files(Files),
     /// Runs the app that is loaded, for --url of another invocation.
     Serve(Box<Serve>),
     /// Answers every call at once and does nothing, until standard input ends.
@@ -161,6 +164,7 @@ impl Scenario {
             Scenario::Reconnects(flags) => flags.clients,
             Scenario::Reads(flags) => flags.connections(),
             Scenario::HttpActions(flags) => flags.clients,
+            Scenario::Files(flags) => flags.clients,
             // One request after the other.
             Scenario::Jobs(_) => 1,
             Scenario::Serve(_) | Scenario::ServeEcho => 0,
@@ -174,7 +178,8 @@ impl Scenario {
             | Scenario::Reads(_)
             | Scenario::Backfill(_)
             | Scenario::Jobs(_)
-            | Scenario::HttpActions(_) => true,
+            | Scenario::HttpActions(_)
+            | Scenario::Files(_) => true,
             Scenario::FirstLogins(_)
             | Scenario::FanOut(_)
             | Scenario::Idle(_)

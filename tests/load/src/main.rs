@@ -76,6 +76,10 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
         Scenario::HttpActions(flags) => {
             one(scenario::http_actions::run(flags, &server(common, None)?))
         }
+        Scenario::Files(flags) => match flags.against {
+            Some(against) => scenario::files::run_pairs(flags, against, common.functions),
+            None => one(scenario::files::run(flags, &server(common, None)?)),
+        },
         Scenario::Reads(flags) => one(scenario::reads::run(flags, &server(common, None)?)),
     }
 }

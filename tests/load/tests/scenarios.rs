@@ -148,6 +148,61 @@ fn http_actions_answer_with_the_account_in_both_languages() {
 }
 
 #[test]
+fn files_are_stored_and_read_back_in_both_languages() {
+    for (functions, what) in [("rust", "upload"), ("ts", "upload"), ("rust", "download")] {
+        let run = run(&format!(
+            "files --functions {functions} --what {what} --bytes 100KiB --clients 2 {BRIEF}"
+        ));
+        assert!(run.count > 0 && run.latencies[0].count == run.count);
+        assert!(value(&run, "RSS max") >= value(&run, "RSS before"));
+        let read_back = run.checks.iter().map(|check| check.seen.as_str());
+        match what {
+            "upload" => assert_eq!(read_back.collect::<Vec<_>>(), ["2 of 2"]),
+            // Each byte was compared as it came.
+            _ => assert_eq!(read_back.count(), 0),
+        }
+    }
+}
+
+#[test]
+fn slow_files_are_broken_off_when_the_run_is_over() {
+    for what in ["upload", "download"] {
+        let run = run(&format!(
+            "files --what {what} --bytes 50MiB --slow 1KiB --clients 5 {BRIEF}"
+        ));
+        assert_eq!((run.count, run.latencies.len()), (0, 0));
+        assert!(value(&run, "content") >= 0.0);
+    }
+}
+
+#[test]
+fn files_are_compared_with_what_an_upload_has_to_do() {
+    let runs = runs(&format!(
+        "files --bytes 10KiB --clients 2 --against write-sync-rename --pairs 1 {BRIEF}"
+    ));
+    let subjects: Vec<&str> = runs.iter().map(|run| run.subject.as_str()).collect();
+    assert_eq!(subjects, ["vestibule", "write-sync-rename"]);
+    assert!(runs.iter().all(|run| run.count > 0));
+}
+
+/// Where nginx is not installed, the program says how to get it.
+#[test]
+fn downloads_are_compared_with_nginx() {
+    let arguments = format!(
+        "files --what download --bytes 10KiB --clients 2 --against nginx --pairs 1 {BRIEF}"
+    );
+    if Command::new("nginx").arg("-v").output().is_err() {
+        let (output, _) = load(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("apt-get install nginx"), "{said}");
+        return;
+    }
+    let runs = runs(&arguments);
+    assert_eq!((runs.len(), runs[1].subject.as_str()), (2, "nginx"));
+    assert!(runs.iter().all(|run| run.count > 0));
+}
+
+#[test]
 fn transfers_that_arrive_at_a_rate_are_all_answered() {
     let run = run(&format!(
         "transfers --clients 2 --in-flight 50 --accounts 50 --rate 200 --even {BRIEF}"
@@ -388,6 +443,8 @@ fn what_cannot_be_done_is_said() {
         ("transfers --against mongo", "node-sqlite"),
         ("transfers --accounts 1", "--accounts"),
         ("jobs --jobs 5 --rate 5", "--rate"),
+        ("files --bytes 1MB", "KiB"),
+        ("files --against nginx", "--what download"),
         (
             "idle --url http://127.0.0.1:1",
             "nobody answers at http://127.0.0.1:1",

@@ -2,6 +2,7 @@
 
 pub mod backfill;
 pub mod fan_out;
+pub mod files;
 pub mod first_logins;
 pub mod http_actions;
 pub mod idle;
