@@ -12,6 +12,7 @@ use crate::scenario::files::Files;
 use crate::scenario::first_logins::FirstLogins;
 use crate::scenario::http_actions::HttpActions;
 use crate::scenario::idle::Idle;
+use crate::scenario::imports::Imports;
 use crate::scenario::jobs::Jobs;
 use crate::scenario::reads::Reads;
 use crate::scenario::reconnects::Reconnects;
@@ -145,6 +146,8 @@ pub enum Scenario {
     HttpActions(HttpActions),
     /// Files sent and read.
     Files(Files),
+    /// An import of many small documents.
+    Imports(Imports),
     /// Runs the app that is loaded, for --url of another invocation.
     Serve(Box<Serve>),
     /// Answers every call at once and does nothing, until standard input ends.
@@ -166,7 +169,7 @@ impl Scenario {
             Scenario::HttpActions(flags) => flags.clients,
             Scenario::Files(flags) => flags.clients,
             // One request after the other.
-            Scenario::Jobs(_) => 1,
+            Scenario::Jobs(_) | Scenario::Imports(_) => 1,
             Scenario::Serve(_) | Scenario::ServeEcho => 0,
         }
     }
@@ -179,7 +182,8 @@ impl Scenario {
             | Scenario::Backfill(_)
             | Scenario::Jobs(_)
             | Scenario::HttpActions(_)
-            | Scenario::Files(_) => true,
+            | Scenario::Files(_)
+            | Scenario::Imports(_) => true,
             Scenario::FirstLogins(_)
             | Scenario::FanOut(_)
             | Scenario::Idle(_)

@@ -72,6 +72,10 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
         Scenario::Backfill(flags) => {
             scenario::backfill::run(flags, &own_server(common, Functions::Ts)?)
         }
+        Scenario::Imports(flags) => one(scenario::imports::run(
+            flags,
+            &own_server(common, common.functions)?,
+        )),
         Scenario::Jobs(flags) => one(scenario::jobs::run(flags, &server(common, None)?)),
         Scenario::HttpActions(flags) => {
             one(scenario::http_actions::run(flags, &server(common, None)?))

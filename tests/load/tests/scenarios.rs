@@ -203,6 +203,18 @@ fn downloads_are_compared_with_nginx() {
 }
 
 #[test]
+fn all_documents_of_an_import_are_there_in_both_languages() {
+    for functions in ["rust", "ts"] {
+        // More than one part.
+        let run = run(&format!(
+            "imports --functions {functions} --documents 150000"
+        ));
+        assert_eq!((run.count, run.checks.len()), (150_000, 1));
+        assert!(value(&run, "RSS growth to its max") >= 0.0);
+    }
+}
+
+#[test]
 fn transfers_that_arrive_at_a_rate_are_all_answered() {
     let run = run(&format!(
         "transfers --clients 2 --in-flight 50 --accounts 50 --rate 200 --even {BRIEF}"
@@ -445,6 +457,7 @@ fn what_cannot_be_done_is_said() {
         ("jobs --jobs 5 --rate 5", "--rate"),
         ("files --bytes 1MB", "KiB"),
         ("files --against nginx", "--what download"),
+        ("imports --url http://127.0.0.1:1", "a server of its own"),
         (
             "idle --url http://127.0.0.1:1",
             "nobody answers at http://127.0.0.1:1",

@@ -6,6 +6,7 @@ pub mod files;
 pub mod first_logins;
 pub mod http_actions;
 pub mod idle;
+pub mod imports;
 pub mod jobs;
 pub mod reads;
 pub mod reconnects;
