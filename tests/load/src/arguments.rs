@@ -16,6 +16,7 @@ use crate::scenario::imports::Imports;
 use crate::scenario::jobs::Jobs;
 use crate::scenario::reads::Reads;
 use crate::scenario::reconnects::Reconnects;
+use crate::scenario::sign_ups::SignUps;
 use crate::scenario::transfers::Transfers;
 use crate::server::Serve;
 
@@ -148,6 +149,8 @@ pub enum Scenario {
     Files(Files),
     /// An import of many small documents.
     Imports(Imports),
+    /// Sign-ups with passwords beside transfers. Its functions are pushed.
+    SignUps(SignUps),
     /// Runs the app that is loaded, for --url of another invocation.
     Serve(Box<Serve>),
     /// Answers every call at once and does nothing, until standard input ends.
@@ -168,6 +171,7 @@ impl Scenario {
             Scenario::Reads(flags) => flags.connections(),
             Scenario::HttpActions(flags) => flags.clients,
             Scenario::Files(flags) => flags.clients,
+            Scenario::SignUps(flags) => flags.clients.saturating_mul(2),
             // One request after the other.
             Scenario::Jobs(_) | Scenario::Imports(_) => 1,
             Scenario::Serve(_) | Scenario::ServeEcho => 0,
@@ -183,7 +187,8 @@ impl Scenario {
             | Scenario::Jobs(_)
             | Scenario::HttpActions(_)
             | Scenario::Files(_)
-            | Scenario::Imports(_) => true,
+            | Scenario::Imports(_)
+            | Scenario::SignUps(_) => true,
             Scenario::FirstLogins(_)
             | Scenario::FanOut(_)
             | Scenario::Idle(_)

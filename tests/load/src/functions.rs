@@ -61,6 +61,20 @@ pub fn push_with_index(url: &str, admin_key: &str) -> anyhow::Result<()> {
     push_folder(folder.path(), url, admin_key)
 }
 
+/// Pushes them with sign-ups by password, which only `load sign-ups` calls.
+///
+/// # Errors
+/// As [`push_folder`].
+pub fn push_with_sign_ups(url: &str, admin_key: &str) -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix("vestibule-load-app-")
+        .tempdir()?;
+    copy(&accounts_folder(), folder.path())?;
+    let sign_ups = Path::new(env!("CARGO_MANIFEST_DIR")).join("sign-ups");
+    copy(&sign_ups, folder.path())?;
+    push_folder(folder.path(), url, admin_key)
+}
+
 fn accounts_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("functions")
 }

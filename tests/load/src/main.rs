@@ -76,6 +76,9 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
             flags,
             &own_server(common, common.functions)?,
         )),
+        Scenario::SignUps(flags) => {
+            scenario::sign_ups::run(flags, &own_server(common, Functions::Ts)?)
+        }
         Scenario::Jobs(flags) => one(scenario::jobs::run(flags, &server(common, None)?)),
         Scenario::HttpActions(flags) => {
             one(scenario::http_actions::run(flags, &server(common, None)?))

@@ -215,6 +215,18 @@ fn all_documents_of_an_import_are_there_in_both_languages() {
 }
 
 #[test]
+fn people_sign_up_beside_transfers() {
+    let runs = runs(&format!(
+        "sign-ups --rate 4 --transfers 50 --clients 2 --accounts 50 {BRIEF}"
+    ));
+    let told: Vec<&str> = runs.iter().map(|run| run.scenario.as_str()).collect();
+    assert_eq!(told, ["transfers", "transfers beside sign-ups", "sign-ups"]);
+    assert!(value(&runs[1], "p99 beside them / before") > 0.0);
+    // Those that were due in the measured time.
+    assert_eq!((runs[2].latencies[0].count, runs[2].checks.len()), (2, 1));
+}
+
+#[test]
 fn transfers_that_arrive_at_a_rate_are_all_answered() {
     let run = run(&format!(
         "transfers --clients 2 --in-flight 50 --accounts 50 --rate 200 --even {BRIEF}"

@@ -10,5 +10,6 @@ pub mod imports;
 pub mod jobs;
 pub mod reads;
 pub mod reconnects;
+pub mod sign_ups;
 pub mod transfers;
 mod watchers;
