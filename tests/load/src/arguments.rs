@@ -14,6 +14,7 @@ use crate::scenario::http_actions::HttpActions;
 use crate::scenario::idle::Idle;
 use crate::scenario::imports::Imports;
 use crate::scenario::jobs::Jobs;
+use crate::scenario::pushes::Pushes;
 use crate::scenario::reads::Reads;
 use crate::scenario::reconnects::Reconnects;
 use crate::scenario::sign_ups::SignUps;
@@ -151,6 +152,8 @@ pub enum Scenario {
     Imports(Imports),
     /// Sign-ups with passwords beside transfers. Its functions are pushed.
     SignUps(SignUps),
+    /// Pushes of an app of many functions.
+    Pushes(Pushes),
     /// Runs the app that is loaded, for --url of another invocation.
     Serve(Box<Serve>),
     /// Answers every call at once and does nothing, until standard input ends.
@@ -173,7 +176,7 @@ impl Scenario {
             Scenario::Files(flags) => flags.clients,
             Scenario::SignUps(flags) => flags.clients.saturating_mul(2),
             // One request after the other.
-            Scenario::Jobs(_) | Scenario::Imports(_) => 1,
+            Scenario::Jobs(_) | Scenario::Imports(_) | Scenario::Pushes(_) => 1,
             Scenario::Serve(_) | Scenario::ServeEcho => 0,
         }
     }
@@ -188,7 +191,8 @@ impl Scenario {
             | Scenario::HttpActions(_)
             | Scenario::Files(_)
             | Scenario::Imports(_)
-            | Scenario::SignUps(_) => true,
+            | Scenario::SignUps(_)
+            | Scenario::Pushes(_) => true,
             Scenario::FirstLogins(_)
             | Scenario::FanOut(_)
             | Scenario::Idle(_)

@@ -79,6 +79,10 @@ fn run(scenario: &Scenario, common: &Common) -> anyhow::Result<Vec<Run>> {
         Scenario::SignUps(flags) => {
             scenario::sign_ups::run(flags, &own_server(common, Functions::Ts)?)
         }
+        Scenario::Pushes(flags) => {
+            // What is pushed is the scenario's own.
+            scenario::pushes::run(flags, &own_server(common, Functions::Rust)?)
+        }
         Scenario::Jobs(flags) => one(scenario::jobs::run(flags, &server(common, None)?)),
         Scenario::HttpActions(flags) => {
             one(scenario::http_actions::run(flags, &server(common, None)?))

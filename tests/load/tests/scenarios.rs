@@ -227,6 +227,17 @@ fn people_sign_up_beside_transfers() {
 }
 
 #[test]
+fn an_app_is_pushed_twice_and_the_servers_share_is_told() {
+    let runs = runs("pushes --functions-count 6 --modules 3");
+    let told: Vec<&str> = runs.iter().map(|run| run.scenario.as_str()).collect();
+    assert_eq!(told, ["first push", "second push"]);
+    for run in &runs {
+        let (share, whole) = (value(run, "server's share"), value(run, "whole push"));
+        assert!(share > 0.0 && share < whole, "{share} of {whole}");
+    }
+}
+
+#[test]
 fn transfers_that_arrive_at_a_rate_are_all_answered() {
     let run = run(&format!(
         "transfers --clients 2 --in-flight 50 --accounts 50 --rate 200 --even {BRIEF}"

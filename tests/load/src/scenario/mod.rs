@@ -8,6 +8,7 @@ pub mod http_actions;
 pub mod idle;
 pub mod imports;
 pub mod jobs;
+pub mod pushes;
 pub mod reads;
 pub mod reconnects;
 pub mod sign_ups;
