@@ -368,17 +368,24 @@ impl Functions {
         paths: impl IntoIterator<Item = &'p FunctionPath>,
         job: impl FnOnce(&dyn ReadView) -> Result<T, SystemError> + Send + 'static,
     ) -> Result<T, SystemError> {
-        match paths.into_iter().any(|path| self.is_pushed(path)) {
+        match paths.into_iter().any(|path| self.may_be_pushed(path)) {
             true => self.read_slowly(job).await,
             false => self.read(job).await,
         }
     }
 
-    fn is_pushed(&self, path: &FunctionPath) -> bool {
-        let registry = self.registry();
-        registry
-            .get(path)
-            .is_some_and(|function| function.is_pushed())
+    /// Whether a push may bring a function of this path before the call runs, or has brought it. No push replaces a
+    /// function of the program, so this holds whenever the call runs.
+    fn may_be_pushed(&self, path: &FunctionPath) -> bool {
+        let native = self.native.get(path);
+        native.is_none_or(|function| function.is_pushed())
+    }
+
+    /// Whether a mutation of this path runs beside the lane. The lane runs functions of the program alone, so that no
+    /// other language ever runs on its thread.
+    fn is_beside(&self, path: &FunctionPath) -> bool {
+        let native = self.native.get(path);
+        native.is_none_or(|function| function.is_beside())
     }
 
     /// As [`Self::read`], where no other job waits for the thread.
@@ -431,9 +438,9 @@ impl Functions {
         self: &Arc<Self>,
         call: Call,
     ) -> Result<Option<QueryRun>, SystemError> {
-        let (functions, is_pushed) = (self.clone(), self.is_pushed(&call.path));
+        let (functions, may_be_pushed) = (self.clone(), self.may_be_pushed(&call.path));
         let job = move |view: &dyn ReadView| functions.mutate_without_writing_on(view, &call);
-        match is_pushed {
+        match may_be_pushed {
             true => self.read_on(&self.trials, job).await,
             false => self.read(job).await,
         }
@@ -472,10 +479,8 @@ impl Functions {
         session_request: Option<SessionRequest>,
         on_finish: OnFinish,
     ) -> Result<(), SystemError> {
-        let registry = self.registry();
-        let function = registry.get(&call.path);
         let queued = Queued {
-            is_beside: function.is_some_and(|function| function.is_beside()),
+            is_beside: self.is_beside(&call.path),
             call,
             session_request,
             on_finish,

@@ -102,10 +102,19 @@ struct Deep {
 }
 
 fn rig() -> Rig {
-    rig_within(&JsOptions::default())
+    rig_of(&JsOptions::default(), Vec::new())
 }
 
 fn rig_within(options: &JsOptions) -> Rig {
+    rig_of(options, Vec::new())
+}
+
+/// With further functions.
+fn rig_with(more: Vec<Function>) -> Rig {
+    rig_of(&JsOptions::default(), more)
+}
+
+fn rig_of(options: &JsOptions, more: Vec<Function>) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let database = Database::open(DatabaseOptions {
         rng: Box::new(StdRng::seed_from_u64(3)),
@@ -115,7 +124,7 @@ fn rig_within(options: &JsOptions) -> Rig {
             Arc::new(SystemClock::new()),
         )
     });
-    let registry = Registry::new(vec![
+    let mut all = vec![
         Function::mutation("counters:add", add),
         Function::mutation("counters:addSecretly", add).internal(),
         Function::mutation("counters:addBeside", add).beside_the_lane(),
@@ -141,7 +150,9 @@ fn rig_within(options: &JsOptions) -> Rig {
         Function::action("acts:hang", |_: ActionCtx, (): ()| {
             std::future::pending::<Result<()>>()
         }),
-    ]);
+    ];
+    all.extend(more);
+    let registry = Registry::new(all);
     Rig {
         functions: Functions::with_js(
             registry.unwrap(),
@@ -494,4 +505,73 @@ async fn what_throws_beside_the_lane_leaves_nothing() {
         panic!("it needs no identity")
     };
     assert_eq!(outcome, FunctionOutcome::Returned(Value::Int64(0)));
+}
+
+fn on_this_thread() -> Result<String> {
+    let thread = std::thread::current();
+    Ok(thread.name().unwrap_or_default().to_owned())
+}
+
+/// Puts functions in place that the program does not have, as a push does.
+async fn bring_functions(functions: &Arc<Functions>) {
+    let brought = Registry::new(vec![
+        Function::mutation("late:mutation", |_: &mut MutationCtx, (): ()| {
+            on_this_thread()
+        })
+        .beside_the_lane(),
+        Function::query("late:query", |_: &mut QueryCtx, (): ()| on_this_thread()),
+    ]);
+    let brought: Arc<Registry> = Arc::new(brought.unwrap());
+    let changed = functions.transact(move |tx| {
+        // Definitions change with a commit that writes.
+        tx.ensure_table("brought")?;
+        Ok(tx.set_extension(brought.clone())?)
+    });
+    changed.await.unwrap().unwrap();
+}
+
+/// A call that arrives before its function finds it when its turn comes, and the lane runs no such function.
+#[tokio::test]
+async fn a_function_that_comes_after_its_call_runs_beside_the_lane() {
+    let (release, held) = crossbeam_channel::bounded::<()>(0);
+    let rig = rig_with(vec![
+        Function::mutation("slow:wait", move |_: &mut MutationCtx, (): ()| {
+            let _ = held.recv();
+            Ok(())
+        })
+        .beside_the_lane(),
+    ]);
+    let send = |request, path| {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let session_request = SessionRequest {
+            session: [5; 16],
+            request,
+            identity: String::new(),
+        };
+        let on_finish: OnFinish = Box::new(move |run| {
+            drop(answer.send(run));
+            None
+        });
+        let call = call(path, object! {});
+        let submitted = rig
+            .functions
+            .submit_mutation(call, Some(session_request), on_finish);
+        submitted.unwrap();
+        answered
+    };
+    let slow = send(0, "slow:wait");
+    let late = send(1, "late:mutation");
+    bring_functions(&rig.functions).await;
+    drop(release);
+    assert!(slow.await.unwrap().is_ok());
+    let ran = late.await.unwrap().unwrap().outcome;
+    assert_eq!(ran, FunctionOutcome::Returned(Value::from("beside-lane")));
+}
+
+#[tokio::test]
+async fn a_query_that_the_program_does_not_have_runs_on_no_reader() {
+    let rig = rig();
+    bring_functions(&rig.functions).await;
+    let ran = rig.query("late:query").await;
+    assert_eq!(ran, FunctionOutcome::Returned(Value::from("slow-reader")));
 }
