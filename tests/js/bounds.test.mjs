@@ -149,6 +149,7 @@ const CLOSES = [
   row("AuthProviderDiscoveryFailed", "1013", "comes back, still signed in, until the provider is there", "tests/js/openid.test.mjs: a provider that stops"),
   row("TooManyAuthFailures", "1013", "comes back, still signed in, until the minute has ended", "server/src/http/tests/admin_keys.rs: 1013"),
   row("CommitterFullError", "1013", "comes back after three seconds or more, and sends again what has no answer", null),
+  row("OptimisticConcurrencyControlFailure", "1013", "comes back after a second or more, and sends again what has no answer", null),
   row("TooManyConcurrentRequests", "1013", "comes back after three seconds or more", null),
   row("InternalServerError", "1011", "comes back after a second or more", null),
   row("BinaryNotSupported", "1003", "never sends that", null),

@@ -99,7 +99,7 @@ fn encode_since_the_start(
     functions: &Functions,
 ) -> Result<(), Error> {
     let runtimes = js.runtimes().counts();
-    let (started, overtaken) = functions.draft_counts().read();
+    let [started, overtaken, reservations] = functions.draft_counts().read();
     let counts = [
         (
             "js_runtimes_made",
@@ -121,6 +121,11 @@ fn encode_since_the_start(
         let count = ConstCounter::new(value);
         count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)?;
     }
+        (
+            "mutations_beside_reservations",
+            "Times a mutation beside the lane asked that others leave as it is what it reads",
+            reservations,
+        ),
     let seconds = ConstCounter::new(runtimes.engine_time.as_secs_f64());
     let (name, help) = ("js_engine", "Time in the JavaScript engine");
     let unit = Some(&Unit::Seconds);

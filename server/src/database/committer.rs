@@ -57,6 +57,17 @@ pub trait Mutation: Send {
     /// Runs on the lane. The verdict says whether the changes of `tx` are committed or forgotten. Must not panic.
     fn run<'v>(&mut self, tx: Transaction<'v>) -> (Transaction<'v>, Verdict);
 
+    /// Its session, in which the order of commits is kept.
+    fn session(&self) -> Option<[u8; 16]> {
+        None
+    }
+
+    /// Called before a run whose changes may be forgotten, to be followed by another one. False if it can run once
+    /// alone: then it is never put back behind a reservation.
+    fn prepare_to_run_again(&mut self) -> bool {
+        false
+    }
+
     /// Called once, when the outcome is certain. The returned waker is woken once the commit's news is out, for a
     /// waiter that reports the outcome and the changes together.
     fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) -> Option<Waker>;
@@ -210,7 +221,7 @@ impl Committer {
             let queue = self.queue.as_ref();
             let queue = queue.expect("the queue lives as long as the committer");
             let wish = Task::View(ViewRequest {
-                turn,
+                turn: turn.clone(),
                 request: request.map(|request| (request.session, request.request)),
                 reply,
             });
@@ -275,13 +286,54 @@ fn drive_lane(
     options: &CommitterOptions,
 ) {
     let _guard = EndProcessOnPanic("the committer's lane");
-    while let Ok(first) = tasks.recv() {
+    while let Some(first) = next(&mut lane, tasks) {
         let mut batch = lane.open_batch();
-        perform(&mut lane, first, &mut batch);
+        if let Next::Task(first) = first {
+            perform(&mut lane, first, &mut batch);
+        }
         if let Some(batch) = gather(&mut lane, batch, tasks, batches, options) {
             batch.refuse(CommitError::ShuttingDown);
         }
     }
+}
+
+/// What the lane does next.
+enum Next {
+    Task(Task),
+    /// Commits that were put back may run.
+    PutBack,
+}
+
+/// Waits until there is something to do. `None` when the queue is closed, and nothing is left that was put back.
+fn next(lane: &mut Lane, tasks: &Receiver<Task>) -> Option<Next> {
+    if lane.has_put_back() {
+        return Some(Next::PutBack);
+    }
+    let Some(wait) = lane.reservation_ends() else {
+        return tasks.recv().ok().map(Next::Task);
+    };
+    select! {
+        recv(tasks) -> task => match task {
+            Ok(task) => Some(Next::Task(task)),
+            Err(_) => {
+                lane.end_reservation();
+                Some(Next::PutBack)
+            }
+        },
+        recv(wait.time_over) -> _ => Some(Next::PutBack),
+        recv(wait.claimant_gone) -> _ => Some(Next::PutBack),
+    }
+}
+
+/// Performs the next of what was put back or is queued. False if nothing is there.
+fn perform_next(lane: &mut Lane, tasks: &Receiver<Task>, batch: &mut Batch) -> bool {
+    if lane.run_put_back(batch) {
+        return true;
+    }
+    let task = tasks.try_recv();
+    let is_there = task.is_ok();
+    task.into_iter().for_each(|task| perform(lane, task, batch));
+    is_there
 }
 
 fn perform(lane: &mut Lane, task: Task, batch: &mut Batch) {
@@ -317,21 +369,30 @@ fn gather(
     options: &CommitterOptions,
 ) -> Option<Batch> {
     loop {
-        for task in tasks.try_iter().take(MUTATIONS_PER_LOOK) {
-            perform(lane, task, &mut batch);
-            if batch.is_full(options) {
+        for _ in 0..MUTATIONS_PER_LOOK {
+            if batch.is_full(options) || !perform_next(lane, tasks, &mut batch) {
                 break;
             }
         }
+        let ends = lane.reservation_ends();
+        let mut ends_at = None;
         let mut select = Select::new();
         let to_writer = select.send(batches);
         if !batch.is_full(options) {
             select.recv(tasks);
+            ends_at = ends.as_ref().map(|ends| (ends, ends.register(&mut select)));
         }
-        let ready = select.select();
+        let mut ready = select.select();
         if ready.index() == to_writer {
             lane.close_batch(&mut batch);
             return ready.send(batches, batch).err().map(SendError::into_inner);
+        }
+        if let Some((ends, at)) = ends_at {
+            match ends.complete(ready, at) {
+                Some(other) => ready = other,
+                // The next look finds that the reservation is over.
+                None => continue,
+            }
         }
         match ready.recv(tasks) {
             Ok(task) => perform(lane, task, &mut batch),

@@ -18,6 +18,7 @@ use super::committer::{CommitError, Task, Verdict};
 use super::history::Definitions;
 use super::keys::IndexId;
 use super::read_set::ReadSet;
+use super::reservation::{Claim, Wish};
 use super::session_requests::{Recorded, RecordedAnswer, SessionRequest};
 use super::transaction::{Changes, Transaction};
 use crate::storage::{PinnedHead, Snapshot, SnapshotBase, StorageError};
@@ -72,12 +73,14 @@ pub enum ViewError {
 }
 
 /// Whether the lane goes on while a draft runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Turn {
     /// It does; the draft may be overtaken.
     Beside,
     /// The lane waits this long for the draft, so that nothing can overtake it.
     Held(Duration),
+    /// It goes on with everything that leaves these reads as they are, if no other draft has such a wish fulfilled.
+    Reserved(Wish),
 }
 
 impl HeadView {
@@ -189,9 +192,18 @@ pub trait Drafted: Send {
     /// not block.
     fn placed(&mut self);
 
+    /// Its session, in which the order of commits is kept.
+    fn session(&self) -> Option<[u8; 16]>;
+
+    /// Whether it may wait for the end of another one's reservation.
+    fn may_be_put_back(&self) -> bool;
+
+    /// Its claim to a reservation, once it has made one.
+    fn claim(&self) -> Option<&Claim>;
+
     /// Called on the lane when a commit has touched its read set, or when a state it read was rolled back: it must run
-    /// again. Must not block.
-    fn overtaken(self: Box<Self>);
+    /// again. Must not block. `reads` is its read set.
+    fn overtaken(self: Box<Self>, reads: ReadSet);
 
     /// Called instead of all others when there is no room in the lane's queue.
     fn crowded_out(self: Box<Self>);

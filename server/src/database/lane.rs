@@ -1,11 +1,12 @@
 //! The lane: runs mutations one after another at the head and gathers what they changed into batches.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, Select, SelectedOperation, bounded};
 use parking_lot::Mutex;
 use rand::RngCore;
 use vestibule_schema::key::decode_key;
@@ -18,9 +19,11 @@ use super::draft::{Draft, DraftEnd, Drafted, LaneView, Ticket, Turn};
 use super::error::DatabaseError;
 use super::keys::{IndexId, creation_time};
 use super::overtakes::Overtakes;
+use super::reservation::{PutBack, Reservations};
 use super::session_requests::{KnownSessions, Recorded};
 use super::transaction::{Changes, Environment, Transaction, WriteContext};
 use super::write_log::LogEntry;
+use crate::clock::Alarm;
 use crate::storage::{
     Commit, Cursor, Direction, Head, LogRow, Published, ReadView, StorageError, Store,
 };
@@ -103,6 +106,7 @@ pub struct Lane {
     last_creation_time: f64,
     known_sessions: KnownSessions,
     overtakes: Overtakes,
+    reservations: Reservations,
     /// Drafts that have ended, which the lane has not taken note of.
     ended: Arc<Mutex<Vec<Timestamp>>>,
     generation: u64,
@@ -130,6 +134,7 @@ impl Lane {
             rng,
             known_sessions: KnownSessions::default(),
             overtakes: Overtakes::default(),
+            reservations: Reservations::default(),
             ended: Arc::default(),
             generation: rollbacks.load(Ordering::Acquire),
             rollbacks,
@@ -152,15 +157,82 @@ impl Lane {
 
     /// Runs one mutation on everything that ran before it.
     pub fn run(&mut self, mut mutation: Box<dyn Mutation>, batch: &mut Batch) {
+        let may_be_put_back = !self.reservations.are_absent() && mutation.prepare_to_run_again();
+        if may_be_put_back && self.reservations.is_behind(mutation.session()) {
+            return self.put_back(PutBack::Mutation(mutation));
+        }
+        self.run_now(mutation, may_be_put_back, batch);
+    }
+
+    fn run_now(
+        &mut self,
+        mut mutation: Box<dyn Mutation>,
+        may_be_put_back: bool,
+        batch: &mut Batch,
+    ) {
         let seen_ts = self.head.last_ts();
         let commit_ts = self.next_ts();
         let (tx, verdict) = mutation.run(self.transaction(commit_ts));
         let changes = tx.into_changes();
+        if may_be_put_back && verdict == Verdict::Commit && self.keeps_out(&changes) {
+            return self.put_back(PutBack::Mutation(mutation));
+        }
         let ts = match verdict == Verdict::Abort || changes.is_empty() {
             true => seen_ts,
             false => self.commit(commit_ts, changes, batch),
         };
         batch.finished.push(Finished::Mutation(mutation, ts));
+    }
+
+    fn keeps_out(&mut self, changes: &Changes) -> bool {
+        let now = self.environment.clock.elapsed();
+        self.reservations.keeps_out(&changes.touched, None, now)
+    }
+
+    fn put_back(&mut self, commit: PutBack) {
+        match self.reservations.put_back(commit) {
+            None => {}
+            Some(PutBack::Mutation(mutation)) => {
+                if let Some(waker) = mutation.finish(Err(CommitError::Full)) {
+                    waker.wake();
+                }
+            }
+            Some(PutBack::Draft(drafted, _)) => drafted.crowded_out(),
+        }
+    }
+
+    /// Runs the next of the commits that were put back, if no reservation stands any longer. False if there is none.
+    pub(super) fn run_put_back(&mut self, batch: &mut Batch) -> bool {
+        if self.reservations.are_absent() {
+            return false;
+        }
+        let now = self.environment.clock.elapsed();
+        match self.reservations.next(now) {
+            None => return false,
+            Some(PutBack::Mutation(mutation)) => self.run_now(mutation, false, batch),
+            Some(PutBack::Draft(drafted, draft)) => self.place(drafted, *draft, batch),
+        }
+        true
+    }
+
+    /// Whether a commit that was put back may run now.
+    pub(super) fn has_put_back(&mut self) -> bool {
+        let now = || self.environment.clock.elapsed();
+        !self.reservations.are_absent() && self.reservations.has_next(now())
+    }
+
+    /// The end of the reservation for which commits wait.
+    pub(super) fn reservation_ends(&self) -> Option<ReservationEnds> {
+        let (until, claimant_gone) = self.reservations.end_of_wait()?;
+        Some(ReservationEnds {
+            time_over: self.environment.clock.alarm_at(until),
+            claimant_gone,
+        })
+    }
+
+    /// The lane ends: nothing waits for a draft any longer.
+    pub(super) fn end_reservation(&mut self) {
+        self.reservations.end_all();
     }
 
     fn next_ts(&mut self) -> Timestamp {
@@ -220,6 +292,12 @@ impl Lane {
         self.overtakes.began(ts);
         let (direct, waiting) = match turn {
             Turn::Beside => (None, None),
+            Turn::Reserved(wish) => {
+                // Where another draft holds it, this one runs once more as it is.
+                let now = self.environment.clock.elapsed();
+                self.reservations.claim(wish, now);
+                (None, None)
+            }
             Turn::Held(time_max) => {
                 let (direct, drafts) = bounded(1);
                 (Some(direct), Some(Waiting { drafts, time_max }))
@@ -249,8 +327,29 @@ impl Lane {
     pub fn apply(&mut self, mut drafted: Box<dyn Drafted>, batch: &mut Batch) {
         self.note_ended();
         let draft = drafted.take_draft();
-        match self.try_apply(&draft, batch) {
-            Applied::Overtaken => drafted.overtaken(),
+        let may_be_put_back = !self.reservations.are_absent() && drafted.may_be_put_back();
+        if may_be_put_back && self.holds_back(&*drafted, &draft) {
+            return self.put_back(PutBack::Draft(drafted, Box::new(draft)));
+        }
+        self.place(drafted, draft, batch);
+    }
+
+    fn holds_back(&mut self, drafted: &dyn Drafted, draft: &Draft) -> bool {
+        let now = self.environment.clock.elapsed();
+        let touched = &draft.work.changes.touched;
+        let reservations = &mut self.reservations;
+        reservations.is_behind(drafted.session())
+            || reservations.keeps_out(touched, drafted.claim(), now)
+    }
+
+    fn place(&mut self, mut drafted: Box<dyn Drafted>, draft: Draft, batch: &mut Batch) {
+        let applied = self.try_apply(&draft, batch);
+        match &applied {
+            Applied::Overtaken => self.reservations.extend(drafted.claim(), &draft.work.reads),
+            _ => self.reservations.end(drafted.claim()),
+        }
+        match applied {
+            Applied::Overtaken => drafted.overtaken(draft.work.reads),
             Applied::Recalled(recorded) => {
                 drafted.placed();
                 let end = DraftEnd::Recalled(recorded);
@@ -333,9 +432,40 @@ impl Lane {
     }
 }
 
+/// The end of a reservation, whichever comes first.
+pub(super) struct ReservationEnds {
+    pub time_over: Alarm,
+    pub claimant_gone: Receiver<Infallible>,
+}
+
+impl ReservationEnds {
+    pub fn register<'s>(&'s self, select: &mut Select<'s>) -> [usize; 2] {
+        [
+            select.recv(&self.time_over),
+            select.recv(&self.claimant_gone),
+        ]
+    }
+
+    /// Completes what has happened if it is the end of the reservation; else it comes back.
+    pub fn complete<'s>(
+        &self,
+        ready: SelectedOperation<'s>,
+        [time_over, claimant_gone]: [usize; 2],
+    ) -> Option<SelectedOperation<'s>> {
+        if ready.index() == time_over {
+            let _ = ready.recv(&self.time_over);
+        } else if ready.index() == claimant_gone {
+            let _ = ready.recv(&self.claimant_gone);
+        } else {
+            return Some(ready);
+        }
+        None
+    }
+}
+
 /// The lane waits here for the one draft that has its turn.
 pub(super) struct Waiting {
-    pub drafts: crossbeam_channel::Receiver<Task>,
+    pub drafts: Receiver<Task>,
     pub time_max: Duration,
 }
 

@@ -29,6 +29,7 @@ mod query;
 mod query_stream;
 mod read_set;
 mod readers;
+mod reservation;
 mod savepoint;
 mod scan;
 mod session_requests;
@@ -80,6 +81,7 @@ pub use query::{Bound, BoundKind, OPERATORS_MAX, Operator, Order, Query, Source}
 pub use query_stream::QueryStream;
 pub use read_set::ReadSet;
 pub use readers::{Readers, ReadersError};
+pub use reservation::{Claim, Claimant};
 pub use savepoint::Savepoint;
 pub use session_requests::{Recorded, RecordedAnswer, SessionRequest};
 pub use stored::StoredDocument;

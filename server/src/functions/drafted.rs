@@ -13,19 +13,23 @@ use super::error::SystemError;
 use super::runner::{Basis, Call, FunctionOutcome, MutationBodyRun, MutationRun, OnFinish};
 use super::runner::{answered_before, outcome_of, run_mutation_body};
 use crate::database::{
-    Draft, DraftEnd, DraftRoute, DraftWork, Drafted, RecordedAnswer, SessionRequest, Transaction,
-    Turn, Verdict, ViewError, WriteContext, creation_time,
+    Claim, Claimant, Draft, DraftEnd, DraftRoute, DraftWork, Drafted, ReadSet, RecordedAnswer,
+    SessionRequest, Transaction, Turn, Verdict, ViewError, WriteContext, creation_time,
 };
 use crate::storage::ReadView;
 
-/// Runs after which the lane waits for a mutation that was short.
+/// Runs after which nothing may overtake a mutation: the lane waits for a short one, and a long one reserves its reads.
 const OVERTAKEN_BEFORE_TURN: u32 = 3;
 /// A run that took no longer than this is short.
 const SHORT: Duration = Duration::from_millis(5);
 /// How long the lane waits for a short one.
 const SHORT_TURN: Duration = Duration::from_millis(20);
-/// Runs after which the lane waits for a long one, for as long as a function may take.
-const LONG_OVERTAKEN_BEFORE_TURN: u32 = 8;
+/// Runs after which one reserves its reads that the lane has waited for in vain.
+const SHORT_BEFORE_RESERVATION: u32 = 8;
+/// Runs of one mutation that commits overtake. Only a server that is overloaded for minutes comes near.
+pub(super) const OVERTAKEN_MAX: u32 = 1_000;
+/// Time in which a mutation runs again because commits overtake it.
+pub(super) const CONTENTION_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// One mutation beside the lane, from its arrival to its outcome.
 pub(super) struct DraftedMutation {
@@ -37,6 +41,12 @@ pub(super) struct DraftedMutation {
     ran: Option<MutationRun>,
     draft: Option<Draft>,
     overtaken: u32,
+    /// When it was first overtaken, by the clock's elapsed time.
+    contended_since: Option<Duration>,
+    /// What it read when it was last overtaken, and before that under its reservation.
+    read: ReadSet,
+    /// Its part in reservations, once it has asked for one.
+    claimant: Option<Claimant>,
     took: Duration,
     /// Whether something of its session waits for its place.
     is_in_front: bool,
@@ -63,6 +73,9 @@ impl DraftedMutation {
             ran: None,
             draft: None,
             overtaken: 0,
+            contended_since: None,
+            read: ReadSet::default(),
+            claimant: None,
             took: Duration::ZERO,
         }
     }
@@ -93,8 +106,9 @@ impl DraftedMutation {
     }
 
     fn attempt(&mut self) -> Run {
+        let turn = self.turn();
         let request = self.session_request.as_ref();
-        let view = match self.functions.database.head_view(self.turn(), request) {
+        let view = match self.functions.database.head_view(turn, request) {
             Ok(view) => view,
             Err(error) => return Run::Ended(Err(trouble(error))),
         };
@@ -161,16 +175,27 @@ impl DraftedMutation {
         Run::Draft(Box::new(draft), route)
     }
 
-    fn turn(&self) -> Turn {
-        let is_short = self.took <= SHORT;
-        if self.overtaken >= LONG_OVERTAKEN_BEFORE_TURN {
-            let limits = &self.functions.database.environment().limits;
-            Turn::Held(Duration::from_millis(limits.user_millis_max))
-        } else if self.overtaken >= OVERTAKEN_BEFORE_TURN && is_short {
-            Turn::Held(SHORT_TURN)
-        } else {
-            Turn::Beside
+    fn turn(&mut self) -> Turn {
+        if self.overtaken < OVERTAKEN_BEFORE_TURN {
+            return Turn::Beside;
         }
+        let is_short = self.took <= SHORT && self.claimant.is_none();
+        if is_short && self.overtaken < SHORT_BEFORE_RESERVATION {
+            return Turn::Held(SHORT_TURN);
+        }
+        let time_max = 2 * self.functions.mutation_time_max(&self.call.path);
+        self.functions.counts.asked_for_reservation();
+        let claimant = self.claimant.get_or_insert_default();
+        Turn::Reserved(claimant.wish(self.read.clone(), time_max))
+    }
+
+    /// Whether it has run again for so long that its sender must try anew.
+    fn is_given_up(&self) -> bool {
+        let clock = self.functions.database.clock();
+        let since = self.contended_since.unwrap_or(clock.elapsed());
+        let took = clock.elapsed().saturating_sub(since);
+        self.overtaken >= OVERTAKEN_MAX
+            || self.overtaken > OVERTAKEN_BEFORE_TURN && took > CONTENTION_TIME_MAX
     }
 
     /// The answer of an earlier run, when there was one that is durable. It is not looked up in the view: an answer there
@@ -239,9 +264,32 @@ impl Drafted for DraftedMutation {
         self.give_way();
     }
 
-    fn overtaken(mut self: Box<Self>) {
+    fn session(&self) -> Option<[u8; 16]> {
+        let request = self.session_request.as_ref()?;
+        Some(request.session)
+    }
+
+    fn may_be_put_back(&self) -> bool {
+        self.call.may_be_put_back()
+    }
+
+    fn claim(&self) -> Option<&Claim> {
+        self.claimant.as_ref().map(Claimant::claim)
+    }
+
+    fn overtaken(mut self: Box<Self>, reads: ReadSet) {
         self.overtaken += 1;
         self.functions.counts.overtaken();
+        let now = self.functions.database.clock().elapsed();
+        self.contended_since.get_or_insert(now);
+        if self.is_given_up() {
+            tracing::warn!(path = %self.call.path, runs = self.overtaken, "commits overtook a mutation in all its runs");
+            return self.end(Err(SystemError::Contended));
+        }
+        self.read = match self.claimant {
+            Some(_) => std::mem::take(&mut self.read).and(reads),
+            None => reads,
+        };
         self.start();
     }
 

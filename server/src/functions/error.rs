@@ -269,6 +269,11 @@ pub enum SystemError {
     /// The mutation queue is full.
     #[error("too many mutations are waiting to run")]
     CommitterFull,
+    /// Commits overtook a mutation beside the lane in all its runs.
+    #[error(
+        "Data read or written in this mutation changed while it was being run. Consider reducing the amount of data read by using indexed queries with selective index range expressions (https://docs.convex.dev/database/indexes/)."
+    )]
+    Contended,
     /// The query queue is full, or the server is ending.
     #[error(transparent)]
     Readers(#[from] ReadersError),

@@ -16,7 +16,7 @@ use vestibule_schema::timestamp::Timestamp;
 use super::*;
 use crate::auth::Caller;
 use crate::clock::SystemClock;
-use crate::database::{DatabaseOptions, Limits, OpenError};
+use crate::database::{Catalog, DatabaseOptions, Limits, OpenError, TableMeta};
 use crate::storage::StoreOptions;
 
 /// Histories of one run of a test.
@@ -25,6 +25,10 @@ const HISTORIES: u64 = 6;
 const CLIENTS: u8 = 6;
 /// Mutations of one client.
 const STEPS: u32 = 60;
+/// Steps that are answered between two changes of the definitions.
+const ANSWERS_BETWEEN: u64 = 8;
+/// How long a slow step lasts.
+const SLOWNESS: Duration = Duration::from_millis(10);
 /// Accounts that may exist.
 const NAMES: u8 = 5;
 /// Pages of the file: enough for what steps write, and too few for a hoard.
@@ -174,6 +178,13 @@ fn run_step(ctx: &mut MutationCtx, Args { step }: Args) -> Result<Observed> {
     }
 }
 
+/// As [`run_step`], with so much time between what it reads and its place that others overtake it.
+fn run_step_slowly(ctx: &mut MutationCtx, args: Args) -> Result<Observed> {
+    let observed = run_step(ctx, args);
+    std::thread::sleep(SLOWNESS);
+    observed
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Where {
     Lane,
@@ -184,6 +195,7 @@ enum Where {
 impl Where {
     fn path(self, rng: &mut StdRng) -> &'static str {
         match self {
+            Where::Beside | Where::Mixed if rng.random_ratio(1, 6) => "steps:slowly",
             Where::Lane => "steps:onLane",
             Where::Beside => "steps:beside",
             Where::Mixed if rng.random() => "steps:onLane",
@@ -229,6 +241,7 @@ fn open(dir: &TempDir, pages_max: Option<u32>) -> Arc<Functions> {
     let registry = Registry::new(vec![
         Function::mutation("steps:onLane", run_step),
         Function::mutation("steps:beside", run_step).beside_the_lane(),
+        Function::mutation("steps:slowly", run_step_slowly).beside_the_lane(),
         Function::query("steps:all", all),
     ]);
     Functions::new(registry.unwrap(), Arc::new(database))
@@ -292,7 +305,13 @@ struct Told {
 
 /// Makes a client's steps one after another. Each is sent again until it is answered, now and then while it runs, and now
 /// and then afterwards.
-async fn play(functions: Arc<Functions>, client: u8, place: Where, seed: u64) -> Vec<Told> {
+async fn play(
+    functions: Arc<Functions>,
+    client: u8,
+    place: Where,
+    seed: u64,
+    answered: Arc<AtomicU64>,
+) -> Vec<Told> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut told = Vec::new();
     for number in 0..STEPS {
@@ -331,6 +350,7 @@ async fn play(functions: Arc<Functions>, client: u8, place: Where, seed: u64) ->
                 (Err(error), _) => panic!("{step:?}: {error}"),
             }
         };
+        answered.fetch_add(1, Ordering::Relaxed);
         let Some(run) = run else { continue };
         if step.is_kept() && rng.random_ratio(1, 4) {
             let again = send_until_answered(&functions, &call, &request).await;
@@ -360,32 +380,53 @@ impl Step {
     }
 }
 
-/// Puts the same functions in place again and again, each time as a change of the definitions.
-async fn redefine(functions: Arc<Functions>, stop: tokio_util::sync::CancellationToken) -> u32 {
+/// Puts the same functions and the same tables in place again and again, each time as a change of the definitions. A
+/// change of the tables overtakes every draft, so some steps have to end in between.
+async fn redefine(
+    functions: Arc<Functions>,
+    answered: Arc<AtomicU64>,
+    stop: tokio_util::sync::CancellationToken,
+) -> u64 {
     let mut times = 0;
     while !stop.is_cancelled() {
         let registry = Arc::new(Registry::clone(&functions.registry()));
-        let changed = functions.transact(move |tx| Ok(tx.set_extension(registry.clone())?));
+        let changed = functions.transact(move |tx| {
+            let mut catalog = Catalog::clone(&tx.catalog());
+            let hoards = catalog.table(Hoard::NAME).expect("it is declared");
+            catalog.set(TableMeta::clone(hoards));
+            tx.set_catalog(catalog)?;
+            Ok(tx.set_extension(registry.clone())?)
+        });
         match changed.await {
             Ok(done) => done.unwrap(),
             Err(SystemError::NotCommitted(_)) => continue,
             Err(error) => panic!("{error}"),
         }
         times += 1;
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        while answered.load(Ordering::Relaxed) < times * ANSWERS_BETWEEN && !stop.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
     times
 }
 
-/// Plays one history and holds it against a serial one: that of the commits' timestamps.
-async fn equals_a_serial_one(place: Where, seed: u64) {
+/// Plays one history and holds it against a serial one: that of the commits' timestamps. Returns how many times a
+/// mutation reserved its reads.
+async fn equals_a_serial_one(place: Where, seed: u64) -> u64 {
     let dir = tempfile::tempdir().unwrap();
     let functions = open(&dir, Some(PAGES_MAX));
     let stop = tokio_util::sync::CancellationToken::new();
-    let redefining = tokio::spawn(redefine(functions.clone(), stop.clone()));
+    let answered = Arc::new(AtomicU64::new(0));
+    let redefining = tokio::spawn(redefine(functions.clone(), answered.clone(), stop.clone()));
     let clients = (0..CLIENTS).map(|client| {
         let seed = seed.wrapping_add(u64::from(client) << 48);
-        tokio::spawn(play(functions.clone(), client, place, seed))
+        tokio::spawn(play(
+            functions.clone(),
+            client,
+            place,
+            seed,
+            answered.clone(),
+        ))
     });
     let mut history = Vec::new();
     for client in clients.collect::<Vec<_>>() {
@@ -408,18 +449,22 @@ async fn equals_a_serial_one(place: Where, seed: u64) {
 
     let expected: Observed = accounts.into_iter().collect();
     assert_eq!(all(&functions).await, expected);
+    let [_, _, reservations] = functions.draft_counts().read();
     drop(functions);
     assert_eq!(all(&open(&dir, None)).await, expected);
+    reservations
 }
 
 async fn histories(place: Where) {
     let replayed = env::var("VESTIBULE_SEED").ok();
     let replayed = replayed.map(|seed| seed.parse::<u64>().unwrap());
     let first = replayed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let mut reservations = 0;
     for seed in first..first + HISTORIES {
         println!("{place:?}: VESTIBULE_SEED={seed}");
-        equals_a_serial_one(place, seed).await;
+        reservations += equals_a_serial_one(place, seed).await;
     }
+    println!("{place:?}: {reservations} reservations");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

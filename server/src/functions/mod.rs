@@ -28,6 +28,8 @@ mod registry;
 mod request;
 mod request_name;
 mod runner;
+#[cfg(test)]
+mod reservation_tests;
 pub mod scheduled;
 mod scheduler;
 mod storage;
@@ -138,6 +140,7 @@ pub struct DraftCounts {
     started: AtomicU64,
     overtaken: AtomicU64,
 }
+    reservations: AtomicU64,
 
 impl DraftCounts {
     fn started(&self) {
@@ -148,11 +151,15 @@ impl DraftCounts {
         self.overtaken.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Mutations that were begun beside the lane, and how many times one of them ran again.
-    pub fn read(&self) -> (u64, u64) {
-        let [started, overtaken] =
-            [&self.started, &self.overtaken].map(|count| count.load(Ordering::Relaxed));
-        (started, overtaken)
+    fn asked_for_reservation(&self) {
+        self.reservations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Mutations that were begun beside the lane, how many times one of them ran again, and how many times one asked
+    /// that its reads be left as they are.
+    pub fn read(&self) -> [u64; 3] {
+        let counts = [&self.started, &self.overtaken, &self.reservations];
+        counts.map(|count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -329,6 +336,15 @@ impl Functions {
         let began = clock.elapsed();
         let run = runner::run_query(self.database.environment(), view, call, journal)?;
         self.log_run_of(FunctionKind::Query, call, &run, clock.elapsed() - began);
+    /// The time that a mutation of this path may take.
+    fn mutation_time_max(&self, path: &FunctionPath) -> Duration {
+        let of_program = Duration::from_millis(self.database.environment().limits.user_millis_max);
+        match (self.may_be_pushed(path), &self.js) {
+            (true, Some(js)) => js.mutation_time_max(),
+            _ => of_program,
+        }
+    }
+
         Ok(run)
     }
 

@@ -38,6 +38,13 @@ pub struct Call {
     pub origin: Origin,
 }
 
+impl Call {
+    /// Whether its commit may wait for the end of another mutation's reservation. A first login has a deadline.
+    pub(super) fn may_be_put_back(&self) -> bool {
+        !matches!(self.origin, Origin::Provisioning)
+    }
+}
+
 /// Where a call comes from: functions may call internal functions, clients may not.
 #[derive(Clone, Debug)]
 pub enum Origin {
@@ -496,6 +503,8 @@ pub(super) struct QueuedMutation {
     /// Makes it harmless to send again; `None` for calls that no client sends twice.
     session_request: Option<SessionRequest>,
     ran: Option<std::result::Result<MutationRun, SystemError>>,
+    /// Whether it may have to run once more.
+    keeps_args: bool,
     took: Duration,
     on_finish: OnFinish,
 }
@@ -512,6 +521,7 @@ impl QueuedMutation {
             call,
             session_request,
             ran: None,
+            keeps_args: false,
             took: Duration::ZERO,
             on_finish,
         }
@@ -572,6 +582,16 @@ pub(super) fn storage_trouble(error: crate::database::DatabaseError) -> SystemEr
 }
 
 impl Mutation for QueuedMutation {
+    fn session(&self) -> Option<[u8; 16]> {
+        let request = self.session_request.as_ref()?;
+        Some(request.session)
+    }
+
+    fn prepare_to_run_again(&mut self) -> bool {
+        self.keeps_args = self.call.may_be_put_back();
+        self.keeps_args
+    }
+
     fn run<'v>(&mut self, mut tx: Transaction<'v>) -> (Transaction<'v>, Verdict) {
         if let Some(recalled) = self.recall(&mut tx) {
             self.ran = Some(recalled);
@@ -581,8 +601,10 @@ impl Mutation for QueuedMutation {
         self.stop_when_provisioning(Point::LaneEntered);
         let clock = self.functions.database.clock().clone();
         let began = clock.elapsed();
-        // It runs once.
-        let args = std::mem::replace(&mut self.call.args, Value::Null);
+        let args = match self.keeps_args {
+            true => self.call.args.clone(),
+            false => std::mem::replace(&mut self.call.args, Value::Null),
+        };
         let environment = self.functions.database.environment();
         let mut run = run_mutation_body(environment, tx, &self.call, args);
         let basis = match self.session_request {

@@ -96,6 +96,10 @@ impl Js {
         match *self {}
     }
 
+    pub(super) fn mutation_time_max(&self) -> std::time::Duration {
+        match *self {}
+    }
+
     pub(super) fn functions(&self, _: &Deployment, _: &Arc<Code>) -> Vec<Registered> {
         match *self {}
     }

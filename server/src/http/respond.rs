@@ -181,6 +181,10 @@ pub(super) fn system(error: &SystemError) -> WireError {
             tracing::warn!("a mutation was refused: the queue is full");
             WireError::overloaded()
         }
+        SystemError::Contended => {
+            let code = "OptimisticConcurrencyControlFailure";
+            WireError::unavailable(code, error.to_string())
+        }
         SystemError::Readers(ReadersError::QueueFull) => {
             tracing::warn!("a query was refused: the queue is full");
             WireError::overloaded()
@@ -490,4 +494,16 @@ impl Writing<'_> {
 
 fn write_text(text: &str, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contention_without_end_is_told_with_its_code() {
+        let error = system(&SystemError::Contended);
+        assert_eq!(error.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(error.code, "OptimisticConcurrencyControlFailure");
+    }
 }

@@ -365,6 +365,7 @@ pub fn is_over(error: &SystemError) -> bool {
         SystemError::NotCommitted(CommitError::NotCommitted(_) | CommitError::Full)
         | SystemError::Readers(ReadersError::QueueFull)
         | SystemError::Storage(_)
+        | SystemError::Contended
         | SystemError::CommitterFull => false,
     }
 }

@@ -151,6 +151,7 @@ impl Respond {
             SystemError::CommitterFull | SystemError::NotCommitted(CommitError::Full) => {
                 Close::try_again("CommitterFullError")
             }
+            SystemError::Contended => Close::try_again("OptimisticConcurrencyControlFailure"),
             SystemError::NotCommitted(_) | SystemError::ShuttingDown => {
                 Close::try_again("ServerShuttingDown")
             }
@@ -242,5 +243,17 @@ pub(super) fn refusal_text(refused: &Unprovisioned, thrown: &Thrown, redact: boo
         Unprovisioned::Failed { .. } | Unprovisioned::Missing { .. } => {
             "The user could not be provisioned.".to_string()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contention_without_end_has_the_client_come_back_and_send_again() {
+        let close = Respond { redact: true }.system_trouble(&SystemError::Contended);
+        let expected = Close::try_again("OptimisticConcurrencyControlFailure");
+        assert_eq!(close, expected);
     }
 }

@@ -81,6 +81,8 @@ const PLACES: [&str; 23] = [
     "server/src/functions/http_action.rs",
     "server/src/functions/nesting.rs",
     "server/src/functions/places.rs",
+    "server/src/functions/drafted.rs",
+    "server/src/database/reservation.rs",
     "server/src/database/catalog.rs",
     "server/src/database/leases.rs",
     "server/src/app/mod.rs",

@@ -261,6 +261,11 @@ impl Js {
         }
     }
 
+    /// Time in the engine that a mutation may take.
+    pub(super) fn mutation_time_max(&self) -> Duration {
+        self.options.mutation_time_max
+    }
+
     fn time_max(&self, kind: FunctionKind) -> Duration {
         match kind {
             FunctionKind::Query => self.options.query_time_max,
