@@ -22,6 +22,8 @@ pub struct Bounds {
     pub actions_at_once: Option<usize>,
     /// Memory of the actions in JavaScript that run.
     pub actions_bytes_max: Option<u64>,
+    /// Threads of calls in JavaScript that are started while others are at long calls.
+    pub spare_threads: Option<usize>,
     /// Time of a query in the engine.
     pub query_time_max: Option<Duration>,
     /// Time of a mutation in the engine.
@@ -63,6 +65,7 @@ impl Bounds {
             jobs_kept: given.read(&config::JOBS_KEPT, parse::whole)?,
             actions_at_once: given.read(&config::ACTIONS_AT_ONCE, parse::count)?,
             actions_bytes_max: given.read(&config::ACTIONS_BYTES_MAX, parse::bytes)?,
+            spare_threads: given.read(&config::SPARE_THREADS, parse::count)?,
             query_time_max: given.read(&config::QUERY_TIME_MAX, parse::duration)?,
             mutation_time_max: given.read(&config::MUTATION_TIME_MAX, parse::duration)?,
             action_time_max: given.read(&config::ACTION_TIME_MAX, parse::duration)?,
@@ -95,6 +98,7 @@ impl Bounds {
         // A bound that this machine cannot count is none.
         let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         set(&mut options.actions_bytes_max, bytes);
+        options.spare_threads = self.spare_threads.or(options.spare_threads);
         set(&mut options.query_time_max, self.query_time_max);
         set(&mut options.mutation_time_max, self.mutation_time_max);
         set(&mut options.action_time_max, self.action_time_max);

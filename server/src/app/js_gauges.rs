@@ -76,6 +76,11 @@ fn encode_now(
             beside,
         ),
         (
+            "spare_threads",
+            "Threads that were started because all others are at long calls",
+            functions.spare_threads(),
+        ),
+        (
             "calls_stuck",
             "Calls stuck in a native operation, whose threads were replaced",
             functions.stuck(),
@@ -116,16 +121,16 @@ fn encode_since_the_start(
             "Times a mutation beside the lane ran again because a commit had overtaken it",
             overtaken,
         ),
-    ];
-    for (name, help, value) in counts {
-        let count = ConstCounter::new(value);
-        count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)?;
-    }
         (
             "mutations_beside_reservations",
             "Times a mutation beside the lane asked that others leave as it is what it reads",
             reservations,
         ),
+    ];
+    for (name, help, value) in counts {
+        let count = ConstCounter::new(value);
+        count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)?;
+    }
     let seconds = ConstCounter::new(runtimes.engine_time.as_secs_f64());
     let (name, help) = ("js_engine", "Time in the JavaScript engine");
     let unit = Some(&Unit::Seconds);

@@ -24,12 +24,13 @@ mod on_behalf;
 mod options;
 mod order;
 mod places;
+mod priority;
 mod registry;
 mod request;
 mod request_name;
-mod runner;
 #[cfg(test)]
 mod reservation_tests;
+mod runner;
 pub mod scheduled;
 mod scheduler;
 mod storage;
@@ -82,7 +83,7 @@ pub use transfers::functions as transfer_functions;
 use self::drafted::DraftedMutation;
 use self::js::Js;
 use self::order::{Arrival, SessionOrder};
-use self::workers::Workers;
+use self::workers::{Threads, Workers};
 use crate::auth::TokenSigner;
 use crate::auth::signing::public_keys;
 use crate::database::{
@@ -139,8 +140,8 @@ struct Queued {
 pub struct DraftCounts {
     started: AtomicU64,
     overtaken: AtomicU64,
-}
     reservations: AtomicU64,
+}
 
 impl DraftCounts {
     fn started(&self) {
@@ -189,7 +190,12 @@ impl Functions {
     ) -> Arc<Functions> {
         let native = Arc::new(registry);
         database.install(native.clone());
-        let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let spare = js.as_ref().and_then(|js| js.spare_threads());
+        let threads = Threads {
+            regular: 2 * cores,
+            spare: spare.unwrap_or(4 * cores),
+        };
         let (executor, clock) = (database.executor().clone(), database.clock().clone());
         let start = |name| {
             Workers::start(name, threads, executor.clone(), clock.clone())
@@ -304,6 +310,11 @@ impl Functions {
         (self.beside.queued(), reads)
     }
 
+    /// Threads that were started because others are at long calls.
+    pub fn spare_threads(&self) -> usize {
+        self.beside.spare() + self.slow_reads.spare() + self.trials.spare()
+    }
+
     /// Calls that are stuck in a native operation of their engine.
     pub fn stuck(&self) -> usize {
         let actions = self.js.as_ref().map_or(0, |js| js.stuck());
@@ -325,6 +336,15 @@ impl Functions {
         &self.database
     }
 
+    /// The time that a mutation of this path may take.
+    fn mutation_time_max(&self, path: &FunctionPath) -> Duration {
+        let of_program = Duration::from_millis(self.database.environment().limits.user_millis_max);
+        match (self.may_be_pushed(path), &self.js) {
+            (true, Some(js)) => js.mutation_time_max(),
+            _ => of_program,
+        }
+    }
+
     /// Runs a query on a given snapshot. `journal` is where its page ended when it ran before.
     pub fn query_on(
         &self,
@@ -336,15 +356,6 @@ impl Functions {
         let began = clock.elapsed();
         let run = runner::run_query(self.database.environment(), view, call, journal)?;
         self.log_run_of(FunctionKind::Query, call, &run, clock.elapsed() - began);
-    /// The time that a mutation of this path may take.
-    fn mutation_time_max(&self, path: &FunctionPath) -> Duration {
-        let of_program = Duration::from_millis(self.database.environment().limits.user_millis_max);
-        match (self.may_be_pushed(path), &self.js) {
-            (true, Some(js)) => js.mutation_time_max(),
-            _ => of_program,
-        }
-    }
-
         Ok(run)
     }
 

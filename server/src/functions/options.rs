@@ -23,6 +23,9 @@ pub struct JsOptions {
     pub actions_max: usize,
     /// Memory of the actions in JavaScript that run, in bytes; others wait. An action that runs may still grow.
     pub actions_bytes_max: usize,
+    /// Threads of queries, and as many of mutations, that are started while all others are at long calls; four for each
+    /// core when it is not given.
+    pub spare_threads: Option<usize>,
     /// Where the requests of actions may go.
     pub outbound: OutboundOptions,
     /// Whether functions of packages that are known get native heads.
@@ -44,6 +47,7 @@ impl Default for JsOptions {
             action_step_max: Duration::from_secs(60),
             actions_max: 256,
             actions_bytes_max: 2 << 30,
+            spare_threads: None,
             outbound: OutboundOptions::default(),
             native_heads: true,
             fresh_runtimes: false,

@@ -96,6 +96,10 @@ impl Js {
         match *self {}
     }
 
+    pub(super) fn spare_threads(&self) -> Option<usize> {
+        match *self {}
+    }
+
     pub(super) fn mutation_time_max(&self) -> std::time::Duration {
         match *self {}
     }

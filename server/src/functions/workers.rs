@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use parking_lot::Mutex;
 
+use super::priority::SystemThread;
 use crate::clock::Clock;
 use crate::executor::{Executor, STACK_BYTES};
 
@@ -14,15 +16,18 @@ use crate::executor::{Executor, STACK_BYTES};
 pub(crate) const WORKER_STACK_BYTES: usize = 16 << 20;
 /// A job that runs longer than any function may is stuck: an engine cannot be interrupted within one native operation.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
-/// Threads that take the places of stuck ones. With more stuck, calls wait.
-const SPARES_MAX: usize = 16;
+/// A job that runs longer than this is long. It has a lower priority, and another thread takes the place of its own.
+const LONG_AFTER: Duration = Duration::from_millis(100);
+/// How often the watch looks while there are jobs.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A few threads that take jobs in the order in which they came. They end when this is dropped, after what is queued.
 ///
-/// The queue has no bound of its own: callers count what they admit. A thread whose job is stuck is replaced, so that
-/// it harms no other job. When the job comes to its end after all, one thread too many ends.
+/// The queue has no bound of its own: callers count what they admit. When all threads are at long jobs, one more is
+/// started, so that a short job finds a thread; it ends when the long ones have ended. Long jobs have a lower priority,
+/// so that they do not hold up short ones where there are more threads than cores.
 pub(super) struct Workers {
     jobs: Sender<Job>,
     pool: Arc<Pool>,
@@ -30,44 +35,83 @@ pub(super) struct Workers {
     _watched: Sender<()>,
 }
 
+/// How many threads there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Threads {
+    /// At any time.
+    pub regular: usize,
+    /// At most in addition, while others are at long jobs.
+    pub spare: usize,
+}
+
 struct Pool {
     name: &'static str,
-    /// Threads without spares.
-    regular: usize,
+    counts: Threads,
     executor: Arc<dyn Executor>,
     clock: Arc<dyn Clock>,
     queue: Receiver<Job>,
+    /// Jobs that are queued or under way.
+    jobs: AtomicUsize,
     state: Mutex<State>,
+    watch: Watch,
+}
+
+/// The watch rests while there is no job.
+struct Watch {
+    is_awake: AtomicBool,
+    wake: Sender<()>,
+    woken: Receiver<()>,
 }
 
 #[derive(Default)]
 struct State {
     threads: usize,
-    /// When each job under way began, by the clock's elapsed time.
-    began: HashMap<u64, Duration>,
+    under_way: HashMap<u64, UnderWay>,
     next: u64,
     /// Stuck jobs that the log has told of.
     told: usize,
 }
 
+struct UnderWay {
+    /// By the clock's elapsed time.
+    began: Duration,
+    thread: SystemThread,
+    is_lowered: bool,
+}
+
+impl State {
+    fn older_than(&self, age: Duration, now: Duration) -> usize {
+        let jobs = self.under_way.values();
+        jobs.filter(|job| now.saturating_sub(job.began) > age)
+            .count()
+    }
+}
+
 impl Workers {
-    /// Starts `threads` threads.
+    /// Starts the regular threads.
     pub fn start(
         name: &'static str,
-        threads: usize,
+        counts: Threads,
         executor: Arc<dyn Executor>,
         clock: Arc<dyn Clock>,
     ) -> std::io::Result<Workers> {
         let (jobs, queue) = unbounded();
+        let (wake, woken) = bounded(1);
         let pool = Arc::new(Pool {
             name,
-            regular: threads,
+            counts,
             executor,
             clock,
             queue,
+            jobs: AtomicUsize::new(0),
             state: Mutex::default(),
+            watch: Watch {
+                is_awake: AtomicBool::new(false),
+                wake,
+                woken,
+            },
         });
-        for _ in 0..threads {
+        for _ in 0..counts.regular {
             Pool::add_thread(&pool, &mut pool.state.lock())?;
         }
         let (watched, ended) = unbounded::<()>();
@@ -84,8 +128,10 @@ impl Workers {
 
     /// Queues a job.
     pub fn run(&self, job: impl FnOnce() + Send + 'static) {
+        self.pool.jobs.fetch_add(1, Ordering::SeqCst);
         // Threads end only after this is dropped.
         let _ = self.jobs.send(Box::new(job));
+        self.pool.watch.wake_if_it_rests();
     }
 
     /// Jobs that wait for a thread.
@@ -93,9 +139,29 @@ impl Workers {
         self.jobs.len()
     }
 
+    /// Threads beyond the regular ones.
+    pub fn spare(&self) -> usize {
+        let threads = self.pool.state.lock().threads;
+        threads.saturating_sub(self.pool.counts.regular)
+    }
+
     /// Jobs that have run longer than any function may.
     pub fn stuck(&self) -> usize {
-        self.pool.stuck(&self.pool.state.lock())
+        let now = self.pool.clock.elapsed();
+        self.pool.state.lock().older_than(STUCK_AFTER, now)
+    }
+}
+
+impl Watch {
+    fn wake_if_it_rests(&self) {
+        if !self.is_awake.swap(true, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        // Full: it is woken already.
+        let _ = self.wake.try_send(());
     }
 }
 
@@ -108,44 +174,69 @@ impl Pool {
         Ok(())
     }
 
-    /// Replaces stuck threads until `ended` has no sender.
+    /// Looks after the threads until `ended` has no sender.
     fn watch(pool: &Arc<Pool>, ended: &Receiver<()>) {
         loop {
-            let look = pool.clock.elapsed().saturating_add(STUCK_AFTER / 2);
-            select! {
-                recv(ended) -> _ => return,
-                recv(pool.clock.alarm_at(look)) -> _ => Pool::replace_stuck(pool),
+            if pool.may_rest() {
+                select! {
+                    recv(ended) -> _ => return,
+                    recv(pool.watch.woken) -> _ => {}
+                }
+            } else {
+                let look = pool.clock.elapsed().saturating_add(LOOK_EVERY);
+                select! {
+                    recv(ended) -> _ => return,
+                    recv(pool.watch.woken) -> _ => {}
+                    recv(pool.clock.alarm_at(look)) -> _ => {}
+                }
             }
+            Pool::look(pool);
         }
     }
 
-    fn stuck(&self, state: &State) -> usize {
-        let now = self.clock.elapsed();
-        let is_stuck = |began: &&Duration| now.saturating_sub(**began) > STUCK_AFTER;
-        state.began.values().filter(is_stuck).count()
+    /// Whether there is no job to watch. The next one wakes the watch.
+    fn may_rest(&self) -> bool {
+        self.watch.is_awake.store(false, Ordering::SeqCst);
+        let rests = self.jobs.load(Ordering::SeqCst) == 0;
+        if !rests {
+            self.watch.is_awake.store(true, Ordering::SeqCst);
+        }
+        rests
     }
 
-    fn wanted(&self, stuck: usize) -> usize {
-        self.regular + stuck.min(SPARES_MAX)
-    }
-
-    fn replace_stuck(pool: &Arc<Pool>) {
+    fn look(pool: &Arc<Pool>) {
+        let now = pool.clock.elapsed();
         let mut state = pool.state.lock();
-        let stuck = pool.stuck(&state);
-        if stuck > state.told {
-            tracing::error!(
-                threads = pool.name,
-                stuck,
-                "a call is stuck in a native operation; a spare thread takes its place"
-            );
+        pool.tell_of_stuck(&mut state, now);
+        let long = |job: &&mut UnderWay| now.saturating_sub(job.began) > LONG_AFTER;
+        for job in state.under_way.values_mut().filter(long) {
+            job.is_lowered = job.is_lowered || job.thread.lower();
         }
-        state.told = stuck;
-        while state.threads < pool.wanted(stuck) {
+        // A thread that this one starts has a priority that was never lowered.
+        while pool.wants_another(&state, now) {
             if let Err(error) = Pool::add_thread(pool, &mut state) {
-                tracing::error!(%error, "there is no spare thread to be had");
+                tracing::error!(threads = pool.name, %error, "there is no thread to be had");
                 break;
             }
         }
+    }
+
+    fn wants_another(&self, state: &State, now: Duration) -> bool {
+        let Threads { regular, spare } = self.counts;
+        let all_are_long = state.threads <= state.older_than(LONG_AFTER, now);
+        state.threads < regular || (all_are_long && state.threads < regular + spare)
+    }
+
+    fn tell_of_stuck(&self, state: &mut State, now: Duration) {
+        let stuck = state.older_than(STUCK_AFTER, now);
+        if stuck > state.told {
+            tracing::error!(
+                threads = self.name,
+                stuck,
+                "a call is stuck in a native operation; another thread takes its place"
+            );
+        }
+        state.told = stuck;
     }
 
     fn work(&self) {
@@ -165,20 +256,30 @@ impl Pool {
         let mut state = self.state.lock();
         state.next += 1;
         let number = state.next;
-        state.began.insert(number, self.clock.elapsed());
+        let job = UnderWay {
+            began: self.clock.elapsed(),
+            thread: SystemThread::current(),
+            is_lowered: false,
+        };
+        state.under_way.insert(number, job);
         number
     }
 
-    /// Notes the end of a job. False if there is a thread too many, which is then no longer counted.
+    /// Notes the end of a job. False if the thread ends, which is then no longer counted: there is one too many, or its
+    /// priority was lowered, and the watch starts another in its place.
     fn goes_on(&self, number: u64) -> bool {
+        self.jobs.fetch_sub(1, Ordering::SeqCst);
         let mut state = self.state.lock();
-        state.began.remove(&number);
-        let is_wanted =
-            state.threads == self.regular || state.threads <= self.wanted(self.stuck(&state));
-        if !is_wanted {
+        let job = state.under_way.remove(&number);
+        let long = state.older_than(LONG_AFTER, self.clock.elapsed());
+        let is_one_too_many = state.threads - long > self.counts.regular;
+        let is_lowered = job.is_some_and(|job| job.is_lowered);
+        let ends = is_one_too_many || is_lowered;
+        if ends {
             state.threads -= 1;
+            self.watch.wake();
         }
-        is_wanted
+        !ends
     }
 }
 
@@ -188,40 +289,114 @@ mod tests {
     use crate::clock::{ManualClock, UnixNanos};
     use crate::executor::SystemExecutor;
 
-    fn threads(workers: &Workers) -> usize {
-        workers.pool.state.lock().threads
+    struct Rig {
+        clock: Arc<ManualClock>,
+        workers: Workers,
+        say: Sender<u32>,
+        said: Receiver<u32>,
     }
 
-    #[test]
-    fn a_stuck_job_is_replaced_and_its_thread_given_up_in_the_end() {
+    fn rig(regular: usize, spare: usize) -> Rig {
         let clock = Arc::new(ManualClock::at(UnixNanos::from_seconds(1)));
-        let executor = Arc::new(SystemExecutor);
-        let workers = Workers::start("test", 1, executor, clock.clone()).unwrap();
-        let (release, held) = unbounded::<()>();
+        let counts = Threads { regular, spare };
+        let workers = Workers::start("test", counts, Arc::new(SystemExecutor), clock.clone());
         let (say, said) = unbounded();
-        for name in ["first", "second"] {
-            let (held, say) = (held.clone(), say.clone());
-            workers.run(move || {
-                say.send(name).unwrap();
+        Rig {
+            clock,
+            workers: workers.unwrap(),
+            say,
+            said,
+        }
+    }
+
+    impl Rig {
+        fn threads(&self) -> usize {
+            self.workers.pool.state.lock().threads
+        }
+
+        /// Queues a job that says that it runs, and then waits.
+        fn hold(&self, number: u32, held: &Receiver<()>) {
+            let (say, held) = (self.say.clone(), held.clone());
+            self.workers.run(move || {
+                say.send(number).unwrap();
                 let _ = held.recv();
             });
         }
-        // A job that holds its thread gives way as time passes; the watch may set its alarm after any one step of it.
-        let next = || loop {
-            clock.advance(STUCK_AFTER);
-            if let Ok(name) = said.recv_timeout(Duration::from_millis(1)) {
-                return name;
+
+        /// Lets time pass until another job runs. The watch may set its alarm after any one step of it.
+        fn next(&self) -> u32 {
+            loop {
+                self.clock.advance(LONG_AFTER);
+                if let Ok(number) = self.said.recv_timeout(Duration::from_millis(1)) {
+                    return number;
+                }
             }
-        };
-        assert_eq!([next(), next()], ["first", "second"]);
-        workers.run(move || say.send("third").unwrap());
-        assert_eq!(next(), "third");
-        drop(release);
-        while threads(&workers) > 1 {
-            // A thread ends after a job, so there has to be one.
-            let (ends, over) = unbounded::<()>();
-            workers.run(move || drop(ends));
-            assert!(over.recv().is_err());
         }
+    }
+
+    #[test]
+    fn a_job_behind_long_ones_gets_a_thread_up_to_a_bound_and_the_thread_goes_again() {
+        let rig = rig(1, 2);
+        let (release, held) = unbounded::<()>();
+        for number in 1..=4 {
+            rig.hold(number, &held);
+        }
+        assert_eq!([rig.next(), rig.next(), rig.next()], [1, 2, 3]);
+        for _ in 0..10 {
+            rig.clock.advance(STUCK_AFTER);
+            std::thread::yield_now();
+        }
+        assert_eq!((rig.threads(), rig.workers.spare()), (3, 2));
+        assert_eq!(rig.workers.queued(), 1, "no more threads than these");
+        drop(release);
+        assert_eq!(rig.said.recv(), Ok(4));
+        while rig.threads() != 1 || rig.workers.pool.jobs.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn short_jobs_start_no_thread() {
+        let rig = rig(2, 2);
+        for number in 0..100 {
+            let say = rig.say.clone();
+            rig.workers.run(move || say.send(number).unwrap());
+            rig.clock.advance(LONG_AFTER / 4);
+            rig.said.recv().unwrap();
+        }
+        assert_eq!(rig.threads(), 2);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_long_job_has_a_lower_priority_and_leaves_it_to_no_other() {
+        use rustix::process::getpriority_process;
+        use rustix::thread::gettid;
+
+        let rig = rig(1, 0);
+        let (release, held) = unbounded::<()>();
+        let (say_thread, thread) = unbounded();
+        let say = say_thread.clone();
+        rig.workers.run(move || {
+            say.send(gettid()).unwrap();
+            let _ = held.recv();
+        });
+        let first = thread.recv().unwrap();
+        let usual = getpriority_process(Some(gettid())).unwrap();
+        if usual >= 19 {
+            return;
+        }
+        while getpriority_process(Some(first)).unwrap() == usual {
+            rig.clock.advance(LONG_AFTER);
+            std::thread::yield_now();
+        }
+        drop(release);
+        let (say_priority, priority) = unbounded();
+        rig.workers.run(move || {
+            let priority = getpriority_process(Some(gettid())).unwrap();
+            say_priority.send(priority).unwrap();
+        });
+        assert_eq!(priority.recv(), Ok(usual));
+        assert_eq!(rig.threads(), 1);
     }
 }

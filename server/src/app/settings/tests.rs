@@ -136,6 +136,7 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_JOBS_KEPT", &[("", NotGiven), ("0", Is("0")), ("1_000", Is("1000")), ("-1", Refused("not a whole number"))]),
     ("VESTIBULE_ACTIONS_AT_ONCE", &[("", NotGiven), ("1", Is("1")), ("0", Refused("from 1 on"))]),
     ("VESTIBULE_ACTIONS_BYTES_MAX", &[("", NotGiven), ("64MiB", Is("67108864")), ("0", Refused("not a number of bytes"))]),
+    ("VESTIBULE_SPARE_THREADS", &[("", NotGiven), ("8", Is("8")), ("0", Refused("from 1 on"))]),
     ("VESTIBULE_QUERY_TIME_MAX", &[
         ("", NotGiven), ("1500ms", Is("1.5s")), ("2 s", Is("2s")), ("1", Refused("not a time")), ("0s", Refused("not a time")),
         ("1.5s", Refused("not a time")), ("forever", Refused("not a time")), ("999999999999d", Refused("not a time")),
@@ -230,6 +231,7 @@ fn bound_of(bounds: &Bounds, variable: &str) -> Option<String> {
         "VESTIBULE_ACTIONS_BYTES_MAX" => bounds.actions_bytes_max.map(|it| it.to_string()),
         "VESTIBULE_REQUESTS_AT_ONCE" => bounds.requests_at_once.map(|it| it.to_string()),
         "VESTIBULE_ACTION_STEP_MAX" => time(bounds.action_step_max),
+        "VESTIBULE_SPARE_THREADS" => bounds.spare_threads.map(|it| it.to_string()),
         "VESTIBULE_QUERY_TIME_MAX" => time(bounds.query_time_max),
         "VESTIBULE_MUTATION_TIME_MAX" => time(bounds.mutation_time_max),
         "VESTIBULE_ACTION_TIME_MAX" => time(bounds.action_time_max),

@@ -261,6 +261,11 @@ impl Js {
         }
     }
 
+    /// Threads that may be started while others are at long calls.
+    pub(super) fn spare_threads(&self) -> Option<usize> {
+        self.options.spare_threads
+    }
+
     /// Time in the engine that a mutation may take.
     pub(super) fn mutation_time_max(&self) -> Duration {
         self.options.mutation_time_max

@@ -1,5 +1,7 @@
 //! Functions that mean harm, or know no measure: each ends with the named error, and others go on as if nothing had been.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use vestibule_schema::value::Value;
 
 use super::*;
@@ -207,4 +209,71 @@ async fn a_function_that_takes_all_memory_ends_and_gives_it_back() {
         (before.idle, before.busy, before.image_bytes, before.made)
     );
     assert_eq!(rig.count_notes().await, 1 + HUNGRY.len());
+}
+
+/// Milliseconds that all but one in a hundred calls stay below.
+fn p99(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[(times.len() * 99).div_ceil(100) - 1].as_secs_f64() * 1e3
+}
+
+/// Short calls, one after another, and how long each took.
+async fn short_calls(rig: &Rig, count: usize) -> Vec<Duration> {
+    let clock = SystemClock::new();
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let began = clock.elapsed();
+        others_go_on(rig, "short").await;
+        times.push(clock.elapsed() - began);
+    }
+    times
+}
+
+/// A client that calls one function after another, each of which loops or takes all memory.
+async fn harm(functions: Arc<Functions>, client: usize, stop: Arc<AtomicBool>) {
+    let mut number = client;
+    while !stop.load(Ordering::Relaxed) {
+        let name = ["loop", "regex", "arrays"][number % 3];
+        let run = functions.mutate(call(name, object! {})).await.unwrap();
+        assert!(matches!(run.outcome, FunctionOutcome::Threw(_)), "{name}");
+        number += 3;
+    }
+}
+
+const SHORT_CALLS: usize = 100;
+
+/// The clients that mean harm are twice as many as the threads, and never stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn short_calls_go_on_beside_calls_that_loop_for_ever() {
+    let rig = hostile(Duration::from_secs(3));
+    let before = p99(short_calls(&rig, SHORT_CALLS).await);
+    let of_one = rig.js.runtimes().counts().image_bytes;
+    let threads = 2 * std::thread::available_parallelism().unwrap().get();
+    let stop = Arc::new(AtomicBool::new(false));
+    let harmful: Vec<_> = (0..2 * threads)
+        .map(|client| tokio::spawn(harm(rig.functions.clone(), client, stop.clone())))
+        .collect();
+    // As many loop as there are threads for all; the others are about to, or take memory.
+    while rig.js.runtimes().counts().busy < threads {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let first = tokio::spawn({
+        let (functions, name) = (rig.functions.clone(), "loopAfterAwait");
+        async move { functions.mutate(call(name, object! {})).await }
+    });
+    let during = p99(short_calls(&rig, SHORT_CALLS).await);
+    println!(
+        "p99: {before:.1} ms alone, {during:.1} ms beside, {:.1} times",
+        during / before
+    );
+    assert!(!first.is_finished(), "the short calls waited for a loop");
+    stop.store(true, Ordering::Relaxed);
+    for client in harmful {
+        client.await.unwrap();
+    }
+    first.await.unwrap().unwrap();
+    // All that is left are idle runtimes, with what each had when it was new.
+    let after = rig.js.runtimes().counts();
+    assert_eq!(after.busy, 0);
+    assert_eq!(after.image_bytes, after.idle * of_one);
 }
