@@ -4,6 +4,8 @@
 //   node start.mjs --typescript   the same chat from convex/, pushed by the official CLI
 //   --debug                       builds the server faster, and runs it slower
 //   --no-open                     opens no browser
+//
+// SERVER_BIN names a built `vestibule` to run instead of one that cargo builds.
 
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -25,6 +27,9 @@ function start(command, args, env = {}) {
   children.push(child);
 }
 
+/** Starts a program of a package. `npx` would not pass on the signal that ends it. */
+const startPackage = (program, args, env) => start(process.execPath, [`node_modules/${program}`, ...args], env);
+
 /** Runs a command to its end, and returns what it said. */
 function run(command, args, stdio = "inherit") {
   const { status, stdout } = spawnSync(command, args, { ...options, stdio });
@@ -36,22 +41,23 @@ const cargo = (...args) => [...(isDebug ? [] : ["--release"]), ...args];
 
 /** A server for what is pushed, and the CLI, which pushes on every change. */
 async function startTypescript() {
+  const built = process.env.SERVER_BIN;
   const program = ["-p", "vestibule-server", "--bin", "vestibule"];
-  run("cargo", ["build", ...cargo(...program)]);
-  const vestibule = (...args) => ["run", "--quiet", ...cargo(...program), "--", ...args];
-  start("cargo", vestibule("serve", "--data", DATA, "--listen", LISTEN, "--dev", "--dev-issuer", "--provision-with", "users:ensureUser"));
+  if (!built) run("cargo", ["build", ...cargo(...program)]);
+  const vestibule = (...args) => (built ? [built, args] : ["cargo", ["run", "--quiet", ...cargo(...program), "--", ...args]]);
+  start(...vestibule("serve", "--data", DATA, "--listen", LISTEN, "--dev", "--dev-issuer", "--provision-with", "users:ensureUser"));
   for (;;) {
     const version = await fetch(`${SERVER}/version`).catch(() => null);
     if (version?.ok) break;
     if (children[0].exitCode !== null) process.exit(1);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  const key = run("cargo", vestibule("admin-key", "--data", DATA), ["ignore", "pipe", "inherit"]);
+  const key = run(...vestibule("admin-key", "--data", DATA), ["ignore", "pipe", "inherit"]);
   const env = { CONVEX_SELF_HOSTED_URL: SERVER, CONVEX_SELF_HOSTED_ADMIN_KEY: key };
-  start("npx", ["convex", "dev"], env);
+  startPackage("convex/bin/main.js", ["dev"], env);
 }
 
 if (!existsSync(new URL("node_modules", import.meta.url))) run("npm", ["ci"]);
 if (isTypescript) await startTypescript();
 else start("cargo", ["run", ...cargo("-p", "chat")]);
-start("npx", ["vite", ...(isQuiet ? [] : ["--open"])], { VITE_CONVEX_URL: SERVER });
+startPackage("vite/bin/vite.js", isQuiet ? [] : ["--open"], { VITE_CONVEX_URL: SERVER });

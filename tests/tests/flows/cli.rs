@@ -1,6 +1,6 @@
 //! The official command line against a server that takes pushes: the suites of `tests/cli`.
 
-use super::npm::{folder, has_suites, run_pushing_suite};
+use super::npm::{folder, has_suites, install, run_pushing_suite};
 
 fn run_suite(suite: &str) {
     run_pushing_suite("cli", suite);
@@ -16,6 +16,7 @@ fn no_suite_is_left_out() {
         "bad-input.test.mjs",
         "bodies.test.mjs",
         "deploy.test.mjs",
+        "example.test.mjs",
         "kills-crons.test.mjs",
         "kills-transfers.test.mjs",
         "kills.test.mjs",
@@ -40,6 +41,12 @@ fn the_official_command_line_pushes_apps() {
 #[test]
 fn the_program_serves_apps_that_are_pushed() {
     run_suite("serve.test.mjs");
+}
+
+#[test]
+fn the_example_starts_with_one_command() {
+    install(&folder("../examples/web"));
+    run_suite("example.test.mjs");
 }
 
 #[test]
