@@ -149,6 +149,7 @@ impl Lane {
             self.head.roll_back_to(&durable);
             self.environment.definitions.roll_back_to(durable.ts);
             self.known_sessions.forget_gathered();
+            self.overtakes.forget_commits();
             self.generation = rollbacks;
         }
         self.head.refresh();

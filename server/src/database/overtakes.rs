@@ -42,10 +42,16 @@ impl Overtakes {
             }
         }
         if self.live.is_empty() {
-            self.waiting.clear();
-            self.newest.clear();
-            self.kept = 0;
+            self.forget_commits();
         }
+    }
+
+    /// Forgets the commits so far, because some were rolled back: their timestamps are later than the state to which the
+    /// head went back, so they would overtake drafts that begin there. Drafts from before run again in any case.
+    pub fn forget_commits(&mut self) {
+        self.waiting.clear();
+        self.newest.clear();
+        self.kept = 0;
     }
 
     /// Drafts under way.
@@ -121,6 +127,20 @@ mod tests {
         assert!(!overtakes.has_overtaken(&read, Timestamp(11)));
         assert!(!overtakes.has_overtaken(&reads(&[("c", "m"), ("n", "x")]), Timestamp(10)));
         assert!(overtakes.has_overtaken(&reads(&[("a", "b"), ("m", "n")]), Timestamp(11)));
+    }
+
+    #[test]
+    fn a_commit_that_was_rolled_back_overtakes_no_draft_that_begins_afterwards() {
+        let mut overtakes = Overtakes::default();
+        overtakes.began(Timestamp(10));
+        commit(&mut overtakes, 12, &["b"]);
+        let read = reads(&[("a", "c")]);
+        assert!(overtakes.has_overtaken(&read, Timestamp(10)));
+        overtakes.forget_commits();
+        // The head is back at 10, and the draft from before the rollback is still under way.
+        overtakes.began(Timestamp(10));
+        assert!(!overtakes.has_overtaken(&read, Timestamp(10)));
+        assert_eq!(overtakes.live(), 2);
     }
 
     #[test]
