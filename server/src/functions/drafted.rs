@@ -26,10 +26,8 @@ const SHORT: Duration = Duration::from_millis(5);
 const SHORT_TURN: Duration = Duration::from_millis(20);
 /// Runs after which one reserves its reads that the lane has waited for in vain.
 const SHORT_BEFORE_RESERVATION: u32 = 8;
-/// Runs of one mutation that commits overtake. Only a server that is overloaded for minutes comes near.
-pub(super) const OVERTAKEN_MAX: u32 = 1_000;
 /// Time in which a mutation runs again because commits overtake it.
-pub(super) const CONTENTION_TIME_MAX: Duration = Duration::from_secs(120);
+const CONTENTION_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// One mutation beside the lane, from its arrival to its outcome.
 pub(super) struct DraftedMutation {
@@ -194,8 +192,7 @@ impl DraftedMutation {
         let clock = self.functions.database.clock();
         let since = self.contended_since.unwrap_or(clock.elapsed());
         let took = clock.elapsed().saturating_sub(since);
-        self.overtaken >= OVERTAKEN_MAX
-            || self.overtaken > OVERTAKEN_BEFORE_TURN && took > CONTENTION_TIME_MAX
+        self.overtaken > OVERTAKEN_BEFORE_TURN && took > CONTENTION_TIME_MAX
     }
 
     /// The answer of an earlier run, when there was one that is durable. It is not looked up in the view: an answer there
