@@ -177,7 +177,7 @@ test("inline queries are bounded and checked", async (t) => {
   assert.equal((await run({ path: "testQuery.js", source })).body.value, 7);
 });
 
-test("what is refused or fails has one line in the log, without the data", async (t) => {
+test("each refusal and each failure has one line in the log, without the data", async (t) => {
   const server = await serve(t, directory(t));
   const asked = '{ name: "a:fails", ts: Date.now() / 1000, args: { pin: "s3cret" }, version: "1.49.0" }';
   const plan = `await Convex.asyncSyscall("1.0/schedule", JSON.stringify(${asked})); return "null";`;

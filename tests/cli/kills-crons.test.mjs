@@ -36,7 +36,7 @@ async function newest(server, table) {
   return body.value.page;
 }
 
-/** What each cron's runs were, by name and moment. */
+/** The runs of each cron, by name and moment. */
 class Runs {
   ended = { tick: new Map(), act: new Map() };
 

@@ -299,7 +299,7 @@ test("a server that is killed among archives with files, appends and exports kee
     }
     for (const batch of batches.acknowledged) assert.equal(rows.get(batch).size, APPENDED, `${where}: an acknowledged append`);
     counts.partial += [...rows.values()].filter(({ size }) => size > 0 && size < APPENDED).length;
-    // What was cut short says so, and what was acknowledged can still be fetched.
+    // Imports and exports that were cut short say so, and those that were acknowledged can still be fetched.
     while ((await imports(server)).some(({ state }) => state.state === "in_progress")) await sleep(20);
     await lastExport(server);
     for (const { id, archive } of exports) assert.ok(archive.equals(await download(server, id)), `${where}: the export ${id}`);

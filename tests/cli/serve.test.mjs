@@ -226,7 +226,7 @@ export default http;
     const refused = (await ask({ data: true })).body;
     assert.match(refused.errorMessage, REDACTED);
     assert.deepEqual(refused.errorData, { code: "FULL" });
-    // What is wrong with arguments is as much the app's own.
+    // Errors of arguments show the app's own names and values.
     assert.match((await ask({ data: 7 })).body.errorMessage, REDACTED);
     said.push(JSON.stringify([answer, refused]));
     await assert.rejects(socket[kind](`m:${kind}Of`, {}), ({ message }) => {

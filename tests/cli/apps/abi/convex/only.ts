@@ -1,4 +1,4 @@
-// What actions and HTTP actions may do, and queries and mutations may not.
+// Operations that actions and HTTP actions may use, and queries and mutations may not.
 
 export const actionsOnly = async ({ what, url = "http://x" }: { what: string; url?: string }) => {
   try {
