@@ -1,7 +1,7 @@
 // Starts everything with one command: the packages, the chat's server and this app. Ctrl-C ends it all.
 //
 //   node start.mjs                the chat in Rust
-//   node start.mjs --typescript   the same chat from convex/, pushed by the official CLI
+//   node start.mjs --typescript   the same chat from convex/, pushed by the official CLI (Node 22)
 //   --debug                       builds the server faster, and runs it slower
 //   --no-open                     opens no browser
 //
