@@ -135,13 +135,13 @@ impl Moved {
 }
 
 impl Shared<'_> {
-    /// Moves one file after the other until the run is over.
+    /// Moves one file after the other until the run is over, and one at least.
     fn client(&self, number: usize) -> Tally {
         let mut tally = Tally::default();
         let mut connection = None;
         let mut failures = 0;
         let mut round = number;
-        while !self.is_over.load(Ordering::Relaxed) && failures < FAILURES_MAX {
+        loop {
             let start = Instant::now();
             match self.file(&mut connection, number, round) {
                 Ok(id) => {
@@ -158,6 +158,9 @@ impl Shared<'_> {
                 }
             }
             round += 1;
+            if self.is_over.load(Ordering::Relaxed) || failures == FAILURES_MAX {
+                break;
+            }
         }
         tally
     }
