@@ -61,7 +61,7 @@ const INTERNAL: [&str; 52] = [
 ];
 
 /// Rooms whose constants are looked through, and the files of others that hold bounds of calls.
-const PLACES: [&str; 23] = [
+const PLACES: [&str; 25] = [
     "server/src/sync",
     "server/src/http",
     "server/src/http/deploy",

@@ -5,10 +5,11 @@ use std::process::Command;
 /// Set for the run that has fresh runtimes.
 const ASKED: &str = "JS_TESTS_WITH_FRESH_RUNTIMES";
 /// Tests that count runtimes or time, whose outcome is another with fresh ones.
-const SKIPPED: [&str; 7] = [
+const SKIPPED: [&str; 8] = [
     "a_module_that_cannot_be_loaded_leaves_the_others_ready",
     "a_function_that_runs_out_of_time_or_memory_ends_its_callers_too",
     "images_are_ready_before_the_first_call",
+    "images_of_code_that_is_not_live_any_more_go_at_once_or_with_their_call",
     "tests::hostile",
     "tests::oracle",
     "tests::places",
