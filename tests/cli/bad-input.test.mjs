@@ -182,14 +182,17 @@ test("each refusal and each failure has one line in the log, without the data", 
   const asked = '{ name: "a:fails", ts: Date.now() / 1000, args: { pin: "s3cret" }, version: "1.49.0" }';
   const plan = `await Convex.asyncSyscall("1.0/schedule", JSON.stringify(${asked})); return "null";`;
   const module = `export const fails = ${plain("Mutation", 'throw new Error("the rent is due");')}; export const plan = ${plain("Mutation", plan)};`;
-  assert.equal((await push(server, pushOf({ "a.js": module }))).status, 200);
+  const documentType = { type: "object", value: { n: { fieldType: { type: "number" }, optional: false } } };
+  const schema = { tables: [{ tableName: "typed", indexes: [], searchIndexes: [], vectorIndexes: [], documentType }], schemaValidation: true };
+  assert.equal((await push(server, pushOf({ "a.js": module }, schema))).status, 200);
   const before = server.lines().length;
   const bytes = { "Content-Type": "application/octet-stream" };
-  const imported = (body, format) => api(server, `/api/import?tableName=numbers&format=${format}&mode=append`, body, { headers: bytes });
+  const imported = (body, format, table = "numbers") => api(server, `/api/import?tableName=${table}&format=${format}&mode=append`, body, { headers: bytes });
   const refusals = [
     ["InvalidImport", () => imported('{"n":1}\n{"s3cret\n', "jsonLines"), "WARN numbers:2: EOF while parsing a string at line 1 column 8"],
     ["InvalidImport", () => imported('{"s3cret":1,"$n":2}\n', "jsonLines"), "WARN numbers: document 1: Field name $n starts with '$', which is reserved"],
     ["InvalidImport", () => imported("n\n1,s3cret\n", "csv"), "WARN numbers:2: 2 cells where the first line has 1"],
+    ["InvalidImport", () => imported('{"n":"s3cret"}\n', "jsonLines", "typed"), "WARN typed"],
     ["InvalidModules", () => push(server, pushOf({ "b.js": "throw new Error('s3cret');" })), "INFO InvalidModules"],
   ];
   for (const [code, refused] of refusals) assert.equal((await refused()).body.code, code);

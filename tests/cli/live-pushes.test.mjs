@@ -378,6 +378,9 @@ test("a push makes its images ready before it is live, and those of the code bef
     assert.equal(await metricOf(server, "vestibule_js_runtimes_made_total"), made);
     assert.equal(await metricOf(server, "vestibule_js_runtimes_idle"), images);
   }
+  // What a counter has counted stays, whatever is pushed.
+  const runs = 'vestibule_functions_runs_total{path="one:version",kind="Query"}';
+  assert.equal(await metricOf(server, runs), 2);
   // A variable changes what modules see, and so all images.
   ended(await app.convex("env", "set", "COLOUR", "red"), 0);
   assert.equal(await metricOf(server, "vestibule_js_runtimes_idle"), images);

@@ -75,7 +75,7 @@ pub struct RegisteredRoute {
     place: Place,
     label: String,
     pub(super) body: RouteBody,
-    tally: Tally,
+    tally: Arc<Tally>,
 }
 
 /// The result of looking up a request's method and path.
@@ -337,6 +337,17 @@ impl HttpRoutes {
         }
     }
 
+    /// Goes on with the counts that routes had in `before`.
+    pub(super) fn count_on(&mut self, before: &HttpRoutes) {
+        for route in self.routes.iter_mut().chain(&mut self.rest) {
+            let mut known = before.routes.iter().chain(&before.rest);
+            let same = known.find(|known| known.label == route.label);
+            if let Some((route, same)) = Arc::get_mut(route).zip(same) {
+                route.tally = same.tally.clone();
+            }
+        }
+    }
+
     /// The runs of each route, in no order.
     pub(super) fn runs(&self) -> impl Iterator<Item = Runs> {
         let routes = self.routes.iter().chain(&self.rest);
@@ -361,7 +372,7 @@ impl RegisteredRoute {
             method: route.method,
             place: route.place,
             body: route.body,
-            tally: Tally::default(),
+            tally: Arc::default(),
         }
     }
 

@@ -302,7 +302,8 @@ impl Functions {
         };
         let code = js.code(sources, variables.clone(), deployment.import.clone());
         let registry = registry.with_functions(js.functions(&deployment, &code));
-        registry.with_pushed_routes(js.http_routes(&deployment, &code))
+        let registry = registry.with_pushed_routes(js.http_routes(&deployment, &code));
+        registry.counting_on(&self.registry())
     }
 
     /// Mutations and slow queries that wait for a thread.

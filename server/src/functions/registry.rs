@@ -186,6 +186,20 @@ impl Registry {
         self
     }
 
+    /// The same, whose pushed functions and routes go on with the counts that they had in `before`.
+    pub(super) fn counting_on(mut self, before: &Registry) -> Registry {
+        for (path, function) in &mut self.functions {
+            let same = before.functions.get(path);
+            let same = same.filter(|same| same.kind() == function.kind());
+            // Those of the program itself are shared, counts included.
+            if let Some((function, same)) = Arc::get_mut(function).zip(same) {
+                function.tally = same.tally.clone();
+            }
+        }
+        self.http_routes.count_on(&before.http_routes);
+        self
+    }
+
     /// Every function, in no order.
     pub fn functions(&self) -> impl Iterator<Item = &Arc<Registered>> {
         self.functions.values()

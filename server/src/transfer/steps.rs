@@ -385,8 +385,11 @@ impl Transfers {
 }
 
 fn failed_state(what: &'static str, error: &TransferError) -> Object {
-    tracing::warn!(%error, what);
-    states::failed(&error.to_string())
+    let text = error.to_string();
+    // The lines that follow show values of the document.
+    let reason = text.lines().next().unwrap_or_default();
+    tracing::warn!(error = reason, "{what}");
+    states::failed(&text)
 }
 
 /// The newest export.
