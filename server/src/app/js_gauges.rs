@@ -77,7 +77,7 @@ fn encode_now(
         ),
         (
             "spare_threads",
-            "Threads that were started because all others are at long calls",
+            "Threads that were started because others are at long calls",
             functions.spare_threads(),
         ),
         (

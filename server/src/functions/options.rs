@@ -23,7 +23,7 @@ pub struct JsOptions {
     pub actions_max: usize,
     /// Memory of the actions in JavaScript that run, in bytes; others wait. An action that runs may still grow.
     pub actions_bytes_max: usize,
-    /// Threads of queries, and as many of mutations, that are started while all others are at long calls; four for each
+    /// Threads of queries, and as many of mutations, that are started while others are at long calls; four for each
     /// core when it is not given.
     pub spare_threads: Option<usize>,
     /// Where the requests of actions may go.

@@ -18,6 +18,8 @@ pub(crate) const WORKER_STACK_BYTES: usize = 16 << 20;
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// A job that runs longer than this is long. It has a lower priority, and another thread takes the place of its own.
 const LONG_AFTER: Duration = Duration::from_millis(100);
+/// Threads that are at no long job. With one alone, a long job that has just begun would hold up what comes next.
+const OTHERS_MIN: usize = 2;
 /// How often the watch looks while there are jobs.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -25,8 +27,8 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A few threads that take jobs in the order in which they came. They end when this is dropped, after what is queued.
 ///
-/// The queue has no bound of its own: callers count what they admit. When all threads are at long jobs, one more is
-/// started, so that a short job finds a thread; it ends when the long ones have ended. Long jobs have a lower priority,
+/// The queue has no bound of its own: callers count what they admit. When all threads but one are at long jobs, one
+/// more is started, so that a short job finds a thread; it ends when the long ones have ended. Long jobs have a lower priority,
 /// so that they do not hold up short ones where there are more threads than cores.
 pub(super) struct Workers {
     jobs: Sender<Job>,
@@ -223,8 +225,9 @@ impl Pool {
 
     fn wants_another(&self, state: &State, now: Duration) -> bool {
         let Threads { regular, spare } = self.counts;
-        let all_are_long = state.threads <= state.older_than(LONG_AFTER, now);
-        state.threads < regular || (all_are_long && state.threads < regular + spare)
+        let others = state.threads - state.older_than(LONG_AFTER, now);
+        let are_few = others < OTHERS_MIN.min(regular);
+        state.threads < regular || (are_few && state.threads < regular + spare)
     }
 
     fn tell_of_stuck(&self, state: &mut State, now: Duration) {
