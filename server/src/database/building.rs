@@ -32,15 +32,15 @@ pub struct Step {
 }
 
 impl Transaction<'_> {
-    /// Writes the entries in `index` of at most `max` documents behind `after`. Two documents with equal values in a
-    /// unique index are a problem, which names both.
+    /// Writes the entries in `index` of at most `max` documents behind those that earlier calls have looked at. The same commit
+    /// says how far that is. Two documents with equal values in a unique index are a problem, which names both.
     pub fn fill_index(
         &mut self,
         table: &TableMeta,
         index: &IndexMeta,
-        after: Option<InternalId>,
         max: usize,
     ) -> Result<Step, DatabaseError> {
+        let after = self.filled_to(index.id)?;
         let documents = self.documents_behind(table, after, max)?;
         let mut problem = None;
         for document in &documents {
@@ -52,7 +52,32 @@ impl Transaction<'_> {
             }
             self.write_system(key, Some(Bytes::new()));
         }
-        Ok(step(&documents, max, problem))
+        let step = step(&documents, max, problem);
+        if step.problem.is_none() {
+            let reached = step.next.map(|InternalId(id)| Bytes::copy_from_slice(&id));
+            self.write_system(fill_key(index.id), reached);
+        }
+        Ok(step)
+    }
+
+    /// The last document whose entry is in an index that is being built; none at its beginning.
+    fn filled_to(&mut self, index: IndexId) -> Result<Option<InternalId>, DatabaseError> {
+        let key = fill_key(index);
+        let Some(reached) = self.read_system(&key)? else {
+            return Ok(None);
+        };
+        match reached.as_ref().try_into() {
+            Ok(id) => Ok(Some(InternalId(id))),
+            Err(_) => {
+                let misplaced = StorageError::misplaced(&key, "no document id is stored there");
+                Err(self.break_with(misplaced))
+            }
+        }
+    }
+
+    /// An index of this id is new, so its fill begins at the first document: ids are used again.
+    pub(super) fn forget_fill(&mut self, index: IndexId) {
+        self.write_system(fill_key(index), None);
     }
 
     /// Holds at most `max` documents behind `after` against `rules`. The first that does not fit is a problem.
@@ -173,6 +198,10 @@ impl Transaction<'_> {
             )
         }))
     }
+}
+
+fn fill_key(index: IndexId) -> Bytes {
+    IndexId::FILLS.key(&index.0.to_be_bytes())
 }
 
 fn step(documents: &[StoredDocument], max: usize, problem: Option<String>) -> Step {

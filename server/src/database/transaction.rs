@@ -13,7 +13,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
 
 use super::answer_rows::NewAnswer;
-use super::catalog::{Catalog, Owner, encode_entry, entry_key};
+use super::catalog::{Catalog, IndexMeta, Owner, encode_entry, entry_key};
 use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError, QueryError};
 use super::history::{Definitions, Extension, History};
@@ -262,6 +262,16 @@ impl<'v> Transaction<'v> {
             if known.is_some_and(|known| known.has_index_that_is_gone_from(table)) {
                 // Queries that used it recorded ranges of its entries, which nobody touches any more.
                 self.touch_everything();
+            }
+            let has = |index: &IndexMeta| {
+                known.is_some_and(|known| known.indexes.iter().any(|other| other.id == index.id))
+            };
+            for index in table
+                .indexes
+                .iter()
+                .filter(|index| !index.ready && !has(index))
+            {
+                self.forget_fill(index.id);
             }
             let (key, value) = encode_entry(table);
             self.write_system(key, Some(value));

@@ -8,18 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use vestibule_schema::id::InternalId;
-use vestibule_schema::value::Value;
 
 use super::Pushes;
 use super::error::PushError;
 use super::plans::{Plan, Progress, SchemaFailure, SchemaState};
 use super::request::{WaitForSchema, push_id};
-use super::settings;
 use super::stored::trouble;
 use super::tables::{Need, Target, with_filled};
 use crate::clock;
-use crate::database::{IndexId, Step, Transaction};
+use crate::database::{IndexId, Step};
 
 /// Documents of one step.
 pub(super) const STEP_DOCUMENTS_MAX: usize = 256;
@@ -169,24 +166,18 @@ impl Pushes {
         table: &str,
         index: IndexId,
     ) -> Result<Option<SchemaFailure>, PushError> {
-        let mut after = self.read(move |tx| position(tx, index)).await?;
         loop {
-            let step = self.fill_step(table, index, after).await?;
+            let step = self.fill_step(table, index).await?;
             match (step.problem, step.next) {
                 (Some(error), _) => return Ok(Some(failure(table, error))),
-                (None, Some(next)) => after = Some(next),
+                (None, Some(_)) => {}
                 (None, None) => return Ok(None),
             }
         }
     }
 
-    /// Fills an index by the next documents. The same commit says how far the index is filled.
-    pub(super) async fn fill_step(
-        &self,
-        table: &str,
-        index: IndexId,
-        after: Option<InternalId>,
-    ) -> Result<Step, PushError> {
+    /// Fills an index by the next documents.
+    pub(super) async fn fill_step(&self, table: &str, index: IndexId) -> Result<Step, PushError> {
         let name = table.to_owned();
         self.transact(move |tx| {
             let catalog = tx.catalog();
@@ -197,11 +188,8 @@ impl Pushes {
                 .find(|other| other.id == index)
                 .ok_or(GONE)?;
             let step = tx
-                .fill_index(table, meta, after, STEP_DOCUMENTS_MAX)
+                .fill_index(table, meta, STEP_DOCUMENTS_MAX)
                 .map_err(trouble)?;
-            if step.problem.is_none() {
-                set_position(tx, index, step.next)?;
-            }
             if step.next.is_none() && step.problem.is_none() {
                 let filled = with_filled(&catalog, &name, index);
                 tx.set_catalog(filled).map_err(trouble)?;
@@ -227,36 +215,6 @@ impl Pushes {
         }
         Ok(reply(&SchemaState::Complete))
     }
-}
-
-/// The last document whose entry is in an index that is not filled yet; none when its fill begins at the first.
-pub(super) fn position(
-    tx: &mut Transaction<'_>,
-    index: IndexId,
-) -> Result<Option<InternalId>, PushError> {
-    let position = settings::get(tx, &position_key(index)).map_err(trouble)?;
-    Ok(match position {
-        Some(Value::Bytes(bytes)) => bytes.as_slice().try_into().ok().map(InternalId),
-        _ => None,
-    })
-}
-
-/// Says how far an index is filled, or that nothing is left to be said.
-pub(super) fn set_position(
-    tx: &mut Transaction<'_>,
-    index: IndexId,
-    position: Option<InternalId>,
-) -> Result<(), PushError> {
-    let key = position_key(index);
-    let set = match position {
-        Some(InternalId(bytes)) => settings::set(tx, &key, Value::Bytes(bytes.to_vec())),
-        None => settings::remove(tx, &key),
-    };
-    set.map_err(trouble)
-}
-
-fn position_key(index: IndexId) -> String {
-    format!("backfill:{}", index.0)
 }
 
 /// A table or an index has gone while it was prepared.

@@ -241,7 +241,7 @@ fn prepare_here(tx: &mut Transaction<'_>, need: &Need, is_checked: bool) -> Resu
             .find(|index| index.id == *id)
             .ok_or(TOO_LARGE)?;
         let step = tx
-            .fill_index(table, index, None, STEP_DOCUMENTS_MAX)
+            .fill_index(table, index, STEP_DOCUMENTS_MAX)
             .map_err(trouble)?;
         if let Some(problem) = step.problem {
             return Err(PushError::Schema(problem));

@@ -61,26 +61,16 @@ pub fn set_initial_variables(
     set(tx, INITIAL_VARIABLES, Value::Array(names))
 }
 
-/// A setting's value.
-pub(super) fn get(tx: &mut Transaction<'_>, key: &str) -> Result<Option<Value>, DatabaseError> {
+fn get(tx: &mut Transaction<'_>, key: &str) -> Result<Option<Value>, DatabaseError> {
     let found = find(tx, key)?;
     Ok(found.and_then(|mut setting| setting.fields.remove("value")))
 }
 
-/// Sets one.
-pub(super) fn set(tx: &mut Transaction<'_>, key: &str, value: Value) -> Result<(), DatabaseError> {
+fn set(tx: &mut Transaction<'_>, key: &str, value: Value) -> Result<(), DatabaseError> {
     let fields = object! { "key" => key, "value" => value };
     match find(tx, key)? {
         Some(setting) => tx.replace(setting.id, fields),
         None => tx.insert(TABLE, fields).map(drop),
-    }
-}
-
-/// Removes one, where it is.
-pub(super) fn remove(tx: &mut Transaction<'_>, key: &str) -> Result<(), DatabaseError> {
-    match find(tx, key)? {
-        Some(setting) => tx.delete(setting.id),
-        None => Ok(()),
     }
 }
 

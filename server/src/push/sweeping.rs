@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::Pushes;
-use super::backfill::{STEP_DOCUMENTS_MAX, set_position};
+use super::backfill::STEP_DOCUMENTS_MAX;
 use super::error::PushError;
 use super::stored::{self, trouble};
 use super::tables::{Target, retired, to_fill, without};
@@ -163,7 +163,6 @@ impl Pushes {
                     return Ok(true);
                 };
                 if tx.clear_index(index, STEP_DOCUMENTS_MAX).map_err(trouble)? {
-                    set_position(tx, index, None)?;
                     tx.set_catalog(without(&catalog, &table, index))
                         .map_err(trouble)?;
                 }
