@@ -193,7 +193,7 @@ impl Committer {
         })
     }
 
-    /// Queues a mutation. Mutations submitted one after another by one caller run in that order.
+    /// Queues a mutation. Mutations submitted one after another by one session commit in that order.
     pub fn submit(&self, mutation: Box<dyn Mutation>) -> Result<(), SubmitError> {
         let queue = self.queue.as_ref();
         let queue = queue.expect("the queue lives as long as the committer");

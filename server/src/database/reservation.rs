@@ -95,11 +95,18 @@ impl PutBack {
 #[derive(Default)]
 pub(super) struct Reservations {
     held: Option<Held>,
-    /// Those that were overtaken while another one held it, first come, first served.
-    claims: VecDeque<Claim>,
+    /// Those that were overtaken while another one held it, first come, first served. One that does not come back in its
+    /// time is stuck, and gives its turn to the next.
+    claims: VecDeque<Waiting>,
     waiting: VecDeque<PutBack>,
     /// How many wait of each session.
     sessions: HashMap<Session, usize>,
+}
+
+/// A claim that waits for its turn, until a time.
+struct Waiting {
+    claim: Claim,
+    until: Duration,
 }
 
 struct Held {
@@ -126,11 +133,13 @@ impl Reservations {
             held.extend(reads);
             return true;
         }
-        self.claims.retain(|claim| !claim.is_over());
-        let is_next = self.claims.front().is_none_or(|first| first.is(&claim));
+        let until = now.saturating_add(time_max);
+        let is_own = |waits: &Waiting| waits.claim.is(&claim);
+        self.claims
+            .retain(|waits| is_own(waits) || !(waits.claim.is_over() || waits.until <= now));
+        let is_next = self.claims.front().is_none_or(is_own);
         if self.held.is_none() && self.waiting.is_empty() && is_next {
             self.claims.pop_front();
-            let until = now.saturating_add(time_max);
             self.held = Some(Held {
                 claim,
                 reads,
@@ -138,8 +147,9 @@ impl Reservations {
             });
             return true;
         }
-        if !self.claims.iter().any(|waits| waits.is(&claim)) {
-            self.claims.push_back(claim);
+        match self.claims.iter_mut().find(|waits| waits.claim.is(&claim)) {
+            Some(waits) => waits.until = until,
+            None => self.claims.push_back(Waiting { claim, until }),
         }
         false
     }
@@ -309,5 +319,22 @@ mod tests {
         all.end(Some(second.claim()));
         assert!(claim(&mut all, &third));
         assert!(all.claims.is_empty());
+    }
+
+    #[test]
+    fn one_that_waits_and_does_not_come_back_in_its_time_holds_up_nobody() {
+        let mut all = Reservations::default();
+        let [first, stuck, third] = std::array::from_fn(|_| Claimant::default());
+        let claim = |all: &mut Reservations, who: &Claimant, now| {
+            all.claim(who.wish(reads(&["a"]), SECOND), now)
+        };
+        assert!(claim(&mut all, &first, Duration::ZERO));
+        assert!(!claim(&mut all, &stuck, Duration::ZERO));
+        all.end(Some(first.claim()));
+        assert!(
+            !claim(&mut all, &third, SECOND / 2),
+            "the other is in front of it"
+        );
+        assert!(claim(&mut all, &third, SECOND));
     }
 }

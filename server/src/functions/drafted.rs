@@ -222,6 +222,12 @@ impl DraftedMutation {
     }
 
     fn end(mut self: Box<Self>, ended: Result<MutationRun, SystemError>) {
+        if ended.is_err()
+            && self.is_in_front
+            && let Some(request) = &self.session_request
+        {
+            self.functions.refuse_waiting(&request.session);
+        }
         self.give_way();
         if let Some(on_finish) = self.on_finish.take()
             && let Some(waker) = on_finish(ended)

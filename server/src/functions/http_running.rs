@@ -126,10 +126,12 @@ struct NativeCall {
 impl NativeCall {
     /// Answers as soon as there is a head to answer with. The action goes on in a task of its own, whether its client
     /// stays or leaves.
-    fn answer(self) -> BoxFuture<Result<StreamedResponse>> {
+    fn answer(mut self) -> BoxFuture<Result<StreamedResponse>> {
         Box::pin(async move {
             let functions = self.functions.clone();
             let place = functions.places.take(0).await?;
+            // Its calls are counted as its own.
+            self.ctx = self.ctx.placed(&place);
             let (head, answered) = oneshot::channel();
             let answering = Answering::new(head);
             functions.go_on(async move {

@@ -500,7 +500,7 @@ impl Functions {
             .await?
     }
 
-    /// Queues a mutation. Mutations queued one after another by one caller run in that order. `on_finish` is called
+    /// Queues a mutation. Mutations queued one after another by one session commit in that order. `on_finish` is called
     /// once the outcome is certain, on a thread that must not be kept.
     pub fn submit_mutation(
         self: &Arc<Self>,
@@ -558,13 +558,28 @@ impl Functions {
 
     /// Begins what waited behind a mutation of this session.
     fn start_next(self: &Arc<Self>, session: &[u8; 16]) {
-        for queued in self.order.next(session, |queued| queued.is_beside) {
+        while let Some(queued) = self.order.next(session) {
+            let is_beside = queued.is_beside;
             if let Some(refused) = self.launch(queued) {
                 // Its sender was told that it waits, so the refusal is its outcome.
+                self.refuse_waiting(session);
                 let error = CommitError::Full;
                 if let Some(waker) = refused.into_mutation().finish(Err(error)) {
                     waker.wake();
                 }
+            }
+            if is_beside {
+                return;
+            }
+        }
+    }
+
+    /// Ends what waits behind a mutation of this session that its client will send again: the client then sends all of
+    /// them again, in their order.
+    fn refuse_waiting(&self, session: &[u8; 16]) {
+        for queued in self.order.take_waiting(session) {
+            if let Some(waker) = (queued.on_finish)(Err(SystemError::CommitterFull)) {
+                waker.wake();
             }
         }
     }

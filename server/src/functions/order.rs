@@ -56,23 +56,25 @@ impl<M> SessionOrder<M> {
         }
     }
 
-    /// The mutations that may start now that the one in front has its place, or has ended without one. That is
-    /// everything up to the next one that runs beside the lane, which then is in front.
-    pub fn next(&self, session: &Session, is_beside: impl Fn(&M) -> bool) -> Vec<M> {
+    /// The next mutation, which may start now that the one in front has its place, or has ended without one. Call it
+    /// again once that one is started, unless it runs beside the lane: then it is in front. Later ones wait until the
+    /// last call finds nothing.
+    pub fn next(&self, session: &Session) -> Option<M> {
         let mut waiting = self.waiting.lock();
-        let Some(queue) = waiting.get_mut(session) else {
-            return Vec::new();
-        };
-        let mut free = Vec::new();
-        while let Some(mutation) = queue.pop_front() {
-            let beside = is_beside(&mutation);
-            free.push(mutation);
-            if beside {
-                return free;
-            }
+        let next = waiting.get_mut(session)?.pop_front();
+        if next.is_none() {
+            waiting.remove(session);
         }
-        waiting.remove(session);
-        free
+        next
+    }
+
+    /// Everything that waits behind the one in front.
+    pub fn take_waiting(&self, session: &Session) -> VecDeque<M> {
+        let mut waiting = self.waiting.lock();
+        waiting
+            .get_mut(session)
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 }
 
@@ -89,9 +91,16 @@ mod tests {
         )
     }
 
+    /// What is started until one that runs beside the lane is in front.
     fn next(order: &SessionOrder<(u32, bool)>) -> Vec<u32> {
-        let free = order.next(&SESSION, |(_, beside)| *beside);
-        free.into_iter().map(|(n, _)| n).collect()
+        let mut started = Vec::new();
+        while let Some((n, beside)) = order.next(&SESSION) {
+            started.push(n);
+            if beside {
+                break;
+            }
+        }
+        started
     }
 
     #[test]
@@ -110,6 +119,29 @@ mod tests {
         assert_eq!(next(&order), [5]);
         assert!(starts(&order, 6, false));
         assert_eq!(next(&order), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn what_comes_while_others_are_started_starts_behind_them() {
+        let order = SessionOrder::default();
+        assert!(starts(&order, 1, true));
+        assert!(!starts(&order, 2, false));
+        assert_eq!(order.next(&SESSION), Some((2, false)));
+        assert!(!starts(&order, 3, false), "the second is not started yet");
+        assert_eq!(next(&order), [3]);
+        assert!(starts(&order, 4, false));
+    }
+
+    #[test]
+    fn what_waits_behind_one_that_failed_is_taken_and_later_ones_wait_for_the_end() {
+        let order = SessionOrder::default();
+        assert!(starts(&order, 1, true));
+        assert!(!starts(&order, 2, false));
+        assert!(!starts(&order, 3, true));
+        assert_eq!(order.take_waiting(&SESSION), [(2, false), (3, true)]);
+        assert!(!starts(&order, 4, false));
+        assert_eq!(next(&order), [4]);
+        assert!(starts(&order, 5, false));
     }
 
     #[test]

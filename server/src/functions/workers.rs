@@ -366,6 +366,10 @@ mod tests {
             rig.workers.run(move || say.send(number).unwrap());
             rig.clock.advance(LONG_AFTER / 4);
             rig.said.recv().unwrap();
+            // Said is not yet done, and the clock that goes on would make it a long job.
+            while rig.workers.pool.jobs.load(Ordering::SeqCst) > 0 {
+                std::thread::yield_now();
+            }
         }
         assert_eq!(rig.threads(), 2);
     }
