@@ -101,7 +101,7 @@ async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> R
         Err(error) => return error.into_response(),
     };
     let client = asked.client.clone();
-    let (deployer, request_id) = (asked.deployer.clone(), asked.request_id.clone());
+    let audit = Audit::of(&asked, route);
     let span = tracing::debug_span!("request", method = %request.method(), route, request_id = %asked.request_id);
     request.extensions_mut().insert(asked);
     let running = async {
@@ -111,15 +111,52 @@ async fn answer(http: &Http, route: &str, mut request: Request, next: Next) -> R
         }
     };
     let mut response = running.instrument(span).await;
-    if let Some(key) = deployer
-        .get()
-        .filter(|_| !UNAUDITED_ROUTES.contains(&route))
-    {
-        let status = response.status().as_u16();
-        tracing::info!(admin_key = %key, route, status, %request_id, "an admin key changed the deployment, or tried to");
-    }
+    audit.answered(response.status());
     client.mark(response.headers_mut());
     response
+}
+
+/// The log's line on a request with an admin key that may change the deployment. It is written also where the client leaves
+/// before the answer: the change goes on.
+struct Audit<'r> {
+    asked: Asked,
+    route: &'r str,
+    status: Option<StatusCode>,
+}
+
+impl<'r> Audit<'r> {
+    fn of(asked: &Asked, route: &'r str) -> Audit<'r> {
+        Audit {
+            asked: asked.clone(),
+            route,
+            status: None,
+        }
+    }
+
+    fn answered(mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+}
+
+impl Drop for Audit<'_> {
+    fn drop(&mut self) {
+        let Some(key) = self.asked.deployer.get() else {
+            return;
+        };
+        if UNAUDITED_ROUTES.contains(&self.route) {
+            return;
+        }
+        let (route, request_id) = (self.route, &*self.asked.request_id);
+        // None for a client that has left.
+        let status = self.status.map(|status| status.as_u16());
+        tracing::info!(
+            admin_key = %key,
+            route,
+            status,
+            request_id,
+            "an admin key changed the deployment, or tried to"
+        );
+    }
 }
 
 /// Refuses a header that is too long, in words and where pages can read them.

@@ -102,6 +102,19 @@ pub enum TransferError {
     Zip(#[from] zip::result::ZipError),
 }
 
+impl TransferError {
+    /// What the log tells of it: where the fault is, and no value of a document.
+    pub(super) fn for_log(&self) -> String {
+        const WHAT: &str = "a document or a file that cannot be imported";
+        match self {
+            TransferError::Document { file, line, .. } => format!("{file}:{line}: {WHAT}"),
+            TransferError::File { file, .. } => format!("{file}: {WHAT}"),
+            TransferError::Database(DatabaseError::Query(_)) => WHAT.to_owned(),
+            others => others.to_string(),
+        }
+    }
+}
+
 impl From<StorageError> for TransferError {
     fn from(error: StorageError) -> Self {
         TransferError::Database(error.into())

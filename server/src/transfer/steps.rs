@@ -385,11 +385,8 @@ impl Transfers {
 }
 
 fn failed_state(what: &'static str, error: &TransferError) -> Object {
-    let text = error.to_string();
-    // The lines that follow show values of the document.
-    let reason = text.lines().next().unwrap_or_default();
-    tracing::warn!(error = reason, "{what}");
-    states::failed(&text)
+    tracing::warn!(error = error.for_log(), "{what}");
+    states::failed(&error.to_string())
 }
 
 /// The newest export.
