@@ -97,7 +97,8 @@ impl<'r> Reading<'r> {
     /// Whether the functions are in TypeScript.
     pub fn is_in_typescript(&self) -> bool {
         let is_said = |event: &Event| remarked(event) == Some(Remark::InTypeScript);
-        self.record.first().is_some_and(is_said)
+        // A commit of the start may be told before it.
+        self.record.iter().any(is_said)
     }
 
     /// Whether the server was killed before a place.
