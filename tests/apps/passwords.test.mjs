@@ -60,6 +60,7 @@ test("people sign up, find their notes again, and are let in by the right passwo
 
   await enter(page, "signIn", "ada@example.com");
   await shows(page, "me", "ada@example.com");
+  await settled(page, "an engine");
   assert.deepEqual(await notes(page), ["an engine"]);
 
   const other = await openTab(t, browser, url);
