@@ -297,7 +297,7 @@ fn drive_lane(
     }
 }
 
-/// What the lane does next.
+/// The lane's next work.
 enum Next {
     Task(Task),
     /// Commits that were put back may run.

@@ -1,7 +1,7 @@
 //! The reservation of one draft that was overtaken again and again: what it read stays as it is until its draft is taken
 //! on, or its time is over. Everything else goes on.
 //!
-//! A commit that overlaps it is put back, and runs once the reservation is over. What follows in its session is put back
+//! A commit that overlaps it is put back, and runs once the reservation is over. Later commits of its session are put back
 //! too, so that every session keeps its order. There is one reservation at a time, first come, first served.
 
 use std::collections::{HashMap, VecDeque};
@@ -32,7 +32,7 @@ pub struct Claimant {
 #[derive(Clone, Debug)]
 pub struct Claim(Receiver<Infallible>);
 
-/// What a draft asks to have kept as it is.
+/// A draft's request that its reads be kept as they are.
 #[derive(Clone)]
 pub struct Wish {
     pub(super) claim: Claim,

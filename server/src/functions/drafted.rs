@@ -41,7 +41,7 @@ pub(super) struct DraftedMutation {
     overtaken: u32,
     /// When it was first overtaken, by the clock's elapsed time.
     contended_since: Option<Duration>,
-    /// What it read when it was last overtaken, and before that under its reservation.
+    /// Its reads when it was last overtaken, and before that under its reservation.
     read: ReadSet,
     /// Its part in reservations, once it has asked for one.
     claimant: Option<Claimant>,

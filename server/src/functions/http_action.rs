@@ -172,7 +172,7 @@ impl ArrivingRequest {
         }
     }
 
-    /// What is left of the body, once it is all there.
+    /// The rest of the body, once it is all there.
     pub async fn bytes(&mut self) -> Result<Bytes> {
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, Method, StatusCode};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use tokio::sync::Barrier;
 use vestibule_schema::object;
 use vestibule_schema::table::{Index, Schema, Table};
 use vestibule_schema::validator::Validator;
@@ -152,7 +154,12 @@ fn rig_of(options: &JsOptions, more: Vec<Function>) -> Rig {
         }),
     ];
     all.extend(more);
-    let registry = Registry::new(all);
+    let meet = |ctx: HttpActionCtx, _: HttpRequest| async move {
+        ctx.run_action::<()>("acts:meet", ()).await?;
+        Ok(HttpResponse::empty(StatusCode::OK))
+    };
+    let registry = Registry::new(all).unwrap();
+    let registry = registry.with_http_routes(vec![HttpRoute::path(Method::POST, "/meet", meet)]);
     Rig {
         functions: Functions::with_js(
             registry.unwrap(),
@@ -313,6 +320,51 @@ async fn an_action_in_rust_has_its_time_and_no_more() {
     assert_eq!(ended.message, expected);
     assert_eq!(ended.code(), Some("FunctionTimedOut"));
     assert_eq!(rig.functions.places().counts(), PlaceCounts::default());
+}
+
+#[tokio::test]
+async fn each_http_action_in_rust_has_one_call_that_waits_for_no_place() {
+    // The two HTTP actions take all places, and the actions that they call wait for each other.
+    let options = JsOptions {
+        actions_max: 2,
+        action_time_max: Duration::from_secs(20),
+        ..JsOptions::default()
+    };
+    let both = Arc::new(Barrier::new(2));
+    let meet = Function::action("acts:meet", move |_: ActionCtx, (): ()| {
+        let both = both.clone();
+        async move {
+            both.wait().await;
+            Ok(())
+        }
+    });
+    let rig = rig_of(&options, vec![meet]);
+    let ask = async || {
+        let registry = rig.functions.registry();
+        let RouteFound::Route(route) = registry.http_routes().find(&Method::POST, "/meet") else {
+            unreachable!("the rig has this route")
+        };
+        let request = StreamedRequest {
+            method: Method::POST,
+            url: String::new(),
+            path: "/meet".into(),
+            query: None,
+            headers: HeaderMap::new(),
+            body: None,
+            gone: CancellationToken::new(),
+            held: None,
+        };
+        let asker = HttpAsker {
+            request: Arc::new(RequestMetadata::unknown(None)),
+            caller: Caller::nobody(),
+            call: None,
+            refusal: None,
+        };
+        let answer = rig.functions.answer(&route, request, asker).await;
+        answer.map(|answer| answer.status)
+    };
+    let (one, other) = tokio::join!(ask(), ask());
+    assert_eq!((one, other), (Ok(StatusCode::OK), Ok(StatusCode::OK)));
 }
 
 #[tokio::test]
