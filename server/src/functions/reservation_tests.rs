@@ -6,37 +6,16 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use vestibule_schema::object;
-use vestibule_schema::table::{Index, Schema, Table};
+use vestibule_schema::table::Schema;
 use vestibule_schema::value::Value;
 
+use super::tests::{Counter, Step};
 use super::*;
 use crate::auth::Caller;
 use crate::clock::{Clock, ManualClock, SystemClock, UnixNanos};
 use crate::database::{DatabaseOptions, DatabaseWriter, Journal, Limits};
-
-#[derive(Serialize, Deserialize)]
-struct Counter {
-    name: String,
-    value: i64,
-}
-
-impl Counter {
-    const BY_NAME: Index<Counter> = Index::unique("by_name", &["name"]);
-}
-
-impl Table for Counter {
-    const NAME: &'static str = "counters";
-    const INDEXES: &'static [Index<Counter>] = &[Counter::BY_NAME];
-}
-
-#[derive(Deserialize, Serialize)]
-struct Step {
-    name: String,
-    by: i64,
-}
 
 /// A step in the middle of which `pause` is called.
 fn add_in(

@@ -20,13 +20,13 @@ use crate::clock::SystemClock;
 use crate::database::DatabaseOptions;
 
 #[derive(Serialize, Deserialize)]
-struct Counter {
-    name: String,
-    value: i64,
+pub(super) struct Counter {
+    pub(super) name: String,
+    pub(super) value: i64,
 }
 
 impl Counter {
-    const BY_NAME: Index<Counter> = Index::unique("by_name", &["name"]);
+    pub(super) const BY_NAME: Index<Counter> = Index::unique("by_name", &["name"]);
 }
 
 impl Table for Counter {
@@ -35,9 +35,9 @@ impl Table for Counter {
 }
 
 #[derive(Deserialize, Serialize)]
-struct Step {
-    name: String,
-    by: i64,
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) by: i64,
 }
 
 fn add(ctx: &mut MutationCtx, Step { name, by }: Step) -> Result<i64> {
