@@ -81,6 +81,11 @@ fn encode_now(
             functions.spare_threads(),
         ),
         (
+            "functions_contended",
+            "Functions whose mutations overtake each other, so that few of them run at once",
+            functions.contended(),
+        ),
+        (
             "calls_stuck",
             "Calls stuck in a native operation, whose threads were replaced",
             functions.stuck(),

@@ -192,6 +192,9 @@ pub trait Drafted: Send {
     /// not block.
     fn placed(&mut self);
 
+    /// Called on the lane when it waits for the end of another one's reservation. Must not block.
+    fn was_put_back(&mut self);
+
     /// Its session, in which the order of commits is kept.
     fn session(&self) -> Option<[u8; 16]>;
 

@@ -330,6 +330,7 @@ impl Lane {
         let draft = drafted.take_draft();
         let may_be_put_back = !self.reservations.are_absent() && drafted.may_be_put_back();
         if may_be_put_back && self.holds_back(&*drafted, &draft) {
+            drafted.was_put_back();
             return self.put_back(PutBack::Draft(drafted, Box::new(draft)));
         }
         self.place(drafted, draft, batch);

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::Functions;
+use super::contention::{Part, RunEnd};
 use super::error::SystemError;
 use super::runner::{Basis, Call, FunctionOutcome, MutationBodyRun, MutationRun, OnFinish};
 use super::runner::{answered_before, outcome_of, run_mutation_body};
@@ -46,6 +48,9 @@ pub(super) struct DraftedMutation {
     /// Its part in reservations, once it has asked for one.
     claimant: Option<Claimant>,
     took: Duration,
+    /// Whether a run of it has begun whose end nobody has taken note of.
+    is_under_way: bool,
+    part: Option<Part>,
     /// Whether something of its session waits for its place.
     is_in_front: bool,
 }
@@ -75,13 +80,58 @@ impl DraftedMutation {
             read: ReadSet::default(),
             claimant: None,
             took: Duration::ZERO,
+            is_under_way: false,
+            part: None,
         }
     }
 
     /// Queues a run.
-    pub fn start(self) {
+    pub fn start(self: Box<Self>) {
         let functions = self.functions.clone();
-        functions.beside.run(move || Box::new(self).run());
+        functions.beside.run(move || self.run_in_turn());
+    }
+
+    /// Queues a run of one that has waited for others of its function.
+    pub fn begin(mut self: Box<Self>, part: Part) {
+        self.begins(Some(part));
+        let functions = self.functions.clone();
+        functions.beside.run_next(move || self.run());
+    }
+
+    /// Runs on this thread, now or once others of its function make room.
+    fn run_in_turn(mut self: Box<Self>) {
+        // Nothing overtakes these, so they wait for no other.
+        if self.overtaken >= OVERTAKEN_BEFORE_TURN {
+            self.begins(None);
+            return self.run();
+        }
+        let functions = self.functions.clone();
+        let (path, ran_before) = (self.call.path.clone(), self.overtaken > 0);
+        let now = functions.database.clock().elapsed();
+        let arrived = functions.contention.arrive(&path, self, ran_before, now);
+        if let Some((mut mutation, part)) = arrived {
+            mutation.begins(part);
+            mutation.run();
+        }
+    }
+
+    fn begins(&mut self, part: Option<Part>) {
+        self.part = part;
+        self.is_under_way = true;
+    }
+
+    /// Takes note of the end of a run. True if others wait for it.
+    fn note_end(&mut self, end: RunEnd) -> bool {
+        let (path, part) = (&self.call.path, self.part.take());
+        let is_under_way = std::mem::take(&mut self.is_under_way);
+        is_under_way && self.functions.contention.ended(path, part, end)
+    }
+
+    /// The same, and begins what waited for it.
+    fn run_ended(&mut self, end: RunEnd) {
+        if self.note_end(end) {
+            begin_waiting(&self.functions, &self.call.path);
+        }
     }
 
     /// Runs on this thread and sends the draft to the lane.
@@ -237,6 +287,13 @@ impl DraftedMutation {
     }
 }
 
+fn begin_waiting(functions: &Functions, path: &FunctionPath) {
+    let now = functions.database.clock().elapsed();
+    while let Some((mutation, part)) = functions.contention.next(path, now) {
+        mutation.begin(part);
+    }
+}
+
 fn trouble(error: ViewError) -> SystemError {
     match error {
         ViewError::QueueFull => SystemError::CommitterFull,
@@ -248,6 +305,7 @@ fn trouble(error: ViewError) -> SystemError {
 impl Drop for DraftedMutation {
     /// In any case, the mutations that wait behind it go on.
     fn drop(&mut self) {
+        self.run_ended(RunEnd::Otherwise);
         self.give_way();
         if let Some(on_finish) = self.on_finish.take()
             && let Some(waker) = on_finish(Err(SystemError::ShuttingDown))
@@ -264,7 +322,12 @@ impl Drafted for DraftedMutation {
     }
 
     fn placed(&mut self) {
+        self.run_ended(RunEnd::Placed);
         self.give_way();
+    }
+
+    fn was_put_back(&mut self) {
+        self.run_ended(RunEnd::Otherwise);
     }
 
     fn session(&self) -> Option<[u8; 16]> {
@@ -283,6 +346,8 @@ impl Drafted for DraftedMutation {
     fn overtaken(mut self: Box<Self>, reads: ReadSet) {
         self.overtaken += 1;
         self.functions.counts.overtaken();
+        let (functions, path) = (self.functions.clone(), self.call.path.clone());
+        self.note_end(RunEnd::Overtaken);
         let now = self.functions.database.clock().elapsed();
         self.contended_since.get_or_insert(now);
         if self.is_given_up() {
@@ -294,6 +359,7 @@ impl Drafted for DraftedMutation {
             None => reads,
         };
         self.start();
+        begin_waiting(&functions, &path);
     }
 
     fn crowded_out(self: Box<Self>) {

@@ -3,6 +3,7 @@
 mod action;
 mod arguments;
 mod console;
+mod contention;
 mod context;
 mod drafted;
 mod error;
@@ -81,10 +82,11 @@ pub use streamed::{
 };
 pub use transfers::functions as transfer_functions;
 
+use self::contention::Contention;
 use self::drafted::DraftedMutation;
 use self::js::Js;
 use self::order::{Arrival, SessionOrder};
-use self::workers::{Threads, Workers};
+use self::workers::{OnLook, Threads, Workers};
 use crate::auth::TokenSigner;
 use crate::auth::signing::public_keys;
 use crate::database::{
@@ -104,6 +106,8 @@ pub struct Functions {
     js: Option<Arc<Js>>,
     /// Where mutations run that do not run on the lane.
     beside: Workers,
+    /// What waits there for others of its function, because they overtake each other.
+    contention: Arc<Contention<Box<DraftedMutation>>>,
     /// Where queries run that may keep their thread for long.
     slow_reads: Workers,
     /// Threads for the gate's tries of mutations in another language, which first logins wait for and nothing else.
@@ -198,9 +202,17 @@ impl Functions {
             spare: spare.unwrap_or(4 * cores),
         };
         let (executor, clock) = (database.executor().clone(), database.clock().clone());
-        let start = |name| {
-            Workers::start(name, threads, executor.clone(), clock.clone())
+        let start = |name, on_look: OnLook| {
+            Workers::start(name, threads, executor.clone(), clock.clone(), on_look)
                 .expect("threads are there to be started when the server starts")
+        };
+        let contention: Arc<Contention<Box<DraftedMutation>>> =
+            Arc::new(Contention::new(threads.regular));
+        let waiting = contention.clone();
+        let start_waiting = move |now| {
+            while let Some((mutation, part)) = waiting.next_of_any(now) {
+                mutation.begin(part);
+            }
         };
         let places = match &js {
             Some(js) => js.places().clone(),
@@ -212,9 +224,10 @@ impl Functions {
             places,
             ending: CancellationToken::new(),
             js,
-            beside: start("beside-lane"),
-            slow_reads: start("slow-reader"),
-            trials: start("trial-reader"),
+            beside: start("beside-lane", Box::new(start_waiting)),
+            contention,
+            slow_reads: start("slow-reader", Box::new(|_| ())),
+            trials: start("trial-reader", Box::new(|_| ())),
             order: SessionOrder::default(),
             counts: DraftCounts::default(),
             files: OnceLock::new(),
@@ -309,7 +322,16 @@ impl Functions {
     /// Mutations and slow queries that wait for a thread.
     pub fn queued(&self) -> (usize, usize) {
         let reads = self.slow_reads.queued() + self.trials.queued();
-        (self.beside.queued(), reads)
+        (self.mutations_queued(), reads)
+    }
+
+    fn mutations_queued(&self) -> usize {
+        self.beside.queued() + self.contention.waiting()
+    }
+
+    /// Functions whose mutations overtake each other, so that few of them run at once.
+    pub fn contended(&self) -> usize {
+        self.contention.functions()
     }
 
     /// Threads that were started because others are at long calls.
@@ -514,7 +536,7 @@ impl Functions {
             session_request,
             on_finish,
         };
-        if queued.is_beside && self.beside.queued() >= BESIDE_MAX {
+        if queued.is_beside && self.mutations_queued() >= BESIDE_MAX {
             return Err(SystemError::CommitterFull);
         }
         let Some(session) = queued
@@ -549,7 +571,8 @@ impl Functions {
         } = queued;
         if is_beside {
             self.counts.started();
-            DraftedMutation::new(self.clone(), call, session_request, on_finish).start();
+            let mutation = DraftedMutation::new(self.clone(), call, session_request, on_finish);
+            Box::new(mutation).start();
             return None;
         }
         let mutation = runner::QueuedMutation::new(self.clone(), call, session_request, on_finish);

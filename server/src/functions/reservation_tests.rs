@@ -304,3 +304,27 @@ fn a_mutation_that_something_overtakes_for_ever_ends_with_a_named_error() {
     assert!(matches!(error, SystemError::Contended), "{error}");
     assert_eq!(rig.runs(), 6, "the first one, and five more in 120 s");
 }
+
+#[test]
+fn mutations_that_meet_on_one_document_seldom_overtake_each_other() {
+    const MUTATIONS: u64 = 4_000;
+    // No run is long, however busy the machine is.
+    let clock = Arc::new(ManualClock::at(UnixNanos::from_seconds(1)));
+    let rig = Rig::new(clock, 1_000, Box::new(|_| {}));
+    let add = |_| submit(&rig.functions, "counters:addBeside", ("hot", 1), None);
+    let answers: Vec<Answer> = (0..MUTATIONS).map(add).collect();
+    let totals = answers.iter().map(|answer| total(answer).0);
+    let mut totals: Vec<i64> = totals.collect();
+    totals.sort_unstable();
+    assert!(
+        totals.into_iter().eq(1..=MUTATIONS as i64),
+        "each adds once"
+    );
+    let [_, overtaken, _] = rig.functions.draft_counts().read();
+    // Runs that are taken on give back a quarter of what those that are overtaken take, and the bound begins at the
+    // number of threads.
+    let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from) as u64;
+    let most = MUTATIONS / 4 + 8 * threads;
+    assert!(overtaken <= most, "{overtaken} reruns, at most {most}");
+    assert_eq!(rig.functions.queued().0, 0);
+}

@@ -25,13 +25,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A few threads that take jobs in the order in which they came. They end when this is dropped, after what is queued.
+/// Called by the watch each time it looks, with the clock's elapsed time.
+pub(super) type OnLook = Box<dyn Fn(Duration) + Send + Sync>;
+
+/// A few threads that take jobs in the order in which they came, urgent ones before others. They end when this is dropped, after what is queued.
 ///
 /// The queue has no bound of its own: callers count what they admit. When all threads but one are at long jobs, one
 /// more is started, so that a short job finds a thread; it ends when the long ones have ended. Long jobs have a lower priority,
 /// so that they do not hold up short ones where there are more threads than cores.
 pub(super) struct Workers {
     jobs: Sender<Job>,
+    urgent: Sender<Job>,
     pool: Arc<Pool>,
     /// The watch ends when this is dropped.
     _watched: Sender<()>,
@@ -52,10 +56,12 @@ struct Pool {
     executor: Arc<dyn Executor>,
     clock: Arc<dyn Clock>,
     queue: Receiver<Job>,
+    urgent: Receiver<Job>,
     /// Jobs that are queued or under way.
     jobs: AtomicUsize,
     state: Mutex<State>,
     watch: Watch,
+    on_look: OnLook,
 }
 
 /// The watch rests while there is no job.
@@ -96,8 +102,10 @@ impl Workers {
         counts: Threads,
         executor: Arc<dyn Executor>,
         clock: Arc<dyn Clock>,
+        on_look: OnLook,
     ) -> std::io::Result<Workers> {
         let (jobs, queue) = unbounded();
+        let (urgent, urgent_queue) = unbounded();
         let (wake, woken) = bounded(1);
         let pool = Arc::new(Pool {
             name,
@@ -105,6 +113,7 @@ impl Workers {
             executor,
             clock,
             queue,
+            urgent: urgent_queue,
             jobs: AtomicUsize::new(0),
             state: Mutex::default(),
             watch: Watch {
@@ -112,6 +121,7 @@ impl Workers {
                 wake,
                 woken,
             },
+            on_look,
         });
         for _ in 0..counts.regular {
             Pool::add_thread(&pool, &mut pool.state.lock())?;
@@ -123,6 +133,7 @@ impl Workers {
             .start(&format!("{name}-watch"), STACK_BYTES, Box::new(watch))?;
         Ok(Workers {
             jobs,
+            urgent,
             pool,
             _watched: watched,
         })
@@ -130,15 +141,24 @@ impl Workers {
 
     /// Queues a job.
     pub fn run(&self, job: impl FnOnce() + Send + 'static) {
+        self.queue(&self.jobs, Box::new(job));
+    }
+
+    /// Queues a job before those of [`run`](Self::run).
+    pub fn run_next(&self, job: impl FnOnce() + Send + 'static) {
+        self.queue(&self.urgent, Box::new(job));
+    }
+
+    fn queue(&self, jobs: &Sender<Job>, job: Job) {
         self.pool.jobs.fetch_add(1, Ordering::SeqCst);
         // Threads end only after this is dropped.
-        let _ = self.jobs.send(Box::new(job));
+        let _ = jobs.send(job);
         self.pool.watch.wake_if_it_rests();
     }
 
     /// Jobs that wait for a thread.
     pub fn queued(&self) -> usize {
-        self.jobs.len()
+        self.jobs.len() + self.urgent.len()
     }
 
     /// Threads beyond the regular ones.
@@ -193,6 +213,7 @@ impl Pool {
                 }
             }
             Pool::look(pool);
+            (pool.on_look)(pool.clock.elapsed());
         }
     }
 
@@ -243,7 +264,7 @@ impl Pool {
     }
 
     fn work(&self) {
-        while let Ok(job) = self.queue.recv() {
+        while let Some(job) = self.next() {
             let number = self.begin();
             // A body's panic is caught where it runs; one of the server's own must not take the thread along.
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
@@ -253,6 +274,18 @@ impl Pool {
                 return;
             }
         }
+    }
+
+    /// The next job, or none once there are no more and will be none.
+    fn next(&self) -> Option<Job> {
+        if let Ok(job) = self.urgent.try_recv() {
+            return Some(job);
+        }
+        select! {
+            recv(self.urgent) -> job => job.or_else(|_| self.queue.recv()),
+            recv(self.queue) -> job => job.or_else(|_| self.urgent.recv()),
+        }
+        .ok()
     }
 
     fn begin(&self) -> u64 {
@@ -302,7 +335,8 @@ mod tests {
     fn rig(regular: usize, spare: usize) -> Rig {
         let clock = Arc::new(ManualClock::at(UnixNanos::from_seconds(1)));
         let counts = Threads { regular, spare };
-        let workers = Workers::start("test", counts, Arc::new(SystemExecutor), clock.clone());
+        let executor = Arc::new(SystemExecutor);
+        let workers = Workers::start("test", counts, executor, clock.clone(), Box::new(|_| ()));
         let (say, said) = unbounded();
         Rig {
             clock,
@@ -356,6 +390,28 @@ mod tests {
         while rig.threads() != 1 || rig.workers.pool.jobs.load(Ordering::SeqCst) > 0 {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn urgent_jobs_come_first_and_none_is_lost_at_the_end() {
+        let rig = rig(1, 0);
+        let (release, held) = unbounded::<()>();
+        rig.hold(0, &held);
+        assert_eq!(rig.said.recv(), Ok(0));
+        for number in 1..=4 {
+            let say = rig.say.clone();
+            let job = move || say.send(number).unwrap();
+            match number > 2 {
+                true => rig.workers.run_next(job),
+                false => rig.workers.run(job),
+            }
+        }
+        assert_eq!(rig.workers.queued(), 4);
+        let Rig { workers, said, .. } = rig;
+        drop(workers);
+        drop(release);
+        let order: Vec<u32> = (0..4).map(|_| said.recv().unwrap()).collect();
+        assert_eq!(order, [3, 4, 1, 2]);
     }
 
     #[test]
