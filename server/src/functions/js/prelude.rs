@@ -50,8 +50,10 @@ pub(super) const SCRIPTS: &[&str] = scripts![
     "66_fetch.js",
     "70_locale.js",
     "71_intl_number.js",
+    "72_calendars.js",
     "72_intl_date.js",
     "73_intl.js",
+    "74_intl_locale.js",
     "80_js_syscalls.js",
     "90_driver.js",
 ];

@@ -17,11 +17,16 @@
       return tables.get(name);
     };
 
+    // The tag of an Intl.Locale.
+    const tagOf = (locale) => (typeof locale === "object" && locale !== null ? $.web.localeTag(locale) : undefined);
+
     // The canonical tags of what was asked for.
     const list = (locales) => {
       if (locales === undefined) return [];
-      const all = typeof locales === "string" ? [locales] : [...locales];
-      return all.map((tag) => {
+      const isOne = typeof locales === "string" || tagOf(locales) !== undefined;
+      const all = isOne ? [locales] : [...locales];
+      return all.map((locale) => {
+        const tag = tagOf(locale) ?? locale;
         if (typeof tag !== "string") throw new TypeError("Incorrect locale information provided");
         return $.host("intl.locale", tag);
       });
@@ -37,14 +42,18 @@
       return name in LOCALES || TABLED.includes(name) ? name : undefined;
     };
 
+    // The first tag whose language there is. Tags of no language are passed over, as everywhere: "fullwide" is one that
+    // programs use.
+    const first = (locales) => list(locales).find((tag) => known(tag) !== undefined || $.host("intl.is_language", tag));
+
     // The locale to format for. One that is not known is refused: a wrong format would go unnoticed.
     const resolve = (locales) => {
-      const asked = list(locales);
-      if (asked.length === 0) return "en-US";
-      const found = asked.map(known).find((name) => name !== undefined);
+      const tag = first(locales);
+      if (tag === undefined) return "en-US";
+      const found = known(tag);
       if (found === undefined) {
         const all = [...Object.keys(LOCALES), ...TABLED].join(", ");
-        throw new RangeError(`The locale ${asked[0]} is not available in this runtime. Use one of ${all}.`);
+        throw new RangeError(`The locale ${tag} is not available in this runtime. Use one of ${all}.`);
       }
       return found;
     };
@@ -76,6 +85,6 @@
       throw new RangeError(`${what} is not available in this runtime`);
     };
 
-    return { locales: { LOCALES, tableOf, list, known, resolve, clockOf, resolveEnglish, choice, whole, unavailable } };
+    return { locales: { LOCALES, tableOf, list, known, first, resolve, clockOf, resolveEnglish, choice, whole, unavailable } };
   });
 })();

@@ -308,7 +308,7 @@
 
     const groupingOf = (value, notation) => {
       if (value === undefined) return notation === "compact" ? "min2" : "auto";
-      if (value === "false" || value === false) return false;
+      if (value === "false" || !value) return false;
       if (value === true || value === "true" || value === "always") return "always";
       if (value === "min2" || value === "auto") return value;
       throw new RangeError(`Value ${value} out of range for Intl options property useGrouping`);

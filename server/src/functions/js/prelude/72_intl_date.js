@@ -102,6 +102,7 @@
       return fields;
     };
 
+    const INDIAN = /^en(-US)?-u-ca-indian$/;
     const CALENDAR = /-ca(-[a-z0-9]{3,8})+/;
     // Why dates of another calendar are refused, where only the calendar is not known: libraries make formatters that they
     // may never use.
@@ -181,6 +182,7 @@
       #zone;
       #cycle;
       #format;
+      #calendar = "gregory";
       #refusal;
       constructor(locales, options = {}, secret, needs = "any", adds = "date") {
         if (options === null) throw new TypeError("Intl.DateTimeFormat: options must not be null");
@@ -196,9 +198,23 @@
           this.#cycle = this.#isTwelve() ? (tableOf(this.#locale)?.dates.cycle ?? "h12") : "h23";
         }
         this.#zone = options.timeZone === undefined ? "UTC" : zoneOf(`${options.timeZone}`);
-        if (options.calendar !== undefined && options.calendar !== "gregory") unavailable(`The calendar "${options.calendar}"`);
+        this.#chooseCalendar(locales, options.calendar);
         this.#table = tableOf(this.#locale)?.dates;
         if (this.#table) this.#readTable(options.hour12, options.hourCycle ?? clock);
+      }
+      // Two other calendars are known, in English and in digits.
+      #chooseCalendar(locales, calendar) {
+        if (calendar === "iso8601" && this.#isInDigits()) this.#calendar = calendar;
+        else if (calendar !== undefined && calendar !== "gregory") unavailable(`The calendar "${calendar}"`);
+        if (this.#refusal && INDIAN.test(list(locales)[0]) && this.#isInDigits(true)) {
+          this.#calendar = "indian";
+          this.#refusal = undefined;
+        }
+      }
+      #isInDigits(isWhole) {
+        const { weekday, era, year, month, day, dateStyle } = this.#fields;
+        const isEnglish = this.#locale === "en-US" && dateStyle === undefined && weekday === undefined && !TEXT.includes(month);
+        return isEnglish && (!isWhole || (era === undefined && [year, month, day].every((form) => form === "numeric")));
       }
       #isTwelve() {
         return this.#cycle === "h12" || this.#cycle === "h11";
@@ -243,6 +259,17 @@
 
       #dateParts(moment) {
         const { weekday, era, year, month, day, dateStyle } = this.#fields;
+        if (this.#calendar === "iso8601") {
+          const digits = { year, month: month && "2-digit", day: day && "2-digit" };
+          const parts = digitDate(digits, moment, "ymd", this.#locale);
+          return era && parts.length > 0 ? [literal(" "), ...parts] : parts;
+        }
+        if (this.#calendar === "indian") {
+          const date = $.web.calendars.indian(moment);
+          const fields = [["month", date.month + 1], ["day", date.day], ["year", date.year]];
+          const parts = fields.flatMap(([type, value]) => [{ type, value: `${value}` }, literal("/")]);
+          return [...parts.slice(0, -1), literal(" "), { type: "era", value: "Śaka" }];
+        }
         const { order } = LOCALES[this.#locale];
         const isText = TEXT.includes(month);
         const parts = isText
@@ -283,7 +310,7 @@
           if (!isTwelve && timeZoneName && !minute) unavailable("A time zone after an hour alone");
           add("hour", hour === "2-digit" || isPadded ? pad(value) : value);
         }
-        const isAlone = [hour, minute, second, digits].filter(Boolean).length === 1;
+        const isAlone = [hour, minute, second].filter(Boolean).length === 1;
         if (minute) add("minute", isAlone ? moment.minute : pad(moment.minute), ":");
         if (second) add("second", isAlone ? moment.second : pad(moment.second), ":");
         if (digits) add("fractionalSecond", pad(moment.millisecond, 3).slice(0, digits), ".");
@@ -305,7 +332,7 @@
         const between = (one, other) => `${one}\u2009–\u2009${other}`;
         const hasTextMonth = /^[A-Za-z]/.test(part(from, "month") ?? "");
         const refused = () => unavailable("A range of this form");
-        if (this.#locale !== "en-US") refused();
+        if (this.#locale !== "en-US" || this.#calendar !== "gregory") refused();
         if (has("hour")) {
           const isTimeAlone = !["year", "month", "day", "weekday", "timeZoneName"].some(has);
           if (!isTimeAlone || !isOneDay) refused();
@@ -325,7 +352,7 @@
       }
       resolvedOptions() {
         if (this.#refusal) throw this.#refusal;
-        const options = { locale: this.#locale, calendar: "gregory", numberingSystem: "latn", timeZone: this.#zone };
+        const options = { locale: this.#locale, calendar: this.#calendar, numberingSystem: "latn", timeZone: this.#zone };
         const { dateStyle, timeStyle, ...fields } = this.#fields;
         if (fields.hour) Object.assign(options, { hourCycle: this.#cycle, hour12: this.#cycle === "h12" || this.#cycle === "h11" });
         const shown = dateStyle || timeStyle ? { dateStyle, timeStyle } : fields;

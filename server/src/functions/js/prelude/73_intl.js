@@ -102,26 +102,37 @@
       }
     }
 
+    // Of every language: the host has the rules.
     class PluralRules {
       #locale;
       #type;
       #numbers;
       constructor(locales, options = {}) {
-        this.#locale = resolveEnglish(locales, "Intl.PluralRules");
+        this.#locale = $.web.locales.first(locales) ?? "en-US";
         this.#type = choice(options, "type", ["cardinal", "ordinal"], "cardinal");
-        this.#numbers = new $.web.NumberFormat(locales, options);
+        this.#numbers = new $.web.NumberFormat("en-US", { ...options, style: "decimal", notation: "standard", useGrouping: false });
       }
       select(value) {
         const number = Number(value);
-        if (this.#type === "cardinal") return this.#numbers.format(number) === "1" ? "one" : "other";
-        const [ten, hundred] = [number % 10, number % 100];
-        if (ten === 1 && hundred !== 11) return "one";
-        if (ten === 2 && hundred !== 12) return "two";
-        return ten === 3 && hundred !== 13 ? "few" : "other";
+        if (!Number.isFinite(number)) return "other";
+        return $.host("intl.plural", this.#locale, this.#type, this.#numbers.format(Math.abs(number)));
       }
       resolvedOptions() {
-        const pluralCategories = this.#type === "cardinal" ? ["one", "other"] : ["few", "one", "two", "other"];
-        return { locale: this.#locale, type: this.#type, pluralCategories };
+        const { roundingMode, trailingZeroDisplay, ...numbers } = this.#numbers.resolvedOptions();
+        const digits = Object.entries(numbers).filter(([name]) => name.endsWith("Digits"));
+        return {
+          locale: this.#locale,
+          type: this.#type,
+          ...Object.fromEntries(digits),
+          pluralCategories: $.host("intl.plural_categories", this.#locale, this.#type).split(" "),
+          roundingIncrement: 1,
+          roundingMode,
+          roundingPriority: "auto",
+          trailingZeroDisplay,
+        };
+      }
+      static supportedLocalesOf(locales) {
+        return list(locales).filter((tag) => $.host("intl.is_language", tag));
       }
     }
 
@@ -214,9 +225,9 @@
       PluralRules,
       RelativeTimeFormat,
       getCanonicalLocales: (locales) => list(locales),
-      supportedValuesOf: () => unavailable("Intl.supportedValuesOf"),
+      supportedValuesOf: (key) => (`${key}` === "timeZone" ? $.host("intl.zones").split(" ") : unavailable(`Intl.supportedValuesOf("${key}")`)),
     };
-    for (const Class of [ListFormat, PluralRules, RelativeTimeFormat]) {
+    for (const Class of [ListFormat, RelativeTimeFormat]) {
       Class.supportedLocalesOf = (locales) => list(locales).filter((tag) => known(tag)?.startsWith("en"));
     }
     // Libraries make one where they are loaded, for texts that may never come.
@@ -239,7 +250,8 @@
     Object.defineProperty(Segmenter, "length", { value: 0, configurable: true });
     $.tag(Segmenter, "Intl.Segmenter");
     Intl.Segmenter = Segmenter;
-    for (const name of ["DisplayNames", "DurationFormat", "Locale"]) {
+    Intl.Locale = $.web.IntlLocale;
+    for (const name of ["DisplayNames", "DurationFormat"]) {
       Intl[name] = { [name]: function () { unavailable(`Intl.${name}`); } }[name];
     }
     for (const name of Object.keys(Intl)) Object.defineProperty(Intl, name, { enumerable: false });

@@ -4,9 +4,12 @@
 use std::cell::RefCell;
 use std::cmp::Ordering;
 
+use fixed_decimal::Decimal;
 use icu_collator::CollatorBorrowed;
 use icu_collator::options::{CaseLevel, CollatorOptions, Strength};
-use icu_locale_core::Locale;
+use icu_locale::{LocaleExpander, TransformResult};
+use icu_locale_core::{LanguageIdentifier, Locale};
+use icu_plurals::{PluralCategory, PluralRuleType, PluralRules};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -17,7 +20,12 @@ pub fn call(name: &str, arguments: &Arguments) -> Option<Answer> {
     Some(match name {
         "compare" => compare(arguments),
         "locale" => locale(arguments),
+        "is_language" => is_language(arguments),
+        "likely" => likely(arguments),
+        "plural" => plural(arguments),
+        "plural_categories" => plural_categories(arguments),
         "zone" => zone(arguments),
+        "zones" => Ok(HostValue::String(zones())),
         "zone_name" => zone_name(arguments),
         "table" => table(arguments),
         _ => return None,
@@ -86,7 +94,78 @@ fn table(arguments: &Arguments) -> Answer {
 
 /// `(tag)`: the tag as it is written canonically.
 fn locale(arguments: &Arguments) -> Answer {
-    Ok(HostValue::String(parsed(arguments.text(0)?)?.to_string()))
+    let tag = arguments.text(0)?;
+    // The tags allow languages of five letters and more. None exists.
+    let is_of_no_language = (5..=8).contains(&tag.len()) && is_alphabetic(tag);
+    Ok(HostValue::String(match is_of_no_language {
+        true => tag.to_ascii_lowercase(),
+        false => parsed(tag)?.to_string(),
+    }))
+}
+
+fn is_alphabetic(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+/// `(canonical tag)`: whether there are data of its language, with which other engines would write it.
+fn is_language(arguments: &Arguments) -> Answer {
+    let is_known = Locale::try_from_str(arguments.text(0)?).is_ok_and(|locale| {
+        let mut id = LanguageIdentifier::from(locale.id.language);
+        LocaleExpander::new_common().maximize(&mut id) == TransformResult::Modified
+    });
+    Ok(HostValue::Bool(is_known))
+}
+
+/// `(canonical tag, "maximize" or "minimize")`: the tag with its likely script and region, or without them.
+fn likely(arguments: &Arguments) -> Answer {
+    let tag = arguments.text(0)?;
+    let Ok(mut locale) = Locale::try_from_str(tag) else {
+        return Ok(HostValue::String(tag.to_owned()));
+    };
+    let expander = LocaleExpander::new_extended();
+    match arguments.text(1)? {
+        "maximize" => expander.maximize(&mut locale.id),
+        _ => expander.minimize(&mut locale.id),
+    };
+    Ok(HostValue::String(locale.to_string()))
+}
+
+fn plural_rules(arguments: &Arguments) -> Result<PluralRules, HostError> {
+    let locale = parsed(arguments.text(0)?)?;
+    let kind = match arguments.text(1)? {
+        "ordinal" => PluralRuleType::Ordinal,
+        _ => PluralRuleType::Cardinal,
+    };
+    PluralRules::try_new((&locale).into(), kind.into())
+        .map_err(|_| range_error(format!("Incorrect locale information provided: {locale}")))
+}
+
+/// `(locale, type, number in digits)`: the plural category of the number.
+fn plural(arguments: &Arguments) -> Answer {
+    let rules = plural_rules(arguments)?;
+    let number = Decimal::try_from_str(arguments.text(2)?)
+        .map_err(|_| range_error("Invalid number value"))?;
+    let category = rules.category_for(&number);
+    Ok(HostValue::String(category_name(category).to_owned()))
+}
+
+/// `(locale, type)`: the categories that the language has, separated by blanks, in the order of other engines.
+fn plural_categories(arguments: &Arguments) -> Answer {
+    let rules = plural_rules(arguments)?;
+    let mut names: Vec<&str> = rules.categories().map(category_name).collect();
+    names.sort_unstable_by_key(|name| (*name == "other", *name));
+    Ok(HostValue::String(names.join(" ")))
+}
+
+fn category_name(category: PluralCategory) -> &'static str {
+    match category {
+        PluralCategory::Zero => "zero",
+        PluralCategory::One => "one",
+        PluralCategory::Two => "two",
+        PluralCategory::Few => "few",
+        PluralCategory::Many => "many",
+        PluralCategory::Other => "other",
+    }
 }
 
 fn parsed(tag: &str) -> Result<Locale, HostError> {
@@ -108,6 +187,33 @@ fn zone(arguments: &Arguments) -> Answer {
     );
     Ok(HostValue::String(text))
 }
+
+/// The time zones of places, separated by blanks.
+fn zones() -> String {
+    let database = jiff::tz::db();
+    let names = database.available().map(|name| name.to_string());
+    let is_of_a_place = |name: &String| {
+        let region = name.split('/').next().unwrap_or_default();
+        name.contains('/') && REGIONS.contains(&region)
+    };
+    let mut names: Vec<String> = names.filter(is_of_a_place).collect();
+    names.push("UTC".to_owned());
+    names.sort_unstable();
+    names.join(" ")
+}
+
+const REGIONS: [&str; 10] = [
+    "Africa",
+    "America",
+    "Antarctica",
+    "Arctic",
+    "Asia",
+    "Atlantic",
+    "Australia",
+    "Europe",
+    "Indian",
+    "Pacific",
+];
 
 /// `(time zone)`: its name as it is written canonically.
 fn zone_name(arguments: &Arguments) -> Answer {

@@ -77,7 +77,7 @@ fn numbers_dates_and_order_are_those_of_english() {
                 r#"["1/1/1970 AD, 00:00:00","12:00 AM","12:00 am","5,000"]"#,
             ),
             (
-                r#"const made = new Intl.DateTimeFormat("en-US-u-ca-indian"); const refused = (work) => { try { return work(); } catch (error) { return error.name; } }; return [refused(() => made.format(0)), refused(() => made.formatToParts(0)), refused(() => made.formatRange(0, 1)), refused(() => made.resolvedOptions())];"#,
+                r#"const made = new Intl.DateTimeFormat("en-US-u-ca-buddhist"); const refused = (work) => { try { return work(); } catch (error) { return error.name; } }; return [refused(() => made.format(0)), refused(() => made.formatToParts(0)), refused(() => made.formatRange(0, 1)), refused(() => made.resolvedOptions())];"#,
                 r#"["RangeError","RangeError","RangeError","RangeError"]"#,
             ),
             (
@@ -91,6 +91,46 @@ fn numbers_dates_and_order_are_those_of_english() {
             (
                 r#"(1234.5).toLocaleString("en-US", { maximumFractionDigits: 2, maximumSignificantDigits: 2, roundingPriority: "morePrecision" })"#,
                 "RangeError: The roundingPriority \"morePrecision\" is not available in this runtime",
+            ),
+            (
+                r#"[(1e21).toLocaleString("fullwide", { useGrouping: false }), (5).toLocaleString("xx"), new Date(0).toLocaleDateString(["xx", "en-GB"]), Intl.getCanonicalLocales("fullWide")]"#,
+                r#"["1000000000000000000000","5","01/01/1970",["fullwide"]]"#,
+            ),
+            (
+                r#"(5).toLocaleString(["pl", "en-US"])"#,
+                "RangeError: The locale pl is not available in this runtime. Use one of en-US, en-GB, en-CA, de-DE, es-ES, fr-FR, it-IT, ja-JP, nl-NL, pt-BR, sv-SE.",
+            ),
+            (
+                r#"return ["pl", "ar", "ru", "fr"].map((l) => { const rules = new Intl.PluralRules(l); return [[0, 1, 2, 5, 1.5].map((n) => rules.select(n)).join(" "), rules.resolvedOptions().pluralCategories.join(" ")].join(": "); }).concat(new Intl.PluralRules("pl", { minimumFractionDigits: 1 }).select(1), JSON.stringify(new Intl.PluralRules("cy", { type: "ordinal" }).resolvedOptions()), new Intl.PluralRules("xx").select(1), new Intl.PluralRules("ru").select(-Infinity))"#,
+                r#"["many one few many other: few many one other","zero one two few other: few many one two zero other","many one few many other: few many one other","one one other other one: many one other","other","{\"locale\":\"cy\",\"type\":\"ordinal\",\"minimumIntegerDigits\":1,\"minimumFractionDigits\":0,\"maximumFractionDigits\":3,\"pluralCategories\":[\"few\",\"many\",\"one\",\"two\",\"zero\",\"other\"],\"roundingIncrement\":1,\"roundingMode\":\"halfExpand\",\"roundingPriority\":\"auto\",\"trailingZeroDisplay\":\"auto\"}","one","other"]"#,
+            ),
+            (
+                r#"const l = new Intl.Locale("zh-hant-tw-u-ca-buddhist-nu-latn-hc-h12-co-stroke-kn-kf-upper"); return [l.language, l.script, l.region, l.baseName, l.calendar, l.collation, l.hourCycle, l.numeric, l.numberingSystem, l.caseFirst, `${l}`, `${new Intl.Locale("en-US", { hourCycle: "h23", calendar: "gregory" })}`, `${new Intl.Locale("en").maximize()}`, `${new Intl.Locale("en-Latn-US").minimize()}`, new Intl.Locale("zh").maximize().script, `${new Intl.Locale("en", { region: "GB", script: "Latn", language: "de" })}`, Object.prototype.toString.call(l), new Intl.Locale("en").numeric, new Intl.Locale("en").calendar ?? null, `${new Intl.Locale(l)}` === `${l}`, new Intl.DateTimeFormat(new Intl.Locale("en-GB")).format(0), Intl.getCanonicalLocales([new Intl.Locale("EN-us")])];"#,
+                r#"["zh","Hant","TW","zh-Hant-TW","buddhist","stroke","h12",true,"latn","upper","zh-Hant-TW-u-ca-buddhist-co-stroke-hc-h12-kf-upper-kn-nu-latn","en-US-u-ca-gregory-hc-h23","en-Latn-US","en","Hans","de-Latn-GB","[object Intl.Locale]",false,null,true,"01/01/1970",["en-US"]]"#,
+            ),
+            (
+                r#"const refused = (work) => { try { return work(); } catch (error) { return `${error.name}: ${error.message}`; } }; return [() => new Intl.Locale("x"), () => new Intl.Locale(), () => new Intl.Locale("en", { hourCycle: "h9" }), () => new Intl.Locale("en", { region: "Europe" }), () => Intl.Locale("en")].map(refused).map((text) => text.slice(0, 44));"#,
+                r#"["RangeError: Incorrect locale information pro","TypeError: First argument to Intl.Locale con","RangeError: Value h9 out of range for Intl o","RangeError: Incorrect locale information pro","TypeError: class constructors must be invoke"]"#,
+            ),
+            (
+                r#"const iso = (options) => new Intl.DateTimeFormat("en-US", { calendar: "iso8601", timeZone: "UTC", ...options }); const fields = { year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric", hourCycle: "h23" }; const saka = (text) => new Date(text).toLocaleDateString("en-US-u-ca-indian", { timeZone: "UTC" }); return [iso().format(0), iso({ ...fields, era: "short" }).format(0), iso().resolvedOptions().calendar, saka("0000-01-01T00:00Z"), saka("1970-01-01T00:00Z"), saka("2024-03-25T00:00Z"), saka("2023-03-22T00:00Z"), saka("2024-03-20T00:00Z")];"#,
+                r#"["1970-01-01"," 1970-01-01, 00:00:00","iso8601","10/11/-79 Śaka","10/11/1891 Śaka","1/5/1946 Śaka","1/1/1945 Śaka","12/30/1945 Śaka"]"#,
+            ),
+            (
+                r#"new Intl.DateTimeFormat("en-US", { calendar: "iso8601", dateStyle: "full" })"#,
+                "RangeError: The calendar \"iso8601\" is not available in this runtime",
+            ),
+            (
+                r#"const zones = Intl.supportedValuesOf("timeZone"); return [zones.includes("America/New_York"), zones.includes("UTC"), zones.some((zone) => zone.startsWith("Etc/")), zones.length > 400, (12345).toLocaleString("en-US", { useGrouping: 0 })];"#,
+                r#"[true,true,false,true,"12345"]"#,
+            ),
+            (
+                r#"Intl.supportedValuesOf("currency")"#,
+                "RangeError: Intl.supportedValuesOf(\"currency\") is not available in this runtime",
+            ),
+            (
+                r#"new Intl.DateTimeFormat("en-US", { second: "numeric", fractionalSecondDigits: 3, timeZone: "UTC" }).format(1234)"#,
+                "1.234",
             ),
             ("new Date(NaN).toLocaleDateString()", "Invalid Date"),
             (
