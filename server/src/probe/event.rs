@@ -52,9 +52,9 @@ pub enum Event {
     /// A run of the provisioning function began for every seat that waits for this identity.
     RunBegan { identity: IdentityKey },
     /// It ended: at a timestamp, or with the reason why not.
-    RunLanded {
+    RunEnded {
         identity: IdentityKey,
-        landing: Result<u64, String>,
+        outcome: Result<u64, String>,
     },
     /// A function starts.
     Started(Execution),

@@ -85,17 +85,17 @@ impl Probe {
     }
 
     /// It has ended; an error is `refused` or `failed`.
-    pub fn run_landed(&self, identity: &Identity, landing: Result<Timestamp, &str>) {
-        self.event(|| Event::RunLanded {
+    pub fn run_ended(&self, identity: &Identity, outcome: Result<Timestamp, &str>) {
+        self.event(|| Event::RunEnded {
             identity: identity.key(),
-            landing: landing.map(|ts| ts.0).map_err(str::to_string),
+            outcome: outcome.map(|ts| ts.0).map_err(str::to_string),
         });
     }
 
     /// The steps of provisioning are done as of a commit, and nothing has to run.
     pub fn found_provisioned(&self, identity: &Identity, at: Timestamp) {
         self.run_began(identity);
-        self.run_landed(identity, Ok(at));
+        self.run_ended(identity, Ok(at));
     }
 }
 

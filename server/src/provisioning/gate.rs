@@ -8,14 +8,14 @@ use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 
-use super::flights::Flights;
 use super::lobby::{Lobby, WAITING_MAX};
 use super::looks::{Look, look_call};
 use super::metrics::{GateMetrics, Outcome};
 use super::new_users::NewUsers;
 use super::outcome::{Unprovisioned, claim_missing};
 use super::plan::{Plan, Planner, Steps};
-use super::runs::{Flown, Landing, provisioning_call};
+use super::runs::{EndedRun, RunOutcome, provisioning_call};
+use super::single_flight::SingleFlight;
 use super::waiting::Waiting;
 use crate::auth::{Caller, IdentityAccess, ProvisioningProof, VerifiedUser};
 use crate::clock::Clock;
@@ -60,7 +60,7 @@ pub struct Gate {
     pub(super) options: GateOptions,
     pub(super) clock: Arc<dyn Clock>,
     planner: Planner,
-    flights: Flights<IdentityKey, Flown>,
+    runs: SingleFlight<IdentityKey, EndedRun>,
     pub(super) lobby: Arc<Lobby>,
     pub(super) metrics: Arc<GateMetrics>,
     pub(super) new_users: NewUsers,
@@ -102,7 +102,7 @@ impl Gate {
             live,
             options,
             clock,
-            flights: Flights::default(),
+            runs: SingleFlight::default(),
             metrics,
         })
     }
@@ -240,21 +240,21 @@ impl Gate {
         identity: &Arc<Identity>,
     ) -> Result<Timestamp, Unprovisioned> {
         let newest = self.functions.database().durable_ts();
-        let flown = self
-            .flights
+        let ended = self
+            .runs
             .share(
                 &identity.key(),
-                |flown| flown.answers(identity, rule, newest),
+                |run| run.answers(identity, rule, newest),
                 |run| match run {
-                    Some(run) => self.launch(run, identity, rule),
+                    Some(run) => self.start_run(run, identity, rule),
                     None => self.metrics.joined(),
                 },
             )
             .await;
-        match flown.map(|flown| flown.landing) {
-            Some(Landing::Committed(ts)) => Ok(ts),
-            Some(Landing::Refused(_, thrown)) => Err(Unprovisioned::Refused(thrown)),
-            Some(Landing::Failed { reason }) => Err(Unprovisioned::Failed { reason }),
+        match ended.map(|run| run.outcome) {
+            Some(RunOutcome::Committed(ts)) => Ok(ts),
+            Some(RunOutcome::Refused(_, thrown)) => Err(Unprovisioned::Refused(thrown)),
+            Some(RunOutcome::Failed { reason }) => Err(Unprovisioned::Failed { reason }),
             None => Err(Unprovisioned::Failed {
                 reason: "the provisioning run ended without an outcome".into(),
             }),

@@ -110,7 +110,7 @@ impl GateMetrics {
         self.known.inc();
     }
 
-    pub(super) fn take_off(&self) -> InFlight<'_> {
+    pub(super) fn run_began(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
     }

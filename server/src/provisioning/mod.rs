@@ -4,7 +4,6 @@
 //! A connection or an HTTP request with a verified identity asks [`Gate::admit`]. It gets a [`Caller`] with the proof
 //! that the identity's provisioning committed, or the reason why not. The asker holds back its calls meanwhile.
 
-mod flights;
 mod gate;
 mod lobby;
 mod looks;
@@ -13,6 +12,7 @@ mod new_users;
 mod outcome;
 mod plan;
 mod runs;
+mod single_flight;
 #[cfg(test)]
 mod tests;
 mod waiting;

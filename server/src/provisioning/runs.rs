@@ -8,9 +8,9 @@ use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 
-use super::flights::Run;
 use super::gate::{Checks, Gate, provisioned};
 use super::metrics::Outcome;
+use super::single_flight::Run;
 use crate::auth::IdentityAccess;
 use crate::clock::timeout;
 use crate::deployment::provisioning::MutationRule;
@@ -18,17 +18,17 @@ use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, SystemError,
 
 /// A run that has ended.
 #[derive(Clone)]
-pub(super) struct Flown {
+pub(super) struct EndedRun {
     /// The identity it ran for, every claim included.
     identity: Arc<Identity>,
     /// The rule it ran.
     rule: MutationRule,
-    pub landing: Landing,
+    pub outcome: RunOutcome,
 }
 
 /// How a run ended.
 #[derive(Clone)]
-pub(super) enum Landing {
+pub(super) enum RunOutcome {
     /// Everything of the identity must read at or past this timestamp.
     Committed(Timestamp),
     /// The provisioning function threw in the state as of this timestamp.
@@ -42,9 +42,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(25);
 
 impl Gate {
     /// Makes the run in a task of its own.
-    pub(super) fn launch(
+    pub(super) fn start_run(
         self: &Arc<Self>,
-        run: Run<IdentityKey, Flown>,
+        run: Run<IdentityKey, EndedRun>,
         identity: &Arc<Identity>,
         rule: &MutationRule,
     ) {
@@ -53,15 +53,15 @@ impl Gate {
         let span = tracing::info_span!("provision", identity = ?identity.key());
         tokio::spawn(
             async move {
-                let _in_flight = gate.metrics.take_off();
+                let _in_flight = gate.metrics.run_began();
                 gate.probe().run_began(&identity);
-                let landing = gate.fly(&call).await;
-                gate.report(&landing);
-                gate.probe().run_landed(&identity, landing.as_stated());
-                run.land(Flown {
+                let outcome = gate.run_to_an_outcome(&call).await;
+                gate.report(&outcome);
+                gate.probe().run_ended(&identity, outcome.as_stated());
+                run.end(EndedRun {
                     identity,
                     rule,
-                    landing,
+                    outcome,
                 });
             }
             .instrument(span),
@@ -69,23 +69,23 @@ impl Gate {
     }
 
     /// Runs the provisioning function to an outcome.
-    async fn fly(&self, call: &Call) -> Landing {
+    async fn run_to_an_outcome(&self, call: &Call) -> RunOutcome {
         let mut reason = "the provisioning function did not end in time".to_string();
-        let landed = timeout(
+        let ended = timeout(
             &*self.clock,
             self.options.deadline,
-            self.try_until_landed(call, &mut reason),
+            self.retry_until_ended(call, &mut reason),
         )
         .await;
-        landed.unwrap_or(Landing::Failed { reason })
+        ended.unwrap_or(RunOutcome::Failed { reason })
     }
 
     /// Runs it until the server's own troubles are over. The last of them is left in `reason`.
-    async fn try_until_landed(&self, call: &Call, reason: &mut String) -> Landing {
+    async fn retry_until_ended(&self, call: &Call, reason: &mut String) -> RunOutcome {
         let mut pause = RETRY_FIRST;
         loop {
             match self.run_once(call).await {
-                Ok(landing) => return landing,
+                Ok(outcome) => return outcome,
                 Err(error) => *reason = error.to_string(),
             }
             tracing::warn!(reason, "provisioning failed; trying again");
@@ -94,26 +94,26 @@ impl Gate {
         }
     }
 
-    async fn run_once(&self, call: &Call) -> Result<Landing, SystemError> {
+    async fn run_once(&self, call: &Call) -> Result<RunOutcome, SystemError> {
         // First where it cannot write: a known user costs no commit.
         let without_writing = self.live.run_idempotent_without_writing(call).await?;
         let (result, ts) = match without_writing {
             Some(answer) => answer,
             None if self.may_come(call) => self.live.mutate_idempotently(call).await?,
             None => {
-                return Ok(Landing::Failed {
+                return Ok(RunOutcome::Failed {
                     reason: "too many first logins in this minute".into(),
                 });
             }
         };
         let outcome = result.done().expect("its caller may be looked at");
-        let landing = landing(outcome, ts);
-        if matches!(landing, Landing::Committed(_))
+        let outcome = outcome_of(outcome, ts);
+        if matches!(outcome, RunOutcome::Committed(_))
             && let Some(checks) = &self.options.checks
         {
             self.look_for_mistakes(checks, call).await?;
         }
-        Ok(landing)
+        Ok(outcome)
     }
 
     fn may_come(&self, call: &Call) -> bool {
@@ -152,20 +152,20 @@ impl Gate {
         Ok(())
     }
 
-    fn report(&self, landing: &Landing) {
-        match landing {
-            Landing::Committed(ts) => {
+    fn report(&self, outcome: &RunOutcome) {
+        match outcome {
+            RunOutcome::Committed(ts) => {
                 self.metrics.ended(Outcome::Provisioned);
                 tracing::debug!(ts = ts.0, "provisioned");
             }
-            Landing::Refused(_, thrown) => {
+            RunOutcome::Refused(_, thrown) => {
                 self.metrics.ended(Outcome::Refused);
                 tracing::warn!(
                     has_data = thrown.data.is_some(),
                     "the provisioning function refused an identity"
                 );
             }
-            Landing::Failed { reason } => {
+            RunOutcome::Failed { reason } => {
                 self.metrics.ended(Outcome::Failed);
                 tracing::error!(reason, "provisioning failed");
             }
@@ -173,24 +173,24 @@ impl Gate {
     }
 }
 
-impl Landing {
+impl RunOutcome {
     fn as_stated(&self) -> Result<Timestamp, &'static str> {
         match self {
-            Landing::Committed(ts) => Ok(*ts),
-            Landing::Refused(..) => Err("refused"),
-            Landing::Failed { .. } => Err("failed"),
+            RunOutcome::Committed(ts) => Ok(*ts),
+            RunOutcome::Refused(..) => Err("refused"),
+            RunOutcome::Failed { .. } => Err("failed"),
         }
     }
 }
 
-impl Flown {
+impl EndedRun {
     /// Whether a run that was under way answers for `identity`, asked for when `newest` was the newest commit. It does
     /// not if it ran another rule, or for other claims of the same person. Nor does it if it may have seen the state
     /// before that commit.
     pub fn answers(&self, identity: &Identity, rule: &MutationRule, newest: Timestamp) -> bool {
-        let is_fresh = match &self.landing {
-            Landing::Committed(ts) | Landing::Refused(ts, _) => *ts >= newest,
-            Landing::Failed { .. } => true,
+        let is_fresh = match &self.outcome {
+            RunOutcome::Committed(ts) | RunOutcome::Refused(ts, _) => *ts >= newest,
+            RunOutcome::Failed { .. } => true,
         };
         *self.identity == *identity && self.rule == *rule && is_fresh
     }
@@ -207,12 +207,12 @@ pub(super) fn provisioning_call(identity: &Arc<Identity>, rule: &MutationRule) -
     }
 }
 
-fn landing(outcome: &FunctionOutcome, ts: Timestamp) -> Landing {
+fn outcome_of(outcome: &FunctionOutcome, ts: Timestamp) -> RunOutcome {
     match outcome {
-        FunctionOutcome::Returned(_) => Landing::Committed(ts),
-        FunctionOutcome::Threw(thrown) if thrown.may_pass() => Landing::Failed {
+        FunctionOutcome::Returned(_) => RunOutcome::Committed(ts),
+        FunctionOutcome::Threw(thrown) if thrown.may_pass() => RunOutcome::Failed {
             reason: thrown.message.clone(),
         },
-        FunctionOutcome::Threw(thrown) => Landing::Refused(ts, thrown.clone()),
+        FunctionOutcome::Threw(thrown) => RunOutcome::Refused(ts, thrown.clone()),
     }
 }

@@ -128,12 +128,12 @@ impl Purse {
 /// The part of the budgets that a message's bytes take, as long as the message is in use. Most messages take nothing,
 /// so it is one empty pointer.
 #[derive(Debug, Default)]
-pub(super) struct Flight(Option<Box<Shares>>);
+pub(super) struct InFlight(Option<Box<Shares>>);
 
 #[derive(Debug, Default)]
 struct Shares(Vec<Share>);
 
-impl Flight {
+impl InFlight {
     fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |shares| shares.0.len())
     }
@@ -150,7 +150,7 @@ pub(super) struct Metered<S> {
     purse: Purse,
     /// Bytes received since the last whole message. No message has more than this counts.
     partial: u32,
-    flight: Flight,
+    in_flight: InFlight,
     /// A long message has come nearer to its end.
     has_progressed: bool,
     /// Incoming bytes are thrown away.
@@ -170,7 +170,7 @@ impl<S> Metered<S> {
             inner,
             purse,
             partial: 0,
-            flight: Flight::default(),
+            in_flight: InFlight::default(),
             has_progressed: false,
             is_discarding: false,
             written: 0,
@@ -182,9 +182,9 @@ impl<S> Metered<S> {
         self.partial = 0;
     }
 
-    /// The flight of the message that ended last: its bytes count as long as the flight is kept.
-    pub fn take_flight(&mut self) -> Flight {
-        std::mem::take(&mut self.flight)
+    /// The share of the message that ended last: its bytes count as in flight for as long as this is kept.
+    pub fn take_in_flight(&mut self) -> InFlight {
+        std::mem::take(&mut self.in_flight)
     }
 
     /// Whether a long message came nearer to its end since this was last asked.
@@ -195,7 +195,7 @@ impl<S> Metered<S> {
     /// From now on incoming bytes are thrown away, and not counted.
     pub fn discard(&mut self) {
         self.is_discarding = true;
-        self.flight = Flight::default();
+        self.in_flight = InFlight::default();
     }
 
     fn received(&mut self, bytes: usize) -> io::Result<()> {
@@ -203,12 +203,12 @@ impl<S> Metered<S> {
             return Ok(());
         }
         self.partial = self.partial.saturating_add(bytes as u32);
-        while self.partial as usize > FREE_BYTES + self.flight.len() * SHARE_BYTES {
+        while self.partial as usize > FREE_BYTES + self.in_flight.len() * SHARE_BYTES {
             let share = self
                 .purse
                 .take(SHARE_BYTES)
                 .ok_or(io::ErrorKind::QuotaExceeded)?;
-            self.flight.push(share);
+            self.in_flight.push(share);
             self.has_progressed = true;
         }
         Ok(())
@@ -302,10 +302,10 @@ mod tests {
         let refused = second.read_to_end(&mut received).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
         first.message_ended();
-        let flight = first.take_flight();
+        let in_flight = first.take_in_flight();
         let mut third = Metered::new(&long[..], purses.of(None));
         assert!(third.read_to_end(&mut received).await.is_err());
-        drop(flight);
+        drop(in_flight);
         let mut fourth = Metered::new(&long[..], purses.of(None));
         fourth.read_to_end(&mut received).await.unwrap();
     }

@@ -261,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Incoming::Text(text) => {
                     self.asked_at = self.heard_at;
                     self.handle(&text).await?;
-                    drop(self.socket.take_flight());
+                    drop(self.socket.take_in_flight());
                 }
                 Incoming::Alive => {}
                 Incoming::Left => return Err(End::Left),

@@ -13,7 +13,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, RequestId, StateVersion};
 
-use super::budget::{Flight, Share};
+use super::budget::{InFlight, Share};
 use super::connection::{Connection, End};
 use super::respond::{gate_queue_full, refusal_text};
 use super::socket::Close;
@@ -34,7 +34,7 @@ pub(super) struct Held {
     pub is_mutation: bool,
     pub bytes: usize,
     /// The budget that its message takes until it has its outcome.
-    pub flight: Flight,
+    pub in_flight: InFlight,
 }
 
 impl Held {

@@ -12,7 +12,7 @@ use vestibule_schema::wire::{
     QuerySetModification, RequestId,
 };
 
-use super::budget::Flight;
+use super::budget::InFlight;
 use super::connection::{Connection, End};
 use super::gatekeeper::{Held, Rejected, identity_changed};
 use super::mailbox::Completion;
@@ -173,12 +173,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.check_identity()?;
         self.seat
             .accepted(self.gatekeeper.version(), call.request_id);
-        let flight = self.socket.take_flight();
+        let in_flight = self.socket.take_in_flight();
         self.admit_call(Held {
             call,
             is_mutation,
             bytes,
-            flight,
+            in_flight,
         })
     }
 
@@ -193,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     component_path,
                 },
             is_mutation,
-            flight,
+            in_flight,
             ..
         } = held;
         let (path, args) = match target(path, args, component_path.as_deref()) {
@@ -240,8 +240,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         match is_mutation {
-            true => self.start_mutation(request_id, call, flight)?,
-            false => self.start_action(request_id, call, flight),
+            true => self.start_mutation(request_id, call, in_flight)?,
+            false => self.start_action(request_id, call, in_flight),
         }
         Ok(None)
     }
@@ -250,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         request_id: RequestId,
         call: functions::Call,
-        flight: Flight,
+        in_flight: InFlight,
     ) -> Result<(), End> {
         // Clients that provision their user themselves do so each time they connect. Behind a gate that has just done
         // so there is nothing to run or record, unless an earlier mutation of theirs may undo it.
@@ -272,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         });
         let mailbox = self.mailbox.clone();
         let on_finish = Box::new(move |run| {
-            let _done_with = flight;
+            let _done_with = in_flight;
             Some(mailbox.leave(Completion::Mutation(request_id, run)))
         });
         let submitted = self
@@ -285,12 +285,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// An action goes on when its connection closes; its result then has no recipient.
-    fn start_action(&mut self, request_id: RequestId, call: functions::Call, flight: Flight) {
+    fn start_action(&mut self, request_id: RequestId, call: functions::Call, in_flight: InFlight) {
         self.actions_pending += 1;
         let (functions, mailbox) = (self.rooms.functions.clone(), self.mailbox.clone());
         let abort = self.rooms.abort.clone();
         let acting = async move {
-            let _held_meanwhile = flight;
+            let _held_meanwhile = in_flight;
             let run = functions.act(call).await;
             mailbox.deliver(Completion::Action(request_id, run));
         };

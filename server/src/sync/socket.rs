@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 
-use super::budget::{Flight, Metered, Purse};
+use super::budget::{InFlight, Metered, Purse};
 use super::options::{FRAGMENT_BYTES_MAX, SyncOptions};
 use crate::clock::{Clock, timeout};
 
@@ -202,8 +202,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// The budget that the bytes of the last message take, until it is dropped.
-    pub fn take_flight(&mut self) -> Flight {
-        self.stream.get_mut().take_flight()
+    pub fn take_in_flight(&mut self) -> InFlight {
+        self.stream.get_mut().take_in_flight()
     }
 
     /// Whether a long message came nearer to its end since this was last asked.

@@ -3,9 +3,9 @@
 
 // The very file of the server, over loom's locks.
 #[cfg(test)]
-#[path = "../../../server/src/provisioning/flights.rs"]
-mod flights;
-#[cfg(test)]
 mod orders;
+#[cfg(test)]
+#[path = "../../../server/src/provisioning/single_flight.rs"]
+mod single_flight;
 #[cfg(test)]
 mod states;

@@ -9,14 +9,14 @@ use loom::sync::Arc;
 use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
-use crate::flights::{Flights, Run};
+use crate::single_flight::{Run, SingleFlight};
 
 const ADA: u8 = 1;
 const GRACE: u8 = 2;
 
 /// The state that the provisioning function would read, and its runs.
 struct World {
-    flights: Flights<u8, Landing>,
+    runs: SingleFlight<u8, Outcome>,
     /// Commits so far: what a run has seen of the database.
     commits: AtomicUsize,
     /// Runs under way for Ada and for Grace.
@@ -26,7 +26,7 @@ struct World {
 
 /// A run's report in the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Landing {
+struct Outcome {
     key: u8,
     /// The commits it has seen.
     seen: usize,
@@ -35,7 +35,7 @@ struct Landing {
 impl World {
     fn new() -> Arc<World> {
         Arc::new(World {
-            flights: Flights::default(),
+            runs: SingleFlight::default(),
             commits: AtomicUsize::new(0),
             running: [AtomicUsize::new(0), AtomicUsize::new(0)],
             begun: AtomicUsize::new(0),
@@ -55,12 +55,12 @@ impl World {
     }
 
     /// The server's run in a task of its own.
-    fn fly(&self, run: Run<u8, Landing>, key: u8) {
-        let landing = self.execute(key);
-        run.land(landing);
+    fn fly(&self, run: Run<u8, Outcome>, key: u8) {
+        let outcome = self.execute(key);
+        run.end(outcome);
     }
 
-    fn execute(&self, key: u8) -> Landing {
+    fn execute(&self, key: u8) -> Outcome {
         let running = &self.running[usize::from(key) - 1];
         assert_eq!(
             running.fetch_add(1, Ordering::SeqCst),
@@ -70,32 +70,32 @@ impl World {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let seen = self.committed();
         running.fetch_sub(1, Ordering::SeqCst);
-        Landing { key, seen }
+        Outcome { key, seen }
     }
 
     /// Asks, and makes the run that falls to this asker with `fly`. The answer has seen what was committed before.
-    async fn ask(&self, key: u8, fly: impl Fn(Run<u8, Landing>)) -> Option<Landing> {
+    async fn ask(&self, key: u8, fly: impl Fn(Run<u8, Outcome>)) -> Option<Outcome> {
         let floor = self.committed();
-        let board = |run: Option<Run<u8, Landing>>| run.into_iter().for_each(&fly);
-        let landing = self
-            .flights
-            .share(&key, |landing| landing.seen >= floor, board)
+        let join = |run: Option<Run<u8, Outcome>>| run.into_iter().for_each(&fly);
+        let outcome = self
+            .runs
+            .share(&key, |outcome| outcome.seen >= floor, join)
             .await;
-        if let Some(landing) = landing {
-            assert_eq!(landing.key, key, "somebody else's outcome");
-            assert!(landing.seen >= floor, "an outcome from before the question");
+        if let Some(outcome) = outcome {
+            assert_eq!(outcome.key, key, "somebody else's outcome");
+            assert!(outcome.seen >= floor, "an outcome from before the question");
         }
-        landing
+        outcome
     }
 }
 
 /// Asks; a run that falls to this asker is made on its own thread before it waits.
-fn ask_and_fly(world: &World, key: u8) -> Option<Landing> {
+fn ask_and_fly(world: &World, key: u8) -> Option<Outcome> {
     block_on(world.ask(key, |run| world.fly(run, key)))
 }
 
 /// Asks; a run that falls to this asker is made by another thread while it waits.
-fn ask_and_launch(world: &Arc<World>, key: u8) -> Option<Landing> {
+fn ask_and_launch(world: &Arc<World>, key: u8) -> Option<Outcome> {
     block_on(world.ask(key, |run| {
         let world = world.clone();
         thread::spawn(move || world.fly(run, key));
@@ -182,11 +182,11 @@ fn who_asks_after_a_commit_gets_an_answer_that_has_seen_it() {
         };
         world.write();
         let boardings = AtomicUsize::new(0);
-        let landing = block_on(world.ask(ADA, |run| {
+        let outcome = block_on(world.ask(ADA, |run| {
             boardings.fetch_add(1, Ordering::SeqCst);
             world.fly(run, ADA);
         }));
-        assert_eq!(landing.unwrap().seen, 1);
+        assert_eq!(outcome.unwrap().seen, 1);
         let first_saw = other.join().unwrap().unwrap().seen;
         if first_saw == 0 && boardings.load(Ordering::SeqCst) == 1 {
             had_to_ask_again.store(true, Ordering::Relaxed);
@@ -217,7 +217,7 @@ fn a_run_that_is_lost_wakes_everybody_and_the_next_one_starts_anew() {
 }
 
 /// Asks; a run that falls to this asker is dropped, as it is when its task panics or is dropped.
-fn ask_and_lose(world: &Arc<World>) -> Option<Landing> {
+fn ask_and_lose(world: &Arc<World>) -> Option<Outcome> {
     block_on(world.ask(ADA, |run| {
         let world = world.clone();
         thread::spawn(move || {
@@ -256,14 +256,14 @@ fn who_waits_on_in_another_task_is_woken_there() {
             let world = world.clone();
             thread::spawn(move || world.fly(run, ADA));
         }));
-        let landing = match asked.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(landing) => landing,
+        let outcome = match asked.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
             Poll::Pending => {
                 waited.store(true, Ordering::Relaxed);
                 block_on(asked)
             }
         };
-        assert!(landing.is_some());
+        assert!(outcome.is_some());
     });
     assert!(waited.load(Ordering::Relaxed));
 }

@@ -9,12 +9,12 @@ mod world;
 use stateright::{Checker, Model, Property};
 
 use connection::{Machine, Person, Violation};
-use world::{Action, Budget, Flights, World};
+use world::{Action, Budget, SingleFlight, World};
 
-/// The machine of each connection, and the single flight that they share.
+/// The machine of each connection, and the single run that they share.
 struct Gates {
     machine: Machine,
-    flights: Flights,
+    runs: SingleFlight,
     budget: Budget,
 }
 
@@ -22,7 +22,7 @@ impl Gates {
     fn sound(budget: Budget) -> Gates {
         Gates {
             machine: vestibule_schema::provisioning::step,
-            flights: Flights::Sound,
+            runs: SingleFlight::Sound,
             budget,
         }
     }
@@ -42,7 +42,7 @@ impl Model for Gates {
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
         let mut next = world.clone();
-        next.act(action, self.machine, self.flights);
+        next.act(action, self.machine, self.runs);
         assert!(
             next.remaining() < world.remaining(),
             "everything ends some time: not {action:?} in {world:?}"

@@ -11,13 +11,13 @@ use super::{Rig, Setup, nobodys, person, rig, rig_with};
 use crate::clock::{Alarm, Clock, ManualClock, Sleep, SystemClock, UnixNanos};
 use crate::database::CommitterOptions;
 use crate::provisioning::Unprovisioned;
-use crate::provisioning::flights::{Flights, Run};
+use crate::provisioning::single_flight::{Run, SingleFlight};
 
 #[tokio::test]
 async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_anew() {
-    let flights = Flights::<u8, &str>::default();
+    let runs = SingleFlight::<u8, &str>::default();
     let ask = || {
-        flights.share(
+        runs.share(
             &1,
             |_| true,
             |run| {
@@ -31,8 +31,8 @@ async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_
         )
     };
     assert_eq!(join_all([ask(), ask()]).await, [None, None]);
-    let land = |run: Option<Run<u8, &'static str>>| run.unwrap().land("landed");
-    assert_eq!(flights.share(&1, |_| true, land).await, Some("landed"));
+    let end = |run: Option<Run<u8, &'static str>>| run.unwrap().end("done");
+    assert_eq!(runs.share(&1, |_| true, end).await, Some("done"));
 }
 
 /// A clock that tells how long each wait for it is.
@@ -166,14 +166,14 @@ fn who_stops_waiting_leaves_no_waker_behind() {
     impl std::task::Wake for Quiet {
         fn wake(self: Arc<Self>) {}
     }
-    let flights = Flights::<u8, &str>::default();
+    let runs = SingleFlight::<u8, &str>::default();
     let mut run: Option<Run<u8, &str>> = None;
     let quiet = Arc::new(Quiet);
     let waker = std::task::Waker::from(quiet.clone());
     let held = Arc::strong_count(&quiet);
     {
-        let board = |boarded: Option<Run<u8, &'static str>>| run = boarded;
-        let mut waiting = std::pin::pin!(flights.share(&1, |_| true, board));
+        let join = |joined: Option<Run<u8, &'static str>>| run = joined;
+        let mut waiting = std::pin::pin!(runs.share(&1, |_| true, join));
         let polled = waiting
             .as_mut()
             .poll(&mut std::task::Context::from_waker(&waker));

@@ -6,13 +6,13 @@ use vestibule_schema::timestamp::Timestamp;
 
 use super::Gates;
 use super::connection::Machine;
-use super::world::{Budget, Flights};
+use super::world::{Budget, SingleFlight};
 
 /// Whether some state of a few violates the invariant.
-fn is_noticed(machine: Machine, flights: Flights, invariant: &'static str) -> bool {
+fn is_noticed(machine: Machine, runs: SingleFlight, invariant: &'static str) -> bool {
     let gates = Gates {
         machine,
-        flights,
+        runs,
         budget: Budget {
             identities: 3,
             calls: 1,
@@ -102,36 +102,44 @@ fn stays_signed_in(state: State, event: Event) -> (State, Vec<Effect>) {
 
 #[test]
 fn an_older_versions_answer_that_is_accepted_is_noticed() {
-    assert!(is_noticed(takes_any_answer, Flights::Sound, "G4"));
-    assert!(is_noticed(takes_any_answer, Flights::Sound, "G1"));
+    assert!(is_noticed(takes_any_answer, SingleFlight::Sound, "G4"));
+    assert!(is_noticed(takes_any_answer, SingleFlight::Sound, "G1"));
 }
 
 #[test]
 fn work_that_is_kept_for_the_next_person_is_noticed() {
-    assert!(is_noticed(keeps_what_waits, Flights::Sound, "G7"));
+    assert!(is_noticed(keeps_what_waits, SingleFlight::Sound, "G7"));
 }
 
 #[test]
 fn a_gate_that_opens_before_the_commit_is_noticed() {
-    assert!(is_noticed(opens_at_once, Flights::Sound, "G1"));
-    assert!(is_noticed(step, Flights::LandEarly, "G1"));
+    assert!(is_noticed(opens_at_once, SingleFlight::Sound, "G1"));
+    assert!(is_noticed(step, SingleFlight::EndEarly, "G1"));
 }
 
 #[test]
 fn a_run_that_is_never_made_or_never_answered_is_noticed() {
-    assert!(is_noticed(asks_for_no_second_try, Flights::Sound, "G8"));
-    assert!(is_noticed(forgets_refusals, Flights::Sound, "G8"));
-    assert!(is_noticed(step, Flights::ForgetOne, "G8"));
+    assert!(is_noticed(
+        asks_for_no_second_try,
+        SingleFlight::Sound,
+        "G8"
+    ));
+    assert!(is_noticed(forgets_refusals, SingleFlight::Sound, "G8"));
+    assert!(is_noticed(step, SingleFlight::ForgetOne, "G8"));
 }
 
 #[test]
 fn a_gate_that_stays_open_for_somebody_else_is_noticed() {
-    assert!(is_noticed(carries_an_open_gate_over, Flights::Sound, "G1"));
-    assert!(is_noticed(stays_signed_in, Flights::Sound, "G7"));
+    assert!(is_noticed(
+        carries_an_open_gate_over,
+        SingleFlight::Sound,
+        "G1"
+    ));
+    assert!(is_noticed(stays_signed_in, SingleFlight::Sound, "G7"));
 }
 
 #[test]
 fn a_run_for_the_wrong_person_and_one_that_saw_too_little_are_noticed() {
-    assert!(is_noticed(step, Flights::MixUpPeople, "G1"));
-    assert!(is_noticed(step, Flights::AnyOutcomeWillDo, "G1"));
+    assert!(is_noticed(step, SingleFlight::MixUpPeople, "G1"));
+    assert!(is_noticed(step, SingleFlight::AnyOutcomeWillDo, "G1"));
 }

@@ -23,16 +23,16 @@ pub struct Budget {
     pub troubles: u8,
 }
 
-/// The single flight, or one with a fault.
+/// The single run, or one with a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flights {
+pub enum SingleFlight {
     Sound,
     /// Of those who wait, one is not told.
     ForgetOne,
     /// A caller that joined takes any outcome.
     AnyOutcomeWillDo,
     /// It lands before it has committed.
-    LandEarly,
+    EndEarly,
     /// It runs as the other person.
     MixUpPeople,
 }
@@ -60,7 +60,7 @@ pub enum Action {
 
 /// A run under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Flight {
+enum SharedRun {
     Begun,
     HasRead { at: u8 },
 }
@@ -68,7 +68,7 @@ enum Flight {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     connections: Vec<Connection>,
-    flights: [Option<Flight>; 2],
+    runs: [Option<SharedRun>; 2],
     /// The people whose documents existed after each commit.
     documents: Vec<[bool; 2]>,
     budget: Budget,
@@ -79,7 +79,7 @@ impl World {
     pub fn new(budget: Budget) -> World {
         World {
             connections: vec![Connection::new(); CONNECTIONS],
-            flights: [None; 2],
+            runs: [None; 2],
             documents: vec![[false; 2]],
             budget,
             violation: None,
@@ -115,10 +115,12 @@ impl World {
             if self.budget.deletions > 0 && self.has_document(person, self.newest()) {
                 actions.push(Action::Delete(person));
             }
-            match self.flights[person as usize] {
+            match self.runs[person as usize] {
                 None => {}
-                Some(Flight::Begun) => actions.extend([Action::Read(person), Action::Fail(person)]),
-                Some(Flight::HasRead { .. }) => {
+                Some(SharedRun::Begun) => {
+                    actions.extend([Action::Read(person), Action::Fail(person)])
+                }
+                Some(SharedRun::HasRead { .. }) => {
                     actions.extend([
                         Action::Commit(person),
                         Action::Refuse(person),
@@ -162,7 +164,7 @@ impl World {
 
     // ---- what then happens -------------------------------------------------------------------------------------
 
-    pub fn act(&mut self, action: Action, machine: Machine, flights: Flights) {
+    pub fn act(&mut self, action: Action, machine: Machine, runs: SingleFlight) {
         let facts = Facts {
             newest: self.newest(),
             documents: &self.documents,
@@ -202,45 +204,45 @@ impl World {
             }
             Action::Read(person) => {
                 let at = self.newest();
-                self.flights[person as usize] = Some(Flight::HasRead { at });
+                self.runs[person as usize] = Some(SharedRun::HasRead { at });
                 Ok(())
             }
             Action::Trouble(person) => {
                 self.budget.troubles -= 1;
-                self.flights[person as usize] = Some(Flight::Begun);
+                self.runs[person as usize] = Some(SharedRun::Begun);
                 Ok(())
             }
             Action::Commit(person) => {
-                self.commit(person, flights);
+                self.commit(person, runs);
                 Ok(())
             }
             Action::Refuse(person) => {
-                if let Some(Flight::HasRead { at }) = self.flights[person as usize] {
-                    self.land(person, Answer::Refused(at), flights);
+                if let Some(SharedRun::HasRead { at }) = self.runs[person as usize] {
+                    self.end_run(person, Answer::Refused(at), runs);
                 }
                 Ok(())
             }
             Action::Fail(person) => {
-                self.land(person, Answer::Failed, flights);
+                self.end_run(person, Answer::Failed, runs);
                 Ok(())
             }
         };
         self.violation = done.err();
-        self.start_flights();
+        self.start_runs();
     }
 
     /// A known person costs no commit; otherwise it runs on the lane, at the head.
-    fn commit(&mut self, person: Person, flights: Flights) {
-        let Some(Flight::HasRead { at }) = self.flights[person as usize] else {
+    fn commit(&mut self, person: Person, runs: SingleFlight) {
+        let Some(SharedRun::HasRead { at }) = self.runs[person as usize] else {
             return;
         };
-        let made = match flights {
-            Flights::MixUpPeople => Person::ALL[1 - person as usize],
+        let made = match runs {
+            SingleFlight::MixUpPeople => Person::ALL[1 - person as usize],
             _ => person,
         };
         let committed_at = match self.has_document(person, at) {
             true => at,
-            false if flights == Flights::LandEarly => at,
+            false if runs == SingleFlight::EndEarly => at,
             false => {
                 if !self.has_document(made, self.newest()) {
                     self.write(made, true);
@@ -248,13 +250,13 @@ impl World {
                 self.newest()
             }
         };
-        self.land(person, Answer::Committed(committed_at), flights);
+        self.end_run(person, Answer::Committed(committed_at), runs);
     }
 
     /// Every waiter is told, unless it knows of a commit that the run has not seen: then the next run is its own.
-    fn land(&mut self, person: Person, answer: Answer, flights: Flights) {
-        self.flights[person as usize] = None;
-        if flights == Flights::ForgetOne {
+    fn end_run(&mut self, person: Person, answer: Answer, runs: SingleFlight) {
+        self.runs[person as usize] = None;
+        if runs == SingleFlight::ForgetOne {
             self.forget_one(person);
         }
         let connections = self.connections.iter_mut();
@@ -262,7 +264,7 @@ impl World {
             let suits = match answer {
                 Answer::Committed(at) | Answer::Refused(at) => at >= asked.newest,
                 Answer::Failed => true,
-            } || flights == Flights::AnyOutcomeWillDo;
+            } || runs == SingleFlight::AnyOutcomeWillDo;
             if asked.waits_for(person) && suits {
                 asked.answer = Some(answer);
             }
@@ -283,11 +285,11 @@ impl World {
     }
 
     /// Every waiter that is on no run starts one.
-    fn start_flights(&mut self) {
+    fn start_runs(&mut self) {
         for person in Person::ALL {
             let is_wanted = self.waits().any(|asked| asked.waits_for(person));
-            if self.flights[person as usize].is_none() && is_wanted {
-                self.flights[person as usize] = Some(Flight::Begun);
+            if self.runs[person as usize].is_none() && is_wanted {
+                self.runs[person as usize] = Some(SharedRun::Begun);
             }
         }
     }
@@ -315,11 +317,11 @@ impl World {
             + budget.losses
             + budget.deletions
             + budget.troubles;
-        let flight = |flight: &Flight| match flight {
-            Flight::Begun => 2,
-            Flight::HasRead { .. } => 1,
+        let run = |run: &SharedRun| match run {
+            SharedRun::Begun => 2,
+            SharedRun::HasRead { .. } => 1,
         };
-        let flights: u32 = self.flights.iter().flatten().map(flight).sum();
+        let runs: u32 = self.runs.iter().flatten().map(run).sum();
         let waits: u32 = self
             .waits()
             .map(|asked| match asked.answer {
@@ -328,12 +330,12 @@ impl World {
                 None => 10,
             })
             .sum();
-        1000 * u32::from(whims) + flights + waits
+        1000 * u32::from(whims) + runs + waits
     }
 
     /// Whether the run under way had read before a commit that the asker knows of.
     fn is_overtaken(&self, asked: &Asked) -> bool {
-        matches!(self.flights[asked.person as usize], Some(Flight::HasRead { at }) if at < asked.newest)
+        matches!(self.runs[asked.person as usize], Some(SharedRun::HasRead { at }) if at < asked.newest)
     }
 
     /// Nothing can happen any more, and yet a gate is closed.

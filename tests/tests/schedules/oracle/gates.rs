@@ -18,11 +18,11 @@ fn gated(event: &Event) -> Option<(&Execution, &IdentityKey)> {
     }
 }
 
-fn is_landing(event: &Event, of: &IdentityKey, at: u64) -> bool {
-    matches!(event, Event::RunLanded { identity, landing } if identity == of && *landing == Ok(at))
+fn is_end_of_run(event: &Event, of: &IdentityKey, at: u64) -> bool {
+    matches!(event, Event::RunEnded { identity, outcome } if identity == of && *outcome == Ok(at))
 }
 
-/// G1: a function that runs as an identity starts after a run of the provisioning function landed for it, at the
+/// G1: a function that runs as an identity starts after a run of the provisioning function ended for it, at the
 /// timestamp of its proof. A function that a client called starts also after the gate of its seat opened for that
 /// identity.
 pub fn g1_nothing_runs_before_its_commit(reading: &Reading<'_>) -> Vec<Violation> {
@@ -31,12 +31,12 @@ pub fn g1_nothing_runs_before_its_commit(reading: &Reading<'_>) -> Vec<Violation
         let Some((execution, identity)) = gated(event) else {
             continue;
         };
-        let has_landed = execution.proof.is_some_and(|proof| {
+        let has_ended = execution.proof.is_some_and(|proof| {
             reading
                 .before(at)
-                .any(|event| is_landing(event, identity, proof))
+                .any(|event| is_end_of_run(event, identity, proof))
         });
-        if !has_landed {
+        if !has_ended {
             let says = format!("{} runs as {identity:?} without a commit", execution.path);
             violations.push(Violation::at("G1", at, says));
         }
@@ -51,18 +51,18 @@ pub fn g1_nothing_runs_before_its_commit(reading: &Reading<'_>) -> Vec<Violation
 }
 
 /// G1: a run lands where its own commit is durable, or where it read what an earlier one left.
-pub fn g1_a_landing_has_a_commit_behind_it(reading: &Reading<'_>) -> Vec<Violation> {
+pub fn g1_a_run_that_ended_has_a_commit_behind_it(reading: &Reading<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (at, event) in reading.events() {
-        let Event::RunLanded {
+        let Event::RunEnded {
             identity,
-            landing: Ok(ts),
+            outcome: Ok(ts),
         } = event
         else {
             continue;
         };
         if !is_backed(reading, at, identity, *ts) {
-            let says = format!("a run for {identity:?} landed at {ts} with no commit behind it");
+            let says = format!("a run for {identity:?} ended at {ts} with no commit behind it");
             violations.push(Violation::at("G1", at, says));
         }
     }
@@ -98,7 +98,7 @@ fn is_backed(reading: &Reading<'_>, at: usize, of: &IdentityKey, ts: u64) -> boo
 }
 
 /// A function beside the lane learns its commit's timestamp after its run: there is a run for them, or of the webhook, that
-/// read before the landing, and a commit since.
+/// read before the end of the run, and a commit since.
 fn is_backed_in_typescript(reading: &Reading<'_>, at: usize, of: &IdentityKey, ts: u64) -> bool {
     let mut reads = reading.before(at).filter_map(|event| match event {
         Event::Started(run) => {
@@ -151,11 +151,11 @@ pub fn g4_only_its_own_answer_opens_or_shuts_a_gate(reading: &Reading<'_>) -> Ve
                 at: ts,
             } => {
                 let newest = reading.newest(*seat, at);
-                let has_landed = identity.as_ref().is_some_and(|identity| {
+                let has_ended = identity.as_ref().is_some_and(|identity| {
                     let mut before = reading.before(at);
-                    before.any(|event| is_landing(event, identity, *ts))
+                    before.any(|event| is_end_of_run(event, identity, *ts))
                 });
-                if newest != Some((*version, identity.as_ref())) || !has_landed {
+                if newest != Some((*version, identity.as_ref())) || !has_ended {
                     let says = format!("seat {seat} opened for {identity:?}, but is {newest:?}");
                     violations.push(Violation::at("G4", at, says));
                 }
@@ -206,14 +206,14 @@ pub fn g8_every_run_ends(reading: &Reading<'_>) -> Vec<Violation> {
             continue;
         };
         let lands = |event: &Event| match event {
-            Event::RunLanded { identity, .. } => identity == of,
+            Event::RunEnded { identity, .. } => identity == of,
             other => is_kill(other),
         };
         if !reading.after(at).any(lands) {
             violations.push(Violation::at(
                 "G8",
                 at,
-                format!("a run for {of:?} never landed"),
+                format!("a run for {of:?} never ended"),
             ));
         }
     }

@@ -67,7 +67,7 @@ type Check = fn(&Reading<'_>) -> Vec<Violation>;
 
 const CHECKS: [Check; 15] = [
     gates::g1_nothing_runs_before_its_commit,
-    gates::g1_a_landing_has_a_commit_behind_it,
+    gates::g1_a_run_that_ended_has_a_commit_behind_it,
     gates::g2_reads_are_at_or_past_the_commit,
     frames::g3_no_frame_mixes_identities,
     gates::g4_only_its_own_answer_opens_or_shuts_a_gate,
@@ -97,9 +97,9 @@ pub fn first_logins(record: &[Event]) -> usize {
 
 fn let_in(event: &Event) -> Option<&IdentityKey> {
     match event {
-        Event::RunLanded {
+        Event::RunEnded {
             identity,
-            landing: Ok(_),
+            outcome: Ok(_),
         } => Some(identity),
         _ => None,
     }

@@ -153,7 +153,7 @@ pub fn is_quiet(record: &[Event], sockets: usize) -> bool {
         closings += usize::from(matches!(event, Event::Closing { .. }));
         under_way += match event {
             Event::Connected { .. } | Event::RunBegan { .. } | Event::Paused { .. } => 1,
-            Event::Closed { .. } | Event::RunLanded { .. } | Event::Resumed { .. } => -1,
+            Event::Closed { .. } | Event::RunEnded { .. } | Event::Resumed { .. } => -1,
             _ => 0,
         };
         match event {

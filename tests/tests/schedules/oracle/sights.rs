@@ -89,7 +89,7 @@ pub fn sights(record: &[Event]) -> BTreeMap<&'static str, usize> {
 fn sights_of(reading: &Reading<'_>, at: usize, event: &Event) -> Vec<&'static str> {
     match event {
         Event::Paused { point, .. } => vec![paused(*point)],
-        Event::RunLanded { landing, .. } => match landing.as_ref().err().map(String::as_str) {
+        Event::RunEnded { outcome, .. } => match outcome.as_ref().err().map(String::as_str) {
             Some("refused") => vec!["a run refused"],
             Some(_) => vec!["a run failed"],
             None => Vec::new(),

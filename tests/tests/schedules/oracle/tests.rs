@@ -122,8 +122,8 @@ fn opened(version: u32, identity: IdentityKey, at: u64) -> Event {
     }
 }
 
-fn landed(identity: IdentityKey, landing: Result<u64, String>) -> Event {
-    Event::RunLanded { identity, landing }
+fn ended(identity: IdentityKey, outcome: Result<u64, String>) -> Event {
+    Event::RunEnded { identity, outcome }
 }
 
 /// Ada signs in for the first time, sees herself, and calls a mutation.
@@ -151,7 +151,7 @@ fn good() -> Vec<Event> {
         provisioning(ada(), None),
         provisioning(ada(), Some(COMMIT)),
         committed(COMMIT),
-        landed(ada(), Ok(COMMIT)),
+        ended(ada(), Ok(COMMIT)),
         opened(1, ada(), COMMIT),
         query(COMMIT),
         transition((0, 0), (1, COMMIT), json!(ada())),
@@ -219,10 +219,10 @@ fn an_ordinary_first_login_breaks_nothing() {
 }
 
 #[test]
-fn a_function_before_the_landing_breaks_g1() {
+fn a_function_before_the_end_of_the_run_breaks_g1() {
     let mut record = without(&query(COMMIT));
-    let landing = place(&record, &landed(ada(), Ok(COMMIT)));
-    record.insert(landing, query(COMMIT));
+    let outcome = place(&record, &ended(ada(), Ok(COMMIT)));
+    record.insert(outcome, query(COMMIT));
     breaks("G1", &record);
 }
 
@@ -235,7 +235,7 @@ fn a_call_before_its_own_gate_opened_breaks_g1() {
 }
 
 #[test]
-fn a_landing_before_its_commit_breaks_g1() {
+fn an_end_of_a_run_before_its_commit_breaks_g1() {
     let committed = Event::Committed {
         timestamps: vec![COMMIT],
     };
@@ -245,7 +245,7 @@ fn a_landing_before_its_commit_breaks_g1() {
 }
 
 #[test]
-fn a_landing_on_what_a_killed_server_left_breaks_nothing() {
+fn an_end_of_a_run_on_what_a_killed_server_left_breaks_nothing() {
     let mut record = without(&provisioning(ada(), Some(COMMIT)));
     record.insert(0, remark(&Remark::Killed));
     assert_eq!(judge(&record), Vec::new());
@@ -289,7 +289,7 @@ fn a_frame_of_before_the_commit_breaks_g3() {
 #[test]
 fn a_gate_opened_for_somebody_who_is_no_longer_there_breaks_g4() {
     let record = behind(
-        &landed(ada(), Ok(COMMIT)),
+        &ended(ada(), Ok(COMMIT)),
         vec![verified(2, bob()), opened(2, ada(), COMMIT)],
     );
     breaks("G4", &record);
@@ -342,8 +342,8 @@ fn an_answer_to_somebody_elses_call_breaks_g7() {
 fn a_gate_or_a_run_without_an_end_breaks_g8() {
     let opening = place(&good(), &opened(1, ada(), COMMIT));
     breaks("G8", &good()[..opening]);
-    let landing = place(&good(), &landed(ada(), Ok(COMMIT)));
-    breaks("G8", &good()[..landing]);
+    let outcome = place(&good(), &ended(ada(), Ok(COMMIT)));
+    breaks("G8", &good()[..outcome]);
 }
 
 #[test]
