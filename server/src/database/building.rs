@@ -12,11 +12,14 @@ use vestibule_schema::value::Value;
 use super::catalog::{IndexMeta, TableMeta};
 use super::error::DatabaseError;
 use super::keys::{IndexId, document_key, id_of_entry, index_key, index_prefix};
+use super::scan::Stream;
 use super::stored::{StoredDocument, damaged};
 use super::transaction::Transaction;
 use super::writing::{describe_fields, user_fields};
 use crate::storage::{Direction, KeyRange, StorageError, successor};
 
+/// Bytes of the documents of one step; one document in any case.
+const STEP_BYTES_MAX: usize = 4 << 20;
 /// Documents that are held at once to measure a table.
 const MEASURED_AT_ONCE: usize = 64;
 
@@ -33,7 +36,8 @@ pub struct Step {
 
 impl Transaction<'_> {
     /// Writes the entries in `index` of at most `max` documents behind those that earlier calls have looked at. The same commit
-    /// says how far that is. Two documents with equal values in a unique index are a problem, which names both.
+    /// says how far that is. Two documents with equal values in a unique index are a problem, which names both. The read
+    /// set has what a transaction beside the lane needs there.
     pub fn fill_index(
         &mut self,
         table: &TableMeta,
@@ -41,18 +45,28 @@ impl Transaction<'_> {
         max: usize,
     ) -> Result<Step, DatabaseError> {
         let after = self.filled_to(index.id)?;
-        let documents = self.documents_behind(table, after, max)?;
+        let (documents, is_end) = self.documents_behind(table, after, max)?;
+        if let Some((first, last)) = documents.first().zip(documents.last()) {
+            let key = |document: &StoredDocument| {
+                Bytes::copy_from_slice(&document_key(table.by_id, document.id().internal()))
+            };
+            self.record(KeyRange::new(key(first), successor(&key(last))))?;
+        }
         let mut problem = None;
         for document in &documents {
             let id = document.id();
             let key = index_key(index.id, &index.fields, document.bytes(), id.internal());
             let key = key.map_err(|_| self.break_with(damaged(id)))?;
-            if index.unique && problem.is_none() {
-                problem = self.duplicate_of(table, index, document, &key)?;
+            if index.unique {
+                if problem.is_none() {
+                    problem = self.duplicate_of(table, index, document, &key)?;
+                }
+                // A writer beside the lane may have looked for these values before this entry was there.
+                self.touched.push(&key);
             }
             self.write_system(key, Some(Bytes::new()));
         }
-        let step = step(&documents, max, problem);
+        let step = step(&documents, is_end, problem);
         if step.problem.is_none() {
             let reached = step.next.map(|InternalId(id)| Bytes::copy_from_slice(&id));
             self.write_system(fill_key(index.id), reached);
@@ -61,7 +75,10 @@ impl Transaction<'_> {
     }
 
     /// The last document whose entry is in an index that is being built; none at its beginning.
-    fn filled_to(&mut self, index: IndexId) -> Result<Option<InternalId>, DatabaseError> {
+    pub(super) fn filled_to(
+        &mut self,
+        index: IndexId,
+    ) -> Result<Option<InternalId>, DatabaseError> {
         let key = fill_key(index);
         let Some(reached) = self.read_system(&key)? else {
             return Ok(None);
@@ -88,7 +105,7 @@ impl Transaction<'_> {
         after: Option<InternalId>,
         max: usize,
     ) -> Result<Step, DatabaseError> {
-        let documents = self.documents_behind(table, after, max)?;
+        let (documents, is_end) = self.documents_behind(table, after, max)?;
         let catalog = self.catalog();
         for document in &documents {
             let fields = Value::Object(user_fields(self.decode(document)?.fields));
@@ -97,16 +114,22 @@ impl Transaction<'_> {
                 let problem = format!(
                     "Document with ID \"{id}\" in table \"{name}\" does not match the schema: {reason}"
                 );
-                return Ok(step(&documents, max, Some(problem)));
+                return Ok(step(&documents, is_end, Some(problem)));
             }
         }
-        Ok(step(&documents, max, None))
+        Ok(step(&documents, is_end, None))
     }
 
     /// Removes at most `max` entries of an index that nothing uses any more. Returns whether the index is empty now.
     pub fn clear_index(&mut self, index: IndexId, max: usize) -> Result<bool, DatabaseError> {
         let entries = self.scan_system(index.range(), Direction::Forward, max)?;
         let is_empty = entries.len() < max;
+        // An entry that is added behind the last one keeps it from being empty.
+        let mut seen = index.range();
+        if let Some((last, _)) = entries.last().filter(|_| !is_empty) {
+            seen.end = Some(successor(last));
+        }
+        self.record(seen)?;
         for (key, _) in entries {
             self.write_system(key, None);
         }
@@ -131,7 +154,7 @@ impl Transaction<'_> {
     ) -> Result<usize, DatabaseError> {
         let (mut bytes, mut after) = (0, None);
         loop {
-            let documents = self.documents_behind(table, after, MEASURED_AT_ONCE)?;
+            let (documents, _) = self.documents_behind(table, after, MEASURED_AT_ONCE)?;
             bytes += documents.iter().map(StoredDocument::size).sum::<usize>();
             match documents.last() {
                 Some(last) if bytes < max => after = Some(last.id().internal()),
@@ -145,24 +168,30 @@ impl Transaction<'_> {
         Ok(self.record(table.by_id.range())?)
     }
 
+    /// At most `max` documents behind `after`, fewer where they are large, and whether those are the last.
     fn documents_behind(
         &mut self,
         table: &TableMeta,
         after: Option<InternalId>,
         max: usize,
-    ) -> Result<Vec<StoredDocument>, DatabaseError> {
+    ) -> Result<(Vec<StoredDocument>, bool), DatabaseError> {
         let mut range = table.by_id.range();
         if let Some(after) = after {
             range.start = successor(&document_key(table.by_id, after));
         }
-        let entries = self.scan_system(range, Direction::Forward, max)?;
-        let documents = entries.into_iter().map(|(key, bytes)| {
+        let mut stream = Stream::new(range, Direction::Forward);
+        let (mut documents, mut bytes) = (Vec::new(), 0);
+        while documents.len() < max && bytes < STEP_BYTES_MAX {
+            let Some((key, value)) = self.next_entry(&mut stream)? else {
+                return Ok((documents, true));
+            };
+            bytes += value.len();
             let misplaced = || StorageError::misplaced(&key, "a stored document has no id");
             let id = id_of_entry(&key).ok_or_else(|| self.break_with(misplaced()))?;
-            let id = DocumentId::new(table.number, id);
-            StoredDocument::new(id, bytes).map_err(|error| self.break_with(error))
-        });
-        documents.collect()
+            let document = StoredDocument::new(DocumentId::new(table.number, id), value);
+            documents.push(document.map_err(|error| self.break_with(error))?);
+        }
+        Ok((documents, false))
     }
 
     /// Says so when another document holds the same values in a unique index. One that lacks an indexed field does not
@@ -184,7 +213,9 @@ impl Transaction<'_> {
         }
         let prefix = index_prefix(index.id, &index.fields, document.bytes());
         let prefix = prefix.map_err(|_| self.break_with(damaged(document.id())))?;
-        let holders = self.scan_system(KeyRange::prefix(prefix), Direction::Forward, 2)?;
+        let range = KeyRange::prefix(prefix);
+        self.record(range.clone())?;
+        let holders = self.scan_system(range, Direction::Forward, 2)?;
         let other = holders.iter().find(|(holder, _)| holder != key);
         let other = other.and_then(|(holder, _)| id_of_entry(holder));
         Ok(other.map(|other| {
@@ -204,11 +235,11 @@ fn fill_key(index: IndexId) -> Bytes {
     IndexId::FILLS.key(&index.0.to_be_bytes())
 }
 
-fn step(documents: &[StoredDocument], max: usize, problem: Option<String>) -> Step {
+fn step(documents: &[StoredDocument], is_end: bool, problem: Option<String>) -> Step {
     let last = documents.last().map(|document| document.id().internal());
     Step {
         documents: documents.len(),
-        next: last.filter(|_| documents.len() == max),
+        next: last.filter(|_| !is_end),
         problem,
     }
 }

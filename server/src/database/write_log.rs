@@ -204,6 +204,8 @@ struct State {
     entries: VecDeque<LogEntry>,
     /// The total weight of `entries`, as [`LogEntry::weight`] counts.
     weight: usize,
+    /// Commits since the start.
+    commits: u64,
     /// Every commit after this one is in `entries`.
     complete_after: Timestamp,
 }
@@ -233,6 +235,7 @@ impl WriteLog {
         let state = State {
             entries: VecDeque::new(),
             weight: 0,
+            commits: 0,
             complete_after: ts,
         };
         WriteLog {
@@ -244,6 +247,7 @@ impl WriteLog {
     /// Appends commits that have become durable, in order, and wakes the waiters for news.
     pub(crate) fn publish(&self, entries: Vec<LogEntry>, newest: Timestamp) {
         let mut state = self.state.lock();
+        state.commits += entries.len() as u64;
         for entry in entries {
             state.weight += entry.weight();
             state.entries.push_back(entry);
@@ -277,6 +281,11 @@ impl WriteLog {
         }
         let first = state.entries.partition_point(|entry| entry.ts <= after);
         Some(state.entries.range(first..).cloned().collect())
+    }
+
+    /// Commits since the start whose news is here.
+    pub fn commits(&self) -> u64 {
+        self.state.lock().commits
     }
 
     /// How many commits came after `after`, as far as the log reaches back.

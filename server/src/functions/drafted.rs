@@ -15,8 +15,9 @@ use super::error::SystemError;
 use super::runner::{Basis, Call, FunctionOutcome, MutationBodyRun, MutationRun, OnFinish};
 use super::runner::{answered_before, outcome_of, run_mutation_body};
 use crate::database::{
-    Claim, Claimant, Draft, DraftEnd, DraftRoute, DraftWork, Drafted, ReadSet, RecordedAnswer,
-    SessionRequest, Transaction, Turn, Verdict, ViewError, WriteContext, creation_time,
+    Claim, Claimant, Draft, DraftEnd, DraftRoute, DraftWork, Drafted, Environment, HeadView,
+    ReadSet, RecordedAnswer, SessionRequest, Transaction, Turn, Verdict, ViewError, WriteContext,
+    creation_time,
 };
 use crate::storage::ReadView;
 
@@ -168,19 +169,23 @@ impl DraftedMutation {
         }
         let database = self.functions.database.clone();
         let environment = database.environment();
-        let now = Timestamp(environment.clock.now().0);
-        let mut rng = StdRng::from_os_rng();
-        let mut last_creation_time = view.creation_time().max(creation_time(now));
-        let tx = Transaction::writable(
-            view.snapshot(),
-            environment,
-            WriteContext {
-                rng: &mut rng,
-                last_creation_time: &mut last_creation_time,
-                commit_ts: now.max(Timestamp(view.snapshot().ts().0 + 1)),
-                known_sessions: None,
-            },
-        );
+        let ts = view.snapshot().ts();
+        match on_head(environment, &view, |tx| self.run_body(environment, tx, ts)) {
+            Ok(work) => {
+                let (draft, route) = view.into_draft(work);
+                Run::Draft(Box::new(draft), route)
+            }
+            Err(failure) => Run::Ended(Err(failure)),
+        }
+    }
+
+    /// Runs the body on the state as of `ts`.
+    fn run_body(
+        &mut self,
+        environment: &Environment,
+        tx: Transaction<'_>,
+        ts: Timestamp,
+    ) -> Result<DraftWork, SystemError> {
         let base = tx.definitions().clone();
         let args = self.call.args.clone();
         let mut run = run_mutation_body(environment, tx, &self.call, args);
@@ -192,7 +197,7 @@ impl DraftedMutation {
             ..
         } = run;
         if let Some(failure) = tx.storage_failure() {
-            return Run::Ended(Err(SystemError::Storage(failure.clone())));
+            return Err(SystemError::Storage(failure.clone()));
         }
         let outcome = outcome_of(result);
         let (verdict, answer) = match &outcome {
@@ -213,14 +218,14 @@ impl DraftedMutation {
         self.ran = Some(MutationRun {
             outcome,
             log_lines,
-            ts: view.snapshot().ts(),
+            ts,
             basis,
         });
         let request = self.session_request.clone();
         let newest = tx.last_creation_time();
-        let work = DraftWork::of(tx, reads, base, verdict, newest, request, answer);
-        let (draft, route) = view.into_draft(work);
-        Run::Draft(Box::new(draft), route)
+        Ok(DraftWork::of(
+            tx, reads, base, verdict, newest, request, answer,
+        ))
     }
 
     fn turn(&mut self) -> Turn {
@@ -294,7 +299,25 @@ fn begin_waiting(functions: &Functions, path: &FunctionPath) {
     }
 }
 
-fn trouble(error: ViewError) -> SystemError {
+/// Runs `work` on a transaction that reads the head as `view` has it.
+pub(super) fn on_head<R>(
+    environment: &Environment,
+    view: &HeadView,
+    work: impl FnOnce(Transaction<'_>) -> R,
+) -> R {
+    let now = Timestamp(environment.clock.now().0);
+    let mut rng = StdRng::from_os_rng();
+    let mut last_creation_time = view.creation_time().max(creation_time(now));
+    let writer = WriteContext {
+        rng: &mut rng,
+        last_creation_time: &mut last_creation_time,
+        commit_ts: now.max(Timestamp(view.snapshot().ts().0 + 1)),
+        known_sessions: None,
+    };
+    work(Transaction::writable(view.snapshot(), environment, writer))
+}
+
+pub(super) fn trouble(error: ViewError) -> SystemError {
     match error {
         ViewError::QueueFull => SystemError::CommitterFull,
         ViewError::Closed => SystemError::ShuttingDown,

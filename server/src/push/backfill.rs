@@ -1,5 +1,6 @@
 //! Preparing the tables for the schema of a push while the server goes on. New indexes are filled and documents are
-//! checked, a few at a time, in ordinary commits and snapshots.
+//! checked, a few at a time, in ordinary commits and snapshots. Threads beside the lane read the documents, and the lane
+//! takes only the new entries on (`pace.rs` says how fast).
 //!
 //! Writers keep a new index, and tell of documents that will not fit, from the commit that declares both. Finished work
 //! stays done: an equal push goes on where another has stopped, and a fill where a stop of the server has cut it off.
@@ -11,15 +12,18 @@ use serde_json::{Value as Json, json};
 
 use super::Pushes;
 use super::error::PushError;
+use super::pace::Pace;
 use super::plans::{Plan, Progress, SchemaFailure, SchemaState};
 use super::request::{WaitForSchema, push_id};
 use super::stored::trouble;
 use super::tables::{Need, Target, with_filled};
 use crate::clock;
-use crate::database::{IndexId, Step};
+use crate::database::{IndexId, Step, Transaction};
 
-/// Documents of one step.
+/// Documents of one step, at most.
 pub(super) const STEP_DOCUMENTS_MAX: usize = 256;
+/// Documents of a step that runs on the lane itself, because a commit touched one of them.
+const OVERTAKEN_DOCUMENTS_MAX: usize = 32;
 /// The longest that one look at the state is held.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The hold when tools do not say.
@@ -138,16 +142,18 @@ impl Pushes {
             return Ok(None);
         };
         let mut after = None;
+        let mut pace = Pace::new(self.functions.database());
         loop {
-            let (name, checked) = (table.clone(), rules.clone());
+            let (name, checked, max) = (table.clone(), rules.clone(), pace.documents());
             let step = self.read(move |tx| {
-                let catalog = tx.catalog();
-                let table = catalog.table(&name).ok_or(GONE)?;
-                let rules = checked.rules();
-                tx.check_documents(table, rules, after, STEP_DOCUMENTS_MAX)
-                    .map_err(trouble)
+                timed(tx, |tx| {
+                    let catalog = tx.catalog();
+                    let table = catalog.table(&name).ok_or(GONE)?;
+                    tx.check_documents(table, checked.rules(), after, max)
+                        .map_err(trouble)
+                })
             });
-            let step = step.await?;
+            let (step, worked) = step.await?;
             if let Some(error) = step.problem.or_else(|| rules.failure()) {
                 return Ok(Some(failure(table, error)));
             }
@@ -155,6 +161,7 @@ impl Pushes {
                 Some(next) => after = Some(next),
                 None => break,
             }
+            pace.rest(worked).await;
         }
         rules.checked();
         Ok(None)
@@ -166,37 +173,32 @@ impl Pushes {
         table: &str,
         index: IndexId,
     ) -> Result<Option<SchemaFailure>, PushError> {
+        let mut pace = Pace::new(self.functions.database());
         loop {
-            let step = self.fill_step(table, index).await?;
+            let (step, worked) = self.fill_step(table, index, pace.documents()).await?;
+            pace.committed();
             match (step.problem, step.next) {
                 (Some(error), _) => return Ok(Some(failure(table, error))),
-                (None, Some(_)) => {}
+                (None, Some(_)) => pace.rest(worked).await,
                 (None, None) => return Ok(None),
             }
         }
     }
 
-    /// Fills an index by the next documents.
-    pub(super) async fn fill_step(&self, table: &str, index: IndexId) -> Result<Step, PushError> {
-        let name = table.to_owned();
-        self.transact(move |tx| {
-            let catalog = tx.catalog();
-            let table = catalog.table(&name).ok_or(GONE)?;
-            let meta = table
-                .indexes
-                .iter()
-                .find(|other| other.id == index)
-                .ok_or(GONE)?;
-            let step = tx
-                .fill_index(table, meta, STEP_DOCUMENTS_MAX)
-                .map_err(trouble)?;
-            if step.next.is_none() && step.problem.is_none() {
-                let filled = with_filled(&catalog, &name, index);
-                tx.set_catalog(filled).map_err(trouble)?;
-            }
-            Ok(step)
-        })
-        .await
+    /// Fills an index by the next documents, at most `max`. Tells how long that took beside the lane.
+    pub(super) async fn fill_step(
+        &self,
+        table: &str,
+        index: IndexId,
+        max: usize,
+    ) -> Result<(Step, Duration), PushError> {
+        let beside = fill_some(table.to_owned(), index, max);
+        if let Some(done) = self.transact_beside(beside).await? {
+            return Ok(done);
+        }
+        // A document that changes all the time may overtake each try. Few of them are quick enough for the lane.
+        let max = max.min(OVERTAKEN_DOCUMENTS_MAX);
+        self.transact(fill_some(table.to_owned(), index, max)).await
     }
 
     /// Checks documents for a push that is only tried.
@@ -215,6 +217,39 @@ impl Pushes {
         }
         Ok(reply(&SchemaState::Complete))
     }
+}
+
+/// Fills an index by the next documents, and marks it as filled behind the last.
+fn fill_some(
+    name: String,
+    index: IndexId,
+    max: usize,
+) -> impl Fn(&mut Transaction<'_>) -> Result<(Step, Duration), PushError> {
+    move |tx| {
+        timed(tx, |tx| {
+            let catalog = tx.catalog();
+            let table = catalog.table(&name).ok_or(GONE)?;
+            let mut indexes = table.indexes.iter();
+            let meta = indexes.find(|other| other.id == index).ok_or(GONE)?;
+            let step = tx.fill_index(table, meta, max).map_err(trouble)?;
+            if step.next.is_none() && step.problem.is_none() {
+                let filled = with_filled(&catalog, &name, index);
+                tx.set_catalog(filled).map_err(trouble)?;
+            }
+            Ok(step)
+        })
+    }
+}
+
+/// How long `work` takes, beside what it returns.
+pub(super) fn timed<T>(
+    tx: &mut Transaction<'_>,
+    work: impl FnOnce(&mut Transaction<'_>) -> Result<T, PushError>,
+) -> Result<(T, Duration), PushError> {
+    let clock = tx.environment().clock.clone();
+    let began = clock.elapsed();
+    let done = work(tx)?;
+    Ok((done, clock.elapsed().saturating_sub(began)))
 }
 
 /// A table or an index has gone while it was prepared.

@@ -14,6 +14,7 @@ mod finishing;
 mod first_logins;
 mod history;
 mod inline;
+mod pace;
 mod plans;
 mod replies;
 mod request;
@@ -33,7 +34,7 @@ mod variables;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use vestibule_schema::path::FunctionPath;
@@ -269,20 +270,30 @@ impl Pushes {
         &self,
         mut work: impl FnMut(&mut Transaction<'_>) -> Result<T, PushError> + Send + 'static,
     ) -> Result<T, PushError> {
-        // An error of the transaction's own ends it, and is returned beside the outcome.
-        let (refusal, mut refused) = tokio::sync::mpsc::channel(1);
+        let (refusal, refused) = refusal();
         let done = self.functions.transact(move |tx| {
             work(tx).map_err(|error| {
                 drop(refusal.try_send(error));
                 Error::new("refused")
             })
         });
-        match done.await? {
-            Ok(done) => Ok(done),
-            Err(error) => Err(refused
-                .try_recv()
-                .unwrap_or_else(|_| PushError::Stored(error.to_string()))),
-        }
+        done.await?.map_err(|error| refused_with(refused, &error))
+    }
+
+    /// As [`Self::transact`], beside the lane. `None` if a commit touched what `work` recorded as read.
+    async fn transact_beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, PushError> + Send + 'static,
+    ) -> Result<Option<T>, PushError> {
+        let (refusal, refused) = refusal();
+        let done = self.functions.transact_beside(move |tx| {
+            work(tx).map_err(|error| {
+                drop(refusal.try_send(error));
+                Error::new("refused")
+            })
+        });
+        let done = done.await?.transpose();
+        done.map_err(|error| refused_with(refused, &error))
     }
 
     /// Runs `work` on a snapshot of the newest commit.
@@ -297,6 +308,16 @@ impl Pushes {
         });
         read.await?
     }
+}
+
+/// The way of an error of a transaction's own, beside the outcome.
+fn refusal() -> (mpsc::Sender<PushError>, mpsc::Receiver<PushError>) {
+    mpsc::channel(1)
+}
+
+fn refused_with(mut refused: mpsc::Receiver<PushError>, error: &Error) -> PushError {
+    let refusal = refused.try_recv();
+    refusal.unwrap_or_else(|_| PushError::Stored(error.to_string()))
 }
 
 fn registry_of(extension: &Extension) -> Option<Arc<Registry>> {

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::Pushes;
-use super::backfill::STEP_DOCUMENTS_MAX;
+use super::backfill::{STEP_DOCUMENTS_MAX, timed};
 use super::error::PushError;
+use super::pace::Pace;
 use super::stored::{self, trouble};
 use super::tables::{Target, retired, to_fill, without};
 use crate::database::{ChunkHash, Transaction};
@@ -156,20 +157,20 @@ impl Pushes {
 
     /// Removes the entries of retired indexes, then the indexes themselves.
     async fn clear_retired(&self) -> Result<(), PushError> {
+        let mut pace = Pace::new(self.functions.database());
         loop {
-            let is_done = self.transact(|tx| {
-                let catalog = tx.catalog();
-                let Some((table, index)) = retired(&catalog).into_iter().next() else {
-                    return Ok(true);
-                };
-                if tx.clear_index(index, STEP_DOCUMENTS_MAX).map_err(trouble)? {
-                    tx.set_catalog(without(&catalog, &table, index))
-                        .map_err(trouble)?;
+            let beside = clear_some(pace.documents());
+            let cleared = match self.transact_beside(beside).await? {
+                Some(cleared) => cleared,
+                // A writer has touched the same entries.
+                None => self.transact(clear_some(STEP_DOCUMENTS_MAX)).await?,
+            };
+            match cleared {
+                (true, _) => return Ok(()),
+                (false, worked) => {
+                    pace.committed();
+                    pace.rest(worked).await;
                 }
-                Ok(false)
-            });
-            if is_done.await? {
-                return Ok(());
             }
         }
     }
@@ -204,6 +205,23 @@ impl Pushes {
                 None => return Ok(()),
             }
         }
+    }
+}
+
+/// Removes some entries of a retired index, and the index once it has none. True if there is no such index.
+fn clear_some(max: usize) -> impl Fn(&mut Transaction<'_>) -> Result<(bool, Duration), PushError> {
+    move |tx| {
+        timed(tx, |tx| {
+            let catalog = tx.catalog();
+            let Some((table, index)) = retired(&catalog).into_iter().next() else {
+                return Ok(true);
+            };
+            if tx.clear_index(index, max).map_err(trouble)? {
+                tx.set_catalog(without(&catalog, &table, index))
+                    .map_err(trouble)?;
+            }
+            Ok(false)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that no user of a server meets.
-const INTERNAL: [&str; 52] = [
+const INTERNAL: [&str; 54] = [
     "ADDRESSES_MAX",
     "BACKOFF_MAX",
     "BATCHES_UNDER_WAY_MAX",
@@ -41,6 +41,8 @@ const INTERNAL: [&str; 52] = [
     "MOVED_MAX",
     "NOTED_MAX",
     "ORIGIN_BYTES_LOGGED_MAX",
+    "OVERTAKEN_DOCUMENTS_MAX",
+    "PAUSE_MAX",
     "QUOTED_CHARS_MAX",
     "REDIRECTS_MAX",
     "REFUSED_BYTES_MAX",

@@ -1,11 +1,18 @@
 //! Tests of what pushes do to tables: indexes that are built and removed, documents that are checked.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng};
 use serde_json::json;
 use vestibule_schema::object;
+use vestibule_schema::value::Value;
 
 use super::rig::{Rig, app, rooms};
-use crate::database::{Query, Source};
+use crate::database::{Query, RawDocument, Source};
+use crate::functions::Error;
 use crate::push::backfill::STEP_DOCUMENTS_MAX;
 use crate::push::plans::{Progress, SchemaState};
 use crate::push::sweeping::PREPARATION_TIME_MAX;
@@ -51,7 +58,11 @@ async fn a_fill_that_a_stop_has_cut_off_goes_on_where_it_was() {
     rig.add_rooms(MANY).await;
     let plan = rig.plan(&rig.start(with_index()).await.unwrap());
     let index = rig.pushes.declare(&plan).await.unwrap()[0].indexes[0];
-    let step = rig.pushes.fill_step("rooms", index).await.unwrap();
+    let step = rig
+        .pushes
+        .fill_step("rooms", index, STEP_DOCUMENTS_MAX)
+        .await;
+    let (step, _) = step.unwrap();
     assert_eq!(step.documents, STEP_DOCUMENTS_MAX);
     let rig = rig.restart().await;
     // Whether the second life begins anew shows by entries that it would write again.
@@ -60,6 +71,103 @@ async fn a_fill_that_a_stop_has_cut_off_goes_on_where_it_was() {
     rig.push(with_index()).await.unwrap();
     let left = rig.transact(|tx| tx.collect(&by_n()).unwrap().len());
     assert_eq!(left.await, MANY - STEP_DOCUMENTS_MAX);
+}
+
+/// Every number in the index, and every number that a scan of the table finds; both in order.
+async fn indexed_and_scanned(rig: &Rig) -> [Vec<f64>; 2] {
+    rig.transact(|tx| {
+        let numbers = |found: Vec<RawDocument>| -> Vec<f64> {
+            let numbers = found.iter().map(|document| &document.fields["n"]);
+            numbers.filter_map(Value::as_f64).collect()
+        };
+        let indexed = numbers(tx.collect(&by_n()).unwrap());
+        let mut scanned = numbers(tx.collect(&Query::table("rooms")).unwrap());
+        scanned.sort_by(f64::total_cmp);
+        [indexed, scanned]
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_filled_while_its_documents_change_has_what_a_scan_finds() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(4 * MANY).await;
+    let ids = rig.transact(|tx| {
+        let all = tx.collect(&Query::table("rooms")).unwrap();
+        all.iter().map(|room| room.id).collect::<Vec<_>>()
+    });
+    let ids = ids.await;
+    let stop = AtomicBool::new(false);
+    let write = async {
+        let mut rng = StdRng::seed_from_u64(1);
+        while !stop.load(Ordering::Relaxed) {
+            let some: Vec<_> = (0..20)
+                .map(|_| ids[rng.random_range(0..ids.len())])
+                .collect();
+            let n = f64::from(rng.random_range(-1_000..0));
+            rig.transact(move |tx| {
+                for (at, id) in some.iter().enumerate() {
+                    // Rooms come, change and go.
+                    match (at % 4, tx.get(*id).unwrap()) {
+                        (0, Some(_)) => tx.delete(*id).unwrap(),
+                        (1, _) => drop(tx.insert("rooms", object! { "n" => n }).unwrap()),
+                        (_, Some(_)) => tx.patch(*id, object! { "n" => n }).unwrap(),
+                        (_, None) => {}
+                    }
+                }
+            })
+            .await;
+        }
+    };
+    let build = async {
+        let done = rig.push(app("list", Some(rooms("number", true)))).await;
+        stop.store(true, Ordering::Relaxed);
+        done.unwrap()
+    };
+    futures_util::join!(write, build);
+    let [indexed, scanned] = indexed_and_scanned(&rig).await;
+    assert!(scanned[0] < 0.0, "something was written meanwhile");
+    assert_eq!(indexed, scanned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_beside_the_lane_and_is_overtaken_leaves_no_trace() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let first = rig.transact(|tx| tx.take(&Query::table("rooms"), 1).unwrap()[0].id);
+    let first = first.await;
+    let (functions, handle) = (rig.functions.clone(), tokio::runtime::Handle::current());
+    let read = Arc::new(AtomicUsize::new(0));
+    let runs = read.clone();
+    let overtaken = rig.functions.transact_beside(move |tx| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        let room = tx.get(first)?.expect("it is there");
+        let change = functions.transact(move |tx| Ok(tx.patch(first, object! { "n" => -7.0 })?));
+        handle.block_on(change).unwrap().unwrap();
+        tx.patch(first, object! { "n" => 8.0 })?;
+        Ok(room.fields["n"].clone())
+    });
+    assert!(overtaken.await.unwrap().is_none());
+    assert_eq!(read.load(Ordering::Relaxed), 1);
+    let kept = rig.transact(move |tx| tx.get(first).unwrap().unwrap().fields["n"].clone());
+    assert_eq!(kept.await, Value::Float64(-7.0));
+    let placed = rig
+        .functions
+        .transact_beside(move |tx| Ok(tx.patch(first, object! { "n" => 8.0 })?));
+    placed.await.unwrap().unwrap().unwrap();
+    let refused = rig.functions.transact_beside(move |tx| {
+        tx.delete(first)?;
+        Err::<(), _>(Error::new("no"))
+    });
+    refused.await.unwrap().unwrap().unwrap_err();
+    let kept = rig.transact(move |tx| tx.get(first).unwrap().unwrap().fields["n"].clone());
+    assert_eq!(kept.await, Value::Float64(8.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +180,10 @@ async fn an_index_with_the_id_of_an_earlier_one_that_was_half_filled_has_every_d
     rig.add_rooms(MANY).await;
     let plan = rig.plan(&rig.start(with_index()).await.unwrap());
     let index = rig.pushes.declare(&plan).await.unwrap()[0].indexes[0];
-    rig.pushes.fill_step("rooms", index).await.unwrap();
+    rig.pushes
+        .fill_step("rooms", index, STEP_DOCUMENTS_MAX)
+        .await
+        .unwrap();
     rig.transact(move |tx| {
         assert!(tx.clear_index(index, MANY).unwrap());
         let catalog = without(&tx.catalog(), "rooms", index);
