@@ -146,11 +146,14 @@ impl LogWriter {
         }
     }
 
-    /// Folds a step, a few milliseconds of work, and tells whether a checkpoint should run beside. If it should have run
-    /// long ago, it runs now.
+    /// Folds a step, about a millisecond of work where nothing has to catch up. Tells whether a checkpoint should run
+    /// beside; if it should have run long ago, it runs now.
     pub fn fold(&mut self) -> Result<CheckpointDue, StorageError> {
+        let folded = match self.folding() {
+            Folding::Behind => self.appender.fold(),
+            Folding::Due | Folding::Gathering | Folding::Idle => self.appender.fold_gently(),
+        };
         self.owed_steps = self.owed_steps.saturating_sub(1);
-        let folded = self.appender.fold();
         if matches!(folded, Err(_) | Ok(FoldProgress::Idle)) {
             self.owed_steps = 0;
         }

@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -42,6 +43,10 @@ const VISITS_PER_KEY: usize = 16;
 const LOG_BYTES_PER_STEP: usize = 2 << 20;
 /// Bytes a row counts beyond its body, so that a step also bounds the number of small rows.
 const LOG_ROW_OVERHEAD_BYTES: usize = 1 << 10;
+/// The time of a gentle step: it delays the next append by no more than an append's own sync takes.
+const GENTLE_STEP_TIME: Duration = Duration::from_millis(1);
+/// Keys of a gentle step, however long they take.
+const GENTLE_KEYS_MIN: usize = 32;
 
 /// Where folding stands.
 pub(super) struct Folding {
@@ -53,6 +58,8 @@ pub(super) struct Folding {
     /// Bytes of log rows appended since the last round began.
     appended_bytes: usize,
     leftover_rows: bool,
+    /// Keys of the next gentle step; `None` before the first.
+    gentle_keys: Option<usize>,
 }
 
 impl Folding {
@@ -64,6 +71,7 @@ impl Folding {
             slots: HashSet::default(),
             appended_bytes: unfolded_bytes,
             leftover_rows: false,
+            gentle_keys: None,
         }
     }
 
@@ -221,6 +229,22 @@ impl Appender {
     /// many appends writes each key and page fewer times, so a busy caller waits for
     /// [`unfolded_log_bytes`](Self::unfolded_log_bytes) to grow. A step that fails is repeated by the next call.
     pub fn fold(&mut self) -> Result<FoldProgress, StorageError> {
+        self.fold_keys(self.shared.options.fold_chunk_keys.max(1))
+    }
+
+    /// Folds a short step, for a moment in which an append may come at any time.
+    pub fn fold_gently(&mut self) -> Result<FoldProgress, StorageError> {
+        let options = &self.shared.options;
+        let (keys_max, clock) = (options.fold_chunk_keys.max(1), options.clock.clone());
+        let keys = self.folding.gentle_keys.unwrap_or(keys_max);
+        let begun = clock.elapsed();
+        let folded = self.fold_keys(keys);
+        let took = clock.elapsed().saturating_sub(begun);
+        self.folding.gentle_keys = Some(fitting(keys, took).min(keys_max));
+        folded
+    }
+
+    fn fold_keys(&mut self, keys_max: usize) -> Result<FoldProgress, StorageError> {
         if self.folding.round.is_none() {
             // Before the next round: a round deletes fewer rows than it may have folded.
             if self.folding.leftover_rows {
@@ -231,7 +255,6 @@ impl Appender {
         let Some(round) = self.folding.round.take() else {
             return Ok(FoldProgress::Idle);
         };
-        let keys_max = self.shared.options.fold_chunk_keys.max(1);
         let step = round.step(&self.shared.slots, keys_max);
         let finished = step.is_last().then_some(round.target);
         let shared = Arc::clone(&self.shared);
@@ -302,6 +325,15 @@ impl Appender {
         });
         self.folding.leftover_rows = more.map_err(|failure| failure.cause)?;
         Ok(FoldProgress::Folding)
+    }
+}
+
+/// As many keys as the time of a gentle step allows, where `keys` took `took`. It grows slowly: the next keys may lie far
+/// apart.
+fn fitting(keys: usize, took: Duration) -> usize {
+    match took <= GENTLE_STEP_TIME {
+        true => keys + keys.div_ceil(8),
+        false => (keys / 2).max(GENTLE_KEYS_MIN),
     }
 }
 
@@ -417,4 +449,17 @@ fn delete_rows(connection: &Connection, deletable: Timestamp) -> Result<bool, St
             .execute([last])?;
     }
     Ok(more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gentle_steps_become_short_where_keys_take_long_and_long_where_they_do_not() {
+        let took = |keys, millis| fitting(keys, Duration::from_millis(millis));
+        assert_eq!([took(512, 9), took(256, 2), took(33, 2)], [256, 128, 32]);
+        assert_eq!(took(32, 60_000), GENTLE_KEYS_MIN);
+        assert_eq!([took(32, 1), took(36, 0)], [36, 41]);
+    }
 }
