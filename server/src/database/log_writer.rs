@@ -166,6 +166,15 @@ impl LogWriter {
         Ok(due)
     }
 
+    /// Folds what should not wait any longer, and runs a checkpoint that is due: the work of other threads, or of other
+    /// moments, once there are threads.
+    pub(super) fn catch_up(&mut self) -> Result<(), StorageError> {
+        while self.folding() == Folding::Behind {
+            self.fold()?;
+        }
+        self.appender.checkpoint_if_due()
+    }
+
     /// The checkpointer that runs the checkpoints which `fold` says are due.
     pub fn checkpointer(&self) -> Checkpointer {
         self.appender.checkpointer()
@@ -174,6 +183,12 @@ impl LogWriter {
     /// Leaves everything in the database file.
     pub fn close(self) -> Result<(), StorageError> {
         self.appender.close()
+    }
+
+    /// Without it.
+    #[cfg(test)]
+    pub(super) fn into_appender(self) -> Appender {
+        self.appender
     }
 
     /// To fill the disk below it.

@@ -92,6 +92,7 @@ pub use write_log::{Freshness, LogEntry, Touched, WriteLog};
 pub use writing::Patch;
 
 use self::session_requests::Sweep;
+use self::setup::SetUp;
 use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::probe::Probe;
@@ -174,8 +175,8 @@ impl Database {
             clock: clock.clone(),
             ..options.store
         };
-        let (store, mut appender) = Store::open(&options.dir, store)?;
-        let catalog = setup::set_up(&store, &mut appender, &*clock, &options.schema)?;
+        let (store, appender) = Store::open(&options.dir, store)?;
+        let catalog = setup::stored_catalog(&store)?;
         let environment = Arc::new(Environment {
             definitions: History::new(Definitions::new(catalog)),
             limits: options.limits,
@@ -187,9 +188,16 @@ impl Database {
         });
         let write_log = Arc::new(WriteLog::new(store.durable_ts()));
         let rollbacks = Arc::new(AtomicU64::new(0));
-        let lane = Lane::new(&store, environment.clone(), options.rng, rollbacks.clone())?;
+        let mut lane = Lane::new(&store, environment.clone(), options.rng, rollbacks.clone())?;
         let unfolded_bytes_max = options.committer.unfolded_bytes_max;
-        let writer = LogWriter::new(appender, write_log.clone(), rollbacks, unfolded_bytes_max);
+        let mut writer = LogWriter::new(appender, write_log.clone(), rollbacks, unfolded_bytes_max);
+        let setup = SetUp {
+            store: &store,
+            lane: &mut lane,
+            writer: &mut writer,
+            environment: &environment,
+        };
+        setup.run(&options.schema)?;
         let writer = writer.watched(options.probe);
         let committer = Committer::start(
             lane,

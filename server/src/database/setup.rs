@@ -1,74 +1,92 @@
 //! Bringing a store in line with a schema, before anything is served: tables are created, stored documents are
 //! checked, indexes are built or removed.
 //!
-//! Documents that do not fit refuse the start and change nothing. Index builds are cut into bounded commits; the
-//! catalog says which indexes are complete, so a start that was killed builds the incomplete ones again.
+//! Each change is an ordinary transaction of the lane and the log writer, which have no threads yet. Documents that do not
+//! fit refuse the start and change nothing. Index builds are cut into bounded commits, which say how far they are: a
+//! start that was killed is continued by the next one.
 
 mod checks;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::task::Waker;
 
 use bytes::Bytes;
-use vestibule_schema::id::{InternalId, TableNumber};
-use vestibule_schema::key::decode_key;
-use vestibule_schema::path::FieldPath;
+use vestibule_schema::id::TableNumber;
 use vestibule_schema::table::{IndexDefinition, Schema, TableDefinition};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::validator::Validator;
-use vestibule_schema::value::{Object, Value};
 
-use super::catalog::{
-    Catalog, IndexMeta, Owner, TABLES_MAX, TableMeta, decode_entry, encode_entry,
-};
-use super::error::OpenError;
-use super::keys::{IndexId, document_key, id_of_entry, index_key};
+use super::catalog::{Catalog, IndexMeta, Owner, TABLES_MAX, TableMeta, decode_entry};
+use super::committer::{CommitError, Committed, Mutation, Verdict};
+use super::error::{DatabaseError, OpenError};
+use super::keys::IndexId;
+use super::lane::Lane;
+use super::limits::Limits;
+use super::log_writer::LogWriter;
 use super::system_tables::{SYSTEM_TABLES, SystemTable};
-use crate::clock::Clock;
-use crate::storage::{
-    AppendError, Appender, Commit, Cursor, Direction, Entry, Head, KeyRange, LogRow, ReadView,
-    StorageError, Store, Write, successor,
-};
+use super::transaction::{Environment, Transaction};
+use crate::storage::{Cursor, Direction, Entry, ReadView, Store};
 
 /// Writes of one commit while an index is built or removed.
 pub(super) const BUILD_WRITES_MAX: usize = 2_000;
 
-/// Makes the store fit `schema` and returns the catalog that transactions use.
-pub fn set_up(
-    store: &Store,
-    appender: &mut Appender,
-    clock: &dyn Clock,
-    schema: &Schema,
-) -> Result<Catalog, OpenError> {
-    schema.validate()?;
-    let system = SYSTEM_TABLES.iter().map(SystemTable::definition);
-    let schema = &system.fold(schema.clone(), Schema::define);
-    let mut setup = SetUp {
-        head: store.head(),
-        appender,
-        clock,
-    };
-    let stored = setup.load_tables()?;
-    let mut tables = with_declarations(&stored, schema)?;
-    let is_changed = |table: &&TableMeta| match stored.get(&table.name) {
-        Some(stored) => stored.document != table.document,
-        None => true,
-    };
-    let changed: Vec<TableMeta> = tables.values().filter(is_changed).cloned().collect();
-    setup.check_documents(&changed, &tables)?;
-    setup.check_unique(&tables, schema)?;
-    setup.store_entries(&changed)?;
-    // Indexes of pushed tables are built and removed while serving.
-    let is_ours = |table: &&TableMeta| table.owner != Owner::Pushed;
-    let ours = tables.values().filter(is_ours);
-    let names: Vec<String> = ours.map(|table| table.name.clone()).collect();
-    for name in names {
-        setup.bring_indexes_in_line(&mut tables, &name, schema.table_named(&name))?;
+/// The catalog that the store holds.
+pub fn stored_catalog(store: &Store) -> Result<Catalog, OpenError> {
+    let view = store.snapshot()?;
+    let mut catalog = Catalog::default();
+    let mut cursor = Cursor::new(IndexId::CATALOG.range(), Direction::Forward);
+    while let Some(Entry { value, .. }) = view.next(&mut cursor)? {
+        catalog.set(decode_entry(&value).map_err(OpenError::Catalog)?);
     }
-    setup.leave_a_first_commit()?;
-    Ok(catalog_of(&tables))
+    Ok(catalog)
+}
+
+/// The way by which a start commits, and what its checks read.
+pub struct SetUp<'s> {
+    /// The store.
+    pub store: &'s Store,
+    /// Its lane, which no thread drives yet.
+    pub lane: &'s mut Lane,
+    /// The log writer behind the lane.
+    pub writer: &'s mut LogWriter,
+    /// The environment of the lane, with the stored catalog.
+    pub environment: &'s Environment,
+}
+
+impl SetUp<'_> {
+    /// Makes the store fit `schema`.
+    pub fn run(mut self, schema: &Schema) -> Result<(), OpenError> {
+        schema.validate()?;
+        let system = SYSTEM_TABLES.iter().map(SystemTable::definition);
+        let schema = &system.fold(schema.clone(), Schema::define);
+        let stored = tables_of(&self.catalog());
+        let tables = with_declarations(&stored, schema)?;
+        let is_changed = |table: &&TableMeta| match stored.get(&table.name) {
+            Some(stored) => stored.document != table.document,
+            None => true,
+        };
+        let changed: Vec<TableMeta> = tables.values().filter(is_changed).cloned().collect();
+        self.check_documents(&changed, &tables)?;
+        self.check_unique(&tables, schema)?;
+        self.set_tables(changed)?;
+        // Indexes of pushed tables are built and removed while serving.
+        let is_ours = |table: &&TableMeta| table.owner != Owner::Pushed;
+        for table in tables.values().filter(is_ours) {
+            self.bring_indexes_in_line(&table.name, schema.table_named(&table.name))?;
+        }
+        self.leave_a_first_commit()
+    }
 }
 
 type Tables = BTreeMap<String, TableMeta>;
+
+fn tables_of(catalog: &Catalog) -> Tables {
+    let tables = catalog.tables();
+    let tables = tables.map(|table| (table.name.clone(), TableMeta::clone(table)));
+    tables.collect()
+}
 
 fn catalog_of(tables: &Tables) -> Catalog {
     let mut catalog = Catalog::default();
@@ -135,222 +153,242 @@ fn new_table(tables: &Tables, definition: &TableDefinition) -> TableMeta {
     table
 }
 
-struct SetUp<'s> {
-    head: Head,
-    appender: &'s mut Appender,
-    clock: &'s dyn Clock,
-}
-
 impl SetUp<'_> {
-    fn load_tables(&mut self) -> Result<Tables, OpenError> {
-        let mut tables = Tables::new();
-        self.each(IndexId::CATALOG.range(), |_, value| {
-            let table = decode_entry(&value).map_err(OpenError::Catalog)?;
-            tables.insert(table.name.clone(), table);
-            Ok(())
-        })?;
-        Ok(tables)
+    fn catalog(&self) -> Arc<Catalog> {
+        let definitions = &self.environment.definitions;
+        definitions.at(self.store.durable_ts()).catalog.clone()
     }
 
-    /// Calls `visit` with each entry of `range`.
-    fn each(
-        &mut self,
-        range: KeyRange,
-        mut visit: impl FnMut(Bytes, Bytes) -> Result<(), OpenError>,
-    ) -> Result<(), OpenError> {
-        let mut cursor = Cursor::new(range, Direction::Forward);
-        while let Some(Entry { key, value }) = self.head.next(&mut cursor)? {
-            visit(key, value)?;
-        }
-        Ok(())
+    fn table(&self, name: &str) -> Arc<TableMeta> {
+        let table = self.catalog().table(name).cloned();
+        table.expect("every declared table was added to the catalog")
     }
 
-    fn each_document(
-        &mut self,
-        table: &TableMeta,
-        mut visit: impl FnMut(InternalId, Object) -> Result<(), OpenError>,
-    ) -> Result<(), OpenError> {
-        self.each(table.by_id.range(), |key, value| {
-            let damaged = || StorageError::misplaced(&key, "a stored document cannot be decoded");
-            let id = id_of_entry(&key).ok_or_else(damaged)?;
-            match decode_key(&value) {
-                Ok((Some(Value::Object(fields)), _)) => visit(id, fields),
-                _ => Err(damaged().into()),
-            }
-        })
-    }
-
-    /// Removes indexes that are no longer declared or were left half-built, and builds those that are missing. A table
-    /// that is not declared keeps its indexes.
+    /// Removes indexes that are no longer declared or of which nothing says how far they are built. Builds those that are
+    /// missing or incomplete. A table that is not declared keeps its indexes.
     fn bring_indexes_in_line(
         &mut self,
-        tables: &mut Tables,
         table: &str,
         definition: Option<&TableDefinition>,
     ) -> Result<(), OpenError> {
-        let is_wanted = |index: &IndexMeta| {
-            definition.is_none_or(|table| table.indexes.iter().any(|wanted| is_same(index, wanted)))
+        let is_wanted = |index: &IndexMeta| match definition {
+            Some(table) => table.indexes.iter().any(|wanted| is_same(index, wanted)),
+            None => index.ready,
         };
-        let indexes = tables[table].indexes.iter().cloned();
-        let (kept, mut removed): (Vec<_>, Vec<_>) =
-            indexes.partition(|index| index.ready && is_wanted(index));
+        let (mut kept, mut removed) = (Vec::new(), Vec::new());
+        for index in self.table(table).indexes.clone() {
+            let is_kept = is_wanted(&index) && (index.ready || self.is_begun(index.id)?);
+            match is_kept {
+                true => kept.push(index),
+                false => removed.push(index),
+            }
+        }
         if !removed.is_empty() {
-            // Until its entries are gone it must not pass for complete, whatever the next start declares.
+            // Until its entries are gone it must not pass for complete or half built, whatever the next start declares.
             removed.iter_mut().for_each(|index| index.ready = false);
-            self.set_indexes(tables, table, [&kept[..], &removed].concat())?;
+            self.retire(table, [&kept[..], &removed].concat(), &removed)?;
             for index in &removed {
                 self.clear(index.id)?;
             }
-            self.set_indexes(tables, table, kept)?;
+            self.set_indexes(table, kept)?;
         }
         for wanted in definition.map_or(&[][..], |table| &table.indexes) {
-            if tables[table].index(&wanted.name).is_none() {
-                self.build(tables, table, wanted)?;
-            }
+            let id = match self.table(table).index(&wanted.name) {
+                Some(index) if index.ready => continue,
+                Some(index) => index.id,
+                None => self.declare(table, wanted)?,
+            };
+            self.build(table, id)?;
         }
         Ok(())
     }
 
-    fn build(
+    /// Whether an earlier start has filled a part of this index.
+    fn is_begun(&self, index: IndexId) -> Result<bool, OpenError> {
+        let view = self.store.snapshot()?;
+        let filled_to = Transaction::read_only(&view, self.environment).filled_to(index);
+        Ok(filled_to.map_err(of_the_store)?.is_some())
+    }
+
+    fn retire(
         &mut self,
-        tables: &mut Tables,
         table: &str,
-        wanted: &IndexDefinition,
+        indexes: Vec<IndexMeta>,
+        removed: &[IndexMeta],
     ) -> Result<(), OpenError> {
-        let mut index = IndexMeta {
-            id: catalog_of(tables).next_index_id(),
+        let removed: Vec<IndexId> = removed.iter().map(|index| index.id).collect();
+        let table = with_indexes(&self.table(table), indexes);
+        self.commit(move |tx| {
+            removed.iter().for_each(|index| tx.forget_fill(*index));
+            set_tables(tx, [table.clone()])
+        })
+    }
+
+    /// Adds an index without entries, and returns its id.
+    fn declare(&mut self, table: &str, wanted: &IndexDefinition) -> Result<IndexId, OpenError> {
+        let index = IndexMeta {
+            id: self.catalog().next_index_id(),
             name: wanted.name.clone(),
             fields: wanted.fields.clone(),
             unique: wanted.unique,
             ready: false,
             staged: false,
         };
-        let others = tables[table].indexes.clone();
-        let with = |index: &IndexMeta| [others.clone(), vec![index.clone()]].concat();
-        self.set_indexes(tables, table, with(&index))?;
-        let entries = self.fill(&tables[table], index.id, &index.fields)?;
-        index.ready = true;
-        self.set_indexes(tables, table, with(&index))?;
-        tracing::info!(table, index = index.name, entries, "built an index");
-        Ok(())
+        let id = index.id;
+        let others = self.table(table).indexes.clone();
+        self.set_indexes(table, [others, vec![index]].concat())?;
+        Ok(id)
     }
 
-    fn fill(
-        &mut self,
-        table: &TableMeta,
-        index: IndexId,
-        fields: &[FieldPath],
-    ) -> Result<usize, OpenError> {
-        let mut after = table.by_id.range();
+    /// Fills an index from where an earlier start has stopped.
+    fn build(&mut self, table: &str, index: IndexId) -> Result<(), OpenError> {
+        let name = table.to_owned();
         let mut entries = 0;
         loop {
-            let mut writes = Vec::new();
-            let mut cursor = Cursor::new(after.clone(), Direction::Forward);
-            while writes.len() < BUILD_WRITES_MAX {
-                let Some(Entry { key, value }) = self.head.next(&mut cursor)? else {
-                    break;
-                };
-                let damaged =
-                    || StorageError::misplaced(&key, "a stored document cannot be decoded");
-                let id = id_of_entry(&key).ok_or_else(damaged)?;
-                let key = index_key(index, fields, &value, id).map_err(|_| damaged())?;
-                writes.push(Write {
-                    key,
-                    value: Some(Bytes::new()),
-                });
-                after.start = successor(&document_key(table.by_id, id));
+            let name = name.clone();
+            let step = self.commit(move |tx| {
+                let catalog = tx.catalog();
+                let table = catalog.table(&name).expect("its index was just declared");
+                let mut indexes = table.indexes.clone();
+                let index = indexes.iter_mut().find(|other| other.id == index);
+                let index = index.expect("it was just declared");
+                let step = tx.fill_index(table, index, BUILD_WRITES_MAX)?;
+                if step.next.is_none() {
+                    index.ready = true;
+                    set_tables(tx, [with_indexes(table, indexes)])?;
+                }
+                Ok(step)
+            })?;
+            if let Some(problem) = step.problem {
+                unreachable!("duplicates refuse a start before anything is built: {problem}");
             }
-            if writes.is_empty() {
-                return Ok(entries);
+            entries += step.documents;
+            if step.next.is_none() {
+                tracing::info!(table, entries, "built an index");
+                return Ok(());
             }
-            entries += writes.len();
-            self.commit(writes)?;
         }
     }
 
     /// Deletes every entry of an index.
     fn clear(&mut self, index: IndexId) -> Result<(), OpenError> {
-        let mut left = index.range();
-        loop {
-            let mut writes = Vec::new();
-            let mut cursor = Cursor::new(left.clone(), Direction::Forward);
-            while writes.len() < BUILD_WRITES_MAX {
-                let Some(Entry { key, .. }) = self.head.next(&mut cursor)? else {
-                    break;
-                };
-                writes.push(Write { key, value: None });
-            }
-            let Some(last) = writes.last() else {
-                return Ok(());
-            };
-            left.start = successor(&last.key);
-            self.commit(writes)?;
-        }
+        while !self.commit(move |tx| tx.clear_index(index, BUILD_WRITES_MAX))? {}
+        Ok(())
     }
 
-    fn set_indexes(
-        &mut self,
-        tables: &mut Tables,
-        table: &str,
-        indexes: Vec<IndexMeta>,
-    ) -> Result<(), OpenError> {
-        let table = tables
-            .get_mut(table)
-            .expect("every declared table was added to the map");
-        table.indexes = indexes;
-        self.store_entry(table)
+    fn set_indexes(&mut self, table: &str, indexes: Vec<IndexMeta>) -> Result<(), OpenError> {
+        let table = with_indexes(&self.table(table), indexes);
+        self.set_tables(vec![table])
     }
 
-    fn store_entry(&mut self, table: &TableMeta) -> Result<(), OpenError> {
-        self.store_entries(std::slice::from_ref(table))
-    }
-
-    /// Stores catalog entries in one commit, so that a first start waits for one sync.
-    fn store_entries(&mut self, tables: &[TableMeta]) -> Result<(), OpenError> {
-        let entries = tables.iter().map(encode_entry);
-        let writes = entries.map(|(key, value)| Write {
-            key,
-            value: Some(value),
-        });
-        let writes: Vec<Write> = writes.collect();
-        match writes.is_empty() {
+    /// Stores tables in one commit, so that a first start waits for one sync.
+    fn set_tables(&mut self, tables: Vec<TableMeta>) -> Result<(), OpenError> {
+        match tables.is_empty() {
             true => Ok(()),
-            false => self.commit(writes),
+            false => self.commit(move |tx| set_tables(tx, tables.clone())),
         }
     }
 
     /// Clients are told the newest commit's timestamp, which must never be zero.
     fn leave_a_first_commit(&mut self) -> Result<(), OpenError> {
-        match self.head.last_ts() {
-            Timestamp(0) => self.commit(vec![Write {
-                key: IndexId::STARTS.key(&[]),
-                value: Some(Bytes::new()),
-            }]),
+        match self.store.durable_ts() {
+            Timestamp(0) => self.commit(|tx| {
+                tx.write_system(IndexId::STARTS.key(&[]), Some(Bytes::new()));
+                Ok(())
+            }),
             _ => Ok(()),
         }
     }
 
-    fn commit(&mut self, writes: Vec<Write>) -> Result<(), OpenError> {
-        let ts = Timestamp(self.clock.now().0.max(self.head.last_ts().0 + 1));
-        let commit = Commit { ts, writes };
-        let mut row = LogRow::default();
-        self.head.apply(&commit, &mut row);
-        self.appender.append(row).map_err(|error| match error {
-            AppendError::NotCommitted(cause) | AppendError::Unknown(cause) => cause,
-        })?;
-        self.appender.publish(self.head.freeze());
-        while self.head.unfolded_bytes() > UNFOLDED_BYTES_MAX {
-            self.appender.fold()?;
-            self.head.refresh();
-        }
-        // No other code runs yet that could do so at the same time.
-        self.appender.checkpoint_if_due()?;
-        Ok(())
+    /// Runs `work` as one transaction of the lane, and makes it durable.
+    fn commit<T: Send + 'static>(
+        &mut self,
+        work: impl Fn(&mut Transaction<'_>) -> Result<T, DatabaseError> + Send + 'static,
+    ) -> Result<T, OpenError> {
+        let (told, outcome) = sync_channel(1);
+        let change = Change {
+            work,
+            done: None,
+            told,
+        };
+        let mut batch = self.lane.open_batch();
+        self.lane.run(Box::new(change), &mut batch);
+        self.lane.close_batch(&mut batch);
+        let written = self.writer.write(batch);
+        written.map_err(|unknown| OpenError::Storage(unknown.0))?;
+        let outcome = outcome.try_recv();
+        let done = outcome.expect("a batch that was written has told its outcomes");
+        let done = done.map_err(of_the_store)?;
+        self.writer.catch_up()?;
+        Ok(done)
     }
 }
 
-/// Bytes an index build lets wait before it folds.
-const UNFOLDED_BYTES_MAX: usize = 64 << 20;
+/// The only trouble that a start's own transactions have.
+fn of_the_store(error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::Storage(error) => {
+            let error = Arc::into_inner(error);
+            OpenError::Storage(error.expect("the transaction that met it is gone"))
+        }
+        DatabaseError::Query(error) => unreachable!("no limit holds here: {error}"),
+    }
+}
+
+fn with_indexes(table: &TableMeta, indexes: Vec<IndexMeta>) -> TableMeta {
+    TableMeta {
+        indexes,
+        ..table.clone()
+    }
+}
+
+fn set_tables(
+    tx: &mut Transaction<'_>,
+    tables: impl IntoIterator<Item = TableMeta>,
+) -> Result<(), DatabaseError> {
+    let mut catalog = Catalog::clone(&tx.catalog());
+    tables.into_iter().for_each(|table| catalog.set(table));
+    tx.set_catalog(catalog)
+}
+
+/// One change of a start.
+struct Change<T, W> {
+    work: W,
+    done: Option<Result<T, DatabaseError>>,
+    told: SyncSender<Result<T, DatabaseError>>,
+}
+
+impl<T, W> Mutation for Change<T, W>
+where
+    T: Send,
+    W: Fn(&mut Transaction<'_>) -> Result<T, DatabaseError> + Send,
+{
+    fn run<'v>(&mut self, mut tx: Transaction<'v>) -> (Transaction<'v>, Verdict) {
+        let limits = Limits {
+            ranges_read_max: usize::MAX,
+            ..*tx.limits()
+        };
+        tx.set_limits(limits);
+        let done = (self.work)(&mut tx);
+        let verdict = match &done {
+            Ok(_) => Verdict::Commit,
+            Err(_) => Verdict::Abort,
+        };
+        self.done = Some(done);
+        (tx, verdict)
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<Committed, CommitError>) -> Option<Waker> {
+        let done = self.done.expect("it runs before it finishes");
+        // The start waits for it.
+        drop(self.told.send(match outcome {
+            Ok(_) => done,
+            Err(CommitError::NotCommitted(error)) => Err(DatabaseError::Storage(error)),
+            Err(error) => unreachable!("there is no queue yet: {error}"),
+        }));
+        None
+    }
+}
 
 fn is_same(existing: &IndexMeta, wanted: &IndexDefinition) -> bool {
     existing.name == wanted.name

@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 
 use vestibule_schema::id::{DocumentId, InternalId};
-use vestibule_schema::key::encode_key;
+use vestibule_schema::key::{decode_key, encode_key};
 use vestibule_schema::table::{IndexDefinition, Schema};
 use vestibule_schema::validator::Validator;
-use vestibule_schema::value::Value;
+use vestibule_schema::value::{Object, Value};
 
 use super::super::catalog::TableMeta;
 use super::super::error::{Duplicate, Misfit, OFFENDERS_LISTED_MAX, OpenError};
+use super::super::keys::id_of_entry;
 use super::super::writing::{describe_fields, user_fields};
 use super::{SetUp, Tables, catalog_of, is_same};
+use crate::storage::{Cursor, Direction, Entry, ReadView, StorageError};
 
 impl SetUp<'_> {
     /// Looks for documents that their table's validator does not allow. A validator that was enforced since the last
     /// start needs no look, so an unchanged schema costs nothing.
     pub(super) fn check_documents(
-        &mut self,
+        &self,
         changed: &[TableMeta],
         tables: &Tables,
     ) -> Result<(), OpenError> {
@@ -50,11 +52,7 @@ impl SetUp<'_> {
 
     /// Looks for documents that a unique index, about to be built, would not allow. Sorting the indexed values needs
     /// memory in proportion to the table, once, at the start that adds the index.
-    pub(super) fn check_unique(
-        &mut self,
-        tables: &Tables,
-        schema: &Schema,
-    ) -> Result<(), OpenError> {
+    pub(super) fn check_unique(&self, tables: &Tables, schema: &Schema) -> Result<(), OpenError> {
         let mut duplicates = Vec::new();
         for definition in schema.tables() {
             let table = &tables[&definition.name];
@@ -75,7 +73,7 @@ impl SetUp<'_> {
     }
 
     fn find_duplicates(
-        &mut self,
+        &self,
         table: &TableMeta,
         index: &IndexDefinition,
         duplicates: &mut Vec<Duplicate>,
@@ -101,5 +99,24 @@ impl SetUp<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Calls `visit` with each document of a table.
+    fn each_document(
+        &self,
+        table: &TableMeta,
+        mut visit: impl FnMut(InternalId, Object) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        let view = self.store.snapshot()?;
+        let mut cursor = Cursor::new(table.by_id.range(), Direction::Forward);
+        while let Some(Entry { key, value }) = view.next(&mut cursor)? {
+            let damaged = || StorageError::misplaced(&key, "a stored document cannot be decoded");
+            let id = id_of_entry(&key).ok_or_else(damaged)?;
+            match decode_key(&value) {
+                Ok((Some(Value::Object(fields)), _)) => visit(id, fields)?,
+                _ => return Err(damaged().into()),
+            }
+        }
+        Ok(())
     }
 }

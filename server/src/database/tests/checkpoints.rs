@@ -34,8 +34,8 @@ impl Stopping {
     fn new() -> Stopping {
         let dir = tempfile::tempdir().unwrap();
         let clock = manual_clock();
-        let (store, mut appender) = Store::open(dir.path(), options()).unwrap();
-        let catalog = set_up(&store, &mut appender, &*clock, &texts()).unwrap();
+        let (store, appender) = Store::open(dir.path(), options()).unwrap();
+        let (appender, catalog) = set_up(&store, appender, &clock, &texts()).unwrap();
         let (stopped, is_stopped) = channel();
         let (outcome, outcomes) = channel();
         appender.before_checkpoint_pass(move || {

@@ -32,8 +32,8 @@ impl Line {
     }
 
     fn open(dir: TempDir, clock: Arc<ManualClock>) -> Line {
-        let (store, mut appender) = Store::open(dir.path(), StoreOptions::default()).unwrap();
-        let catalog = set_up(&store, &mut appender, &*clock, &rooms()).unwrap();
+        let (store, appender) = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let (appender, catalog) = set_up(&store, appender, &clock, &rooms()).unwrap();
         let environment = Arc::new(environment(catalog, clock.clone()));
         let write_log = Arc::new(WriteLog::new(store.durable_ts()));
         let rollbacks = Arc::new(AtomicU64::new(0));

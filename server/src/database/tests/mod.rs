@@ -29,7 +29,7 @@ use vestibule_schema::value::{Object, Value};
 
 use super::answer_rows::pack;
 use super::session_requests::KnownSessions;
-use super::setup::set_up;
+use super::setup::stored_catalog;
 use super::transaction::Changes;
 use super::*;
 use crate::clock::{ManualClock, UnixNanos};
@@ -72,8 +72,8 @@ impl Rig {
 
     fn try_open(dir: TempDir, schema: Schema) -> Result<Rig, OpenError> {
         let clock = manual_clock();
-        let (store, mut appender) = Store::open(dir.path(), StoreOptions::default())?;
-        let catalog = set_up(&store, &mut appender, &*clock, &schema)?;
+        let (store, appender) = Store::open(dir.path(), StoreOptions::default())?;
+        let (appender, catalog) = set_up(&store, appender, &clock, &schema)?;
         Ok(Rig {
             environment: environment(catalog, clock.clone()),
             clock,
@@ -167,6 +167,30 @@ impl Rig {
     pub(crate) fn insert(&mut self, table: &str, fields: Object) -> DocumentId {
         self.commit(|tx| tx.insert(table, fields)).unwrap()
     }
+}
+
+/// Brings a store in line with `schema`, as a start does.
+fn set_up(
+    store: &Store,
+    appender: Appender,
+    clock: &Arc<ManualClock>,
+    schema: &Schema,
+) -> Result<(Appender, Catalog), OpenError> {
+    let environment = Arc::new(environment(stored_catalog(store)?, clock.clone()));
+    let rollbacks = Arc::new(AtomicU64::new(0));
+    let write_log = Arc::new(WriteLog::new(store.durable_ts()));
+    let rng = Box::new(StdRng::seed_from_u64(store.epoch()));
+    let mut lane = Lane::new(store, environment.clone(), rng, rollbacks.clone())?;
+    let mut writer = LogWriter::new(appender, write_log, rollbacks, 64 << 20);
+    let setup = SetUp {
+        store,
+        lane: &mut lane,
+        writer: &mut writer,
+        environment: &environment,
+    };
+    setup.run(schema)?;
+    let definitions = environment.definitions.at(store.durable_ts());
+    Ok((writer.into_appender(), Catalog::clone(&definitions.catalog)))
 }
 
 fn manual_clock() -> Arc<ManualClock> {

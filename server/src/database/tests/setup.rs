@@ -5,6 +5,7 @@ use vestibule_schema::validator::{Field, Validator};
 
 use super::super::catalog::{IndexMeta, TableMeta, encode_entry};
 use super::super::error::OFFENDERS_LISTED_MAX;
+use super::super::keys::document_key;
 use super::super::setup::BUILD_WRITES_MAX;
 use super::*;
 use crate::storage::{Direction, Write};
@@ -67,11 +68,11 @@ fn the_write_ahead_log_does_not_grow_with_an_index_that_is_built() {
         checkpoint_wal_bytes: CHECKPOINT_BYTES,
         ..StoreOptions::default()
     };
-    let (store, mut appender) = Store::open(dir.path(), options).unwrap();
+    let (store, appender) = Store::open(dir.path(), options).unwrap();
     let wal = dir.path().join("vestibule.sqlite3-wal");
     let wal_bytes = || std::fs::metadata(&wal).map_or(0, |metadata| metadata.len());
     let before = wal_bytes();
-    set_up(&store, &mut appender, &*manual_clock(), &indexed()).unwrap();
+    set_up(&store, appender, &manual_clock(), &indexed()).unwrap();
     let one_commit = (BUILD_WRITES_MAX * 100) as u64;
     assert!(
         wal_bytes() <= before.max(CHECKPOINT_BYTES) + one_commit,
@@ -227,6 +228,106 @@ fn a_half_built_index_of_a_table_that_is_no_longer_declared_is_removed() {
     assert_eq!(numbers(&rig.reopen(indexed()).unwrap()), counting(10));
 }
 
+/// Declares an index of rooms by `a` that is to be filled.
+fn declare(tx: &mut Transaction<'_>, unique: bool) -> (TableMeta, IndexMeta) {
+    let mut catalog = Catalog::clone(&tx.catalog());
+    let mut rooms = TableMeta::clone(catalog.table("rooms").unwrap());
+    let index = IndexMeta {
+        id: catalog.next_index_id(),
+        name: "by_a".into(),
+        fields: vec!["a".parse().unwrap()],
+        unique,
+        ready: false,
+        staged: false,
+    };
+    rooms.indexes = vec![index.clone()];
+    catalog.set(rooms.clone());
+    tx.set_catalog(catalog).unwrap();
+    (rooms, index)
+}
+
+/// Leaves the store as a kill does after the first commit of a build. The entries of that commit are missing, so that a
+/// build that does not begin anew shows.
+fn fill_once(rig: &mut Rig) {
+    rig.commit(|tx| {
+        let (rooms, index) = declare(tx, false);
+        let step = tx.fill_index(&rooms, &index, BUILD_WRITES_MAX).unwrap();
+        assert_eq!(step.documents, BUILD_WRITES_MAX);
+        assert!(tx.clear_index(index.id, usize::MAX).unwrap());
+    });
+}
+
+#[test]
+fn a_build_that_a_stop_has_cut_off_goes_on_where_it_was() {
+    const COUNT: usize = BUILD_WRITES_MAX + 10;
+    let mut rig = Rig::new(plain());
+    fill(&mut rig, COUNT as i32);
+    fill_once(&mut rig);
+    let rig = rig.reopen(indexed()).unwrap();
+    let index = meta(&rig, "rooms").indexes[0].clone();
+    assert!(index.ready);
+    assert_eq!(entries(&rig, &index), COUNT - BUILD_WRITES_MAX);
+}
+
+#[test]
+fn a_half_built_index_that_was_given_up_is_built_from_the_beginning() {
+    const COUNT: usize = BUILD_WRITES_MAX + 10;
+    let mut rig = Rig::new(plain());
+    fill(&mut rig, COUNT as i32);
+    fill_once(&mut rig);
+    let rig = rig.reopen(plain()).unwrap();
+    assert_eq!(meta(&rig, "rooms").indexes, []);
+    let rig = rig.reopen(indexed()).unwrap();
+    assert_eq!(numbers(&rig), counting(COUNT as i32));
+}
+
+#[test]
+fn a_fill_of_a_unique_index_names_two_documents_and_touches_what_writers_may_have_looked_for() {
+    let mut rig = Rig::new(plain());
+    let ids = [1, 2, 1].map(|a| rig.insert("rooms", object! {"a" => a, "x" => 0}));
+    let ((step, reads), changes) = rig.run(|tx| {
+        let (rooms, index) = declare(tx, true);
+        let step = tx.fill_index(&rooms, &index, 256).unwrap();
+        (step, tx.take_reads())
+    });
+    let problem = step.problem.unwrap();
+    let begin = "Unique index \"rooms.by_a\" cannot be built: two documents have a = 1.0: ";
+    assert!(problem.starts_with(begin), "{problem}");
+    for id in [ids[0], ids[2]] {
+        assert!(problem.contains(&id.to_string()), "{problem}");
+    }
+    // A writer beside the lane that found nothing there must run again, and so must the fill beside a writer.
+    let entries = changes.touched.iter().filter(|key| reads.contains(key));
+    assert_eq!(entries.count(), 3);
+    let by_id = meta(&rig, "rooms").by_id;
+    for id in ids {
+        assert!(reads.contains(&document_key(by_id, id.internal())));
+    }
+}
+
+#[test]
+fn a_step_takes_fewer_documents_where_they_are_large() {
+    let mut rig = Rig::new(plain());
+    for _ in 0..9 {
+        rig.insert("rooms", object! {"text" => "x".repeat(900_000)});
+    }
+    let rooms = meta(&rig, "rooms");
+    let mut looked_at = Vec::new();
+    let mut after = None;
+    loop {
+        let (step, _) = rig.query(|tx| {
+            tx.check_documents(&rooms, &Validator::Any, after, 256)
+                .unwrap()
+        });
+        looked_at.push(step.documents);
+        match step.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(looked_at, [5, 4]);
+}
+
 #[test]
 fn a_start_that_is_cut_short_anywhere_leaves_no_index_that_is_wrong() {
     let count = 2 * BUILD_WRITES_MAX as i32 + 10;
@@ -239,8 +340,8 @@ fn a_start_that_is_cut_short_anywhere_leaves_no_index_that_is_wrong() {
             // The disk fills up somewhere on the way, each time a little later.
             let (store, mut appender) = Store::open(dir.path(), StoreOptions::default()).unwrap();
             appender.set_pages_max(Some(pages(&dir) + 8 * cut_short));
-            let outcome = set_up(&store, &mut appender, &*manual_clock(), &after);
-            drop((store, appender));
+            let outcome = set_up(&store, appender, &manual_clock(), &after).map(drop);
+            drop(store);
             if outcome.is_ok() {
                 break;
             }
@@ -289,8 +390,9 @@ fn documents_that_do_not_fit_refuse_the_start_are_named_and_nothing_is_changed()
     let before = rig.store.durable_ts();
     let dir = rig.close();
     {
-        let (store, mut appender) = Store::open(dir.path(), StoreOptions::default()).unwrap();
-        let refused = set_up(&store, &mut appender, &*manual_clock(), &numeric()).unwrap_err();
+        let (store, appender) = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let refused = set_up(&store, appender, &manual_clock(), &numeric());
+        let refused = refused.map(drop).unwrap_err();
         assert_eq!(store.durable_ts(), before);
         let OpenError::Misfits(misfits) = &refused else {
             panic!("{refused}")
@@ -357,8 +459,9 @@ fn documents_are_checked_again_after_a_start_that_did_not_hold_them_to_anything(
 }
 
 fn set_up_in(dir: &TempDir, schema: &Schema) -> Result<Catalog, OpenError> {
-    let (store, mut appender) = Store::open(dir.path(), StoreOptions::default())?;
-    set_up(&store, &mut appender, &*manual_clock(), schema)
+    let (store, appender) = Store::open(dir.path(), StoreOptions::default())?;
+    let (_, catalog) = set_up(&store, appender, &manual_clock(), schema)?;
+    Ok(catalog)
 }
 
 #[test]

@@ -356,8 +356,8 @@ fn the_last_owner_of_a_database_may_be_an_answer() {
 fn a_full_disk_refuses_every_mutation_and_the_committer_still_ends() {
     let dir = tempfile::tempdir().unwrap();
     let clock = manual_clock();
-    let (store, mut appender) = Store::open(dir.path(), StoreOptions::default()).unwrap();
-    let catalog = set_up(&store, &mut appender, &*clock, &accounts()).unwrap();
+    let (store, appender) = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let (mut appender, catalog) = set_up(&store, appender, &clock, &accounts()).unwrap();
     appender.set_pages_max(Some(1));
     let environment = Arc::new(environment(catalog, clock));
     let write_log = Arc::new(WriteLog::new(store.durable_ts()));
