@@ -28,9 +28,12 @@ impl Files {
         {
             tracing::warn!(%error, "stored files could not be counted");
         }
+        let Some(clock) = files.upgrade().map(|files| files.clock.clone()) else {
+            return;
+        };
         let (mut shard, mut since_orphans) = (0, Duration::ZERO);
         loop {
-            tokio::time::sleep(DELETIONS_EVERY).await;
+            clock.sleep_until(clock.elapsed() + DELETIONS_EVERY).await;
             let Some(files) = files.upgrade() else { return };
             files.log("deleted files", files.remove_deleted().await);
             since_orphans += DELETIONS_EVERY;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 use vestibule_schema::object;
@@ -126,7 +126,7 @@ impl Transfers {
             catalog: &catalog,
             names,
             filler: Filler::new(&self.database, import.id, stop),
-            told: Instant::now(),
+            told: self.database.clock().elapsed(),
             done: opened.contents.skipped.clone(),
             contents: Vec::new(),
         };
@@ -299,8 +299,8 @@ struct Performing<'i> {
     catalog: &'i Catalog,
     names: Arc<super::plan::FutureNames>,
     filler: Filler<'i>,
-    /// When it last told how far it is.
-    told: Instant,
+    /// When it last told how far it is, on the clock's own count.
+    told: Duration,
     /// The work it has done, in words.
     done: Vec<String>,
     /// Contents of files that have no visible documents yet.
@@ -423,10 +423,11 @@ impl Performing<'_> {
 
     /// Tells how far it is, now and then.
     fn tell(&mut self, table: &str) -> Result<(), TransferError> {
-        if self.told.elapsed() < PROGRESS_EVERY {
+        let now = self.transfers.database.clock().elapsed();
+        if now.saturating_sub(self.told) < PROGRESS_EVERY {
             return Ok(());
         }
-        self.told = Instant::now();
+        self.told = now;
         let written = self.filler.written();
         let message = format!("Importing \"{table}\" ({written} documents so far)");
         let state = states::in_progress(&message, &self.done);

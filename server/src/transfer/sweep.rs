@@ -46,8 +46,9 @@ impl Transfers {
             if let Err(error) = transfers.sweep().await {
                 tracing::warn!(%error, "old imports and exports could not be removed");
             }
+            let clock = transfers.database.clock().clone();
             drop(transfers);
-            tokio::time::sleep(SWEEP_EVERY).await;
+            clock.sleep_until(clock.elapsed() + SWEEP_EVERY).await;
         }
     }
 

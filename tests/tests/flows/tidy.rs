@@ -115,6 +115,71 @@ fn a_foreign_library_is_named_in_one_room() {
     }
 }
 
+/// Rooms take the time and their threads from what the app hands in (`clock.rs`, `executor.rs`). The files named here bound
+/// waits for a socket or for the end of the process by the time of the app's own runtime, which tests stop, or read the
+/// clock of the file system. ARCHITECTURE.md says why.
+#[test]
+fn a_room_takes_its_clock_and_its_threads_from_the_app() {
+    const OWN: [&str; 8] = [
+        "Instant::now",
+        "SystemTime::now",
+        "thread::spawn",
+        "thread::Builder",
+        "thread::sleep",
+        "SystemClock::new",
+        "tokio::time",
+        "Runtime::new",
+    ];
+    const RUNTIME: &str = "tokio::time";
+    let allowed = [
+        // Waits for a client, or for another server.
+        ("files/receive.rs", &[RUNTIME, "Instant::now"][..]),
+        ("transfer/uploads.rs", &[RUNTIME]),
+        ("http/files.rs", &[RUNTIME]),
+        ("http/transfers.rs", &[RUNTIME]),
+        ("auth/fetch.rs", &[RUNTIME]),
+        // `setTimeout` in actions, beside which their requests wait.
+        ("functions/js/timers.rs", &[RUNTIME]),
+        ("functions/js/action_host.rs", &[RUNTIME, "Instant::now"]),
+        // The end of the process.
+        ("database/mod.rs", &[RUNTIME]),
+        ("jobs/driver.rs", &[RUNTIME]),
+        ("transfer/mod.rs", &[RUNTIME]),
+        // Ages of files, whose times are the machine's.
+        ("files/sweep.rs", &["SystemTime::now"]),
+        ("backup/send.rs", &["SystemTime::now"]),
+        // The default of a store that a tool opens alone.
+        ("storage/options.rs", &["SystemClock::new"]),
+    ];
+    let rooms = ROOMS.iter().filter(|room| **room != "app");
+    let mut used = Vec::new();
+    for room in rooms {
+        for (path, text) in sources(&format!("server/src/{room}")) {
+            if is_test(&path) {
+                continue;
+            }
+            let text = without_tests(&text);
+            let file = path.strip_prefix(root().join("server/src")).unwrap();
+            for own in OWN.iter().filter(|own| text.contains(**own)) {
+                let is_allowed =
+                    |(name, owns): &&(&str, &[&str])| file == Path::new(name) && owns.contains(own);
+                match allowed.iter().find(is_allowed) {
+                    Some((name, _)) => used.push((*name, *own)),
+                    None => panic!("{} uses {own}: take it from the app", file.display()),
+                }
+            }
+        }
+    }
+    for (name, owns) in allowed {
+        for own in owns {
+            assert!(
+                used.contains(&(name, *own)),
+                "{name} no longer uses {own}: take it off the list"
+            );
+        }
+    }
+}
+
 /// The engine and all `unsafe` are in one package, which knows nothing of the server.
 #[test]
 fn only_the_isolate_embeds_the_engine() {
