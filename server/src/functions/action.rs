@@ -27,6 +27,7 @@ use super::storage::StorageActions;
 use super::{Functions, Origin};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
 use crate::clock::timeout;
+use crate::database::Definitions;
 use crate::probe::Event;
 
 /// The context of an action. It holds no transaction: each call it makes is a transaction of its own.
@@ -268,11 +269,12 @@ fn unwrap<R: DeserializeOwned>(outcome: FunctionOutcome) -> Result<R> {
     }
 }
 
-/// Runs an action to its end.
+/// Runs an action of these definitions to its end.
 pub(super) async fn run_action(
     functions: Arc<Functions>,
     call: Call,
     running: Arc<Running>,
+    definitions: &Definitions,
 ) -> ActionRun {
     let ctx = ActionCtx::new(
         functions.clone(),
@@ -281,7 +283,7 @@ pub(super) async fn run_action(
         running,
     );
     let console = ctx.console.clone();
-    let result = start(&functions, ctx, &call).await;
+    let result = start(&functions, ctx, &call, definitions).await;
     let log_lines = std::mem::take(&mut *console.lock()).into_lines();
     ActionRun {
         outcome: outcome_of(result),
@@ -289,11 +291,15 @@ pub(super) async fn run_action(
     }
 }
 
-async fn start(functions: &Functions, ctx: ActionCtx, call: &Call) -> Result<Value> {
-    let definitions = functions.database.definitions();
-    let registry = Registry::of(&definitions);
+async fn start(
+    functions: &Functions,
+    ctx: ActionCtx,
+    call: &Call,
+    definitions: &Definitions,
+) -> Result<Value> {
+    let registry = Registry::of(definitions);
     let function = registry.find(FunctionKind::Action, call)?.clone();
-    let rules = Rules::of(&definitions, functions.database.environment());
+    let rules = Rules::of(definitions, functions.database.environment());
     function.check_args(&call.args, rules.tables, rules.bytes_max)?;
     let Body::Action(body) = &function.body else {
         unreachable!("the registry was asked for an action")

@@ -621,8 +621,9 @@ impl Functions {
 
     /// Runs an action to its end.
     pub async fn act(self: &Arc<Self>, call: Call) -> Result<ActionRun, SystemError> {
-        let registry = self.registry();
-        let pushed = registry.deployment().function(&call.path);
+        // The log and the run go by one state of the deployment.
+        let definitions = self.database.definitions();
+        let pushed = Registry::of(&definitions).deployment().function(&call.path);
         let running = self.running(
             FunctionKind::Action.name(),
             call.path.to_string(),
@@ -630,7 +631,7 @@ impl Functions {
             &call.caller,
             call.origin.request_id(),
         );
-        let run = action::run_action(self.clone(), call, running.clone()).await;
+        let run = action::run_action(self.clone(), call, running.clone(), &definitions).await;
         let error = match &run.outcome {
             FunctionOutcome::Returned(_) => None,
             FunctionOutcome::Threw(thrown) => Some(thrown.message.clone()),

@@ -239,18 +239,9 @@ impl Http {
         };
         let kind = match wanted {
             Wanted::One(kind) => kind,
-            Wanted::Any => match self.functions.registry().find_any(&call) {
-                Ok(function) => function.kind(),
+            Wanted::Any => match self.kind_of(&call) {
+                Ok(kind) => kind,
                 Err(error) => {
-                    let is_missing = self.functions.registry().get(&call.path).is_none();
-                    let error = match is_missing && call.caller.may_call_internal() {
-                        // Tools look for these words.
-                        true => Error::plain(format!(
-                            "Could not find function for '{}'. Did you forget to run `npx convex dev`?",
-                            call.path
-                        )),
-                        false => error,
-                    };
                     return Ok(writing.answer(&FunctionOutcome::Threw(error.into_thrown()), &[]));
                 }
             },
@@ -259,6 +250,24 @@ impl Http {
             return Err(respond::read_only());
         }
         self.execute(kind, call, slot, writing).await
+    }
+
+    /// The kind of the function that `call` names, which decides where it runs. It is looked up again there, as of the
+    /// state that it runs on.
+    fn kind_of(&self, call: &Call) -> Result<FunctionKind, Error> {
+        let registry = self.functions.registry();
+        let found = registry.find_any(call);
+        found.map(|function| function.kind()).map_err(|error| {
+            let is_missing = registry.get(&call.path).is_none();
+            match is_missing && call.caller.may_call_internal() {
+                // Tools look for these words.
+                true => Error::plain(format!(
+                    "Could not find function for '{}'. Did you forget to run `npx convex dev`?",
+                    call.path
+                )),
+                false => error,
+            }
+        })
     }
 
     async fn execute(
