@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use vestibule_server::prelude::*;
 
+use crate::drafts::wait_while_held;
+
 /// Something to read, to write and to watch, found by its number.
 #[derive(Serialize, Deserialize)]
 struct Item {
@@ -39,6 +41,10 @@ impl Table for User {
 pub const ADD: &str = "items:add";
 /// The mutation that counts an item up.
 pub const BUMP: &str = "items:bump";
+/// The same beside the lane.
+pub const BUMP_BESIDE: &str = "items:bumpBeside";
+/// The mutation beside the lane that looks at an item and then waits.
+pub const HOLD_OPEN: &str = "items:holdOpen";
 /// The mutation that moves an amount from one item to another.
 pub const MOVE: &str = "items:move";
 /// The query of one item.
@@ -58,6 +64,8 @@ pub fn functions() -> Vec<Function> {
     vec![
         Function::mutation(ADD, add),
         Function::mutation(BUMP, bump),
+        Function::mutation(BUMP_BESIDE, bump).beside_the_lane(),
+        Function::mutation(HOLD_OPEN, hold_open).beside_the_lane(),
         Function::mutation(MOVE, move_amount),
         Function::query(ONE, one),
         Function::query(RANGE, range),
@@ -88,6 +96,12 @@ fn bump(ctx: &mut MutationCtx, Number { number }: Number) -> Result<()> {
     let item = item(ctx, number)?;
     let at = item.at + 1.0;
     Ok(ctx.db().patch(item.id, object! { "at" => at })?)
+}
+
+fn hold_open(ctx: &mut MutationCtx, Number { number }: Number) -> Result<()> {
+    item(ctx, number)?;
+    wait_while_held();
+    Ok(())
 }
 
 #[derive(Deserialize)]

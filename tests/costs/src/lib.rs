@@ -8,6 +8,7 @@ pub mod counts;
 pub mod rig;
 pub mod row;
 
+mod drafts;
 mod frames;
 mod logins;
 mod reads;

@@ -159,6 +159,14 @@ impl Rig {
         returned(self.wait(self.functions.mutate(call)))
     }
 
+    /// Queues a mutation whose outcome nobody waits for.
+    pub fn begin(&self, call: Call) {
+        let queued = self
+            .functions
+            .submit_mutation(call, None, Box::new(|_| None));
+        queued.expect("the queue has room");
+    }
+
     /// Queues mutations all at once, and waits until the last is durable.
     pub fn mutate_all(&self, calls: Vec<Call>) {
         self.request_all(calls.into_iter().map(|call| (call, None)).collect());

@@ -1,7 +1,7 @@
 //! The rows: the quantity that grows, and the work whose cost must not grow with it.
 
 use crate::rig::Rig;
-use crate::{frames, logins, reads, transfers, watching, writes};
+use crate::{drafts, frames, logins, reads, transfers, watching, writes};
 
 /// One cost that must stay flat.
 pub struct Row {
@@ -29,7 +29,7 @@ pub trait Scene {
 const SIZES: &[usize] = &[100, 1_000, 10_000, 100_000];
 
 /// All rows.
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 11] = [
     Row {
         name: "write-beside-subscriptions",
         grows: "live queries that the write misses",
@@ -64,6 +64,13 @@ pub const ROWS: [Row; 10] = [
         unit: "request of a client: two look-ups, two patches, the answer's record",
         sizes: SIZES,
         scene: |size| Box::new(transfers::Transfers::new(size)),
+    },
+    Row {
+        name: "draft-beside-commits",
+        grows: "commits since the oldest draft under way began, each to a document of its own",
+        unit: "mutation beside the lane",
+        sizes: SIZES,
+        scene: |size| Box::new(drafts::Beside::new(size)),
     },
     Row {
         name: "frames",

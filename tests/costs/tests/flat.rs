@@ -86,6 +86,16 @@ fn mutations_that_meet_run_once_each() {
 }
 
 #[test]
+fn a_draft_is_checked_at_the_cost_of_what_it_read() {
+    let _alone = ALONE.lock();
+    let counts = both("draft-beside-commits", 4);
+    for counts in &counts {
+        assert_eq!(counts.runs, counts.units, "{counts:?}");
+    }
+    assert!(growth(&counts) < DEEPER, "{counts:?}");
+}
+
+#[test]
 fn a_read_takes_as_many_allocations_in_a_large_table() {
     let _alone = ALONE.lock();
     for row in ["read-by-index", "write-by-index"] {
