@@ -125,6 +125,9 @@ pub(super) const ROUTES: &[Route] = routes![
     post "/api/deploy2/wait_for_schema",      Admin,       Other,         deploy::wait_for_schema, "Prepare the tables for a push.";
     post "/api/deploy2/finish_push",          Admin,       Other,         deploy::finish_push,     "Make a push live.";
     post "/api/deploy2/report_push_completed", Admin,      Other,         deploy::report_push_completed, "How long a push took, taken and forgotten.";
+    post "/api/prepare_schema",               Admin,       Other,         deploy::old_push,        "Refused: older tools push so.";
+    post "/api/push_config",                  Admin,       Other,         deploy::old_push,        "Refused: older tools push so.";
+    get  "/api/schema_state/{id}",            Admin,       Other,         deploy::old_push,        "Refused: older tools push so.";
     // The deployment, for tools
     get  "/api/v1/get_canonical_urls",        Admin,       Other,         deploy::get_canonical_urls, "The origins of the API and of HTTP actions.";
     post "/api/update_canonical_url",         Admin,       Other,         deploy::update_canonical_url, "Change an origin.";

@@ -263,11 +263,23 @@ impl Evaluator {
         })
     }
 
+    /// Evaluates a module. Where one that it imports cannot be compiled, the failure is that one's.
+    fn evaluate(&mut self, path: &str) -> Result<(), Failure> {
+        let evaluated = self.isolate.evaluate(&mut self.host, path);
+        evaluated.map_err(|failure| match &failure {
+            Failure::Threw(thrown) => match self.code.compile_error_of_import(thrown) {
+                Some(error) => Failure::Threw(error.clone()),
+                None => failure,
+            },
+            _ => failure,
+        })
+    }
+
     fn try_module(&mut self, path: &str) -> Result<Found, Failure> {
         if let Some(error) = self.code.compile_error(path) {
             return Err(Failure::Threw(error.clone()));
         }
-        self.isolate.evaluate(&mut self.host, path)?;
+        self.evaluate(path)?;
         let text = self.ask("analyze", &[path.into_value()])?;
         self.isolate.run_jobs(&mut self.host)?;
         // A module may break what the driver writes with.
@@ -284,8 +296,7 @@ impl Evaluator {
         self.restart();
         self.host.refuse_chance("auth config file");
         let evaluated = self
-            .isolate
-            .evaluate(&mut self.host, AUTH_CONFIG_MODULE)
+            .evaluate(AUTH_CONFIG_MODULE)
             .and_then(|()| self.ask("defaultJson", &[AUTH_CONFIG_MODULE.into_value()]));
         if let Some(name) = self.host.missing_variable.take() {
             return Err(AnalyzeError::AuthConfigVariable(name));
@@ -299,7 +310,7 @@ impl Evaluator {
             return Err(self.text_of(&Failure::Threw(error.clone())));
         }
         let args = [path.into_value(), missing.into_value(), wrong.into_value()];
-        let evaluated = self.isolate.evaluate(&mut self.host, path);
+        let evaluated = self.evaluate(path);
         let exported = evaluated.and_then(|()| self.ask("exported", &args));
         let exported = exported.map_err(|failure| self.text_of(&failure))?;
         let Exported { text, refused } = serde_json::from_str(&exported)

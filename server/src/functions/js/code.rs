@@ -202,6 +202,15 @@ impl Code {
         compiled.module.bytecode.as_ref().err()
     }
 
+    /// Why the module cannot be compiled that a failed import names, if that is why it failed.
+    pub fn compile_error_of_import(&self, failure: &Thrown) -> Option<&Thrown> {
+        let import = failure.message.strip_prefix("Could not resolve \"")?;
+        let (import, _) = import.split_once('"')?;
+        let file = import.trim_start_matches(['.', '/']);
+        let mut broken = self.modules.keys().filter(|path| path.ends_with(file));
+        broken.find_map(|path| self.compile_error(path))
+    }
+
     /// Where a place in a module stands in its original file; lines from one, columns from zero.
     pub fn original(&self, path: &str, line: u32, column: u32) -> Option<(String, u32, u32)> {
         self.modules

@@ -50,6 +50,16 @@ pub async fn get_usage(State(http): State<Arc<Http>>, request: Request) -> Answe
     Err(WireError::bad_request("UsageNotCounted", message))
 }
 
+/// `POST /api/prepare_schema`, `POST /api/push_config`, `GET /api/schema_state/{id}`: how package `convex` before 1.28 pushes
+/// an app without a `convex.config.ts`. Its tools try an address again that is not there, and show the text of a refusal.
+pub async fn old_push(State(http): State<Arc<Http>>, request: Request) -> Answer {
+    let (parts, _) = request.into_parts();
+    http.verify_admin(&parts).await?;
+    let message = "This version of the package `convex` pushes in a way that this server does not know. \
+                   Run `npm install convex@latest`.";
+    Err(WireError::bad_request("PackageTooOld", message))
+}
+
 /// The body of `run_test_function`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

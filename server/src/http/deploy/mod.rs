@@ -21,7 +21,8 @@ pub(super) use clearing::{
 pub(super) use history::{deployments, rollback};
 pub(super) use logs::stream_function_logs;
 pub(super) use looks::{
-    authorize, check_opt_ins, deployment_info, get_indexes, get_usage, run_test_function, shapes2,
+    authorize, check_opt_ins, deployment_info, get_indexes, get_usage, old_push, run_test_function,
+    shapes2,
 };
 pub(super) use pushes::{
     evaluate_push, evaluate_schema, finish_push, get_config_hashes, report_push_completed,

@@ -21,7 +21,10 @@ fn address(route: &Route) -> &'static str {
 }
 
 /// Routes that refuse what is asked of them here, to those who may ask.
-const REFUSED: [&str; 21] = [
+const REFUSED: [&str; 24] = [
+    "/api/prepare_schema",
+    "/api/push_config",
+    "/api/schema_state/{id}",
     "/api/vestibule/backup",
     "/api/vestibule/backup_verified",
     "/api/run/",

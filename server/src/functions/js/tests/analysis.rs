@@ -57,6 +57,26 @@ fn a_module_that_breaks_its_own_analysis_is_refused_and_the_server_goes_on() {
 }
 
 #[test]
+fn an_import_that_cannot_be_compiled_is_told_with_its_own_error() {
+    let import = "import { x } from './_deps/AB.js'; export const y = x;";
+    let refused = |broken: &str| {
+        let modules = [("m.js", import), ("_deps/AB.js", broken)];
+        analyzed(&modules).unwrap_err().to_string()
+    };
+    let told = refused("export const ok = 1;\nexport const x = 1 +;");
+    let begin = "Failed to analyze m.js: Uncaught SyntaxError: ";
+    assert!(told.starts_with(begin), "{told}");
+    assert!(told.contains("_deps/AB.js:2"), "{told}");
+    let told = refused("export const z = 1;");
+    assert!(!told.contains("Could not resolve"), "{told}");
+    let missing = analyzed(&[("m.js", import)]).unwrap_err().to_string();
+    assert!(
+        missing.contains("Could not resolve \"./_deps/AB.js\""),
+        "{missing}"
+    );
+}
+
+#[test]
 fn an_auth_config_is_the_same_whenever_it_is_evaluated() {
     let refused = |text: &str| {
         let refused = analyzed(&[("auth.config.js", text)]).unwrap_err();
