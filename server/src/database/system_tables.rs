@@ -97,6 +97,11 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         number: 14,
         indexes: &[],
     },
+    SystemTable {
+        name: "_import_appended",
+        number: 15,
+        indexes: &[],
+    },
 ];
 
 impl SystemTable {

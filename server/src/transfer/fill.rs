@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use vestibule_schema::id::DocumentId;
 
+use super::appended;
 use super::error::{DocumentProblem, TransferError};
 use super::options::{BATCH_BYTES_MAX, BATCH_DOCUMENTS_MAX, BATCHES_UNDER_WAY_MAX};
 use super::reading::ReadDocument;
@@ -27,6 +28,8 @@ pub struct Filler<'d> {
 /// One table that is being filled.
 pub struct Filling {
     to: Destination,
+    /// Whether its documents are seen as they come.
+    in_place: bool,
     /// Its name in errors.
     file: String,
     batch: Vec<ImportedDocument>,
@@ -114,15 +117,19 @@ impl<'d> Filler<'d> {
         if filling.to.name != OBJECTS {
             self.written += batch.len() as u64;
         }
-        let import = self.import;
+        let (import, in_place) = (self.import, filling.in_place);
         let writing = begin_write(self.database, move |tx| {
             // In the same transaction: nothing is written behind the commit that canceled the import.
             Import::check_in_progress(tx, import)?;
+            let mut written = Vec::with_capacity(batch.len());
             for (document, number) in batch.into_iter().zip(before + 1..) {
-                tx.import(&to, document)
-                    .map_err(|error| refused(&file, number, error))?;
+                let imported = tx.import(&to, document);
+                written.push(imported.map_err(|error| refused(&file, number, error))?);
             }
-            Ok(())
+            match in_place {
+                true => Ok(appended::note(tx, import, &written)?),
+                false => Ok(()),
+            }
         })?;
         self.under_way.push_back(writing);
         Ok(())
@@ -145,9 +152,10 @@ impl<'d> Filler<'d> {
 }
 
 impl Filling {
-    pub fn new(to: Destination, file: String) -> Filling {
+    pub fn new(to: Destination, in_place: bool, file: String) -> Filling {
         Filling {
             to,
+            in_place,
             file,
             batch: Vec::new(),
             bytes: 0,

@@ -97,7 +97,7 @@ impl Transfers {
     }
 
     /// Runs an import. Returns how many documents were written. When it fails, none of its documents are visible,
-    /// except those appended to tables that had documents.
+    /// except those appended to tables that had documents, which are noted.
     pub(super) fn perform(&self, import: &Import, stop: &Stop) -> Result<u64, TransferError> {
         let mut opened = self.open_import(import, stop)?;
         // Contents of files have no visible documents until the very end.
@@ -132,7 +132,9 @@ impl Transfers {
         };
         let filled = performing.fill(&mut opened);
         let written = filled.and_then(|()| performing.finish());
-        if written.is_err() {
+        // Files in tables in use have documents, and contents go after those.
+        let has_documents = plan.filled.get(STORAGE).is_some_and(|files| files.in_place);
+        if written.is_err() && !has_documents {
             for key in std::mem::take(&mut performing.contents) {
                 self.files.move_back(key);
             }
@@ -318,7 +320,8 @@ impl Performing<'_> {
         let (in_place, hidden): (Vec<String>, Vec<String>) =
             names.into_iter().partition(is_in_place);
         self.fill_all(hidden, opened)?;
-        // Documents in tables in use are seen at once, so everything else that may fail has its turn before.
+        // Documents in tables in use are seen at once, so everything else that may fail has its turn before. Those of an
+        // import that fails all the same are taken back.
         self.filler.finish()?;
         for name in in_place.iter().filter(|name| !name.starts_with('_')) {
             self.check_table(name, opened)?;
@@ -418,7 +421,7 @@ impl Performing<'_> {
             number: filled.number,
             names: self.names.clone(),
         };
-        Ok(Filling::new(to, name.to_string()))
+        Ok(Filling::new(to, filled.in_place, name.to_string()))
     }
 
     /// Tells how far it is, now and then.
@@ -483,7 +486,7 @@ impl About {
             "sha256" => data_encoding::BASE64.encode(&sha256),
             "size" => bytes as f64,
         };
-        if let Some(content_type) = text("contentType") {
+        if let Some(content_type) = text("contentType").filter(|text| !text.is_empty()) {
             kept.insert("contentType".to_string(), content_type.into());
         }
         Ok(About {

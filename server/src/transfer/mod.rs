@@ -3,11 +3,13 @@
 //!
 //! Whatever is imported, memory stays flat: documents are read one by one and written in commits of bounded size. All
 //! modes but appending fill hidden tables, which take their places in one commit, together with the import's last state.
-//! So an import that is cut short, at whatever point, is not seen; what it left is cleared away.
+//! So an import that is cut short, at whatever point, is not seen; what it left is cleared away. Documents that are
+//! appended to tables in use are seen as they come, and go again where their import is cut short.
 //!
 //! Entry points: `steps.rs` is what requests ask for, `import.rs` and `export.rs` do the work, `plan.rs` settles what
 //! becomes of the tables.
 
+mod appended;
 mod archive;
 mod error;
 mod export;
@@ -81,6 +83,17 @@ impl Transfers {
             importing: Mutex::new(()),
             under_way: UnderWay::default(),
         }))
+    }
+
+    /// Takes back what imports appended that were cut short. For threads that may wait, while no import runs.
+    fn settle_appended(&self) -> Result<(), TransferError> {
+        appended::settle(&self.database, || self.under_way.is_ending())
+    }
+
+    /// Clears away what imports that are over have left. For threads that may wait, while no import runs.
+    fn clear_left(&self) -> Result<(), TransferError> {
+        self.settle_appended()?;
+        swap::clear_hidden(&self.database)
     }
 
     /// How many documents a table has. For threads that may wait.

@@ -10,9 +10,9 @@ use vestibule_schema::id::DocumentId;
 use vestibule_schema::object;
 use vestibule_schema::value::{Object, Value};
 
+use super::Transfers;
 use super::error::TransferError;
 use super::states::{self, EXPORTS, Import, ImportRequest};
-use super::{Transfers, swap};
 use crate::database::{Patch, Query, Transaction};
 use crate::files::{BrokenOff, ByteStream, FileError, work};
 
@@ -217,7 +217,7 @@ impl Transfers {
     // ---- the work beside -------------------------------------------------------------------------------------
 
     /// Does `work` on a thread that may wait. A caller that leaves meanwhile does not cut it short.
-    async fn apart<T: Send + 'static>(
+    pub(super) async fn apart<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Transfers>) -> Result<T, TransferError> + Send + 'static,
     ) -> Result<T, TransferError> {
@@ -286,14 +286,18 @@ impl Transfers {
         match &performed {
             Ok(documents) => tracing::info!(documents, "an import is done"),
             Err(error) => {
+                // Before it is told: whoever reads that it failed finds nothing of it.
+                if let Err(error) = self.settle_appended() {
+                    tracing::warn!(%error, "appended documents are left; the next start removes them");
+                }
                 let state = failed_state("an import failed", error);
                 self.tell(import.id, "in_progress", state);
             }
         }
         if !self.under_way.is_ending()
-            && let Err(error) = swap::clear_hidden(&self.database)
+            && let Err(error) = self.clear_left()
         {
-            tracing::warn!(%error, "hidden tables are left; the next start clears them away");
+            tracing::warn!(%error, "an import left something; the next start clears it away");
         }
         self.remove_upload(import);
         performed

@@ -7,10 +7,10 @@ use vestibule_schema::id::DocumentId;
 use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
+use super::Transfers;
 use super::error::TransferError;
 use super::states::{self, EXPORTS, IMPORTS, Import};
 use super::steps::{find_export, set_export};
-use super::{Transfers, swap};
 use crate::database::{Order, Query, Transaction};
 use crate::files::work;
 
@@ -28,6 +28,15 @@ enum Found {
     CutShort(Import),
     /// No administrator has looked at it yet.
     Uploaded(DocumentId),
+}
+
+impl Found {
+    fn cut_short(&self) -> Option<DocumentId> {
+        match self {
+            Found::CutShort(import) => Some(import.id),
+            Found::Uploaded(_) => None,
+        }
+    }
 }
 
 impl Transfers {
@@ -54,31 +63,31 @@ impl Transfers {
 
     /// Ends what the process ended in.
     pub async fn recover(self: &Arc<Self>) -> Result<(), TransferError> {
-        let found = work::write(&self.database, end_cut_short).await?;
+        let found = work::read(&self.database, unfinished).await?;
+        // Before they are told as failed: whoever reads that finds nothing of them.
+        self.apart(|transfers| {
+            let _importing = transfers.importing.lock();
+            transfers.settle_appended()
+        })
+        .await?;
+        let cut_short: Vec<DocumentId> = found.iter().filter_map(Found::cut_short).collect();
+        work::write(&self.database, |tx| end_cut_short(tx, cut_short)).await?;
         for import in found {
             match import {
                 Found::CutShort(import) => self.uploads.remove(import.upload.token)?,
                 Found::Uploaded(id) => self.spawn_look(id),
             }
         }
-        let transfers = self.clone();
-        let clearing = tokio::task::spawn_blocking(move || {
-            let _importing = transfers.importing.lock();
-            swap::clear_hidden(&transfers.database)
-        });
-        let cleared = clearing.await;
-        cleared.map_err(|_| crate::files::FileError::ShuttingDown)?
+        self.clear_hidden().await
     }
 
-    /// Clears away hidden tables, once no import runs.
+    /// Clears away hidden tables and what was appended in vain, once no import runs.
     pub async fn clear_hidden(self: &Arc<Self>) -> Result<(), TransferError> {
-        let transfers = self.clone();
-        let clearing = tokio::task::spawn_blocking(move || {
+        self.apart(|transfers| {
             let _importing = transfers.importing.lock();
-            swap::clear_hidden(&transfers.database)
-        });
-        let cleared = clearing.await;
-        cleared.map_err(|_| crate::files::FileError::ShuttingDown)?
+            transfers.clear_left()
+        })
+        .await
     }
 
     /// Removes what is kept for no longer.
@@ -169,17 +178,25 @@ fn imports(tx: &mut Transaction<'_>) -> Result<Vec<Import>, TransferError> {
         .collect())
 }
 
-fn end_cut_short(tx: &mut Transaction<'_>) -> Result<Vec<Found>, TransferError> {
-    let mut found = Vec::new();
-    for import in imports(tx)? {
-        match import.state_name() {
-            "in_progress" => {
-                let state = states::failed(&TransferError::Interrupted.to_string());
-                states::set_state(tx, import.id, state)?;
-                found.push(Found::CutShort(import));
-            }
-            "uploaded" => found.push(Found::Uploaded(import.id)),
-            _ => {}
+fn unfinished(tx: &mut Transaction<'_>) -> Result<Vec<Found>, TransferError> {
+    let imports = imports(tx)?.into_iter();
+    let found = imports.filter_map(|import| match import.state_name() {
+        "in_progress" => Some(Found::CutShort(import)),
+        "uploaded" => Some(Found::Uploaded(import.id)),
+        _ => None,
+    });
+    Ok(found.collect())
+}
+
+fn end_cut_short(tx: &mut Transaction<'_>, imports: Vec<DocumentId>) -> Result<(), TransferError> {
+    for id in imports {
+        // It may have been canceled meanwhile.
+        if Import::find(tx, &id.to_string())?.state_name() == "in_progress" {
+            states::set_state(
+                tx,
+                id,
+                states::failed(&TransferError::Interrupted.to_string()),
+            )?;
         }
     }
     for export in tx.take(&newest_first(EXPORTS), LOOKED_AT_MAX)? {
@@ -189,7 +206,7 @@ fn end_cut_short(tx: &mut Transaction<'_>) -> Result<Vec<Found>, TransferError> 
             set_export(tx, export.id, fields)?;
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn end_expired(

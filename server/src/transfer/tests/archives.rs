@@ -105,6 +105,37 @@ async fn what_is_exported_is_imported_elsewhere_as_it_was() {
 }
 
 #[tokio::test]
+async fn an_archive_that_is_appended_in_vain_leaves_neither_documents_nor_files() {
+    let from = Rig::with(Schema::new().define(TableDefinition::new("users")));
+    for name in ["Ada", "Ada"] {
+        from.insert("users", object! { "name" => name }).await;
+    }
+    let files = &from.transfers.files;
+    files
+        .store(Bytes::from_static(b"hello"), None, None)
+        .await
+        .unwrap();
+    let archive = from.export(true).await;
+    let to = Rig::new();
+    to.insert("users", object! { "name" => "Old" }).await;
+    let files = &to.transfers.files;
+    let kept = files
+        .store(Bytes::from_static(b"kept"), None, None)
+        .await
+        .unwrap();
+    // Only the second of the two is refused, when file and first one are there.
+    let state = import_all(&to, Mode::Append, &archive).await;
+    assert!(failure(&state).contains("Unique index"), "{state:?}");
+    assert_eq!(to.texts("users", "name").await, ["Old"]);
+    for table in ["_storage", "_storage_objects", "_storage_deletions"] {
+        assert_eq!(to.documents(table).await.len(), 1, "{table}");
+    }
+    assert_eq!(files.remove_deleted().await.unwrap(), 1);
+    let loaded = files.load(kept.to_string()).await.unwrap().unwrap();
+    assert_eq!(&loaded.content[..], b"kept");
+}
+
+#[tokio::test]
 async fn an_archive_of_another_server_is_imported_with_its_ids() {
     let tables = "{\"name\":\"rooms\",\"id\":10002}\n{\"name\":\"_storage\",\"id\":10009}\n";
     let room: DocumentId = "j97dxbdyxz5fxeny04hmasw9nd721jpf".parse().unwrap();

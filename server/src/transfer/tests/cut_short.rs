@@ -7,6 +7,7 @@ use vestibule_schema::object;
 
 use super::*;
 use crate::files::BrokenOff;
+use crate::transfer::appended::APPENDED;
 
 const LINE: &[u8] = b"{\"name\":\"Ada\"}\n";
 
@@ -63,6 +64,78 @@ async fn an_import_that_is_canceled_before_its_turn_writes_nothing() {
     rig.settled().await;
     assert_eq!(rig.texts("users", "name").await, ["Old"]);
     assert_eq!(rig.transfers.uploads.all().unwrap(), []);
+}
+
+/// Users, the last of whom is there already by the name that no two may have: no look at the file alone can tell.
+fn with_a_twin() -> Vec<u8> {
+    let mut lines: Vec<u8> = LINE.to_vec();
+    for number in 0..3_000 {
+        lines.extend(format!("{{\"name\":\"u{number:04}\"}}\n").bytes());
+    }
+    lines.extend(LINE);
+    lines
+}
+
+#[tokio::test]
+async fn an_append_that_fails_in_the_middle_takes_back_what_it_wrote() {
+    let rig = Rig::new();
+    rig.insert("users", object! { "name" => "Old" }).await;
+    let state = rig.import(append(), &with_a_twin()).await;
+    assert!(failure(&state).contains("Unique index"), "{state:?}");
+    assert_eq!(rig.texts("users", "name").await, ["Old"]);
+    assert_eq!(rig.documents(APPENDED).await, []);
+    // Nothing is left in indexes either: the same names may come again.
+    assert_eq!(written(&rig.import(append(), LINE).await), 1);
+    assert_eq!(rig.texts("users", "name").await, ["Old", "Ada"]);
+    assert_eq!(rig.documents(APPENDED).await, []);
+}
+
+#[tokio::test]
+async fn a_start_takes_back_what_an_append_wrote_before_the_process_ended() {
+    for (state, left) in [
+        (states::in_progress("Importing", &[]), vec!["Old"]),
+        (states::failed("Canceled"), vec!["Old"]),
+        (states::completed(1, 0), vec!["Old", "Ada"]),
+    ] {
+        let rig = Rig::new();
+        rig.insert("users", object! { "name" => "Old" }).await;
+        let id = rig.upload(append(), LINE, 100).await;
+        rig.state(id, &["waiting_for_confirmation"]).await;
+        // As if the process had ended behind a batch.
+        rig.write(move |tx| {
+            let ada = tx.insert("users", object! { "name" => "Ada" })?;
+            let gone = tx.insert("users", object! { "name" => "Gone" })?;
+            appended::note(tx, id, &[ada, gone])?;
+            tx.delete(gone)?;
+            states::set_state(tx, id, state)
+        })
+        .await;
+        let rig = rig.reopen().await;
+        rig.transfers.recover().await.unwrap();
+        assert_eq!(rig.texts("users", "name").await, left);
+        assert_eq!(rig.documents(APPENDED).await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_canceled_append_is_taken_back() {
+    let rig = Rig::new();
+    rig.insert("users", object! { "name" => "Old" }).await;
+    let lines: String = (0..20_000)
+        .map(|number| format!("{{\"name\":\"u{number:05}\"}}\n"))
+        .collect();
+    let id = rig.upload(append(), lines.as_bytes(), 1 << 20).await;
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    let mut newest = rig.transfers.database.write_log().subscribe();
+    rig.transfers.perform_import(id.to_string()).await.unwrap();
+    while rig.documents(APPENDED).await.is_empty() {
+        newest.changed().await.unwrap();
+    }
+    rig.transfers.cancel_import(id.to_string()).await.unwrap();
+    rig.transfers.under_way.ended().await;
+    rig.settled().await;
+    assert_eq!(rig.texts("users", "name").await, ["Old"]);
+    assert_eq!(rig.documents(APPENDED).await, []);
 }
 
 #[tokio::test]
