@@ -13,6 +13,15 @@ impl Transaction<'_> {
         self.write_system(IndexId::STARTS.key(&[]), Some(Bytes::new()));
     }
 
+    /// Runs `work` on this transaction without leaving what it reads in the head's memory, where it would push out what
+    /// others ask for.
+    pub(super) fn in_bulk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let was_bulk = std::mem::replace(&mut self.is_bulk, true);
+        let done = work(self);
+        self.is_bulk = was_bulk;
+        done
+    }
+
     /// Runs `work` on this transaction without charging it to the function: neither documents nor bytes nor time.
     pub fn uncharged<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let was_uncharged = std::mem::replace(&mut self.usage.is_uncharged, true);

@@ -61,7 +61,7 @@ impl Transaction<'_> {
         to: &Destination,
         document: ImportedDocument,
     ) -> Result<DocumentId, DatabaseError> {
-        let imported = self.try_import(to, document);
+        let imported = self.in_bulk(|tx| tx.try_import(to, document));
         imported.map_err(|error| in_table(to, error))
     }
 
@@ -108,6 +108,7 @@ impl Transaction<'_> {
             creation_time,
             mut fields,
         } = document;
+        let is_given = id.is_some();
         let id = id.unwrap_or_else(|| DocumentId::new(to.number, fresh));
         if id.table() != to.number {
             return Err(QueryError::ImportedIdOfOtherTable {
@@ -124,7 +125,7 @@ impl Transaction<'_> {
             return Err(QueryError::ImportedFromTheFuture { id }.into());
         }
         let key = document_key(to.table.by_id, id.internal());
-        if self.entry(&key)?.is_some() {
+        if is_given && self.entry(&key)?.is_some() {
             let id = id.to_string();
             return Err(QueryError::ImportedTwice { id }.into());
         }

@@ -306,6 +306,9 @@ impl Transaction<'_> {
 
     /// Reads all of a stream that is one group of index keys at once, where that is quick.
     pub(super) fn look_up(&mut self, stream: &mut Stream) -> Result<(), DatabaseError> {
+        if self.is_bulk {
+            return Ok(());
+        }
         let group = self.guard(|view| view.group(&stream.range.start))?;
         stream.group = group.map(|group| {
             let mut entries = group.to_vec();

@@ -165,6 +165,8 @@ pub struct Transaction<'v> {
     started: Duration,
     broken: Option<Arc<StorageError>>,
     pub(super) refused_write: bool,
+    /// Its reads are no sign that anybody asks for the same again.
+    pub(super) is_bulk: bool,
 }
 
 impl<'v> Transaction<'v> {
@@ -188,6 +190,7 @@ impl<'v> Transaction<'v> {
             started: environment.clock.elapsed(),
             broken: None,
             refused_write: false,
+            is_bulk: false,
         }
     }
 
@@ -476,6 +479,7 @@ impl<'v> Transaction<'v> {
     pub(super) fn entry(&mut self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
         match self.writes.get(key) {
             Some(own) => Ok(own.clone()),
+            None if self.is_bulk => self.guard(|view| view.peek(key)),
             None => self.guard(|view| view.get(key)),
         }
     }

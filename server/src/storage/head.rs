@@ -288,6 +288,13 @@ impl ReadView for Head {
         Ok(value)
     }
 
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        match SlotKey::of(key).and_then(|_| self.slot_value(key)) {
+            Some(value) => Ok(value),
+            None => Ok(self.version(key)?.value),
+        }
+    }
+
     fn has_groups(&self) -> bool {
         true
     }

@@ -27,6 +27,11 @@ pub trait ReadView {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
+    /// The same of a key that nobody is about to ask for again. Bulk work reads so, and leaves what is remembered alone.
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.get(key)
+    }
+
     /// Whether [`Self::group`] ever has an answer.
     fn has_groups(&self) -> bool {
         false

@@ -13,6 +13,8 @@ pub struct Used {
     system_cpu_seconds: f64,
     rss_bytes: u64,
     peak_bytes: u64,
+    anonymous_bytes: u64,
+    mapped_bytes: u64,
 }
 
 impl Used {
@@ -37,6 +39,8 @@ impl Used {
             system_cpu_seconds: fields.system_ticks / per_second,
             rss_bytes: bytes("VmRSS:"),
             peak_bytes: bytes("VmHWM:"),
+            anonymous_bytes: bytes("RssAnon:"),
+            mapped_bytes: bytes("RssFile:"),
         })
     }
 
@@ -62,6 +66,8 @@ impl Used {
             all.system_cpu_seconds += used.system_cpu_seconds;
             all.rss_bytes += used.rss_bytes;
             all.peak_bytes += used.peak_bytes;
+            all.anonymous_bytes += used.anonymous_bytes;
+            all.mapped_bytes += used.mapped_bytes;
         }
         Ok(all)
     }
@@ -74,6 +80,16 @@ impl Used {
     /// The most resident memory there was, in bytes: since the process began, or since [`forget_peak`].
     pub fn peak_bytes(&self) -> u64 {
         self.peak_bytes
+    }
+
+    /// Resident memory of its own, which no file holds, in bytes.
+    pub fn anonymous_bytes(&self) -> u64 {
+        self.anonymous_bytes
+    }
+
+    /// Resident pages of mapped files, its program's too, in bytes. The system takes them back when it needs them.
+    pub fn mapped_bytes(&self) -> u64 {
+        self.mapped_bytes
     }
 
     /// The usage since `earlier`.

@@ -127,6 +127,33 @@ async fn indexes_hold_what_was_imported() {
     assert!(names.is_sorted());
 }
 
+/// Before, each id left room for a document in the head's memory, and each name what its look-up found.
+#[tokio::test]
+async fn an_import_leaves_no_document_in_the_memory_of_those_that_are_asked_for() {
+    const DOCUMENTS: u16 = 2_000;
+    const IMPORT_BYTES: usize = 16 << 10;
+    let rig = Rig::new();
+    let old = rig.insert("users", object! { "name" => "Old" }).await;
+    let lines: String = (0..DOCUMENTS)
+        .map(|number| {
+            let mut id = [7; 16];
+            id[..2].copy_from_slice(&number.to_be_bytes());
+            let id: DocumentId = DocumentId::new(old.table(), vestibule_schema::id::InternalId(id));
+            format!("{{\"_id\":\"{id}\",\"name\":\"u{number}\"}}\n")
+        })
+        .collect();
+    let database = rig.transfers.database.clone();
+    for mode in [Mode::Append, Mode::Replace] {
+        let before = database.document_bytes();
+        let asked = request(Some("users"), mode, Format::JsonLines);
+        let state = rig.import(asked, lines.as_bytes()).await;
+        assert_eq!(written(&state), i64::from(DOCUMENTS));
+        // The documents of the import itself are among those that are asked for.
+        let grown = database.document_bytes().saturating_sub(before);
+        assert!(grown < IMPORT_BYTES, "{mode:?}: {grown}");
+    }
+}
+
 #[tokio::test]
 async fn whoever_read_a_table_before_it_was_replaced_is_stale() {
     let rig = Rig::new();

@@ -34,8 +34,8 @@ pub fn run(flags: &Imports, server: &Server) -> anyhow::Result<Run> {
     let importing = Importing {
         server,
         key: server.admin_key()?,
+        memory: Memory::before(server)?,
     };
-    let memory = Memory::before(server)?;
     let mut measured = Measured::of(server);
     measured.border();
     let start = Instant::now();
@@ -47,7 +47,8 @@ pub fn run(flags: &Imports, server: &Server) -> anyhow::Result<Run> {
     measured.border();
     window.add(end, flags.documents.into());
     window.close(end);
-    let memory = memory.figures(server)?;
+    let mut memory = importing.memory.figures(server)?;
+    memory.extend(importing.memory.parts(server)?);
 
     let mut run = measured.run("imports", "documents", &window)?;
     // All come with one answer, so that the slices would show nothing.
@@ -75,6 +76,7 @@ pub fn run(flags: &Imports, server: &Server) -> anyhow::Result<Run> {
 struct Importing<'s> {
     server: &'s Server,
     key: &'s str,
+    memory: Memory,
 }
 
 impl Importing<'_> {
@@ -95,6 +97,7 @@ impl Importing<'_> {
             let which = tokens.len() + 1;
             let path = format!("/api/import/upload_part?uploadToken={name}&partNumber={which}");
             tokens.push(self.post(&path, &part)?);
+            self.memory.look(self.server)?;
             part.clear();
             progress.step(number.into(), "uploaded".into());
         }
@@ -123,6 +126,7 @@ impl Importing<'_> {
         loop {
             let query = json!({ "path": "_system/cli/queryImport", "args": id, "format": "json" });
             let told = self.post("/api/query", query.to_string().as_bytes())?;
+            self.memory.look(self.server)?;
             let state = &told["value"]["state"];
             match state["state"].as_str() {
                 None => bail!("the import is gone: {told}"),
