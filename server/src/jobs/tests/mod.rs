@@ -376,6 +376,7 @@ fn functions(
     });
     let registry = Registry::new(vec![
         Function::mutation("notes:add", add).internal(),
+        Function::mutation("notes:write", add),
         Function::mutation("notes:fail", fail),
         Function::mutation(
             "notes:panic",

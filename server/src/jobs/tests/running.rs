@@ -17,6 +17,49 @@ async fn a_job_runs_when_its_time_has_come_and_not_before() {
 }
 
 #[tokio::test]
+async fn after_a_long_stop_a_client_waits_behind_no_more_jobs_than_run_at_once() {
+    const AT_ONCE: usize = 8;
+    const DUE: u32 = 1_000;
+    let options = JobsOptions {
+        concurrency: AT_ONCE,
+        ..JobsOptions::default()
+    };
+    let mut rig = Rig::with(options, Limits::default());
+    rig.stop().await;
+    let many = Many {
+        count: DUE,
+        at_ms: START_MS,
+    };
+    rig.mutate("notes:scheduleMany", many).await;
+    rig.clock.advance(Duration::from_secs(86_400));
+    rig.start();
+    let started = |rig: &Rig| rig.metrics.starts(Kind::Scheduled);
+    let mut clients = 0;
+    while started(&rig) < u64::from(DUE) {
+        // The driver is on this thread, so nothing starts until the call is in the queue.
+        assert!(rig.metrics.running.get() <= AT_ONCE as i64);
+        let text = format!("client behind {}", started(&rig));
+        rig.mutate("notes:write", Text { text }).await;
+        clients += 1;
+    }
+    assert!(clients >= 2, "{clients}");
+    rig.settle().await;
+    let (mut jobs, mut seen) = (0, 0);
+    for note in rig.notes().await {
+        match note.strip_prefix("client behind ") {
+            Some(behind) => {
+                seen += 1;
+                // Those that had started, of which no more than these were unfinished, and none that came later.
+                assert!(jobs <= behind.parse().unwrap(), "{jobs} before {note}");
+            }
+            None => jobs += 1,
+        }
+    }
+    // With the job by which the test settles.
+    assert_eq!((jobs, seen), (u64::from(DUE) + 1, clients));
+}
+
+#[tokio::test]
 async fn mutations_that_are_due_run_in_the_order_of_their_times() {
     let mut rig = Rig::new();
     rig.stop().await;
