@@ -94,6 +94,7 @@ fn isolate() -> Result<Isolate, Failure> {
     });
     let options = IsolateOptions {
         memory_bytes_max: 128 << 20,
+        call_bytes_max: 128 << 20,
         stack_bytes_max: 1 << 20,
         modules: Arc::new(Modules(compiled.into())),
         prelude: Arc::from(

@@ -87,6 +87,7 @@ fn isolate(parts: usize, host: &mut dyn Host) -> Result<Isolate, Failure> {
     let prelude = compile_script("prelude.js", PRELUDE).expect("the prelude is correct");
     let options = IsolateOptions {
         memory_bytes_max: 128 << 20,
+        call_bytes_max: 128 << 20,
         stack_bytes_max: 1 << 20,
         modules: Arc::new(Modules(HashMap::from(compiled))),
         prelude: Arc::from([prelude]),

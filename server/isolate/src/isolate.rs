@@ -41,8 +41,10 @@ pub trait ModuleSource: Send + Sync {
 /// The parts and limits of an isolate.
 #[derive(Clone)]
 pub struct IsolateOptions {
-    /// Memory that the engine may hold before the seal, and beyond the image after it. `ArrayBuffer`s count.
+    /// Memory that the engine may hold before the seal. `ArrayBuffer`s count.
     pub memory_bytes_max: usize,
+    /// Memory that the engine may hold beyond the image after it.
+    pub call_bytes_max: usize,
     /// The stack that JavaScript may use. The thread needs half a megabyte more; a host that enters a second isolate within a call needs
     /// room for both.
     pub stack_bytes_max: usize,
@@ -58,7 +60,7 @@ pub struct Isolate {
     context: *mut qjs::JSContext,
     head: *mut Head,
     image: Option<Image>,
-    memory_bytes_max: usize,
+    call_bytes_max: usize,
     page_bytes: usize,
     /// Comes from a `Box`.
     shared: NonNull<Shared>,
@@ -108,6 +110,7 @@ impl Isolate {
     fn empty(options: &IsolateOptions) -> Result<Isolate, Failure> {
         let address_space = options
             .memory_bytes_max
+            .max(options.call_bytes_max)
             .saturating_mul(ADDRESS_SPACE_A_LIMIT)
             .max(ADDRESS_SPACE_BYTES_MIN);
         let arena = Arena::reserve(address_space).map_err(|_| Failure::OutOfMemory)?;
@@ -131,7 +134,7 @@ impl Isolate {
             context: std::ptr::null_mut(),
             head,
             image: None,
-            memory_bytes_max: options.memory_bytes_max,
+            call_bytes_max: options.call_bytes_max,
             page_bytes: page_bytes(),
             shared,
             arena,
@@ -289,7 +292,7 @@ impl Isolate {
             return;
         }
         // SAFETY: the engine is not running.
-        if !unsafe { Head::seal(self.head, self.page_bytes, self.memory_bytes_max) } {
+        if !unsafe { Head::seal(self.head, self.page_bytes, self.call_bytes_max) } {
             self.shared().doom(Doom::OutOfMemory);
             return;
         }

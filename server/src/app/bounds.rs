@@ -22,6 +22,8 @@ pub struct Bounds {
     pub actions_at_once: Option<usize>,
     /// Memory of the actions in JavaScript that run.
     pub actions_bytes_max: Option<u64>,
+    /// Memory of one call in JavaScript.
+    pub call_memory_max: Option<u64>,
     /// Threads of calls in JavaScript that are started while others are at long calls.
     pub spare_threads: Option<usize>,
     /// Time of a query in the engine.
@@ -65,6 +67,7 @@ impl Bounds {
             jobs_kept: given.read(&config::JOBS_KEPT, parse::whole)?,
             actions_at_once: given.read(&config::ACTIONS_AT_ONCE, parse::count)?,
             actions_bytes_max: given.read(&config::ACTIONS_BYTES_MAX, parse::bytes)?,
+            call_memory_max: given.read(&config::CALL_MEMORY_MAX, parse::bytes)?,
             spare_threads: given.read(&config::SPARE_THREADS, parse::count)?,
             query_time_max: given.read(&config::QUERY_TIME_MAX, parse::duration)?,
             mutation_time_max: given.read(&config::MUTATION_TIME_MAX, parse::duration)?,
@@ -94,10 +97,16 @@ impl Bounds {
 
     pub(super) fn js(&self, mut options: JsOptions) -> JsOptions {
         set(&mut options.actions_max, self.actions_at_once);
-        let bytes = self.actions_bytes_max;
         // A bound that this machine cannot count is none.
-        let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        set(&mut options.actions_bytes_max, bytes);
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        set(
+            &mut options.actions_bytes_max,
+            self.actions_bytes_max.map(bytes),
+        );
+        set(
+            &mut options.call_memory_max,
+            self.call_memory_max.map(bytes),
+        );
         options.spare_threads = self.spare_threads.or(options.spare_threads);
         set(&mut options.query_time_max, self.query_time_max);
         set(&mut options.mutation_time_max, self.mutation_time_max);

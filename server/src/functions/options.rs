@@ -23,6 +23,8 @@ pub struct JsOptions {
     pub actions_max: usize,
     /// Memory of the actions in JavaScript that run, in bytes; others wait. An action that runs may still grow.
     pub actions_bytes_max: usize,
+    /// Memory of one call in JavaScript, in bytes, beyond the modules of its app.
+    pub call_memory_max: usize,
     /// Threads of queries, and as many of mutations, that are started while others are at long calls; four for each
     /// core when it is not given.
     pub spare_threads: Option<usize>,
@@ -47,6 +49,7 @@ impl Default for JsOptions {
             action_step_max: Duration::from_secs(60),
             actions_max: 256,
             actions_bytes_max: 2 << 30,
+            call_memory_max: 128 << 20,
             spare_threads: None,
             outbound: OutboundOptions::default(),
             native_heads: true,

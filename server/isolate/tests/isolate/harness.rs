@@ -146,6 +146,7 @@ pub fn options(modules: Arc<dyn ModuleSource>) -> IsolateOptions {
     });
     IsolateOptions {
         memory_bytes_max: MEMORY_BYTES_MAX,
+        call_bytes_max: MEMORY_BYTES_MAX,
         stack_bytes_max: 512 << 10,
         modules,
         prelude: prelude.clone(),

@@ -136,6 +136,7 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_JOBS_KEPT", &[("", NotGiven), ("0", Is("0")), ("1_000", Is("1000")), ("-1", Refused("not a whole number"))]),
     ("VESTIBULE_ACTIONS_AT_ONCE", &[("", NotGiven), ("1", Is("1")), ("0", Refused("from 1 on"))]),
     ("VESTIBULE_ACTIONS_BYTES_MAX", &[("", NotGiven), ("64MiB", Is("67108864")), ("0", Refused("not a number of bytes"))]),
+    ("VESTIBULE_CALL_MEMORY_MAX", &[("", NotGiven), ("32MiB", Is("33554432")), ("32MB", Refused("not a number of bytes"))]),
     ("VESTIBULE_SPARE_THREADS", &[("", NotGiven), ("8", Is("8")), ("0", Refused("from 1 on"))]),
     ("VESTIBULE_QUERY_TIME_MAX", &[
         ("", NotGiven), ("1500ms", Is("1.5s")), ("2 s", Is("2s")), ("1", Refused("not a time")), ("0s", Refused("not a time")),
@@ -229,6 +230,7 @@ fn bound_of(bounds: &Bounds, variable: &str) -> Option<String> {
         "VESTIBULE_JOBS_KEPT" => bounds.jobs_kept.map(|it| it.to_string()),
         "VESTIBULE_ACTIONS_AT_ONCE" => bounds.actions_at_once.map(|it| it.to_string()),
         "VESTIBULE_ACTIONS_BYTES_MAX" => bounds.actions_bytes_max.map(|it| it.to_string()),
+        "VESTIBULE_CALL_MEMORY_MAX" => bounds.call_memory_max.map(|it| it.to_string()),
         "VESTIBULE_REQUESTS_AT_ONCE" => bounds.requests_at_once.map(|it| it.to_string()),
         "VESTIBULE_ACTION_STEP_MAX" => time(bounds.action_step_max),
         "VESTIBULE_SPARE_THREADS" => bounds.spare_threads.map(|it| it.to_string()),
@@ -262,6 +264,7 @@ fn bounds_that_are_given_reach_their_rooms() {
         "--action-step-max=7s",
         "--requests-at-once=9",
         "--actions-bytes-max=64MiB",
+        "--call-memory-max=32MiB",
     ];
     let bounds = read(&given, &Environment::default()).unwrap().bounds;
     let jobs = bounds.jobs(JobsOptions {
@@ -281,6 +284,7 @@ fn bounds_that_are_given_reach_their_rooms() {
     assert_eq!(http.requests_max, 9);
     assert_eq!(js.action_step_max, Duration::from_secs(7));
     assert_eq!(js.actions_bytes_max, 64 << 20);
+    assert_eq!(js.call_memory_max, 32 << 20);
     assert_eq!(js.query_time_max, JsOptions::default().query_time_max);
 }
 

@@ -170,6 +170,7 @@ impl Evaluator {
     fn new(code: &Arc<Code>, modules: Arc<dyn ModuleSource>) -> Result<Evaluator, AnalyzeError> {
         let options = IsolateOptions {
             memory_bytes_max: 4 * MEMORY_BYTES_MAX,
+            call_bytes_max: 4 * MEMORY_BYTES_MAX,
             stack_bytes_max: STACK_BYTES_MAX,
             modules,
             prelude: prelude::compiled(),

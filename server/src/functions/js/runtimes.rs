@@ -12,7 +12,7 @@ use super::code::Code;
 use super::import::ImportHost;
 use super::prelude;
 
-/// Memory of one call beyond the image, array buffers included.
+/// Memory of an engine until its modules are loaded.
 pub const MEMORY_BYTES_MAX: usize = 128 << 20;
 /// Stack that JavaScript may use; threads that run it have twice as much.
 const STACK_BYTES_MAX: usize = 4 << 20;
@@ -26,10 +26,11 @@ const IDLE_MAX: usize = 64;
 const WARM_IMAGE_BYTES_MAX: usize = 16 << 20;
 
 /// The runtimes of a server. The one used last is used next: its memory is warm.
-#[derive(Default)]
 pub struct Runtimes {
     /// Whether a runtime is let go of after its first call.
     is_fresh: bool,
+    /// Memory of one call beyond the image, array buffers included.
+    call_bytes_max: usize,
     idle: Mutex<Vec<Runtime>>,
     made: AtomicUsize,
     alive: Arc<AtomicUsize>,
@@ -99,11 +100,15 @@ impl From<Failure> for Box<NotLoaded> {
 }
 
 impl Runtimes {
-    /// Runtimes that are used again, or that serve one call each.
-    pub fn new(is_fresh: bool) -> Runtimes {
+    /// Runtimes that are used again, or that serve one call each, in which a call may take so many bytes.
+    pub fn new(is_fresh: bool, call_bytes_max: usize) -> Runtimes {
         Runtimes {
             is_fresh,
-            ..Runtimes::default()
+            call_bytes_max,
+            idle: Mutex::default(),
+            made: AtomicUsize::default(),
+            alive: Arc::default(),
+            engine_nanos: AtomicU64::default(),
         }
     }
 
@@ -135,6 +140,7 @@ impl Runtimes {
     fn make(&self, code: &Arc<Code>) -> Result<Runtime, Failure> {
         let options = IsolateOptions {
             memory_bytes_max: MEMORY_BYTES_MAX,
+            call_bytes_max: self.call_bytes_max,
             stack_bytes_max: STACK_BYTES_MAX,
             modules: code.clone(),
             prelude: prelude::compiled(),

@@ -208,6 +208,7 @@ fn isolate() -> Isolate {
     });
     let options = IsolateOptions {
         memory_bytes_max: 128 << 20,
+        call_bytes_max: 128 << 20,
         stack_bytes_max: 4 << 20,
         modules: Arc::new(Modules(compiled.into())),
         prelude: Arc::from([compile_script("prelude.js", PRELUDE).unwrap()]),
@@ -257,6 +258,7 @@ fn scrypt_has_a_head_where_its_bound_of_memory_suffices() {
     );
     let options = IsolateOptions {
         memory_bytes_max: 128 << 20,
+        call_bytes_max: 128 << 20,
         stack_bytes_max: 1 << 20,
         modules: Arc::new(Modules(HashMap::new())),
         prelude: Arc::from([compile_script("prelude.js", &script).unwrap()]),

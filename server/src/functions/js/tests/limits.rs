@@ -103,7 +103,33 @@ export const act = define("action", async () => {
   return seen.join("; ");
 });
 export const list = define("query", async () => []);
+const take = async () => new Uint8Array(16 << 20).length;
+export const takes = define("query", take);
+export const takesToAct = define("action", take);
 "#;
+
+#[tokio::test]
+async fn the_memory_of_a_call_is_a_setting() {
+    let taken = FunctionOutcome::Returned(Value::Float64(f64::from(16 << 20)));
+    for (call_memory_max, fits) in [(128 << 20, true), (8 << 20, false)] {
+        let options = JsOptions {
+            call_memory_max,
+            ..JsOptions::default()
+        };
+        let rig = rig_of(CALLERS, options);
+        let queried = rig.query("takes").await;
+        let acted = rig.functions.act(call("takesToAct", object! {})).await;
+        for outcome in [queried, acted.unwrap().outcome] {
+            match fits {
+                true => assert_eq!(outcome, taken),
+                false => {
+                    let code = object! { "code" => "FunctionOutOfMemory" };
+                    assert_eq!(thrown(outcome).data, Some(Value::Object(code)));
+                }
+            }
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_function_that_runs_out_of_time_or_memory_ends_its_callers_too() {

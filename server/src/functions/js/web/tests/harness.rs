@@ -61,6 +61,7 @@ impl Engine {
         let prelude = compile_script("prelude.js", &source).unwrap();
         let options = IsolateOptions {
             memory_bytes_max: 64 << 20,
+            call_bytes_max: 64 << 20,
             stack_bytes_max: 1 << 20,
             modules,
             prelude: Arc::new([prelude]),
