@@ -48,7 +48,8 @@ pub fn insert(
         "sha256" => BASE64.encode(&written.sha256),
         "size" => written.bytes as f64,
     };
-    if let Some(content_type) = content_type {
+    // An empty one names nothing.
+    if let Some(content_type) = content_type.filter(|text| !text.is_empty()) {
         file.insert("contentType".to_string(), content_type.into());
     }
     let id = tx.insert(STORAGE, file)?;
