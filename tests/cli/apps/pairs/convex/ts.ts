@@ -1,8 +1,8 @@
 // The functions of `tests/src/pairs.rs`, in TypeScript.
 
-import { paginationOptsValidator } from "convex/server";
+import { makeFunctionReference, paginationOptsValidator } from "convex/server";
 import { ConvexError, v, type Validator } from "convex/values";
-import { mutation, type MutationCtx, query } from "./_generated/server";
+import { action, type ActionCtx, mutation, type MutationCtx, query, type QueryCtx } from "./_generated/server";
 
 // An optional argument of Rust takes null for a missing one.
 const missing = <V extends Validator<any, "required", any>>(validator: V) => v.optional(v.union(validator, v.null()));
@@ -72,5 +72,125 @@ export const refuse = query({
   args: { code: v.number() },
   handler: async (_, { code }) => {
     throw new ConvexError({ code });
+  },
+});
+
+// ---- the scheduler
+
+const laterArgs = { name: v.string(), args: v.any(), after: v.number() };
+const named = (name: string) => makeFunctionReference<any>(`ts:${name}`) as any;
+
+export const later = mutation({
+  args: laterArgs,
+  handler: async (ctx, { name, args, after }) => {
+    await ctx.scheduler.runAfter(after, named(name), args);
+  },
+});
+
+export const laterInVain = mutation({
+  args: laterArgs,
+  handler: async (ctx, { name, args, after }) => {
+    await ctx.scheduler.runAfter(after, named(name), args);
+    throw new Error("not this one");
+  },
+});
+
+/** The scheduled functions of this side, in the order in which they were scheduled. */
+async function ownJobs(ctx: QueryCtx) {
+  const all = await ctx.db.system.query("_scheduled_functions").collect();
+  return all.filter(({ name }) => name.startsWith("ts"));
+}
+
+export const cancel = mutation({
+  args: { n: v.number() },
+  handler: async (ctx, { n }) => {
+    const job = (await ownJobs(ctx))[n];
+    if (job === undefined) throw new ConvexError({ code: "NO_JOB" });
+    await ctx.scheduler.cancel(job._id);
+  },
+});
+
+export const jobs = query({
+  args: {},
+  handler: async (ctx) =>
+    (await ownJobs(ctx)).map(({ name, args, scheduledTime, _creationTime, state }) => ({
+      function: name.split(":").at(-1)!,
+      args,
+      far: scheduledTime - _creationTime > 1_000_000,
+      state,
+    })),
+});
+
+// ---- actions
+
+const relayArgs = { kind: v.string(), name: v.string(), args: v.any() };
+
+async function relayed(ctx: ActionCtx, { kind, name, args }: { kind: string; name: string; args: any }) {
+  if (kind === "query") return await ctx.runQuery(named(name), args);
+  return kind === "mutation" ? await ctx.runMutation(named(name), args) : await ctx.runAction(named(name), args);
+}
+
+export const relay = action({ args: relayArgs, handler: relayed });
+
+export const relayThenFail = action({
+  args: relayArgs,
+  handler: async (ctx, asked) => {
+    await relayed(ctx, asked);
+    throw new Error("not this one");
+  },
+});
+
+export const laterThenFail = action({
+  args: laterArgs,
+  handler: async (ctx, { name, args, after }) => {
+    await ctx.scheduler.runAfter(after, named(name), args);
+    throw new Error("not this one");
+  },
+});
+
+// ---- files
+
+export const uploadUrl = mutation({ args: {}, handler: async (ctx) => await ctx.storage.generateUploadUrl() });
+
+/** Stores a file. Returns its content as it is read back. */
+export const store = action({
+  args: { text: v.string(), contentType: missing(v.string()) },
+  handler: async (ctx, { text, contentType }): Promise<string | null> => {
+    const file = await ctx.storage.store(new Blob([text], { type: contentType ?? undefined }));
+    await ctx.runMutation(named("keep"), { file });
+    return (await (await ctx.storage.get(file))?.text()) ?? null;
+  },
+});
+
+export const keep = mutation({
+  args: { file: v.id("_storage") },
+  handler: async (ctx, { file }) => {
+    await ctx.db.insert("kept", { file });
+  },
+});
+
+export const drop = mutation({
+  args: { n: v.number() },
+  handler: async (ctx, { n }) => {
+    const kept = (await ctx.db.query("kept").collect())[n];
+    if (kept === undefined) throw new ConvexError({ code: "NO_FILE" });
+    await ctx.storage.delete(kept.file);
+  },
+});
+
+export const kept = query({
+  args: {},
+  handler: async (ctx) => {
+    const seen = [];
+    for (const { file } of await ctx.db.query("kept").collect()) {
+      const metadata = await ctx.storage.getMetadata(file as any);
+      const stored = await ctx.db.system.get(file);
+      seen.push({
+        url: await ctx.storage.getUrl(file),
+        metadata: metadata && { sha256: metadata.sha256, size: metadata.size, contentType: metadata.contentType },
+        stored: stored && { sha256: stored.sha256, size: stored.size, contentType: stored.contentType },
+      });
+    }
+    return seen;
   },
 });
