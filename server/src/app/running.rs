@@ -405,6 +405,7 @@ fn js_options(app: &App, config: &Config, dev: bool, own: Arc<Own>) -> JsOptions
             ..OutboundOptions::default()
         },
         native_heads: config.native_heads,
+        is_in_development: dev,
         provisioning_time_max: app.gate_deadline,
         ..JsOptions::default()
     })

@@ -32,6 +32,9 @@ pub struct JsOptions {
     pub outbound: OutboundOptions,
     /// Whether functions of packages that are known get native heads.
     pub native_heads: bool,
+    /// Whether errors of operations are told with the places that awaited them. That takes a few microseconds for each
+    /// operation.
+    pub is_in_development: bool,
     /// Each call runs in a runtime made for it alone, as if nothing ever went back to an image. It is slow, and judges what
     /// going back leaves behind.
     pub fresh_runtimes: bool,
@@ -53,6 +56,7 @@ impl Default for JsOptions {
             spare_threads: None,
             outbound: OutboundOptions::default(),
             native_heads: true,
+            is_in_development: false,
             fresh_runtimes: false,
             executor: Arc::new(SystemExecutor),
         }

@@ -111,7 +111,7 @@ impl Js {
         Arc::new(Js {
             steps: Steps::new(step_max, places.clone(), clock.clone(), executor),
             places,
-            runtimes: Runtimes::new(options.fresh_runtimes, options.call_memory_max),
+            runtimes: Runtimes::new(&options),
             compiled: match options.native_heads {
                 true => CompiledModules::default(),
                 false => CompiledModules::plain(),

@@ -58,16 +58,27 @@ pub(super) const SCRIPTS: &[&str] = scripts![
     "90_driver.js",
 ];
 
+/// The script that development adds at the end.
+const IN_DEVELOPMENT: &str = include_str!("prelude/95_awaits.js");
+
 /// The prelude. Its scripts share one closure, which modules cannot see.
 pub fn compiled() -> Arc<[Bytecode]> {
     static COMPILED: OnceLock<Arc<[Bytecode]>> = OnceLock::new();
+    COMPILED.get_or_init(|| compile(SCRIPTS)).clone()
+}
+
+/// The same for development: errors tell more, and operations take longer.
+pub fn compiled_for_development() -> Arc<[Bytecode]> {
+    static COMPILED: OnceLock<Arc<[Bytecode]>> = OnceLock::new();
     COMPILED
-        .get_or_init(|| {
-            let source = format!("(() => {{\n{}\n}})();", SCRIPTS.join("\n"));
-            let script = compile_script("prelude.js", &source);
-            Arc::from(vec![script.expect("the prelude is well formed")])
-        })
+        .get_or_init(|| compile(&[SCRIPTS, &[IN_DEVELOPMENT]].concat()))
         .clone()
+}
+
+fn compile(scripts: &[&str]) -> Arc<[Bytecode]> {
+    let source = format!("(() => {{\n{}\n}})();", scripts.join("\n"));
+    let script = compile_script("prelude.js", &source);
+    Arc::from(vec![script.expect("the prelude is well formed")])
 }
 
 #[cfg(test)]
@@ -78,7 +89,8 @@ mod tests {
     fn every_script_is_part_of_the_prelude() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/functions/js/prelude");
         let scripts = std::fs::read_dir(folder).unwrap();
-        assert_eq!(scripts.count(), SCRIPTS.len());
+        assert_eq!(scripts.count(), SCRIPTS.len() + 1);
         assert_eq!(compiled().len(), 1);
+        assert_eq!(compiled_for_development().len(), 1);
     }
 }

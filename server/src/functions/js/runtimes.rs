@@ -11,6 +11,7 @@ use vestibule_isolate::{Failure, Isolate, IsolateOptions};
 use super::code::Code;
 use super::import::ImportHost;
 use super::prelude;
+use crate::functions::JsOptions;
 
 /// Memory of an engine until its modules are loaded.
 pub const MEMORY_BYTES_MAX: usize = 128 << 20;
@@ -31,6 +32,8 @@ pub struct Runtimes {
     is_fresh: bool,
     /// Memory of one call beyond the image, array buffers included.
     call_bytes_max: usize,
+    /// Whether errors of operations are told with what awaited them, which takes time.
+    is_in_development: bool,
     idle: Mutex<Vec<Runtime>>,
     made: AtomicUsize,
     alive: Arc<AtomicUsize>,
@@ -100,11 +103,12 @@ impl From<Failure> for Box<NotLoaded> {
 }
 
 impl Runtimes {
-    /// Runtimes that are used again, or that serve one call each, in which a call may take so many bytes.
-    pub fn new(is_fresh: bool, call_bytes_max: usize) -> Runtimes {
+    /// Runtimes of functions within `options`.
+    pub fn new(options: &JsOptions) -> Runtimes {
         Runtimes {
-            is_fresh,
-            call_bytes_max,
+            is_fresh: options.fresh_runtimes,
+            call_bytes_max: options.call_memory_max,
+            is_in_development: options.is_in_development,
             idle: Mutex::default(),
             made: AtomicUsize::default(),
             alive: Arc::default(),
@@ -143,7 +147,10 @@ impl Runtimes {
             call_bytes_max: self.call_bytes_max,
             stack_bytes_max: STACK_BYTES_MAX,
             modules: code.clone(),
-            prelude: prelude::compiled(),
+            prelude: match self.is_in_development {
+                true => prelude::compiled_for_development(),
+                false => prelude::compiled(),
+            },
         };
         let isolate = Isolate::new(options, &mut ImportHost::new(code))?;
         self.made.fetch_add(1, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 mod actions;
 mod analysis;
+mod awaits;
 mod hostile;
 mod limits;
 pub(crate) mod oracle;

@@ -18,10 +18,15 @@ const $ = (() => {
   // What the driver knows about the call under way.
   const call = { kind: "import" };
 
+  // Where an operation begins, and what becomes of that when it fails: for a script that tells errors where they were awaited.
+  let begins = () => undefined;
+  let fails;
+  const traceOperations = (began, failed) => ([begins, fails] = [began, failed]);
+
   // Starts an operation that the driver completes later. Throws where the host refuses it.
   const hostBegin = (op, ...args) => {
     const id = ++lastOperation;
-    const promise = new Promise((resolve, reject) => pending.set(id, { resolve, reject }));
+    const promise = new Promise((resolve, reject) => pending.set(id, { resolve, reject, at: begins() }));
     try {
       native.host("async", id, op, ...args);
     } catch (error) {
@@ -44,7 +49,7 @@ const $ = (() => {
   const asyncSyscall = (op, args) =>
     new Promise((resolve, reject) => {
       const id = ++lastOperation;
-      pending.set(id, { resolve, reject });
+      pending.set(id, { resolve, reject, at: begins() });
       try {
         native.host("async", id, "syscall", op, args);
       } catch (error) {
@@ -56,8 +61,9 @@ const $ = (() => {
   const complete = (id, isOk, value) => {
     const operation = pending.get(id);
     pending.delete(id);
+    if (!isOk && operation?.at !== undefined) fails(value, operation.at);
     if (operation) (isOk ? operation.resolve : operation.reject)(value);
   };
 
-  return { ...native, asyncContext, hostBegin, hostAsync, asyncSyscall, call, complete };
+  return { ...native, asyncContext, traceOperations, hostBegin, hostAsync, asyncSyscall, call, complete };
 })();

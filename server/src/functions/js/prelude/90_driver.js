@@ -28,6 +28,12 @@
     },
   };
 
+  const framesOf = (error, message) => {
+    const own = $.framesOf(error);
+    const awaited = $.awaitedFrames?.(message) ?? "";
+    return awaited === "" ? own : `${own}${own === "" || own.endsWith("\n") ? "" : "\n"}${awaited}`;
+  };
+
   // What was thrown, as the host shows it: name, message, stack, and the data of a ConvexError as JSON text.
   const describe = (error) => {
     try {
@@ -35,7 +41,7 @@
         const isConvexError = error.ConvexErrorSymbol !== undefined && error[error.ConvexErrorSymbol] === true;
         const name = error.name === undefined ? "Error" : `${error.name}`;
         const message = error.message === undefined ? "" : `${error.message}`;
-        return [name, message, $.framesOf(error), isConvexError ? `${error.data}` : undefined];
+        return [name, message, framesOf(error, message), isConvexError ? `${error.data}` : undefined];
       }
       if (Array.isArray(error)) return ["", "[object Array]", "", undefined];
       if (typeof error === "object" && error !== null) {
