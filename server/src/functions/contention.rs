@@ -15,6 +15,12 @@ const STEP_UP: f32 = 1.0 / 32.0;
 const STEP_DOWN: f32 = 4.0 * STEP_UP;
 /// A run that takes longer holds up no other.
 const HOLDS_UP_FOR: Duration = Duration::from_millis(20);
+/// A function that nobody has overtaken for so long, and of which nothing runs, has no bound.
+const QUIET_AFTER: Duration = Duration::from_secs(10);
+/// Functions that have a bound. Paths come from clients.
+const FUNCTIONS_MAX: usize = 1_024;
+/// Mutations of one function that may wait. Others find room all the same.
+pub(super) const WAITING_MAX: usize = 8_192;
 
 /// The functions whose mutations overtake each other, with those that wait.
 pub(super) struct Contention<M> {
@@ -25,6 +31,8 @@ pub(super) struct Contention<M> {
 
 struct Contended<M> {
     functions: HashMap<FunctionPath, Runs<M>>,
+    /// How many wait, of all functions.
+    waiting: usize,
     last: u64,
 }
 
@@ -33,6 +41,8 @@ struct Runs<M> {
     /// Runs under way that hold up others: their numbers, and when they began.
     under_way: Vec<(u64, Duration)>,
     waiting: VecDeque<M>,
+    /// When a run was last overtaken.
+    overtaken_at: Duration,
 }
 
 /// A run's part in its function's bound. [`Contention::ended`] must have it back.
@@ -57,6 +67,7 @@ impl<M> Contention<M> {
             bound_max: at_once.max(1) as f32,
             contended: Mutex::new(Contended {
                 functions: HashMap::new(),
+                waiting: 0,
                 last: 0,
             }),
         }
@@ -72,7 +83,11 @@ impl<M> Contention<M> {
         now: Duration,
     ) -> Option<(M, Option<Part>)> {
         let mut contended = self.contended.lock();
-        let Contended { functions, last } = &mut *contended;
+        let Contended {
+            functions,
+            waiting,
+            last,
+        } = &mut *contended;
         let Some(runs) = functions.get_mut(path) else {
             return Some((mutation, None));
         };
@@ -81,6 +96,7 @@ impl<M> Contention<M> {
         if runs.has_room() && runs.waiting.is_empty() {
             return Some((mutation, Some(runs.begin(last, now))));
         }
+        *waiting += 1;
         match ran_before {
             true => runs.waiting.push_front(mutation),
             false => runs.waiting.push_back(mutation),
@@ -89,10 +105,17 @@ impl<M> Contention<M> {
     }
 
     /// Takes note of the end of a run. True if others wait: [`next`](Self::next) hands out those that may run now.
-    pub fn ended(&self, path: &FunctionPath, part: Option<Part>, end: RunEnd) -> bool {
+    pub fn ended(
+        &self,
+        path: &FunctionPath,
+        part: Option<Part>,
+        end: RunEnd,
+        now: Duration,
+    ) -> bool {
         let mut contended = self.contended.lock();
         let functions = &mut contended.functions;
-        if end == RunEnd::Overtaken && !functions.contains_key(path) {
+        let is_overtaken = end == RunEnd::Overtaken;
+        if is_overtaken && functions.len() < FUNCTIONS_MAX && !functions.contains_key(path) {
             functions.insert(path.clone(), Runs::up_to(self.bound_max));
         }
         let Some(runs) = functions.get_mut(path) else {
@@ -101,11 +124,14 @@ impl<M> Contention<M> {
         if let Some(Part(number)) = part {
             runs.under_way.retain(|(other, _)| *other != number);
         }
-        runs.bound = match end {
-            RunEnd::Placed => runs.bound + STEP_UP,
-            RunEnd::Overtaken => (runs.bound - STEP_DOWN).max(1.0),
-            RunEnd::Otherwise => runs.bound,
-        };
+        match end {
+            RunEnd::Placed => runs.bound = (runs.bound + STEP_UP).min(self.bound_max + STEP_UP),
+            RunEnd::Overtaken => {
+                runs.bound = (runs.bound - STEP_DOWN).max(1.0);
+                runs.overtaken_at = now;
+            }
+            RunEnd::Otherwise => {}
+        }
         let waits = !runs.waiting.is_empty();
         if runs.bound > self.bound_max && !waits {
             functions.remove(path);
@@ -116,24 +142,43 @@ impl<M> Contention<M> {
     /// One that waited and may run now. Call it until it returns none.
     pub fn next(&self, path: &FunctionPath, now: Duration) -> Option<(M, Part)> {
         let mut contended = self.contended.lock();
-        let Contended { functions, last } = &mut *contended;
-        let runs = functions.get_mut(path)?;
-        runs.next(last, now)
+        let Contended {
+            functions,
+            waiting,
+            last,
+        } = &mut *contended;
+        let next = functions.get_mut(path)?.next(last, now)?;
+        *waiting -= 1;
+        Some(next)
     }
 
-    /// As [`next`](Self::next), of any function: for a clock that ticks while runs take long.
+    /// As [`next`](Self::next), of any function: for a clock that ticks while there are runs. Functions that have become
+    /// quiet are forgotten.
     pub fn next_of_any(&self, now: Duration) -> Option<(M, Part)> {
         let mut contended = self.contended.lock();
-        let Contended { functions, last } = &mut *contended;
-        let mut all = functions.values_mut();
-        all.find_map(|runs| runs.next(last, now))
+        let Contended {
+            functions,
+            waiting,
+            last,
+        } = &mut *contended;
+        functions.retain(|_, runs| !runs.are_quiet(now));
+        let next = functions
+            .values_mut()
+            .find_map(|runs| runs.next(last, now))?;
+        *waiting -= 1;
+        Some(next)
     }
 
     /// How many wait.
     pub fn waiting(&self) -> usize {
+        self.contended.lock().waiting
+    }
+
+    /// Whether as many of this function wait as may.
+    pub fn is_full(&self, path: &FunctionPath) -> bool {
         let contended = self.contended.lock();
-        let all = contended.functions.values();
-        all.map(|runs| runs.waiting.len()).sum()
+        let runs = contended.functions.get(path);
+        runs.is_some_and(|runs| runs.waiting.len() >= WAITING_MAX)
     }
 
     /// How many functions have a bound.
@@ -148,7 +193,14 @@ impl<M> Runs<M> {
             bound,
             under_way: Vec::new(),
             waiting: VecDeque::new(),
+            overtaken_at: Duration::ZERO,
         }
+    }
+
+    fn are_quiet(&mut self, now: Duration) -> bool {
+        self.forget_long(now);
+        let is_idle = self.under_way.is_empty() && self.waiting.is_empty();
+        is_idle && now.saturating_sub(self.overtaken_at) > QUIET_AFTER
     }
 
     fn has_room(&self) -> bool {
@@ -203,7 +255,7 @@ mod tests {
             .next()
             .is_none_or(|runs| runs.bound > 1.0)
         {
-            all.ended(&path("a:f"), None, RunEnd::Overtaken);
+            all.ended(&path("a:f"), None, RunEnd::Overtaken, NOW);
         }
         all
     }
@@ -213,7 +265,7 @@ mod tests {
         let all = Contention::new(1);
         for n in 0..100 {
             assert!(arrives(&all, "a:f", n).is_some_and(|part| part.is_none()));
-            all.ended(&path("a:f"), None, RunEnd::Placed);
+            all.ended(&path("a:f"), None, RunEnd::Placed, NOW);
         }
         assert_eq!((all.functions(), all.waiting()), (0, 0));
     }
@@ -226,17 +278,17 @@ mod tests {
         assert!(arrives(&all, "a:f", 2).is_none() && arrives(&all, "a:f", 3).is_none());
         assert!(arrives(&all, "b:f", 9).is_some());
         assert!(all.next(&path("a:f"), NOW).is_none());
-        all.ended(&path("a:f"), first, RunEnd::Placed);
+        all.ended(&path("a:f"), first, RunEnd::Placed, NOW);
         let (second, part) = all.next(&path("a:f"), NOW).unwrap();
         assert_eq!(second, 2);
         assert!(all.next(&path("a:f"), NOW).is_none(), "one at a time");
         assert!(arrives(&all, "a:f", 4).is_none(), "others wait already");
         // One that was overtaken runs again before those that never ran.
-        all.ended(&path("a:f"), Some(part), RunEnd::Overtaken);
+        all.ended(&path("a:f"), Some(part), RunEnd::Overtaken, NOW);
         assert!(all.arrive(&path("a:f"), 2, true, NOW).is_none());
         let order = std::iter::from_fn(|| {
             let (n, part) = all.next(&path("a:f"), NOW)?;
-            all.ended(&path("a:f"), Some(part), RunEnd::Otherwise);
+            all.ended(&path("a:f"), Some(part), RunEnd::Otherwise, NOW);
             Some(n)
         });
         assert_eq!(order.collect::<Vec<_>>(), [2, 3, 4]);
@@ -249,7 +301,7 @@ mod tests {
         let mut taken_on = 0;
         while all.functions() > 0 {
             let part = arrives(&all, "a:f", 0).unwrap();
-            all.ended(&path("a:f"), part, RunEnd::Placed);
+            all.ended(&path("a:f"), part, RunEnd::Placed, NOW);
             taken_on += 1;
         }
         assert!((32..=64).contains(&taken_on), "{taken_on}");
@@ -265,7 +317,7 @@ mod tests {
         let (second, _) = all.next_of_any(later).unwrap();
         assert_eq!(second, 2);
         // Its end makes no more room than it took.
-        all.ended(&path("a:f"), long, RunEnd::Otherwise);
+        all.ended(&path("a:f"), long, RunEnd::Otherwise, NOW);
         assert!(all.arrive(&path("a:f"), 3, false, later).is_none());
     }
 
@@ -275,9 +327,53 @@ mod tests {
         let first = arrives(&all, "a:f", 1).unwrap();
         assert!(arrives(&all, "a:f", 2).is_none());
         for _ in 0..100 {
-            all.ended(&path("a:f"), None, RunEnd::Placed);
+            all.ended(&path("a:f"), None, RunEnd::Placed, NOW);
         }
-        all.ended(&path("a:f"), first, RunEnd::Placed);
+        all.ended(&path("a:f"), first, RunEnd::Placed, NOW);
         assert_eq!(all.next(&path("a:f"), NOW).map(|(n, _)| n), Some(2));
+    }
+
+    #[test]
+    fn a_function_that_has_become_quiet_is_forgotten_and_paths_do_not_pile_up() {
+        let all = bounded_to_one(4);
+        assert!(all.next_of_any(NOW + QUIET_AFTER).is_none());
+        assert_eq!(all.functions(), 1);
+        assert!(all.next_of_any(NOW + 2 * QUIET_AFTER).is_none());
+        assert_eq!(all.functions(), 0);
+        for n in 0..2 * FUNCTIONS_MAX {
+            all.ended(&path(&format!("a:f{n}")), None, RunEnd::Overtaken, NOW);
+        }
+        assert_eq!(all.functions(), FUNCTIONS_MAX);
+    }
+
+    #[test]
+    fn a_function_with_many_that_wait_is_full_and_others_are_not() {
+        let all = bounded_to_one(1);
+        let first = arrives(&all, "a:f", 0).unwrap();
+        for n in 0..WAITING_MAX as u32 {
+            assert!(!all.is_full(&path("a:f")));
+            assert!(arrives(&all, "a:f", n).is_none());
+        }
+        assert!(all.is_full(&path("a:f")) && !all.is_full(&path("b:f")));
+        assert_eq!(all.waiting(), WAITING_MAX);
+        all.ended(&path("a:f"), first, RunEnd::Placed, NOW);
+        assert!(all.next(&path("a:f"), NOW).is_some());
+        assert!(!all.is_full(&path("a:f")));
+    }
+
+    #[test]
+    fn many_that_wait_and_do_not_meet_lift_the_bound_no_higher_than_to_its_beginning() {
+        let all = bounded_to_one(4);
+        let _first = arrives(&all, "a:f", 0).unwrap();
+        assert!(arrives(&all, "a:f", 1).is_none());
+        for _ in 0..10_000 {
+            all.ended(&path("a:f"), None, RunEnd::Placed, NOW);
+        }
+        let mut overtaken = 0;
+        while all.contended.lock().functions[&path("a:f")].bound > 1.0 {
+            all.ended(&path("a:f"), None, RunEnd::Overtaken, NOW);
+            overtaken += 1;
+        }
+        assert!(overtaken <= 25, "{overtaken}");
     }
 }

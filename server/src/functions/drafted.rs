@@ -125,7 +125,8 @@ impl DraftedMutation {
     fn note_end(&mut self, end: RunEnd) -> bool {
         let (path, part) = (&self.call.path, self.part.take());
         let is_under_way = std::mem::take(&mut self.is_under_way);
-        is_under_way && self.functions.contention.ended(path, part, end)
+        let now = self.functions.database.clock().elapsed();
+        is_under_way && self.functions.contention.ended(path, part, end, now)
     }
 
     /// The same, and begins what waited for it.

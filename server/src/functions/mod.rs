@@ -536,7 +536,11 @@ impl Functions {
             session_request,
             on_finish,
         };
-        if queued.is_beside && self.mutations_queued() >= BESIDE_MAX {
+        let is_full = || {
+            let of_function = self.contention.is_full(&queued.call.path);
+            of_function || self.mutations_queued() >= BESIDE_MAX
+        };
+        if queued.is_beside && is_full() {
             return Err(SystemError::CommitterFull);
         }
         let Some(session) = queued

@@ -304,9 +304,10 @@ impl Pool {
     /// Notes the end of a job. False if the thread ends, which is then no longer counted: there is one too many, or its
     /// priority was lowered, and the watch starts another in its place.
     fn goes_on(&self, number: u64) -> bool {
-        self.jobs.fetch_sub(1, Ordering::SeqCst);
         let mut state = self.state.lock();
         let job = state.under_way.remove(&number);
+        // Behind it: where no job is counted, none is under way.
+        self.jobs.fetch_sub(1, Ordering::SeqCst);
         let long = state.older_than(LONG_AFTER, self.clock.elapsed());
         let is_one_too_many = state.threads - long > self.counts.regular;
         let is_lowered = job.is_some_and(|job| job.is_lowered);

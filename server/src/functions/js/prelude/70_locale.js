@@ -23,7 +23,7 @@
     // The canonical tags of what was asked for.
     const list = (locales) => {
       if (locales === undefined) return [];
-      const isOne = typeof locales === "string" || tagOf(locales) !== undefined;
+      const isOne = typeof locales === "string" || (!Array.isArray(locales) && tagOf(locales) !== undefined);
       const all = isOne ? [locales] : [...locales];
       return all.map((locale) => {
         const tag = tagOf(locale) ?? locale;
@@ -48,14 +48,14 @@
 
     // The locale to format for. One that is not known is refused: a wrong format would go unnoticed.
     const resolve = (locales) => {
+      const found = list(locales).map(known).find((name) => name !== undefined);
+      if (found !== undefined) return found;
       const tag = first(locales);
-      if (tag === undefined) return "en-US";
-      const found = known(tag);
-      if (found === undefined) {
+      if (tag !== undefined) {
         const all = [...Object.keys(LOCALES), ...TABLED].join(", ");
         throw new RangeError(`The locale ${tag} is not available in this runtime. Use one of ${all}.`);
       }
-      return found;
+      return "en-US";
     };
     // The cycle of hours that the locale's tag asks for.
     const clockOf = (locales) => {

@@ -9,10 +9,10 @@
 
   // Compares two texts in the order of a locale: `options` are Intl.Collator's.
   const compareWith = (locales, options) => {
-    const { list, choice, unavailable } = $.web.locales;
+    const { first, choice, unavailable } = $.web.locales;
     const sensitivity = choice(options, "sensitivity", SENSITIVITIES, "variant");
     if (options?.ignorePunctuation) unavailable("The option ignorePunctuation");
-    let locale = list(locales)[0] ?? "en-US";
+    let locale = first(locales) ?? "en-US";
     if (!locale.includes("-u-")) {
       const caseFirst = choice(options, "caseFirst", ["upper", "lower", "false"], "false");
       const keys = `${caseFirst === "false" ? "" : `-kf-${caseFirst}`}${options?.numeric ? "-kn" : ""}`;
@@ -80,7 +80,7 @@
       #locale;
       #compare;
       constructor(locales, options = {}) {
-        this.#locale = list(locales)[0] ?? "en-US";
+        this.#locale = $.web.locales.first(locales) ?? "en-US";
         this.#compare = compareWith(locales, options);
         this.#options = {
           usage: choice(options, "usage", ["sort", "search"], "sort"),

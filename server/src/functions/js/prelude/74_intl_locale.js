@@ -9,17 +9,23 @@
 
     // A canonical tag in its parts: the extensions of Unicode, of which each has two letters, apart from all others.
     const parse = (tag) => {
-      const [, base, extension = "", rest = ""] = /^(.*?)(?:-u((?:-[a-z0-9]{2,8})+))?((?:-[a-tv-z](?:-[a-z0-9]{1,8})+)*)$/i.exec(tag);
+      const [base, ...extensions] = tag.split(/(?=-[a-z0-9]-)/i);
+      const extension = extensions.find((part) => /^-u-/i.test(part))?.slice(2) ?? "";
+      const rest = extensions.filter((part) => !/^-u-/i.test(part));
       const [, language, script, region, variants = ""] = /^([a-z]{2,8})(?:-([a-z]{4}))?(?:-([a-z]{2}|\d{3}))?((?:-[a-z0-9]{4,8})*)$/i.exec(base);
+      // What stands before the first key: attributes.
+      const [attributes] = /^(-[a-z0-9]{3,8})*/i.exec(extension);
       const keys = {};
       for (const [, key, type = ""] of extension.matchAll(/-([a-z0-9][a-z])((?:-[a-z0-9]{3,8})*)(?=-[a-z0-9]{2}(?:-|$)|$)/gi)) keys[key] = type.slice(1);
-      return { language, script, region, variants, keys, rest };
+      return { language, script, region, variants, attributes, keys, rest };
     };
-    const write = ({ language, script, region, variants, keys, rest }) => {
+    const write = ({ language, script, region, variants, attributes, keys, rest }) => {
       const base = [language, script, region].filter(Boolean).join("-") + variants;
       const names = Object.keys(keys).sort();
       const extension = names.map((key) => `-${key}${keys[key] ? `-${keys[key]}` : ""}`).join("");
-      return `${base}${extension ? `-u${extension}` : ""}${rest}`;
+      const own = `${attributes}${extension}`;
+      const all = own === "" ? rest : [...rest.filter((part) => part < "-u"), `-u${own}`, ...rest.filter((part) => part > "-u")];
+      return `${base}${all.join("")}`;
     };
 
     let localeTag;
@@ -33,6 +39,7 @@
         if (typeof tag !== "string" && (typeof tag !== "object" || tag === null)) {
           throw new TypeError("First argument to Intl.Locale constructor can't be empty or missing");
         }
+        if (options === null) throw new TypeError("Cannot convert undefined or null to object");
         const parts = parse($.host("intl.locale", (typeof tag === "object" ? localeTag(tag) : undefined) ?? `${tag}`));
         const asked = (name, form) => {
           const value = options?.[name];
@@ -65,7 +72,7 @@
         return this.#parts.region;
       }
       get baseName() {
-        return write({ ...this.#parts, keys: {}, rest: "" });
+        return write({ ...this.#parts, attributes: "", keys: {}, rest: [] });
       }
       get calendar() {
         return this.#parts.keys.ca;

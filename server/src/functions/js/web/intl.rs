@@ -111,7 +111,8 @@ fn is_alphabetic(text: &str) -> bool {
 fn is_language(arguments: &Arguments) -> Answer {
     let is_known = Locale::try_from_str(arguments.text(0)?).is_ok_and(|locale| {
         let mut id = LanguageIdentifier::from(locale.id.language);
-        LocaleExpander::new_common().maximize(&mut id) == TransformResult::Modified
+        id != LanguageIdentifier::UNKNOWN
+            && LocaleExpander::new_common().maximize(&mut id) == TransformResult::Modified
     });
     Ok(HostValue::Bool(is_known))
 }

@@ -97,7 +97,15 @@ fn numbers_dates_and_order_are_those_of_english() {
                 r#"["1000000000000000000000","5","01/01/1970",["fullwide"]]"#,
             ),
             (
-                r#"(5).toLocaleString(["pl", "en-US"])"#,
+                r#"[(5).toLocaleString(["pl", "en-US"]), (5).toLocaleString("und"), "a".localeCompare("b", "fullwide"), new Intl.Collator("fullwide").resolvedOptions().locale]"#,
+                r#"["5","5",-1,"en-US"]"#,
+            ),
+            (
+                r#"const calendar = (tag, options) => { const l = new Intl.Locale(tag, options); return [l.calendar, `${l}`, l.baseName]; }; return [calendar("en-t-fr-u-ca-gregory"), calendar("en-t-fr-u-ca-gregory", { calendar: "roc" }), calendar("en-x-own", { calendar: "roc" }), calendar("en-u-foo-ca-roc", { numeric: true })];"#,
+                r#"[["gregory","en-t-fr-u-ca-gregory","en"],["roc","en-t-fr-u-ca-roc","en"],["roc","en-u-ca-roc-x-own","en"],["roc","en-u-foo-ca-roc-kn","en"]]"#,
+            ),
+            (
+                r#"(5).toLocaleString(["pl", "ru"])"#,
                 "RangeError: The locale pl is not available in this runtime. Use one of en-US, en-GB, en-CA, de-DE, es-ES, fr-FR, it-IT, ja-JP, nl-NL, pt-BR, sv-SE.",
             ),
             (
