@@ -131,7 +131,7 @@ async fn indexes_hold_what_was_imported() {
 #[tokio::test]
 async fn an_import_leaves_no_document_in_the_memory_of_those_that_are_asked_for() {
     const DOCUMENTS: u16 = 2_000;
-    const IMPORT_BYTES: usize = 16 << 10;
+    const IMPORT_BYTES: usize = 128 << 10;
     let rig = Rig::new();
     let old = rig.insert("users", object! { "name" => "Old" }).await;
     let lines: String = (0..DOCUMENTS)
@@ -148,7 +148,7 @@ async fn an_import_leaves_no_document_in_the_memory_of_those_that_are_asked_for(
         let asked = request(Some("users"), mode, Format::JsonLines);
         let state = rig.import(asked, lines.as_bytes()).await;
         assert_eq!(written(&state), i64::from(DOCUMENTS));
-        // The documents of the import itself are among those that are asked for.
+        // What the import asks for itself stays; its documents would take four times as much.
         let grown = database.document_bytes().saturating_sub(before);
         assert!(grown < IMPORT_BYTES, "{mode:?}: {grown}");
     }
