@@ -3,8 +3,33 @@
   const NativeDate = Date;
   const now = () => $.host("time.now");
 
+  // Texts that the engine reads otherwise than V8: ISO dates that a blank or an offset without colons follows, offsets
+  // without a time, and days that no month has.
+  const ISO = /^\d{4}-\d\d-\d\d(?:T|$)/;
+  const WITH_OFFSET = /^\s*(\d{4})[-/](\d\d)[-/](\d\d)[ T]+(\d\d:\d\d)(:\d\d)?(\.\d{1,3})?\d*\s*([+-]\d\d)(?::?(\d\d))?\s*$/;
+  const WITHOUT_TIME = /^([^:]*\d{4}) +((?:GMT|UTC)[+-]\d{4})$/i;
+  const IN_DIGITS = /^\s*(\d{1,2})[/-](\d{1,2})[/-]\d{4}\b/;
+  const IN_WORDS = /^\s*(?:[a-z]{3,}\.?,? +)?[a-z]{3,}\.? +(\d{1,2}),? +\d{4}\b/i;
+  const { exec, test } = RegExp.prototype;
+  const found = (form, text) => Reflect.apply(exec, form, [text]);
+  const readable = (text) => {
+    if (Reflect.apply(test, ISO, [text]) && text.length <= 10) return text;
+    const offset = found(WITH_OFFSET, text);
+    if (offset !== null) {
+      const [, year, month, day, time, seconds = ":00", fraction = "", hours, minutes = "00"] = offset;
+      return `${year}-${month}-${day}T${time}${seconds}${fraction}${hours}:${minutes}`;
+    }
+    const untimed = found(WITHOUT_TIME, text);
+    if (untimed !== null) return `${untimed[1]} 00:00:00 ${untimed[2]}`;
+    const digits = found(IN_DIGITS, text);
+    if (digits !== null && !(digits[1] >= 1 && digits[1] <= 12 && digits[2] >= 1 && digits[2] <= 31)) return "";
+    const words = found(IN_WORDS, text);
+    return words !== null && !(words[1] >= 1 && words[1] <= 31) ? "" : text;
+  };
+
   function DateOfHost(...parts) {
     if (new.target === undefined) return new NativeDate(now()).toString();
+    if (parts.length === 1 && typeof parts[0] === "string") parts[0] = readable(parts[0]);
     return Reflect.construct(NativeDate, parts.length === 0 ? [now()] : parts, new.target);
   }
   const copy = (name, value) =>
@@ -13,7 +38,7 @@
   Object.defineProperty(DateOfHost, "length", { value: 7, configurable: true });
   Object.defineProperty(DateOfHost, "prototype", { value: NativeDate.prototype, writable: false });
   copy("now", { now: () => now() }.now);
-  copy("parse", NativeDate.parse);
+  copy("parse", { parse: (text) => NativeDate.parse(readable($.text(text))) }.parse);
   copy("UTC", NativeDate.UTC);
   Object.defineProperty(NativeDate.prototype, "constructor", {
     value: DateOfHost,

@@ -362,3 +362,46 @@ fn the_prelude_leaves_a_small_image() {
 
 /// Restoring costs by the byte, so that the prelude must not grow unseen.
 const IMAGE_BYTES_MAX: usize = 1 << 20;
+
+/// What Node.js 22 answers in UTC.
+const DATES: &str = r#"[["2024-02-01 10:20:30-05:00",1706800830000],
+    ["2024-02-01 10:20:30+02:00",1706775630000],
+    ["2024-02-01 10:20-05:00",1706800800000],
+    ["2024-02-01 10:20:30-05",1706800830000],
+    ["2024-02-01 10:20:30.123456-05:00",1706800830123],
+    ["2024-02-01T10:20:30-0500",1706800830000],
+    ["2024-02-01 10:20:30 -0500",1706800830000],
+    ["Sep 15 2024 GMT+0200",1726351200000],
+    ["Jan 32 2024",null],
+    ["0/1/2024",null],
+    ["32/01/2024",null],
+    ["13/1/2024",null],
+    ["1/31/2024",1706659200000],
+    ["Feb 30 2024",1709251200000],
+    ["Thu, 01 Jan 1970 00:00:00 GMT",0],
+    ["2024-02-01",1706745600000],
+    ["2024-02-01T10:20:30Z",1706782830000],
+    ["2024-02-01 10:20:30",1706782830000],
+    ["Jan 5, 2024 10:00 PM",1704492000000],
+    ["Mon Jan 05 2024 10:00:00 GMT+0100",1704445200000],
+    ["2024-13-01",null],
+    ["hello",null],
+    ["1-2-2024",1704153600000],
+    ["Jan 0 2024",null],
+    ["2024-02-01T25:00:00Z",null],
+    ["2024-02-01 10:20:30 GMT-0500",1706800830000],
+    ["Dec 25, 1995",819849600000],
+    ["2024/02/01 10:00:00-08:00",1706810400000]]"#;
+
+#[test]
+fn dates_in_texts_are_read_as_v8_reads_them() {
+    let body = format!(
+        "const dates = {DATES}; return dates.map(([text]) => text).map((text) => [text, Date.parse(text), new Date(text).getTime()]);"
+    );
+    let rows: Vec<(String, Option<u64>)> = serde_json::from_str(DATES).unwrap();
+    let expected: Vec<_> = rows.iter().map(|(text, at)| (text, at, at)).collect();
+    check(
+        "query",
+        &[(&body, &serde_json::to_string(&expected).unwrap())],
+    );
+}
