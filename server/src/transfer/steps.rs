@@ -281,6 +281,8 @@ impl Transfers {
         let _importing = self.importing.lock();
         let performed = self
             .check_in_progress(import)
+            // Notes name documents by their ids alone, and those of this import may have the same.
+            .and_then(|()| self.settle_appended())
             .and_then(|()| self.perform(import, &begun.stop))
             .map_err(|error| begun.stop.explain(error));
         match &performed {
@@ -288,7 +290,7 @@ impl Transfers {
             Err(error) => {
                 // Before it is told: whoever reads that it failed finds nothing of it.
                 if let Err(error) = self.settle_appended() {
-                    tracing::warn!(%error, "appended documents are left; the next start removes them");
+                    tracing::warn!(%error, "appended documents are left; the sweep removes them");
                 }
                 let state = failed_state("an import failed", error);
                 self.tell(import.id, "in_progress", state);
@@ -297,7 +299,7 @@ impl Transfers {
         if !self.under_way.is_ending()
             && let Err(error) = self.clear_left()
         {
-            tracing::warn!(%error, "an import left something; the next start clears it away");
+            tracing::warn!(%error, "an import left something; the sweep clears it away");
         }
         self.remove_upload(import);
         performed

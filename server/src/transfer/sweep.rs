@@ -119,7 +119,17 @@ impl Transfers {
         for id in ended.await? {
             self.remove_archive(id);
         }
-        self.remove_left_archives().await
+        self.remove_left_archives().await?;
+        self.clear_if_idle().await
+    }
+
+    /// Tries again to clear away what is left. An import that runs does so itself at its end.
+    async fn clear_if_idle(self: &Arc<Self>) -> Result<(), TransferError> {
+        self.apart(|transfers| match transfers.importing.try_lock() {
+            Some(_importing) => transfers.clear_left(),
+            None => Ok(()),
+        })
+        .await
     }
 
     /// Removes archives that no export offers, whole ones and unfinished ones.

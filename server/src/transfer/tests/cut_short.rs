@@ -117,6 +117,45 @@ async fn a_start_takes_back_what_an_append_wrote_before_the_process_ended() {
     }
 }
 
+/// As if the disk had been full: an append failed, and what it wrote could not be taken back.
+async fn fail_with_a_note(rig: &Rig, document: DocumentId) {
+    let id = rig.upload(append(), LINE, 100).await;
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    rig.write(move |tx| {
+        appended::note(tx, id, &[document])?;
+        states::set_state(tx, id, states::failed("The disk is full."))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_import_keeps_its_documents_though_a_failed_append_wrote_the_same() {
+    let rig = Rig::new();
+    let ada = rig.insert("users", object! { "name" => "Ada" }).await;
+    fail_with_a_note(&rig, ada).await;
+    let line = format!("{{\"_id\":\"{ada}\",\"name\":\"Ada\"}}\n");
+    let replace = request(Some("users"), Mode::Replace, Format::JsonLines);
+    assert_eq!(written(&rig.import(replace, line.as_bytes()).await), 1);
+    assert_eq!(rig.texts("users", "name").await, ["Ada"]);
+    assert_eq!(rig.documents(APPENDED).await, []);
+}
+
+#[tokio::test]
+async fn a_sweep_takes_back_what_a_failed_append_has_left() {
+    let rig = Rig::new();
+    let ada = rig.insert("users", object! { "name" => "Ada" }).await;
+    fail_with_a_note(&rig, ada).await;
+    // It does not wait for an import that runs.
+    let held = rig.hold_imports().await;
+    rig.transfers.sweep().await.unwrap();
+    assert_eq!(rig.texts("users", "name").await, ["Ada"]);
+    drop(held);
+    rig.settled().await;
+    rig.transfers.sweep().await.unwrap();
+    assert_eq!(rig.documents("users").await, []);
+    assert_eq!(rig.documents(APPENDED).await, []);
+}
+
 #[tokio::test]
 async fn a_canceled_append_is_taken_back() {
     let rig = Rig::new();
