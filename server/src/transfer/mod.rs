@@ -39,6 +39,7 @@ pub use options::TransferOptions;
 pub use states::{EXPORTS, Format, IMPORTS, ImportRequest, Mode};
 pub use swap::put_away;
 
+use self::sweep::Unended;
 use self::under_way::{Stop, UnderWay};
 use self::uploads::Uploads;
 use crate::database::{Database, TableMeta, count_some};
@@ -62,6 +63,7 @@ pub struct Transfers {
     /// Held by the import that runs, and by the clearing away of what others left.
     importing: Mutex<()>,
     under_way: UnderWay,
+    unended: Mutex<Unended>,
 }
 
 impl Transfers {
@@ -82,6 +84,7 @@ impl Transfers {
             options,
             importing: Mutex::new(()),
             under_way: UnderWay::default(),
+            unended: Mutex::default(),
         }))
     }
 
@@ -93,6 +96,11 @@ impl Transfers {
     /// Clears away what imports that are over have left. For threads that may wait, while no import runs.
     fn clear_left(&self) -> Result<(), TransferError> {
         self.settle_appended()?;
+        // What is settled only in part is the next start's.
+        if self.under_way.is_ending() {
+            return Ok(());
+        }
+        self.tell_unended()?;
         swap::clear_hidden(&self.database)
     }
 

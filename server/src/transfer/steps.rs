@@ -293,7 +293,9 @@ impl Transfers {
                     tracing::warn!(%error, "appended documents are left; the sweep removes them");
                 }
                 let state = failed_state("an import failed", error);
-                self.tell(import.id, "in_progress", state);
+                if !self.tell(import.id, "in_progress", state.clone()) {
+                    self.unended.lock().imports.push((import.clone(), state));
+                }
             }
         }
         if !self.under_way.is_ending()
@@ -311,24 +313,20 @@ impl Transfers {
         work::begin_write(&self.database, move |tx| Import::check_in_progress(tx, id))?.wait()
     }
 
-    fn remove_upload(&self, import: &Import) {
+    pub(super) fn remove_upload(&self, import: &Import) {
         if let Err(error) = self.uploads.remove(import.upload.token) {
             tracing::warn!(%error, "an upload could not be removed; the sweep tries again");
         }
     }
 
-    /// Puts an import into another state, if it is still in the one that it was in.
-    fn tell(&self, id: DocumentId, from: &'static str, state: Object) {
-        let telling = work::begin_write(&self.database, move |tx| {
-            let import = Import::find(tx, &id.to_string())?;
-            match import.state_name() == from {
-                true => states::set_state(tx, import.id, state),
-                false => Ok(()),
-            }
-        });
-        if let Err(error) = telling.and_then(work::Writing::wait) {
+    /// Puts an import into another state, if it is still in the one that it was in. Returns whether that is done.
+    fn tell(&self, id: DocumentId, from: &'static str, state: Object) -> bool {
+        let telling = work::begin_write(&self.database, move |tx| tell_in(tx, id, from, state));
+        let told = telling.and_then(work::Writing::wait);
+        if let Err(error) = &told {
             tracing::warn!(%error, "the state of an import could not be written");
         }
+        told.is_ok()
     }
 
     pub(super) fn export_and_tell(&self, id: DocumentId, with_files: bool) {
@@ -364,7 +362,10 @@ impl Transfers {
             // It was canceled after the archive had got its name.
             Err(TransferError::Canceled) => self.remove_archive(id),
             // Whether it is told is not known, so the archive stays until the sweep knows.
-            Err(error) => tracing::warn!(%error, "the state of an export could not be written"),
+            Err(error) => {
+                tracing::warn!(%error, "the state of an export could not be written");
+                self.unended.lock().exports.push(id);
+            }
         }
     }
 
@@ -387,6 +388,20 @@ impl Transfers {
             }
         });
         telling?.wait()
+    }
+}
+
+/// Puts an import into another state, if it is still in the one that it was in.
+pub(super) fn tell_in(
+    tx: &mut Transaction<'_>,
+    id: DocumentId,
+    from: &str,
+    state: Object,
+) -> Result<(), TransferError> {
+    let import = Import::find(tx, &id.to_string())?;
+    match import.state_name() == from {
+        true => states::set_state(tx, import.id, state),
+        false => Ok(()),
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::object;
-use vestibule_schema::value::Value;
+use vestibule_schema::value::{Object, Value};
 
 use super::Transfers;
 use super::error::TransferError;
 use super::states::{self, EXPORTS, IMPORTS, Import};
-use super::steps::{find_export, set_export};
+use super::steps::{find_export, set_export, tell_in};
 use crate::database::{Order, Query, Transaction};
 use crate::files::work;
 
@@ -22,21 +22,20 @@ const LOOKED_AT_MAX: usize = 1_000;
 const IMPORTS_LISTED_FOR: Duration = Duration::from_secs(30 * SECONDS_PER_DAY);
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// The state in which a start finds an import.
-enum Found {
-    /// Its documents are not seen, and never will be.
-    CutShort(Import),
-    /// No administrator has looked at it yet.
-    Uploaded(DocumentId),
+/// Imports and exports that are over, although their documents do not say so yet.
+#[derive(Default)]
+pub struct Unended {
+    /// With the states to tell, once what they appended is taken back.
+    pub imports: Vec<(Import, Object)>,
+    pub exports: Vec<DocumentId>,
 }
 
-impl Found {
-    fn cut_short(&self) -> Option<DocumentId> {
-        match self {
-            Found::CutShort(import) => Some(import.id),
-            Found::Uploaded(_) => None,
-        }
-    }
+/// What a start finds unfinished.
+struct Found {
+    cut_short: Vec<Import>,
+    /// No administrator has looked at them yet.
+    uploaded: Vec<DocumentId>,
+    exports: Vec<DocumentId>,
 }
 
 impl Transfers {
@@ -61,24 +60,63 @@ impl Transfers {
         }
     }
 
-    /// Ends what the process ended in.
+    /// Ends what the process ended in. The sweep tries again what fails here.
     pub async fn recover(self: &Arc<Self>) -> Result<(), TransferError> {
         let found = work::read(&self.database, unfinished).await?;
-        // Before they are told as failed: whoever reads that finds nothing of them.
-        self.apart(|transfers| {
-            let _importing = transfers.importing.lock();
-            transfers.settle_appended()
-        })
-        .await?;
-        let cut_short: Vec<DocumentId> = found.iter().filter_map(Found::cut_short).collect();
-        work::write(&self.database, |tx| end_cut_short(tx, cut_short)).await?;
-        for import in found {
-            match import {
-                Found::CutShort(import) => self.uploads.remove(import.upload.token)?,
-                Found::Uploaded(id) => self.spawn_look(id),
-            }
+        let interrupted = states::failed(&TransferError::Interrupted.to_string());
+        {
+            let mut unended = self.unended.lock();
+            let cut_short = found.cut_short.into_iter();
+            unended
+                .imports
+                .extend(cut_short.map(|import| (import, interrupted.clone())));
+            unended.exports.extend(found.exports);
         }
-        self.clear_hidden().await
+        for id in found.uploaded {
+            self.spawn_look(id);
+        }
+        // Exports do not wait for imports, which may have millions of documents to take back.
+        let exports = self.end_cut_short_exports().await;
+        let imports = self.clear_hidden().await;
+        exports.and(imports)
+    }
+
+    async fn end_cut_short_exports(self: &Arc<Self>) -> Result<(), TransferError> {
+        let exports = self.unended.lock().exports.clone();
+        if exports.is_empty() {
+            return Ok(());
+        }
+        let ending = exports.clone();
+        work::write(&self.database, |tx| end_cut_short(tx, ending)).await?;
+        let mut unended = self.unended.lock();
+        unended.exports.retain(|id| !exports.contains(id));
+        Ok(())
+    }
+
+    /// Tells how imports ended that could not be told before. For threads that may wait, once what was appended is
+    /// taken back: a failed import has left nothing.
+    pub(super) fn tell_unended(&self) -> Result<(), TransferError> {
+        let imports = self.unended.lock().imports.clone();
+        if imports.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<_> = imports
+            .iter()
+            .map(|(import, state)| (import.id, state.clone()))
+            .collect();
+        work::begin_write(&self.database, move |tx| {
+            let mut told = told.into_iter();
+            told.try_for_each(|(id, state)| tell_in(tx, id, "in_progress", state))
+        })?
+        .wait()?;
+        let is_told = |id| imports.iter().any(|(import, _)| import.id == id);
+        let mut unended = self.unended.lock();
+        unended.imports.retain(|(import, _)| !is_told(import.id));
+        drop(unended);
+        for (import, _) in &imports {
+            self.remove_upload(import);
+        }
+        Ok(())
     }
 
     /// Clears away hidden tables and what was appended in vain, once no import runs.
@@ -92,6 +130,7 @@ impl Transfers {
 
     /// Removes what is kept for no longer.
     pub async fn sweep(self: &Arc<Self>) -> Result<(), TransferError> {
+        self.end_cut_short_exports().await?;
         let now = self.database.clock().now().0;
         let kept_for = self.options.import_kept_for;
         let expired = work::write(&self.database, move |tx| end_expired(tx, now, kept_for));
@@ -188,32 +227,36 @@ fn imports(tx: &mut Transaction<'_>) -> Result<Vec<Import>, TransferError> {
         .collect())
 }
 
-fn unfinished(tx: &mut Transaction<'_>) -> Result<Vec<Found>, TransferError> {
-    let imports = imports(tx)?.into_iter();
-    let found = imports.filter_map(|import| match import.state_name() {
-        "in_progress" => Some(Found::CutShort(import)),
-        "uploaded" => Some(Found::Uploaded(import.id)),
-        _ => None,
-    });
-    Ok(found.collect())
-}
-
-fn end_cut_short(tx: &mut Transaction<'_>, imports: Vec<DocumentId>) -> Result<(), TransferError> {
-    for id in imports {
-        // It may have been canceled meanwhile.
-        if Import::find(tx, &id.to_string())?.state_name() == "in_progress" {
-            states::set_state(
-                tx,
-                id,
-                states::failed(&TransferError::Interrupted.to_string()),
-            )?;
+fn unfinished(tx: &mut Transaction<'_>) -> Result<Found, TransferError> {
+    let (mut cut_short, mut uploaded) = (Vec::new(), Vec::new());
+    for import in imports(tx)? {
+        match import.state_name() {
+            "in_progress" => cut_short.push(import),
+            "uploaded" => uploaded.push(import.id),
+            _ => {}
         }
     }
-    for export in tx.take(&newest_first(EXPORTS), LOOKED_AT_MAX)? {
-        if matches!(states::name_of(&export.fields), "requested" | "in_progress") {
+    let exports = tx.take(&newest_first(EXPORTS), LOOKED_AT_MAX)?;
+    let exports = exports.iter().filter(|export| is_begun(&export.fields));
+    Ok(Found {
+        cut_short,
+        uploaded,
+        exports: exports.map(|export| export.id).collect(),
+    })
+}
+
+fn is_begun(export: &Object) -> bool {
+    matches!(states::name_of(export), "requested" | "in_progress")
+}
+
+fn end_cut_short(tx: &mut Transaction<'_>, exports: Vec<DocumentId>) -> Result<(), TransferError> {
+    for id in exports {
+        // It may have been canceled meanwhile.
+        let export = tx.get(id)?;
+        if export.is_some_and(|export| is_begun(&export.fields)) {
             let message = TransferError::Interrupted.to_string();
             let fields = object! { "state" => "failed", "error_message" => message };
-            set_export(tx, export.id, fields)?;
+            set_export(tx, id, fields)?;
         }
     }
     Ok(())

@@ -157,6 +157,49 @@ async fn a_sweep_takes_back_what_a_failed_append_has_left() {
 }
 
 #[tokio::test]
+async fn imports_and_exports_end_though_taking_back_fails() {
+    let rig = Rig::new();
+    let ada = rig.insert("users", object! { "name" => "Ada" }).await;
+    rig.insert(EXPORTS, object! { "state" => "in_progress" })
+        .await;
+    let id = rig.upload(append(), LINE, 100).await;
+    rig.state(id, &["waiting_for_confirmation"]).await;
+    rig.write(move |tx| {
+        appended::note(tx, id, &[ada])?;
+        states::set_state(tx, id, states::in_progress("Importing", &[]))
+    })
+    .await;
+    let rig = rig.reopen().await;
+    // No document that can be read, and so none that can be taken back.
+    let catalog = rig.transfers.database.definitions().catalog.clone();
+    let users = catalog.table("users").unwrap();
+    let key = users.by_id.key(&ada.internal().0);
+    let (damaged, mended) = (key.clone(), key);
+    let whole = rig.write(move |tx| {
+        let whole = tx.read_system(&damaged)?;
+        tx.write_system(damaged, Some(Bytes::from_static(b"\xff")));
+        Ok(whole)
+    });
+    let whole = whole.await;
+    rig.transfers.recover().await.unwrap_err();
+    let exports = rig.documents(EXPORTS).await;
+    assert_eq!(name_of(&exports[0]), "failed");
+    // Whoever reads that it failed finds nothing of it.
+    rig.state(id, &["in_progress"]).await;
+    rig.write(move |tx| {
+        tx.write_system(mended, whole);
+        Ok(())
+    })
+    .await;
+    rig.transfers.sweep().await.unwrap();
+    let state = rig.state(id, &["failed"]).await;
+    assert!(failure(&state).contains("restarted"), "{state:?}");
+    assert_eq!(rig.documents("users").await, []);
+    assert_eq!(rig.documents(APPENDED).await, []);
+    assert_eq!(rig.transfers.uploads.all().unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_canceled_append_is_taken_back() {
     let rig = Rig::new();
     rig.insert("users", object! { "name" => "Old" }).await;
