@@ -15,7 +15,7 @@ impl Transaction<'_> {
 
     /// Runs `work` on this transaction without leaving what it reads in the head's memory, where it would push out what
     /// others ask for.
-    pub(super) fn in_bulk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+    pub fn in_bulk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let was_bulk = std::mem::replace(&mut self.is_bulk, true);
         let done = work(self);
         self.is_bulk = was_bulk;

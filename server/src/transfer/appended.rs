@@ -55,24 +55,28 @@ pub fn settle(database: &Database, stop: impl Fn() -> bool) -> Result<(), Transf
 
 /// Settles the next notes. Returns how many documents went; `None` where there was no note.
 fn settle_some(tx: &mut Transaction<'_>) -> Result<Option<usize>, TransferError> {
-    // Documents may have grown since, and what is charged must not keep them.
-    tx.uncharged(|tx| {
-        let notes = tx.take(&Query::table(APPENDED), FORGOTTEN_MAX)?;
-        let Some(first) = notes.first() else {
-            return Ok(None);
-        };
-        if is_unfinished(tx, &first.fields)? {
-            let removed = take_back(tx, first)?;
-            tx.delete(first.id)?;
-            return Ok(Some(removed));
+    // Documents may have grown since, and what is charged must not keep them. Nobody asks for them again.
+    tx.uncharged(|tx| tx.in_bulk(settle_first))
+}
+
+fn settle_first(tx: &mut Transaction<'_>) -> Result<Option<usize>, TransferError> {
+    let notes = Query::table(APPENDED);
+    let first = tx.take(&notes, 1)?;
+    let Some(first) = first.first() else {
+        return Ok(None);
+    };
+    if is_unfinished(tx, &first.fields)? {
+        let removed = take_back(tx, first)?;
+        tx.delete(first.id)?;
+        return Ok(Some(removed));
+    }
+    // Each of them is read on the lane, so only where they are used.
+    for note in tx.take(&notes, FORGOTTEN_MAX)? {
+        if note.fields.get("import") == first.fields.get("import") {
+            tx.delete(note.id)?;
         }
-        for note in &notes {
-            if note.fields.get("import") == first.fields.get("import") {
-                tx.delete(note.id)?;
-            }
-        }
-        Ok(Some(0))
-    })
+    }
+    Ok(Some(0))
 }
 
 /// Whether a note's import is known not to have been completed. Documents of an import that nobody knows stay.
