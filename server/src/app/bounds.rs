@@ -22,7 +22,7 @@ pub struct Bounds {
     pub actions_at_once: Option<usize>,
     /// Memory of the actions in JavaScript that run.
     pub actions_bytes_max: Option<u64>,
-    /// Memory of one call in JavaScript.
+    /// Memory of one call in JavaScript, from 16 MiB to 8 GiB.
     pub call_memory_max: Option<u64>,
     /// Threads of calls in JavaScript that are started while others are at long calls.
     pub spare_threads: Option<usize>,
@@ -67,7 +67,7 @@ impl Bounds {
             jobs_kept: given.read(&config::JOBS_KEPT, parse::whole)?,
             actions_at_once: given.read(&config::ACTIONS_AT_ONCE, parse::count)?,
             actions_bytes_max: given.read(&config::ACTIONS_BYTES_MAX, parse::bytes)?,
-            call_memory_max: given.read(&config::CALL_MEMORY_MAX, parse::bytes)?,
+            call_memory_max: given.read(&config::CALL_MEMORY_MAX, parse::call_memory)?,
             spare_threads: given.read(&config::SPARE_THREADS, parse::count)?,
             query_time_max: given.read(&config::QUERY_TIME_MAX, parse::duration)?,
             mutation_time_max: given.read(&config::MUTATION_TIME_MAX, parse::duration)?,
@@ -97,7 +97,6 @@ impl Bounds {
 
     pub(super) fn js(&self, mut options: JsOptions) -> JsOptions {
         set(&mut options.actions_max, self.actions_at_once);
-        // A bound that this machine cannot count is none.
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         set(
             &mut options.actions_bytes_max,

@@ -180,7 +180,7 @@ settings! {
     ACTIONS_BYTES_MAX: Some("actions-bytes-max"), "VESTIBULE_ACTIONS_BYTES_MAX", One, "BYTES", "2GiB",
         "Memory of the actions in JavaScript that run; 2GiB when not given. Others wait.";
     CALL_MEMORY_MAX: Some("call-memory-max"), "VESTIBULE_CALL_MEMORY_MAX", One, "BYTES", "128MiB",
-        "Memory of one call in JavaScript beyond the modules of its app, an action's too; 128MiB when not given.";
+        "Memory of one call in JavaScript beyond the modules of its app, an action's too: from 16MiB to 8GiB; 128MiB when not given.";
     SPARE_THREADS: Some("spare-threads"), "VESTIBULE_SPARE_THREADS", One, "NUMBER", "8",
         "Threads for queries, and as many for mutations, while others are at long calls; 4 for each core when not given.";
     QUERY_TIME_MAX: Some("query-time-max"), "VESTIBULE_QUERY_TIME_MAX", One, "TIME", "1s",

@@ -68,6 +68,16 @@ pub fn bytes(text: &str) -> Result<u64, &'static str> {
     bytes.ok_or(NOT_BYTES)
 }
 
+/// Memory of one call in JavaScript. With less no call runs; of more, an engine cannot reserve the addresses.
+pub fn call_memory(text: &str) -> Result<u64, &'static str> {
+    let is_usable = |bytes: &u64| (CALL_MEMORY_MIN..=CALL_MEMORY_MAX).contains(bytes);
+    let bytes = Some(bytes(text)?).filter(is_usable);
+    bytes.ok_or("the memory of a call is from 16MiB to 8GiB")
+}
+
+const CALL_MEMORY_MIN: u64 = 16 << 20;
+const CALL_MEMORY_MAX: u64 = 8 << 30;
+
 /// A time: a number and a unit, as in 90s.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
     const NOT_A_TIME: &str = "it is not a time with ms, s, min, h or d behind it";

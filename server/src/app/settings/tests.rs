@@ -136,7 +136,11 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_JOBS_KEPT", &[("", NotGiven), ("0", Is("0")), ("1_000", Is("1000")), ("-1", Refused("not a whole number"))]),
     ("VESTIBULE_ACTIONS_AT_ONCE", &[("", NotGiven), ("1", Is("1")), ("0", Refused("from 1 on"))]),
     ("VESTIBULE_ACTIONS_BYTES_MAX", &[("", NotGiven), ("64MiB", Is("67108864")), ("0", Refused("not a number of bytes"))]),
-    ("VESTIBULE_CALL_MEMORY_MAX", &[("", NotGiven), ("32MiB", Is("33554432")), ("32MB", Refused("not a number of bytes"))]),
+    ("VESTIBULE_CALL_MEMORY_MAX", &[
+        ("", NotGiven), ("16MiB", Is("16777216")), ("8GiB", Is("8589934592")), ("32MB", Refused("not a number of bytes")),
+        ("1KiB", Refused("from 16MiB to 8GiB")), ("16777215", Refused("from 16MiB to 8GiB")), ("8589934593", Refused("from 16MiB to 8GiB")),
+        ("32TiB", Refused("from 16MiB to 8GiB")),
+    ]),
     ("VESTIBULE_SPARE_THREADS", &[("", NotGiven), ("8", Is("8")), ("0", Refused("from 1 on"))]),
     ("VESTIBULE_QUERY_TIME_MAX", &[
         ("", NotGiven), ("1500ms", Is("1.5s")), ("2 s", Is("2s")), ("1", Refused("not a time")), ("0s", Refused("not a time")),
