@@ -148,6 +148,8 @@ fn read(file: &RawDocument, uuid: Uuid) -> Option<FileRow> {
             .fields
             .get("contentType")
             .and_then(Value::as_str)
+            // Earlier versions stored an empty one as it came.
+            .filter(|text| !text.is_empty())
             .map(str::to_string),
     })
 }

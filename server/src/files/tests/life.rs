@@ -3,10 +3,12 @@
 use data_encoding::{BASE64, HEXLOWER};
 use futures_util::TryStreamExt;
 use uuid::Uuid;
+use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
 use super::*;
 use crate::database::Limits;
+use crate::files::storage_id::StorageId;
 
 #[tokio::test]
 async fn a_stored_file_is_read_back_as_it_was() {
@@ -37,6 +39,26 @@ async fn its_document_shows_what_is_documented_and_nothing_else() {
     assert_eq!(typed["sha256"], BASE64.encode(&sha256("hello")).into());
     assert_eq!(typed["size"], Value::Float64(5.0));
     assert_eq!(untyped["size"], Value::Float64(0.0));
+}
+
+/// Versions before kept an empty type as it was given.
+#[tokio::test]
+async fn an_empty_content_type_that_is_stored_is_none() {
+    let rig = Rig::new();
+    let uuid = Uuid::from_u128(7);
+    let id = rig.write(move |_, tx| {
+        let file = object! {
+            "contentType" => "",
+            "sha256" => BASE64.encode(&sha256("")),
+            "size" => 0.0,
+        };
+        let id = tx.insert(STORAGE, file)?;
+        tx.insert(OBJECTS, object_fields(id, uuid))?;
+        Ok(id)
+    });
+    let id = id.await.unwrap();
+    let found = rig.read(move |_, tx| rows::find(tx, &StorageId::Document(id)));
+    assert_eq!(found.await.unwrap().unwrap().content_type, None);
 }
 
 #[tokio::test]
