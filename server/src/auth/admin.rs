@@ -346,7 +346,7 @@ impl VerifiedAdmin {
 
     /// The caller this admin is.
     pub fn caller(&self) -> Caller {
-        Caller::admin_with(self.rights, self.acting_as.clone())
+        Caller::admin_with(self.rights, self.acting_as.clone()).by_key(self.key_id)
     }
 }
 

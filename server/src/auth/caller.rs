@@ -11,12 +11,12 @@ use sha2::{Digest, Sha256};
 use vestibule_schema::identity::{Identity, IdentityKey};
 use vestibule_schema::timestamp::Timestamp;
 
-use super::admin::AdminRights;
+use super::admin::{AdminRights, KeyId};
 use super::user_identity::ClaimsRead;
 
-/// The caller of a function. Cheap to clone.
+/// The caller of a function, with the admin key that let it in. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Caller(Role);
+pub struct Caller(Role, Option<KeyId>);
 
 #[derive(Clone, Debug)]
 enum Role {
@@ -142,7 +142,17 @@ impl Caller {
     }
 
     fn of(role: Role) -> Caller {
-        Caller(role)
+        Caller(role, None)
+    }
+
+    /// The same, let in by the admin key of this id.
+    pub fn by_key(self, key: KeyId) -> Caller {
+        Caller(self.0, Some(key))
+    }
+
+    /// The admin key that let it in, for the log.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.1
     }
 
     /// The answer a function gets when it asks for the caller's identity.

@@ -162,6 +162,7 @@ impl Functions {
         run: &Result<MutationRun, SystemError>,
         took: Duration,
     ) {
+        audit(call, run);
         if let Ok(run) = run {
             let ended = LoggedRun {
                 outcome: &run.outcome,
@@ -284,9 +285,27 @@ impl Functions {
         );
     }
 
-    fn now_millis(&self) -> u64 {
+    pub(super) fn now_millis(&self) -> u64 {
         self.database.clock().now().0 / 1_000_000
     }
+}
+
+/// The log's line on a mutation of the system with an admin key that may change the deployment, as routes have one.
+fn audit(call: &Call, run: &Result<MutationRun, SystemError>) {
+    let key = call.caller.key_id().filter(|_| call.caller.may_write());
+    let Some(key) = key.filter(|_| call.path.is_system()) else {
+        return;
+    };
+    let is_done = run
+        .as_ref()
+        .is_ok_and(|run| matches!(run.outcome, FunctionOutcome::Returned(_)));
+    tracing::info!(
+        admin_key = %key,
+        function = %call.path,
+        is_done,
+        request_id = %call.origin.request_id(),
+        "an admin key changed the deployment, or tried to"
+    );
 }
 
 fn began(now_millis: u64, took: Duration) -> f64 {

@@ -126,6 +126,7 @@ fn a_revoked_key_is_refused_at_once_and_after_a_restart() {
     );
     let admin = first.verify(lost.text.expose(), None, NOW).unwrap();
     assert_eq!(admin.key_id(), lost.id);
+    assert_eq!(admin.caller().key_id(), Some(lost.id));
     assert_eq!(format!("{:?}", lost.id), format!("KeyId({})", lost.id));
     first.revoke(lost.id).unwrap();
     assert_eq!(
