@@ -73,12 +73,9 @@ impl PageStatus {
 /// Documents of one page above which a split is recommended.
 const PAGE_DOCUMENTS_RECOMMENDED_MAX: usize = 6_144;
 
-impl RawPage<StoredDocument> {
+impl<S> RawPage<S> {
     /// The same page with each document turned into something else, up to the first error.
-    pub(super) fn try_map<D>(
-        self,
-        map: impl FnMut(StoredDocument) -> Result<D, DatabaseError>,
-    ) -> Result<RawPage<D>, DatabaseError> {
+    pub fn try_map<D, E>(self, map: impl FnMut(S) -> Result<D, E>) -> Result<RawPage<D>, E> {
         let RawPage {
             page,
             is_done,

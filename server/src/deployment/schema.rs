@@ -94,7 +94,8 @@ impl PushedSchema {
         let tables = reply["tables"].as_array_mut();
         for table in tables.into_iter().flatten() {
             for key in ["indexes", "stagedDbIndexes"] {
-                for index in table[key].as_array_mut().into_iter().flatten() {
+                let indexes = table.get_mut(key).and_then(Json::as_array_mut);
+                for index in indexes.into_iter().flatten() {
                     if let Some(fields) = index["fields"].as_array_mut() {
                         fields.push(json!("_creationTime"));
                     }

@@ -287,6 +287,11 @@ impl Registry {
                 object! { "code" => READ_ONLY_CODE, "reason" => "this admin key may run queries only" },
             ));
         }
+        // A user who is acted as has no part in the system's own functions but for looking.
+        let access = call.caller.may_call_system();
+        if kind != FunctionKind::Query && call.path.is_system() && access != SystemAccess::All {
+            return Err(Error::plain(NOT_PERMITTED));
+        }
         Ok(function)
     }
 

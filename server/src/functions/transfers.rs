@@ -21,6 +21,8 @@ pub fn functions() -> Vec<Function> {
         Function::query("_system/cli/queryImport:default", import),
         Function::query("_system/cli/queryImport:list", imports),
         Function::query("_system/cli/exports:getLatest", latest_export),
+        Function::query("_system/frontend/snapshotImport:list", imports),
+        Function::query("_system/frontend/latestExport:default", latest_export),
     ];
     let functions = functions.map(|function| function.args(Validator::Any).internal());
     functions.into()

@@ -17,9 +17,9 @@ use vestibule_schema::value::Value;
 #[cfg(test)]
 pub use reconcile::CronChanges;
 pub use reconcile::{CronRefused, bring_back, reconcile};
-pub use runs::CronStatus;
 #[cfg(test)]
-pub use runs::{CRON_RUNS, CRON_RUNS_KEPT};
+pub use runs::CRON_RUNS_KEPT;
+pub use runs::{CRON_RUNS, CronStatus};
 pub use stored::{CRONS, CronJob, CronOwner};
 
 use self::stored::CronState;

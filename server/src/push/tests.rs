@@ -5,3 +5,4 @@ mod pushing;
 mod rig;
 mod schemas;
 mod settings;
+mod system;

@@ -15,6 +15,7 @@ fn no_suite_is_left_out() {
         "backup.test.mjs",
         "bad-input.test.mjs",
         "bodies.test.mjs",
+        "dashboard.test.mjs",
         "deploy.test.mjs",
         "example.test.mjs",
         "kills-crons.test.mjs",
@@ -36,6 +37,11 @@ fn no_suite_is_left_out() {
 #[test]
 fn the_official_command_line_pushes_apps() {
     run_suite("deploy.test.mjs");
+}
+
+#[test]
+fn dashboards_look_at_data_and_change_it() {
+    run_suite("dashboard.test.mjs");
 }
 
 #[test]

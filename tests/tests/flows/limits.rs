@@ -5,21 +5,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that no user of a server meets.
-const INTERNAL: [&str; 54] = [
+const INTERNAL: [&str; 65] = [
     "ADDRESSES_MAX",
+    "ARGS_SHOWN_BYTES_MAX",
     "BACKOFF_MAX",
     "BATCHES_UNDER_WAY_MAX",
     "BATCH_BYTES_MAX",
     "BATCH_DOCUMENTS_MAX",
+    "BUCKETS_MAX",
     "CANDIDATES_MAX",
     "CHUNK_BYTES_MAX",
     "CHUNK_COMMIT_BYTES_MAX",
     "CLAIMS_MAX",
+    "CLEARED_BYTES_MAX",
     "CLEARED_MAX",
     "CLIENT_BYTES_MAX",
     "COMMITS_LOOKED_AT_MAX",
     "COUNTED_MAX",
     "CREATION_TIME_MAX",
+    "CRON_RUNS_MAX",
     "DELETIONS_MAX",
     "ENTRIES_KEPT_MAX",
     "ENTRIES_READ_MAX",
@@ -38,11 +42,15 @@ const INTERNAL: [&str; 54] = [
     "LOOKED_UP_MAX",
     "MEASURED_BYTES_MAX",
     "MESSAGES_IN_A_ROW_MAX",
+    "MILLIS_MAX",
     "MOVED_MAX",
     "NOTED_MAX",
     "ORIGIN_BYTES_LOGGED_MAX",
     "OVERTAKEN_DOCUMENTS_MAX",
     "PAUSE_MAX",
+    "PAGE_BYTES_MAX",
+    "PAGE_FILES_MAX",
+    "PAGE_ROWS_MAX",
     "QUOTED_CHARS_MAX",
     "REDIRECTS_MAX",
     "REFUSED_BYTES_MAX",
@@ -50,12 +58,15 @@ const INTERNAL: [&str; 54] = [
     "RESTING_MAX",
     "RESULT_BYTES_MAX",
     "REVOKED_KEYS_BYTES_MAX",
+    "SCANNED_BYTES_MAX",
+    "SCANNED_MAX",
     "STAGED_CHECKED_MAX",
     "SAMPLED_MAX",
     "SPARES_MAX",
     "STEP_BYTES_MAX",
     "STEP_DOCUMENTS_MAX",
     "TIME_SECONDS_MAX",
+    "TOP_MAX",
     "TRIES_MAX",
     "UNREAD_MAX",
     "UNUSED_ANSWERS_MAX",
@@ -63,7 +74,7 @@ const INTERNAL: [&str; 54] = [
 ];
 
 /// Rooms whose constants are looked through, and the files of others that hold bounds of calls.
-const PLACES: [&str; 25] = [
+const PLACES: [&str; 26] = [
     "server/src/sync",
     "server/src/http",
     "server/src/http/deploy",
@@ -75,6 +86,7 @@ const PLACES: [&str; 25] = [
     "server/src/jobs",
     "server/src/jobs/crons",
     "server/src/push",
+    "server/src/push/system",
     "server/src/deployment",
     "server/src/deployment/crons",
     "server/src/deployment/provisioning",

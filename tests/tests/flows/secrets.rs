@@ -103,6 +103,13 @@ async fn nothing_that_is_secret_is_in_the_log_the_metrics_or_a_refusal() {
             .call("mutation", "messages:send", text, Some(&token))
             .await
             .unwrap();
+        let added = json!({
+            "path": "_system/frontend/addDocument",
+            "args": { "table": "halls", "documents": [{ "body": DOCUMENT }] },
+        });
+        let added = asking.post("/api/mutation", added);
+        let added = added.header("Authorization", format!("Convex {key}"));
+        asking.expect(200, added).await;
         for (key, status) in [(&key, 200), (&unknown, 401), (&ended, 401), (&revoked, 200)] {
             let acting = BASE64.encode(br#"{"issuer":"https://i.example","subject":"s"}"#);
             let path = format!("/api/check_admin_key?adminKey={}", key.replace('|', "%7C"));
@@ -138,6 +145,13 @@ async fn nothing_that_is_secret_is_in_the_log_the_metrics_or_a_refusal() {
             logged.contains("TRACE") && logged.contains("provisioned"),
             "{logged}"
         );
+        let id = keys.id_of(&key).unwrap().to_string();
+        let is_audit = |line: &&str| {
+            line.contains("an admin key changed the deployment")
+                && line.contains("_system/frontend/addDocument")
+        };
+        let audit = logged.lines().find(is_audit);
+        assert!(audit.is_some_and(|line| line.contains(&id)), "{audit:?}");
         let signature = |token: &str| token.rsplit('.').next().unwrap()[8..40].to_string();
         let payload = token.split('.').nth(1).unwrap()[..40].to_string();
         let secret_part = |key: &str| key.split_once('|').unwrap().1[20..60].to_string();

@@ -5,13 +5,22 @@ use serde_json::json;
 use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
-use crate::database::{Order, Owner, PaginationOptions, Query, RawPage, Source};
+use super::query;
+use super::reach::{check_shown, id_in, shown_table_of};
+use crate::database::{
+    Order, Owner, PaginationOptions, Query, RawDocument, RawPage, Source, Transaction,
+};
 use crate::functions::{Error, Function, QueryCtx, Result};
 
 /// Documents that are counted. A larger table is shown as this large.
 const COUNTED_MAX: usize = 1_000_000;
-/// Tables of the server's own whose documents are shown.
-const SHOWN_SYSTEM_TABLES: [&str; 4] = ["_storage", "_scheduled_functions", "_crons", "_cron_runs"];
+/// Documents that are looked up by their ids in one call.
+const LOOKED_UP_MAX: usize = 4_096;
+/// Documents of a scan that says no other number, and at the most.
+const SCANNED: f64 = 1_000.0;
+const SCANNED_MAX: f64 = 4_096.0;
+/// Bytes of documents beyond which a scan ends early.
+const SCANNED_BYTES_MAX: f64 = 5_242_880.0;
 
 pub fn functions() -> Vec<Function> {
     vec![
@@ -19,8 +28,11 @@ pub fn functions() -> Vec<Function> {
         Function::query("_system/cli/tableData:default", table_data),
         Function::query("_system/cli/tableSize:default", table_size),
         Function::query("_system/cli/queryTable:default", query_table),
-        Function::query("_system/frontend/tableSize:default", table_size),
-        Function::query("_system/frontend/getTableMapping:default", table_mapping),
+        query("_system/frontend/tableSize:default", table_size),
+        query("_system/frontend/getTableMapping:default", table_mapping),
+        query("_system/frontend/listTableScan:default", table_scan),
+        query("_system/frontend/listById:default", list_by_id),
+        query("_system/frontend/getById:default", get_by_id),
     ]
 }
 
@@ -37,6 +49,23 @@ struct TableData {
     #[serde(default)]
     order: Option<String>,
     pagination_opts: PaginationOptions,
+}
+
+#[derive(Deserialize)]
+struct TableScan {
+    table: String,
+    #[serde(default)]
+    limit: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct ById {
+    id: Value,
+}
+
+#[derive(Deserialize)]
+struct AllById {
+    ids: Vec<Value>,
 }
 
 /// The names of the app's tables, all on one page.
@@ -62,9 +91,7 @@ fn table_data(ctx: &mut QueryCtx<'_>, args: TableData) -> Result<Value> {
         order,
         pagination_opts,
     } = args;
-    if table.starts_with('_') && !SHOWN_SYSTEM_TABLES.contains(&&*table) {
-        return Err(Error::new(format!("The table {table} is not shown.")));
-    }
+    check_shown(&table)?;
     let query = Query {
         table: table.into(),
         source: Source::FullTableScan,
@@ -75,26 +102,86 @@ fn table_data(ctx: &mut QueryCtx<'_>, args: TableData) -> Result<Value> {
         operators: Vec::new(),
     };
     let page = ctx.db().paginate(&query, &pagination_opts)?;
-    Ok(page_value(page))
+    page_value(page, |document| Ok(Value::Object(document.fields)))
 }
 
-fn page_value(page: RawPage) -> Value {
-    let documents = page
-        .page
-        .into_iter()
-        .map(|document| Value::Object(document.fields));
-    Value::Object(object! {
-        "page" => Value::Array(documents.collect()),
+/// A page as official clients read it, with each document as `shown` shows it.
+pub fn page_value(page: RawPage, shown: impl FnMut(RawDocument) -> Result<Value>) -> Result<Value> {
+    let page = page.try_map(shown)?;
+    let mut shown = object! {
+        "page" => Value::Array(page.page),
         "isDone" => page.is_done,
         "continueCursor" => page.continue_cursor,
-    })
+    };
+    if let Some(cursor) = page.split_cursor {
+        shown.insert("splitCursor".to_owned(), cursor.into());
+    }
+    if let Some(status) = page.page_status {
+        shown.insert("pageStatus".to_owned(), status.as_str().into());
+    }
+    Ok(Value::Object(shown))
+}
+
+/// The newest documents of a table.
+fn table_scan(ctx: &mut QueryCtx<'_>, args: TableScan) -> Result<Value> {
+    let TableScan { table, limit } = args;
+    check_shown(&table)?;
+    let wanted = limit.unwrap_or(SCANNED);
+    if wanted.is_nan() || wanted < 1.0 {
+        return Ok(Value::Array(Vec::new()));
+    }
+    let newest = Query {
+        order: Order::Desc,
+        ..Query::table(table)
+    };
+    let options = PaginationOptions {
+        num_items: wanted.min(SCANNED_MAX).trunc(),
+        maximum_bytes_read: Some(SCANNED_BYTES_MAX),
+        ..PaginationOptions::default()
+    };
+    let page = ctx.db().paginate(&newest, &options)?.page.into_iter();
+    Ok(Value::Array(
+        page.map(|document| Value::Object(document.fields))
+            .collect(),
+    ))
+}
+
+/// Documents by their ids, null for each that is not there.
+fn list_by_id(ctx: &mut QueryCtx<'_>, args: AllById) -> Result<Value> {
+    if args.ids.len() > LOOKED_UP_MAX {
+        return Err(Error::plain(format!(
+            "One call looks {LOOKED_UP_MAX} documents up at the most."
+        )));
+    }
+    let found = args.ids.iter().map(|id| by_id(ctx, id));
+    Ok(Value::Array(found.collect::<Result<_>>()?))
+}
+
+fn get_by_id(ctx: &mut QueryCtx<'_>, args: ById) -> Result<Value> {
+    by_id(ctx, &args.id)
+}
+
+fn by_id(ctx: &mut QueryCtx<'_>, id: &Value) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    let Some(id) = id_in(id) else {
+        return Ok(Value::Null);
+    };
+    let Some(_) = shown_table_of(tx, id)? else {
+        return Ok(Value::Null);
+    };
+    let found = tx.get(id)?;
+    Ok(found.map_or(Value::Null, |document| Value::Object(document.fields)))
 }
 
 fn table_size(ctx: &mut QueryCtx<'_>, args: Named) -> Result<f64> {
-    let tx = ctx.db().transaction();
+    counted(ctx.db().transaction(), &args.table_name)
+}
+
+/// The documents of a table, counted.
+pub fn counted(tx: &mut Transaction<'_>, table: &str) -> Result<f64> {
     tx.record_catalog()?;
     let catalog = tx.catalog();
-    let Some(table) = catalog.table(&args.table_name) else {
+    let Some(table) = catalog.table(table) else {
         return Ok(0.0);
     };
     tx.depend_on_documents(table)?;

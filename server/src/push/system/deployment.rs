@@ -5,7 +5,8 @@ use serde_json::{Value as Json, json};
 use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
-use super::deployment_of;
+use super::reach::check_shown;
+use super::{deployment_of, query};
 use crate::database::{Order, Query, Source, Transaction};
 use crate::deployment::variables::{CLOUD_URL, SITE_URL};
 use crate::functions::{Function, QueryCtx, Registry, Result};
@@ -30,10 +31,14 @@ pub fn functions(origins: &Origins) -> Vec<Function> {
         Function::query("_system/frontend/convexCloudUrl:default", of(cloud)),
         Function::query("_system/frontend/convexSiteUrl:default", of(site)),
         Function::query("_system/cli/modules:apiSpec", api_spec),
-        Function::query("_system/frontend/getSchemas:default", get_schemas),
-        Function::query("_system/frontend/components:list", |_, _: Value| {
-            Ok(Value::Array(Vec::new()))
-        }),
+        query("_system/frontend/getSchemas:default", get_schemas),
+        query(
+            "_system/frontend/getSchemas:schemaValidationProgress",
+            nothing,
+        ),
+        query("_system/frontend/components:list", none),
+        query("_system/frontend/listConfiguredSinks:default", none),
+        query("_system/frontend/backendState:backendState", backend_state),
         Function::query(
             "_system/frontend/deploymentState:deploymentState",
             deployment_state,
@@ -65,8 +70,18 @@ struct OfTable {
     table_name: Option<String>,
 }
 
+/// An empty list: the server has none of these.
+fn none(_: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    Ok(Value::Array(Vec::new()))
+}
+
+/// Pushes alone know how far they are; tools ask them by `wait_for_schema`.
+fn nothing(_: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    Ok(Value::Null)
+}
+
 /// Runs again when a document of this table of the server's own changes.
-fn watch(tx: &mut Transaction<'_>, table: &str) -> Result<()> {
+pub fn watch(tx: &mut Transaction<'_>, table: &str) -> Result<()> {
     if let Some(table) = tx.catalog().table(table) {
         tx.depend_on_documents(table)?;
     }
@@ -86,7 +101,7 @@ fn get_schemas(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     watch(tx, "_pushes")?;
     let deployment = deployment_of(tx);
     Ok(Value::Object(match &deployment.schema {
-        Some(schema) => object! { "active" => schema.as_json().to_string() },
+        Some(schema) => object! { "active" => schema.to_reply().to_string() },
         None => object! {},
     }))
 }
@@ -97,6 +112,18 @@ fn deployment_state(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     let is_paused = deployment_of(tx).settings.is_paused;
     let state = if is_paused { "paused" } else { "running" };
     Ok(Value::Object(object! { "state" => state }))
+}
+
+/// What keeps functions from running: only the administrator can.
+fn backend_state(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_settings")?;
+    let is_paused = deployment_of(tx).settings.is_paused;
+    Ok(Value::Object(object! {
+        "system" => "running",
+        "usage_limit" => "running",
+        "user" => if is_paused { "paused" } else { "running" },
+    }))
 }
 
 /// The version of the package that the app was bundled with.
@@ -115,29 +142,48 @@ fn auth_providers(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     Ok(Value::from_json(&Json::Array(providers))?)
 }
 
-/// The declared indexes of a table.
+/// The declared indexes of a table; null where there is no such table.
 fn indexes(ctx: &mut QueryCtx<'_>, args: OfTable) -> Result<Value> {
     let tx = ctx.db().transaction();
     watch(tx, "_pushes")?;
+    tx.record_catalog()?;
     let deployment = deployment_of(tx);
-    let schema = deployment.schema.as_ref();
-    let table = args.table_name.and_then(|name| schema?.table(&name));
     let catalog = tx.catalog();
-    let indexes = table.into_iter().flat_map(|table| {
-        let indexes = table.indexes.iter();
-        let catalog = &catalog;
-        indexes.map(move |index| {
-            let state = calls::backfill_state(catalog, &table.name, &index.name);
-            json!({
-                "name": index.name,
-                "fields": index.fields_json(),
-                "staged": index.staged,
-                "backfill": {"state": state},
-            })
-        })
-    });
-    let indexes = Json::Array(indexes.collect());
-    Ok(Value::from_json(&indexes)?)
+    let Some(name) = args.table_name.filter(|name| check_shown(name).is_ok()) else {
+        return Ok(Value::Null);
+    };
+    let schema = deployment.schema.as_ref();
+    let declared = schema.and_then(|schema| schema.table(&name));
+    let shown: Vec<Json> = match (declared, catalog.table(&name)) {
+        (Some(table), _) => {
+            let indexes = table.indexes.iter().map(|index| {
+                let state = calls::backfill_state(&catalog, &name, &index.name);
+                shown_index(&index.name, index.fields_json(), index.staged, state)
+            });
+            indexes.collect()
+        }
+        // One of the program, or one that no schema names.
+        (None, Some(table)) => {
+            let indexes = table.indexes.iter().map(|index| {
+                let fields = index.fields.iter().map(ToString::to_string);
+                let fields = fields.chain(["_creationTime".to_owned()]).collect();
+                let state = calls::backfill_state(&catalog, &name, &index.name);
+                shown_index(&index.name, fields, index.staged, state)
+            });
+            indexes.collect()
+        }
+        (None, None) => return Ok(Value::Null),
+    };
+    Ok(Value::from_json(&Json::Array(shown))?)
+}
+
+fn shown_index(name: &str, fields: Json, staged: bool, state: &str) -> Json {
+    json!({
+        "name": name,
+        "fields": fields,
+        "staged": staged,
+        "backfill": {"state": state},
+    })
 }
 
 /// The environment variables as documents, by name.
