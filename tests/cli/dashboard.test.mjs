@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConvexClient, ConvexHttpClient } from "convex/browser";
-import { ended, openApp, startServer } from "./harness.mjs";
+import { api, ended, openApp, startServer } from "./harness.mjs";
 
 const SYSTEM = "_system/frontend/";
 
@@ -54,7 +54,7 @@ test("a dashboard's live queries follow what changes", async (t) => {
 });
 
 test("files, crons and the schema are shown", async (t) => {
-  const { client } = await open(t);
+  const { client, server } = await open(t);
   const url = await client.mutation(`${SYSTEM}fileStorageV2:generateUploadUrl`, {});
   const { storageId } = await (await fetch(url, { method: "POST", headers: { "Content-Type": "text/plain" }, body: "hello" })).json();
   const listed = await client.query(`${SYSTEM}fileStorageV2:fileMetadata`, { paginationOpts: { numItems: 5, cursor: null }, filters: { order: "asc" } });
@@ -71,6 +71,10 @@ test("files, crons and the schema are shown", async (t) => {
   const [[component, modules]] = await client.query(`${SYSTEM}modules:listForAllComponents`, {});
   assert.equal(component, null);
   assert.ok(modules.some(([path, { functions }]) => path === "rooms.js" && functions.length > 0));
+  const now = Math.floor(Date.now() / 1000);
+  const window = encodeURIComponent(JSON.stringify({ start: { secs_since_epoch: now - 3600 }, end: { secs_since_epoch: now + 60 }, num_buckets: 61 }));
+  const { status, body } = await api(server, `/api/app_metrics/function_call_count_top_k?window=${window}`, null, { method: "GET" });
+  assert.deepEqual([status, Array.isArray(body)], [200, true]);
 });
 
 test("nobody without a key that may write changes anything", async (t) => {

@@ -75,7 +75,7 @@ pub(crate) struct Opened {
 const DEV_AUDIENCE: &str = "vestibule-dev";
 /// `EX_IOERR` of sysexits.h: the store cannot say whether a commit survives.
 const EXIT_IOERR: i32 = 74;
-/// How often answers of old mutations and leases of old snapshots are looked through.
+/// How often answers of old mutations and leases of old snapshots are looked through, and calls are counted.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long a shutdown lets imports and exports finish. Those that take longer are interrupted.
 const TRANSFERS_FINISH: Duration = Duration::from_secs(5);
@@ -129,7 +129,7 @@ pub(super) async fn start(app: App, config: Config) -> Result<Running, StartErro
     let mut http = vec![tokio::spawn(api)];
     http.extend(site.map(tokio::spawn));
     let sweepers = [
-        tokio::spawn(sweep(Arc::downgrade(rooms.functions.database()))),
+        tokio::spawn(sweep(Arc::downgrade(&rooms.functions))),
         tokio::spawn(Files::keep_swept(Arc::downgrade(&rooms.files))),
         tokio::spawn(Transfers::keep_swept(Arc::downgrade(&rooms.transfers))),
     ];
@@ -521,12 +521,14 @@ impl Rooms {
     }
 }
 
-async fn sweep(database: Weak<Database>) {
+async fn sweep(functions: Weak<Functions>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(database) = database.upgrade() else {
+        let Some(functions) = functions.upgrade() else {
             return;
         };
+        functions.count_minute();
+        let database = functions.database();
         database.sweep_session_requests();
         database.leases().drop_expired();
     }

@@ -20,6 +20,7 @@ pub mod js;
 pub mod js;
 mod log;
 mod logging;
+mod minutes;
 pub mod nesting;
 mod on_behalf;
 mod options;
@@ -66,6 +67,7 @@ pub use http_action::{
 };
 pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, RouteFound};
 pub use log::{FunctionLog, LogEntry};
+pub use minutes::{CalledFunction, Calls, LastHour};
 pub use on_behalf::{Companion, HeldPlace, OnBehalf};
 pub use options::JsOptions;
 pub use places::{PlaceCounts, Places};
@@ -85,6 +87,7 @@ pub use transfers::functions as transfer_functions;
 use self::contention::Contention;
 use self::drafted::DraftedMutation;
 use self::js::Js;
+use self::minutes::CallMinutes;
 use self::order::{Arrival, SessionOrder};
 use self::workers::{OnLook, Threads, Workers};
 use crate::auth::TokenSigner;
@@ -120,6 +123,7 @@ pub struct Functions {
     counts: DraftCounts,
     files: OnceLock<Arc<Files>>,
     log: FunctionLog,
+    minutes: CallMinutes,
 }
 
 /// The code of a deployment, and the values it sees while it is imported.
@@ -232,6 +236,7 @@ impl Functions {
             counts: DraftCounts::default(),
             files: OnceLock::new(),
             log: FunctionLog::default(),
+            minutes: CallMinutes::default(),
         })
     }
 
@@ -296,6 +301,20 @@ impl Functions {
     /// The log of executions, for tools that follow.
     pub fn log(&self) -> &FunctionLog {
         &self.log
+    }
+
+    /// Counts the calls of a minute that is over. To be called more often than once a minute.
+    pub fn count_minute(&self) {
+        let now_millis = self.now_millis();
+        if self.minutes.is_due(now_millis) {
+            self.minutes.count(now_millis, &self.registry().runs());
+        }
+    }
+
+    /// The calls of the last hour by the minute.
+    pub fn last_hour(&self) -> LastHour {
+        let runs = self.registry().runs();
+        self.minutes.last_hour(self.now_millis(), &runs)
     }
 
     /// The functions of the program itself and of a deployment, whose code is made ready here. That may take a while.

@@ -148,6 +148,16 @@ pub(super) const ROUTES: &[Route] = routes![
     get  "/api/v1/deployment_info",           Admin,       Other,         deploy::deployment_info, "The kind of deployment.";
     get  "/api/stream_function_logs",         Admin,       Other,         deploy::stream_function_logs, "What functions logged; waits for news.";
     get  "/api/app_metrics/stream_function_logs", Admin,   Other,         deploy::stream_function_logs, "What functions logged; waits for news.";
+    get  "/api/app_metrics/function_call_count_top_k", Admin, Other,      deploy::function_call_count_top_k, "The functions that were called most in the last hour, by the minute.";
+    get  "/api/app_metrics/failure_percentage_top_k", Admin, Other,       deploy::failure_percentage_top_k, "The functions that failed most in the last hour, by the minute.";
+    get  "/api/app_metrics/udf_rate",         Admin,       Other,         deploy::udf_rate,        "The calls or errors of one function in the last hour, by the minute.";
+    get  "/api/app_metrics/table_rate",       Admin,       Other,         deploy::uncounted_series, "A series of gaps: this is not counted by the minute.";
+    get  "/api/app_metrics/cache_hit_percentage", Admin,   Other,         deploy::uncounted_series, "A series of gaps: this is not counted by the minute.";
+    get  "/api/app_metrics/scheduled_job_lag", Admin,      Other,         deploy::uncounted_series, "A series of gaps: this is not counted by the minute.";
+    get  "/api/app_metrics/cache_hit_percentage_top_k", Admin, Other,     deploy::no_series,       "No series: this is not counted by the minute.";
+    get  "/api/app_metrics/subscription_invalidations_top_k", Admin, Other, deploy::no_series,     "No series: this is not counted by the minute.";
+    get  "/api/app_metrics/latency_percentiles", Admin,    Other,         deploy::no_series,       "No series: this is not counted by the minute.";
+    get  "/api/app_metrics/function_concurrency", Admin,   Other,         deploy::function_concurrency, "No series: this is not counted by the minute.";
     get  "/api/shapes2",                      Admin,       Other,         deploy::shapes2,         "What the documents of each table look like.";
     get  "/api/get_indexes",                  Admin,       Other,         deploy::get_indexes,     "The declared indexes.";
     post "/api/run_test_function",            Admin,       Other,         deploy::run_test_function, "Run a query that is sent with the call.";

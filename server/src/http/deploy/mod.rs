@@ -4,6 +4,7 @@
 //! again for a long time.
 
 mod body;
+mod charts;
 mod clearing;
 mod history;
 mod logs;
@@ -15,6 +16,10 @@ mod settings;
 use axum::http::request::Parts;
 use serde::Deserialize;
 
+pub(super) use charts::{
+    failure_percentage_top_k, function_call_count_top_k, function_concurrency, no_series, udf_rate,
+    uncounted_series,
+};
 pub(super) use clearing::{
     cancel_all_jobs, cancel_job, delete_component, delete_scheduled_functions_table, delete_tables,
 };

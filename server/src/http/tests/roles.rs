@@ -9,15 +9,21 @@ use super::harness::{Server, Setup};
 use crate::http::routes::{ROUTES, Role, Route, Takes};
 
 /// An address that the route takes.
-fn address(route: &Route) -> &'static str {
-    match route.path {
+fn address(route: &Route) -> String {
+    let address = match route.path {
         "/api/run/{*path}" => "/api/run/notes/count",
         "/api/{version}/sync" => "/api/1.45.0/sync",
         "/api/query" if route.method == "get" => "/api/query?path=notes:count&args={}",
         "/api/vestibule/backup" => "/api/vestibule/backup?logSince=perhaps",
         "/api/export/request/zip" => "/api/export/request/zip?includeStorage=perhaps",
+        path if path.starts_with("/api/app_metrics/") => {
+            let window =
+                r#"{"start":{"secs_since_epoch":0},"end":{"secs_since_epoch":60},"num_buckets":1}"#;
+            return format!("{path}?window={window}");
+        }
         path => path,
-    }
+    };
+    address.to_owned()
 }
 
 /// Routes that refuse what is asked of them here, to those who may ask.
@@ -78,7 +84,7 @@ async fn status(
     if route.path == "/api/v1/unpause_deployment" {
         server.http.pushes.pause(true).await.unwrap();
     }
-    let mut request = server.ask(method, address(route));
+    let mut request = server.ask(method, &address(route));
     if route.method == "post" {
         request = request.json(&body(route, ts));
     }
@@ -148,7 +154,7 @@ async fn another_method_is_refused_on_every_route() {
     let server = Server::start().await;
     for route in ROUTES {
         let response = server
-            .ask(Method::DELETE, address(route))
+            .ask(Method::DELETE, &address(route))
             .send()
             .await
             .unwrap();
