@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use vestibule_schema::path::FunctionPath;
+use vestibule_schema::value::Value;
 
 use super::log::LogEntry;
 use super::request::new_request_id;
@@ -296,9 +297,13 @@ fn audit(call: &Call, run: &Result<MutationRun, SystemError>) {
     let Some(key) = key.filter(|_| call.path.is_system()) else {
         return;
     };
-    let is_done = run
-        .as_ref()
-        .is_ok_and(|run| matches!(run.outcome, FunctionOutcome::Returned(_)));
+    let is_done = run.as_ref().is_ok_and(|run| match &run.outcome {
+        FunctionOutcome::Returned(value) => {
+            let success = value.as_object().and_then(|answer| answer.get("success"));
+            success != Some(&Value::Boolean(false))
+        }
+        FunctionOutcome::Threw(_) => false,
+    });
     tracing::info!(
         admin_key = %key,
         function = %call.path,

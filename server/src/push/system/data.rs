@@ -174,6 +174,7 @@ fn by_id(ctx: &mut QueryCtx<'_>, id: &Value) -> Result<Value> {
 }
 
 fn table_size(ctx: &mut QueryCtx<'_>, args: Named) -> Result<f64> {
+    check_shown(&args.table_name)?;
     counted(ctx.db().transaction(), &args.table_name)
 }
 
@@ -205,6 +206,7 @@ fn table_mapping(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     let catalog = tx.catalog();
     let tables = catalog
         .tables()
+        .filter(|table| !table.is_hidden())
         .map(|table| (table.number.get().to_string(), json!(table.name)));
     let mapping = serde_json::Value::Object(tables.collect());
     Ok(Value::from_json(&mapping)?)

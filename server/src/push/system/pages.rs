@@ -12,6 +12,8 @@ use super::reach::check_shown;
 use crate::database::PaginationOptions;
 use crate::functions::{Function, QueryCtx, Result};
 
+/// Bytes of a page's filters, as base64. Each value of theirs is compared with each document.
+const FILTERS_BYTES_MAX: usize = 64 << 10;
 /// Documents that one page looks at, and the bytes of them.
 pub const PAGE_ROWS_MAX: f64 = 10_000.0;
 pub const PAGE_BYTES_MAX: f64 = 5_242_880.0;
@@ -67,6 +69,12 @@ fn read(filters: Option<&str>) -> Result<Asked, Vec<Problem>> {
     let Some(filters) = filters else {
         return Ok(Asked::default());
     };
+    if filters.len() > FILTERS_BYTES_MAX {
+        return Err(vec![Problem::of_all(format!(
+            "The filters take {FILTERS_BYTES_MAX} bytes at the most, not {}.",
+            filters.len()
+        ))]);
+    }
     let json = BASE64
         .decode(filters.as_bytes())
         .map_err(|error| error.to_string())

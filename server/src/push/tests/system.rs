@@ -303,10 +303,44 @@ async fn only_an_admin_key_that_may_write_changes_documents() {
         let refused = change_as(&rig, caller.clone(), "addDocument", args.clone()).await;
         assert!(refused.is_err(), "{caller:?}");
     }
+    // A function of the app that an admin key calls may have the path from its arguments.
+    let nested = Call {
+        origin: Origin::Function(None),
+        ..call(Caller::admin(), "addDocument", &args)
+    };
+    let run = rig.functions.mutate(nested).await.unwrap();
+    assert!(outcome(run.outcome).is_err());
     assert_eq!(scan(&rig).await.len(), 0);
     let component = json!({"table": "rooms", "documents": [], "componentId": "c1"});
     let refused = change(&rig, "addDocument", component).await.unwrap_err();
     assert!(refused.contains("does not run components"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_are_bounded_and_the_servers_own_tables_are_not_counted() {
+    let rig = with_rooms().await;
+    let many = vec![1; 40_000];
+    let filter = json!({"clauses": [{"id": "1", "field": "n", "op": "anyOf", "value": many}]});
+    let args = json!({
+        "table": "rooms", "filters": BASE64.encode(filter.to_string().as_bytes()),
+        "paginationOpts": {"numItems": 10, "cursor": null},
+    });
+    let page = look(&rig, "paginatedTableDocuments:default", args)
+        .await
+        .unwrap();
+    let error = page["page"][0]["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("The filters take 65536 bytes at the most"),
+        "{error}"
+    );
+    for (table, is_counted) in [
+        ("rooms", true),
+        ("_storage", true),
+        ("_signing_keys", false),
+    ] {
+        let counted = look(&rig, "tableSize:default", json!({"tableName": table})).await;
+        assert_eq!(counted.is_ok(), is_counted, "{table}: {counted:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
