@@ -71,6 +71,8 @@ impl Transaction<'_> {
             let reached = step.next.map(|InternalId(id)| Bytes::copy_from_slice(&id));
             self.write_system(fill_key(index.id), reached);
         }
+        // What removes the index beside the lane has not seen these entries.
+        self.touched.push(&fill_key(index.id));
         Ok(step)
     }
 
@@ -130,6 +132,10 @@ impl Transaction<'_> {
             seen.end = Some(successor(last));
         }
         self.record(seen)?;
+        // A fill touches this key instead of its entries.
+        let fill = fill_key(index);
+        let behind = successor(&fill);
+        self.record(KeyRange::new(fill, behind))?;
         for (key, _) in entries {
             self.write_system(key, None);
         }

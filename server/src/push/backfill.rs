@@ -16,7 +16,7 @@ use super::pace::Pace;
 use super::plans::{Plan, Progress, SchemaFailure, SchemaState};
 use super::request::{WaitForSchema, push_id};
 use super::stored::trouble;
-use super::tables::{Need, Target, with_filled};
+use super::tables::{Need, Target, is_retired, with_filled};
 use crate::clock;
 use crate::database::{IndexId, Step, Transaction};
 
@@ -230,7 +230,8 @@ fn fill_some(
             let catalog = tx.catalog();
             let table = catalog.table(&name).ok_or(GONE)?;
             let mut indexes = table.indexes.iter();
-            let meta = indexes.find(|other| other.id == index).ok_or(GONE)?;
+            let meta = indexes.find(|other| other.id == index && !is_retired(other));
+            let meta = meta.ok_or(GONE)?;
             let step = tx.fill_index(table, meta, max).map_err(trouble)?;
             if step.next.is_none() && step.problem.is_none() {
                 let filled = with_filled(&catalog, &name, index);

@@ -136,7 +136,13 @@ impl Plans {
         let plan = Arc::new(plan);
         let mut plans = self.plans.lock();
         let now = plan.started_at;
-        plans.retain(|other| now.saturating_sub(other.started_at) < PLAN_TIME_MAX);
+        plans.retain(|other| {
+            let is_fresh = now.saturating_sub(other.started_at) < PLAN_TIME_MAX;
+            if !is_fresh {
+                other.overwrite();
+            }
+            is_fresh
+        });
         if plans.len() >= PLANS_MAX {
             plans.remove(0).overwrite();
         }
@@ -187,7 +193,11 @@ mod tests {
         let now = Duration::from_secs(1);
         assert!(plans.get("0", now).is_none() && plans.get("1", now).is_some());
         assert!(plans.get("1", PLAN_TIME_MAX).is_none());
+        let old = plans.get("1", now).unwrap();
+        old.begin();
         plans.add(plan(99, PLAN_TIME_MAX.as_secs()));
+        // What it prepares would go on otherwise, beside what a later push removes.
+        assert_eq!(*old.schema.borrow(), SchemaState::Overwritten);
         assert_eq!(plans.all().len(), 1);
         plans.remove("99");
         assert!(plans.all().is_empty());

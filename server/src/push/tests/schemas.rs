@@ -1,5 +1,6 @@
 //! Tests of what pushes do to tables: indexes that are built and removed, documents that are checked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -11,12 +12,13 @@ use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
 use super::rig::{Rig, app, rooms};
-use crate::database::{Query, RawDocument, Source};
+use crate::database::{IndexId, Query, RawDocument, Source};
 use crate::functions::Error;
+use crate::push::PushError;
 use crate::push::backfill::STEP_DOCUMENTS_MAX;
 use crate::push::plans::{Progress, SchemaState};
 use crate::push::sweeping::PREPARATION_TIME_MAX;
-use crate::push::tables::without;
+use crate::push::tables::{Target, without};
 
 const MANY: usize = 2 * STEP_DOCUMENTS_MAX + 7;
 
@@ -197,6 +199,69 @@ async fn an_index_with_the_id_of_an_earlier_one_that_was_half_filled_has_every_d
         rig.transact(|tx| tx.collect(&by_n()).unwrap().len()).await,
         MANY
     );
+}
+
+/// A table with many documents, and an index of it that is declared and empty.
+async fn with_declared_index() -> (Rig, IndexId) {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let with_index = app("list", Some(rooms("number", true)));
+    let plan = rig.plan(&rig.start(with_index).await.unwrap());
+    let index = rig.pushes.declare(&plan).await.unwrap()[0].indexes[0];
+    (rig, index)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_overtakes_what_removes_the_same_index_beside_the_lane() {
+    let (rig, index) = with_declared_index().await;
+    let (functions, handle) = (rig.functions.clone(), tokio::runtime::Handle::current());
+    let overtaken = rig.functions.transact_beside(move |tx| {
+        let is_empty = tx.clear_index(index, MANY)?;
+        let fill = functions.transact(move |tx| {
+            let catalog = tx.catalog();
+            let table = catalog.table("rooms").unwrap();
+            let index = table.indexes.iter().find(|other| other.id == index);
+            Ok(tx
+                .fill_index(table, index.unwrap(), STEP_DOCUMENTS_MAX)?
+                .documents)
+        });
+        let filled = handle.block_on(fill).unwrap().unwrap();
+        assert_eq!(filled, STEP_DOCUMENTS_MAX);
+        Ok(is_empty)
+    });
+    let overtaken = overtaken.await.unwrap();
+    assert!(overtaken.is_none(), "it believes that the index is empty");
+    let is_empty = rig.transact(move |tx| tx.clear_index(index, MANY).unwrap());
+    assert!(is_empty.await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_nothing_uses_any_more_is_filled_no_further() {
+    let (rig, index) = with_declared_index().await;
+    rig.pushes
+        .fill_step("rooms", index, STEP_DOCUMENTS_MAX)
+        .await
+        .unwrap();
+    let live = rig.pushes.live();
+    rig.transact(move |tx| {
+        let native = HashSet::new();
+        let target = Target {
+            schema: live.schema.as_ref(),
+            native: &native,
+        };
+        let switched = target.switch(&tx.catalog());
+        tx.set_catalog(switched).unwrap();
+    })
+    .await;
+    let step = rig
+        .pushes
+        .fill_step("rooms", index, STEP_DOCUMENTS_MAX)
+        .await;
+    let refused = step.map(|(step, _)| step).unwrap_err();
+    assert!(matches!(refused, PushError::Race(_)), "{refused}");
 }
 
 /// Everything in the index `by_n`.
