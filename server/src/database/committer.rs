@@ -25,7 +25,7 @@ use thiserror::Error;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::draft::{DraftRoute, Drafted, HeadView, LaneView, Turn, ViewError};
-use super::lane::{Batch, Lane, Waiting};
+use super::lane::{Batch, Lane};
 use super::log_writer::{Folding, LogWriter, UnknownOutcome};
 use super::session_requests::SessionRequest;
 use super::transaction::Transaction;
@@ -245,9 +245,9 @@ impl Committer {
         let mut task = Task::Draft(drafted);
         if let Some(direct) = route.direct {
             // A lane that no longer waits takes it from the queue.
-            task = match direct.try_send(task) {
+            task = match direct.hand_over(task) {
                 Ok(()) => return Ok(()),
-                Err(error) => error.into_inner(),
+                Err(task) => task,
             };
         }
         let queue = self.queue.as_ref();
@@ -348,8 +348,8 @@ fn perform(lane: &mut Lane, task: Task, batch: &mut Batch) {
             let (view, waiting) = lane.view(turn, request);
             // The asker may have gone; its ticket ends with the view.
             let asked = reply.send(view).is_ok();
-            if let Some(Waiting { drafts, time_max }) = waiting.filter(|_| asked)
-                && let Ok(Task::Draft(drafted)) = drafts.recv_timeout(time_max)
+            if let Some(waiting) = waiting.filter(|_| asked)
+                && let Some(Task::Draft(drafted)) = waiting.wait()
             {
                 lane.apply(drafted, batch);
             }

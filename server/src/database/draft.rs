@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use thiserror::Error;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::committer::{CommitError, Task, Verdict};
+use super::held_turn::Direct;
 use super::history::Definitions;
 use super::keys::IndexId;
 use super::read_set::ReadSet;
@@ -31,7 +31,7 @@ pub struct HeadView {
     /// The newest creation time given to anything; those of the draft are later.
     pub(super) creation_time: f64,
     is_new_request: bool,
-    direct: Option<Sender<Task>>,
+    direct: Option<Direct<Task>>,
 }
 
 /// The lane's view of its head, for a draft.
@@ -43,7 +43,7 @@ pub(super) struct LaneView {
     pub is_new_request: bool,
     pub ticket: Ticket,
     /// The way to a lane that waits for this draft alone.
-    pub direct: Option<Sender<Task>>,
+    pub direct: Option<Direct<Task>>,
 }
 
 /// A draft that the lane counts as under way until this is dropped.
@@ -130,7 +130,7 @@ impl HeadView {
 
 /// The way of a draft to the lane.
 pub struct DraftRoute {
-    pub(super) direct: Option<Sender<Task>>,
+    pub(super) direct: Option<Direct<Task>>,
 }
 
 /// The work of a transaction beside the lane.

@@ -4,9 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Select, SelectedOperation, bounded};
+use crossbeam_channel::{Receiver, Select, SelectedOperation};
 use parking_lot::Mutex;
 use rand::RngCore;
 use vestibule_schema::key::decode_key;
@@ -17,6 +16,7 @@ use super::catalog::Catalog;
 use super::committer::{CommitError, Committed, CommitterOptions, Mutation, Task, Verdict};
 use super::draft::{Draft, DraftEnd, Drafted, LaneView, Ticket, Turn};
 use super::error::DatabaseError;
+use super::held_turn::{Waiting, held_turn};
 use super::keys::{IndexId, creation_time};
 use super::overtakes::Overtakes;
 use super::reservation::{PutBack, Reservations};
@@ -287,7 +287,7 @@ impl Lane {
         &mut self,
         turn: Turn,
         request: Option<([u8; 16], u32)>,
-    ) -> (LaneView, Option<Waiting>) {
+    ) -> (LaneView, Option<Waiting<Task>>) {
         self.note_ended();
         let ts = self.head.last_ts();
         self.overtakes.began(ts);
@@ -300,8 +300,8 @@ impl Lane {
                 (None, None)
             }
             Turn::Held(time_max) => {
-                let (direct, drafts) = bounded(1);
-                (Some(direct), Some(Waiting { drafts, time_max }))
+                let (direct, waiting) = held_turn(time_max);
+                (Some(direct), Some(waiting))
             }
         };
         let view = LaneView {
@@ -463,12 +463,6 @@ impl ReservationEnds {
         }
         None
     }
-}
-
-/// The lane waits here for the one draft that has its turn.
-pub(super) struct Waiting {
-    pub drafts: Receiver<Task>,
-    pub time_max: Duration,
 }
 
 enum Applied {

@@ -13,6 +13,7 @@ mod cursor;
 mod draft;
 mod error;
 mod filter;
+mod held_turn;
 mod history;
 mod id_bounds;
 mod index_entries;

@@ -277,12 +277,18 @@ impl DraftedMutation {
         }
     }
 
-    fn end(mut self: Box<Self>, ended: Result<MutationRun, SystemError>) {
-        if ended.is_err()
-            && self.is_in_front
+    /// Ends what waits for its place, so that nothing of the session overtakes it.
+    fn refuse_those_behind(&self) {
+        if self.is_in_front
             && let Some(request) = &self.session_request
         {
             self.functions.refuse_waiting(&request.session);
+        }
+    }
+
+    fn end(mut self: Box<Self>, ended: Result<MutationRun, SystemError>) {
+        if ended.is_err() {
+            self.refuse_those_behind();
         }
         self.give_way();
         if let Some(on_finish) = self.on_finish.take()
@@ -330,6 +336,8 @@ impl Drop for DraftedMutation {
     /// In any case, the mutations that wait behind it go on.
     fn drop(&mut self) {
         self.run_ended(RunEnd::Otherwise);
+        // One that still has its place was lost: its client sends it again, and what waits behind it.
+        self.refuse_those_behind();
         self.give_way();
         if let Some(on_finish) = self.on_finish.take()
             && let Some(waker) = on_finish(Err(SystemError::ShuttingDown))

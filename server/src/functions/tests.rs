@@ -627,3 +627,52 @@ async fn a_query_that_the_program_does_not_have_runs_on_no_reader() {
     let ran = rig.query("late:query").await;
     assert_eq!(ran, FunctionOutcome::Returned(Value::from("slow-reader")));
 }
+
+/// One that is lost on its way, as a server ends, comes again from its client. What follows it must not come first.
+#[tokio::test]
+async fn what_waits_behind_a_mutation_that_is_lost_does_not_run() {
+    let rig = rig();
+    let functions = &rig.functions;
+    let send = |request| {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let session_request = SessionRequest {
+            session: [3; 16],
+            request,
+            identity: String::new(),
+        };
+        let on_finish: OnFinish = Box::new(move |run| {
+            drop(answer.send(run));
+            None
+        });
+        let call = call("counters:addBeside", step("hot", 1));
+        (call, session_request, on_finish, answered)
+    };
+    let (call, session_request, on_finish, lost) = send(0);
+    let queued = Queued {
+        call,
+        session_request: Some(session_request),
+        on_finish,
+        is_beside: true,
+    };
+    let Arrival::Start(first) = functions.order.arrive([3; 16], true, queued) else {
+        panic!("nothing is in front of it")
+    };
+    let (call, session_request, on_finish, behind) = send(1);
+    let submitted = functions.submit_mutation(call, Some(session_request), on_finish);
+    submitted.unwrap();
+    let Queued {
+        call,
+        session_request,
+        on_finish,
+        ..
+    } = first;
+    drop(DraftedMutation::new(
+        functions.clone(),
+        call,
+        session_request,
+        on_finish,
+    ));
+    lost.await.unwrap().map(drop).unwrap_err();
+    let refused = behind.await.unwrap().map(drop).unwrap_err();
+    assert!(matches!(refused, SystemError::CommitterFull), "{refused}");
+}
