@@ -34,6 +34,17 @@ pub struct Step {
     pub problem: Option<String>,
 }
 
+impl Step {
+    /// Nothing was left to look at.
+    pub fn ended() -> Step {
+        Step {
+            documents: 0,
+            next: None,
+            problem: None,
+        }
+    }
+}
+
 impl Transaction<'_> {
     /// Writes the entries in `index` of at most `max` documents behind those that earlier calls have looked at. The same commit
     /// says how far that is. Two documents with equal values in a unique index are a problem, which names both. The read

@@ -232,6 +232,10 @@ fn fill_some(
             let mut indexes = table.indexes.iter();
             let meta = indexes.find(|other| other.id == index && !is_retired(other));
             let meta = meta.ok_or(GONE)?;
+            if meta.ready {
+                // Another has filled it meanwhile.
+                return Ok(Step::ended());
+            }
             let step = tx.fill_index(table, meta, max).map_err(trouble)?;
             if step.next.is_none() && step.problem.is_none() {
                 let filled = with_filled(&catalog, &name, index);

@@ -19,6 +19,7 @@ use crate::push::backfill::STEP_DOCUMENTS_MAX;
 use crate::push::plans::{Progress, SchemaState};
 use crate::push::sweeping::PREPARATION_TIME_MAX;
 use crate::push::tables::{Target, without};
+use crate::storage::Direction;
 
 const MANY: usize = 2 * STEP_DOCUMENTS_MAX + 7;
 
@@ -262,6 +263,23 @@ async fn an_index_that_nothing_uses_any_more_is_filled_no_further() {
         .await;
     let refused = step.map(|(step, _)| step).unwrap_err();
     assert!(matches!(refused, PushError::Race(_)), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_another_has_filled_meanwhile_is_not_filled_again() {
+    let (rig, index) = with_declared_index().await;
+    let step = || rig.pushes.fill_step("rooms", index, STEP_DOCUMENTS_MAX);
+    let (first, _) = step().await.unwrap();
+    assert_eq!(first.documents, STEP_DOCUMENTS_MAX);
+    assert_eq!(rig.pushes.fill("rooms", index).await.unwrap(), None);
+    let (next, _) = step().await.unwrap();
+    assert_eq!((next.documents, next.next), (0, None));
+    // No position is left for the next index of this id.
+    let positions = rig.transact(|tx| {
+        let range = IndexId::FILLS.range();
+        tx.scan_system(range, Direction::Forward, 1).unwrap().len()
+    });
+    assert_eq!(positions.await, 0);
 }
 
 /// Everything in the index `by_n`.
