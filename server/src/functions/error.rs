@@ -281,3 +281,13 @@ pub enum SystemError {
     #[error("the server is shutting down")]
     ShuttingDown,
 }
+
+impl SystemError {
+    /// Whether too much waits to run, so that the same may be admitted in a moment.
+    pub fn is_of_a_full_queue(&self) -> bool {
+        matches!(
+            self,
+            SystemError::CommitterFull | SystemError::Readers(ReadersError::QueueFull)
+        )
+    }
+}

@@ -144,16 +144,18 @@ impl Pushes {
         let mut after = None;
         let mut pace = Pace::new(self.functions.database());
         loop {
-            let (name, checked, max) = (table.clone(), rules.clone(), pace.documents());
-            let step = self.read(move |tx| {
-                timed(tx, |tx| {
-                    let catalog = tx.catalog();
-                    let table = catalog.table(&name).ok_or(GONE)?;
-                    tx.check_documents(table, checked.rules(), after, max)
-                        .map_err(trouble)
+            let step = || {
+                let (name, checked, max) = (table.clone(), rules.clone(), pace.documents());
+                self.read(move |tx| {
+                    timed(tx, |tx| {
+                        let catalog = tx.catalog();
+                        let table = catalog.table(&name).ok_or(GONE)?;
+                        tx.check_documents(table, checked.rules(), after, max)
+                            .map_err(trouble)
+                    })
                 })
-            });
-            let (step, worked) = step.await?;
+            };
+            let (step, worked) = pace.step(step).await?;
             if let Some(error) = step.problem.or_else(|| rules.failure()) {
                 return Ok(Some(failure(table, error)));
             }
@@ -175,7 +177,8 @@ impl Pushes {
     ) -> Result<Option<SchemaFailure>, PushError> {
         let mut pace = Pace::new(self.functions.database());
         loop {
-            let (step, worked) = self.fill_step(table, index, pace.documents()).await?;
+            let step = || self.fill_step(table, index, pace.documents());
+            let (step, worked) = pace.step(step).await?;
             pace.committed();
             match (step.problem, step.next) {
                 (Some(error), _) => return Ok(Some(failure(table, error))),

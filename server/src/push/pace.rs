@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backfill::STEP_DOCUMENTS_MAX;
+use super::error::PushError;
 use crate::clock::Clock;
 use crate::database::{Database, WriteLog};
 
@@ -44,6 +45,23 @@ impl Pace {
     /// How many documents the next step looks at.
     pub fn documents(&self) -> usize {
         self.documents
+    }
+
+    /// Does a step, after a pause again while a queue has no room for it: callers alone fill queues, for a moment, and a
+    /// walk may have gone on for hours.
+    pub async fn step<T, S>(&self, step: impl Fn() -> S) -> Result<T, PushError>
+    where
+        S: Future<Output = Result<T, PushError>>,
+    {
+        loop {
+            match step().await {
+                Err(PushError::System(error)) if error.is_of_a_full_queue() => {
+                    let until = self.clock.elapsed() + PAUSE_MAX;
+                    self.clock.sleep_until(until).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// The last step was a commit.

@@ -159,19 +159,23 @@ impl Pushes {
     async fn clear_retired(&self) -> Result<(), PushError> {
         let mut pace = Pace::new(self.functions.database());
         loop {
-            let beside = clear_some(pace.documents());
-            let cleared = match self.transact_beside(beside).await? {
-                Some(cleared) => cleared,
-                // A writer has touched the same entries.
-                None => self.transact(clear_some(STEP_DOCUMENTS_MAX)).await?,
-            };
-            match cleared {
+            let step = || self.clear_step(pace.documents());
+            match pace.step(step).await? {
                 (true, _) => return Ok(()),
                 (false, worked) => {
                     pace.committed();
                     pace.rest(worked).await;
                 }
             }
+        }
+    }
+
+    /// Removes some entries of a retired index. True if there is no such index.
+    async fn clear_step(&self, max: usize) -> Result<(bool, Duration), PushError> {
+        match self.transact_beside(clear_some(max)).await? {
+            Some(cleared) => Ok(cleared),
+            // A writer has touched the same entries.
+            None => self.transact(clear_some(STEP_DOCUMENTS_MAX)).await,
         }
     }
 

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng};
@@ -13,7 +15,7 @@ use vestibule_schema::value::Value;
 
 use super::rig::{Rig, app, rooms};
 use crate::database::{IndexId, Query, RawDocument, Source};
-use crate::functions::Error;
+use crate::functions::{Error, SystemError};
 use crate::push::PushError;
 use crate::push::backfill::STEP_DOCUMENTS_MAX;
 use crate::push::plans::{Progress, SchemaState};
@@ -280,6 +282,35 @@ async fn an_index_that_another_has_filled_meanwhile_is_not_filled_again() {
         tx.scan_system(range, Direction::Forward, 1).unwrap().len()
     });
     assert_eq!(positions.await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_goes_on_after_a_moment_in_which_a_queue_is_full() {
+    let (rig, index) = with_declared_index().await;
+    // Jobs that do not end, so that more wait than are admitted.
+    let (gate, closed) = crossbeam_channel::bounded::<()>(0);
+    let full = loop {
+        let closed = closed.clone();
+        let held = rig
+            .functions
+            .transact_beside(move |_| Ok(closed.recv().is_err()));
+        if let Some(refused) = held.now_or_never() {
+            break refused.map(drop).unwrap_err();
+        }
+    };
+    assert!(matches!(full, SystemError::CommitterFull), "{full}");
+    let mut fill = Box::pin(rig.pushes.fill("rooms", index));
+    let at_once = fill.as_mut().now_or_never();
+    assert!(at_once.is_none(), "{at_once:?}");
+    drop(gate);
+    // Once there is room again, the fill's pause is all that is left.
+    while rig.functions.transact_beside(|_| Ok(())).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    rig.clock.advance(Duration::from_secs(1));
+    assert_eq!(fill.await.unwrap(), None);
+    let [indexed, scanned] = indexed_and_scanned(&rig).await;
+    assert_eq!(indexed, scanned);
 }
 
 /// Everything in the index `by_n`.
