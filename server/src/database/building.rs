@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, InternalId};
+use vestibule_schema::path::FieldPath;
 use vestibule_schema::validator::Validator;
 use vestibule_schema::value::Value;
 
@@ -55,7 +56,7 @@ impl Transaction<'_> {
         index: &IndexMeta,
         max: usize,
     ) -> Result<Step, DatabaseError> {
-        let after = self.filled_to(index.id)?;
+        let after = self.filled_to(table, index)?;
         let (documents, is_end) = self.documents_behind(table, after, max)?;
         if let Some((first, last)) = documents.first().zip(documents.last()) {
             let key = |document: &StoredDocument| {
@@ -79,7 +80,10 @@ impl Transaction<'_> {
         }
         let step = step(&documents, is_end, problem);
         if step.problem.is_none() {
-            let reached = step.next.map(|InternalId(id)| Bytes::copy_from_slice(&id));
+            let reached = step.next.map(|InternalId(id)| {
+                let position = [&id[..], name_of(table, index).as_bytes()].concat();
+                Bytes::from(position)
+            });
             self.write_system(fill_key(index.id), reached);
         }
         // What removes the index beside the lane has not seen these entries.
@@ -87,18 +91,23 @@ impl Transaction<'_> {
         Ok(step)
     }
 
-    /// The last document whose entry is in an index that is being built; none at its beginning.
+    /// The last document whose entry is in an index that is being built; none at its beginning. The position of another
+    /// index that had this id does not count.
     pub(super) fn filled_to(
         &mut self,
-        index: IndexId,
+        table: &TableMeta,
+        index: &IndexMeta,
     ) -> Result<Option<InternalId>, DatabaseError> {
-        let key = fill_key(index);
+        let key = fill_key(index.id);
         let Some(reached) = self.read_system(&key)? else {
             return Ok(None);
         };
-        match reached.as_ref().try_into() {
-            Ok(id) => Ok(Some(InternalId(id))),
-            Err(_) => {
+        match reached.split_first_chunk() {
+            Some((id, name)) if name == name_of(table, index).as_bytes() => {
+                Ok(Some(InternalId(*id)))
+            }
+            Some(_) => Ok(None),
+            None => {
                 let misplaced = StorageError::misplaced(&key, "no document id is stored there");
                 Err(self.break_with(misplaced))
             }
@@ -246,6 +255,13 @@ impl Transaction<'_> {
             )
         }))
     }
+}
+
+/// The name of an index, as positions have it.
+fn name_of(table: &TableMeta, index: &IndexMeta) -> String {
+    let fields = index.fields.iter().map(FieldPath::to_string);
+    let fields: Vec<String> = fields.collect();
+    format!("{}.{}({})", table.name, index.name, fields.join(","))
 }
 
 fn fill_key(index: IndexId) -> Bytes {

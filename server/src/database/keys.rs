@@ -30,8 +30,9 @@ impl IndexId {
     pub const DEPENDENCIES: IndexId = IndexId(4);
     /// Answers of mutations that clients may send again, many to an entry.
     pub const SESSION_ANSWERS: IndexId = IndexId(5);
-    /// How far each index is filled that is being built.
-    pub const FILLS: IndexId = IndexId(6);
+    /// How far each index is filled that is being built. Earlier versions wrote that under 6, and left it when an index
+    /// went.
+    pub const FILLS: IndexId = IndexId(7);
     /// The first id given to a table's index.
     pub const FIRST_USER: u32 = 16;
     /// Bytes it takes in front of every key.

@@ -177,7 +177,7 @@ impl SetUp<'_> {
         };
         let (mut kept, mut removed) = (Vec::new(), Vec::new());
         for index in self.table(table).indexes.clone() {
-            let is_kept = is_wanted(&index) && (index.ready || self.is_begun(index.id)?);
+            let is_kept = is_wanted(&index) && (index.ready || self.is_begun(table, &index)?);
             match is_kept {
                 true => kept.push(index),
                 false => removed.push(index),
@@ -204,9 +204,9 @@ impl SetUp<'_> {
     }
 
     /// Whether an earlier start has filled a part of this index.
-    fn is_begun(&self, index: IndexId) -> Result<bool, OpenError> {
-        let view = self.store.snapshot()?;
-        let filled_to = Transaction::read_only(&view, self.environment).filled_to(index);
+    fn is_begun(&self, table: &str, index: &IndexMeta) -> Result<bool, OpenError> {
+        let (view, table) = (self.store.snapshot()?, self.table(table));
+        let filled_to = Transaction::read_only(&view, self.environment).filled_to(&table, index);
         Ok(filled_to.map_err(of_the_store)?.is_some())
     }
 
