@@ -146,8 +146,8 @@ impl LogWriter {
         }
     }
 
-    /// Folds a step, about a millisecond of work where nothing has to catch up. Tells whether a checkpoint should run
-    /// beside; if it should have run long ago, it runs now.
+    /// Folds a step. Where nothing has to catch up, steps are about a millisecond of work, but for the beginning of a round
+    /// of many keys. Tells whether a checkpoint should run beside; if it should have run long ago, it runs now.
     pub fn fold(&mut self) -> Result<CheckpointDue, StorageError> {
         let folded = match self.folding() {
             Folding::Behind => self.appender.fold(),

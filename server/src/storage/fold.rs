@@ -47,6 +47,10 @@ const LOG_ROW_OVERHEAD_BYTES: usize = 1 << 10;
 const GENTLE_STEP_TIME: Duration = Duration::from_millis(1);
 /// Keys of a gentle step, however long they take.
 const GENTLE_KEYS_MIN: usize = 32;
+/// Bytes of folded log rows that a gentle step deletes, however long that takes; one row in any case.
+const GENTLE_ROW_BYTES_MIN: usize = 64 << 10;
+/// The same of the first such step.
+const GENTLE_ROW_BYTES_FIRST: usize = 256 << 10;
 
 /// Where folding stands.
 pub(super) struct Folding {
@@ -60,6 +64,8 @@ pub(super) struct Folding {
     leftover_rows: bool,
     /// Keys of the next gentle step; `None` before the first.
     gentle_keys: Option<usize>,
+    /// Bytes of log rows that the next gentle step deletes which does that.
+    gentle_row_bytes: usize,
 }
 
 impl Folding {
@@ -72,6 +78,7 @@ impl Folding {
             appended_bytes: unfolded_bytes,
             leftover_rows: false,
             gentle_keys: None,
+            gentle_row_bytes: GENTLE_ROW_BYTES_FIRST,
         }
     }
 
@@ -229,29 +236,55 @@ impl Appender {
     /// many appends writes each key and page fewer times, so a busy caller waits for
     /// [`unfolded_log_bytes`](Self::unfolded_log_bytes) to grow. A step that fails is repeated by the next call.
     pub fn fold(&mut self) -> Result<FoldProgress, StorageError> {
-        self.fold_keys(self.shared.options.fold_chunk_keys.max(1))
+        let keys_max = self.shared.options.fold_chunk_keys.max(1);
+        match self.deletes_next() {
+            true => self.delete_leftover_rows(LOG_BYTES_PER_STEP),
+            false => self.fold_keys(keys_max, LOG_BYTES_PER_STEP),
+        }
     }
 
-    /// Folds a short step, for a moment in which an append may come at any time.
+    /// Folds a short step, for a moment in which an append may come at any time. Keys and rows to delete come in steps of
+    /// their own, each with its own pace. The beginning of a round is short by the number of its keys alone.
     pub fn fold_gently(&mut self) -> Result<FoldProgress, StorageError> {
         let options = &self.shared.options;
         let (keys_max, clock) = (options.fold_chunk_keys.max(1), options.clock.clone());
+        if self.deletes_next() {
+            let bytes = self.folding.gentle_row_bytes;
+            let begun = clock.elapsed();
+            let deleted = self.delete_leftover_rows(bytes);
+            let took = clock.elapsed().saturating_sub(begun);
+            let bytes = fitting(bytes, took, GENTLE_ROW_BYTES_MIN);
+            self.folding.gentle_row_bytes = bytes.min(LOG_BYTES_PER_STEP);
+            return deleted;
+        }
+        self.ensure_round();
         let keys = self.folding.gentle_keys.unwrap_or(keys_max);
         let begun = clock.elapsed();
-        let folded = self.fold_keys(keys);
+        let folded = self.fold_keys(keys, 0);
         let took = clock.elapsed().saturating_sub(begun);
-        self.folding.gentle_keys = Some(fitting(keys, took).min(keys_max));
+        let keys = fitting(keys, took, GENTLE_KEYS_MIN);
+        self.folding.gentle_keys = Some(keys.min(keys_max));
         folded
     }
 
-    fn fold_keys(&mut self, keys_max: usize) -> Result<FoldProgress, StorageError> {
+    /// Whether the next step deletes rows. Before the next round: a round deletes fewer rows than it may have folded.
+    fn deletes_next(&self) -> bool {
+        self.folding.round.is_none() && self.folding.leftover_rows
+    }
+
+    fn ensure_round(&mut self) {
         if self.folding.round.is_none() {
-            // Before the next round: a round deletes fewer rows than it may have folded.
-            if self.folding.leftover_rows {
-                return self.delete_leftover_rows();
-            }
             self.folding.round = self.begin_round();
         }
+    }
+
+    /// Folds some keys. The last step of a round deletes rows too, of so many bytes.
+    fn fold_keys(
+        &mut self,
+        keys_max: usize,
+        row_bytes_max: usize,
+    ) -> Result<FoldProgress, StorageError> {
+        self.ensure_round();
         let Some(round) = self.folding.round.take() else {
             return Ok(FoldProgress::Idle);
         };
@@ -259,7 +292,7 @@ impl Appender {
         let finished = step.is_last().then_some(round.target);
         let shared = Arc::clone(&self.shared);
         let written = self.transaction(Synchronous::Normal, |connection| {
-            write_step(connection, &step.writes, finished, &shared)
+            write_step(connection, &step.writes, finished, row_bytes_max, &shared)
         });
         match (written, finished) {
             (Err(failure), _) => {
@@ -318,22 +351,22 @@ impl Appender {
         self.folding.round.is_some() || self.folding.leftover_rows
     }
 
-    fn delete_leftover_rows(&mut self) -> Result<FoldProgress, StorageError> {
+    fn delete_leftover_rows(&mut self, bytes_max: usize) -> Result<FoldProgress, StorageError> {
         let shared = Arc::clone(&self.shared);
         let more = self.transaction(Synchronous::Normal, |connection| {
-            delete_rows(connection, shared.deletable(shared.folded()))
+            delete_rows(connection, shared.deletable(shared.folded()), bytes_max)
         });
         self.folding.leftover_rows = more.map_err(|failure| failure.cause)?;
         Ok(FoldProgress::Folding)
     }
 }
 
-/// As many keys as the time of a gentle step allows, where `keys` took `took`. It grows slowly: the next keys may lie far
-/// apart.
-fn fitting(keys: usize, took: Duration) -> usize {
+/// As many keys, or bytes, as the time of a gentle step allows, where `done` took `took`. It grows slowly: the next keys may
+/// lie far apart.
+fn fitting(done: usize, took: Duration, min: usize) -> usize {
     match took <= GENTLE_STEP_TIME {
-        true => keys + keys.div_ceil(8),
-        false => (keys / 2).max(GENTLE_KEYS_MIN),
+        true => done + done.div_ceil(8),
+        false => (done / 2).max(min),
     }
 }
 
@@ -394,6 +427,7 @@ fn write_step(
     connection: &Connection,
     writes: &[(Bytes, Option<Bytes>)],
     finished: Option<Timestamp>,
+    row_bytes_max: usize,
     shared: &Shared,
 ) -> Result<bool, StorageError> {
     // A table without rowids, other indexes and triggers: SQLite then looks for the key once and overwrites what is there.
@@ -417,13 +451,17 @@ fn write_step(
         None => Ok(false),
         Some(folded) => {
             Meta::Folded.write(connection, &folded.0.to_le_bytes())?;
-            delete_rows(connection, shared.deletable(folded))
+            delete_rows(connection, shared.deletable(folded), row_bytes_max)
         }
     }
 }
 
 /// Deletes some rows of the log that nothing needs any more; whether there are more.
-fn delete_rows(connection: &Connection, deletable: Timestamp) -> Result<bool, StorageError> {
+fn delete_rows(
+    connection: &Connection,
+    deletable: Timestamp,
+    bytes_max: usize,
+) -> Result<bool, StorageError> {
     // The length of a body is known without reading it; deleting the row reads all its pages.
     let mut oldest = connection.prepare_cached(
         "SELECT last_ts, length(body) FROM log WHERE last_ts <= ?1 ORDER BY last_ts",
@@ -431,7 +469,7 @@ fn delete_rows(connection: &Connection, deletable: Timestamp) -> Result<bool, St
     let mut rows = oldest.query([sql_ts(deletable)])?;
     let (mut last, mut bytes, mut more) = (None, 0, false);
     while let Some(row) = rows.next()? {
-        if bytes >= LOG_BYTES_PER_STEP {
+        if bytes >= bytes_max {
             more = true;
             break;
         }
@@ -453,11 +491,55 @@ fn delete_rows(connection: &Connection, deletable: Timestamp) -> Result<bool, St
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
     use super::*;
+    use crate::clock::{Alarm, Clock, Sleep, UnixNanos};
+    use crate::storage::{Store, StoreOptions};
+
+    /// A clock by which everything takes long.
+    #[derive(Default)]
+    struct SlowClock(AtomicU32);
+
+    impl Clock for SlowClock {
+        fn now(&self) -> UnixNanos {
+            UnixNanos::from_seconds(1)
+        }
+
+        fn elapsed(&self) -> Duration {
+            10 * GENTLE_STEP_TIME * self.0.fetch_add(1, Ordering::Relaxed)
+        }
+
+        fn sleep_until(&self, _: Duration) -> Sleep {
+            Box::pin(std::future::ready(()))
+        }
+
+        fn alarm_at(&self, _: Duration) -> Alarm {
+            crossbeam_channel::never()
+        }
+    }
+
+    #[test]
+    fn gentle_steps_that_delete_rows_become_short_and_leave_the_number_of_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            clock: Arc::new(SlowClock::default()),
+            ..StoreOptions::default()
+        };
+        let (_store, mut appender) = Store::open(dir.path(), options).unwrap();
+        appender.folding.gentle_keys = Some(500);
+        appender.folding.leftover_rows = true;
+        assert_eq!(appender.fold_gently().unwrap(), FoldProgress::Folding);
+        assert_eq!(appender.folding.gentle_keys, Some(500));
+        assert_eq!(
+            appender.folding.gentle_row_bytes,
+            GENTLE_ROW_BYTES_FIRST / 2
+        );
+    }
 
     #[test]
     fn gentle_steps_become_short_where_keys_take_long_and_long_where_they_do_not() {
-        let took = |keys, millis| fitting(keys, Duration::from_millis(millis));
+        let took = |keys, millis| fitting(keys, Duration::from_millis(millis), GENTLE_KEYS_MIN);
         assert_eq!([took(512, 9), took(256, 2), took(33, 2)], [256, 128, 32]);
         assert_eq!(took(32, 60_000), GENTLE_KEYS_MIN);
         assert_eq!([took(32, 1), took(36, 0)], [36, 41]);
