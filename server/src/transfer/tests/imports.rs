@@ -155,25 +155,6 @@ async fn an_import_leaves_no_document_in_the_memory_of_those_that_are_asked_for(
 }
 
 #[tokio::test]
-async fn an_append_that_is_taken_back_leaves_no_document_there_either() {
-    const DOCUMENTS: usize = 2_000;
-    const IMPORT_BYTES: usize = 16 << 10;
-    let rig = Rig::new();
-    rig.insert("users", object! { "name" => "Old" }).await;
-    let lines = (0..DOCUMENTS).map(|number| format!("{{\"name\":\"u{number}\"}}\n"));
-    // The last one has a name that is taken.
-    let lines: String = lines.chain(["{\"name\":\"Old\"}\n".to_string()]).collect();
-    let database = rig.transfers.database.clone();
-    let before = database.document_bytes();
-    let asked = request(Some("users"), Mode::Append, Format::JsonLines);
-    let state = rig.import(asked, lines.as_bytes()).await;
-    assert!(failure(&state).contains("Unique index"), "{state:?}");
-    assert_eq!(rig.texts("users", "name").await, ["Old"]);
-    let grown = database.document_bytes().saturating_sub(before);
-    assert!(grown < IMPORT_BYTES, "{grown}");
-}
-
-#[tokio::test]
 async fn whoever_read_a_table_before_it_was_replaced_is_stale() {
     let rig = Rig::new();
     rig.insert("users", object! { "name" => "Old" }).await;
