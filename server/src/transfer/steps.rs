@@ -288,7 +288,8 @@ impl Transfers {
         match &performed {
             Ok(documents) => tracing::info!(documents, "an import is done"),
             Err(error) => {
-                // Before it is told, so that a failed import has left nothing. A canceled one is told as failed already.
+                // Before it is told, so that a failed import has left nothing. A canceled one is told as failed
+                // already.
                 if let Err(error) = self.settle_appended() {
                     tracing::warn!(%error, "appended documents are left; the sweep removes them");
                 }
