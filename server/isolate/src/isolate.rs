@@ -316,9 +316,14 @@ impl Isolate {
             self.run(|_| {
                 qjs::JS_RunGC(runtime);
                 fill_slabs(runtime, head);
-                qjs::JS_SetGCThreshold(runtime, GARBAGE_BYTES_MAX as _);
             })
-        }
+        }?;
+        // The engine compares its threshold with all that it holds, the image and a few bytes for each block included.
+        let held = self.head().live();
+        let threshold = held + held / 8 + GARBAGE_BYTES_MAX;
+        // SAFETY: a number is set in the runtime, which is ours.
+        unsafe { qjs::JS_SetGCThreshold(runtime, threshold as _) };
+        Ok(())
     }
 
     /// Goes back to the image, and abandons all state of the call.

@@ -229,3 +229,38 @@ fn isolates_work_side_by_side_and_move_between_threads() {
         assert_eq!(again.join().unwrap(), before);
     }
 }
+
+/// Pages that this thread has met for the first time.
+#[cfg(target_os = "linux")]
+fn faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let (_, behind_the_name) = stat.rsplit_once(')').unwrap();
+    behind_the_name
+        .split_whitespace()
+        .nth(7)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Looking for garbage writes to every page that holds an object, and each of them is a fault.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_call_beside_a_large_image_looks_for_no_garbage() {
+    let larger = LARGE_DEP.replace("30000", "150000");
+    let mut bench = traces_with(&larger);
+    let image = bench.isolate.image_bytes();
+    assert!(image > 20 << 20, "{image}");
+    bench.once("look", "[]").unwrap();
+    let before = faults();
+    for _ in 0..5 {
+        bench.once("look", "[]").unwrap();
+    }
+    let pages = image as u64 / 4_096;
+    let met = faults() - before;
+    assert!(met < pages / 4, "{met} of {pages}");
+    // Garbage is looked for all the same, once there is enough of it.
+    bench.call("collect", "[]").unwrap();
+    let used = bench.isolate.peak_bytes();
+    assert!(used < image + (40 << 20), "{used} of {image}");
+}
