@@ -14,16 +14,17 @@ use vestibule_schema::timestamp::Timestamp;
 use super::admin::{AdminRights, KeyId};
 use super::user_identity::ClaimsRead;
 
-/// The caller of a function, with the admin key that let it in. Cheap to clone.
+/// The caller of a function. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Caller(Role, Option<KeyId>);
+pub struct Caller(Role);
 
 #[derive(Clone, Debug)]
 enum Role {
     Nobody,
     Provisioned(Arc<Person>, ProvisioningProof),
     Pending(Arc<Identity>),
-    Admin(AdminRights),
+    /// With the key that let it in, where that is known.
+    Admin(AdminRights, Option<KeyId>),
     AdminActingAs(Arc<Person>, AdminRights),
     System,
     Job,
@@ -104,7 +105,7 @@ impl Caller {
 
     /// The holder of a verified admin key. No identity.
     pub fn admin() -> Caller {
-        Caller::of(Role::Admin(AdminRights::All))
+        Caller::of(Role::Admin(AdminRights::All, None))
     }
 
     /// The holder of a verified admin key who looks at the deployment as `identity`.
@@ -116,7 +117,7 @@ impl Caller {
     pub fn admin_with(rights: AdminRights, acting_as: Option<Arc<Identity>>) -> Caller {
         Caller::of(match acting_as {
             Some(identity) => Role::AdminActingAs(Person::of(identity), rights),
-            None => Role::Admin(rights),
+            None => Role::Admin(rights, None),
         })
     }
 
@@ -142,23 +143,32 @@ impl Caller {
     }
 
     fn of(role: Role) -> Caller {
-        Caller(role, None)
+        Caller(role)
     }
 
-    /// The same, let in by the admin key of this id.
+    /// The same, let in by the admin key of this id. One who acts as a user changes nothing of the deployment, so the key
+    /// is not kept.
     pub fn by_key(self, key: KeyId) -> Caller {
-        Caller(self.0, Some(key))
+        Caller(match self.0 {
+            Role::Admin(rights, _) => Role::Admin(rights, Some(key)),
+            role => role,
+        })
     }
 
     /// The admin key that let it in, for the log.
     pub fn key_id(&self) -> Option<KeyId> {
-        self.1
+        match self.0 {
+            Role::Admin(_, key) => key,
+            _ => None,
+        }
     }
 
     /// The answer a function gets when it asks for the caller's identity.
     pub fn identity(&self) -> IdentityAccess<'_> {
         match &self.0 {
-            Role::Nobody | Role::Admin(_) | Role::System | Role::Job => IdentityAccess::Known(None),
+            Role::Nobody | Role::Admin(..) | Role::System | Role::Job => {
+                IdentityAccess::Known(None)
+            }
             Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 IdentityAccess::Known(Some(&person.identity))
             }
@@ -177,7 +187,7 @@ impl Caller {
             }
             Role::Pending(identity) => Some(identity.key()),
             Role::Nobody
-            | Role::Admin(_)
+            | Role::Admin(..)
             | Role::System
             | Role::Job
             | Role::Unidentified
@@ -191,7 +201,7 @@ impl Caller {
             Role::Provisioned(_, proof) => Some(*proof),
             Role::Nobody
             | Role::Pending(_)
-            | Role::Admin(_)
+            | Role::Admin(..)
             | Role::AdminActingAs(..)
             | Role::System
             | Role::Job
@@ -204,7 +214,7 @@ impl Caller {
     pub fn kind(&self) -> &'static str {
         match &self.0 {
             Role::Provisioned(..) | Role::Pending(_) => "user",
-            Role::Admin(_) => "instance_admin",
+            Role::Admin(..) => "instance_admin",
             Role::AdminActingAs(..) => "team_acting_user",
             Role::System | Role::Job => "system",
             Role::Nobody | Role::Unidentified | Role::UnidentifiedAdmin => "unknown",
@@ -214,7 +224,7 @@ impl Caller {
     /// Whether it may start mutations and actions, which write.
     pub fn may_write(&self) -> bool {
         match self.0 {
-            Role::Admin(rights) | Role::AdminActingAs(_, rights) => rights == AdminRights::All,
+            Role::Admin(rights, _) | Role::AdminActingAs(_, rights) => rights == AdminRights::All,
             Role::Nobody
             | Role::Provisioned(..)
             | Role::Pending(_)
@@ -233,7 +243,7 @@ impl Caller {
     /// Whether an admin key has let it in. Nothing of an error is hidden from its holder.
     pub fn is_admin(&self) -> bool {
         match self.0 {
-            Role::Admin(_) | Role::AdminActingAs(..) | Role::UnidentifiedAdmin => true,
+            Role::Admin(..) | Role::AdminActingAs(..) | Role::UnidentifiedAdmin => true,
             Role::Nobody
             | Role::Provisioned(..)
             | Role::Pending(_)
@@ -246,8 +256,8 @@ impl Caller {
     /// Which functions of the system it may start.
     pub fn may_call_system(&self) -> SystemAccess {
         match self.0 {
-            Role::Admin(AdminRights::All) | Role::System => SystemAccess::All,
-            Role::Admin(AdminRights::ReadOnly)
+            Role::Admin(AdminRights::All, _) | Role::System => SystemAccess::All,
+            Role::Admin(AdminRights::ReadOnly, _)
             | Role::AdminActingAs(..)
             | Role::UnidentifiedAdmin => SystemAccess::QueriesOnly,
             Role::Nobody
@@ -264,7 +274,9 @@ impl Caller {
     /// results, and so do all callers without an identity.
     pub fn cache_scope(&self, read: &ClaimsRead) -> Option<CacheScope> {
         match &self.0 {
-            Role::Nobody | Role::Admin(_) | Role::System | Role::Job => Some(CacheScope::Anonymous),
+            Role::Nobody | Role::Admin(..) | Role::System | Role::Job => {
+                Some(CacheScope::Anonymous)
+            }
             Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
                 Some(CacheScope::Identity(person.fingerprint(read)))
             }
