@@ -113,7 +113,7 @@ test("a nested call that fails leaves nothing, and its caller learns why", async
   assert.deepEqual(nested.counts, [1, 1]);
   // One time for all of it, and randomness that goes on.
   assert.deepEqual(nested.times, [true, true, true]);
-  assert.match(nested.depth.error, /Cross component call depth limit exceeded\. Do you have an infinite loop in your app\?$/);
+  assert.match(nested.depth.error, /Cross component call depth limit exceeded\. Do you have an infinite loop in your app\?$/m);
   assert.match(nested.limits.error, /Too many documents read in a single function execution/);
   assert.match(nested.limitsW.error, /Too many writes in a single function execution/);
   assert.match(nested.limitsS.error, /Too many functions scheduled by this mutation/);
