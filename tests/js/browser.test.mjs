@@ -11,7 +11,7 @@ import { switchedChat } from "./switch.mjs";
 
 const PICTURES = fileURLToPath(new URL("../artifacts", import.meta.url));
 // The official client's messages when a person is not let in, and when the server is away.
-const REFUSED = /NotProvisioned|not provisioned|Failed to authenticate/;
+const REFUSED = /NotProvisioned|not provisioned|Failed to authenticate|status of 560/;
 const AWAY = /WebSocket connection to .* failed|ERR_CONNECTION_REFUSED|WebSocket closed with code/;
 
 let browser;

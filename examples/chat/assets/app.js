@@ -124,12 +124,38 @@ function authChanged(own, accepted) {
     gate.open();
   } else {
     if (gate.is("provisioned")) gate.interrupted();
-    if (!gate.is("refused", "failed")) gate.shut("failed", "The server did not accept the token.", "");
     own.stopMe?.();
     own.stopMe = null;
     // Only now has the client stopped trying by itself.
-    byId("retry").disabled = false;
+    if (gate.is("refused", "failed")) byId("retry").disabled = false;
+    else askWhy(own);
   }
+  showWho();
+}
+
+/**
+ * Why the server does not take the token. On the socket its refusal may overtake this page's own call, and the client, which
+ * alone hears the reason there, keeps it to itself. Over HTTP it comes with the answer.
+ */
+async function askWhy(own) {
+  const { token } = own;
+  let data;
+  try {
+    const response = await fetch("/api/mutation", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
+      body: JSON.stringify({ path: "users:ensureUser", args: {}, format: "json" }),
+    });
+    data = (await response.json()).errorData;
+  } catch {
+    // The server has gone: nothing more can be said.
+  }
+  if (session !== own || own.token !== token) return;
+  if (!gate.is("refused", "failed")) {
+    if (data?.code === "NotProvisioned") gate.refused(data);
+    else gate.shut("failed", "The server did not accept the token.", "");
+  }
+  byId("retry").disabled = false;
   showWho();
 }
 

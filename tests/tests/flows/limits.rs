@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that no user of a server meets.
-const INTERNAL: [&str; 65] = [
+const INTERNAL: [&str; 66] = [
     "ADDRESSES_MAX",
     "ARGS_SHOWN_BYTES_MAX",
     "BACKOFF_MAX",
@@ -29,6 +29,7 @@ const INTERNAL: [&str; 65] = [
     "ENTRIES_READ_MAX",
     "FIELDS_MAX",
     "FIRST_BYTES_MAX",
+    "FORGOTTEN_MAX",
     "FRAGMENT_BYTES_MAX",
     "GENERATED_SCHEMA_BYTES_MAX",
     "IDLE_BYTES_MAX",
@@ -331,6 +332,7 @@ fn the_page_of_limits_names_errors_that_exist() {
         "http",
         "auth",
         "functions",
+        "functions/js",
         "database",
         "deployment",
         "provisioning",
