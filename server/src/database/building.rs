@@ -86,7 +86,7 @@ impl Transaction<'_> {
             });
             self.write_system(fill_key(index.id), reached);
         }
-        // What removes the index beside the lane has not seen these entries.
+        // A removal of the index beside the lane has not seen these entries.
         self.touched.push(&fill_key(index.id));
         Ok(step)
     }

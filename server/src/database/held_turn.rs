@@ -63,7 +63,7 @@ impl<T> Waiting<T> {
         self.close()
     }
 
-    /// Ends the turn. What has been handed over by now is here.
+    /// Ends the turn. Returns the draft if it has been handed over by now.
     fn close(self) -> Option<T> {
         match std::mem::replace(&mut *self.place.lock(), Place::Closed) {
             Place::Open(draft) => draft,

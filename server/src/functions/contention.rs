@@ -9,9 +9,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use vestibule_schema::path::FunctionPath;
 
-/// What a run that was taken on adds to its function's bound.
+/// A run that was taken on adds this to its function's bound.
 const STEP_UP: f32 = 1.0 / 32.0;
-/// What a run that was overtaken takes from it. One in five keeps the bound where it is.
+/// A run that was overtaken takes this from it. One in five keeps the bound where it is.
 const STEP_DOWN: f32 = 4.0 * STEP_UP;
 /// A run that takes longer holds up no other.
 const HOLDS_UP_FOR: Duration = Duration::from_millis(20);

@@ -57,7 +57,7 @@ impl CallMinutes {
         minutes.first.is_none() || now_millis / MILLIS_PER_MINUTE > minutes.minute
     }
 
-    /// Looks at the counters. What was counted since the last minute's beginning is that minute's.
+    /// Looks at the counters. Calls that were counted since the last minute's beginning are that minute's.
     pub fn count(&self, now_millis: u64, runs: &[Runs]) {
         self.0.lock().count(now_millis / MILLIS_PER_MINUTE, runs);
     }

@@ -109,7 +109,7 @@ pub struct Functions {
     js: Option<Arc<Js>>,
     /// Where mutations run that do not run on the lane.
     beside: Workers,
-    /// What waits there for others of its function, because they overtake each other.
+    /// Mutations that wait there for others of their function, because they overtake each other.
     contention: Arc<Contention<Box<DraftedMutation>>>,
     /// Where queries run that may keep their thread for long.
     slow_reads: Workers,
