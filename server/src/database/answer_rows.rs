@@ -2,7 +2,7 @@
 //!
 //! A session's requests mostly come in ascending order and many to a batch. Such answers share an entry, under the
 //! session and the last request in it. An answer is packed only when its request is behind all others of its session
-//! that have one. So the rows of a session never overlap, and the first row that ends at a request or behind it is the
+//! that have one. So the rows of a session never overlap. The first row that ends at a request or behind it is the
 //! only one that can hold its answer. Every other answer is an entry of its own, as all were in the store's format 1.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -26,7 +26,7 @@ pub struct NewAnswer {
 }
 
 /// Bytes of a row with more than one answer. With its key and checksum such a row stays within a page of the tables'
-/// trees: SQLite moves what is longer than about 1,000 bytes to a page of its own.
+/// trees. SQLite moves longer rows than about 1,000 bytes to a page of their own.
 const ROW_BYTES_MAX: usize = 900;
 /// The request, and the length of the record.
 const HEADER_BYTES: usize = 2 * size_of::<u32>();

@@ -94,7 +94,7 @@ pub struct IndexMeta {
     pub fields: Vec<FieldPath>,
     /// Whether two documents may hold the same indexed values.
     pub unique: bool,
-    /// False while its entries are being built; a start that was cut short builds them again.
+    /// False while its entries are being built.
     pub ready: bool,
     /// Whether its entries are kept although queries may not use it yet.
     pub staged: bool,

@@ -149,8 +149,8 @@ impl SnapshotLeases {
         self.held.lock().drop_expired(now);
     }
 
-    /// The snapshot at a timestamp that was handed out, or at the later one at which it is read since it gave way unread:
-    /// all who were given it read at one moment. Reads of one lease take turns.
+    /// The snapshot at a timestamp that was handed out. If that one gave way unread, it is a later one, the same for all
+    /// who were given it. Reads of one lease take turns.
     pub fn find(&self, ts: Timestamp) -> Result<Arc<Mutex<Snapshot>>, LeaseError> {
         let now = self.clock.elapsed();
         let mut held = self.held.lock();

@@ -166,8 +166,8 @@ impl LogWriter {
         Ok(due)
     }
 
-    /// Folds what should not wait any longer, and runs a checkpoint that is due: the work of other threads, or of other
-    /// moments, once there are threads.
+    /// Folds what should not wait any longer, and runs a checkpoint that is due. Once there are threads, this is the
+    /// work of others, or of other moments.
     pub(super) fn catch_up(&mut self) -> Result<(), StorageError> {
         while self.folding() == Folding::Behind {
             self.fold()?;

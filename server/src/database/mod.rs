@@ -221,7 +221,7 @@ impl Database {
         })
     }
 
-    /// Ends its threads and leaves the file whole in one piece, once it has no other holder: a task or a job that was
+    /// Ends its threads and leaves the file whole in one piece, once it has no other holder. A task or a job that was
     /// given up may hold it for another moment.
     pub async fn close(mut self: Arc<Self>) {
         loop {

@@ -46,7 +46,7 @@ impl Overtakes {
         }
     }
 
-    /// Forgets the commits so far, because some were rolled back: their timestamps are later than the state to which the
+    /// Forgets the commits so far, because some were rolled back. Their timestamps are later than the state to which the
     /// head went back, so they would overtake drafts that begin there. Drafts from before run again in any case.
     pub fn forget_commits(&mut self) {
         self.waiting.clear();

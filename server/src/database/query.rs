@@ -179,9 +179,9 @@ pub(super) fn compile<'c>(
     }))
 }
 
-/// The table of a query in the plainest form of a look-up: an equality on each declared field of an index, in their
-/// order, without operators. The beginning of its keys is added to `prefix`. `None` for any other query,
-/// also for one that [`compile`] would refuse.
+/// The table of a query in the plainest form of a look-up. That is an equality on each declared field of an index, in
+/// their order, without operators. The beginning of its keys is added to `prefix`. `None` for any other query, also
+/// for one that [`compile`] would refuse.
 pub(super) fn plain_lookup<'c>(
     query: &Query,
     catalog: &'c Catalog,

@@ -1,5 +1,5 @@
-//! The reservation of one draft that was overtaken again and again: what it read stays as it is until its draft is taken
-//! on, or its time is over. Everything else goes on.
+//! The reservation of one draft that was overtaken again and again. Its reads stay as they are until its draft is
+//! applied, or its time is over. Everything else goes on.
 //!
 //! A commit that overlaps it is put back, and runs once the reservation is over. Later commits of its session are put back
 //! too, so that every session keeps its order. There is one reservation at a time, first come, first served.

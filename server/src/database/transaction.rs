@@ -155,7 +155,7 @@ pub struct Transaction<'v> {
     /// The answer that its batch is to keep.
     pub(super) answer: Option<NewAnswer>,
     reads: Reads,
-    /// What [`Self::at_snapshot`] read for this one.
+    /// The reads of [`Self::at_snapshot`] for this one.
     stale_reads: ReadSet,
     /// A buffer for keys that are looked up.
     pub(super) key_buffer: Vec<u8>,

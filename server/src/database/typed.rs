@@ -146,7 +146,7 @@ impl<'v> DatabaseReader<'v> {
     }
 }
 
-/// Reads and writes documents: the database of a mutation. What it reads with is its [`DatabaseReader`].
+/// Reads and writes documents: the database of a mutation. It reads with its [`DatabaseReader`].
 pub struct DatabaseWriter<'v> {
     reader: DatabaseReader<'v>,
 }
@@ -195,7 +195,7 @@ impl<'v> DatabaseWriter<'v> {
         self.tx.patch(id.untyped(), patch)
     }
 
-    /// Changes a document in place, and writes the fields that `change` changed: no field is named twice, and serde
+    /// Changes a document in place, and writes the fields that `change` changed. No field is named twice, and serde
     /// alone knows how each is called in the database. Returns the changed document, `None` when there is none.
     ///
     /// ```

@@ -1,5 +1,6 @@
 //! Bases: read transactions on the folded state, kept open from one snapshot to the next. Beginning and ending one takes
-//! calls of the system, and with it goes the connection's cache of pages: together more than the reads of most functions.
+//! calls of the system, and loses the connection's cache of pages. Together that costs more than the reads of most
+//! functions.
 //!
 //! A kept base is taken again only while the fold position has not moved since it began. Then it holds what a base would
 //! hold that begins now, so slots need not know of it while nobody has it. A checkpoint ends all kept bases, because they

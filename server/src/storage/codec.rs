@@ -1,8 +1,9 @@
 //! Bytes on disk: log rows, entries and bookkeeping values, each closed by a CRC32C.
 //!
-//! A log row: the `u64` timestamp of the row before it, the `u32` count of commits, then each commit as `u64` ts, `u32`
-//! count of writes and the writes. A write is `u32` key length, key, `u32` value length plus one (zero deletes), value.
-//! Integers are little endian. The checksum covers the row's own timestamp too, so a row cannot stand in for another.
+//! A log row is the `u64` timestamp of the row before it, the `u32` count of commits, then each commit. A commit is
+//! `u64` ts, `u32` count of writes and the writes. A write is `u32` key length, key, `u32` value length plus one (zero
+//! deletes), value. Integers are little endian. The checksum covers the row's own timestamp too, so a row cannot stand
+//! in for another.
 
 use bytes::Bytes;
 use vestibule_schema::timestamp::Timestamp;

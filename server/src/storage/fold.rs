@@ -1,11 +1,11 @@
 //! Folding: moving what the log holds into the entries table, many batches at once, coalesced and in key order.
 //!
-//! A round brings the fold position to the state that was newest durable when the round began. Its source is that
-//! state's overlay, which already holds one newest value per key in key order, and then the slots of the keys that were
-//! appended since the round before, each written once. It goes in steps, each a short
-//! transaction of a bounded number of keys. The last one moves the fold position and deletes folded log rows. Until
-//! then the base holds some values newer than its fold position, which no reader sees: overlay or slot holds those keys.
-//! A crash between steps leaves a fold position that repeats them.
+//! A round brings the fold position to the state that was newest durable when the round began. Its first source is that
+//! state's overlay, which already holds one newest value per key in key order. The second is the slots of the keys that
+//! were appended since the round before, each written once. It goes in steps, each a short transaction of a bounded
+//! number of keys. The last one moves the fold position and deletes folded log rows. Until then the base holds some
+//! values newer than its fold position, which no reader sees: overlay or slot holds those keys. A crash between steps
+//! leaves a fold position that repeats them.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ use super::sqlite::{self, Files, Meta};
 use super::store::Shared;
 use super::{Snapshot, StorageError, StoreOptions, codec, wal};
 
-/// What was looked at.
+/// The result of an inspection.
 pub struct Inspected {
     /// The state, unless the log or the bookkeeping is damaged.
     pub snapshot: Option<Snapshot>,

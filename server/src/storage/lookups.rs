@@ -1,7 +1,7 @@
-//! Which keys the head's look-ups found lately, as they would find them now: a look-up that is repeated costs one probe of a
-//! hash map instead of a way down the overlay and another into SQLite.
+//! The keys that the head's look-ups found lately, as they would find them now. A repeated look-up costs one probe of a hash
+//! map, not a way down the overlay and another into SQLite.
 //!
-//! Only commits change the head's answers, so groups stay true by applying commits to them: a key that comes or goes
+//! Only commits change the head's answers, so groups stay true by applying commits to them. A key that comes or goes
 //! joins or leaves its group. Folding and forgetting change nothing.
 
 use std::collections::HashMap;

@@ -10,16 +10,15 @@
 //!
 //! A batch of commits is durable once [`Appender::append`] has written it as one row of the `log` table. Its effect on
 //! the `entries` table follows later, in the steps of [`Appender::fold`]. Commits that are not yet folded live in the
-//! [`Overlay`], an ordered map with cheap snapshots; values that were replaced under a short key live in the key's slot
+//! [`Overlay`], an ordered map with cheap snapshots. Values that were replaced under a short key live in the key's slot
 //! alone. Every read merges the three, slots winning over the overlay and the overlay over the table:
 //!
 //! - a [`Snapshot`] is the newest durable state, fixed for as long as it is held;
 //! - the [`Head`] is that state plus what the lane committed since, durable or not.
 //!
-//! The invariant behind both: **an overlay holds every key that came or went after its `complete_after`, and it is only
-//! ever merged with a base whose fold position is at or after that**. A base that already holds newer values is harmless,
-//! since overlay or slot holds every key that changed after the fold position. The assumptions of slots stand in
-//! `slots`.
+//! The invariant behind both: **an overlay holds every key that came or went after its `complete_after`. It is only ever
+//! merged with a base whose fold position is at or after that**. A base that already holds newer values is harmless,
+//! since overlay or slot holds every key that changed after the fold position. The assumptions of slots stand in `slots`.
 
 mod appender;
 mod backup;

@@ -238,7 +238,7 @@ pub(super) enum FileKind {
     Older,
 }
 
-/// Whose file it is, before anything in it is changed.
+/// Finds out whose file it is, before anything in it is changed.
 pub(super) fn identify(connection: &Connection, files: &Files) -> Result<FileKind, StorageError> {
     let path = || files.database.clone();
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -280,7 +280,7 @@ fn create(connection: &Connection) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// What older formats hold means the same in this one, so the mark alone changes. Older programs then refuse the file.
+/// Entries of older formats mean the same in this one, so the mark alone changes. Older programs then refuse the file.
 fn upgrade(connection: &Connection) -> Result<(), StorageError> {
     tracing::info!(format = FORMAT_VERSION, "the store's format is raised");
     connection.execute_batch(&format!("PRAGMA user_version = {FORMAT_VERSION}"))?;

@@ -21,8 +21,8 @@ pub struct StoreOptions {
     pub slot_bytes_max: usize,
     /// How many bytes the head spends on remembering which keys a look-up found.
     pub lookup_bytes_max: usize,
-    /// How long folded rows of the log are kept, by the timestamps of their commits: what a backup has to go on from an
-    /// earlier one by the log alone. They take room in the database file.
+    /// How long folded rows of the log are kept, by the timestamps of their commits. By them a backup can go on from an
+    /// earlier one. They take room in the database file.
     pub log_kept: Duration,
     /// Goes on without the commits after this one where damage of the write-ahead log hides them, as
     /// [`StorageError::HiddenCommits`](super::StorageError::HiddenCommits) tells. Any other loss is still refused.

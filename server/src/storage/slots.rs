@@ -2,14 +2,14 @@
 //! a reader may still ask for. It is the head's memory of a key and the key's unfolded part, in one.
 //!
 //! The head makes a slot of each short key that it is asked for. From then on every commit to the key reaches the slot.
-//! A commit that replaces a value goes nowhere else: which keys there are, and in which order, has not changed, so the
-//! overlay need not know. Keys that come or go are the overlay's as well.
+//! A commit that replaces a value goes nowhere else. The keys and their order have not changed, so the overlay need not
+//! know. Keys that come or go are the overlay's as well.
 //!
 //! A reader takes the newest version at or before its timestamp. Where its slot has none, nothing has changed in place
 //! since the state of its overlay and its base. These rules keep that true:
 //!
-//! - A version goes only when no reader stands between it and the next one ([`States::any_between`]), or when every base
-//!   that is open holds it and nothing newer is there ([`Slots::evict`]).
+//! - A version goes only when no reader stands between it and the next one ([`States::any_between`]). It also goes when
+//!   every open base holds it and nothing newer is there ([`Slots::evict`]).
 //! - A version that is not folded is newer than every fold position, so it is never evicted.
 //! - A commit that was not written takes its versions with it ([`Slots::roll_back_to`]).
 //!

@@ -134,7 +134,7 @@ pub(super) fn configure_writer(
     // On macOS a plain fsync leaves data in the drive's cache.
     set(connection, "fullfsync", "1", "1")?;
     set(connection, "checkpoint_fullfsync", "1", "1")?;
-    // The appender runs checkpoints itself, between appends.
+    // Checkpoints run on a connection of their own (`checkpoint.rs`).
     set(connection, "wal_autocheckpoint", "0", "0")?;
     set_cache(connection, options.writer_cache_bytes)
 }

@@ -118,8 +118,8 @@ pub(super) trait Layers {
     /// Changes whenever the overlay does.
     fn stamp(&self) -> Stamp;
     fn overlay(&self) -> &Overlay;
-    /// A fold position that the base reaches. Of what the overlay says up to there the base knows as much or more: the
-    /// value may have changed in its slot since, and the slot may be gone.
+    /// A fold position that the base reaches. Up to there, the base knows as much as the overlay or more. The value
+    /// may have changed in its slot since, and the slot may be gone.
     fn base_folded(&self) -> Timestamp;
     /// The value in the key's slot: `None` if it has none.
     fn slot_value(&self, key: &[u8]) -> Option<Option<Bytes>>;

@@ -1,15 +1,15 @@
 //! Looking through a write-ahead log for acknowledged commits that damage hides.
 //!
-//! SQLite reads its log up to the first frame that does not fit, and takes that for the end: a crash ends it the same
+//! SQLite reads its log up to the first frame that does not fit, and takes that for the end. A crash ends it the same
 //! way. Frames behind that place may still hold commits that were acknowledged, and a checkpoint would drop them without
 //! a word. So they are looked through before the first checkpoint.
 //!
-//! A loss of power may leave any part of what was written since the last sync, in any order: folds, which are not synced
-//! by themselves, and then one append. So frames behind the end prove nothing by being there. These two prove that an
-//! append had been synced:
+//! A loss of power may leave any part of the writes since the last sync, in any order. These are folds, which are not
+//! synced by themselves, and then one append. So frames behind the end prove nothing by being there. These two prove
+//! that an append had been synced:
 //!
-//! - A row of the commit log says which row it follows. One that follows a row newer than all that can be read shows that
-//!   the row between was appended before it, and so synced before it. It counts wherever it is whole.
+//! - A row of the commit log says which row it follows. If that row is newer than all that can be read, the row between
+//!   was appended before this one, and so synced before it. It counts wherever it is whole.
 //! - Nothing is written behind an append before it is synced. So it was synced if frames go on from its transaction.
 //!
 //! Transactions that were undone leave frames too. None has a whole commit frame, and each of their rows follows one that
