@@ -55,7 +55,7 @@ pub struct ActionRun {
 }
 
 impl ActionCtx {
-    /// What the program put into `App::state`.
+    /// The value of this type that the program put into `App::state`.
     pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         self.functions.registry().state()
     }

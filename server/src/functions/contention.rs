@@ -1,7 +1,8 @@
 //! How many mutations of one function run beside the lane at once: as many as seldom overtake each other.
 //!
 //! A run that is overtaken was for nothing. So a function whose mutations meet on the same documents runs fewer of them at
-//! a time, down to one, and more again while none is overtaken. Functions whose mutations do not meet have no bound here.
+//! a time, down to one. It runs more again while none is overtaken. Functions whose mutations do not meet have no bound
+//! here.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

@@ -28,9 +28,9 @@ pub struct Observed {
     pub(super) nested_page: NestedPage,
 }
 
-/// The border of a page that a function reads through a nested call. Such a border is marked, so that it is never taken for
-/// that of a page which the function itself reads, nor the other way round. The first nested call that reads a page takes
-/// the border and leaves the next one, as one function does that reads a page itself.
+/// The border of a page that a function reads through a nested call. A mark tells such a border from that of a page which
+/// the function itself reads. The first nested call that reads a page takes the border and leaves the next one, as one
+/// function does that reads a page itself.
 #[derive(Debug, Default)]
 pub(super) struct NestedPage {
     journal: Journal,
@@ -196,7 +196,7 @@ pub trait ReadCtx<'v> {
     /// Logs to the client's console in development.
     fn console(&mut self) -> &mut Console;
 
-    /// What the program put into `App::state`.
+    /// The value of this type that the program put into `App::state`.
     fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>>;
 }
 
@@ -253,7 +253,7 @@ impl<'v> QueryCtx<'v> {
         &mut self.execution.console
     }
 
-    /// What the program put into `App::state`.
+    /// The value of this type that the program put into `App::state`.
     pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         self.execution.state()
     }
@@ -293,7 +293,7 @@ impl<'v> MutationCtx<'v> {
         &mut self.execution.console
     }
 
-    /// What the program put into `App::state`.
+    /// The value of this type that the program put into `App::state`.
     pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         self.execution.state()
     }

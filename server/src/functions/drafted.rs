@@ -251,8 +251,8 @@ impl DraftedMutation {
         self.overtaken > OVERTAKEN_BEFORE_TURN && took > CONTENTION_TIME_MAX
     }
 
-    /// The answer of an earlier run, when there was one that is durable. It is not looked up in the view: an answer there
-    /// may be rolled back, and an earlier timestamp than the durable one does not tell. The lane finds that one.
+    /// The answer of an earlier run, when there was one that is durable. The view is not asked: an answer there may be
+    /// rolled back, and an earlier timestamp than the durable one proves nothing. The lane finds that one.
     fn answered_before(&self) -> Option<Result<MutationRun, SystemError>> {
         let request = self.session_request.as_ref()?;
         let database = &self.functions.database;

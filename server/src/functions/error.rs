@@ -213,8 +213,8 @@ impl Thrown {
         }
     }
 
-    /// Whether a function ended with `refusal`, as it is or as TypeScript throws it, or because a function that it called
-    /// looked at the identity that was refused.
+    /// Whether a function ended with `refusal`, as it is or as TypeScript throws it. Also when a function that it
+    /// called looked at the refused identity.
     pub(crate) fn is_of(&self, refusal: &Thrown) -> bool {
         let first = self.message.lines().next().unwrap_or_default();
         // Each function that lets it through puts the words before it.

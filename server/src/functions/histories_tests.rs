@@ -1,5 +1,5 @@
-//! Random histories of mutations, on the lane, beside it and mixed, equal serial ones: whatever is rolled back, whatever is
-//! sent again, and though definitions change meanwhile.
+//! Random histories of mutations, on the lane, beside it and mixed, equal serial ones. Meanwhile batches are rolled back,
+//! mutations are sent again, and definitions change.
 
 use std::collections::BTreeMap;
 use std::env;

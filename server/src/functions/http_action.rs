@@ -298,7 +298,7 @@ pub(super) fn too_large() -> Error {
 }
 
 impl HttpActionCtx {
-    /// What the program put into `App::state`.
+    /// The value of this type that the program put into `App::state`.
     pub fn state<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         self.action.state()
     }

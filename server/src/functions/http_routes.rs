@@ -56,7 +56,7 @@ enum Place {
     Path(String),
     /// Every path that begins so.
     Prefix(String),
-    /// Whatever no other route takes. The pushed router decides whether it does.
+    /// Every path that no other route takes. The pushed router decides whether it does.
     Rest,
 }
 
@@ -304,8 +304,8 @@ impl HttpRoutes {
         self.routes.iter().map(|route| route.label())
     }
 
-    /// The route for `path`: an exact path before a prefix, the longest prefix before others, and the pushed router where
-    /// no route of the program itself has the path.
+    /// The route for `path`: an exact path before a prefix, and the longest prefix before others. Without a route of the
+    /// program itself, it is the pushed router.
     pub fn find(&self, method: &Method, path: &str) -> RouteFound {
         let method = match *method {
             Method::HEAD => &Method::GET,

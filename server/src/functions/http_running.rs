@@ -1,5 +1,5 @@
-//! The run of an HTTP action, in either language: a request that may still be arriving, an answer as soon as it has a head,
-//! and the end, which may be much later.
+//! The run of an HTTP action, in either language. The request may still be arriving. The answer begins as soon as it has a
+//! head, and the end may be much later.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -165,8 +165,8 @@ impl DraftCounts {
         self.reservations.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Mutations that were begun beside the lane, how many times one of them ran again, and how many times one asked
-    /// that its reads be left as they are.
+    /// Three counts: mutations begun beside the lane, their runs again, and their requests for a reservation of what
+    /// they read.
     pub fn read(&self) -> [u64; 3] {
         let counts = [&self.started, &self.overtaken, &self.reservations];
         counts.map(|count| count.load(Ordering::Relaxed))
@@ -620,7 +620,7 @@ impl Functions {
         }
     }
 
-    /// Ends what waits behind a mutation of this session that its client will send again: the client then sends all of
+    /// Ends the calls behind a mutation of this session that its client will send again. The client then sends all of
     /// them again, in their order.
     fn refuse_waiting(&self, session: &[u8; 16]) {
         for queued in self.order.take_waiting(session) {
@@ -663,7 +663,7 @@ impl Functions {
         Ok(run)
     }
 
-    /// Waits for a place among the actions that run at once, for a job: an action that is put in progress before it can
+    /// Waits for a place among the actions that run at once, for a job. An action that is put in progress before it can
     /// run would be lost with the process.
     pub async fn action_place(&self, path: &FunctionPath) -> HeldPlace {
         let registry = self.registry();

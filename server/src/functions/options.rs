@@ -1,4 +1,4 @@
-//! What operators may bound of pushed functions.
+//! The bounds of pushed functions that operators set.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct JsOptions {
     pub actions_bytes_max: usize,
     /// Memory of one call in JavaScript, in bytes, beyond the modules of its app.
     pub call_memory_max: usize,
-    /// Threads of queries, and as many of mutations, that are started while others are at long calls; four for each
+    /// Threads of queries, and as many of mutations, that are started while others are at long calls. Four for each
     /// core when it is not given.
     pub spare_threads: Option<usize>,
     /// Where the requests of actions may go.

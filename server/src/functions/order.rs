@@ -91,7 +91,7 @@ mod tests {
         )
     }
 
-    /// What is started until one that runs beside the lane is in front.
+    /// The calls that are started until one that runs beside the lane is in front.
     fn next(order: &SessionOrder<(u32, bool)>) -> Vec<u32> {
         let mut started = Vec::new();
         while let Some((n, beside)) = order.next(&SESSION) {

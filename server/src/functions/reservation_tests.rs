@@ -36,7 +36,7 @@ fn add_in(
     Ok(value)
 }
 
-/// What a long mutation does in the middle of a run, by the number of the run.
+/// The work of a long mutation in the middle of a run, by the number of the run.
 type Pause = Box<dyn Fn(u32) + Send + Sync>;
 
 struct Rig {

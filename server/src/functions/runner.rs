@@ -32,7 +32,7 @@ pub struct Call {
     pub path: FunctionPath,
     /// Its arguments.
     pub args: Value,
-    /// Whom it runs as.
+    /// The caller that it runs as.
     pub caller: Caller,
     /// Where the call comes from.
     pub origin: Origin,
@@ -431,7 +431,7 @@ pub(super) fn ended<T>(execution: probe::Execution, result: &Result<T>) -> Event
     Event::Ended { execution, threw }
 }
 
-/// Notes the dependencies of a call that was refused before its body began: another push may bring the function, other
+/// Notes the dependencies of a call that was refused before its body began. Another push may bring the function, other
 /// arguments for it, or the table that an id is of.
 pub(super) fn depend_on_lookup(tx: &mut Transaction<'_>, path: &FunctionPath) {
     tx.depend_on(Dependency::Module(path.module_file()));

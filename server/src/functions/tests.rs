@@ -628,7 +628,8 @@ async fn a_query_that_the_program_does_not_have_runs_on_no_reader() {
     assert_eq!(ran, FunctionOutcome::Returned(Value::from("slow-reader")));
 }
 
-/// One that is lost on its way, as a server ends, comes again from its client. What follows it must not come first.
+/// One that is lost on its way, as a server ends, comes again from its client. The calls that follow it must not come
+/// first.
 #[tokio::test]
 async fn what_waits_behind_a_mutation_that_is_lost_does_not_run() {
     let rig = rig();

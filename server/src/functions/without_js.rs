@@ -1,5 +1,5 @@
-//! What stands for `js` in a build without the feature `typescript`. There is no engine, so no value of these types: what
-//! was pushed is known and cannot be called, and a push is refused.
+//! The stand-in for `js` in a build without the feature `typescript`. There is no engine, so no value of these types:
+//! what was pushed is known and cannot be called, and a push is refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

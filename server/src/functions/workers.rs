@@ -30,9 +30,9 @@ pub(super) type OnLook = Box<dyn Fn(Duration) + Send + Sync>;
 
 /// A few threads that take jobs in the order in which they came, urgent ones before others. They end when this is dropped, after what is queued.
 ///
-/// The queue has no bound of its own: callers count what they admit. When all threads but one are at long jobs, one
-/// more is started, so that a short job finds a thread; it ends when the long ones have ended. Long jobs have a lower priority,
-/// so that they do not hold up short ones where there are more threads than cores.
+/// The queue has no bound of its own: callers count what they admit. When all threads but one are at long jobs, one more is
+/// started, so that a short job finds a thread. It ends when the long ones have ended. Long jobs have a lower priority, so that
+/// they do not hold up short ones where there are more threads than cores.
 pub(super) struct Workers {
     jobs: Sender<Job>,
     urgent: Sender<Job>,
@@ -301,8 +301,8 @@ impl Pool {
         number
     }
 
-    /// Notes the end of a job. False if the thread ends, which is then no longer counted: there is one too many, or its
-    /// priority was lowered, and the watch starts another in its place.
+    /// Notes the end of a job. False if the thread ends, which is then no longer counted. There is one too many, or its
+    /// priority was lowered and the watch starts another in its place.
     fn goes_on(&self, number: u64) -> bool {
         let mut state = self.state.lock();
         let job = state.under_way.remove(&number);

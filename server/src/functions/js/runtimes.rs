@@ -222,7 +222,7 @@ impl Runtimes {
         }
     }
 
-    /// Lets go of the idle runtimes of `code`. What still runs it makes a runtime that goes with its call.
+    /// Lets go of the idle runtimes of `code`. A call that still runs it makes a runtime that ends with the call.
     pub fn retire(&self, code: &Arc<Code>) {
         let retired: Vec<Runtime> = {
             let mut idle = self.idle.lock();

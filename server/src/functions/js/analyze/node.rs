@@ -21,7 +21,7 @@ const GLOBALS: &str = "node:globals";
 /// The name of the stand-in among the globals.
 const STAND_IN: &str = "__standIn";
 
-/// Whatever is asked of it, the stand-in answers with itself.
+/// The stand-in answers every access with itself.
 const GLOBALS_SOURCE: &str = r#"
 const standIn = new Proxy(function () {}, {
   get: (target, name) => {

@@ -2,8 +2,8 @@
 //! resolved.
 //!
 //! The official command line's bundler renames what is declared, and leaves properties, literals and globals. So a name declared at the
-//! top of the module counts as the hash of its declaration, a global as itself, and any other name as the place of its first occurrence.
-//! Bundlers give no local name that the module declares at its top, so nothing needs to know scopes.
+//! top of the module counts as the hash of its declaration, and a global as itself. Any other name counts as the place of its first
+//! occurrence. Bundlers give no local name that the module declares at its top, so nothing needs to know scopes.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

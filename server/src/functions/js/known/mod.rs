@@ -1,8 +1,8 @@
 //! Functions of packages that are known by what they are, and get a native head.
 //!
 //! A package's conversion of values takes three quarters of a list query, its password hashes take seconds: in JavaScript, without a
-//! compiler for it. A head is put at the beginning of a function that the table knows, by its [fingerprint](fingerprint): it asks
-//! the server, and where the server has no answer, the function goes on as if nothing had been there. An unknown version runs as it is, and counts.
+//! compiler for it. A head is put at the beginning of a function that the table knows, by its [fingerprint](fingerprint). The head asks the
+//! server. Where the server has no answer, the function goes on as if nothing had been there. An unknown version runs as it is, and counts.
 //! Lines stay where they were, and columns of all lines but the first of such a function.
 
 mod fingerprint;
@@ -49,8 +49,9 @@ struct Insertion {
     text: String,
 }
 
-/// The source of the module at `path` with a head in each function that is known, and the paths of the modules on which that
-/// depends. `sources` has the texts of all modules, since a bundler may put what a function uses into another one.
+/// The source of the module at `path`, with a head in each function that is known. With it come the paths of the modules on
+/// which that depends. `sources` has the texts of all modules, since a bundler may put what a function uses into another
+/// one.
 pub(super) fn with_heads<'s>(
     path: &str,
     source: &'s str,

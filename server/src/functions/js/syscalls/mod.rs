@@ -82,7 +82,7 @@ impl FunctionState {
 }
 
 impl FunctionState {
-    /// Whom the function runs as.
+    /// The caller that the function runs as.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }

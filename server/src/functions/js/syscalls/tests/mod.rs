@@ -74,8 +74,8 @@ impl World {
         self.names.iter().fold(text.to_string(), fill)
     }
 
-    /// Runs each operation in a mutation of its own that is thrown away, and compares its answer; a text that
-    /// begins with `! ` is an error's.
+    /// Runs each operation in a mutation of its own that is thrown away, and compares its answer. A text that begins
+    /// with `! ` is an error's.
     fn check(&mut self, cases: &[(&str, &str, &str)]) {
         for (op, args, expected) in cases {
             let args = self.filled_in(args);

@@ -363,7 +363,7 @@ fn the_prelude_leaves_a_small_image() {
 /// Restoring costs by the byte, so that the prelude must not grow unseen.
 const IMAGE_BYTES_MAX: usize = 1 << 20;
 
-/// What Node.js 22 answers in UTC.
+/// The answer of Node.js 22 in UTC.
 const DATES: &str = r#"[["2024-02-01 10:20:30-05:00",1706800830000],
     ["2024-02-01 10:20:30+02:00",1706775630000],
     ["2024-02-01 10:20-05:00",1706800800000],
