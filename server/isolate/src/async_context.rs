@@ -1,10 +1,10 @@
 //! The value that follows asynchronous work, as `AsyncLocalStorage` needs it.
 //!
 //! The engine has a hook for a promise's making but none for the running of a reaction. So each promise, as it is made,
-//! keeps the current value in a hidden property. Before a job runs, the promise that the job serves tells its value:
-//! for `then` its result, for an `await` the promise of the async function. Only the pending job itself names that
-//! promise, and its layout is private to the engine. So [`find_jobs`] finds the list by making a job and looking for
-//! it, and [`engine_version`] is pinned.
+//! keeps the current value in a hidden property. Before a job runs, the promise that the job serves tells its value.
+//! For `then` that is its result, for an `await` the promise of the async function. Only the pending job itself names
+//! that promise, and its layout is private to the engine. So [`find_jobs`] finds the list by making a job and looking
+//! for it, and [`engine_version`] is pinned.
 //!
 //! An `await` of an async generator serves the promise of the oldest `next()` that has no answer yet.
 //!
@@ -138,8 +138,8 @@ const KIND_BITS: u8 = 0x7F;
 const KIND_OBJECT: u8 = 0;
 const KIND_ASYNC_FUNCTION: u8 = 4;
 
-/// The engine numbers the classes of a promise's `reject`, of async functions, of their continuations, of functions that
-/// make async generators and of those from that of a promise's `resolve`.
+/// Classes of the engine, counted from that of a promise's `resolve`: a promise's `reject`, async functions, their
+/// continuations, functions that make async generators, those generators.
 const REJECT: qjs::JSClassID = 1;
 const ASYNC_FUNCTION: qjs::JSClassID = 2;
 const CONTINUE: qjs::JSClassID = 3;

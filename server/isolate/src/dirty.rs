@@ -5,8 +5,8 @@ use std::ptr::NonNull;
 
 /// An image of which more than one page in this many is dirty may be mapped anew, which drops all its dirty pages at once.
 const REMAP_FRACTION: usize = 4;
-/// From so many dirty bytes on it is. Fewer are copied back: the next call writes to mostly the same pages, and the first
-/// write to a page of the file costs a fault and a message to every other core, many times a copy.
+/// From so many dirty bytes on it is. Fewer are copied back, because the next call writes to mostly the same pages. The
+/// first write to a page of the file costs a fault and a message to every other core, many times a copy.
 const REMAP_BYTES: usize = 2 << 20;
 /// After so many restores it is too, so that pages that one call alone wrote to are not copied for ever.
 const REMAP_EVERY: u32 = 1_000;

@@ -1,8 +1,8 @@
 //! Conversion of plain data between values of functions and their JSON, as the package `convex` does it in JavaScript.
 //!
-//! Plain data is what needs no encoding and can be read without running anything: null, booleans, finite numbers, strings, arrays without
-//! holes, and objects of data properties with good names. Whatever else turns up anywhere makes the answer `undefined`; nothing has run
-//! by then, so the package's own code starts from the same state and has the last word, errors included.
+//! Plain data needs no encoding and can be read without running anything. It is null, booleans, finite numbers, strings, arrays without
+//! holes, and objects of data properties with good names. Anything else makes the answer `undefined`. Nothing has run by then, so the
+//! package's own code starts from the same state and has the last word, errors included.
 
 use std::slice::from_raw_parts;
 
