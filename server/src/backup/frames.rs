@@ -1,5 +1,5 @@
-//! What is sent of a deployment, as frames: a kind, a length, the payload and a CRC32C over all three. The last frame says
-//! that everything was sent, so a stream that is cut off never passes for a whole one.
+//! The frames in which a deployment is sent: a kind, a length, the payload and a CRC32C over all three. The last frame
+//! says that everything was sent, so a stream that is cut off never passes for a whole one.
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::BackupError;
 
-/// Longest payload of a frame, in bytes: a batch of commits is one row of the log, and a row is one frame at the most.
+/// Longest payload of a frame, in bytes. A batch of commits is one row of the log, and a row is one frame at the most.
 const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 const HEAD_BYTES: usize = 1 + size_of::<u32>();
 const CHECKSUM_BYTES: usize = size_of::<u32>();

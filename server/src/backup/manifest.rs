@@ -15,7 +15,7 @@ const MANIFEST: &str = "backup.json";
 /// The format that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
 
-/// What belongs to a backup.
+/// The parts that belong to a backup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Manifest {
@@ -159,8 +159,8 @@ impl Manifest {
         bases.chain(logs).max()
     }
 
-    /// The parts that lead to the state at `until`, which lies at or after the base: the newest base that reaches no
-    /// further, and the logs from there on.
+    /// The parts that lead to the state at `until`, which lies at or after the base. They are the newest base that
+    /// reaches no further, and the logs from there on.
     pub fn road_to(&self, until: u64) -> Option<(&Base, Vec<&Log>)> {
         let bases = self.bases.iter().filter(|base| base.ts <= until);
         let base = bases.max_by_key(|base| base.ts)?;

@@ -1,4 +1,4 @@
-//! What `/metrics` tells of backups.
+//! The metrics of backups.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 

@@ -1,12 +1,12 @@
-//! The backup room: a deployment as one committed state beside its server, read back before it is called good; checking
-//! a directory or a backup; and restoring, as of a time.
+//! The backup room. It copies a deployment as one committed state beside its server, and reads the copy back before it
+//! is called good. It checks a directory or a backup, and restores as of a time.
 //!
 //! A backup is a directory. `backup.json` says what belongs to it and is written last. It names one or more **bases**, each a
 //! finished database file as of one commit, and **logs**, each the commits between two states. Contents of files lie once
 //! for all of them, and beside them the private files that a data directory holds.
 //!
-//! Entry points: `send.rs` reads a deployment, `receive.rs` writes a backup of what was sent, over HTTP or within one
-//! process; `verify.rs` and `restore.rs` work on what lies there. What a server does for backups is [`Backups`].
+//! Entry points: `send.rs` reads a deployment. `receive.rs` writes a backup from it, over HTTP or within one process.
+//! `verify.rs` and `restore.rs` work on directories. A server's own part is [`Backups`].
 
 mod error;
 mod frames;

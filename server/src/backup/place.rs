@@ -15,7 +15,7 @@ const READ_BYTES: usize = 256 << 10;
 /// The name that marks a directory as in work while a program holds its lock.
 const LOCK: &str = ".work";
 
-/// What a file is told by.
+/// The size and hash that identify a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Digest {
     pub bytes: u64,

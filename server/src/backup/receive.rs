@@ -121,7 +121,7 @@ impl Receiver {
         Ok(receiver)
     }
 
-    /// What is asked of the sender.
+    /// The parts that the sender is asked for.
     pub fn wanted(&self) -> Wanted {
         let Some(manifest) = &self.manifest else {
             return Wanted::default();

@@ -26,7 +26,7 @@ const EPOCHS: u64 = 1 << 32;
 pub struct Restored {
     /// The last commit that it holds.
     pub ts: Timestamp,
-    /// What was checked before it was called good.
+    /// The checks that it passed before it was called good.
     pub checked: Checked,
 }
 

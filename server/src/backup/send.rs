@@ -1,6 +1,6 @@
 //! Reading a deployment for a backup, as frames: entries, rows of the log, private files, contents of files.
 //!
-//! Contents are listed after the rows were read, and none is removed meanwhile, so every file of the state that is sent has
+//! Contents are listed after the rows were read, and none is removed meanwhile. So every file of the state that is sent has
 //! its content among them. Contents beyond that have no document in that state, and a restored server sweeps them.
 
 use std::fs;
@@ -20,7 +20,7 @@ use crate::auth::PRIVATE_FILES;
 use crate::files::{Blobs, FileError, SHARDS};
 use crate::storage::{BackupReader, StorageError, Store};
 
-/// How much earlier than the last backup a content may have been written and still be sent: clocks of file systems are
+/// How much earlier than the last backup a content may have been written and still be sent. Clocks of file systems are
 /// coarse, and may be set back.
 const CONTENT_MARGIN: Duration = Duration::from_secs(3600);
 
@@ -34,7 +34,7 @@ pub struct Source {
     pub data: PathBuf,
 }
 
-/// What a receiver lacks.
+/// The parts that a receiver lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The newest state that it has. Where the log reaches back to it, the log alone is sent.
@@ -47,8 +47,8 @@ pub struct Wanted {
 pub(super) type Out<'o> = &'o mut dyn FnMut(Bytes) -> Result<(), BackupError>;
 
 impl Source {
-    /// Hands the frames of a backup to `out`, one after another. To be called on a thread that may wait. What a failure
-    /// ends has a last frame that says so.
+    /// Hands the frames of a backup to `out`, one after another. To be called on a thread that may wait. After a
+    /// failure, the last frame says so.
     pub fn send(&self, wanted: &Wanted, runtime: &Handle, out: Out<'_>) -> Result<(), BackupError> {
         let sent = self.send_all(wanted, runtime, out);
         if let Err(error) = &sent

@@ -22,7 +22,7 @@ pub struct Problems {
     told_max: usize,
 }
 
-/// What was looked at.
+/// Counts of what was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// Entries of databases, by their checksums.

@@ -3,7 +3,7 @@
 //! takes only the new entries on (`pace.rs` says how fast).
 //!
 //! Writers keep a new index, and tell of documents that will not fit, from the commit that declares both. Finished work
-//! stays done: an equal push goes on where another has stopped, and a fill where a stop of the server has cut it off.
+//! stays done. An equal push goes on where another has stopped, and a fill where a stop of the server has cut it off.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What became of pushes since the start, for metrics.
+//! The outcomes of pushes since the start, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -47,7 +47,7 @@ impl Pace {
         self.documents
     }
 
-    /// Does a step, after a pause again while a queue has no room for it: callers alone fill queues, for a moment, and a
+    /// Does a step, after a pause again while a queue has no room for it. Callers alone fill queues, for a moment, and a
     /// walk may have gone on for hours.
     pub async fn step<T, S>(&self, step: impl Fn() -> S) -> Result<T, PushError>
     where

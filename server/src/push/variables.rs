@@ -37,8 +37,8 @@ impl Pushes {
         .await
     }
 
-    /// Sets variables that were given at the start, each once: what is set already, or was set by an earlier start and
-    /// removed since, stays as it is.
+    /// Sets variables that were given at the start, each once. A variable that is set already, or was set by an
+    /// earlier start and removed since, stays as it is.
     pub async fn set_initial_variables(
         self: &Arc<Self>,
         given: Vec<VariableChange>,

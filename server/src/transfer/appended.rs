@@ -1,8 +1,8 @@
-//! Documents that an import appends to tables in use, which are seen as they come: noted in the commits that write them,
-//! so that an import that does not come to its end is taken back.
+//! Documents that an import appends to tables in use, which are seen as they come. The commits that write them note
+//! them, so that an unfinished import is taken back.
 //!
-//! The notes of an import outlive the process. Its state decides what becomes of them: those of an import that is
-//! completed are forgotten, those of any other one say which documents are to go.
+//! The notes of an import outlive the process. Its state decides about them. Those of a completed import are
+//! forgotten; those of any other one say which documents are to go.
 
 use vestibule_schema::id::{DocumentId, INTERNAL_ID_BYTES, InternalId, TableNumber};
 use vestibule_schema::object;

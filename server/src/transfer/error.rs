@@ -103,7 +103,7 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    /// What the log tells of it: where the fault is, and no value of a document.
+    /// Its text for the log: where the fault is, and no value of a document.
     pub(super) fn for_log(&self) -> String {
         const WHAT: &str = "a document or a file that cannot be imported";
         match self {

@@ -1,10 +1,10 @@
 //! The transfer room: import and export. An import is uploaded in parts, looked at, confirmed, and done; an export is a
 //! snapshot written to an archive. Both are documents that official tools watch.
 //!
-//! Whatever is imported, memory stays flat: documents are read one by one and written in commits of bounded size. All
-//! modes but appending fill hidden tables, which take their places in one commit, together with the import's last state.
-//! So an import that is cut short, at whatever point, is not seen; what it left is cleared away. Documents that are
-//! appended to tables in use are seen as they come, and go again where their import is cut short.
+//! Memory stays flat in every import: documents are read one by one and written in commits of bounded size. All modes
+//! but appending fill hidden tables, which take their places in one commit, together with the import's last state. So an
+//! import that is cut short, at whatever point, is not seen; what it left is cleared away. Documents that are appended
+//! to tables in use are seen as they come, and go again where their import is cut short.
 //!
 //! Entry points: `steps.rs` is what requests ask for, `import.rs` and `export.rs` do the work, `plan.rs` settles what
 //! becomes of the tables.

@@ -1,5 +1,5 @@
-//! The effect of an import on the tables, settled before anything is written: the tables it fills, the number of each,
-//! and the fate of the others.
+//! The effect of an import on the tables, settled before anything is written. It is the tables it fills, the number of
+//! each, and the fate of the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -30,7 +30,7 @@ pub struct Unended {
     pub exports: Vec<DocumentId>,
 }
 
-/// What a start finds unfinished.
+/// The unfinished work that a start finds.
 struct Found {
     cut_short: Vec<Import>,
     /// No administrator has looked at them yet.

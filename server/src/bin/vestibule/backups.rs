@@ -35,7 +35,7 @@ pub struct BackupArgs {
     to: PathBuf,
 }
 
-/// What to look at.
+/// The backup or directory to check.
 #[derive(Args)]
 pub struct VerifyArgs {
     /// A backup. Else the data directory is looked at.
@@ -48,7 +48,7 @@ pub struct VerifyArgs {
     problems: usize,
 }
 
-/// What to restore, and where.
+/// The backup to restore, and its new directory.
 #[derive(Args)]
 pub struct RestoreArgs {
     /// The backup.

@@ -114,7 +114,7 @@ fn deployment_state(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     Ok(Value::Object(object! { "state" => state }))
 }
 
-/// What keeps functions from running: only the administrator can.
+/// The three causes that may keep functions from running. Here only the administrator's ever does.
 fn backend_state(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     let tx = ctx.db().transaction();
     watch(tx, "_settings")?;

@@ -1,7 +1,7 @@
 //! Changing documents by hand: adding, replacing, patching and deleting them, and emptying a table.
 //!
-//! A change that cannot be made is answered with `success: false` before anything is written. What only a write can find,
-//! such as a document that does not match the schema, is thrown, so nothing of the change remains.
+//! A change that cannot be made is answered with `success: false` before anything is written. A fault that only a write
+//! finds, such as a document that does not match the schema, is thrown. So nothing of the change remains.
 
 use std::collections::BTreeSet;
 

@@ -14,8 +14,8 @@ use super::{Visit, at, document};
 /// Columns of a file: the fields of a document, its id and its creation time.
 const COLUMNS_MAX: usize = OBJECT_FIELDS_MAX + 2;
 
-/// What is read behind the end of the file: a line of its own, unless a quote is still open there. The parser takes an
-/// open quote for closed, so a file that was cut within one would pass for whole.
+/// A mark that is read behind the end of the file. It is a line of its own, unless a quote is still open there. The
+/// parser takes an open quote for closed, so a file that was cut within one would pass for whole.
 const END: &[u8] = b"\n\0end of the file\0";
 
 /// Hands every line below the first to `visit`.

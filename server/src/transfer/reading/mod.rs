@@ -19,8 +19,8 @@ use super::error::{DocumentProblem, TransferError};
 /// Longest line or array element, in bytes: a document of a megabyte, with every character escaped.
 pub const DOCUMENT_TEXT_BYTES_MAX: usize = 8 << 20;
 
-/// Values in one document's text. A document of a megabyte has no more; far larger in memory than in text are those of a
-/// text that is full of small ones.
+/// Values in one document's text. A document of a megabyte has no more. A text full of small values is far larger in
+/// memory than as text.
 pub const DOCUMENT_VALUES_MAX: usize = 1 << 20;
 
 /// How a file holds its documents.
