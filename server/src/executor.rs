@@ -3,7 +3,7 @@
 use std::io;
 use std::thread::JoinHandle;
 
-/// What a thread does.
+/// The work of a thread.
 pub type Body = Box<dyn FnOnce() + Send>;
 
 /// Room on the stack of a thread without needs of its own, in bytes.

@@ -236,8 +236,8 @@ impl App {
         self
     }
 
-    /// Adds an HTTP action that runs while the body of its request arrives: for long bodies, and for senders that wait for
-    /// an answer to the first part before they send the next.
+    /// Adds an HTTP action that runs while the body of its request arrives. It is for long bodies, and for senders that
+    /// wait for an answer to the first part before they send the next.
     ///
     /// ```
     /// use vestibule_server::prelude::*;

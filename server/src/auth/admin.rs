@@ -1,9 +1,9 @@
 //! Admin keys: the credentials with which a person deploys and looks into a deployment.
 //!
 //! A key is `name|opaque`. The opaque part is lower-case hexadecimal of a version byte, the key's id, its times of
-//! issue and expiry (seconds since 1970; zero is never), and a code. The code covers all of that and the deployment's
-//! name, and is made with a key derived from the deployment secret. So keys need no storage, and a key is revoked by
-//! its id. The version byte also says what a key may do: everything, or look only.
+//! issue and expiry, and a code. Times are seconds since 1970; zero is never. The code covers all of that and the
+//! deployment's name, and is made with a key derived from the deployment secret. So keys need no storage, and a key
+//! is revoked by its id. The version byte also says what a key may do: everything, or look only.
 
 use std::fmt;
 use std::path::Path;
@@ -339,7 +339,7 @@ impl VerifiedAdmin {
         self.expires_at
     }
 
-    /// Whom the admin acts as.
+    /// The identity that the admin acts as.
     pub fn acting_as(&self) -> Option<&Arc<Identity>> {
         self.acting_as.as_ref()
     }

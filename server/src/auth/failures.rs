@@ -1,10 +1,10 @@
 //! The limit on one address's failed credentials.
 //!
 //! Admin keys and auth tokens are counted apart. An address past its bound gets no more auth tokens checked, good or bad,
-//! until its minute has ended: a check may cost a signature, and a fetch of keys.
+//! until its minute has ended. A check may cost a signature, and a fetch of keys.
 //!
-//! Admin keys are checked all the same, and only invalid ones are refused: one misconfigured tool must not lock out the
-//! operator behind the same address. This tells a guesser nothing that helps: a key carries a code of HMAC-SHA256, compared in
+//! Admin keys are checked all the same, and only invalid ones are refused. One misconfigured tool must not lock out the
+//! operator behind the same address. This tells a guesser nothing that helps. A key carries a code of HMAC-SHA256, compared in
 //! constant time, so no number of guesses that a server can answer comes near it. The check costs microseconds.
 
 use std::net::{IpAddr, Ipv6Addr};

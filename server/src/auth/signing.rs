@@ -1,8 +1,8 @@
 //! Tokens that the deployment signs for its functions, and the keys that others check them with.
 //!
 //! The key pairs are documents of `_signing_keys`. The first signature makes the first pair, in the transaction that
-//! asks for it. Private keys are sealed under the deployment's secret, so a copy of the database alone signs nothing;
-//! where the secret is another one, a new pair is made and the old public keys stay published.
+//! asks for it. Private keys are sealed under the deployment's secret, so a copy of the database alone signs nothing.
+//! Under another secret, a new pair is made, and the old public keys stay published.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::rand::SystemRandom;

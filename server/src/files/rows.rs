@@ -110,8 +110,8 @@ pub fn note_gone(tx: &mut Transaction<'_>, object: &Object) -> Result<(), FileEr
     Ok(())
 }
 
-/// At most `max` contents that are to be removed, with the documents that say so: those of files that were deleted up to
-/// `until`, in milliseconds since 1970.
+/// At most `max` contents that are to be removed, with the documents that say so. They are those of files that were
+/// deleted up to `until`, in milliseconds since 1970.
 pub fn deletions(
     tx: &mut Transaction<'_>,
     max: usize,

@@ -27,7 +27,7 @@ type Answer = Result<Response, WireError>;
 #[derive(Clone, Copy)]
 enum Wanted {
     One(FunctionKind),
-    /// Whatever kind the path names.
+    /// Any kind that the path names.
     Any,
 }
 

@@ -1,5 +1,5 @@
-//! Our own addresses, and the server itself for requests that lead back to it: they need no network, no certificate and
-//! no proxy, and reach it whatever the machine's firewall thinks of that.
+//! Our own addresses, and the server itself for requests that lead back to it. These need no network, no certificate
+//! and no proxy, and reach it through any firewall of the machine.
 
 use std::fmt;
 use std::future::Future;

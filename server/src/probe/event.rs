@@ -86,7 +86,7 @@ pub struct Execution {
     pub path: String,
     /// `Query`, `Mutation` or `Action`.
     pub kind: String,
-    /// Whom it runs as.
+    /// The identity that it runs as.
     pub identity: Option<IdentityKey>,
     /// When the provisioning of that identity committed, by the proof that the caller carries.
     pub proof: Option<u64>,

@@ -1,7 +1,7 @@
 //! The server's steps, one by one, stated to a watcher inside the process. Tests judge a server by this record, not by
 //! their hopes, and hold it up where a schedule says so.
 //!
-//! The one [`Probe`] is handed in with the app and goes down with the database; rooms state events to it, and offer the
+//! The one [`Probe`] is handed in with the app and goes down with the database. Rooms state events to it, and offer the
 //! points where they may be held up. A server that ships has no watcher: each step then only asks once whether there is
 //! one. No auth token is ever part of an event.
 

@@ -173,7 +173,7 @@ impl Gate {
         }
     }
 
-    /// Does the steps of a plan, or of the one that has taken its place: a refusal of a plan that a push has replaced
+    /// Does the steps of a plan, or of the one that has taken its place. A refusal of a plan that a push has replaced
     /// meanwhile says nothing of the new one. Returns the plan that was followed to its end.
     pub(super) async fn follow_newest(
         self: &Arc<Self>,

@@ -59,8 +59,8 @@ impl Unprovisioned {
     }
 }
 
-/// A call that does not run because its identity was not let in, or is no longer its connection's: an application error
-/// with the data of the provisioning function's own.
+/// A call that does not run because its identity was not let in, or is no longer its connection's. It is an application
+/// error with the provisioning function's own data.
 pub fn not_provisioned(reason: &str, data: Option<Value>) -> Thrown {
     let data = object! {
         "code" => "NotProvisioned",

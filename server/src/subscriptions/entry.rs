@@ -132,7 +132,7 @@ pub(super) enum Execution {
     IdempotentMutation,
 }
 
-/// Whose result it is.
+/// The callers that a result serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Scope {
     /// All callers': it runs without an identity to look at, and is suspended when it looks.

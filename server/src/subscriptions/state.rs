@@ -98,8 +98,8 @@ impl State {
         entry.time_seen.is_some() && entry.is_outdated(self.clock.elapsed())
     }
 
-    /// The entry of `key`, made when there is none. It runs when it has no answer and is not being run, and again when
-    /// its last execution broke or asked for a time that has passed.
+    /// The entry of `key`, made when there is none. It runs when it has no answer and is not being run. It runs again
+    /// when its last execution broke or asked for a time that has passed.
     pub fn find_or_create(&mut self, key: EntryKey, call: &Call, to_run: &mut ToRun) -> u64 {
         if let Some(id) = self.by_key.get(&key).copied() {
             let entry = self.entries.get(&id).filter(|entry| entry.running == 0);

@@ -1,5 +1,5 @@
-//! Whose the mutations are that wait behind a closed gate. A client whose connection breaks meanwhile sends them again,
-//! by then perhaps as somebody else.
+//! The senders of mutations that wait behind a closed gate. A client whose connection breaks meanwhile sends them
+//! again, by then perhaps as somebody else.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};

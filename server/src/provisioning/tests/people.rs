@@ -1,5 +1,5 @@
-//! Telling people apart by claims of every kind. The app links people by a verified address alone, knows their
-//! organisation before they read, and makes no document for a person who acts for another.
+//! Telling people apart by claims of every kind. The app links people by a verified address alone, and knows their
+//! organisation before they read. It makes no document for a person who acts for another.
 
 use std::sync::Arc;
 

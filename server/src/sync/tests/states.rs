@@ -69,7 +69,7 @@ impl Scene {
         self.app.hooks.ensuring.open();
     }
 
-    /// Whom functions see.
+    /// The identity that functions see.
     fn who(&self) -> Json {
         match self.state {
             State::Silent | State::Anonymous => json!(null),

@@ -17,7 +17,7 @@ pub struct Peer {
     sockets: u32,
     next_query: u32,
     next_request: u32,
-    /// Whom it is signed in as.
+    /// The identity that it is signed in as.
     pub who: Option<Who>,
     /// By identity version sent on this socket.
     identities: Vec<Option<Who>>,
