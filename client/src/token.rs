@@ -102,7 +102,7 @@ pub(crate) fn any_source(source: impl TokenSource) -> AnyTokenSource {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub text: String,
-    /// Whom it speaks for.
+    /// The identity that it speaks for.
     pub key: IdentityKey,
     /// How long it lasts from the moment it was read; nothing if it says nothing about that.
     pub lasts: Option<Duration>,

@@ -46,7 +46,7 @@ pub enum State {
         version: IdentityVersion,
         /// The version under which the run began; an answer for an older one belongs to another identity.
         run_version: IdentityVersion,
-        /// Whose run it is.
+        /// The identity of the run.
         key: IdentityKey,
     },
     /// The gate is open.
@@ -63,7 +63,7 @@ pub enum State {
 /// How a run ended that opened no gate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ended {
-    /// Whose run it was: a retry runs for the same identity.
+    /// The identity of the run: a retry runs for the same identity.
     pub key: IdentityKey,
     /// The cause that stopped it.
     pub reason: Reason,
@@ -87,7 +87,7 @@ pub enum Event {
     IdentityVerified {
         /// The identity that it is about.
         version: IdentityVersion,
-        /// Who it is.
+        /// The identity.
         key: IdentityKey,
     },
     /// A new auth token was verified in which nothing that the provisioning function reads has changed. For a key
@@ -95,7 +95,7 @@ pub enum Event {
     Refreshed {
         /// The identity that it is about.
         version: IdentityVersion,
-        /// Who it is.
+        /// The identity.
         key: IdentityKey,
     },
     /// The run committed (or proved at this timestamp that it has nothing to write).
@@ -140,7 +140,7 @@ pub enum Effect {
     Run {
         /// The identity that it is about.
         version: IdentityVersion,
-        /// Who it is.
+        /// The identity.
         key: IdentityKey,
     },
     /// Let the work that waits go ahead, in order, reading at this timestamp or later.

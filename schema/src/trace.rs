@@ -1,10 +1,10 @@
 //! Learns a type's validator by running its `Deserialize`, so that a Rust type is all a function or a table declares.
 //!
 //! The type is run again and again against a deserializer that notes what it asks for and gives it small made-up values.
-//! Each run settles one more question: the shape of a field, whether it may be left out, what an enum's variant holds.
-//! A part that cannot be learned (an untagged enum, a flattened struct, a recursion, a part that is never reached) becomes
-//! `Any`, and a field of unknown need is optional. So a validator learned here refuses nothing the type needs. It may
-//! accept a value that the type then refuses, with an error of its own. Functions and tables take no such part silently:
+//! Each run settles one more question: the shape of a field, whether it may be left out, what an enum's variant holds. A
+//! part that cannot be learned becomes `Any`: an untagged enum, a flattened struct, a recursion, a part that is never
+//! reached. A field of unknown need is optional. So a validator learned here refuses nothing the type needs. It may accept
+//! a value that the type then refuses, with an error of its own. Functions and tables take no such part silently:
 //! [`Validator::learn`] refuses it by its name.
 
 mod access;
@@ -104,7 +104,7 @@ impl Validator {
         }
     }
 
-    /// The validator of the arguments of a function that takes a `T`: an object, or `Any` for a type that reads
+    /// The validator of the arguments of a function that takes a `T`. It is an object, or `Any` for a type that reads
     /// objects with keys of any name. `()` is a function without arguments.
     pub fn of_args<T: DeserializeOwned>() -> Result<Validator, ArgsError> {
         match Validator::learn::<T>()? {

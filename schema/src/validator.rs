@@ -50,9 +50,9 @@ pub enum Validator {
     Object(BTreeMap<String, Field>),
     /// An object with any keys and values that match.
     Record {
-        /// What each key is.
+        /// The validator of each key.
         keys: Box<Validator>,
-        /// What each value is.
+        /// The validator of each value.
         values: Box<Validator>,
     },
     /// A value that matches at least one of these; none matches the empty union.
@@ -73,7 +73,7 @@ pub struct FunctionType {
 /// One declared field of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// What it holds.
+    /// The validator of its value.
     pub validator: Validator,
     /// Whether the field may be absent. Absent is not null: a present null must match `validator`.
     pub optional: bool,

@@ -296,8 +296,8 @@ impl Session {
         self.flush(now);
     }
 
-    /// Sends every message that may be sent now, in the required order: messages that need no user, calls
-    /// without an identity, then the steps of the login, then the calls behind its gate.
+    /// Sends every message that may be sent now, in the required order. First come messages that need no user and
+    /// calls without an identity, then the steps of the login, then the calls behind its gate.
     fn flush(&mut self, now: Duration) {
         if !matches!(self.link, Link::Open(_)) {
             return;

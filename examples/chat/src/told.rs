@@ -55,7 +55,7 @@ pub struct ToldUser {
     pub at: f64,
 }
 
-/// Whom it is about.
+/// The person that it is about.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Whom {
     pub token: String,

@@ -1,8 +1,9 @@
 //! Tells `Value`'s own `Deserialize` which format it is read from.
 //!
 //! In JSON `-3` is a float64; read from a value, an `i64` of -3 is an int64. A deserializer cannot say which it is.
-//! Serde keeps the parts of flattened structs and of tagged and untagged enums in a buffer of its own, which passes on
-//! the numbers and nothing else. So the fact travels beside the deserializer, for the length of one `from_value`.
+//! Serde keeps the parts of flattened structs and of tagged and untagged enums in a buffer of its own. That buffer
+//! passes on the numbers and nothing else. So the fact travels beside the deserializer, for the length of one
+//! `from_value`.
 
 use std::cell::Cell;
 
