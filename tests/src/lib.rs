@@ -1,6 +1,6 @@
-//! The parts that the flows share. They are the chat and another app of its kind as processes of their own, Clerk as it
-//! sends webhooks, and a wire that can be cut. A client speaks the sync protocol message by message, and a switch holds
-//! a process up. There are also the messages between a test and the server that keeps a record, and an application's
+//! The parts that the flows share. They are the chat and another app of its kind as processes of their own, Clerk's
+//! webhooks, and a wire that can be cut. A client speaks the sync protocol message by message, and a switch holds a
+//! process up. There are also the messages between a test and the server that keeps a record, and an application's
 //! story through a client.
 
 pub mod bank;

@@ -1,8 +1,8 @@
 //! Counts of ten operations, held so that a step back is noticed: nothing here looks at a clock.
 //!
-//! Allocations and the bytes that they ask for depend neither on the machine nor on how busy it is, but for the work of
-//! other threads, which comes in steps of its own and is shared by more or fewer operations. So the fewest of several
-//! rounds count. Instructions are not held here: callgrind has to be installed, and virtual machines have no counters.
+//! Allocations and their bytes depend neither on the machine nor on how busy it is. The work of other threads is an
+//! exception: it comes in steps of its own, which more or fewer operations share. So the fewest of several rounds
+//! count. Instructions are not held here: callgrind has to be installed, and virtual machines have no counters.
 
 use std::alloc::System;
 

@@ -38,7 +38,7 @@ fn growth([small, large]: &[Counts; 2]) -> f64 {
 const DEEPER: f64 = 1.5;
 
 /// In a small table all documents are in slots after the first few operations. In a large one most operations are the
-/// first to ask for their document, which takes so many allocations more to put it in a slot.
+/// first to ask for their document. Putting it in a slot takes so many allocations more.
 const FIRST_TOUCH: f64 = 12.0;
 
 #[test]

@@ -40,8 +40,8 @@ pub struct Common {
     /// started as a process of its own on temporary files.
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// The language of the functions: in the server's program, or pushed to it by the official command line, for which `npm ci` in
-    /// tests/cli has to have run. Not every scenario has both.
+    /// The language of the functions. They are in the server's program, or the official command line pushes them, for which `npm
+    /// ci` in tests/cli must have run. Not every scenario has both.
     #[arg(
         long,
         global = true,

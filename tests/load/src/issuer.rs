@@ -37,7 +37,7 @@ enum Key {
     Rs256(RsaKeyPair),
 }
 
-/// Whom tokens are for.
+/// The audience of the tokens.
 const AUDIENCE: &str = "load";
 /// How long tokens hold: longer than any run.
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);

@@ -53,7 +53,7 @@ impl Memory {
         ])
     }
 
-    /// What has become of it. Nothing where the process is not ours to look at.
+    /// The memory since then. Nothing where the process is not ours to look at.
     pub fn figures(&self, server: &Server) -> anyhow::Result<Vec<Figure>> {
         let Some((before, after)) = self.before.zip(server.used()?) else {
             return Ok(Vec::new());

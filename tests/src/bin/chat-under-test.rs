@@ -1,7 +1,7 @@
-//! The example `chat`, built beside the tests that drive it as a process. With `CHAT_PROVISIONING_SWITCH` set it can be
-//! made to provision slowly, or to fail at it, while it runs; with `CHAT_WITHOUT_GATE` it is a server as others are, that
-//! leaves provisioning to its clients; with `CHAT_BOUNDS` its connections have other bounds, and it has an action that
-//! waits; with `CHAT_PUSHED` its functions are those that were pushed to its data directory.
+//! The example `chat`, built beside the tests that drive it as a process. With `CHAT_PROVISIONING_SWITCH`, a test can
+//! make it provision slowly, or fail at it, while it runs. With `CHAT_WITHOUT_GATE` it leaves provisioning to its
+//! clients, as other servers do. With `CHAT_BOUNDS` its connections have other bounds, and it has an action that waits.
+//! With `CHAT_PUSHED` its functions are those that were pushed to its data directory.
 
 use std::path::PathBuf;
 use std::sync::Arc;

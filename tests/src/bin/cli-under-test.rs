@@ -67,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the server does with contents that are an hour old, at once and for those of any age. The server has ended.
+/// Sweeps contents at once and of any age, as the server sweeps those that are an hour old. The server has ended.
 async fn sweep_files(config: &Config) -> anyhow::Result<()> {
     let secret = DeploymentSecret::load_or_create(&config.data)?;
     let database = Database::open(DatabaseOptions {

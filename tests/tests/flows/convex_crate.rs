@@ -193,7 +193,7 @@ async fn the_official_crate_lives_through_a_restart() {
     }
 }
 
-/// The crate (0.10) does not end at a fatal error: it connects again with its backoff and sends the message again for as
+/// The crate (0.10) does not end at a fatal error. It connects again with its backoff and sends the message again for as
 /// long as the program lives. The server refuses it by its length each time, and serves the others.
 #[tokio::test]
 async fn the_official_crate_repeats_a_message_that_is_too_long_and_harms_nobody_else() {

@@ -1,4 +1,4 @@
-//! The official JavaScript clients under Node, and the pages in a real browser: the suites of `tests/js`, each against the
+//! The official JavaScript clients under Node, and the pages in a real browser. Each suite of `tests/js` runs against the
 //! chat in Rust and against the chat in TypeScript. And the React package with its own tests.
 
 use std::path::{Path, PathBuf};

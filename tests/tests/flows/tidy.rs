@@ -115,9 +115,9 @@ fn a_foreign_library_is_named_in_one_room() {
     }
 }
 
-/// Rooms take the time and their threads from what the app hands in (`clock.rs`, `executor.rs`). The files named here bound
-/// waits for a socket or for the end of the process by the time of the app's own runtime, which tests stop, or read the
-/// clock of the file system. ARCHITECTURE.md says why.
+/// Rooms take the time and their threads from what the app hands in (`clock.rs`, `executor.rs`). Most files named here
+/// bound waits for a socket or for the end of the process. They use the time of the app's own runtime, which tests stop.
+/// Others read the clock of the file system. ARCHITECTURE.md says why.
 #[test]
 fn a_room_takes_its_clock_and_its_threads_from_the_app() {
     const OWN: [&str; 8] = [
@@ -214,7 +214,7 @@ fn only_the_provisioning_room_opens_the_gate() {
     }
 }
 
-/// The server that ships is the one that is tested: no part is compiled for tests alone, and only a program of the
+/// The server that ships is the one that is tested. No part is compiled for tests alone, and only a program of the
 /// tests watches it from inside.
 #[test]
 fn the_server_that_ships_is_the_one_that_is_tested() {
@@ -345,7 +345,7 @@ fn declared(line: &str) -> Option<&str> {
     name.split(|letter| !is_of_a_name(letter)).next()
 }
 
-/// What apps meet is called as the glossary in CONTRIBUTING.md calls it.
+/// Public names use the words of the glossary in CONTRIBUTING.md.
 #[test]
 fn public_names_use_the_words_of_the_glossary() {
     let others = [

@@ -22,7 +22,7 @@ use super::plan::Watched;
 pub struct Client {
     session: SessionId,
     peer: Option<Peer>,
-    /// Whom it wants to be.
+    /// The person that it wants to be.
     wants: Option<IdentityKey>,
     /// The identity its present connection has presented last.
     is: Option<IdentityKey>,

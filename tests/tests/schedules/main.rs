@@ -2,10 +2,10 @@
 //! the stories of applications on our own clients.
 //!
 //! `cargo test --test schedules` runs until 5,000 people have signed in for the first time through clients that know
-//! nothing of the guarantee, and a share of that through each of ours; `VESTIBULE_FIRST_LOGINS` asks for another number.
-//! A failing schedule is shrunk and printed with its seed; `VESTIBULE_SEED=… cargo test --test schedules first_logins`
-//! (or `rust_client`, `react_pages`, `pushed_functions` or
-//! `users_of_a_webhook`) runs that schedule alone, many times, because threads do not repeat themselves.
+//! nothing of the guarantee. A share of that signs in through each of our clients. `VESTIBULE_FIRST_LOGINS` asks for
+//! another number. A failing schedule is shrunk and printed with its seed. `VESTIBULE_SEED=… cargo test --test schedules
+//! first_logins` runs that schedule alone, many times, because threads do not repeat themselves. The other names are
+//! `rust_client`, `react_pages`, `pushed_functions` and `users_of_a_webhook`.
 
 // In a test every failure is the test's failure, in helpers too.
 #![allow(clippy::unwrap_used)]

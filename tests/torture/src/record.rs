@@ -116,7 +116,7 @@ impl Record {
         self.len() == 0
     }
 
-    /// What must not have happened.
+    /// Events that must not have happened.
     pub fn breaches(&self) -> Vec<String> {
         self.breaches.lock().clone()
     }

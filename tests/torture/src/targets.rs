@@ -17,7 +17,7 @@ use vestibule_server::outbound::{Origins, Own};
 pub struct Target {
     /// Its name.
     pub name: &'static str,
-    /// What it does with bytes.
+    /// Its work on bytes.
     pub run: fn(&[u8]),
     /// Inputs that it takes.
     pub corpus: &'static [&'static [u8]],

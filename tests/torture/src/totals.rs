@@ -15,7 +15,7 @@ pub struct Totals {
     pub next_seed: u64,
     /// When it was last added to.
     pub date: String,
-    /// What was done and found. Names that end in `_max` are the largest of all rounds.
+    /// The work done, and the findings. Names that end in `_max` are the largest of all rounds.
     pub counts: BTreeMap<String, u64>,
     #[serde(skip)]
     file: Option<PathBuf>,

@@ -12,9 +12,9 @@ pub struct Comparison {
     pub scenario: String,
     /// The flags.
     pub settings: BTreeMap<String, String>,
-    /// Whose rate is the numerator.
+    /// The server whose rate is the numerator.
     pub subject: String,
-    /// Whose rate is the denominator.
+    /// The server whose rate is the denominator.
     pub against: String,
     /// The number of each pair and its ratio of rates, ascending by number. A pair without a rate to divide by is left out.
     pub ratios: Vec<(u32, f64)>,

@@ -1,5 +1,5 @@
-//! Files of one size, sent to upload URLs or read back, by many clients at once; against a program that writes, syncs and renames the
-//! same bytes, and against nginx. With `--slow` they trickle, and the server's memory is what to look at.
+//! Files of one size, sent to upload URLs or read back by many clients at once. The alternatives are a program that writes, syncs and
+//! renames the same bytes, and nginx. With `--slow` they trickle, and the server's memory is what to look at.
 
 mod client;
 mod content;

@@ -97,8 +97,8 @@ fn is_backed(reading: &Reading<'_>, at: usize, of: &IdentityKey, ts: u64) -> boo
     reading.was_killed_before(at) && runs().any(has_read)
 }
 
-/// A function beside the lane learns its commit's timestamp after its run: there is a run for them, or of the webhook, that
-/// read before the end of the run, and a commit since.
+/// A function beside the lane learns its commit's timestamp after its run. So there must be a run for them, or of the
+/// webhook, that read before the end of the run, and a commit since.
 fn is_backed_in_typescript(reading: &Reading<'_>, at: usize, of: &IdentityKey, ts: u64) -> bool {
     let mut reads = reading.before(at).filter_map(|event| match event {
         Event::Started(run) => {

@@ -37,7 +37,7 @@ pub struct GraphCounts {
     pub edges: u64,
 }
 
-/// What a step did to an object.
+/// The effect of a step on an object.
 struct Access {
     object: String,
     version: u64,
@@ -46,7 +46,7 @@ struct Access {
     content: Option<Vec<String>>,
 }
 
-/// What an event did to an object, all steps together.
+/// The effect of an event on an object, all steps together.
 #[derive(Clone, Copy)]
 struct Touch {
     /// The version that it met.

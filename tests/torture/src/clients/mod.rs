@@ -27,7 +27,7 @@ pub struct Stage {
     pub server: String,
     /// The address that clients take: the server's own, or a wire that is cut at times.
     pub wire: String,
-    /// What they note.
+    /// Their notes.
     pub record: Record,
     /// The list to which one value is appended when all is over, so that watchers know that they have seen everything.
     pub end: String,

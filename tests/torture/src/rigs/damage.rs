@@ -1,10 +1,10 @@
 //! `damage`: bytes of the database or of its write-ahead log are changed at random, and everything is read. Each answer is
 //! right, or an error, and nothing that was never written is ever told (R7).
 //!
-//! Two kinds of damage cannot be told at once. A log that is cut short, or whose very last frames do not fit, ends earlier:
-//! it looks as after a crash, and the state is that of an earlier commit, whole. With commits behind the damage the start is
-//! refused. An entry that is gone from an index is
-//! missed by nobody who does not know of it: `vestibule verify` has to find it.
+//! Two kinds of damage cannot be told at once. A log that is cut short, or whose very last frames do not fit, ends earlier.
+//! It looks as after a crash, and the state is that of an earlier commit, whole. With commits behind the damage the start is
+//! refused. An entry that is gone from an index is missed by nobody who does not know of it: `vestibule verify` has to find
+//! it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,7 +47,7 @@ pub const TEST: Size = Size {
 
 const COMMITS: usize = 60;
 const PAGE_BYTES: usize = 4096;
-/// Commits at the end of the log that one damage may take whole, with all that tells of them: a commit is a page or more.
+/// Commits at the end of the log that one damage may take whole, with all traces of them. A commit is a page or more.
 const COMMITS_AT_END_MAX: usize = 4;
 
 /// The outcome of a damage.

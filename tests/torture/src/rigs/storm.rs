@@ -25,7 +25,7 @@ use crate::steps::{Kind, Step};
 /// The size of a storm.
 #[derive(Clone, Debug)]
 pub struct Storm {
-    /// What it follows from.
+    /// The seed that it follows from.
     pub seed: u64,
     /// The server.
     pub program: PathBuf,
@@ -53,7 +53,7 @@ pub struct Storm {
 pub struct Aftermath {
     /// The record of the clients.
     pub ops: Vec<Op>,
-    /// What clients saw at once to be wrong.
+    /// The faults that clients saw at once.
     pub breaches: Vec<String>,
     /// The server's own account.
     pub books: Books,

@@ -1,6 +1,6 @@
-//! `syscalls`: the k-th write, read, sync, cut or removal of a file by a thread is where the server is killed, or where the
-//! disk fails, for each k of a start and of a short run of commits, folds and checkpoints. Nothing acknowledged is lost
-//! (R2), "not committed" is said of nothing that is there later, and after a failed sync the process ends (R5).
+//! `syscalls`: the server is killed, or the disk fails, at the k-th write, read, sync, cut or removal of a file by a
+//! thread. A round tries each k of a start and of a short run of commits, folds and checkpoints. Nothing acknowledged is
+//! lost (R2), "not committed" is said of nothing that is there later, and after a failed sync the process ends (R5).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

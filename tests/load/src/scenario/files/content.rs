@@ -1,4 +1,5 @@
-//! The content of all files of a run: one block of random bytes again and again, so that a file of any size takes no memory here.
+//! The content of all files of a run. It is one block of random bytes again and again, so that a file of any size takes no memory
+//! here.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -49,7 +49,7 @@ pub struct Moved {
     pub errors: BTreeMap<String, u64>,
 }
 
-/// What the clients share.
+/// The state that the clients share.
 struct Shared<'r> {
     flags: &'r Files,
     mover: &'r Mover,
