@@ -47,7 +47,12 @@ pub fn run(flags: &Backfill, server: &Server) -> anyhow::Result<Vec<Run>> {
     let (mut quiet, called) = transfers.run(server, "transfers")?;
     quiet.latencies = vec![called.latencies.told("answer")];
 
-    let (mut beside, latencies, seconds) = beside(&transfers, server)?;
+    let Beside {
+        run: mut beside,
+        latencies,
+        p99s: [fastest, slowest],
+        seconds,
+    } = beside(&transfers, server)?;
     beside.figures.extend([
         Figure::new("push", seconds, "s"),
         Figure::new(
@@ -60,6 +65,8 @@ pub fn run(flags: &Backfill, server: &Server) -> anyhow::Result<Vec<Run>> {
             latencies.p99() / called.latencies.p99(),
             "×",
         ),
+        Figure::new("best part's p99", fastest, "ms"),
+        Figure::new("worst part's p99", slowest, "ms"),
     ]);
     beside.latencies = vec![latencies.told("answer")];
 
@@ -68,11 +75,22 @@ pub fn run(flags: &Backfill, server: &Server) -> anyhow::Result<Vec<Run>> {
     Ok(vec![quiet, beside])
 }
 
-/// Transfers until a push has ended, and the push's seconds.
-fn beside(transfers: &AtRate, server: &Server) -> anyhow::Result<(Run, Latencies, f64)> {
+/// Transfers beside a push.
+struct Beside {
+    run: Run,
+    latencies: Latencies,
+    /// Of its parts, the lowest and the highest, in milliseconds: one long wait shows in a single part.
+    p99s: [f64; 2],
+    /// What the push took.
+    seconds: f64,
+}
+
+/// Transfers until a push has ended.
+fn beside(transfers: &AtRate, server: &Server) -> anyhow::Result<Beside> {
     let pushing = push(server)?;
     let mut beside = Vec::new();
     let mut latencies = Latencies::default();
+    let mut p99s = [f64::INFINITY, 0.0];
     // Each part has its connections, and none waits to warm up: all that the push does is measured.
     let mut times = Times {
         warm_up: 0.0,
@@ -87,10 +105,17 @@ fn beside(transfers: &AtRate, server: &Server) -> anyhow::Result<(Run, Latencies
         };
         let (run, called) = part.run(server, "transfers beside a backfill")?;
         latencies.add_all(&called.latencies);
+        let p99 = called.latencies.p99();
+        p99s = [p99s[0].min(p99), p99s[1].max(p99)];
         beside.push(run);
     }
     let seconds = pushing.join().expect("no push panics")?;
-    Ok((joined(beside), latencies, seconds))
+    Ok(Beside {
+        run: joined(beside),
+        latencies,
+        p99s,
+        seconds,
+    })
 }
 
 /// Begins to push, and tells the seconds until the index is built.
