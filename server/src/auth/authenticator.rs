@@ -12,7 +12,7 @@ use super::admin::{AdminKeyError, AdminKeys, VerifiedAdmin};
 use super::authorization::Credentials;
 use super::claims;
 use super::config::{AuthConfig, ProviderConfig};
-use super::error::AuthError;
+use super::error::TokenError;
 use super::failures::{ADMIN_KEY_FAILURES_PER_MINUTE_MAX, AUTH_FAILURES_PER_MINUTE_MAX, Failures};
 use super::fetch::{FETCH_TIME_MAX, Fetcher};
 use super::provider::{Provider, ProviderHealth};
@@ -67,7 +67,7 @@ pub enum Verified {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     #[error(transparent)]
-    Token(#[from] AuthError),
+    Token(#[from] TokenError),
     #[error(transparent)]
     AdminKey(#[from] AdminKeyError),
     /// They were not even looked at.
@@ -96,7 +96,7 @@ impl VerifyError {
     /// Whether they may be good, and are worth presenting again later.
     pub fn may_pass(&self) -> bool {
         match self {
-            VerifyError::Token(error) => matches!(error, AuthError::ProviderUnavailable { .. }),
+            VerifyError::Token(error) => matches!(error, TokenError::ProviderUnavailable { .. }),
             VerifyError::AdminKey(error) => matches!(error, AdminKeyError::RevokedUnreadable),
             VerifyError::TooManyFailures => true,
         }
@@ -105,13 +105,13 @@ impl VerifyError {
 
 impl VerifiedUser {
     /// Refuses a token that has expired since it was verified, or whose provider has gone.
-    pub fn check_not_expired(&self, now: UnixNanos) -> Result<(), AuthError> {
+    pub fn check_not_expired(&self, now: UnixNanos) -> Result<(), TokenError> {
         if self.provider_gone.is_cancelled() {
-            Err(AuthError::ProviderGone)
+            Err(TokenError::ProviderGone)
         } else if now < self.expires_at {
             Ok(())
         } else {
-            Err(AuthError::Expired)
+            Err(TokenError::Expired)
         }
     }
 }
@@ -196,13 +196,13 @@ impl Authenticator {
     /// Verifies an auth token. It may wait for the provider's keys, a few seconds at most; checking a signature is
     /// quick enough to happen in place.
     #[tracing::instrument(name = "verify", level = "debug", skip_all)]
-    pub async fn verify_user(&self, token: &str) -> Result<VerifiedUser, AuthError> {
+    pub async fn verify_user(&self, token: &str) -> Result<VerifiedUser, TokenError> {
         let token = Token::parse(token)?;
         let provider = self.provider_of(&token)?;
         let checked = verify::verify(&provider, &token, self.clock.now()).await?;
         let kind = provider.config.kind();
         let identity = claims::identity(kind, &token.issuer, &checked.subject, &token.claims)
-            .map_err(|fault| AuthError::Rejected { kind, fault })?;
+            .map_err(|fault| TokenError::Rejected { kind, fault })?;
         Ok(VerifiedUser {
             identity: Arc::new(identity),
             expires_at: checked.expires_at,
@@ -232,14 +232,14 @@ impl Authenticator {
     }
 
     /// The first provider that a token's issuer and audience match.
-    fn provider_of(&self, token: &Token<'_>) -> Result<Arc<Provider>, AuthError> {
+    fn provider_of(&self, token: &Token<'_>) -> Result<Arc<Provider>, TokenError> {
         let providers = self.providers.load();
         let is_meant = |provider: &&Arc<Provider>| provider.is_meant_by(token);
         providers
             .iter()
             .find(is_meant)
             .cloned()
-            .ok_or_else(|| AuthError::NoProvider {
+            .ok_or_else(|| TokenError::NoProvider {
                 issuer: token.issuer.clone(),
                 audience: token.audience.names.clone(),
                 providers: providers.iter().map(|it| it.config.describe()).collect(),
@@ -263,11 +263,11 @@ impl Door<'_> {
         self.check(failures)?;
         let verified = self.authenticator.verify_user(token).await;
         Ok(verified.inspect_err(|error| match error {
-            AuthError::Malformed(_)
-            | AuthError::NoProvider { .. }
-            | AuthError::Rejected { .. }
-            | AuthError::Expired => self.count(failures),
-            AuthError::ProviderUnavailable { .. } | AuthError::ProviderGone => {}
+            TokenError::Malformed(_)
+            | TokenError::NoProvider { .. }
+            | TokenError::Rejected { .. }
+            | TokenError::Expired => self.count(failures),
+            TokenError::ProviderUnavailable { .. } | TokenError::ProviderGone => {}
         })?)
     }
 

@@ -14,7 +14,7 @@ const QUOTED_CHARS_MAX: usize = 64;
 
 /// A refused auth token, or a provider that could not be asked about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
+pub enum TokenError {
     /// It cannot be read as a token that names an issuer.
     #[error("Could not read the auth token: {0}")]
     Malformed(TokenFault),
@@ -58,18 +58,18 @@ pub enum AuthError {
     },
 }
 
-impl AuthError {
+impl TokenError {
     /// The code that clients see.
     pub fn code(&self) -> &'static str {
         match self {
-            AuthError::Malformed(_) => "InvalidAuthHeader",
-            AuthError::NoProvider { .. } | AuthError::ProviderGone => "NoAuthProvider",
-            AuthError::Rejected { kind, .. } => match kind {
+            TokenError::Malformed(_) => "InvalidAuthHeader",
+            TokenError::NoProvider { .. } | TokenError::ProviderGone => "NoAuthProvider",
+            TokenError::Rejected { kind, .. } => match kind {
                 ProviderKind::Oidc => "Unauthenticated",
                 ProviderKind::CustomJwt => "InvalidAuthHeader",
             },
-            AuthError::Expired => "TokenExpired",
-            AuthError::ProviderUnavailable { .. } => "AuthProviderDiscoveryFailed",
+            TokenError::Expired => "TokenExpired",
+            TokenError::ProviderUnavailable { .. } => "AuthProviderDiscoveryFailed",
         }
     }
 
@@ -89,17 +89,17 @@ impl AuthError {
     /// The sentence for every client: nothing from the configuration, nothing from the token.
     pub fn redacted_message(&self) -> String {
         match self {
-            AuthError::Malformed(fault) => {
+            TokenError::Malformed(fault) => {
                 format!("Could not read the auth token: {}", fault.redacted())
             }
-            AuthError::NoProvider { .. } => {
+            TokenError::NoProvider { .. } => {
                 "No auth provider found matching the given token.".to_owned()
             }
-            AuthError::Rejected { fault, .. } => {
+            TokenError::Rejected { fault, .. } => {
                 format!("Could not verify the auth token: {}", fault.redacted())
             }
-            AuthError::Expired | AuthError::ProviderGone => self.to_string(),
-            AuthError::ProviderUnavailable { .. } => {
+            TokenError::Expired | TokenError::ProviderGone => self.to_string(),
+            TokenError::ProviderUnavailable { .. } => {
                 "Could not reach the auth provider for its keys: try again in a moment.".to_owned()
             }
         }

@@ -65,7 +65,7 @@ struct State {
     begun: u64,
     flight: Option<watch::Receiver<Option<Outcome>>>,
     /// The failures since the last success.
-    failure: Option<Failure>,
+    failure: Option<FailedFetch>,
     /// When an unknown key id last caused a fetch.
     refetched_at: Option<Duration>,
 }
@@ -80,7 +80,7 @@ struct Known {
 }
 
 #[derive(Clone)]
-struct Failure {
+struct FailedFetch {
     error: FetchError,
     count: u32,
     retry_at: Duration,
@@ -272,7 +272,7 @@ impl State {
     }
 
     /// The last failure, while its backoff lasts.
-    fn failure_until(&self, now: Duration) -> Option<&Failure> {
+    fn failure_until(&self, now: Duration) -> Option<&FailedFetch> {
         self.failure.as_ref().filter(|it| now < it.retry_at)
     }
 
@@ -295,7 +295,7 @@ impl State {
                 tracing::warn!(%error, "a provider's keys could not be fetched");
                 let count = self.failure.as_ref().map_or(0, |it| it.count);
                 let backoff = BACKOFF_FIRST.saturating_mul(1 << count.min(16));
-                self.failure = Some(Failure {
+                self.failure = Some(FailedFetch {
                     error: error.clone(),
                     count: count.saturating_add(1),
                     retry_at: now.saturating_add(backoff.min(BACKOFF_MAX)),

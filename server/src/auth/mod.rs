@@ -54,7 +54,7 @@ pub use authorization::{AuthorizationError, Credentials, parse_authorization};
 pub use caller::{CacheScope, Caller, IdentityAccess, ProvisioningProof, SystemAccess};
 pub use config::{AuthConfig, AuthConfigError, CustomJwtAlgorithm, ProviderConfig};
 pub use dev_issuer::{DevIssuer, DevIssuerError, DevRefused, TokenRequest, TokenResponse};
-pub use error::{AuthError, TokenFault};
+pub use error::{TokenError, TokenFault};
 pub use failures::{ADMIN_KEY_FAILURES_PER_MINUTE_MAX, AUTH_FAILURES_PER_MINUTE_MAX, network};
 pub use fetch::FetchError;
 pub use issuer::IssuerFault;

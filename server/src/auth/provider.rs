@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{KeysFrom, ProviderConfig};
-use super::error::AuthError;
+use super::error::TokenError;
 use super::fetch::{FetchError, FetchedKeys, Fetcher};
 use super::jwks::KeySet;
 use super::key_cache::KeyCache;
@@ -115,12 +115,12 @@ impl Provider {
 
     /// The keys in which a token's key is to be looked for. An unknown key id asks the provider once more; that
     /// may take some seconds when it was asked just now.
-    pub async fn keys_for(&self, key_id: Option<&str>) -> Result<KeysInUse, AuthError> {
+    pub async fn keys_for(&self, key_id: Option<&str>) -> Result<KeysInUse, TokenError> {
         let cache = match &self.keys {
             Keys::Inline(keys) => return Ok(KeysInUse::Inline(keys.clone())),
             Keys::Remote(cache) => cache,
         };
-        let unavailable = |reason: FetchError| AuthError::ProviderUnavailable {
+        let unavailable = |reason: FetchError| TokenError::ProviderUnavailable {
             issuer: self.config.issuer().to_owned(),
             reason,
         };

@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
-use super::error::{AuthError, TokenFault};
+use super::error::{TokenError, TokenFault};
 use super::strict_json;
 
 /// Longest auth token that is looked at, in bytes.
@@ -31,8 +31,8 @@ pub(super) struct Audience {
 }
 
 impl<'a> Token<'a> {
-    pub fn parse(text: &'a str) -> Result<Token<'a>, AuthError> {
-        Token::take_apart(text).map_err(AuthError::Malformed)
+    pub fn parse(text: &'a str) -> Result<Token<'a>, TokenError> {
+        Token::take_apart(text).map_err(TokenError::Malformed)
     }
 
     fn take_apart(text: &'a str) -> Result<Token<'a>, TokenFault> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::config::{CustomJwtAlgorithm, ProviderConfig, Rules};
-use super::error::{AuthError, TokenFault};
+use super::error::{TokenError, TokenFault};
 use super::jwks::{KeyChoiceError, KeySet, SignatureAlgorithm};
 use super::provider::Provider;
 use super::token::Token;
@@ -39,8 +39,8 @@ pub(super) async fn verify(
     provider: &Provider,
     token: &Token<'_>,
     now: UnixNanos,
-) -> Result<Checked, AuthError> {
-    let rejected = |fault| AuthError::Rejected {
+) -> Result<Checked, TokenError> {
+    let rejected = |fault| TokenError::Rejected {
         kind: provider.config.kind(),
         fault,
     };

@@ -7,7 +7,7 @@ use vestibule_schema::value::Value;
 use vestibule_schema::{JsonFormat, object};
 
 use crate::auth::{
-    AdminKeyError, AuthError, AuthorizationError, DevIssuerError, DevRefused, VerifyError,
+    AdminKeyError, AuthorizationError, DevIssuerError, DevRefused, TokenError, VerifyError,
 };
 use crate::database::{CommitError, LeaseError, ReadersError};
 use crate::files::FileError;
@@ -268,17 +268,17 @@ pub(super) fn credentials(error: &VerifyError, redact: bool) -> WireError {
     }
 }
 
-pub(super) fn token(error: &AuthError, redact: bool) -> WireError {
+pub(super) fn token(error: &TokenError, redact: bool) -> WireError {
     let status = match error {
-        AuthError::Malformed(_)
-        | AuthError::NoProvider { .. }
-        | AuthError::Rejected { .. }
-        | AuthError::Expired
-        | AuthError::ProviderGone => {
+        TokenError::Malformed(_)
+        | TokenError::NoProvider { .. }
+        | TokenError::Rejected { .. }
+        | TokenError::Expired
+        | TokenError::ProviderGone => {
             tracing::debug!(code = error.code(), "an auth token was refused");
             StatusCode::UNAUTHORIZED
         }
-        AuthError::ProviderUnavailable { .. } => {
+        TokenError::ProviderUnavailable { .. } => {
             tracing::warn!(%error, "an auth token could not be checked");
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -13,7 +13,8 @@ use super::tokens::Draft;
 use super::{APP, authenticator, authenticator_with, clock, code};
 use crate::auth::fetch::Fetcher;
 use crate::auth::{
-    AuthConfig, AuthError, Authenticator, CustomJwtAlgorithm, FetchError, KeysState, ProviderConfig,
+    AuthConfig, Authenticator, CustomJwtAlgorithm, FetchError, KeysState, ProviderConfig,
+    TokenError,
 };
 use crate::clock::{Clock, ManualClock};
 
@@ -179,7 +180,7 @@ async fn p1_an_answer_that_never_ends_is_given_up() {
         let error = authenticator.verify_user(&token).await.unwrap_err();
         assert!(matches!(
             error,
-            AuthError::ProviderUnavailable {
+            TokenError::ProviderUnavailable {
                 reason: FetchError::TooSlow,
                 ..
             }
