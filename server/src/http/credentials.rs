@@ -14,7 +14,7 @@ use super::respond::{self, NoCaller, WireError};
 use super::serve::OpenConnection;
 use crate::auth::{Caller, Verified, VerifiedAdmin, VerifiedUser, parse_authorization};
 use crate::probe::{CallOf, Point, Seat};
-use crate::provisioning::{Entry, REQUEST_PATIENCE, Unprovisioned};
+use crate::provisioning::{Admission, REQUEST_PATIENCE, Unprovisioned};
 
 /// A caller whose function may run.
 pub(super) struct Admitted {
@@ -151,8 +151,8 @@ impl Http {
         slot: OwnedSemaphorePermit,
     ) -> Result<(Caller, OwnedSemaphorePermit), Unprovisioned> {
         match self.gate.enter(user).await? {
-            Entry::Open(caller) => Ok((caller, slot)),
-            Entry::Waits(waiting) => {
+            Admission::Open(caller) => Ok((caller, slot)),
+            Admission::Waits(waiting) => {
                 drop(slot);
                 let until = self.clock.elapsed().saturating_add(REQUEST_PATIENCE);
                 // In a box: few wait, and every request would keep room for it.

@@ -67,7 +67,7 @@ pub struct Gate {
 }
 
 /// The gate's answer to an identity.
-pub enum Entry {
+pub enum Admission {
     /// The gate is open.
     Open(Caller),
     /// The server's own steps are done, and a document made elsewhere is not there yet: the rest is waiting.
@@ -130,28 +130,28 @@ impl Gate {
         until: Duration,
     ) -> Result<Caller, Unprovisioned> {
         match self.enter(user).await? {
-            Entry::Open(caller) => Ok(caller),
+            Admission::Open(caller) => Ok(caller),
             // In a box: few callers wait, and all others would keep room for it.
-            Entry::Waits(waiting) => Box::pin(waiting.until(until)).await,
+            Admission::Waits(waiting) => Box::pin(waiting.until(until)).await,
         }
     }
 
     /// Does all that the server can do for `user`. A run that was started goes on when the asker leaves.
-    pub async fn enter(self: &Arc<Self>, user: &VerifiedUser) -> Result<Entry, Unprovisioned> {
+    pub async fn enter(self: &Arc<Self>, user: &VerifiedUser) -> Result<Admission, Unprovisioned> {
         let plan = self.plan_for(user);
         if let Some(caller) = self.known(user, &plan) {
             if *plan != Plan::Nothing {
                 self.metrics.waited(Duration::ZERO);
             }
-            return Ok(Entry::Open(caller));
+            return Ok(Admission::Open(caller));
         }
         let asked = self.clock.elapsed();
         let (plan, progress) = self.follow_newest(plan, user).await;
         match progress {
-            Ok(Progress::Missing) => Waiting::begin(self, user, plan, asked).map(Entry::Waits),
+            Ok(Progress::Missing) => Waiting::begin(self, user, plan, asked).map(Admission::Waits),
             Ok(Progress::Done(ts)) => {
                 self.waited_since(asked);
-                Ok(Entry::Open(provisioned(&user.identity, ts)))
+                Ok(Admission::Open(provisioned(&user.identity, ts)))
             }
             Err(why) => {
                 self.waited_since(asked);

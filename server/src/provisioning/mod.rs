@@ -17,7 +17,7 @@ mod single_flight;
 mod tests;
 mod waiting;
 
-pub use gate::{CONNECTION_PATIENCE, Checks, Entry, Gate, GateOptions, REQUEST_PATIENCE};
+pub use gate::{Admission, CONNECTION_PATIENCE, Checks, Gate, GateOptions, REQUEST_PATIENCE};
 pub use lobby::{REFUSED_AFTER, WAITING_MAX};
 pub use looks::{SCANNED_MAX, functions};
 pub use metrics::GateMetrics;

@@ -10,7 +10,7 @@ use vestibule_schema::value::Value;
 
 use super::gate::{Checks, Gate, provisioned};
 use super::metrics::Outcome;
-use super::single_flight::Run;
+use super::single_flight::Lead;
 use crate::auth::IdentityAccess;
 use crate::clock::timeout;
 use crate::deployment::provisioning::MutationRule;
@@ -44,7 +44,7 @@ impl Gate {
     /// Makes the run in a task of its own.
     pub(super) fn start_run(
         self: &Arc<Self>,
-        run: Run<IdentityKey, EndedRun>,
+        run: Lead<IdentityKey, EndedRun>,
         identity: &Arc<Identity>,
         rule: &MutationRule,
     ) {

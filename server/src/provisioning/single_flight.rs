@@ -1,6 +1,6 @@
 //! At most one run at a time for each key, shared by every caller that asks while it is under way.
 //!
-//! It knows neither what a run does nor where: the first caller gets the [`Run`] and makes it. The file uses
+//! It knows neither what a run does nor where: the first caller gets the [`Lead`] and makes it. The file uses
 //! nothing but `std`, or its stand-ins in loom, so that a test can try every order of its steps.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,7 +21,7 @@ pub struct SingleFlight<K, T> {
 
 /// A run, to be made by the caller that received it. Dropped before its end, as by a panic, it ends
 /// without an outcome.
-pub struct Run<K: Hash + Eq, T> {
+pub struct Lead<K: Hash + Eq, T> {
     key: K,
     under_way: Arc<Mutex<HashMap<K, Arc<SharedRun<T>>>>>,
     shared: Arc<SharedRun<T>>,
@@ -58,7 +58,7 @@ impl<K: Hash + Eq + Clone, T: Clone> SingleFlight<K, T> {
         &self,
         key: &K,
         suits: impl Fn(&T) -> bool,
-        mut joined: impl FnMut(Option<Run<K, T>>),
+        mut joined: impl FnMut(Option<Lead<K, T>>),
     ) -> Option<T> {
         loop {
             let (shared, run) = self.join(key);
@@ -75,7 +75,7 @@ impl<K: Hash + Eq + Clone, T: Clone> SingleFlight<K, T> {
         }
     }
 
-    fn join(&self, key: &K) -> (Arc<SharedRun<T>>, Option<Run<K, T>>) {
+    fn join(&self, key: &K) -> (Arc<SharedRun<T>>, Option<Lead<K, T>>) {
         let mut under_way = lock(&self.under_way);
         if let Some(shared) = under_way.get(key) {
             return (shared.clone(), None);
@@ -87,7 +87,7 @@ impl<K: Hash + Eq + Clone, T: Clone> SingleFlight<K, T> {
             }),
         });
         under_way.insert(key.clone(), shared.clone());
-        let run = Run {
+        let run = Lead {
             key: key.clone(),
             under_way: self.under_way.clone(),
             shared: shared.clone(),
@@ -97,14 +97,14 @@ impl<K: Hash + Eq + Clone, T: Clone> SingleFlight<K, T> {
     }
 }
 
-impl<K: Hash + Eq, T> Run<K, T> {
+impl<K: Hash + Eq, T> Lead<K, T> {
     /// Ends the run: every waiting caller gets the outcome, and later callers start another.
     pub fn end(mut self, outcome: T) {
         self.outcome = Some(outcome);
     }
 }
 
-impl<K: Hash + Eq, T> Drop for Run<K, T> {
+impl<K: Hash + Eq, T> Drop for Lead<K, T> {
     fn drop(&mut self) {
         // First no caller can join any more, then it ends: a later caller never meets an outcome from before.
         lock(&self.under_way).remove(&self.key);

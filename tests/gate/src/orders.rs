@@ -9,7 +9,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
-use crate::single_flight::{Run, SingleFlight};
+use crate::single_flight::{Lead, SingleFlight};
 
 const ADA: u8 = 1;
 const GRACE: u8 = 2;
@@ -55,7 +55,7 @@ impl World {
     }
 
     /// The server's run in a task of its own.
-    fn fly(&self, run: Run<u8, Outcome>, key: u8) {
+    fn fly(&self, run: Lead<u8, Outcome>, key: u8) {
         let outcome = self.execute(key);
         run.end(outcome);
     }
@@ -74,9 +74,9 @@ impl World {
     }
 
     /// Asks, and makes the run that falls to this asker with `fly`. The answer has seen what was committed before.
-    async fn ask(&self, key: u8, fly: impl Fn(Run<u8, Outcome>)) -> Option<Outcome> {
+    async fn ask(&self, key: u8, fly: impl Fn(Lead<u8, Outcome>)) -> Option<Outcome> {
         let floor = self.committed();
-        let join = |run: Option<Run<u8, Outcome>>| run.into_iter().for_each(&fly);
+        let join = |run: Option<Lead<u8, Outcome>>| run.into_iter().for_each(&fly);
         let outcome = self
             .runs
             .share(&key, |outcome| outcome.seen >= floor, join)

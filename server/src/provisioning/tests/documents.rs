@@ -17,7 +17,7 @@ use crate::deployment::Deployment;
 use crate::deployment::provisioning::{PROVISION_WHEN, PROVISION_WITH};
 use crate::functions::{Call, Error, Function, MutationCtx, Origin, Registry, Result};
 use crate::provisioning::{
-    CONNECTION_PATIENCE, Entry, REFUSED_AFTER, SCANNED_MAX, Stated, Unprovisioned,
+    Admission, CONNECTION_PATIENCE, REFUSED_AFTER, SCANNED_MAX, Stated, Unprovisioned,
 };
 
 /// Documents that one mutation makes to fill a table.
@@ -275,7 +275,7 @@ async fn nobody_waits_longer_than_a_minute_and_only_after_ten_in_all_is_one_refu
 #[tokio::test]
 async fn one_who_asks_by_http_can_stop_holding_a_place_while_they_wait() {
     let world = World::with(None, Some(WHEN));
-    let Ok(Entry::Waits(waiting)) = world.rooms.gate.enter(&ada()).await else {
+    let Ok(Admission::Waits(waiting)) = world.rooms.gate.enter(&ada()).await else {
         panic!("she was let in");
     };
     // Nothing of the reading side is held: its threads all take up other work.

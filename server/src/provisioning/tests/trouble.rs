@@ -11,7 +11,7 @@ use super::{Rig, Setup, nobodys, person, rig, rig_with};
 use crate::clock::{Alarm, Clock, ManualClock, Sleep, SystemClock, UnixNanos};
 use crate::database::CommitterOptions;
 use crate::provisioning::Unprovisioned;
-use crate::provisioning::single_flight::{Run, SingleFlight};
+use crate::provisioning::single_flight::{Lead, SingleFlight};
 
 #[tokio::test]
 async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_anew() {
@@ -31,7 +31,7 @@ async fn a_run_that_panics_ends_for_everybody_who_waits_and_the_next_one_starts_
         )
     };
     assert_eq!(join_all([ask(), ask()]).await, [None, None]);
-    let end = |run: Option<Run<u8, &'static str>>| run.unwrap().end("done");
+    let end = |run: Option<Lead<u8, &'static str>>| run.unwrap().end("done");
     assert_eq!(runs.share(&1, |_| true, end).await, Some("done"));
 }
 
@@ -167,12 +167,12 @@ fn who_stops_waiting_leaves_no_waker_behind() {
         fn wake(self: Arc<Self>) {}
     }
     let runs = SingleFlight::<u8, &str>::default();
-    let mut run: Option<Run<u8, &str>> = None;
+    let mut run: Option<Lead<u8, &str>> = None;
     let quiet = Arc::new(Quiet);
     let waker = std::task::Waker::from(quiet.clone());
     let held = Arc::strong_count(&quiet);
     {
-        let join = |joined: Option<Run<u8, &'static str>>| run = joined;
+        let join = |joined: Option<Lead<u8, &'static str>>| run = joined;
         let mut waiting = std::pin::pin!(runs.share(&1, |_| true, join));
         let polled = waiting
             .as_mut()
