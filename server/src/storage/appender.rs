@@ -92,8 +92,8 @@ impl Appender {
         self.appended
     }
 
-    fn append_error(&mut self, failure: Failure) -> AppendError {
-        let Failure { cause, at_commit } = failure;
+    fn append_error(&mut self, failure: TransactionFailed) -> AppendError {
+        let TransactionFailed { cause, at_commit } = failure;
         if cause.must_end_process() || (at_commit && !cause.is_failed_write()) {
             self.shared.stop(&cause);
             AppendError::Unknown(cause)
@@ -106,8 +106,8 @@ impl Appender {
         &mut self,
         level: Synchronous,
         work: impl FnOnce(&Connection) -> Result<T, StorageError>,
-    ) -> Result<T, Failure> {
-        let before = |cause| Failure {
+    ) -> Result<T, TransactionFailed> {
+        let before = |cause| TransactionFailed {
             cause,
             at_commit: false,
         };
@@ -124,7 +124,7 @@ impl Appender {
                 };
                 run("BEGIN IMMEDIATE").map_err(before)?;
                 let done = work(connection).map_err(before)?;
-                run("COMMIT").map_err(|cause| Failure {
+                run("COMMIT").map_err(|cause| TransactionFailed {
                     cause,
                     at_commit: true,
                 })?;
@@ -186,12 +186,12 @@ impl Appender {
 }
 
 /// Why a transaction failed, and whether the failure came from its COMMIT.
-pub(super) struct Failure {
+pub(super) struct TransactionFailed {
     pub cause: StorageError,
     pub at_commit: bool,
 }
 
-impl AsRef<StorageError> for Failure {
+impl AsRef<StorageError> for TransactionFailed {
     fn as_ref(&self) -> &StorageError {
         &self.cause
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::leaf::{Entry, Value};
-use super::run::{self, Merged, Run};
+use super::sorted_run::{self, Merged, SortedRun};
 use super::tree::Tree;
 use super::{Direction, KeyRange, Write};
 
@@ -47,7 +47,7 @@ pub struct Overlay {
     /// The last commit in `recent`.
     recent_newest: Timestamp,
     /// Older commits, oldest first.
-    runs: Vec<Arc<Run>>,
+    runs: Vec<Arc<SortedRun>>,
     complete_after: Timestamp,
     sizes: Sizes,
 }
@@ -151,7 +151,7 @@ impl Overlay {
                 entries.push((key, entry));
                 true
             });
-        let run = Run::build(&entries, self.recent_newest, self.recent_bytes);
+        let run = SortedRun::build(&entries, self.recent_newest, self.recent_bytes);
         self.recent = Tree::new();
         self.recent_bytes = 0;
         self.runs.push(Arc::new(run));
@@ -168,7 +168,7 @@ impl Overlay {
             let bytes = entries.iter();
             let bytes = bytes.map(|(key, entry)| entry_bytes(key, entry.value.len()));
             let newest = runs.last().map_or(self.complete_after, |run| run.newest);
-            let merged = Arc::new(Run::build(&entries, newest, bytes.sum()));
+            let merged = Arc::new(SortedRun::build(&entries, newest, bytes.sum()));
             self.runs.truncate(first);
             self.runs.push(merged);
         }
@@ -202,7 +202,7 @@ impl Overlay {
             recent.len() < count
         });
         let runs = self.runs.iter().rev();
-        let runs = runs.map(|run| Layer::Run(run.entries(range, direction)));
+        let runs = runs.map(|run| Layer::SortedRun(run.entries(range, direction)));
         let layers = std::iter::once(Layer::Recent(recent.into_iter())).chain(runs);
         let mut left = count;
         for (key, entry) in Merged::new(layers, direction) {
@@ -232,7 +232,7 @@ impl Overlay {
 /// The entries of one part of the overlay.
 enum Layer<'o> {
     Recent(std::vec::IntoIter<(&'o [u8], Entry<'o>)>),
-    Run(run::Entries<'o>),
+    SortedRun(sorted_run::Entries<'o>),
 }
 
 impl<'o> Iterator for Layer<'o> {
@@ -241,7 +241,7 @@ impl<'o> Iterator for Layer<'o> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Layer::Recent(entries) => entries.next(),
-            Layer::Run(entries) => entries.next(),
+            Layer::SortedRun(entries) => entries.next(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Direction, KeyRange};
 const LEAF_ENTRIES: usize = 32;
 
 /// Newest values of the keys that a stretch of commits wrote.
-pub(super) struct Run {
+pub(super) struct SortedRun {
     leaves: Box<[Leaf]>,
     /// The lowest key of each leaf but the first.
     lows: Packed<()>,
@@ -30,7 +30,7 @@ struct Place {
     at: usize,
 }
 
-impl Run {
+impl SortedRun {
     /// A run of entries in the order of their keys.
     pub fn build(entries: &[(&[u8], Entry<'_>)], newest: Timestamp, bytes: usize) -> Self {
         let chunks = entries.chunks(LEAF_ENTRIES);
@@ -106,7 +106,7 @@ impl Run {
 
 /// Entries of a run, one after the other.
 pub(super) struct Entries<'r> {
-    run: &'r Run,
+    run: &'r SortedRun,
     direction: Direction,
     from: Place,
     to: Place,
