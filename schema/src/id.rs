@@ -41,8 +41,6 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
 pub struct TableNumber(NonZeroU32);
 
 impl TableNumber {
-    /// The number the first system table gets.
-    pub const FIRST_SYSTEM: TableNumber = TableNumber(NonZeroU32::new(513).expect("not zero"));
     /// The number the first user table gets; the numbers below it are not for user tables.
     pub const FIRST_USER: TableNumber = TableNumber(NonZeroU32::new(10_001).expect("not zero"));
 

@@ -5,7 +5,7 @@ use vestibule_client::Connection;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
-    AddQuery, Args, Authenticate, Call, ClientMessage, Connect, Credential, ModifyQuerySet,
+    AddQuery, Args, Authenticate, CallMessage, ClientMessage, Connect, Credential, ModifyQuerySet,
     MutationResponse, PathText, QueryId, QuerySetModification, RequestId, ServerMessage, SessionId,
     StateModification,
 };
@@ -90,7 +90,7 @@ impl RawClient {
 
     /// Calls a mutation.
     pub async fn mutate(&mut self, request: u32, path: &str, args: Object) -> anyhow::Result<()> {
-        let call = Call {
+        let call = CallMessage {
             request_id: RequestId(request),
             path: PathText::new(path),
             args: Args::Ok(vec![Value::Object(args)]),

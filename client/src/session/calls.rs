@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vestibule_schema::timestamp::Timestamp;
-use vestibule_schema::wire::{Args, Call as WireCall, ClientMessage, PathText, RequestId};
+use vestibule_schema::wire::{Args, CallMessage, ClientMessage, PathText, RequestId};
 use vestibule_schema::{FunctionPath, Object, Value};
 
 use super::{LoginId, Ticket};
@@ -28,7 +28,7 @@ pub(crate) struct NewCall {
     pub update: Option<Update>,
 }
 
-pub(super) struct Call {
+pub(super) struct PendingCall {
     pub ticket: Ticket,
     /// The login as which it runs; `None` to run without an identity.
     pub whom: Option<LoginId>,
@@ -54,14 +54,14 @@ pub(super) enum Progress {
     },
 }
 
-impl Call {
+impl PendingCall {
     /// Whether the server may have run it.
     pub fn may_have_run(&self) -> bool {
         !matches!(self.progress, Progress::Unsent { was_sent: false })
     }
 
     fn message(&self, request_id: RequestId) -> ClientMessage {
-        let call = WireCall {
+        let call = CallMessage {
             request_id,
             path: PathText::Valid(self.path.clone()),
             args: Args::Ok(vec![Value::Object(self.args.clone())]),
@@ -78,7 +78,7 @@ impl Call {
 /// every message are listed beside, so that a message costs the same however many calls wait.
 #[derive(Default)]
 pub(super) struct Calls {
-    all: BTreeMap<RequestId, Call>,
+    all: BTreeMap<RequestId, PendingCall>,
     next: u32,
     unsent: BTreeSet<RequestId>,
     committed: BTreeSet<RequestId>,
@@ -105,7 +105,7 @@ impl Calls {
             self.updating.insert(request);
         }
         self.unsent.insert(request);
-        let call = Call {
+        let call = PendingCall {
             ticket,
             whom,
             kind,
@@ -122,11 +122,11 @@ impl Calls {
         self.all.len()
     }
 
-    pub fn get(&self, request: RequestId) -> Option<&Call> {
+    pub fn get(&self, request: RequestId) -> Option<&PendingCall> {
         self.all.get(&request)
     }
 
-    pub fn remove(&mut self, request: RequestId) -> Option<Call> {
+    pub fn remove(&mut self, request: RequestId) -> Option<PendingCall> {
         self.unsent.remove(&request);
         self.committed.remove(&request);
         self.updating.remove(&request);
@@ -181,7 +181,7 @@ impl Calls {
     }
 
     /// Takes out the calls that `wanted` says, in order.
-    pub fn take(&mut self, wanted: impl Fn(&Call) -> bool) -> Vec<Call> {
+    pub fn take(&mut self, wanted: impl Fn(&PendingCall) -> bool) -> Vec<PendingCall> {
         let requests: Vec<RequestId> = self
             .all
             .iter()
@@ -191,7 +191,7 @@ impl Calls {
         self.remove_all(requests)
     }
 
-    fn remove_all(&mut self, requests: Vec<RequestId>) -> Vec<Call> {
+    fn remove_all(&mut self, requests: Vec<RequestId>) -> Vec<PendingCall> {
         requests
             .into_iter()
             .filter_map(|request| self.remove(request))
@@ -200,7 +200,7 @@ impl Calls {
 
     /// The connection is gone: mutations are sent again; what is committed waits for the next connection to show it.
     /// Gives the actions that were under way.
-    pub fn disconnected(&mut self) -> Vec<Call> {
+    pub fn disconnected(&mut self) -> Vec<PendingCall> {
         let lost = self.take(|call| call.kind == Kind::Action && call.progress == Progress::Sent);
         for (request, call) in &mut self.all {
             match &mut call.progress {
@@ -228,7 +228,7 @@ impl Calls {
     }
 
     /// Takes out the mutations whose effect is shown by query set `shown` at `ts`.
-    pub fn take_shown(&mut self, shown: u32, at: Timestamp) -> Vec<Call> {
+    pub fn take_shown(&mut self, shown: u32, at: Timestamp) -> Vec<PendingCall> {
         let is_shown = |request: &&RequestId| match &self.all[*request].progress {
             Progress::Committed { ts, query_set, .. } => {
                 *ts <= at && query_set.is_some_and(|query_set| query_set <= shown)

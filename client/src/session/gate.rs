@@ -5,7 +5,7 @@ use std::time::Duration;
 use vestibule_schema::Value;
 use vestibule_schema::provisioning::{Admission, Effect as GateEffect, Event, State, step};
 use vestibule_schema::wire::{
-    Args, Call as WireCall, CallFailure, ClientMessage, Credential, MutationResponse, PathText,
+    Args, CallFailure, CallMessage, ClientMessage, Credential, MutationResponse, PathText,
 };
 
 use super::calls::Progress;
@@ -97,7 +97,7 @@ impl Session {
         if let Some(login) = &mut self.login {
             login.run = Some(request_id);
         }
-        self.send(ClientMessage::Mutation(WireCall {
+        self.send(ClientMessage::Mutation(CallMessage {
             request_id,
             path: PathText::Valid(path),
             args: Args::Ok(vec![Value::Object(args)]),

@@ -20,7 +20,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::{ClientMessage, Connect, ModifyQuerySet, QueryId, SessionId};
 use vestibule_schema::{FunctionPath, Object, Value};
 
-use self::calls::{Call, Calls};
+use self::calls::{Calls, PendingCall};
 use self::link::{Backoff, Link, Wire};
 use self::login::Login;
 use crate::error::{CallError, Closed, EnsureUserError, LoginEnd, Unprovisioned};
@@ -360,7 +360,7 @@ impl Session {
         }
     }
 
-    fn answer_committed(&mut self, call: Call) {
+    fn answer_committed(&mut self, call: PendingCall) {
         if let calls::Progress::Committed { value, .. } = call.progress {
             self.answer(call.ticket, Ok(value));
         }

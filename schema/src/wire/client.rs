@@ -28,9 +28,9 @@ pub enum ClientMessage {
     /// Queries to watch and to stop watching.
     ModifyQuerySet(ModifyQuerySet),
     /// A mutation to run after all earlier ones.
-    Mutation(Call),
+    Mutation(CallMessage),
     /// An action to run at once.
-    Action(Call),
+    Action(CallMessage),
     /// Telemetry, never answered.
     Event(TelemetryEvent),
 }
@@ -136,7 +136,7 @@ pub struct AddQuery {
 /// A mutation or an action to run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Call {
+pub struct CallMessage {
     /// The number of this call in its session.
     pub request_id: RequestId,
     /// Which function, in any spelling.

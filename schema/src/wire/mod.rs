@@ -24,7 +24,7 @@ mod shared;
 mod tests;
 
 pub use client::{
-    AddQuery, Args, Authenticate, Call, ClientMessage, Connect, Credential, ModifyQuerySet,
+    AddQuery, Args, Authenticate, CallMessage, ClientMessage, Connect, Credential, ModifyQuerySet,
     PathText, QuerySetModification, TelemetryEvent,
 };
 pub use server::{

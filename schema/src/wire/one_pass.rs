@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::{
-    AddQuery, Args, Call, ClientMessage, Journal, ModifyQuerySet, PathText, QueryId,
+    AddQuery, Args, CallMessage, ClientMessage, Journal, ModifyQuerySet, PathText, QueryId,
     QuerySetModification, RequestId,
 };
 use crate::value::{OBJECT_FIELDS_MAX, Object, Value, check_field_name};
@@ -147,7 +147,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn call(&mut self) -> Option<Call> {
+    fn call(&mut self) -> Option<CallMessage> {
         let (mut request_id, mut path, mut args) = (None, None, None);
         while !self.is_at_end() {
             match self.key()? {
@@ -157,7 +157,7 @@ impl<'t> Reader<'t> {
                 _ => return None,
             }
         }
-        Some(Call {
+        Some(CallMessage {
             request_id: request_id?,
             path: path?,
             args: args?,
@@ -277,8 +277,8 @@ mod tests {
         ]
     }
 
-    fn call() -> impl Strategy<Value = Call> {
-        (any::<u32>(), path(), args()).prop_map(|(request_id, path, args)| Call {
+    fn call() -> impl Strategy<Value = CallMessage> {
+        (any::<u32>(), path(), args()).prop_map(|(request_id, path, args)| CallMessage {
             request_id: RequestId(request_id),
             path,
             args,

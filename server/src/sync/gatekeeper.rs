@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use vestibule_schema::provisioning::{Admission, Effect, Event, Rejection, State, step};
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
-use vestibule_schema::wire::{AuthError, Authenticate, Call, Credential, RequestId, StateVersion};
+use vestibule_schema::wire::{
+    AuthError, Authenticate, CallMessage, Credential, RequestId, StateVersion,
+};
 
 use super::budget::{InFlight, Share};
 use super::connection::{Connection, End};
@@ -30,7 +32,7 @@ pub(super) struct Admitted {
 
 /// A call that waits behind the gate.
 pub(super) struct Held {
-    pub call: Call,
+    pub call: CallMessage,
     pub is_mutation: bool,
     pub bytes: usize,
     /// The budget that its message takes until it has its outcome.

@@ -8,7 +8,7 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::{
-    AddQuery, Args, Call, ClientMessage, Connect, ModifyQuerySet, PathText, QueryId,
+    AddQuery, Args, CallMessage, ClientMessage, Connect, ModifyQuerySet, PathText, QueryId,
     QuerySetModification, RequestId,
 };
 
@@ -166,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn call(
         &mut self,
-        call: Call,
+        call: CallMessage,
         is_mutation: bool,
         bytes: usize,
     ) -> Result<Option<Rejected>, End> {
@@ -186,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn start(&mut self, held: Held) -> Result<Option<Rejected>, End> {
         let Held {
             call:
-                Call {
+                CallMessage {
                     request_id,
                     path,
                     args,

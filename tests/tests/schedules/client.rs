@@ -11,7 +11,7 @@ use vestibule_schema::identity::IdentityKey;
 use vestibule_schema::object;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::{
-    AddQuery, Args, Authenticate, Call, ClientMessage, Connect, Credential, ModifyQuerySet,
+    AddQuery, Args, Authenticate, CallMessage, ClientMessage, Connect, Credential, ModifyQuerySet,
     PathText, QueryId, QuerySetModification, RequestId, SessionId,
 };
 
@@ -143,12 +143,12 @@ impl Client {
         }
     }
 
-    fn call(&self, request: u32, path: &str) -> Call {
+    fn call(&self, request: u32, path: &str) -> CallMessage {
         let meant = match &self.is {
             Some(identity) => Value::from(identity.as_str()),
             None => Value::Null,
         };
-        Call {
+        CallMessage {
             request_id: RequestId(request),
             path: PathText::new(path),
             args: Args::Ok(vec![Value::Object(object! { "meant" => meant })]),

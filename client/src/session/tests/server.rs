@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::{
-    ActionResponse, AddQuery, Args, AuthError, Authenticate, Call, CallFailure, ClientMessage,
-    Connect, Credential, Journal, ModifyQuerySet, MutationResponse, PathText, QueryId,
-    QuerySetModification, RequestId, ServerMessage, SessionId, StateModification, StateVersion,
-    Transition,
+    ActionResponse, AddQuery, Args, AuthError, Authenticate, CallFailure, CallMessage,
+    ClientMessage, Connect, Credential, Journal, ModifyQuerySet, MutationResponse, PathText,
+    QueryId, QuerySetModification, RequestId, ServerMessage, SessionId, StateModification,
+    StateVersion, Transition,
 };
 use vestibule_schema::{Object, Value, object};
 
@@ -223,7 +223,7 @@ impl Server {
         }
     }
 
-    fn mutation(&mut self, call: Call) {
+    fn mutation(&mut self, call: CallMessage) {
         let session = self.socket().session.expect("Connect came first");
         let key = (session, call.request_id);
         let outcome = match self.records.get(&key) {
@@ -244,7 +244,7 @@ impl Server {
             }));
     }
 
-    fn execute(&mut self, call: &Call) -> Result<(Value, Timestamp), CallFailure> {
+    fn execute(&mut self, call: &CallMessage) -> Result<(Value, Timestamp), CallFailure> {
         let identity = self.socket().identity.clone();
         if text(&call.path) == ENSURE {
             let who = identity.expect("only somebody is provisioned");
@@ -264,7 +264,7 @@ impl Server {
         Ok((Value::Null, Timestamp(self.ts)))
     }
 
-    fn action(&mut self, call: Call) {
+    fn action(&mut self, call: CallMessage) {
         let identity = self.socket().identity.clone();
         let args = args(&call.args);
         self.check_identity(args, &identity);

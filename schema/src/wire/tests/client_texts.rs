@@ -124,7 +124,7 @@ fn modify_query_set() {
 
 #[test]
 fn mutation_and_action() {
-    let call = Call {
+    let call = CallMessage {
         request_id: RequestId(0),
         path: path("msgs:send"),
         args: Args::Ok(vec![object(&[("text", text("hi"))])]),

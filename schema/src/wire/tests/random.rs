@@ -81,7 +81,7 @@ fn any_client_message() -> impl Strategy<Value = ClientMessage> {
     let path = || ".{0,6}|[a-z]{1,5}(/[a-z]{1,3})?(\\.js)?(:[a-z]{1,4})?".prop_map(PathText::new);
     let call = (any::<u32>(), path(), args(), any::<bool>()).prop_map(
         |(request_id, path, args, is_action)| {
-            let call = Call {
+            let call = CallMessage {
                 request_id: RequestId(request_id),
                 path,
                 args,
