@@ -1,6 +1,6 @@
 //! Reads request bodies: their type, their size, their time.
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
@@ -89,7 +89,6 @@ impl Http {
         let reading = async {
             let mut stream = body.into_data_stream();
             if promised.is_some_and(|promised| promised > limit) {
-                swallow(stream, limit).await;
                 return Err(BodyError::TooLong { limit });
             }
             let mut bytes =
@@ -98,7 +97,6 @@ impl Http {
             while let Some(chunk) = stream.next().await {
                 let chunk = chunk.map_err(|_| BodyError::EndedEarly)?;
                 if bytes.len() + chunk.len() > limit {
-                    swallow(stream, limit).await;
                     return Err(BodyError::TooLong { limit });
                 }
                 share
@@ -114,18 +112,6 @@ impl Http {
         timeout(&*self.clock, self.options.body_timeout, reading)
             .await
             .unwrap_or(Err(BodyError::TooSlow))
-    }
-}
-
-/// Throws away the rest of a body that is too long, within a bound. A client that is still sending would
-/// otherwise see a reset connection instead of the answer.
-pub(super) async fn swallow(mut stream: BodyDataStream, bytes_max: usize) {
-    let mut swallowed = 0;
-    while swallowed <= bytes_max {
-        match stream.next().await {
-            Some(Ok(chunk)) => swallowed += chunk.len(),
-            Some(Err(_)) | None => return,
-        }
     }
 }
 

@@ -18,7 +18,6 @@ use futures_util::{Stream, StreamExt};
 use vestibule_schema::identity::IdentityKey;
 
 use super::Http;
-use super::body::swallow;
 use super::credentials::query_parameter;
 use super::ranges::Asked;
 use super::respond::{self, NoCaller, WireError, json};
@@ -31,8 +30,6 @@ const DIGEST: HeaderName = HeaderName::from_static("digest");
 const KEPT_FOR: HeaderValue = HeaderValue::from_static("private, max-age=2592000");
 /// The type of what has none.
 const UNTYPED: HeaderValue = HeaderValue::from_static("application/octet-stream");
-/// Bytes of a refused upload that are read so that its sender hears why.
-const REFUSED_BYTES_MAX: usize = 1 << 20;
 
 /// `POST /api/storage/upload`
 pub(super) async fn upload(
@@ -49,18 +46,8 @@ pub(super) async fn upload(
         }
         Err(refused) => Err(refused),
     };
-    match received {
-        Ok(id) => {
-            let body = serde_json::json!({ "storageId": id.to_string() });
-            Ok(json(StatusCode::OK, body.to_string()))
-        }
-        Err(error) => {
-            let rest = swallow(content, REFUSED_BYTES_MAX);
-            // A sender that sends nothing more is not waited for long.
-            let _ = tokio::time::timeout(http.options.header_timeout, rest).await;
-            Err(error)
-        }
-    }
+    let body = serde_json::json!({ "storageId": received?.to_string() });
+    Ok(json(StatusCode::OK, body.to_string()))
 }
 
 /// `GET` and `HEAD /api/storage/{id}`

@@ -19,6 +19,7 @@ mod files;
 mod health;
 mod hosts;
 mod keys;
+mod lingering;
 mod metrics;
 mod open_api;
 mod options;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::Http;
+use super::lingering::Lingering;
 use super::metrics::Counted;
 use super::options::{SPARE_CONNECTIONS, SPARE_HEADER_TIMEOUT};
 use super::pace::Pace;
@@ -220,9 +221,12 @@ async fn serve_connection(
         false => options.header_timeout,
     };
     let routes = TowerToHyperService::new(router);
+    let serving_http = http.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
-        routes.call(request)
+        let (parts, body) = request.into_parts();
+        let body = Lingering::of(body, &parts.headers, serving_http.clone());
+        routes.call(hyper::Request::from_parts(parts, body))
     });
     let io = TokioIo::new(StallGuard::new(
         stream,

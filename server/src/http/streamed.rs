@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Http;
 use super::actions::{Asking, refused_body, take_framing, token_text, without_head};
 use super::around::Asked;
-use super::body::{BodyError, swallow};
+use super::body::BodyError;
 use super::respond::{self, WireError};
 use super::within::FromWithin;
 use crate::clock::{Clock, timeout};
@@ -140,7 +140,6 @@ impl Http {
         let promised = promised.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         let stream = body.into_data_stream();
         if promised.is_some_and(|promised| promised > limit) {
-            swallow(stream, limit).await;
             return Err(refused_body(BodyError::TooLong { limit }));
         }
         let (wait_max, clock) = (self.options.body_timeout, self.clock.clone());

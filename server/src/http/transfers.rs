@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::Http;
-use super::body::{ReadBody, swallow};
+use super::body::ReadBody;
 use super::credentials::{note_deployer, query_parameter};
 use super::files::parts_of;
 use super::respond::{self, WireError, json, root_component};
@@ -25,8 +25,6 @@ type Answer = Result<Response, WireError>;
 
 /// Longest body of a request about a transfer, in bytes: ten thousand part tokens, and the fields around them.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// Bytes of a refused part that are read so that its sender hears why.
-const REFUSED_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,14 +81,7 @@ pub(super) async fn upload_part(State(http): State<Arc<Http>>, request: Request)
         part.map_err(refused)
     };
     let taken = taken.await;
-    match taken {
-        Ok(part) => answer(&part.into()),
-        Err(error) => {
-            let rest = swallow(content, REFUSED_BYTES_MAX);
-            let _ = tokio::time::timeout(http.options.header_timeout, rest).await;
-            Err(error)
-        }
-    }
+    answer(&taken?.into())
 }
 
 /// `POST /api/import/finish_upload`
@@ -143,14 +134,7 @@ pub(super) async fn import(State(http): State<Arc<Http>>, request: Request) -> A
         imported.map_err(refused)
     };
     let imported = imported.await;
-    match imported {
-        Ok(written) => answer(&serde_json::json!({ "numWritten": written })),
-        Err(error) => {
-            let rest = swallow(content, REFUSED_BYTES_MAX);
-            let _ = tokio::time::timeout(http.options.header_timeout, rest).await;
-            Err(error)
-        }
-    }
+    answer(&serde_json::json!({ "numWritten": imported? }))
 }
 
 /// `POST /api/export/request/zip`

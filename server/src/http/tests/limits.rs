@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::harness::{Server, Setup, answer, assert_refused, read_to_end};
@@ -134,6 +134,45 @@ async fn a_body_over_the_limit_is_refused_however_it_is_sent() {
         "{answer}"
     );
     assert_eq!(server.count().await, 1.0);
+}
+
+/// The head of an answer, and perhaps some of its body.
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.windows(4).any(|window| window == b"\r\n\r\n") {
+        assert_ne!(
+            stream.read_buf(&mut text).await.unwrap(),
+            0,
+            "it was closed"
+        );
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The server answers long before the client has sent all, and closing then would reset the connection.
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_thrown_away_and_its_connection_goes_on() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let bytes = 8 << 20;
+    let head = format!("POST /api/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = read_head(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    stream.write_all(&vec![b'x'; bytes]).await.unwrap();
+    let next = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(next).await.unwrap();
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
+}
+
+/// Its client has not been asked to send the body, so the next bytes may be another request.
+#[tokio::test]
+async fn a_body_that_nobody_asked_for_is_not_waited_for() {
+    let server = Server::start().await;
+    let head = "POST /api/nothing HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    let answer = server.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
 }
 
 #[tokio::test]
