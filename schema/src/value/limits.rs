@@ -47,6 +47,9 @@ pub enum ValueError {
         wrapper: &'static str,
         expected: &'static str,
     },
+    /// Half of a surrogate pair, as from a text that was cut within an emoji.
+    #[error("Strings must be valid Unicode, and one has half of a surrogate pair")]
+    LoneSurrogate,
     #[error("{number} is outside the range of a float64")]
     NumberRange { number: String },
     #[error("{document} isn't a valid document: {reason}")]
@@ -67,7 +70,9 @@ impl ValueError {
             ValueError::ArrayTooLong { .. } => "ArrayTooLong",
             ValueError::TooManyFields { .. } => "TooManyFieldsError",
             ValueError::FieldName(_) => "InvalidFieldNameError",
-            ValueError::Wrapper { .. } | ValueError::NumberRange { .. } => "InvalidValueError",
+            ValueError::Wrapper { .. }
+            | ValueError::LoneSurrogate
+            | ValueError::NumberRange { .. } => "InvalidValueError",
             ValueError::InvalidDocument { .. } => "InvalidDocumentError",
             ValueError::Identifier(_) => "InvalidIdentifierError",
         }

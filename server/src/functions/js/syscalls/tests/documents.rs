@@ -277,6 +277,41 @@ fn writes_name_a_document_that_cannot_be_written() {
     ]);
 }
 
+/// The parser reads neither of them, and nothing else may be written in their place.
+#[test]
+fn what_the_parser_cannot_read_is_refused_and_never_stored_as_null() {
+    let deep = format!(
+        r#"{{"id":"$ROOM0","value":{{"name":{}{}}}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    let surrogate = "! Invalid argument `value` for `db.patch`: Strings must be valid Unicode, and one has half of a \
+                     surrogate pair";
+    World::new(1).check(&[
+        (
+            "shallowMerge",
+            r#"{"id":"$ROOM0","value":{"name":"\ud83d"}}"#,
+            surrogate,
+        ),
+        (
+            "shallowMerge",
+            r#"{"id":"$ROOM0","value":{"name":["[\"\\", "a\ude00"]}}"#,
+            surrogate,
+        ),
+        (
+            "shallowMerge",
+            &deep,
+            "! Invalid argument `value` for `db.patch`: Value is too nested (nested 200 levels deep > maximum nesting 64)",
+        ),
+        (
+            "insert",
+            r#"{"table":"rooms","value":{"name":"\ud83d"}}"#,
+            "! Invalid argument `value` for `db.insert`: Strings must be valid Unicode, and one has half of a surrogate \
+             pair",
+        ),
+    ]);
+}
+
 #[test]
 fn a_query_cannot_write() {
     World::new(1).check_in_query(&[
