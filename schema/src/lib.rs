@@ -27,6 +27,9 @@ pub use value::{
 };
 
 pub use convert::{ConvertError, Nullable, from_document, from_value, to_field, to_value};
-pub use table::{Index, IndexDefinition, Schema, SchemaError, Table, TableDefinition};
+pub use table::{
+    Index, IndexDefinition, IndexMethod, Schema, SchemaError, SearchIndex, Table, TableDefinition,
+    VectorIndex,
+};
 pub use trace::{ArgsError, LearnError};
 pub use validator::{Field, TableNames, ValidationError, Validator, ValidatorError};

@@ -2,6 +2,7 @@
 
 mod error;
 mod json;
+mod method;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -16,6 +17,7 @@ use crate::path::FieldPath;
 use crate::validator::Validator;
 
 pub use error::SchemaError;
+pub use method::{IndexMethod, SearchIndex, VectorIndex};
 
 /// A type whose values are the documents of one table.
 ///
@@ -55,6 +57,10 @@ pub trait Table: Serialize + DeserializeOwned + 'static {
     const NAME: &'static str;
     /// The indexes besides `by_id` and `by_creation_time`, which every table has.
     const INDEXES: &'static [Index<Self>] = &[];
+    /// The indexes of words, for full text search.
+    const SEARCH_INDEXES: &'static [SearchIndex<Self>] = &[];
+    /// The indexes of vectors, for the nearest to a given one.
+    const VECTOR_INDEXES: &'static [VectorIndex<Self>] = &[];
 
     /// The validator of its documents, for a type that does not tell its shape, such as an untagged enum. It is learnt
     /// from `Deserialize` where there is none.
@@ -214,10 +220,15 @@ impl TableDefinition {
     /// The table of `T`. Fails when an index of `T` has a field that is no path, and when the shape of `T` cannot be
     /// learnt.
     pub fn of<T: Table>() -> Result<Self, SchemaError> {
-        let index = |index: &Index<T>| IndexDefinition::new(index.name, index.fields, index.unique);
+        let ordered = T::INDEXES
+            .iter()
+            .map(|index| IndexDefinition::new(index.name, index.fields, index.unique));
+        let search = T::SEARCH_INDEXES.iter().map(SearchIndex::definition);
+        let vector = T::VECTOR_INDEXES.iter().map(VectorIndex::definition);
+        let indexes = ordered.chain(search).chain(vector);
         Ok(TableDefinition {
             name: T::NAME.to_owned(),
-            indexes: T::INDEXES.iter().map(index).collect::<Result<_, _>>()?,
+            indexes: indexes.collect::<Result<_, _>>()?,
             document: match T::document_validator() {
                 Some(validator) => validator,
                 None => Validator::learn::<T>().map_err(|reason| SchemaError::Unlearnt {
@@ -229,19 +240,22 @@ impl TableDefinition {
     }
 }
 
-/// One index of a table, without the `_creationTime` that ends each.
+/// One index of a table, without the `_creationTime` that ends an index of order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexDefinition {
     /// Its name.
     pub name: String,
-    /// The indexed fields, in order.
+    /// The indexed fields, in order. In an index of words or of vectors, the field that holds them comes first, and the
+    /// fields to filter by follow.
     pub fields: Vec<FieldPath>,
     /// Whether two documents may not have the same values in all fields.
     pub unique: bool,
+    /// How it finds documents.
+    pub method: IndexMethod,
 }
 
 impl IndexDefinition {
-    /// The index `name` over `fields`. Fails when a field is no path.
+    /// The index of order `name` over `fields`. Fails when a field is no path.
     pub fn new<F: AsRef<str>>(name: &str, fields: &[F], unique: bool) -> Result<Self, SchemaError> {
         let path = |field: &F| {
             let field = field.as_ref();
@@ -254,6 +268,7 @@ impl IndexDefinition {
             name: name.to_owned(),
             fields: fields.iter().map(path).collect::<Result<_, _>>()?,
             unique,
+            method: IndexMethod::Order,
         })
     }
 }

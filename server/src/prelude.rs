@@ -20,7 +20,7 @@
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use vestibule_schema::id::DocumentId;
 pub use vestibule_schema::object;
-pub use vestibule_schema::table::{Index, Schema, Table};
+pub use vestibule_schema::table::{Index, Schema, SearchIndex, Table, VectorIndex};
 pub use vestibule_schema::validator::Validator;
 pub use vestibule_schema::value::{Object, Value};
 
@@ -28,11 +28,11 @@ pub use crate::app::{App, Config, LogFormat, StartError, StopSignals, log_to_std
 pub use crate::auth::UserIdentity;
 pub use crate::database::{
     Comparison, DatabaseReader, DatabaseWriter, Document, Expression, Nullable, Order, Page,
-    PaginationOptions, Patch,
+    PaginationOptions, Patch, VectorFilter,
 };
 pub use crate::deployment::{CronExpression, Schedule};
 pub use crate::functions::{
     ActionCtx, ActionScheduler, ArrivingRequest, BodyWriter, Error, Function, HttpActionCtx,
-    HttpBody, HttpRequest, HttpResponse, MutationCtx, NewFile, QueryCtx, ReadCtx, Result,
-    Scheduler,
+    HttpBody, HttpRequest, HttpResponse, MutationCtx, Near, NewFile, QueryCtx, ReadCtx, Result,
+    Scheduler, VectorSearch,
 };

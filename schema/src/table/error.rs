@@ -1,6 +1,6 @@
 //! Errors of a schema, in Convex's words.
 
-use super::validate::{INDEX_FIELDS_MAX, INDEXES_MAX, TABLES_MAX};
+use super::validate::{DIMENSIONS, FILTER_FIELDS_MAX, INDEX_FIELDS_MAX, INDEXES_MAX, TABLES_MAX};
 use crate::path::IDENTIFIER_LENGTH_MAX;
 use crate::trace::LearnError;
 use crate::validator::ValidatorError;
@@ -52,10 +52,12 @@ pub enum SchemaError {
     #[error("Duplicate field \"{0}\". Index fields must be unique within an index.")]
     DuplicateField(String),
     #[error(
-        "In table \"{table}\" index \"{first}\" and index \"{second}\" have the same fields. Indexes must be unique within a table."
+        "In table \"{table}\" {kind}index \"{first}\" and {kind}index \"{second}\" have the same fields. Indexes must be unique within a table."
     )]
     SameFields {
         table: String,
+        /// Empty, `search ` or `vector `.
+        kind: &'static str,
         first: String,
         second: String,
     },
@@ -64,13 +66,23 @@ pub enum SchemaError {
     #[error("Table \"{0}\" cannot have more than {INDEXES_MAX} indexes.")]
     TooManyIndexes(String),
     #[error(
-        "In table \"{table}\" the index \"{index}\" is invalid because it references the field \"{field}\" that does not exist."
+        "In table \"{table}\" the {kind}index \"{index}\" is invalid because it references the field \"{field}\" that {problem}."
     )]
-    UnknownField {
+    UnfitField {
         table: String,
+        /// Empty, `search ` or `vector `.
+        kind: &'static str,
         index: String,
         field: String,
+        problem: &'static str,
     },
+    #[error("{kind} indexes may have up to {FILTER_FIELDS_MAX} filter fields.")]
+    TooManyFilterFields {
+        /// `Search` or `Vector`.
+        kind: &'static str,
+    },
+    #[error("Dimensions {0} must be between {min} and {max}.", min = DIMENSIONS.start(), max = DIMENSIONS.end())]
+    Dimensions(String),
     /// Carries the schema's own word for the kind of index.
     #[error("Table \"{table}\" declares `{kind}`, which this server does not support.")]
     UnsupportedIndexes { table: String, kind: &'static str },

@@ -266,8 +266,8 @@ fn json_that_is_no_schema_is_refused_in_words() {
             "Table \"a\": Invalid validator: expected a validator type, found \"x\"",
         ),
         (
-            table(json!({"tableName": "a", "searchIndexes": [{}]})),
-            "Table \"a\" declares `searchIndexes`, which this server does not support.",
+            table(json!({"tableName": "a", "stagedDbIndexes": [{}]})),
+            "Table \"a\" declares `stagedDbIndexes`, which this server does not support.",
         ),
         (
             table(

@@ -1,13 +1,24 @@
 //! The rules a schema must keep.
 
-use super::{IndexDefinition, Schema, SchemaError, TableDefinition};
+use std::ops::RangeInclusive;
+
+use super::{IndexDefinition, IndexMethod, Schema, SchemaError, TableDefinition};
 use crate::path::{FieldPath, check_identifier};
+use crate::validator::Validator;
 
 pub(super) const TABLES_MAX: usize = 10_000;
 /// Per table, without the two that every table has.
 pub(super) const INDEXES_MAX: usize = 64;
 /// Per index, with the `_creationTime` that ends it.
 pub(super) const INDEX_FIELDS_MAX: usize = 16;
+/// Per index of words or of vectors.
+pub(super) const FILTER_FIELDS_MAX: usize = 16;
+/// Numbers in the vectors of an index.
+pub(super) const DIMENSIONS: RangeInclusive<u32> = 2..=4_096;
+
+const NOT_THERE: &str = "does not exist";
+const NO_TEXT: &str = "is neither a string or optional string";
+const NO_VECTOR: &str = "is neither an array of float64 or optional array of float64";
 
 impl Schema {
     /// Checks every rule on the names, fields and number of tables and indexes; reports the first that is broken.
@@ -64,6 +75,22 @@ impl TableDefinition {
     }
 
     fn check_index_fields(&self, index: &IndexDefinition) -> Result<(), SchemaError> {
+        match index.method {
+            IndexMethod::Order => self.check_ordered_fields(index),
+            IndexMethod::Search if index.fields.len() > 1 + FILTER_FIELDS_MAX => {
+                Err(SchemaError::TooManyFilterFields { kind: "Search" })
+            }
+            IndexMethod::Vector { .. } if index.fields.len() > 1 + FILTER_FIELDS_MAX => {
+                Err(SchemaError::TooManyFilterFields { kind: "Vector" })
+            }
+            IndexMethod::Vector { dimensions } if !DIMENSIONS.contains(&dimensions) => {
+                Err(SchemaError::Dimensions(dimensions.to_string()))
+            }
+            IndexMethod::Search | IndexMethod::Vector { .. } => Ok(()),
+        }
+    }
+
+    fn check_ordered_fields(&self, index: &IndexDefinition) -> Result<(), SchemaError> {
         if index.fields.is_empty() {
             return Err(SchemaError::NoFields {
                 table: self.name.clone(),
@@ -91,9 +118,10 @@ impl TableDefinition {
                         index: first.name.clone(),
                     });
                 }
-                if first.fields == second.fields {
+                if first.is_as_good_as(second) {
                     return Err(SchemaError::SameFields {
                         table: self.name.clone(),
+                        kind: kind(first.method),
                         first: first.name.clone(),
                         second: second.name.clone(),
                     });
@@ -105,16 +133,102 @@ impl TableDefinition {
 
     fn check_fields_exist(&self) -> Result<(), SchemaError> {
         for index in &self.indexes {
+            let unfit = |field: &FieldPath, problem| SchemaError::UnfitField {
+                table: self.name.clone(),
+                kind: kind(index.method),
+                index: index.name.clone(),
+                field: field.to_string(),
+                problem,
+            };
             let absent = |field: &&FieldPath| !self.document.may_have_field(field);
             if let Some(field) = index.fields.iter().find(absent) {
-                return Err(SchemaError::UnknownField {
-                    table: self.name.clone(),
-                    index: index.name.clone(),
-                    field: field.to_string(),
-                });
+                return Err(unfit(field, NOT_THERE));
+            }
+            let (fits, problem): (fn(&Validator) -> bool, _) = match index.method {
+                IndexMethod::Order => continue,
+                IndexMethod::Search => (may_be_text, NO_TEXT),
+                IndexMethod::Vector { .. } => (may_be_vector, NO_VECTOR),
+            };
+            let content = index.fields.first();
+            if let Some(field) =
+                content.filter(|field| !any_at(&self.document, field.fields(), fits))
+            {
+                return Err(unfit(field, problem));
             }
         }
         Ok(())
+    }
+}
+
+impl IndexDefinition {
+    /// Whether each of both finds what the other one finds.
+    fn is_as_good_as(&self, other: &IndexDefinition) -> bool {
+        self.method == other.method
+            && match self.method {
+                IndexMethod::Order => self.fields == other.fields,
+                IndexMethod::Search => {
+                    self.fields.first() == other.fields.first()
+                        && same_set(&self.fields, &other.fields)
+                }
+                IndexMethod::Vector { .. } => self.fields.first() == other.fields.first(),
+            }
+    }
+}
+
+/// Whether two lists name the same fields, in whatever order.
+fn same_set(one: &[FieldPath], other: &[FieldPath]) -> bool {
+    let all_in =
+        |one: &[FieldPath], other: &[FieldPath]| one.iter().all(|field| other.contains(field));
+    all_in(one, other) && all_in(other, one)
+}
+
+/// The kind of an index in front of the word, as texts name it.
+fn kind(method: IndexMethod) -> &'static str {
+    match method {
+        IndexMethod::Order => "",
+        IndexMethod::Search => "search ",
+        IndexMethod::Vector { .. } => "vector ",
+    }
+}
+
+fn may_be_text(validator: &Validator) -> bool {
+    match validator {
+        Validator::Any | Validator::String | Validator::Id { .. } => true,
+        Validator::Literal(value) => value.as_str().is_some(),
+        Validator::Union(members) => members.iter().any(may_be_text),
+        _ => false,
+    }
+}
+
+fn may_be_vector(validator: &Validator) -> bool {
+    let may_be_number = |element: &Validator| match element {
+        Validator::Any | Validator::Number => true,
+        Validator::Union(members) => members
+            .iter()
+            .any(|member| matches!(member, Validator::Number | Validator::Any)),
+        _ => false,
+    };
+    match validator {
+        Validator::Any => true,
+        Validator::Array(element) => may_be_number(element),
+        Validator::Union(members) => members.iter().any(may_be_vector),
+        _ => false,
+    }
+}
+
+/// Whether one of the validators that a value at `path` may have to match is as `fits` says.
+fn any_at(validator: &Validator, path: &[String], fits: fn(&Validator) -> bool) -> bool {
+    let Some((first, rest)) = path.split_first() else {
+        return fits(validator);
+    };
+    match validator {
+        Validator::Any => true,
+        Validator::Object(fields) => fields
+            .get(first)
+            .is_some_and(|field| any_at(&field.validator, rest, fits)),
+        Validator::Record { values, .. } => any_at(values, rest, fits),
+        Validator::Union(members) => members.iter().any(|member| any_at(member, path, fits)),
+        _ => false,
     }
 }
 

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use vestibule_schema::id::{DocumentId, InternalId};
 use vestibule_schema::path::FieldPath;
+use vestibule_schema::table::IndexMethod;
 use vestibule_schema::validator::Validator;
 use vestibule_schema::value::Value;
 
@@ -17,10 +18,12 @@ use super::scan::Stream;
 use super::stored::{StoredDocument, damaged};
 use super::transaction::Transaction;
 use super::writing::{describe_fields, user_fields};
-use crate::storage::{Direction, KeyRange, StorageError, successor};
+use crate::storage::{Direction, Entry, KeyRange, StorageError, successor};
 
 /// Bytes of the documents of one step; one document in any case.
 const STEP_BYTES_MAX: usize = 4 << 20;
+/// The same where an index has many entries of a document.
+const DERIVED_STEP_BYTES_MAX: usize = 256 << 10;
 /// Documents that are held at once to measure a table.
 const MEASURED_AT_ONCE: usize = 64;
 
@@ -57,7 +60,11 @@ impl Transaction<'_> {
         max: usize,
     ) -> Result<Step, DatabaseError> {
         let after = self.filled_to(table, index)?;
-        let (documents, is_end) = self.documents_behind(table, after, max)?;
+        let bytes_max = match index.is_derived() {
+            true => DERIVED_STEP_BYTES_MAX,
+            false => STEP_BYTES_MAX,
+        };
+        let (documents, is_end) = self.documents_behind(table, after, max, bytes_max)?;
         if let Some((first, last)) = documents.first().zip(documents.last()) {
             let key = |document: &StoredDocument| {
                 Bytes::copy_from_slice(&document_key(table.by_id, document.id().internal()))
@@ -66,17 +73,11 @@ impl Transaction<'_> {
         }
         let mut problem = None;
         for document in &documents {
-            let id = document.id();
-            let key = index_key(index.id, &index.fields, document.bytes(), id.internal());
-            let key = key.map_err(|_| self.break_with(damaged(id)))?;
-            if index.unique {
-                if problem.is_none() {
-                    problem = self.duplicate_of(table, index, document, &key)?;
-                }
-                // A writer beside the lane may have looked for these values before this entry was there.
-                self.touched.push(&key);
-            }
-            self.write_system(key, Some(Bytes::new()));
+            let found = match index.is_derived() {
+                true => self.add_derived(index, document).map(|()| None)?,
+                false => self.add_key(table, index, document)?,
+            };
+            problem = problem.or(found);
         }
         let step = step(&documents, is_end, problem);
         if step.problem.is_none() {
@@ -89,6 +90,39 @@ impl Transaction<'_> {
         // A removal of the index beside the lane has not seen these entries.
         self.touched.push(&fill_key(index.id));
         Ok(step)
+    }
+
+    /// Writes a document's key in an index of order. Says so when another document holds the same values in a unique one.
+    fn add_key(
+        &mut self,
+        table: &TableMeta,
+        index: &IndexMeta,
+        document: &StoredDocument,
+    ) -> Result<Option<String>, DatabaseError> {
+        let id = document.id();
+        let key = index_key(index.id, &index.fields, document.bytes(), id.internal());
+        let key = key.map_err(|_| self.break_with(damaged(id)))?;
+        let mut problem = None;
+        if index.unique {
+            problem = self.duplicate_of(table, index, document, &key)?;
+            // A writer beside the lane may have looked for these values before this entry was there.
+            self.touched.push(&key);
+        }
+        self.write_system(key, Some(Bytes::new()));
+        Ok(problem)
+    }
+
+    fn add_derived(
+        &mut self,
+        index: &IndexMeta,
+        document: &StoredDocument,
+    ) -> Result<(), DatabaseError> {
+        let id = document.id();
+        let entries = index.derived_entries(document.bytes(), id.internal());
+        for Entry { key, value } in entries.map_err(|_| self.break_with(damaged(id)))? {
+            self.write_system(key, Some(value));
+        }
+        Ok(())
     }
 
     /// The last document whose entry is in an index that is being built; none at its beginning. The position of another
@@ -127,7 +161,7 @@ impl Transaction<'_> {
         after: Option<InternalId>,
         max: usize,
     ) -> Result<Step, DatabaseError> {
-        let (documents, is_end) = self.documents_behind(table, after, max)?;
+        let (documents, is_end) = self.documents_behind(table, after, max, STEP_BYTES_MAX)?;
         let catalog = self.catalog();
         for document in &documents {
             let fields = Value::Object(user_fields(self.decode(document)?.fields));
@@ -180,7 +214,8 @@ impl Transaction<'_> {
     ) -> Result<usize, DatabaseError> {
         let (mut bytes, mut after) = (0, None);
         loop {
-            let (documents, _) = self.documents_behind(table, after, MEASURED_AT_ONCE)?;
+            let (documents, _) =
+                self.documents_behind(table, after, MEASURED_AT_ONCE, STEP_BYTES_MAX)?;
             bytes += documents.iter().map(StoredDocument::size).sum::<usize>();
             match documents.last() {
                 Some(last) if bytes < max => after = Some(last.id().internal()),
@@ -200,6 +235,7 @@ impl Transaction<'_> {
         table: &TableMeta,
         after: Option<InternalId>,
         max: usize,
+        bytes_max: usize,
     ) -> Result<(Vec<StoredDocument>, bool), DatabaseError> {
         let mut range = table.by_id.range();
         if let Some(after) = after {
@@ -207,7 +243,7 @@ impl Transaction<'_> {
         }
         let mut stream = Stream::new(range, Direction::Forward);
         let (mut documents, mut bytes) = (Vec::new(), 0);
-        while documents.len() < max && bytes < STEP_BYTES_MAX {
+        while documents.len() < max && bytes < bytes_max {
             let Some((key, value)) = self.next_entry(&mut stream)? else {
                 return Ok((documents, true));
             };
@@ -261,7 +297,17 @@ impl Transaction<'_> {
 fn name_of(table: &TableMeta, index: &IndexMeta) -> String {
     let fields = index.fields.iter().map(FieldPath::to_string);
     let fields: Vec<String> = fields.collect();
-    format!("{}.{}({})", table.name, index.name, fields.join(","))
+    let method = match index.method {
+        IndexMethod::Order => String::new(),
+        IndexMethod::Search => " of words".to_owned(),
+        IndexMethod::Vector { dimensions } => format!(" of {dimensions}"),
+    };
+    format!(
+        "{}.{}({}){method}",
+        table.name,
+        index.name,
+        fields.join(",")
+    )
 }
 
 fn fill_key(index: IndexId) -> Bytes {

@@ -91,7 +91,7 @@ impl Transaction<'_> {
         self.require_writer("import")?;
         let (fresh, now) = self.new_identity();
         let new = self.checked_import(to, document, fresh, now)?;
-        self.write(&to.table, &new, Vec::new())?;
+        self.write(&to.table, &new, None)?;
         Ok(new.id())
     }
 

@@ -8,6 +8,7 @@ use vestibule_schema::id::TableNumber;
 use vestibule_schema::key::{decode_key, encode_key};
 use vestibule_schema::object;
 use vestibule_schema::path::FieldPath;
+use vestibule_schema::table::{IndexDefinition, IndexMethod};
 use vestibule_schema::validator::{TableNames, Validator};
 use vestibule_schema::value::{Object, Value};
 
@@ -90,10 +91,13 @@ pub struct IndexMeta {
     pub id: IndexId,
     /// Its name.
     pub name: String,
-    /// The indexed fields; `_creationTime` and the id follow them in every key.
+    /// The indexed fields. In an index of order, `_creationTime` and the id follow them in every key. In one of words or
+    /// of vectors, the first holds them, and searches may filter by the others.
     pub fields: Vec<FieldPath>,
     /// Whether two documents may hold the same indexed values.
     pub unique: bool,
+    /// How it finds documents.
+    pub method: IndexMethod,
     /// False while its entries are being built.
     pub ready: bool,
     /// Whether its entries are kept although queries may not use it yet.
@@ -104,6 +108,34 @@ impl IndexMeta {
     /// Whether queries may use it.
     pub fn is_usable(&self) -> bool {
         self.ready && !self.staged
+    }
+
+    /// Whether it is what `definition` says, staged or not.
+    pub fn is(&self, definition: &IndexDefinition) -> bool {
+        let IndexDefinition {
+            name,
+            fields,
+            unique,
+            method,
+        } = definition;
+        self.name == *name
+            && self.fields == *fields
+            && self.unique == *unique
+            && self.method == *method
+    }
+
+    /// Whether its entries are not keys of the document's fields in order.
+    pub(super) fn is_derived(&self) -> bool {
+        match self.method {
+            IndexMethod::Order => false,
+            IndexMethod::Search | IndexMethod::Vector { .. } => true,
+        }
+    }
+
+    /// The field whose words or vectors are indexed, and those to filter by.
+    pub(super) fn content_and_filters(&self) -> (&FieldPath, &[FieldPath]) {
+        let parts = self.fields.split_first();
+        parts.expect("every index has a field")
     }
 }
 
@@ -159,10 +191,7 @@ impl Catalog {
 
     /// The id behind every id in use. Ids of removed indexes are used again only after their entries are gone.
     pub fn next_index_id(&self) -> IndexId {
-        let used = self.tables.values().flat_map(|table| {
-            let declared = table.indexes.iter().map(|index| index.id);
-            declared.chain([table.by_id, table.by_creation_time])
-        });
+        let used = self.tables.values().flat_map(|table| table.places());
         IndexId(used.map(|id| id.0 + 1).max().unwrap_or(IndexId::FIRST_USER))
     }
 
@@ -238,26 +267,56 @@ impl TableMeta {
         usable.any(|index| !is_kept(index))
     }
 
-    /// The indexes that documents have keys of their own in, with their fields: `by_creation_time` first, then the declared
-    /// ones in their order.
+    /// The declared indexes in which a document has one key, made of its fields in order.
+    pub(super) fn ordered(&self) -> impl Iterator<Item = &IndexMeta> {
+        self.indexes.iter().filter(|index| !index.is_derived())
+    }
+
+    /// The declared indexes of words and of vectors.
+    pub(super) fn derived(&self) -> impl Iterator<Item = &IndexMeta> {
+        self.indexes.iter().filter(|index| index.is_derived())
+    }
+
+    /// The indexes in which a document has one key, with their fields: `by_creation_time` first, then [`Self::ordered`].
     pub(super) fn keyed(&self) -> impl Iterator<Item = (IndexId, &[FieldPath])> {
-        let declared = self.indexes.iter();
+        let declared = self.ordered();
         let declared = declared.map(|index| (index.id, &*index.fields));
         std::iter::once((self.by_creation_time, &[][..])).chain(declared)
     }
+
+    /// Every place that the table's documents and their entries are in.
+    pub(super) fn places(&self) -> impl Iterator<Item = IndexId> {
+        let declared = self.indexes.iter().map(|index| index.id);
+        declared.chain([self.by_creation_time, self.by_id])
+    }
 }
+
+/// Marks of an index's method in its table's entry.
+const SEARCH: &str = "search";
+const DIMENSIONS: &str = "dimensions";
 
 /// A table's catalog entry: its key and its bytes.
 pub fn encode_entry(table: &TableMeta) -> (Bytes, Bytes) {
     let indexes = table.indexes.iter().map(|index| {
-        Value::Object(object! {
+        let mut entry = object! {
             "id" => i64::from(index.id.0),
             "name" => index.name.as_str(),
             "fields" => Value::Array(index.fields.iter().map(|field| Value::from(field.to_string())).collect()),
             "unique" => index.unique,
             "ready" => index.ready,
             "staged" => index.staged,
-        })
+        };
+        // Earlier versions wrote no method: all their indexes were of order.
+        match index.method {
+            IndexMethod::Order => {}
+            IndexMethod::Search => {
+                entry.insert(SEARCH.to_owned(), Value::Boolean(true));
+            }
+            IndexMethod::Vector { dimensions } => {
+                entry.insert(DIMENSIONS.to_owned(), Value::Int64(dimensions.into()));
+            }
+        }
+        Value::Object(entry)
     });
     let entry = object! {
         "name" => table.name.as_str(),
@@ -317,14 +376,26 @@ fn decode_index(value: &Value) -> Result<IndexMeta, String> {
     let Value::Object(index) = value else {
         return Err("an index is not an object".into());
     };
-    let fields = match index.get("fields") {
+    let fields: Vec<FieldPath> = match index.get("fields") {
         Some(Value::Array(fields)) => fields.iter().map(decode_field).collect::<Result<_, _>>()?,
         _ => return Err("an index lacks `fields`".into()),
     };
+    let method = match (index.get(SEARCH), index.get(DIMENSIONS)) {
+        (None, None) => IndexMethod::Order,
+        (Some(_), None) => IndexMethod::Search,
+        (None, Some(_)) => IndexMethod::Vector {
+            dimensions: u32_field(index, DIMENSIONS)?,
+        },
+        (Some(_), Some(_)) => return Err("an index has two methods".into()),
+    };
+    if fields.is_empty() {
+        return Err("an index has no fields".into());
+    }
     Ok(IndexMeta {
         id: IndexId(u32_field(index, "id")?),
         name: str_field(index, "name")?,
         fields,
+        method,
         unique: matches!(index.get("unique"), Some(Value::Boolean(true))),
         ready: matches!(index.get("ready"), Some(Value::Boolean(true))),
         staged: matches!(index.get("staged"), Some(Value::Boolean(true))),

@@ -74,8 +74,7 @@ pub fn read_catalog(view: &dyn ReadView, found: Found<'_>) -> Catalog {
         let number = data_encoding::HEXLOWER.encode(&entry.key[IndexId::BYTES..]);
         match decode_entry(&entry.value) {
             Ok(table) if entry_key(table.number) == entry.key => {
-                let keyed = table.keyed().map(|(id, _)| id).chain([table.by_id]);
-                for place in keyed {
+                for place in table.places() {
                     if let Some(other) = places.insert(place, table.name.clone()) {
                         let table = table.name.clone();
                         found(Inconsistency::SharedPlace { table, other });
@@ -101,7 +100,7 @@ pub fn compare(view: &dyn ReadView, catalog: &Catalog, found: Found<'_>) -> Comp
         compared.tables += 1;
         compared.documents += comparison.documents(found);
         let creation = (table.by_creation_time, "by_creation_time", &[][..], false);
-        let declared = table.indexes.iter();
+        let declared = table.ordered();
         let declared = declared.map(|index| {
             let IndexMeta {
                 id, name, fields, ..
@@ -116,6 +115,9 @@ pub fn compare(view: &dyn ReadView, catalog: &Catalog, found: Found<'_>) -> Comp
                 is_unique,
             };
             compared.index_entries += comparison.entries(&index, found);
+        }
+        for index in table.derived() {
+            compared.index_entries += comparison.derived_entries(index, found);
         }
     }
     find_unknown(view, catalog, found);
@@ -221,7 +223,7 @@ impl Comparison<'_> {
 
     /// The indexes that have an entry of every document.
     fn complete(&self) -> impl Iterator<Item = (IndexId, &str, &[FieldPath])> {
-        let declared = self.table.indexes.iter().filter(|index| index.ready);
+        let declared = self.table.ordered().filter(|index| index.ready);
         let declared = declared.map(|index| (index.id, index.name.as_str(), &index.fields[..]));
         let creation = (self.table.by_creation_time, "by_creation_time", &[][..]);
         std::iter::once(creation).chain(declared)
@@ -258,6 +260,77 @@ impl Comparison<'_> {
             before = Some(entry.clone());
         });
         count
+    }
+
+    /// Every document has its entries of a complete index of words or of vectors, and every entry is that of a document as
+    /// it is. Returns how many entries there are.
+    fn derived_entries(&self, index: &IndexMeta, found: Found<'_>) -> u64 {
+        let expected = match index.ready {
+            true => self.missing_derived(index, found),
+            false => None,
+        };
+        let mut count = 0;
+        each(self.view, index.id.range(), found, |_, _| count += 1);
+        // All that was expected is there: then as many entries as expected leave no room for others.
+        if expected != Some(count) {
+            self.stray_derived(index, found);
+        }
+        count
+    }
+
+    /// How many entries all documents have; `None` when one is missing.
+    fn missing_derived(&self, index: &IndexMeta, found: Found<'_>) -> Option<u64> {
+        let (mut expected, mut is_complete) = (0, true);
+        let documents = self.table.by_id.range();
+        each(self.view, documents, found, |entry, found| {
+            // Documents that cannot be read have been found before.
+            let Some(internal) = id_of_entry(&entry.key) else {
+                return;
+            };
+            let entries = index.derived_entries(&entry.value, internal);
+            for Entry { key, value } in entries.unwrap_or_default() {
+                expected += 1;
+                match self.view.peek(&key) {
+                    Ok(stored) if stored.as_ref() == Some(&value) => continue,
+                    Ok(_) => found(Inconsistency::MissingEntry {
+                        table: self.table.name.clone(),
+                        index: index.name.clone(),
+                        id: DocumentId::new(self.table.number, internal),
+                    }),
+                    Err(error) => found(error.into()),
+                }
+                is_complete = false;
+            }
+        });
+        is_complete.then_some(expected)
+    }
+
+    /// Looks for entries that are not those of a document as it is.
+    fn stray_derived(&self, index: &IndexMeta, found: Found<'_>) {
+        each(self.view, index.id.range(), found, |entry, found| {
+            let Some(internal) = id_of_entry(&entry.key) else {
+                let table = self.table.name.clone();
+                return found(Inconsistency::NoDocument { table });
+            };
+            let stray = |reason| Inconsistency::StrayEntry {
+                table: self.table.name.clone(),
+                index: index.name.clone(),
+                id: DocumentId::new(self.table.number, internal),
+                reason,
+            };
+            match self.view.get(&document_key(self.table.by_id, internal)) {
+                Ok(None) => found(stray("which is not there")),
+                Ok(Some(document)) => {
+                    let entries = index.derived_entries(&document, internal);
+                    let mut entries = entries.unwrap_or_default().into_iter();
+                    let is_its = |own: Entry| own.key == entry.key && own.value == entry.value;
+                    if !entries.any(is_its) {
+                        found(stray("which has other values"));
+                    }
+                }
+                Err(error) => found(error.into()),
+            }
+        });
     }
 
     /// Two documents with the same values are next to each other. One that lacks an indexed field does not compete.
@@ -300,7 +373,7 @@ impl Comparison<'_> {
 fn find_unknown(view: &dyn ReadView, catalog: &Catalog, found: Found<'_>) {
     let tables = catalog.tables();
     let mut known: Vec<u32> = tables
-        .flat_map(|table| table.keyed().map(|(id, _)| id).chain([table.by_id]))
+        .flat_map(|table| table.places())
         .map(|id| id.0)
         .collect();
     known.sort_unstable();

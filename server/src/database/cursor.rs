@@ -122,6 +122,12 @@ pub(super) fn fingerprint(query: &Query, fields: &[FieldPath]) -> Fingerprint {
                 ));
             }
         }
+        Source::Search { index, filters } => {
+            hash.update(index.as_bytes());
+            for filter in filters {
+                hash.update(format!("\0{filter:?}"));
+            }
+        }
     }
     for operator in &query.operators {
         match operator {

@@ -13,6 +13,7 @@ use vestibule_schema::id::TableNumber;
 use vestibule_schema::value::{ByteCount, ValueError};
 
 use super::catalog::TABLES_MAX;
+use super::search::SEARCH_RESULTS_MAX;
 use crate::storage::StorageError;
 
 /// Why a database call failed.
@@ -135,8 +136,24 @@ pub enum QueryError {
     IndexStaged { table: String, index: String },
     #[error("Query has too many operators: {0}")]
     TooManyOperators(usize),
+    #[error("Index {table}.{index} is not a {kind} index")]
+    IndexOfOtherKind {
+        table: String,
+        index: String,
+        /// The kind that was wanted: `database`, `search` or `vector`.
+        kind: &'static str,
+    },
     #[error("{0}")]
     IndexRange(String),
+    #[error("{0}")]
+    Search(String),
+    #[error(
+        "Search query scanned too many documents (fetched {SEARCH_RESULTS_MAX}). Consider using a smaller limit, paginating the \
+         query, or using a filter field to limit the number of documents pulled from the search index."
+    )]
+    TooManySearchResults,
+    #[error("{0}")]
+    VectorSearch(String),
     #[error("{0}")]
     InvalidDocument(ValueError),
     #[error("Provided document ID {stored} doesn't match '_id' field {provided}")]

@@ -10,6 +10,7 @@ mod check;
 mod chunks;
 mod committer;
 mod cursor;
+mod derived;
 mod draft;
 mod error;
 mod filter;
@@ -33,6 +34,7 @@ mod readers;
 mod reservation;
 mod savepoint;
 mod scan;
+mod search;
 mod session_requests;
 mod setup;
 mod stored;
@@ -41,6 +43,7 @@ mod system_tables;
 pub(crate) mod tests;
 mod transaction;
 mod typed;
+mod vectors;
 mod write_log;
 mod writing;
 
@@ -84,11 +87,15 @@ pub use read_set::ReadSet;
 pub use readers::{Readers, ReadersError};
 pub use reservation::{Claim, Claimant};
 pub use savepoint::Savepoint;
+pub use search::SearchFilter;
 pub use session_requests::{Recorded, RecordedAnswer, SessionRequest};
 pub use stored::StoredDocument;
 pub use system_tables::{SYSTEM_TABLES, SystemTable};
 pub use transaction::{Dependency, Environment, RawDocument, Transaction, WriteContext};
-pub use typed::{DatabaseReader, DatabaseWriter, Document, IndexRange, Nullable, Page, TableQuery};
+pub use typed::{
+    DatabaseReader, DatabaseWriter, Document, IndexRange, Nullable, Page, SearchFilters, TableQuery,
+};
+pub use vectors::{Nearest, VectorFilter, VectorQuery, nearest};
 pub use write_log::{Freshness, LogEntry, Touched, WriteLog};
 pub use writing::Patch;
 

@@ -2,7 +2,6 @@
 //! its read set, never to the number of commits since.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -70,16 +69,7 @@ impl Overtakes {
     /// Whether a commit after `since` touched what was read.
     pub fn has_overtaken(&mut self, reads: &ReadSet, since: Timestamp) -> bool {
         self.put_in_order();
-        reads.ranges().iter().any(|range| {
-            let end = match &range.end {
-                Some(end) => Bound::Excluded(end),
-                None => Bound::Unbounded,
-            };
-            let touched = self
-                .newest
-                .range::<Bytes, _>((Bound::Included(&range.start), end));
-            touched.into_iter().any(|(_, ts)| *ts > since)
-        })
+        reads.meets(&self.newest, |ts| ts > since)
     }
 
     fn put_in_order(&mut self) {

@@ -9,7 +9,8 @@ use super::cursor::{CursorSeal, Fingerprint, Position, fingerprint};
 use super::error::{DatabaseError, QueryError};
 use super::keys::IndexId;
 use super::limits::Limits;
-use super::query::{Operator, Query, Scan};
+use super::query::{Compiled, Operator, Query, Scan};
+use super::search::{Hits, Search};
 use super::stored::{StoredDocument, Unusable};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Direction, KeyRange, successor};
@@ -159,8 +160,12 @@ fn paginate_stored(
         return Err(refuse("A query with a limit cannot be paginated.".to_string()).into());
     }
     let catalog = tx.catalog();
-    let scan = tx.compiled(query, &catalog)?;
-    let fields = scan.as_ref().map_or(&[][..], |scan| scan.fields);
+    let compiled = tx.compiled(query, &catalog)?;
+    let fields = match &compiled {
+        None => &[][..],
+        Some(Compiled::Scan(scan)) => scan.fields,
+        Some(Compiled::Search(search)) => &search.fields,
+    };
     let fingerprint = fingerprint(query, fields);
     let bounds = PageBounds::read(tx.seal(), fingerprint, options, journal, tx.limits())?;
     let mut page = PageReader {
@@ -170,9 +175,11 @@ fn paginate_stored(
         scanned: Vec::new(),
         bytes: 0,
         is_cut: false,
+        is_ranked: matches!(compiled, Some(Compiled::Search(_))),
     };
-    let is_exhausted = match scan {
-        Some(scan) => page.fill(tx, &scan)?,
+    let is_exhausted = match compiled {
+        Some(Compiled::Scan(scan)) => page.fill(tx, &scan)?,
+        Some(Compiled::Search(search)) => page.fill_from(tx, search)?,
         None => true,
     };
     Ok(page.finish(tx.seal(), is_exhausted))
@@ -286,12 +293,14 @@ struct PageReader<'p> {
     bounds: &'p PageBounds,
     query: &'p Query,
     documents: Vec<StoredDocument>,
-    /// The key of every scanned entry: one of them becomes the split position.
+    /// The position of every scanned entry: one of them becomes the split position.
     scanned: Vec<Bytes>,
     /// Bytes of the scanned documents.
     bytes: usize,
     /// A limit ended the page before its end.
     is_cut: bool,
+    /// The documents come from a text search. Its pages are not split, and have no maxima of their own.
+    is_ranked: bool,
 }
 
 impl PageReader<'_> {
@@ -303,7 +312,8 @@ impl PageReader<'_> {
         let bytes_before = tx.usage().bytes_read;
         let outcome = tx.scan_range(scan, range, |usage, key, document| {
             self.bytes = usage.bytes_read - bytes_before;
-            self.take(key, document)
+            // A position in an index outlives the index's rebuilding under another id.
+            self.take(key.slice(IndexId::BYTES..), document)
         });
         match outcome {
             // The execution's own limit ends the page early, as long as the page has a document.
@@ -317,8 +327,27 @@ impl PageReader<'_> {
         }
     }
 
-    fn take(&mut self, key: &Bytes, document: StoredDocument) -> Result<ControlFlow<()>, Unusable> {
-        self.scanned.push(key.clone());
+    /// As [`Self::fill`], from a text search.
+    fn fill_from(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        search: Search,
+    ) -> Result<bool, DatabaseError> {
+        let (start, end) = (self.bounds.start.as_ref(), self.bounds.end.as_ref());
+        let Some(mut hits) = Hits::between(search, start, end)? else {
+            return Ok(true);
+        };
+        tx.scan_hits(&mut hits, |position, document| {
+            self.take(position, document)
+        })
+    }
+
+    fn take(
+        &mut self,
+        position: Bytes,
+        document: StoredDocument,
+    ) -> Result<ControlFlow<()>, Unusable> {
+        self.scanned.push(position);
         let mut passes = true;
         if !self.query.operators.is_empty() {
             let fields = document.fields()?;
@@ -335,8 +364,8 @@ impl PageReader<'_> {
             return Ok(ControlFlow::Continue(()));
         }
         let is_full = self.documents.len() >= self.bounds.items;
-        let is_at_limit =
-            self.scanned.len() >= self.bounds.rows_max || self.bytes >= self.bounds.bytes_max;
+        let is_at_limit = !self.is_ranked
+            && (self.scanned.len() >= self.bounds.rows_max || self.bytes >= self.bounds.bytes_max);
         self.is_cut = is_at_limit && !is_full;
         Ok(match is_full || is_at_limit {
             true => ControlFlow::Break(()),
@@ -347,16 +376,16 @@ impl PageReader<'_> {
     fn finish(self, seal: &CursorSeal, is_exhausted: bool) -> RawPage<StoredDocument> {
         let end = match (&self.bounds.end, self.scanned.last()) {
             (Some(end), _) => end.clone(),
-            (None, Some(last)) if !is_exhausted => after(last),
+            (None, Some(last)) if !is_exhausted => Position::After(last.clone()),
             (None, _) => Position::End,
         };
         let middle = self.scanned.get(self.scanned.len() / 2);
-        let middle = middle.filter(|_| self.scanned.len() > 2);
+        let middle = middle.filter(|_| self.scanned.len() > 2 && !self.is_ranked);
         let seal_position = |position: &Position| seal.seal(self.bounds.fingerprint, position);
         RawPage {
             is_done: end == Position::End,
             continue_cursor: seal_position(&end),
-            split_cursor: middle.map(|key| seal_position(&after(key))),
+            split_cursor: middle.map(|middle| seal_position(&Position::After(middle.clone()))),
             page_status: self.status(),
             page: self.documents,
         }
@@ -367,15 +396,10 @@ impl PageReader<'_> {
         let is_long = nears(self.scanned.len(), self.bounds.rows_max)
             || nears(self.bytes, self.bounds.bytes_max)
             || self.documents.len() > PAGE_DOCUMENTS_RECOMMENDED_MAX;
-        match (self.is_cut, is_long) {
+        match (self.is_cut, is_long && !self.is_ranked) {
             (true, _) => Some(PageStatus::SplitRequired),
             (false, true) => Some(PageStatus::SplitRecommended),
             (false, false) => None,
         }
     }
-}
-
-/// A position in an index outlives the index's rebuilding under another id.
-fn after(key: &Bytes) -> Position {
-    Position::After(key.slice(IndexId::BYTES..))
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use vestibule_schema::id::TableNumber;
 use vestibule_schema::key::encode_key;
 use vestibule_schema::path::FieldPath;
+use vestibule_schema::table::IndexMethod;
 use vestibule_schema::value::Value;
 
 use super::catalog::{BY_CREATION_TIME, BY_ID, Catalog, IndexMeta, TableMeta};
@@ -13,6 +14,7 @@ use super::error::QueryError;
 use super::filter::Expression;
 use super::id_bounds::IdPlace;
 use super::keys::IndexId;
+use super::search::{self, Search, SearchFilter};
 use super::writing::ID;
 use crate::storage::{Direction, KeyRange};
 
@@ -38,6 +40,13 @@ pub enum Source {
     IndexRange {
         index: Cow<'static, str>,
         bounds: Vec<Bound>,
+    },
+    /// The documents that match a text, the best first.
+    Search {
+        /// The search index's name.
+        index: Cow<'static, str>,
+        /// What is searched, and equalities.
+        filters: Vec<SearchFilter>,
     },
 }
 
@@ -138,37 +147,54 @@ pub(super) struct Place {
     pub is_by_id: bool,
 }
 
+/// A query whose names have been looked up, by the way in which it is read.
+pub(super) enum Compiled<'c> {
+    /// A range of keys.
+    Scan(Scan<'c>),
+    /// The ranking of a text search.
+    Search(Search),
+}
+
 /// Resolves a query. `None` when its table does not exist, which a full scan answers with nothing.
 pub(super) fn compile<'c>(
     query: &Query,
     catalog: &'c Catalog,
-) -> Result<Option<Scan<'c>>, QueryError> {
+) -> Result<Option<Compiled<'c>>, QueryError> {
     if query.operators.len() > OPERATORS_MAX {
         return Err(QueryError::TooManyOperators(query.operators.len()));
     }
     let table = catalog.table(&query.table);
     let mut is_lookup = false;
-    let (keys, range) = match (&query.source, table) {
-        (Source::FullTableScan, None) => return Ok(None),
-        (Source::FullTableScan, Some(table)) => {
+    let (keys, range) = match &query.source {
+        Source::FullTableScan => {
+            let Some(table) = table else {
+                return Ok(None);
+            };
             let keys = IndexKeys::find(table, BY_CREATION_TIME)?;
             let range = keys.id.range();
             (keys, range)
         }
-        (Source::IndexRange { index, .. }, None) => {
-            return Err(QueryError::UnknownIndex {
+        Source::IndexRange { index, bounds } => {
+            let table = table.ok_or_else(|| QueryError::UnknownIndex {
                 table: query.table.to_string(),
                 index: index.to_string(),
-            });
-        }
-        (Source::IndexRange { index, bounds }, Some(table)) => {
+            })?;
             let keys = IndexKeys::find(table, index)?;
             let range = keys.range(bounds)?;
             is_lookup = keys.is_lookup(bounds);
             (keys, range)
         }
+        Source::Search { .. } if query.order == Order::Desc => {
+            let text =
+                "Search queries must always be in relevance order. Can not set order manually.";
+            return Err(QueryError::Search(text.to_string()));
+        }
+        Source::Search { index, filters } => {
+            let search = search::compile(&query.table, index, filters, catalog)?;
+            return Ok(Some(Compiled::Search(search)));
+        }
     };
-    Ok(Some(Scan {
+    Ok(Some(Compiled::Scan(Scan {
         table: keys.table,
         index: keys.id,
         fields: keys.fields,
@@ -176,7 +202,7 @@ pub(super) fn compile<'c>(
         is_lookup,
         range,
         direction: query.order.direction(),
-    }))
+    })))
 }
 
 /// The table of a query in the plainest form of a look-up. That is an equality on each declared field of an index, in
@@ -194,6 +220,7 @@ pub(super) fn plain_lookup<'c>(
     let index = table.index(index)?;
     let is_plain = query.operators.is_empty()
         && bounds.len() == index.fields.len()
+        && !index.is_derived()
         && check_usable(table, index).is_ok();
     if !is_plain {
         return None;
@@ -206,6 +233,37 @@ pub(super) fn plain_lookup<'c>(
         encode_key(prefix, bound.value.as_ref());
     }
     Some(table)
+}
+
+/// The index of this name, if queries may use it and its method is one that `is_kind` allows.
+pub(super) fn find_index<'c>(
+    catalog: &'c Catalog,
+    table: &str,
+    index: &str,
+    kind: &'static str,
+    is_kind: impl Fn(IndexMethod) -> bool,
+) -> Result<(&'c TableMeta, &'c IndexMeta), QueryError> {
+    let of_other_kind = || QueryError::IndexOfOtherKind {
+        table: table.to_string(),
+        index: index.to_string(),
+        kind,
+    };
+    let meta = catalog.table(table);
+    if meta.is_some() && matches!(index, BY_ID | BY_CREATION_TIME) {
+        return Err(of_other_kind());
+    }
+    let found = meta.and_then(|table| Some((&**table, table.index(index)?)));
+    let Some((table, index)) = found else {
+        return Err(QueryError::UnknownIndex {
+            table: table.to_string(),
+            index: index.to_string(),
+        });
+    };
+    if !is_kind(index.method) {
+        return Err(of_other_kind());
+    }
+    check_usable(table, index)?;
+    Ok((table, index))
 }
 
 /// Refuses an index that queries may not use yet.
@@ -245,6 +303,11 @@ impl<'c> IndexKeys<'c> {
             BY_ID => keys(BY_ID, table.by_id, &[], &["_id"]),
             BY_CREATION_TIME => keys(BY_CREATION_TIME, table.by_creation_time, &[], TAIL),
             _ => match table.index(name) {
+                Some(index) if index.is_derived() => Err(QueryError::IndexOfOtherKind {
+                    table: table.name.clone(),
+                    index: name.to_string(),
+                    kind: "database",
+                }),
                 Some(index) => {
                     check_usable(table, index)?;
                     keys(&index.name, index.id, &index.fields, TAIL)

@@ -1,44 +1,55 @@
 //! Queries that are read one document at a time, with other reads and writes of the transaction in between.
 
 use super::error::DatabaseError;
-use super::query::{Place, Query};
+use super::query::{Compiled, Place, Query};
 use super::scan::{Passed, Pipeline, Stream};
-use super::stored::{StoredDocument, Unusable};
+use super::search::Hits;
+use super::stored::StoredDocument;
 use super::transaction::Transaction;
 
 /// A query that is being read.
 ///
 /// It borrows nothing. The snapshot stays as it is; of the transaction's own writes it sees those ahead of its place,
-/// as they are when it gets there. Only passed entries are charged and in the read set.
+/// as they are when it gets there. A text search sees those made before its first document was asked for. Only passed
+/// entries are charged and in the read set.
 pub struct QueryStream {
     /// `None` when nothing more can come.
     open: Option<Open>,
 }
 
 struct Open {
-    place: Place,
-    stream: Stream,
+    from: Origin,
     pipeline: Pipeline<'static>,
-    /// Whether the range is one group of keys that can be had at once, and was not asked for yet.
-    is_lookup: bool,
+}
+
+/// The source of a stream's documents.
+enum Origin {
+    Range {
+        place: Place,
+        stream: Stream,
+        /// Whether the range is one group of keys that can be had at once, and was not asked for yet.
+        is_lookup: bool,
+    },
+    Search(Box<Hits>),
 }
 
 impl Transaction<'_> {
     /// Opens a query. A range that its index does not allow is refused here; nothing is read yet.
     pub fn open_stream(&mut self, query: Query) -> Result<QueryStream, DatabaseError> {
         let catalog = self.catalog();
-        let Some(scan) = self.compiled(&query, &catalog)? else {
+        let Some(compiled) = self.compiled(&query, &catalog)? else {
             return Ok(QueryStream { open: None });
         };
-        let (place, is_lookup) = (scan.place(), scan.is_lookup);
-        let stream = Stream::new(scan.range, scan.direction);
+        let from = match compiled {
+            Compiled::Scan(scan) => Origin::Range {
+                place: scan.place(),
+                is_lookup: scan.is_lookup,
+                stream: Stream::new(scan.range, scan.direction),
+            },
+            Compiled::Search(search) => Origin::Search(Box::new(Hits::new(search))),
+        };
         let pipeline = Pipeline::owned(query.operators);
-        let open = pipeline.map(|pipeline| Open {
-            place,
-            stream,
-            pipeline,
-            is_lookup,
-        });
+        let open = pipeline.map(|pipeline| Open { from, pipeline });
         Ok(QueryStream { open })
     }
 
@@ -51,8 +62,10 @@ impl Transaction<'_> {
             return Ok(None);
         };
         let advanced = self.advance(open);
-        let is_exhausted = matches!(advanced, Ok(Advanced::Exhausted));
-        self.record(open.stream.walked(is_exhausted))?;
+        if let Origin::Range { stream, .. } = &mut open.from {
+            let is_exhausted = matches!(advanced, Ok(Advanced::Exhausted));
+            self.record(stream.walked(is_exhausted))?;
+        }
         Ok(match advanced? {
             Advanced::To(document) => Some(document),
             Advanced::ToLast(document) => {
@@ -67,19 +80,32 @@ impl Transaction<'_> {
     }
 
     fn advance(&mut self, open: &mut Open) -> Result<Advanced, DatabaseError> {
-        if std::mem::take(&mut open.is_lookup) {
-            self.look_up(&mut open.stream)?;
-        }
-        while let Some((_, document)) = self.scan_step(open.place, &mut open.stream)? {
+        while let Some(document) = self.next_from(&mut open.from)? {
             match open.pipeline.push(document) {
                 Ok(Passed::Dropped) => {}
                 Ok(Passed::Through(document)) => return Ok(Advanced::To(document)),
                 Ok(Passed::Last(document)) => return Ok(Advanced::ToLast(document)),
-                Err(Unusable::Query(error)) => return Err(error.into()),
-                Err(Unusable::Damaged(error)) => return Err(self.break_with(error)),
+                Err(error) => return Err(self.unusable(error)),
             }
         }
         Ok(Advanced::Exhausted)
+    }
+
+    fn next_from(&mut self, from: &mut Origin) -> Result<Option<StoredDocument>, DatabaseError> {
+        match from {
+            Origin::Range {
+                place,
+                stream,
+                is_lookup,
+            } => {
+                if std::mem::take(is_lookup) {
+                    self.look_up(stream)?;
+                }
+                let step = self.scan_step(*place, stream)?;
+                Ok(step.map(|(_, document)| document))
+            }
+            Origin::Search(hits) => Ok(self.next_hit(hits)?.map(|(_, document)| document)),
+        }
     }
 }
 

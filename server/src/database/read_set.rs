@@ -1,8 +1,11 @@
-//! The read set of an execution, as key ranges: it alone decides whether a commit makes a result stale.
+//! The read set of an execution, as key ranges: it alone decides whether a commit makes a result stale. A search depends
+//! on some keys of a range only, which hold the values that it filters by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::ops::Bound;
 
 use bytes::Bytes;
+use vestibule_schema::timestamp::Timestamp;
 
 use super::error::LimitError;
 use super::keys::{DOCUMENT_KEY_BYTES, IndexId};
@@ -11,6 +14,7 @@ use crate::storage::KeyRange;
 /// The reads of an execution so far. They may never be queried, so ranges are put in order only when there are many.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
+    /// Its narrowed ranges are all there are, and the others those that are not recent.
     ordered: ReadSet,
     recent: Vec<Read>,
     /// Reads of no document. They count against no limit. More than [`DEPENDENCIES_MAX`] of them count as all there are.
@@ -56,8 +60,30 @@ impl Reads {
         self.push(Read::Range(range), ranges_max)
     }
 
+    /// As [`Self::record`], of the keys of a range that hold all `marks`.
+    pub fn record_narrowed(
+        &mut self,
+        range: KeyRange,
+        marks: &[Mark],
+        ranges_max: usize,
+    ) -> Result<(), LimitError> {
+        if marks.is_empty() {
+            return self.record(range, ranges_max);
+        }
+        let marks = marks.into();
+        let narrowed = Narrowed { range, marks };
+        if narrowed.range.is_empty() || self.ordered.narrowed.contains(&narrowed) {
+            return Ok(());
+        }
+        self.ordered.narrowed.push(narrowed);
+        match self.count() > ranges_max {
+            true => Err(LimitError::RangesRead(ranges_max)),
+            false => Ok(()),
+        }
+    }
+
     fn push(&mut self, read: Read, ranges_max: usize) -> Result<(), LimitError> {
-        if self.ordered.ranges.len() + self.recent.len() < ranges_max {
+        if self.ordered.len() + self.recent.len() < ranges_max {
             self.recent.push(read);
             return Ok(());
         }
@@ -68,7 +94,7 @@ impl Reads {
         }
         self.put_in_order();
         self.ordered.record(range);
-        match self.ordered.ranges.len() > ranges_max {
+        match self.ordered.len() > ranges_max {
             true => Err(LimitError::RangesRead(ranges_max)),
             false => Ok(()),
         }
@@ -82,7 +108,7 @@ impl Reads {
     /// How many distinct ranges are held.
     pub fn count(&mut self) -> usize {
         self.put_in_order();
-        self.ordered.ranges.len()
+        self.ordered.len()
     }
 
     /// All of it; leaves nothing behind.
@@ -114,6 +140,45 @@ impl From<Read> for KeyRange {
 pub struct ReadSet {
     /// In ascending order. None is empty, and no two overlap or touch.
     ranges: Vec<KeyRange>,
+    /// Ranges of which some keys count. None is empty, and no two are equal.
+    narrowed: Vec<Narrowed>,
+}
+
+/// The keys of a range that hold all of some marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Narrowed {
+    range: KeyRange,
+    marks: Box<[Mark]>,
+}
+
+/// Bytes at a place in a key, counted from its end: keys of one index may differ in length before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// From the first of the bytes to the key's end.
+    pub from_end: usize,
+    /// The bytes.
+    pub bytes: [u8; Mark::BYTES],
+}
+
+impl Mark {
+    /// Bytes of each mark.
+    pub const BYTES: usize = 4;
+
+    /// Whether a key holds it.
+    pub fn is_in(&self, key: &[u8]) -> bool {
+        let at = key.len().checked_sub(self.from_end);
+        at.is_some_and(|at| key[at..].starts_with(&self.bytes))
+    }
+}
+
+impl Narrowed {
+    fn contains(&self, key: &[u8]) -> bool {
+        self.range.contains(key) && self.has_marks_of(key)
+    }
+
+    fn has_marks_of(&self, key: &[u8]) -> bool {
+        self.marks.iter().all(|mark| mark.is_in(key))
+    }
 }
 
 impl ReadSet {
@@ -140,6 +205,9 @@ impl ReadSet {
         let mut within = self.clone();
         within.ranges.retain(|read| range.contains(&read.start));
         within
+            .narrowed
+            .retain(|read| range.contains(&read.range.start));
+        within
     }
 
     /// Both together.
@@ -147,28 +215,67 @@ impl ReadSet {
         if !other.ranges.is_empty() {
             self.record_all(other.ranges);
         }
+        for narrowed in other.narrowed {
+            if !self.narrowed.contains(&narrowed) {
+                self.narrowed.push(narrowed);
+            }
+        }
         self
     }
 
     /// Without the ranges that begin within `range`.
     pub fn without(mut self, range: &KeyRange) -> ReadSet {
         self.ranges.retain(|read| !range.contains(&read.start));
+        self.narrowed
+            .retain(|read| !range.contains(&read.range.start));
         self
     }
 
-    /// The distinct ranges in ascending order.
+    /// The distinct ranges that count whole, in ascending order.
+    #[cfg(test)]
     pub fn into_ranges(self) -> Vec<KeyRange> {
         self.ranges
     }
 
-    /// The distinct ranges in ascending order.
-    pub fn ranges(&self) -> &[KeyRange] {
-        &self.ranges
+    /// Ranges that cover all that was read. Where [`Self::is_narrowed`], they may hold keys that were not.
+    pub fn covering(&self) -> impl Iterator<Item = &KeyRange> {
+        let narrowed = self.narrowed.iter().map(|narrowed| &narrowed.range);
+        self.ranges.iter().chain(narrowed)
+    }
+
+    /// Whether only some keys of a covering range count.
+    pub fn is_narrowed(&self) -> bool {
+        !self.narrowed.is_empty()
+    }
+
+    /// How many ranges cover it.
+    pub fn len(&self) -> usize {
+        self.ranges.len() + self.narrowed.len()
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether a commit that touched `key` changes anything this execution read.
     pub fn contains(&self, key: &[u8]) -> bool {
         self.last_from(key).is_some_and(|range| range.contains(key))
+            || self.narrowed.iter().any(|read| read.contains(key))
+    }
+
+    /// Whether one of `keys`, which are in order, was read, and is as `is_news` says.
+    pub(super) fn meets(
+        &self,
+        keys: &BTreeMap<Bytes, Timestamp>,
+        is_news: impl Fn(Timestamp) -> bool,
+    ) -> bool {
+        let is_met = |range: &KeyRange| held(keys, range).any(|(_, ts)| is_news(*ts));
+        self.ranges.iter().any(is_met)
+            || self.narrowed.iter().any(|read| {
+                let mut held = held(keys, &read.range);
+                held.any(|(key, ts)| is_news(*ts) && read.has_marks_of(key))
+            })
     }
 
     fn covers(&self, range: &KeyRange) -> bool {
@@ -187,6 +294,16 @@ impl ReadSet {
         let behind = self.ranges.partition_point(|range| range.start <= key);
         self.ranges[..behind].last()
     }
+}
+
+/// The keys of a range, which is not empty.
+fn held<'k>(
+    keys: &'k BTreeMap<Bytes, Timestamp>,
+    range: &KeyRange,
+) -> btree_map::Range<'k, Bytes, Timestamp> {
+    let end = range.end.as_ref();
+    let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+    keys.range::<Bytes, _>((Bound::Included(&range.start), end))
 }
 
 fn later(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
@@ -235,6 +352,49 @@ mod tests {
             reads.record(range("g", "h"), 3),
             Err(LimitError::RangesRead(3))
         );
+    }
+
+    #[test]
+    fn a_narrowed_range_holds_the_keys_with_its_marks_and_no_others() {
+        let mark = Mark {
+            from_end: 5,
+            bytes: *b"mark",
+        };
+        let mut reads = Reads::default();
+        for _ in 0..2 {
+            reads.record_narrowed(range("a", "c"), &[mark], 2).unwrap();
+        }
+        reads.record(range("x", "z"), 2).unwrap();
+        assert_eq!(
+            reads.record_narrowed(range("d", "e"), &[mark], 2),
+            Err(LimitError::RangesRead(2))
+        );
+        let reads = reads.take();
+        assert!(reads.is_narrowed());
+        let news = Timestamp(2);
+        for (key, expected) in [
+            ("b mark.", true),
+            ("b a longer mark.", true),
+            ("b mark", false),
+            ("b mork.", false),
+            ("mark.", false),
+            ("b", false),
+            ("c mark.", false),
+            ("d mark.", true),
+            ("y", true),
+        ] {
+            assert_eq!(reads.contains(key.as_bytes()), expected, "{key}");
+            let keys = BTreeMap::from([(Bytes::from(key), news)]);
+            assert_eq!(reads.meets(&keys, |ts| ts == news), expected, "{key}");
+            assert!(!reads.meets(&keys, |ts| ts > news), "{key}");
+            let covered = reads.covering().any(|range| range.contains(key.as_bytes()));
+            assert!(covered || !expected, "{key}");
+        }
+        let twice = reads.clone().and(reads.clone());
+        assert_eq!(twice.len(), reads.len());
+        let others = reads.clone().without(&range("a", "b"));
+        assert!(!others.contains(b"b mark.") && others.contains(b"d mark."));
+        assert_eq!(reads.within(&range("a", "b")).len(), 1);
     }
 
     proptest! {

@@ -14,7 +14,8 @@ use super::filter::Expression;
 use super::keys::{self, document_key};
 use super::limits::Usage;
 use super::own_writes::OwnWrites;
-use super::query::{Operator, Order, Place, Query, Scan, compile, plain_lookup};
+use super::query::{Compiled, Operator, Order, Place, Query, Scan, compile, plain_lookup};
+use super::search::{Hits, position};
 use super::stored::{StoredDocument, Unusable};
 use super::transaction::{RawDocument, Transaction};
 use crate::storage::{Cursor, Direction, Entry, KeyRange, StorageError, successor};
@@ -150,9 +151,9 @@ impl Transaction<'_> {
         &mut self,
         query: &Query,
         catalog: &'c Catalog,
-    ) -> Result<Option<Scan<'c>>, DatabaseError> {
+    ) -> Result<Option<Compiled<'c>>, DatabaseError> {
         match compile(query, catalog) {
-            Ok(Some(scan)) => Ok(Some(scan)),
+            Ok(Some(compiled)) => Ok(Some(compiled)),
             other => {
                 self.record_catalog()?;
                 Ok(other?)
@@ -178,13 +179,13 @@ impl Transaction<'_> {
         mut visit: impl FnMut(StoredDocument) -> ControlFlow<()>,
     ) -> Result<(), DatabaseError> {
         let catalog = self.catalog();
-        let Some(scan) = self.compiled(query, &catalog)? else {
+        let Some(compiled) = self.compiled(query, &catalog)? else {
             return Ok(());
         };
         let Some(mut pipeline) = Pipeline::new(&query.operators, limit) else {
             return Ok(());
         };
-        self.scan_range(&scan, scan.range.clone(), |_, _, document| {
+        let mut pass = |document: StoredDocument| -> Result<ControlFlow<()>, Unusable> {
             Ok(match pipeline.push(document)? {
                 Passed::Dropped => ControlFlow::Continue(()),
                 Passed::Through(document) => visit(document),
@@ -193,8 +194,40 @@ impl Transaction<'_> {
                     ControlFlow::Break(())
                 }
             })
-        })?;
+        };
+        match compiled {
+            Compiled::Scan(scan) => {
+                self.scan_range(&scan, scan.range.clone(), |_, _, document| pass(document))?;
+            }
+            Compiled::Search(search) => {
+                self.scan_hits(&mut Hits::new(search), |_, document| pass(document))?;
+            }
+        }
         Ok(())
+    }
+
+    /// Hands the documents of a text search to `visit`, the best first, as [`Self::scan_range`] does with a range.
+    pub(super) fn scan_hits(
+        &mut self,
+        hits: &mut Hits,
+        mut visit: impl FnMut(Bytes, StoredDocument) -> Result<ControlFlow<()>, Unusable>,
+    ) -> Result<bool, DatabaseError> {
+        while let Some((rank, document)) = self.next_hit(hits)? {
+            match visit(position(&rank), document) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Ok(false),
+                Err(error) => return Err(self.unusable(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The error of a document that a scan cannot use.
+    pub(super) fn unusable(&mut self, error: Unusable) -> DatabaseError {
+        match error {
+            Unusable::Query(error) => error.into(),
+            Unusable::Damaged(error) => self.break_with(error),
+        }
     }
 
     /// Walks `range` of a scan; whether its end was met. `visit` gets the entry's key and the document; whatever
@@ -215,8 +248,7 @@ impl Transaction<'_> {
                 Ok(Some((key, document))) => match visit(&self.usage, &key, document) {
                     Ok(ControlFlow::Continue(())) => {}
                     Ok(ControlFlow::Break(())) => break Ok(false),
-                    Err(Unusable::Query(error)) => break Err(error.into()),
-                    Err(Unusable::Damaged(error)) => break Err(self.break_with(error)),
+                    Err(error) => break Err(self.unusable(error)),
                 },
                 Err(error) => break Err(error),
             }

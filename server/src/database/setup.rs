@@ -146,6 +146,7 @@ fn new_table(tables: &Tables, definition: &TableDefinition) -> TableMeta {
             name: index.name.clone(),
             fields: index.fields.clone(),
             unique: index.unique,
+            method: index.method,
             ready: true,
             staged: false,
         })
@@ -172,7 +173,7 @@ impl SetUp<'_> {
         definition: Option<&TableDefinition>,
     ) -> Result<(), OpenError> {
         let is_wanted = |index: &IndexMeta| match definition {
-            Some(table) => table.indexes.iter().any(|wanted| is_same(index, wanted)),
+            Some(table) => table.indexes.iter().any(|wanted| index.is(wanted)),
             None => index.ready,
         };
         let (mut kept, mut removed) = (Vec::new(), Vec::new());
@@ -231,6 +232,7 @@ impl SetUp<'_> {
             name: wanted.name.clone(),
             fields: wanted.fields.clone(),
             unique: wanted.unique,
+            method: wanted.method,
             ready: false,
             staged: false,
         };
@@ -388,10 +390,4 @@ where
         }));
         None
     }
-}
-
-fn is_same(existing: &IndexMeta, wanted: &IndexDefinition) -> bool {
-    existing.name == wanted.name
-        && existing.fields == wanted.fields
-        && existing.unique == wanted.unique
 }

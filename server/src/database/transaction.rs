@@ -21,7 +21,7 @@ use super::keys::{IndexId, document_key};
 use super::limits::{Limits, Usage};
 use super::own_writes::OwnWrites;
 use super::pending::PendingRules;
-use super::read_set::{ReadSet, Reads};
+use super::read_set::{Mark, ReadSet, Reads};
 use super::session_requests::KnownSessions;
 use super::stored::StoredDocument;
 use super::write_log::Touched;
@@ -505,6 +505,16 @@ impl<'v> Transaction<'v> {
             .record_prefix(prefix, self.limits.ranges_read_max)
     }
 
+    /// As [`Self::record`], of the keys of a range that hold all `marks`.
+    pub(super) fn record_narrowed(
+        &mut self,
+        range: KeyRange,
+        marks: &[Mark],
+    ) -> Result<(), LimitError> {
+        self.reads
+            .record_narrowed(range, marks, self.limits.ranges_read_max)
+    }
+
     /// Notes that the execution asked for a table or index that the catalog lacks, so that adding it makes the answer
     /// stale.
     pub fn record_catalog(&mut self) -> Result<(), LimitError> {
@@ -526,6 +536,12 @@ impl<'v> Transaction<'v> {
     /// Whether look-ups may find their entries at hand.
     pub(super) fn has_groups(&self) -> bool {
         self.view.has_groups()
+    }
+
+    /// The snapshot, for tests that look at what is stored.
+    #[cfg(test)]
+    pub(super) fn view(&self) -> &'v dyn ReadView {
+        self.view
     }
 
     /// Reads the snapshot, and remembers when that failed.

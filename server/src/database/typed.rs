@@ -1,6 +1,7 @@
 //! The database as functions written in Rust meet it: tables as types, documents by serde.
 
 mod query;
+mod search;
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -19,6 +20,7 @@ use super::transaction::Transaction;
 use super::writing::Patch;
 
 pub use query::{IndexRange, TableQuery};
+pub use search::SearchFilters;
 
 /// A document of table `T`: its fields, with `id` and `creation_time` beside them.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -110,7 +110,7 @@ impl Transaction<'_> {
         set_system_field(&mut fields, ID, Value::String(id.to_string()))?;
         set_system_field(&mut fields, CREATION_TIME, Value::Float64(creation_time))?;
         let new = self.checked(table, id, fields)?;
-        self.write(table, &new, Vec::new())?;
+        self.write(table, &new, None)?;
         Ok(id)
     }
 
@@ -131,8 +131,7 @@ impl Transaction<'_> {
                 if !table.indexes.iter().any(moves) {
                     return self.write_in_place(table, new);
                 }
-                let old_keys = self.index_keys(table, &old)?;
-                self.write(table, &new, old_keys)
+                self.write(table, &new, Some(&old))
             }
             NewDocument::Unclear => {
                 let mut fields = self.decode(&old)?.fields;
@@ -141,8 +140,7 @@ impl Transaction<'_> {
                 if new.bytes() == old.bytes() {
                     return Ok(());
                 }
-                let old_keys = self.index_keys(table, &old)?;
-                self.write(table, &new, old_keys)
+                self.write(table, &new, Some(&old))
             }
         }
     }
@@ -160,8 +158,7 @@ impl Transaction<'_> {
         if new.bytes() == old.bytes() {
             return Ok(());
         }
-        let old_keys = self.index_keys(table, &old)?;
-        self.write(table, &new, old_keys)
+        self.write(table, &new, Some(&old))
     }
 
     /// Removes a document.
@@ -169,9 +166,11 @@ impl Transaction<'_> {
         let (table, old) = self.existing(id, "delete", "Delete")?;
         let table = &table;
         let old_keys = self.index_keys(table, &old)?;
+        let derived = self.derived_changes(table, Some(&old), None)?;
         self.usage.write(0, &self.limits)?;
         self.write_document(table, id, None);
         self.write_entries(old_keys, Vec::new());
+        self.write_derived(derived);
         Ok(())
     }
 
@@ -285,19 +284,25 @@ impl Transaction<'_> {
         stored.map_err(|error| self.break_with(error))
     }
 
-    /// Writes a document's entries in all indexes of its table, over the entries it had under `old_keys`; a new document
-    /// had none. Either all of it is written or nothing.
+    /// Writes a document's entries in all indexes of its table, over those that it had as `old`; a new document had none.
+    /// Either all of it is written or nothing.
     pub(super) fn write(
         &mut self,
         table: &TableMeta,
         new: &StoredDocument,
-        old_keys: Vec<Bytes>,
+        old: Option<&StoredDocument>,
     ) -> Result<(), DatabaseError> {
+        let old_keys = match old {
+            Some(old) => self.index_keys(table, old)?,
+            None => Vec::new(),
+        };
         let new_keys = self.index_keys(table, new)?;
         self.check_unique(table, new, &old_keys, &new_keys)?;
+        let derived = self.derived_changes(table, old, Some(new))?;
         self.usage.write(new.size(), &self.limits)?;
         self.write_document(table, new.id(), Some(new.bytes().clone()));
         self.write_entries(old_keys, new_keys);
+        self.write_derived(derived);
         Ok(())
     }
 
@@ -383,7 +388,7 @@ impl Transaction<'_> {
         old_keys: &[Bytes],
         new_keys: &[Bytes],
     ) -> Result<(), DatabaseError> {
-        let declared = table.indexes.iter().zip(&new_keys[1..]).enumerate();
+        let declared = table.ordered().zip(&new_keys[1..]).enumerate();
         for (at, (index, key)) in declared {
             // An unchanged key holds its values already, and no other document does.
             if !index.unique || old_keys.get(at + 1) == Some(key) {
@@ -429,7 +434,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// A document's keys in the indexes of its table, `by_creation_time` first, then the declared ones in their order.
+    /// A document's keys in the indexes of order of its table, `by_creation_time` first, then the declared ones.
     pub(super) fn index_keys(
         &mut self,
         table: &TableMeta,

@@ -26,7 +26,7 @@ pub fn named_indexes(schema: Option<&PushedSchema>) -> NamedIndexes<'_> {
     let tables = schema.into_iter().flat_map(|schema| &schema.tables);
     let indexes = tables.flat_map(|table| {
         let indexes = table.indexes.iter();
-        indexes.map(|index| ((&*table.name, &*index.name), index))
+        indexes.map(|index| ((&*table.name, index.name()), index))
     });
     indexes.collect()
 }
@@ -39,7 +39,8 @@ impl IndexDiff {
         for (key, index) in &after {
             let shown = index.to_json(key.0);
             match before.get(key) {
-                Some(old) if old.kind == index.kind => match (old.staged, index.staged) {
+                Some(old) if old.definition == index.definition => match (old.staged, index.staged)
+                {
                     (true, false) => diff.enabled.push(shown),
                     (false, true) => diff.disabled.push(shown),
                     (true, true) | (false, false) => {}
@@ -48,7 +49,9 @@ impl IndexDiff {
             }
         }
         for (key, index) in &before {
-            let stays = after.get(key).is_some_and(|new| new.kind == index.kind);
+            let stays = after
+                .get(key)
+                .is_some_and(|new| new.definition == index.definition);
             if !stays {
                 diff.removed.push(index.to_json(key.0));
             }

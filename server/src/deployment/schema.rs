@@ -1,4 +1,4 @@
-//! The schema of a push: the tables and database indexes that are built, and the definitions that are kept beside.
+//! The schema of a push: the tables and indexes that are built, and the definitions that are kept beside.
 
 mod error;
 mod indexes;
@@ -6,16 +6,16 @@ mod indexes;
 mod tests;
 
 use serde_json::{Map, Value as Json, json};
-use vestibule_schema::table::{IndexDefinition, Schema};
+use vestibule_schema::table::{IndexMethod, Schema, TableDefinition};
 use vestibule_schema::validator::Validator;
 
 pub use error::PushedSchemaError;
-pub use indexes::{IndexKind, PushedIndex};
+pub use indexes::{PushedIndex, fields_json};
 
 /// A schema as `schema.js` exports it, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PushedSchema {
-    /// The schema that the database is brought in line with: tables, enabled database indexes, document validators.
+    /// The schema that the database is brought in line with: tables, enabled indexes, document validators.
     pub schema: Schema,
     /// Every table with all its indexes, in the order of the file.
     pub tables: Vec<PushedTable>,
@@ -46,28 +46,25 @@ impl PushedSchema {
         let declared = json["tables"]
             .as_array()
             .ok_or(PushedSchemaError::NotSchema)?;
-        let mut tables = Vec::new();
-        let mut enabled = json.clone();
-        // All database indexes, staged ones too, keep the same rules.
-        let mut everything = json.clone();
+        let (mut enabled, mut staged) = (json.clone(), json.clone());
         for (position, table) in declared.iter().enumerate() {
-            let Json::Object(table) = table else {
+            let table = table.as_object().ok_or(PushedSchemaError::NotSchema)?;
+            if !table.get("tableName").is_some_and(Json::is_string) {
                 return Err(PushedSchemaError::NotSchema);
-            };
-            tables.push(PushedTable::read(table)?);
-            enabled["tables"][position] = plain(table, &["indexes"]);
-            everything["tables"][position] = plain(table, &["indexes", "stagedDbIndexes"]);
+            }
+            enabled["tables"][position] = with_lists(table, &INDEX_LISTS);
+            staged["tables"][position] = with_lists(table, &STAGED_LISTS);
         }
-        let everything = Schema::from_json(&everything)?;
-        everything.validate()?;
-        for (table, definition) in tables.iter().zip(everything.tables()) {
-            let documents = everything
-                .checks_documents()
-                .then_some(&definition.document);
-            table.check(documents)?;
-        }
+        let schema = Schema::from_json(&enabled)?;
+        let staged = Schema::from_json(&staged)?;
+        check(&schema, &staged)?;
+        let definitions = schema.tables().iter().zip(staged.tables());
+        let tables = definitions
+            .zip(declared)
+            .map(|((enabled, staged), json)| PushedTable::read(enabled, staged, json));
+        let tables = tables.collect::<Result<_, _>>()?;
         Ok(PushedSchema {
-            schema: Schema::from_json(&enabled)?,
+            schema,
             tables,
             json,
         })
@@ -110,46 +107,80 @@ impl PushedSchema {
     }
 }
 
-impl PushedTable {
-    /// The database indexes that are to be built and not to be used yet.
-    pub fn staged_indexes(&self) -> impl Iterator<Item = IndexDefinition> + '_ {
-        self.indexes.iter().filter_map(|index| match &index.kind {
-            IndexKind::Database { fields } if index.staged => Some(IndexDefinition {
-                name: index.name.clone(),
-                fields: fields.clone(),
-                unique: false,
-            }),
-            _ => None,
-        })
-    }
+/// The lists of indexes that a schema reads, and those from which staged ones come, each in the place of the other.
+const INDEX_LISTS: [(&str, &str); 3] = [
+    ("indexes", "indexes"),
+    ("searchIndexes", "searchIndexes"),
+    ("vectorIndexes", "vectorIndexes"),
+];
+const STAGED_LISTS: [(&str, &str); 3] = [
+    ("indexes", "stagedDbIndexes"),
+    ("searchIndexes", "stagedSearchIndexes"),
+    ("vectorIndexes", "stagedVectorIndexes"),
+];
 
-    fn read(table: &Map<String, Json>) -> Result<PushedTable, PushedSchemaError> {
-        let name = table.get("tableName").and_then(Json::as_str);
-        let name = name.ok_or(PushedSchemaError::NotSchema)?;
-        let staged_document = match table.get("stagedDocumentType") {
-            None | Some(Json::Null) => None,
-            Some(json) => Some(Validator::from_json(json).map_err(|reason| {
+/// The table with its indexes of some lists alone.
+fn with_lists(table: &Map<String, Json>, lists: &[(&str, &str)]) -> Json {
+    let mut plain = json!({
+        "tableName": table.get("tableName"),
+        "documentType": table.get("documentType"),
+    });
+    for (list, from) in lists {
+        plain[list] = json!(table.get(*from));
+    }
+    plain
+}
+
+/// Checks the rules of a schema, of which some hold between enabled and staged indexes.
+fn check(enabled: &Schema, staged: &Schema) -> Result<(), PushedSchemaError> {
+    let mut everything = match enabled.checks_documents() {
+        true => Schema::new(),
+        false => Schema::new().without_document_checks(),
+    };
+    for (enabled, staged) in enabled.tables().iter().zip(staged.tables()) {
+        if let Some(index) = staged.indexes.iter().find(|index| index.fields.is_empty()) {
+            return Err(PushedSchemaError::NoStagedFields {
+                table: staged.name.clone(),
+                index: index.name.clone(),
+            });
+        }
+        let mut table = enabled.clone();
+        table.indexes.extend_from_slice(&staged.indexes);
+        everything = everything.define(table);
+    }
+    Ok(everything.validate()?)
+}
+
+impl PushedTable {
+    fn read(
+        enabled: &TableDefinition,
+        staged: &TableDefinition,
+        json: &Json,
+    ) -> Result<PushedTable, PushedSchemaError> {
+        let staged_document = match &json["stagedDocumentType"] {
+            Json::Null => None,
+            json => Some(Validator::from_json(json).map_err(|reason| {
                 PushedSchemaError::StagedDocument {
-                    table: name.to_owned(),
+                    table: enabled.name.clone(),
                     reason: reason.to_string(),
                 }
             })?),
         };
+        let of = |table: &TableDefinition, staged: bool| {
+            let indexes = table.indexes.iter().cloned();
+            let indexes = indexes.map(|definition| PushedIndex { definition, staged });
+            indexes.collect::<Vec<_>>()
+        };
+        let mut indexes = [of(enabled, false), of(staged, true)].concat();
+        indexes.sort_by_key(|index| match index.definition.method {
+            IndexMethod::Order => 0,
+            IndexMethod::Search => 1,
+            IndexMethod::Vector { .. } => 2,
+        });
         Ok(PushedTable {
-            name: name.to_owned(),
-            indexes: PushedIndex::all_of(name, table)?,
+            name: enabled.name.clone(),
+            indexes,
             staged_document,
         })
     }
-}
-
-/// The table with the database indexes under `keys`, and none of other kinds.
-fn plain(table: &Map<String, Json>, keys: &[&str]) -> Json {
-    let lists = keys.iter().filter_map(|key| table.get(*key)?.as_array());
-    let indexes: Vec<&Json> = lists.flatten().collect();
-    json!({
-        "tableName": table.get("tableName"),
-        "indexes": indexes,
-        "documentType": table.get("documentType"),
-    })
 }

@@ -84,6 +84,11 @@ impl ActionCtx {
         }
     }
 
+    /// Where its calls and its searches run.
+    pub(super) fn functions(&self) -> &Arc<Functions> {
+        &self.functions
+    }
+
     /// The functions that it may call.
     #[cfg(feature = "typescript")]
     pub(super) fn registry(&self) -> Arc<Registry> {

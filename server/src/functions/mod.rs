@@ -41,6 +41,7 @@ mod streamed;
 mod tests;
 mod transact;
 mod transfers;
+mod vector_search;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -83,6 +84,7 @@ pub use streamed::{
     BodyCut, Chunks, NO_ROUTE, StreamError, StreamedBody, StreamedRequest, StreamedResponse,
 };
 pub use transfers::functions as transfer_functions;
+pub use vector_search::{Near, VectorSearch};
 
 use self::contention::Contention;
 use self::drafted::DraftedMutation;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 use vestibule_schema::object;
+use vestibule_schema::table::IndexMethod;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 use vestibule_schema::wire::QueryId;
@@ -130,6 +131,7 @@ fn look_up(
     tx.record_catalog()?;
     let catalog = tx.catalog();
     let index = catalog.table(table).and_then(|table| table.index(index));
+    let index = index.filter(|index| index.method == IndexMethod::Order);
     let Some((index, field)) = index.and_then(|index| Some((index, index.fields.first()?))) else {
         return Ok(Look::NoIndex);
     };

@@ -13,7 +13,7 @@ use super::stored::trouble;
 use super::tables::Target;
 use crate::database::{Catalog, Transaction};
 use crate::deployment::diff::named_indexes;
-use crate::deployment::{AnalyzeInput, Deployment, IndexKind, PushedSchema, SourceModule};
+use crate::deployment::{AnalyzeInput, Deployment, PushedSchema, SourceModule};
 
 /// Documents of one table that are counted for an estimate. Tools ask for confirmation from 100,000 on.
 const COUNTED_MAX: usize = 100_001;
@@ -59,10 +59,10 @@ impl Pushes {
             indexes.map(move |index| {
                 json!({
                     "table": table.name,
-                    "name": index.name,
+                    "name": index.name(),
                     "fields": index.fields_json(),
                     "staged": index.staged,
-                    "backfill": {"state": backfill_state(catalog, &table.name, &index.name)},
+                    "backfill": {"state": backfill_state(catalog, &table.name, index.name())},
                 })
             })
         });
@@ -131,22 +131,24 @@ fn index_changes(
     let (before, after) = (named_indexes(live.schema.as_ref()), named_indexes(schema));
     let mut changes = Vec::new();
     for (key @ (table, _), index) in &after {
-        let same = before.get(key).filter(|old| old.kind == index.kind);
+        let same = before
+            .get(key)
+            .filter(|old| old.definition == index.definition);
         let change = match same.map(|old| (old.staged, index.staged)) {
             None => "added",
             Some((true, false)) => "enabled",
             Some((false, true)) => "disabled",
             Some(_) => "identical",
         };
-        let is_built = matches!(index.kind, IndexKind::Database { .. }) && !index.staged;
         let mut shown = index.to_json(table);
         shown["change"] = json!(change);
-        shown["needsBackfill"] = json!(is_built && matches!(change, "added" | "enabled"));
+        shown["needsBackfill"] = json!(!index.staged && matches!(change, "added" | "enabled"));
         shown["numDocs"] = json!(count(tx, catalog, table)?);
         changes.push(shown);
     }
     for (key @ (table, _), index) in &before {
-        if after.get(key).is_some_and(|new| new.kind == index.kind) {
+        let new = after.get(key);
+        if new.is_some_and(|new| new.definition == index.definition) {
             continue;
         }
         let mut shown = index.to_json(table);

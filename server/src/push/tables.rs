@@ -9,7 +9,7 @@ use vestibule_schema::validator::Validator;
 
 use super::error::PushError;
 use crate::database::{Catalog, IndexId, IndexMeta, Owner, PendingRules, TableMeta};
-use crate::deployment::{PushedSchema, PushedTable, allows_all};
+use crate::deployment::{PushedSchema, allows_all};
 
 /// The work a table needs before a schema can be live.
 #[derive(Clone, Debug)]
@@ -41,16 +41,16 @@ struct Wanted {
 }
 
 impl<'s> Target<'s> {
-    /// The database indexes of a table of the schema.
+    /// The indexes of a table of the schema.
     fn wanted(&self, table: &TableDefinition) -> Vec<Wanted> {
         let enabled = table.indexes.iter().map(|definition| Wanted {
             definition: definition.clone(),
             staged: false,
         });
         let pushed = self.schema.and_then(|schema| schema.table(&table.name));
-        let staged = pushed.into_iter().flat_map(PushedTable::staged_indexes);
-        let staged = staged.map(|definition| Wanted {
-            definition,
+        let staged = pushed.into_iter().flat_map(|table| &table.indexes);
+        let staged = staged.filter(|index| index.staged).map(|index| Wanted {
+            definition: index.definition.clone(),
             staged: true,
         });
         enabled.chain(staged).collect()
@@ -191,11 +191,7 @@ impl<'s> Target<'s> {
 /// Indexes of the definition that are to be used and not filled yet.
 fn unfilled(table: &TableMeta, definition: &TableDefinition) -> Vec<IndexId> {
     let is_wanted = |index: &&IndexMeta| {
-        !index.ready
-            && definition
-                .indexes
-                .iter()
-                .any(|wanted| is_same(index, wanted))
+        !index.ready && definition.indexes.iter().any(|wanted| index.is(wanted))
     };
     table
         .indexes
@@ -293,7 +289,7 @@ fn forget_pending(catalog: &mut Catalog) {
 impl Wanted {
     /// Whether `existing` is this index, staged or not.
     fn is(&self, existing: &IndexMeta) -> bool {
-        is_same(existing, &self.definition)
+        existing.is(&self.definition)
     }
 }
 
@@ -302,19 +298,15 @@ fn new_index(catalog: &Catalog, wanted: &Wanted) -> IndexMeta {
         name,
         fields,
         unique,
+        method,
     } = wanted.definition.clone();
     IndexMeta {
         id: catalog.next_index_id(),
         name,
         fields,
         unique,
+        method,
         ready: false,
         staged: wanted.staged,
     }
-}
-
-fn is_same(existing: &IndexMeta, wanted: &IndexDefinition) -> bool {
-    existing.name == wanted.name
-        && existing.fields == wanted.fields
-        && existing.unique == wanted.unique
 }

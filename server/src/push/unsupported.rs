@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Pushes;
 use crate::deployment::modules::is_entry_point;
-use crate::deployment::{Deployment, IndexKind, ModuleEnvironment};
+use crate::deployment::{Deployment, ModuleEnvironment};
 
 /// The name under which the warning is logged, among executions of functions.
 const LOGGED_AS: &str = "vestibule:push";
@@ -35,16 +35,5 @@ fn unsupported(deployment: &Deployment) -> BTreeSet<String> {
         module.environment == ModuleEnvironment::Node && is_entry_point(&module.path)
     });
     let modules = modules.map(|module| format!("the \"use node\" module {}", module.path));
-    let tables = deployment.schema.iter().flat_map(|schema| &schema.tables);
-    let indexes = tables.flat_map(|table| {
-        table.indexes.iter().filter_map(|index| {
-            let kind = match index.kind {
-                IndexKind::Database { .. } => return None,
-                IndexKind::Search { .. } => "search",
-                IndexKind::Vector { .. } => "vector",
-            };
-            Some(format!("the {kind} index {}.{}", table.name, index.name))
-        })
-    });
-    components.chain(modules).chain(indexes).collect()
+    components.chain(modules).collect()
 }

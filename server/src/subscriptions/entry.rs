@@ -12,7 +12,6 @@ use super::idle::IdlePlace;
 use crate::auth::{CacheScope, ClaimsRead};
 use crate::database::ReadSet;
 use crate::functions::{Call, FunctionOutcome, MutationRun, QueryOutcome, QueryRun, SystemError};
-use crate::storage::KeyRange;
 
 /// The result of a query, shared by all its watchers.
 #[derive(Debug)]
@@ -179,7 +178,7 @@ pub(super) struct Entry {
     /// When its last execution asked what time it is.
     pub time_seen: Option<Duration>,
     /// Its part of the interval index.
-    pub ranges: Vec<KeyRange>,
+    pub reads: ReadSet,
     /// Executions under way.
     pub running: usize,
     /// Executions that gave an answer.
@@ -205,7 +204,7 @@ impl Entry {
             call,
             version: None,
             time_seen: None,
-            ranges: Vec::new(),
+            reads: ReadSet::default(),
             running: 0,
             answers: 0,
             watchers: BTreeSet::new(),
@@ -293,6 +292,6 @@ impl Entry {
     /// Roughly what it takes in memory.
     pub fn bytes(&self) -> usize {
         let result = self.result().map_or(0, |result| result.bytes());
-        ENTRY_BYTES + self.ranges.len() * RANGE_BYTES + result
+        ENTRY_BYTES + self.reads.len() * RANGE_BYTES + result
     }
 }

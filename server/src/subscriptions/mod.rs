@@ -140,7 +140,7 @@ impl LiveQueries {
         // Its commit was not held against its code, its variables and its stale reads. A native function has none.
         let dependencies = run.basis.reads.within(&IndexId::DEPENDENCIES.range());
         let unchecked = dependencies.and(run.basis.stale_reads.clone());
-        if !unchecked.ranges().is_empty() {
+        if !unchecked.is_empty() {
             // The answer comes before the news of its batch.
             let _ = log.subscribe().wait_for(|newest| *newest >= run.ts).await;
             if log.freshness(&unchecked, before) != Freshness::Fresh {

@@ -170,7 +170,7 @@ impl State {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
-        for range in &entry.ranges {
+        for range in entry.reads.covering() {
             self.intervals.remove(range, id);
         }
         self.unlist(&entry.key, id);
@@ -255,11 +255,20 @@ impl State {
                 continue;
             }
             for key in entry.touched.iter() {
-                self.intervals
-                    .stab(key, &mut |id| overtaken.push((id, entry.ts)));
+                self.intervals.stab(key, &mut |id| {
+                    if self.has_read(id, key) {
+                        overtaken.push((id, entry.ts));
+                    }
+                });
             }
         }
         overtaken
+    }
+
+    /// Whether an entry depends on a key of one of its ranges: of some ranges, only some keys count.
+    fn has_read(&self, id: u64, key: &[u8]) -> bool {
+        let entry = self.entries.get(&id);
+        entry.is_some_and(|entry| !entry.reads.is_narrowed() || entry.reads.contains(key))
     }
 
     /// The write log has forgotten the commits in between, so everything older than `newest` may be stale. It is stale
@@ -393,10 +402,11 @@ impl State {
             from: ts,
             until,
         });
-        for range in std::mem::replace(&mut entry.ranges, reads.into_ranges()) {
-            self.intervals.remove(&range, id);
+        for range in entry.reads.covering() {
+            self.intervals.remove(range, id);
         }
-        for range in &entry.ranges {
+        entry.reads = reads;
+        for range in entry.reads.covering() {
             self.intervals.insert(range, id);
         }
         self.follow_page_border(id, is_rerun, given);

@@ -7,7 +7,7 @@ use super::error::TransferError;
 use super::plan::{Filled, Plan};
 use super::states::{self, Import};
 use crate::database::{
-    Catalog, Database, DatabaseError, Owner, QueryError, TableMeta, Transaction,
+    Catalog, Database, DatabaseError, IndexMeta, Owner, QueryError, TableMeta, Transaction,
 };
 use crate::files::{note_gone, work};
 
@@ -148,7 +148,16 @@ fn check_unchanged(
     let Some(here) = here else { return Ok(()) };
     let definitions = |table: &TableMeta| {
         let indexes = table.indexes.iter();
-        let indexes = indexes.map(|index| (index.name.clone(), index.fields.clone(), index.unique));
+        let indexes = indexes.map(|index| {
+            let IndexMeta {
+                name,
+                fields,
+                unique,
+                method,
+                ..
+            } = index;
+            (name.clone(), fields.clone(), *unique, *method)
+        });
         (indexes.collect::<Vec<_>>(), table.document.clone())
     };
     if definitions(here) != definitions(filled) {

@@ -12,7 +12,7 @@ use super::super::catalog::TableMeta;
 use super::super::error::{Duplicate, Misfit, OFFENDERS_LISTED_MAX, OpenError};
 use super::super::keys::id_of_entry;
 use super::super::writing::{describe_fields, user_fields};
-use super::{SetUp, Tables, catalog_of, is_same};
+use super::{SetUp, Tables, catalog_of};
 use crate::storage::{Cursor, Direction, Entry, ReadView, StorageError};
 
 impl SetUp<'_> {
@@ -59,7 +59,7 @@ impl SetUp<'_> {
             for index in definition.indexes.iter().filter(|index| index.unique) {
                 if table
                     .index(&index.name)
-                    .is_some_and(|existing| is_same(existing, index) && existing.ready)
+                    .is_some_and(|existing| existing.is(index) && existing.ready)
                 {
                     continue;
                 }

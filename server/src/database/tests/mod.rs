@@ -89,7 +89,7 @@ impl Rig {
     }
 
     /// Closes the database and opens it with another schema.
-    fn reopen(self, schema: Schema) -> Result<Rig, OpenError> {
+    pub(crate) fn reopen(self, schema: Schema) -> Result<Rig, OpenError> {
         Rig::try_open(self.close(), schema)
     }
 
@@ -133,6 +133,16 @@ impl Rig {
         (returned, tx.into_changes())
     }
 
+    /// What a transaction at the head would change.
+    pub(crate) fn changes_of(&mut self, body: impl FnOnce(&mut Transaction<'_>)) -> Changes {
+        self.run(body).1
+    }
+
+    /// Commits what a transaction would change.
+    pub(crate) fn append_changes(&mut self, changes: Changes) {
+        self.append(changes.writes);
+    }
+
     /// Runs a transaction at the head and forgets what it changed.
     pub(crate) fn attempt<R>(&mut self, body: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
         self.run(body).0
@@ -159,7 +169,7 @@ impl Rig {
         Timestamp(self.clock.now().0.max(self.head.last_ts().0 + 1))
     }
 
-    fn fold(&mut self) {
+    pub(crate) fn fold(&mut self) {
         while self.appender.fold().unwrap() != FoldProgress::Idle {}
         self.head.refresh();
     }

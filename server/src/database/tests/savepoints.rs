@@ -104,7 +104,7 @@ fn the_snapshot_shows_nothing_of_the_transaction_and_adds_no_reads() {
         tx.count_usage_of(&mut snapshot);
         assert_eq!(tx.usage().documents_read, before.documents_read + 1);
         assert_eq!(tx.ranges_read(), 0);
-        assert_eq!(tx.take_stale_reads().ranges().len(), 1);
+        assert_eq!(tx.take_stale_reads().len(), 1);
         assert!(!tx.refused_a_write());
         assert_eq!(names(tx), named(&["new"]));
     });

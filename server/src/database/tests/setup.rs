@@ -3,6 +3,8 @@
 use vestibule_schema::object;
 use vestibule_schema::validator::{Field, Validator};
 
+use vestibule_schema::table::IndexMethod;
+
 use super::super::catalog::{IndexMeta, TableMeta, encode_entry};
 use super::super::error::OFFENDERS_LISTED_MAX;
 use super::super::keys::document_key;
@@ -233,6 +235,7 @@ fn declare(tx: &mut Transaction<'_>, unique: bool) -> (TableMeta, IndexMeta) {
     let mut catalog = Catalog::clone(&tx.catalog());
     let mut rooms = TableMeta::clone(catalog.table("rooms").unwrap());
     let index = IndexMeta {
+        method: IndexMethod::Order,
         id: catalog.next_index_id(),
         name: "by_a".into(),
         fields: vec!["a".parse().unwrap()],

@@ -2,6 +2,7 @@
 
 use vestibule_schema::id::TableNumber;
 use vestibule_schema::path::FunctionPath;
+use vestibule_schema::table::IndexMethod;
 use vestibule_schema::validator::{Field, TableNames, Validator};
 use vestibule_schema::value::Value;
 
@@ -171,7 +172,7 @@ fn check_document(rule: &DocumentRule, catalog: &Catalog) -> Result<(), RulesErr
 /// Whether the index is staged, when there is one.
 fn index(table: &TableMeta, rule: &DocumentRule) -> Option<bool> {
     let index = table.index(&rule.index)?;
-    (!index.fields.is_empty()).then_some(index.staged)
+    (index.method == IndexMethod::Order).then_some(index.staged)
 }
 
 /// Claims are no ids of documents.

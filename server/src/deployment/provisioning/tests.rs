@@ -51,6 +51,7 @@ fn catalog() -> Catalog {
     let mut catalog = Catalog::default();
     let mut users = catalog.new_table("users", catalog.next_number(), Owner::Pushed);
     let index = |id, name: &str, staged| IndexMeta {
+        method: vestibule_schema::table::IndexMethod::Order,
         id: IndexId(id),
         name: name.to_owned(),
         fields: vec!["clerkId".parse().unwrap()],

@@ -11,7 +11,8 @@ use super::execution::IntoValue;
 use super::fetching::Fetch;
 use super::files;
 use super::syscalls::{
-    ScheduledCall, SyscallError, canceled_job, function_address, handle_of, scheduled_call,
+    ScheduledCall, SyscallError, canceled_job, found_json, function_address, handle_of,
+    scheduled_call, vector_query,
 };
 use crate::functions::action::ActionCtx;
 use crate::functions::error::Error;
@@ -21,8 +22,6 @@ use crate::functions::{BoxFuture, FunctionKind};
 
 /// The operation that waits until the client of an HTTP action has gone.
 pub(super) const SIGNAL_WAIT: &str = "signal.wait";
-
-const NO_VECTOR_SEARCH: &str = "This server has no vector search yet.";
 
 /// How an operation ended.
 pub(super) enum Outcome {
@@ -174,7 +173,7 @@ impl ActionHost<'_> {
             "1.0/actions/query" => call(here, FunctionKind::Query, "runQuery", args),
             "1.0/actions/mutation" => call(here, FunctionKind::Mutation, "runMutation", args),
             "1.0/actions/action" => call(here, FunctionKind::Action, "runAction", args),
-            "1.0/actions/vectorSearch" => failed(NO_VECTOR_SEARCH),
+            "1.0/actions/vectorSearch" => vector_search(here, args),
             "1.0/getUserIdentity" => self.identity(),
             "1.0/createFunctionHandle" => {
                 let registry = self.ctx.registry();
@@ -260,6 +259,20 @@ fn cancel_job(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
     Box::pin(async move {
         match scheduler.cancel(id).await {
             Ok(()) => Outcome::Done(HostValue::String("null".to_owned())),
+            Err(error) => error.into(),
+        }
+    })
+}
+
+fn vector_search(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
+    let query = match vector_query(text) {
+        Ok(query) => query,
+        Err(error) => return failed(error.message),
+    };
+    let ctx = ctx.clone();
+    Box::pin(async move {
+        match ctx.nearest(query).await {
+            Ok(found) => Outcome::json(found_json(&found)),
             Err(error) => error.into(),
         }
     })

@@ -8,6 +8,7 @@ use vestibule_schema::value::Value;
 use super::reach::check_shown;
 use super::{deployment_of, query};
 use crate::database::{Order, Query, Source, Transaction};
+use crate::deployment::fields_json;
 use crate::deployment::variables::{CLOUD_URL, SITE_URL};
 use crate::functions::{Function, QueryCtx, Registry, Result};
 use crate::outbound::Origins;
@@ -157,16 +158,15 @@ fn indexes(ctx: &mut QueryCtx<'_>, args: OfTable) -> Result<Value> {
     let shown: Vec<Json> = match (declared, catalog.table(&name)) {
         (Some(table), _) => {
             let indexes = table.indexes.iter().map(|index| {
-                let state = calls::backfill_state(&catalog, &name, &index.name);
-                shown_index(&index.name, index.fields_json(), index.staged, state)
+                let state = calls::backfill_state(&catalog, &name, index.name());
+                shown_index(index.name(), index.fields_json(), index.staged, state)
             });
             indexes.collect()
         }
         // One of the program, or one that no schema names.
         (None, Some(table)) => {
             let indexes = table.indexes.iter().map(|index| {
-                let fields = index.fields.iter().map(ToString::to_string);
-                let fields = fields.chain(["_creationTime".to_owned()]).collect();
+                let fields = fields_json(&index.fields, index.method);
                 let state = calls::backfill_state(&catalog, &name, &index.name);
                 shown_index(&index.name, fields, index.staged, state)
             });

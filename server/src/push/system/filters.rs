@@ -4,12 +4,13 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 use vestibule_schema::object;
 use vestibule_schema::path::FieldPath;
+use vestibule_schema::table::IndexMethod;
 use vestibule_schema::value::Value;
 
 use super::documents::UNSET;
 use crate::database::{
-    Bound, BoundKind, Comparison, Expression, OPERATORS_MAX, Operator, Order, Query, Source,
-    TableMeta,
+    Bound, BoundKind, Comparison, Expression, OPERATORS_MAX, Operator, Order, Query, SearchFilter,
+    Source, TableMeta,
 };
 use crate::functions::QueryCtx;
 
@@ -36,7 +37,7 @@ struct Clause {
     enabled: bool,
 }
 
-/// A range of an index.
+/// A range of an index, or a text search.
 #[derive(Deserialize)]
 struct AskedIndex {
     name: String,
@@ -46,10 +47,12 @@ struct AskedIndex {
     search: Option<String>,
 }
 
-/// A condition on one field of the index, in the order of its fields.
+/// A condition on one field of the index, in the order of its fields. That of a search names its field.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct IndexClause {
+    #[serde(default)]
+    field: Option<String>,
     #[serde(default, rename = "type")]
     kind: Option<String>,
     #[serde(default = "yes")]
@@ -133,6 +136,11 @@ impl Asked {
                 index.source(meta).map_err(all)?
             }
         };
+        let order = match source {
+            // The best come first.
+            Source::Search { .. } => Order::Asc,
+            Source::FullTableScan | Source::IndexRange { .. } => order,
+        };
         let mut operators = Vec::new();
         let mut problems = Vec::new();
         for (at, clause) in self.clauses.iter().enumerate() {
@@ -166,13 +174,16 @@ impl Asked {
 
 impl AskedIndex {
     fn source(&self, table: &TableMeta) -> Result<Source, String> {
-        if self.search.is_some() {
-            return Err("This server has no search indexes yet.".to_owned());
-        }
         let name = self.name.as_str();
+        if let Some(text) = &self.search {
+            return self.search(table, text);
+        }
         let mut fields: Vec<String> = match (name, table.index(name)) {
             ("by_id", _) => vec!["_id".to_owned()],
             ("by_creation_time", _) => Vec::new(),
+            (_, Some(index)) if index.method != IndexMethod::Order => {
+                return Err(format!("The index {name:?} is not a database index."));
+            }
             (_, Some(index)) if index.is_usable() => {
                 index.fields.iter().map(ToString::to_string).collect()
             }
@@ -194,6 +205,40 @@ impl AskedIndex {
         Ok(Source::IndexRange {
             index: self.name.clone().into(),
             bounds,
+        })
+    }
+
+    fn search(&self, table: &TableMeta, text: &str) -> Result<Source, String> {
+        let index = table.index(&self.name);
+        let index = index.filter(|index| index.method == IndexMethod::Search);
+        let index = index.ok_or_else(|| {
+            format!(
+                "The table {} has no search index {:?}.",
+                table.name, self.name
+            )
+        })?;
+        if !index.is_usable() {
+            return Err(format!(
+                "The index {:?} is staged, or being built.",
+                self.name
+            ));
+        }
+        let searched = index.fields.first().map(ToString::to_string);
+        let mut filters = vec![SearchFilter::Search {
+            field: searched.unwrap_or_default().into(),
+            text: text.to_owned(),
+        }];
+        for clause in self.clauses.iter().filter(|clause| clause.enabled) {
+            let field = clause.field.clone();
+            let field = field.ok_or("A condition of a search names its field.")?;
+            filters.push(SearchFilter::Eq {
+                field: field.into(),
+                value: value_of(clause.value.as_ref())?,
+            });
+        }
+        Ok(Source::Search {
+            index: self.name.clone().into(),
+            filters,
         })
     }
 }

@@ -130,11 +130,7 @@ async fn components_that_multiply_are_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_this_server_takes_and_does_not_run_is_told_once() {
     let rig = Rig::new().await;
-    let schema = json!({"tables": [{"tableName": "rooms", "indexes": [], "searchIndexes": [
-        {"indexDescriptor": "by_words", "searchField": "title", "filterFields": []},
-    ]}]});
     let mut body = with_components(&[("kid", "a")], &[component("a", "a", &[])]);
-    body["appDefinition"]["schema"] = json!({"path": "schema.js", "source": schema.to_string()});
     let mail = json!({"functions": [{"name": "send", "kind": "Action", "visibility": "public"}]});
     let mail = json!({"path": "mail.js", "source": mail.to_string(), "environment": "node"});
     body["appDefinition"]["changedModules"]
@@ -149,8 +145,7 @@ async fn what_this_server_takes_and_does_not_run_is_told_once() {
         lines,
         [
             "[WARN] This server takes these parts of the app and cannot run them yet: the \"use node\" module mail.js, \
-             the component kid, the search index rooms.by_words. Calls that need one fail and say so; \
-             everything else runs."
+             the component kid. Calls that need one fail and say so; everything else runs."
         ]
     );
 }

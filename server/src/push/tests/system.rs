@@ -160,6 +160,7 @@ async fn unique_indexes_hold_for_administrators_too() {
         table.indexes = vec![IndexDefinition::new("by_n", &["n"], true).unwrap()];
         let mut meta = (**catalog.table("natives").unwrap()).clone();
         meta.indexes = vec![crate::database::IndexMeta {
+            method: vestibule_schema::table::IndexMethod::Order,
             id: catalog.next_index_id(),
             name: "by_n".to_owned(),
             fields: table.indexes[0].fields.clone(),

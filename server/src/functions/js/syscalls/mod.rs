@@ -17,6 +17,7 @@ mod storage;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod vector_query;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub use hooks::{
 };
 pub use metadata::DeploymentMetadata;
 pub use queries::OPEN_QUERIES_MAX;
+pub use vector_query::{found_json, vector_query};
 
 use self::args::Args;
 use self::queries::Streams;

@@ -8,13 +8,12 @@ use vestibule_schema::value::Value;
 use super::args::Args;
 use super::documents::encoded;
 use super::error::SyscallError;
-use super::query_json::{ParsedQuery, parse_query};
+use super::query_json::parse_query;
 use super::tables::TableKind;
 use super::{Syscalls, json_string};
 use crate::database::{
     OPERATORS_MAX, PageStatus, PaginationOptions, Query, QueryError, QueryStream, Source,
 };
-use crate::deployment::IndexKind;
 
 /// The queries that a function is reading.
 #[derive(Default)]
@@ -122,27 +121,22 @@ impl Syscalls<'_, '_> {
 
     /// The query of an operation; `None` for all of a table that functions do not know.
     fn visible_query(&mut self, args: &Args<'_>) -> Result<Option<Query>, SyscallError> {
-        let query = match parse_query(args)? {
-            ParsedQuery::Documents(query) => query,
-            ParsedQuery::Search { table, index } => return Err(self.no_search(table, index)?),
-        };
+        let query = parse_query(args)?;
         if query.operators.len() > OPERATORS_MAX {
             return Err(QueryError::TooManyOperators(query.operators.len()).into());
         }
+        let kind = TableKind::named(&query.table);
         let index = match &query.source {
             Source::FullTableScan => None,
             Source::IndexRange { index, .. } => Some(index),
+            // The server's own tables have no words to search.
+            Source::Search { index, .. } if kind != TableKind::User => {
+                return Err(unknown_index(&query.table, index));
+            }
+            Source::Search { .. } => return Ok(Some(query)),
         };
-        if let Some(index) = index
-            && TableKind::named(&query.table) == TableKind::User
-            && self.is_of_another_kind(&query.table, index)
-        {
-            let text = format!("Index {}.{index} is not a database index", query.table);
-            self.tx.record_catalog()?;
-            return Err(SyscallError::bad_request(text));
-        }
         let is_automatic = index.is_none_or(|index| AUTOMATIC_INDEXES.contains(&&**index));
-        match (TableKind::named(&query.table), index) {
+        match (kind, index) {
             (TableKind::Hidden, None) => Ok(None),
             (TableKind::Hidden, Some(index)) => Err(unknown_index(&query.table, index)),
             (TableKind::PublicSystem, Some(index)) if !is_automatic => {
@@ -150,47 +144,6 @@ impl Syscalls<'_, '_> {
             }
             (TableKind::PublicSystem | TableKind::User, _) => Ok(Some(query)),
         }
-    }
-
-    /// Why a text search finds no search index: the catalog holds none.
-    fn no_search(&mut self, table: String, index: String) -> Result<SyscallError, SyscallError> {
-        let catalog = self.tx.catalog();
-        let found = catalog
-            .table(&table)
-            .filter(|_| TableKind::named(&table) == TableKind::User);
-        let is_other = AUTOMATIC_INDEXES.contains(&&*index);
-        let exists = found.is_some_and(|table| is_other || table.index(&index).is_some());
-        if exists {
-            let text = format!("Index {table}.{index} is not a search index");
-            return Ok(SyscallError::bad_request(text));
-        }
-        self.tx.record_catalog()?;
-        let is_search = |kind: &IndexKind| matches!(kind, IndexKind::Search { .. });
-        match self.declares(&table, &index, is_search) {
-            true => Ok(SyscallError::bad_request(format!(
-                "The search index {table}.{index} cannot be used: this server has no full-text search yet."
-            ))),
-            false => Ok(unknown_index(&table, &index)),
-        }
-    }
-
-    /// Whether an index that the catalog lacks is one of words or of vectors.
-    fn is_of_another_kind(&self, table: &str, index: &str) -> bool {
-        let catalog = self.tx.catalog();
-        let found = catalog.table(table);
-        let is_there = AUTOMATIC_INDEXES.contains(&index)
-            || found.is_some_and(|table| table.index(index).is_some());
-        let is_other = |kind: &IndexKind| !matches!(kind, IndexKind::Database { .. });
-        !is_there && self.declares(table, index, is_other)
-    }
-
-    /// Whether the pushed schema declares an index of this name and kind.
-    fn declares(&self, table: &str, index: &str, is_kind: impl Fn(&IndexKind) -> bool) -> bool {
-        let registry = self.registry();
-        let schema = registry.and_then(|registry| registry.deployment().schema.as_ref());
-        let declared = schema.and_then(|schema| schema.table(table));
-        let mut indexes = declared.iter().flat_map(|table| &table.indexes);
-        indexes.any(|declared| declared.name == index && is_kind(&declared.kind))
     }
 }
 

@@ -6,24 +6,12 @@ use vestibule_schema::path::FieldPath;
 use super::args::{Args, defined_in_tree};
 use super::error::SyscallError;
 use crate::database::{
-    Arithmetic, Bound, BoundKind, Comparison, Expression, Operator, Order, Query, Source,
+    Arithmetic, Bound, BoundKind, Comparison, Expression, Operator, Order, Query, SearchFilter,
+    Source,
 };
 
-/// A query of a function, and whether it goes through an index.
-pub(super) enum ParsedQuery {
-    /// Over a table or an index of the database.
-    Documents(Query),
-    /// A text search.
-    Search {
-        /// The table's name.
-        table: String,
-        /// The search index's name.
-        index: String,
-    },
-}
-
 /// Reads the argument `query`.
-pub(super) fn parse_query(args: &Args<'_>) -> Result<ParsedQuery, SyscallError> {
+pub(super) fn parse_query(args: &Args<'_>) -> Result<Query, SyscallError> {
     let json = args.tree("query")?;
     let query = Reader(&json).query();
     query.map_err(|reason| args.refuse("query", reason))
@@ -37,7 +25,7 @@ type Reason = String;
 struct Reader<'j>(&'j Json);
 
 impl<'j> Reader<'j> {
-    fn query(self) -> Result<ParsedQuery, Reason> {
+    fn query(self) -> Result<Query, Reason> {
         let source = self.field("source")?;
         let order = match source.0.get("order").and_then(Json::as_str) {
             None | Some("asc") => Order::Asc,
@@ -55,20 +43,37 @@ impl<'j> Reader<'j> {
             }
             "Search" => {
                 let (table, index) = source.index_name()?;
-                return Ok(ParsedQuery::Search {
-                    table: table.to_string(),
-                    index: index.to_string(),
-                });
+                let filters = source.list("filters")?;
+                let filters = filters
+                    .map(Reader::search_filter)
+                    .collect::<Result<_, _>>()?;
+                let index = index.to_string().into();
+                (table.to_string(), Source::Search { index, filters })
             }
             other => return Err(format!("unknown source \"{other}\"")),
         };
         let operators = self.list("operators")?.map(Reader::operator);
-        Ok(ParsedQuery::Documents(Query {
+        Ok(Query {
             table: table.into(),
             source,
             order,
             operators: operators.collect::<Result<_, _>>()?,
-        }))
+        })
+    }
+
+    fn search_filter(self) -> Result<SearchFilter, Reason> {
+        let field = self.text("fieldPath")?.to_string().into();
+        match self.text("type")? {
+            "Search" => Ok(SearchFilter::Search {
+                field,
+                text: self.text("value")?.to_string(),
+            }),
+            "Eq" => Ok(SearchFilter::Eq {
+                field,
+                value: self.field("value")?.value()?,
+            }),
+            other => Err(format!("unknown search filter \"{other}\"")),
+        }
     }
 
     fn bound(self) -> Result<Bound, Reason> {

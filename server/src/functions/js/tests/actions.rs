@@ -334,7 +334,7 @@ async fn each_operation_answers_or_says_why_not() {
         ),
         (
             "actions/vectorSearch",
-            "This server has no vector search yet.",
+            "Invalid arguments for `vectorSearch`: missing field `query`",
         ),
         ("auditLog", "Audit logging is not yet supported in actions"),
         ("getServiceUrl", "none of the services of Convex's cloud"),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::object;
-use vestibule_schema::table::TableDefinition;
+use vestibule_schema::table::{IndexDefinition, IndexMethod, TableDefinition};
 use vestibule_schema::validator::{Field, Validator};
 use vestibule_schema::value::Value;
 
@@ -26,7 +26,7 @@ struct World {
     names: Vec<(String, String)>,
 }
 
-fn definitions() -> [TableDefinition; 2] {
+fn definitions() -> [TableDefinition; 3] {
     let users = Validator::object([
         ("name", Field::required(Validator::String)),
         ("room", Field::optional(Validator::id("rooms"))),
@@ -36,6 +36,13 @@ fn definitions() -> [TableDefinition; 2] {
         TableDefinition {
             document: users,
             ..table("users", &[])
+        },
+        TableDefinition {
+            indexes: vec![IndexDefinition {
+                method: IndexMethod::Search,
+                ..IndexDefinition::new("by_text", &["text", "owner"], false).unwrap()
+            }],
+            ..table("notes", &[])
         },
     ]
 }

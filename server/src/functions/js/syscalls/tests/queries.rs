@@ -149,7 +149,56 @@ fn an_unknown_table_is_empty_and_its_indexes_do_not_exist() {
 }
 
 #[test]
-fn text_searches_find_no_search_index() {
+fn text_searches_find_words_and_equal_values() {
+    let mut world = World::new(0);
+    for (text, owner) in [("A fish!", "ada"), ("fish fish", "bob"), ("a bird", "ada")] {
+        let note = object! { "text" => text, "owner" => owner };
+        world.rig.insert("notes", note);
+    }
+    let search = |filters: &str| {
+        format!(
+            r#"{{"source":{{"type":"Search","indexName":"notes.by_text","filters":{filters}}},"operators":[{{"limit":9}}]}}"#
+        )
+    };
+    let found = |filters: &str| {
+        let search = stream(&search(filters));
+        let (found, _) = world.query(|function| {
+            let opened = function.call("queryStream", &search);
+            if opened.starts_with("! ") {
+                return opened;
+            }
+            let mut texts = Vec::new();
+            loop {
+                let next = function.call("queryStreamNext", &opened);
+                let next: serde_json::Value = serde_json::from_str(&next).unwrap();
+                match next["value"]["text"].as_str() {
+                    Some(text) => texts.push(text.to_owned()),
+                    None => return texts.join("|"),
+                }
+            }
+        });
+        found
+    };
+    let fish = r#"{"type":"Search","fieldPath":"text","value":"fis"}"#;
+    let ada = r#"{"type":"Eq","fieldPath":"owner","value":"ada"}"#;
+    let missing = r#"{"type":"Eq","fieldPath":"owner","value":{"$undefined":null}}"#;
+    assert_eq!(found(&format!("[{fish}]")), "fish fish|A fish!");
+    assert_eq!(found(&format!("[{fish},{ada}]")), "A fish!");
+    assert_eq!(found(&format!("[{fish},{missing}]")), "");
+    let refused = found(r#"[{"type":"Search","fieldPath":"x","value":"a"}]"#);
+    assert!(
+        refused.contains("doesn't match the indexed `searchField` \"text\""),
+        "{refused}"
+    );
+    let refused = found(r#"[{"type":"Like","fieldPath":"x","value":"a"}]"#);
+    assert!(
+        refused.contains("unknown search filter \"Like\""),
+        "{refused}"
+    );
+}
+
+#[test]
+fn text_searches_find_search_indexes_only() {
     let world = World::new(1);
     let search = |index: &str| {
         stream(&format!(
@@ -173,6 +222,17 @@ fn text_searches_find_no_search_index() {
     assert_eq!(
         refused("nowhere.search"),
         "! Index nowhere.search not found."
+    );
+    assert_eq!(
+        refused("_storage.by_id"),
+        "! Index _storage.by_id not found."
+    );
+    let ranged = range("notes.by_text", "[]", "null");
+    assert_eq!(
+        world
+            .query(|function| function.call("queryStream", &ranged))
+            .0,
+        "! Index notes.by_text is not a database index"
     );
 }
 

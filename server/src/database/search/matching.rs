@@ -1,0 +1,255 @@
+//! Finding the documents of a text search, and ranking them.
+//!
+//! The score is BM25 over the documents that match. Word statistics of all other documents play no part, so that a result
+//! depends on exactly the postings that were read, and an unrelated write leaves it as it is.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use vestibule_schema::id::{INTERNAL_ID_BYTES, InternalId};
+
+use super::super::error::DatabaseError;
+use super::super::scan::Stream;
+use super::super::transaction::Transaction;
+use super::compile::Search;
+use super::postings::{Newness, Posting, TERM_END, term_of};
+use crate::storage::{Direction, KeyRange, StorageError};
+
+/// Distinct words that one search looks for, those that begin as its last word does included.
+pub const SEARCH_TERMS_MAX: usize = 64;
+/// Postings that one search reads. Of words with more, the newest documents are found.
+pub const POSTINGS_READ_MAX: usize = 65_536;
+/// Postings between two looks at the time.
+const POSTINGS_TIMED: usize = 256;
+
+/// The weight of a word that only begins as the last word does.
+const PREFIX_WEIGHT: f64 = 0.5;
+/// How soon more occurrences of a word add little.
+const SATURATION: f64 = 1.2;
+/// How far long documents are held back.
+const LENGTH_WEIGHT: f64 = 0.75;
+
+const SCORE_BYTES: usize = size_of::<f64>();
+/// Bytes of a [`Rank`].
+pub(super) const RANK_BYTES: usize = SCORE_BYTES + size_of::<Newness>() + INTERNAL_ID_BYTES;
+
+/// The place of a document in a result: the best score first, then the newest document, then the greatest id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) struct Rank(pub [u8; RANK_BYTES]);
+
+impl Rank {
+    fn new(score: f64, newness: Newness, id: InternalId) -> Rank {
+        let mut rank = [0; RANK_BYTES];
+        let (head, tail) = rank.split_at_mut(SCORE_BYTES);
+        // No score is below zero, so its bits are in its order.
+        head.copy_from_slice(&(!score.to_bits()).to_be_bytes());
+        let (time, last) = tail.split_at_mut(newness.len());
+        time.copy_from_slice(&newness);
+        last.copy_from_slice(&id.0.map(|byte| !byte));
+        Rank(rank)
+    }
+
+    /// The document.
+    pub fn id(&self) -> InternalId {
+        let id = self.0.last_chunk::<INTERNAL_ID_BYTES>();
+        let id = id.expect("a rank ends in an id");
+        InternalId(id.map(|byte| !byte))
+    }
+}
+
+/// A word with the postings of it that were read.
+struct Found {
+    weight: f64,
+    postings: Vec<Posting>,
+}
+
+/// The postings that a search may still read.
+struct Budget(usize);
+
+impl Budget {
+    /// An equal part of what is left, for one of `parts`.
+    fn share(&self, parts: usize) -> usize {
+        self.0 / parts.max(1)
+    }
+}
+
+impl Transaction<'_> {
+    /// The documents that match, in no order.
+    pub(super) fn ranked(&mut self, search: &Search) -> Result<Vec<Rank>, DatabaseError> {
+        let mut budget = Budget(POSTINGS_READ_MAX);
+        let mut found = Vec::new();
+        for (at, term) in search.terms.iter().enumerate() {
+            // The prefix takes part in the sharing as one more word.
+            let share = budget.share(search.terms.len() + 1 - at);
+            let postings = self.postings_of(search, term.as_bytes(), share, &mut budget)?;
+            found.push(Found {
+                weight: 1.0,
+                postings,
+            });
+        }
+        self.find_beginnings(search, &mut budget, &mut found)?;
+        Ok(rank(&found))
+    }
+
+    /// The words that begin as the last word of the search does, in their order.
+    fn find_beginnings(
+        &mut self,
+        search: &Search,
+        budget: &mut Budget,
+        found: &mut Vec<Found>,
+    ) -> Result<(), DatabaseError> {
+        let Some(prefix) = &search.prefix else {
+            return Ok(());
+        };
+        let mut rest = KeyRange::prefix([&search.list[..], prefix.as_bytes()].concat());
+        // The word itself comes first, and has been read.
+        rest.start = [&rest.start[..], &[TERM_END + 1]].concat().into();
+        while found.len() < SEARCH_TERMS_MAX {
+            let Some(term) = self.next_term(search, &rest, budget)? else {
+                return Ok(());
+            };
+            rest.start = [&search.list[..], &term, &[TERM_END + 1]].concat().into();
+            if search.terms.iter().any(|exact| exact.as_bytes() == term) {
+                continue;
+            }
+            let share = budget.share(SEARCH_TERMS_MAX - found.len());
+            let postings = self.postings_of(search, &term, share, budget)?;
+            found.push(Found {
+                weight: PREFIX_WEIGHT,
+                postings,
+            });
+        }
+        Ok(())
+    }
+
+    /// The first word in a part of a list that a document has which the search may find.
+    fn next_term(
+        &mut self,
+        search: &Search,
+        rest: &KeyRange,
+        budget: &mut Budget,
+    ) -> Result<Option<Bytes>, DatabaseError> {
+        let mut term = None;
+        self.walk(search, rest.clone(), budget.0, budget, |key, _| {
+            term = Some(term_of(key, &search.list).ok_or_else(|| no_posting(key))?);
+            Ok(false)
+        })?;
+        Ok(term)
+    }
+
+    /// At most `max` postings of a word, those of the newest documents.
+    fn postings_of(
+        &mut self,
+        search: &Search,
+        term: &[u8],
+        max: usize,
+        budget: &mut Budget,
+    ) -> Result<Vec<Posting>, DatabaseError> {
+        let range = KeyRange::prefix([&search.list[..], term, &[TERM_END]].concat());
+        let mut postings = Vec::new();
+        self.walk(search, range, max, budget, |key, value| {
+            let posting = Posting::read(key, value, search.filter_fields());
+            postings.push(posting.ok_or_else(|| no_posting(key))?);
+            Ok(true)
+        })?;
+        Ok(postings)
+    }
+
+    /// Hands the entries of a range that have the search's marks to `visit`, until it returns false or `max` entries were
+    /// read. What was walked is in the read set afterwards.
+    fn walk(
+        &mut self,
+        search: &Search,
+        range: KeyRange,
+        max: usize,
+        budget: &mut Budget,
+        mut visit: impl FnMut(&Bytes, &Bytes) -> Result<bool, StorageError>,
+    ) -> Result<(), DatabaseError> {
+        let mut stream = Stream::new(range, Direction::Forward);
+        let mut step = |tx: &mut Self, read: usize| -> Result<Option<bool>, DatabaseError> {
+            if read == max {
+                return Ok(Some(false));
+            }
+            if read.is_multiple_of(POSTINGS_TIMED) {
+                tx.check_time()?;
+            }
+            let Some((key, value)) = tx.next_entry(&mut stream)? else {
+                return Ok(None);
+            };
+            match search.marks.iter().all(|mark| mark.is_in(&key)) {
+                true => {
+                    let goes_on = visit(&key, &value);
+                    goes_on.map(Some).map_err(|error| tx.break_with(error))
+                }
+                false => Ok(Some(true)),
+            }
+        };
+        let mut read = 0;
+        let outcome = loop {
+            match step(self, read) {
+                Ok(Some(true)) => read += 1,
+                Ok(Some(false)) => break Ok(false),
+                Ok(None) => break Ok(true),
+                Err(error) => break Err(error),
+            }
+        };
+        budget.0 = budget.0.saturating_sub(read);
+        let is_exhausted = *outcome.as_ref().unwrap_or(&false);
+        self.record_narrowed(stream.walked(is_exhausted), &search.marks)?;
+        outcome.map(drop)
+    }
+}
+
+fn no_posting(key: &Bytes) -> StorageError {
+    StorageError::misplaced(key, "an entry of a search index is no posting")
+}
+
+/// A document that has one of the words.
+struct Match {
+    newness: Newness,
+    length: u32,
+    score: f64,
+}
+
+/// BM25, with the documents that match as the collection. Each score is a sum in the order of the words, so that equal
+/// documents get equal scores.
+fn rank(found: &[Found]) -> Vec<Rank> {
+    let mut matches: HashMap<InternalId, Match> = HashMap::new();
+    for posting in found.iter().flat_map(|found| &found.postings) {
+        matches.entry(posting.id).or_insert(Match {
+            newness: posting.newness,
+            length: posting.length,
+            score: 0.0,
+        });
+    }
+    let words: u64 = matches.values().map(|found| u64::from(found.length)).sum();
+    let documents = matches.len() as f64;
+    let average = words as f64 / documents;
+    for Found { weight, postings } in found {
+        let containing = postings.len() as f64;
+        let rarity = (1.0 + (documents - containing + 0.5) / (containing + 0.5)).ln();
+        for posting in postings {
+            let Some(found) = matches.get_mut(&posting.id) else {
+                continue;
+            };
+            let length = f64::from(posting.length) / average;
+            let frequency = f64::from(posting.frequency);
+            let held_back = SATURATION * (1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * length);
+            found.score +=
+                weight * rarity * frequency * (SATURATION + 1.0) / (frequency + held_back);
+        }
+    }
+    let ranks = matches.into_iter();
+    let ranks = ranks.map(|(id, found)| Rank::new(found.score, found.newness, id));
+    ranks.collect()
+}
+
+/// The first `max` of `ranks`, in order.
+pub(super) fn best(mut ranks: Vec<Rank>, max: usize) -> Vec<Rank> {
+    if ranks.len() > max {
+        ranks.select_nth_unstable(max);
+        ranks.truncate(max);
+    }
+    ranks.sort_unstable();
+    ranks
+}
