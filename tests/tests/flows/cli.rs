@@ -27,6 +27,7 @@ fn no_suite_is_left_out() {
         "pairs.test.mjs",
         "parts.test.mjs",
         "running.test.mjs",
+        "search.test.mjs",
         "serve.test.mjs",
         "tools.test.mjs",
         "transfers.test.mjs",
@@ -73,6 +74,11 @@ fn the_official_command_line_looks_into_a_deployment() {
 #[test]
 fn the_official_command_line_exports_and_imports_data_with_its_files() {
     run_suite("transfers.test.mjs");
+}
+
+#[test]
+fn words_and_vectors_are_searched() {
+    run_suite("search.test.mjs");
 }
 
 #[test]
