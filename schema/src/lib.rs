@@ -20,7 +20,9 @@ pub mod wire;
 pub use id::{DocumentId, IdError, IdOf, InternalId, TableNumber};
 pub use json::{JsonFormat, JsonFormatError};
 pub use key::{KeyError, decode_key, encode_key, encode_object, encoded_size};
-pub use path::{FieldPath, FunctionPath, FunctionPathError, IdentifierError, check_identifier};
+pub use path::{
+    ComponentPath, FieldPath, FunctionPath, FunctionPathError, IdentifierError, check_identifier,
+};
 pub use value::{
     DocumentError, FieldNameError, Object, Value, ValueError, check_document, check_field_name,
     check_value, object_size,

@@ -1,5 +1,6 @@
-//! Names and paths: identifiers, paths to fields inside documents, and paths to functions.
+//! Names and paths: identifiers, paths to fields inside documents, to components, and to functions.
 
+mod component;
 mod function;
 mod identifier;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::value::{Object, Value};
 
+pub use component::ComponentPath;
 pub use function::{FUNCTION_PATH_PART_LENGTH_MAX, FunctionPath, FunctionPathError};
 pub use identifier::{IDENTIFIER_LENGTH_MAX, IdentifierError, check_identifier};
 

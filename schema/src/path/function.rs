@@ -1,5 +1,6 @@
 //! Function paths: which export of which module a call means.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+use super::component::ComponentPath;
 use super::identifier::{IdentifierError, check_identifier};
 
 /// The longest part of a module's path, in characters, its `.js` not counted.
@@ -22,6 +24,9 @@ const SYSTEM_DIRECTORY: &str = "_system";
 /// Spellings of one function are equal: `rooms`, `rooms:default`, `rooms.js` and `rooms.js:default` are. It displays as
 /// `rooms/list:recent`, or `rooms` for a default export. Cloning is cheap.
 ///
+/// A text always means a function of the app itself. [`FunctionPath::in_component`] makes it one of a component, which
+/// displays as `workflow/workpool:lib:enqueue`: no text of a client reads back as that.
+///
 /// ```
 /// use vestibule_schema::FunctionPath;
 ///
@@ -36,6 +41,8 @@ pub struct FunctionPath {
     canonical: Arc<str>,
     /// Where the module ends in it, `.js` not included.
     module_end: usize,
+    /// The component whose module it is.
+    component: ComponentPath,
 }
 
 /// Why a text is not a function path.
@@ -77,6 +84,7 @@ impl FunctionPath {
         Ok(FunctionPath {
             canonical: [stem, EXTENSION, ":", function].concat().into(),
             module_end: stem.len(),
+            component: ComponentPath::ROOT,
         })
     }
 
@@ -98,6 +106,29 @@ impl FunctionPath {
     /// The full spelling, as in `rooms/messages.js:list`.
     pub fn canonical(&self) -> &str {
         &self.canonical
+    }
+
+    /// The component whose module it is; the root for a function of the app itself.
+    pub fn component(&self) -> &ComponentPath {
+        &self.component
+    }
+
+    /// The same function of another component.
+    pub fn in_component(self, component: ComponentPath) -> FunctionPath {
+        FunctionPath { component, ..self }
+    }
+
+    /// The module among those of all components, as in `workflow/workpool:lib.js`; the module's file alone in the app.
+    pub fn module_key(&self) -> Cow<'_, str> {
+        match self.component.is_root() {
+            true => Cow::Borrowed(self.module_file()),
+            false => Cow::Owned(format!("{}:{}", self.component, self.module_file())),
+        }
+    }
+
+    /// The path within its component, as in `rooms/list:recent`.
+    pub fn local(&self) -> FunctionPath {
+        self.clone().in_component(ComponentPath::ROOT)
     }
 
     /// Whether this is a system function, which only admins may call.
@@ -146,6 +177,9 @@ impl fmt::Display for FunctionPath {
         } else {
             self.module()
         };
+        if !self.component.is_root() {
+            return write!(f, "{}:{module}:{}", self.component, self.function());
+        }
         f.write_str(module)?;
         match self.function() {
             DEFAULT_FUNCTION => Ok(()),
@@ -242,6 +276,19 @@ mod tests {
                 .parse::<FunctionPath>()
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn a_path_in_a_component_is_another_one() {
+        let kid = path("lib:f").in_component("kid/sub".parse().unwrap());
+        assert_ne!(kid, path("lib:f"));
+        assert_eq!(kid.local(), path("lib:f"));
+        assert_eq!(kid.to_string(), "kid/sub:lib:f");
+        assert!(kid.to_string().parse::<FunctionPath>().is_err());
+        assert_eq!(kid.module_key(), "kid/sub:lib.js");
+        assert_eq!(path("lib:f").module_key(), "lib.js");
+        let default = path("lib").in_component("kid".parse().unwrap());
+        assert_eq!(default.to_string(), "kid:lib:default");
     }
 
     proptest! {
