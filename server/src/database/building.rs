@@ -163,10 +163,11 @@ impl Transaction<'_> {
     ) -> Result<Step, DatabaseError> {
         let (documents, is_end) = self.documents_behind(table, after, max, STEP_BYTES_MAX)?;
         let catalog = self.catalog();
+        let names = catalog.namespace_of(&table.name);
         for document in &documents {
             let fields = Value::Object(user_fields(self.decode(document)?.fields));
-            if let Err(reason) = rules.check(&fields, &*catalog) {
-                let (id, name) = (document.id(), &table.name);
+            if let Err(reason) = rules.check(&fields, &names) {
+                let (id, name) = (document.id(), table.local_name());
                 let problem = format!(
                     "Document with ID \"{id}\" in table \"{name}\" does not match the schema: {reason}"
                 );

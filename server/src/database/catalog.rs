@@ -7,12 +7,13 @@ use bytes::Bytes;
 use vestibule_schema::id::TableNumber;
 use vestibule_schema::key::{decode_key, encode_key};
 use vestibule_schema::object;
-use vestibule_schema::path::FieldPath;
+use vestibule_schema::path::{ComponentPath, FieldPath};
 use vestibule_schema::table::{IndexDefinition, IndexMethod};
 use vestibule_schema::validator::{TableNames, Validator};
 use vestibule_schema::value::{Object, Value};
 
 use super::keys::IndexId;
+use super::namespaces::{StoredNames, component_of, local_name, stored_name};
 use super::pending::PendingRules;
 
 /// Name of the automatic index over document ids.
@@ -36,7 +37,7 @@ pub struct Catalog {
 /// One table as transactions see it.
 #[derive(Clone, Debug)]
 pub struct TableMeta {
-    /// Its name.
+    /// The name under which it is stored; that of a component's table begins with the component's path.
     pub name: String,
     /// Its number in document ids.
     pub number: TableNumber,
@@ -215,6 +216,11 @@ impl Catalog {
         self.tables.get(name)
     }
 
+    /// The table that functions of `component` call `name`.
+    pub fn table_in(&self, component: &ComponentPath, name: &str) -> Option<&Arc<TableMeta>> {
+        self.table(&stored_name(component, name))
+    }
+
     /// The table whose documents have ids with `number`.
     pub fn table_numbered(&self, number: TableNumber) -> Option<&Arc<TableMeta>> {
         self.by_number.get(&number)
@@ -241,17 +247,39 @@ impl Catalog {
     }
 }
 
-impl TableNames for Catalog {
-    fn table_number(&self, name: &str) -> Option<TableNumber> {
+impl StoredNames for Catalog {
+    fn stored_number(&self, name: &str) -> Option<TableNumber> {
         self.table(name).map(|table| table.number)
     }
 
-    fn table_name(&self, number: TableNumber) -> Option<&str> {
+    fn stored_name(&self, number: TableNumber) -> Option<&str> {
         self.table_numbered(number).map(|table| table.name.as_str())
     }
 }
 
+/// The tables that the app itself knows.
+impl TableNames for Catalog {
+    fn table_number(&self, name: &str) -> Option<TableNumber> {
+        self.namespace(&ComponentPath::ROOT).table_number(name)
+    }
+
+    fn table_name(&self, number: TableNumber) -> Option<&str> {
+        let stored = self.stored_name(number)?;
+        component_of(stored).is_empty().then_some(stored)
+    }
+}
+
 impl TableMeta {
+    /// The path of the component whose table it is; empty for the app.
+    pub fn component(&self) -> &str {
+        component_of(&self.name)
+    }
+
+    /// Its name within its component.
+    pub fn local_name(&self) -> &str {
+        local_name(&self.name)
+    }
+
     /// The declared index named `name`.
     pub fn index(&self, name: &str) -> Option<&IndexMeta> {
         self.indexes.iter().find(|index| index.name == name)

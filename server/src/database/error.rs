@@ -13,6 +13,7 @@ use vestibule_schema::id::TableNumber;
 use vestibule_schema::value::{ByteCount, ValueError};
 
 use super::catalog::TABLES_MAX;
+use super::namespaces::local_name;
 use super::search::SEARCH_RESULTS_MAX;
 use crate::storage::StorageError;
 
@@ -121,17 +122,19 @@ pub enum QueryError {
     #[error("{verb} on nonexistent document ID {id}")]
     NonexistentDocument { verb: &'static str, id: String },
     #[error(
-        "Table `{0}` is not declared in the schema. Add it to the schema before writing to it."
+        "Table `{}` is not declared in the schema. Add it to the schema before writing to it.",
+        local_name(.0)
     )]
     UnknownTable(String),
     #[error("Number of tables cannot exceed {TABLES_MAX}.")]
     TooManyTables,
-    #[error("Index {table}.{index} not found.")]
+    #[error("Index {}.{index} not found.", local_name(.table))]
     UnknownIndex { table: String, index: String },
-    #[error("Index {table}.{index} is currently backfilling and not available to query yet.")]
+    #[error("Index {}.{index} is currently backfilling and not available to query yet.", local_name(.table))]
     IndexBackfilling { table: String, index: String },
     #[error(
-        "Index {table}.{index} is currently staged and not available to query until it is enabled."
+        "Index {}.{index} is currently staged and not available to query until it is enabled.",
+        local_name(.table)
     )]
     IndexStaged { table: String, index: String },
     #[error("Query has too many operators: {0}")]
@@ -161,12 +164,14 @@ pub enum QueryError {
     #[error("Provided creation time {stored} doesn't match '_creationTime' field in {provided}")]
     CreationTimeMismatch { stored: String, provided: String },
     #[error(
-        "Failed to insert or update a document in table \"{table}\" because it does not match the schema: {reason}"
+        "Failed to insert or update a document in table \"{}\" because it does not match the schema: {reason}",
+        local_name(.table)
     )]
     SchemaMismatch { table: String, reason: String },
     #[error(
-        "Unique index \"{table}.{index}\" already holds a document with {values}: {existing}. \
-         Update that document, or catch this error where two writers may meet."
+        "Unique index \"{}.{index}\" already holds a document with {values}: {existing}. \
+         Update that document, or catch this error where two writers may meet.",
+        local_name(.table)
     )]
     UniqueViolation {
         table: String,
@@ -174,7 +179,7 @@ pub enum QueryError {
         values: String,
         existing: String,
     },
-    #[error("unique() query returned more than one result from table {table}:\n [{ids}]")]
+    #[error("unique() query returned more than one result from table {}:\n [{ids}]", local_name(.table))]
     NotUnique { table: String, ids: String },
     #[error("{0}")]
     Filter(String),

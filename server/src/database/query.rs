@@ -450,7 +450,7 @@ impl<'c> IndexKeys<'c> {
     }
 
     fn label(&self) -> String {
-        format!("{}.{}", self.table.name, self.name)
+        format!("{}.{}", self.table.local_name(), self.name)
     }
 
     /// The fields as error texts list them.

@@ -50,7 +50,8 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         name: "_crons",
         number: 6,
         indexes: &[
-            ("by_name", &["name"], true),
+            // Each component has crons of its own.
+            ("by_name", &["name", "component"], true),
             ("by_state_and_time", &["state.kind", "nextRun"], false),
         ],
     },

@@ -253,9 +253,11 @@ impl Transaction<'_> {
         let Patch { set, unset, .. } = patch;
         let is_legal = check_document(set).is_ok()
             && table.pending.is_none()
-            && table
-                .document
-                .allows_patch(set, unset.iter(), &*self.catalog());
+            && table.document.allows_patch(
+                set,
+                unset.iter(),
+                &self.catalog().namespace_of(&table.name),
+            );
         if !is_legal {
             return Ok(NewDocument::Unclear);
         }
@@ -279,7 +281,9 @@ impl Transaction<'_> {
         id: DocumentId,
         fields: Object,
     ) -> Result<StoredDocument, DatabaseError> {
-        let fields = self.check_fields(table, fields, &*self.catalog())?;
+        let catalog = self.catalog();
+        let names = catalog.namespace_of(&table.name);
+        let fields = self.check_fields(table, fields, &names)?;
         let stored = StoredDocument::new(id, encode_document(fields));
         stored.map_err(|error| self.break_with(error))
     }
@@ -371,7 +375,7 @@ impl Transaction<'_> {
         {
             let why = format!(
                 "New document in table \"{}\" does not match the schema: {reason}",
-                table.name
+                table.local_name()
             );
             self.misfits.push((pending.clone(), why));
         }

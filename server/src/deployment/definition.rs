@@ -1,9 +1,10 @@
 //! The definitions of the app and of components, as each one's `convex.config.js` exports it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use vestibule_schema::path::check_identifier;
+use vestibule_schema::path::{ComponentPath, check_identifier};
 use vestibule_schema::validator::Validator;
 
 use super::error::DeploymentError;
@@ -26,6 +27,8 @@ pub struct ComponentDefinition {
     json: Json,
     /// The name that it has where it is used under no other.
     pub name: String,
+    /// Variables that it declares.
+    pub variables: Vec<DeclaredVariable>,
 }
 
 /// A component as an app or another component uses it.
@@ -35,6 +38,18 @@ pub struct ChildComponent {
     pub name: String,
     /// The path of its definition.
     pub path: String,
+    /// The variables that it is given, by the names that it has for them.
+    pub bindings: BTreeMap<String, Binding>,
+}
+
+/// What a component is given as one of its variables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Binding {
+    /// This text.
+    Text(String),
+    /// The variable that the user of the component has under this name.
+    Variable(String),
 }
 
 /// A variable that the app declares, with what its value must be.
@@ -68,9 +83,7 @@ impl AppDefinition {
             return Err(refused("it is not the definition of an app"));
         }
         check_children(&json)?;
-        let declared = json["envVars"].as_array();
-        let variables = declared.into_iter().flatten().map(DeclaredVariable::read);
-        let variables = variables.collect::<Result<_, _>>()?;
+        let variables = DeclaredVariable::all_of(&json)?;
         Ok(AppDefinition { json, variables })
     }
 
@@ -82,6 +95,11 @@ impl AppDefinition {
     /// The components that the app uses.
     pub fn children(&self) -> Vec<ChildComponent> {
         children_of(&self.json)
+    }
+
+    /// The children whose HTTP routes are the app's too, by the prefix below which they are.
+    pub fn mounts(&self) -> Vec<(String, String)> {
+        mounts_of(&self.json)
     }
 
     /// Names of required variables that are not set.
@@ -110,8 +128,12 @@ impl ComponentDefinition {
         let name = json["definitionType"]["name"].as_str().unwrap_or_default();
         check_identifier(name).map_err(|error| refused(error.to_string()))?;
         check_children(&json)?;
-        let name = name.to_owned();
-        Ok(ComponentDefinition { json, name })
+        let (name, variables) = (name.to_owned(), DeclaredVariable::all_of(&json)?);
+        Ok(ComponentDefinition {
+            json,
+            name,
+            variables,
+        })
     }
 
     /// As the reply to a push shows it, with the component's exports for its users.
@@ -124,6 +146,11 @@ impl ComponentDefinition {
     /// The components that this one uses.
     pub fn children(&self) -> Vec<ChildComponent> {
         children_of(&self.json)
+    }
+
+    /// As [`AppDefinition::mounts`].
+    pub fn mounts(&self) -> Vec<(String, String)> {
+        mounts_of(&self.json)
     }
 }
 
@@ -148,9 +175,36 @@ fn children_of(json: &Json) -> Vec<ChildComponent> {
     let children = children.into_iter().flatten().map(|child| ChildComponent {
         name: text(child, "name"),
         path: text(child, "path"),
+        bindings: bindings_of(&child["env"]),
     });
     children.collect()
 }
+
+fn bindings_of(json: &Json) -> BTreeMap<String, Binding> {
+    let bound = json.as_array().into_iter().flatten().filter_map(|pair| {
+        let text = |key: &str| pair[1][key].as_str().map(str::to_owned);
+        let binding = match pair[1]["type"].as_str()? {
+            "value" => Binding::Text(text("value")?),
+            "envVar" => Binding::Variable(text("name")?),
+            _ => return None,
+        };
+        Some((pair[0].as_str()?.to_owned(), binding))
+    });
+    bound.collect()
+}
+
+/// Each mount: its prefix, which ends in a slash, and the name of the child.
+fn mounts_of(json: &Json) -> Vec<(String, String)> {
+    let mounts = json["httpMounts"].as_object();
+    let mounts = mounts.into_iter().flatten().filter_map(|(prefix, child)| {
+        let name = child.as_str()?.strip_prefix(CHILD_REFERENCE)?;
+        Some((prefix.clone(), name.to_owned()))
+    });
+    mounts.collect()
+}
+
+/// The beginning of a reference to a component that is used by its name.
+pub const CHILD_REFERENCE: &str = "_reference/childComponent/";
 
 /// Refuses a component whose name functions could not write, and two of one name.
 fn check_children(json: &Json) -> Result<(), DeploymentError> {
@@ -160,7 +214,9 @@ fn check_children(json: &Json) -> Result<(), DeploymentError> {
             name: name.clone(),
             reason,
         };
-        check_identifier(&name).map_err(|error| refused(error.to_string()))?;
+        ComponentPath::ROOT
+            .child(&name)
+            .map_err(|error| refused(error.to_string()))?;
         if !names.insert(name.clone()) {
             return Err(refused("another one has it".to_owned()));
         }
@@ -169,6 +225,12 @@ fn check_children(json: &Json) -> Result<(), DeploymentError> {
 }
 
 impl DeclaredVariable {
+    fn all_of(definition: &Json) -> Result<Vec<DeclaredVariable>, DeploymentError> {
+        let declared = definition["envVars"].as_array();
+        let declared = declared.into_iter().flatten();
+        declared.map(DeclaredVariable::read).collect()
+    }
+
     fn read(json: &Json) -> Result<DeclaredVariable, DeploymentError> {
         let name = json[0].as_str().unwrap_or_default().to_owned();
         let refused = |reason: String| DeploymentError::DeclaredVariable {

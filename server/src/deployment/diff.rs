@@ -1,8 +1,8 @@
 //! The changes of one push over another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::Deployment;
 use super::schema::{PushedIndex, PushedSchema};
@@ -76,16 +76,51 @@ impl IndexDiff {
     }
 }
 
-/// The changes of a push, as its last reply shows them.
-pub fn to_reply(before: &Deployment, after: &Deployment) -> Json {
+/// The changes of a push, as its last reply shows them. `kept` are the components that were mounted at some time before and
+/// have kept their tables.
+pub fn to_reply(before: &Deployment, after: &Deployment, kept: &BTreeSet<String>) -> Json {
     let providers =
         |deployment: &Deployment| names(deployment.auth_json().iter().map(provider_name));
+    let (auth_before, auth_after) = (providers(before), providers(after));
+    let nothing = Deployment::default();
+    let mut parts = Map::new();
+    for (path, part) in after.parts() {
+        let old = before.part(&path).filter(|_| before.push.is_some());
+        let difference = match old {
+            Some(_) => "modify",
+            None if kept.contains(path.as_str()) => "remount",
+            None => "create",
+        };
+        let old = old.unwrap_or(&nothing);
+        parts.insert(path.to_string(), part_diff(old, part, difference));
+    }
+    for (path, part) in before.parts() {
+        if after.part(&path).is_none() {
+            // Its tables stay as they are.
+            let gone = Deployment {
+                schema: part.schema.clone(),
+                ..Deployment::default()
+            };
+            parts.insert(path.to_string(), part_diff(part, &gone, "unmount"));
+        }
+    }
+    json!({
+        "authDiff": {
+            "added": missing_in(&auth_after, &auth_before),
+            "removed": missing_in(&auth_before, &auth_after),
+        },
+        "definitionDiffs": {},
+        "componentDiffs": parts,
+    })
+}
+
+/// The changes of the app or of one component.
+fn part_diff(before: &Deployment, after: &Deployment, difference: &str) -> Json {
     let modules = |deployment: &Deployment| {
         let modules = deployment.modules.values();
         let keyed = modules.map(|module| (module.path.clone(), module.hash.clone()));
         keyed.collect::<BTreeMap<_, _>>()
     };
-    let (auth_before, auth_after) = (providers(before), providers(after));
     let (modules_before, modules_after) = (modules(before), modules(after));
     // A module that changed counts as removed and added, as tools expect.
     let only_in = |one: &BTreeMap<String, String>, other: &BTreeMap<String, String>| {
@@ -105,27 +140,16 @@ pub fn to_reply(before: &Deployment, after: &Deployment) -> Json {
     let (version_before, version_after) = (&before.server_version, &after.server_version);
     let version_diff = (version_before != version_after)
         .then(|| json!({"previous_version": version_before, "next_version": version_after}));
-    let difference = match before.push.is_some() {
-        true => "modify",
-        false => "create",
-    };
     json!({
-        "authDiff": {
-            "added": missing_in(&auth_after, &auth_before),
-            "removed": missing_in(&auth_before, &auth_after),
+        "diffType": {"type": difference},
+        "moduleDiff": {
+            "added": only_in(&modules_after, &modules_before),
+            "removed": only_in(&modules_before, &modules_after),
         },
-        "definitionDiffs": {},
-        "componentDiffs": {"": {
-            "diffType": {"type": difference},
-            "moduleDiff": {
-                "added": only_in(&modules_after, &modules_before),
-                "removed": only_in(&modules_before, &modules_after),
-            },
-            "udfConfigDiff": version_diff,
-            "cronDiff": cron_diff(before, after),
-            "indexDiff": IndexDiff::between(before.schema.as_ref(), after.schema.as_ref()).to_json(),
-            "schemaDiff": schema_diff,
-        }},
+        "udfConfigDiff": version_diff,
+        "cronDiff": cron_diff(before, after),
+        "indexDiff": IndexDiff::between(before.schema.as_ref(), after.schema.as_ref()).to_json(),
+        "schemaDiff": schema_diff,
     })
 }
 

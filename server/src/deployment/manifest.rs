@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::analysis::ModuleAnalysis;
+use super::components::ComponentManifest;
 use super::modules::Module;
 
 /// The form of manifests that this server writes.
@@ -42,6 +43,9 @@ pub struct Manifest {
     /// The exported definition of the app, as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<String>,
+    /// The definitions of the components that the app may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentManifest>,
     /// Packages that modules in Node.js need beside what is bundled: names and versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node_dependencies: Vec<NodeDependency>,

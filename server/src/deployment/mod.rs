@@ -4,6 +4,7 @@
 //! variables, and fully checked. It is immutable, and functions see the one of their snapshot.
 
 pub mod analysis;
+mod components;
 pub mod crons;
 mod definition;
 pub mod diff;
@@ -22,21 +23,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 pub use self::analysis::{
     Analysis, AnalyzeError, AnalyzeInput, AnalyzedFunction, Analyzer, FunctionKind, ModuleAnalysis,
     NoJavaScript, SourceModule, Visibility,
 };
+pub use self::components::{ComponentManifest, Components, Given};
 pub use self::crons::{Cron, CronError, CronExpression, Schedule};
-pub use self::definition::{AppDefinition, COMPONENTS_MAX, ChildComponent, ComponentDefinition};
+pub use self::definition::{AppDefinition, CHILD_REFERENCE, COMPONENTS_MAX, ChildComponent};
 pub use self::diff::IndexDiff;
 pub use self::error::DeploymentError;
 pub use self::functions::{PushedFunction, PushedRoute};
 pub use self::manifest::{ImportPhase, MANIFEST_VERSION, Manifest, NodeDependency};
 use self::modules::{CRONS_MODULE, HTTP_MODULE, MODULES_MAX, ModulePathError, check_module_path};
 pub use self::modules::{Module, ModuleEnvironment};
-pub use self::schema::{PushedSchema, fields_json};
+pub use self::schema::{PushedSchema, PushedTable, fields_json};
 pub use self::superset::allows_all;
 pub use self::variables::{CLOUD_URL, VariableChange, VariableError, Variables};
 use crate::auth::AuthConfig;
@@ -58,7 +60,7 @@ pub struct Deployment {
     pub modules: BTreeMap<String, Module>,
     /// The analysis of the modules, by path.
     pub analysis: Arc<BTreeMap<String, ModuleAnalysis>>,
-    /// The functions, by path.
+    /// The functions, by path; those of components are among the components'.
     pub functions: HashMap<FunctionPath, Arc<PushedFunction>>,
     /// The routes of HTTP actions; none without `http.js`.
     pub http_routes: Option<Vec<PushedRoute>>,
@@ -71,6 +73,8 @@ pub struct Deployment {
     auth_json: Vec<Json>,
     /// The app's definition.
     pub definition: AppDefinition,
+    /// The components that it mounts.
+    pub components: Components,
     /// The environment variables.
     pub variables: Variables,
     /// The settings that change while it runs.
@@ -114,20 +118,36 @@ impl Deployment {
         manifest: &Manifest,
         variables: Variables,
     ) -> Result<Deployment, DeploymentError> {
-        let modules = modules_of(manifest)?;
-        let functions = functions_of(manifest, &modules)?;
-        let http_routes = manifest.analysis.get(HTTP_MODULE);
-        let crons = crons_of(manifest)?;
-        check_targets(&crons, &functions)?;
         let (auth, auth_json) = read_auth(manifest.auth_config.as_deref())?;
-        let schema = manifest.schema.as_deref().map(PushedSchema::from_text);
         let definition = manifest.definition.as_deref().map(AppDefinition::from_text);
+        let definition = definition.transpose()?.unwrap_or_default();
         Ok(Deployment {
             push: Some(PushInfo {
                 id: manifest.push_id.clone(),
                 message: manifest.message.clone(),
                 at_millis: manifest.pushed_at_millis,
             }),
+            auth,
+            auth_json,
+            components: components::mount(manifest, &definition)?,
+            definition,
+            variables,
+            ..Deployment::read_part(manifest, ComponentPath::ROOT)?
+        })
+    }
+
+    /// Reads what an app and a component may have, as that of `component`.
+    fn read_part(
+        manifest: &Manifest,
+        component: ComponentPath,
+    ) -> Result<Deployment, DeploymentError> {
+        let modules = modules_of(manifest)?;
+        let functions = functions_of(manifest, &modules, &component)?;
+        let http_routes = manifest.analysis.get(HTTP_MODULE);
+        let crons = crons_of(manifest, &component)?;
+        check_targets(&crons, &functions)?;
+        let schema = manifest.schema.as_deref().map(PushedSchema::from_text);
+        Ok(Deployment {
             functions_folder: manifest.functions.clone(),
             server_version: manifest.server_version.clone(),
             node_version: manifest.node_version.clone(),
@@ -141,11 +161,7 @@ impl Deployment {
                 .transpose()?,
             crons,
             schema: schema.transpose()?,
-            auth,
-            auth_json,
-            definition: definition.transpose()?.unwrap_or_default(),
-            variables,
-            settings: Settings::default(),
+            ..Deployment::default()
         })
     }
 
@@ -177,7 +193,7 @@ impl Deployment {
 
     /// The function at `path`, for any caller.
     pub fn function(&self, path: &FunctionPath) -> Option<&Arc<PushedFunction>> {
-        self.functions.get(path)
+        self.part(path.component())?.functions.get(path)
     }
 
     /// The cron job called `name`.
@@ -237,25 +253,31 @@ type Functions = HashMap<FunctionPath, Arc<PushedFunction>>;
 fn functions_of(
     manifest: &Manifest,
     modules: &BTreeMap<String, Module>,
+    component: &ComponentPath,
 ) -> Result<Functions, DeploymentError> {
     let mut functions = Functions::new();
     for (path, analysis) in &manifest.analysis {
         let environment = modules.get(path).map(|module| module.environment);
         for function in &analysis.functions {
             let environment = environment.unwrap_or_default();
-            let function = PushedFunction::read(path, environment, function)?;
+            let mut function = PushedFunction::read(path, environment, function)?;
+            function.path = function.path.in_component(component.clone());
             functions.insert(function.path.clone(), Arc::new(function));
         }
     }
     Ok(functions)
 }
 
-fn crons_of(manifest: &Manifest) -> Result<Vec<Cron>, DeploymentError> {
+fn crons_of(manifest: &Manifest, component: &ComponentPath) -> Result<Vec<Cron>, DeploymentError> {
     let analysis = manifest.analysis.get(CRONS_MODULE);
-    match analysis.and_then(|analysis| analysis.crons.as_deref()) {
-        Some(text) => Ok(Cron::all_from_json(text)?),
-        None => Ok(Vec::new()),
-    }
+    let Some(text) = analysis.and_then(|analysis| analysis.crons.as_deref()) else {
+        return Ok(Vec::new());
+    };
+    let crons = Cron::all_from_json(text)?.into_iter().map(|cron| Cron {
+        function: cron.function.in_component(component.clone()),
+        ..cron
+    });
+    Ok(crons.collect())
 }
 
 fn check_targets(crons: &[Cron], functions: &Functions) -> Result<(), CronError> {

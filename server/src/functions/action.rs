@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::panic::AssertUnwindSafe;
 use vestibule_schema::convert::{from_value, to_value};
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
 use super::console::Console;
@@ -222,6 +223,7 @@ impl ActionCtx {
         ActionScheduler {
             functions: self.functions.clone(),
             by: self.origin.scheduled(),
+            owner: ComponentPath::ROOT,
         }
     }
 
@@ -305,7 +307,12 @@ async fn start(
     let registry = Registry::of(definitions);
     let function = registry.find(FunctionKind::Action, call)?.clone();
     let rules = Rules::of(definitions, functions.database.environment());
-    function.check_args(&call.args, rules.tables, rules.bytes_max)?;
+    let component = function.path.component();
+    function.check_args(
+        &call.args,
+        &rules.tables.namespace(component),
+        rules.bytes_max,
+    )?;
     let Body::Action(body) = &function.body else {
         unreachable!("the registry was asked for an action")
     };
@@ -343,7 +350,8 @@ async fn start(
     let result = result?;
     // A mutation that it ran may have made a table.
     let definitions = functions.database.definitions();
-    function.check_result(&result, &*definitions.catalog, rules.bytes_max)?;
+    let tables = definitions.catalog.namespace(component);
+    function.check_result(&result, &tables, rules.bytes_max)?;
     Ok(result)
 }
 

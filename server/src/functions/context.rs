@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::console::Console;
@@ -106,6 +107,8 @@ pub(super) struct Execution<'v> {
     pub observed: Observed,
     /// Where the call comes from.
     pub origin: Origin,
+    /// The component that the call names, for functions of the system.
+    pub component: ComponentPath,
 }
 
 impl Observed {
@@ -144,6 +147,7 @@ impl<'v> Execution<'v> {
             console: Console::default(),
             observed: Observed::default(),
             origin: Origin::Function(None),
+            component: ComponentPath::ROOT,
         }
     }
 
@@ -202,6 +206,18 @@ pub trait ReadCtx<'v> {
 
 macro_rules! read_ctx {
     ($($context:ident),*) => {$(
+        impl $context<'_> {
+            /// The component that a function of the system is to look at.
+            pub(crate) fn component(&self) -> &ComponentPath {
+                &self.execution.component
+            }
+
+            /// The arguments of the function name another component.
+            pub(crate) fn set_component(&mut self, component: ComponentPath) {
+                self.execution.component = component;
+            }
+        }
+
         impl<'v> ReadCtx<'v> for $context<'v> {
             fn db(&mut self) -> &mut DatabaseReader<'v> {
                 &mut self.execution.db

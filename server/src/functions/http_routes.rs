@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::Method;
+use vestibule_schema::path::ComponentPath;
 
 use super::error::Result;
 use super::function::BoxFuture;
@@ -386,6 +387,14 @@ impl RegisteredRoute {
         matches!(self.body, RouteBody::Native { takes_whole, .. } if takes_whole)
     }
 
+    /// The component whose router it is.
+    pub(super) fn component(&self) -> &ComponentPath {
+        match &self.body {
+            RouteBody::Pushed(router) => router.component(),
+            RouteBody::Native { .. } => &ComponentPath::ROOT,
+        }
+    }
+
     /// Whether it was pushed.
     pub fn is_pushed(&self) -> bool {
         matches!(self.body, RouteBody::Pushed(_))
@@ -484,6 +493,10 @@ mod tests {
     fn the_pushed_router_is_asked_where_the_program_has_no_route() {
         struct Silent;
         impl PushedRouter for Silent {
+            fn component(&self) -> &ComponentPath {
+                &ComponentPath::ROOT
+            }
+
             fn answer(
                 self: Arc<Self>,
                 _: ActionCtx,

@@ -48,7 +48,8 @@ pub(super) async fn run_http_action(
     let environment = route.is_pushed().then_some(ModuleEnvironment::Isolate);
     let origin = Origin::Request(metadata, call);
     let id = origin.request_id();
-    let running = functions.running(HTTP_ACTION, label, environment, &caller, id);
+    let component = route.component().clone();
+    let running = functions.running(HTTP_ACTION, (label, component), environment, &caller, id);
     let ctx = ActionCtx::new(functions.clone(), caller.clone(), &origin, running.clone());
     let started = || Event::Started(execution(route, &caller, call));
     functions.probe().event(started);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
+use vestibule_schema::path::ComponentPath;
 
 /// Entries that are kept.
 pub const LOG_ENTRIES_MAX: usize = 10_000;
@@ -30,6 +31,8 @@ pub struct LogEntry {
     pub kind: &'static str,
     /// The function as clients write it; of an HTTP action `POST /hook`.
     pub identifier: String,
+    /// The component whose function it is.
+    pub component: ComponentPath,
     /// When it began, in milliseconds since 1970.
     pub began_millis: f64,
     /// How long it took.
@@ -185,7 +188,7 @@ impl LogEntry {
             "kind": if self.is_completion { "Completion" } else { "Progress" },
             "udfType": self.kind,
             "identifier": self.identifier,
-            "componentPath": null,
+            "componentPath": Some(&self.component).filter(|component| !component.is_root()),
             "timestamp": ended_millis / 1_000.0,
             "executionTimestamp": self.began_millis / 1_000.0,
             "executionTime": self.took.as_secs_f64(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::Value;
 
 use super::log::LogEntry;
@@ -21,6 +21,7 @@ const NATIVE: &str = "native";
 pub(super) struct Running {
     kind: &'static str,
     identifier: String,
+    component: ComponentPath,
     environment: &'static str,
     identity: &'static str,
     request_id: Arc<str>,
@@ -50,7 +51,7 @@ impl Functions {
     pub(super) fn running(
         &self,
         kind: &'static str,
-        identifier: String,
+        (identifier, component): (String, ComponentPath),
         environment: Option<ModuleEnvironment>,
         caller: &Caller,
         request_id: Arc<str>,
@@ -58,6 +59,7 @@ impl Functions {
         Arc::new(Running {
             kind,
             identifier,
+            component,
             environment: environment.map_or(NATIVE, ModuleEnvironment::name),
             identity: caller.kind(),
             request_id,
@@ -127,6 +129,7 @@ impl Functions {
             is_completion: true,
             kind: running.kind,
             identifier: running.identifier.clone(),
+            component: running.component.clone(),
             began_millis: began(self.now_millis(), took),
             took,
             log_lines,
@@ -213,7 +216,8 @@ impl Functions {
             LogEntry {
                 is_completion: true,
                 kind: kind.name(),
-                identifier: call.path.to_string(),
+                identifier: call.path.local().to_string(),
+                component: call.path.component().clone(),
                 began_millis: began(now, took),
                 took,
                 log_lines: log_lines.to_vec(),
@@ -245,7 +249,8 @@ impl Functions {
             LogEntry {
                 is_completion: true,
                 kind: FunctionKind::Query.name(),
-                identifier: path.to_string(),
+                identifier: path.local().to_string(),
+                component: path.component().clone(),
                 began_millis: now as f64,
                 took: Duration::ZERO,
                 log_lines: log_lines.to_vec(),
@@ -272,7 +277,8 @@ impl Functions {
             LogEntry {
                 is_completion: true,
                 kind: kind.name(),
-                identifier: path.to_string(),
+                identifier: path.local().to_string(),
+                component: path.component().clone(),
                 began_millis: now as f64,
                 took: Duration::ZERO,
                 log_lines,

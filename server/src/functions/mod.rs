@@ -52,7 +52,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 pub use action::{ActionCtx, ActionRun};
 pub use arguments::one_object;
@@ -97,7 +97,7 @@ use crate::auth::signing::public_keys;
 use crate::database::{
     CommitError, Database, DatabaseError, ReadersError, SessionRequest, SubmitError, Transaction,
 };
-use crate::deployment::{Deployment, SourceModule};
+use crate::deployment::{Deployment, Given, SourceModule};
 use crate::files::Files;
 use crate::probe::Probe;
 use crate::storage::{ReadView, Store};
@@ -128,14 +128,24 @@ pub struct Functions {
     minutes: CallMinutes,
 }
 
-/// The code of a deployment, and the values it sees while it is imported.
+/// The code of a deployment.
 pub struct PushedCode {
     /// Runs it.
     pub js: Arc<Js>,
+    /// That of the app, and of each component.
+    pub parts: Vec<CodePart>,
+}
+
+/// The code of the app or of a component, and the values it sees while it is imported.
+pub struct CodePart {
+    /// Whose it is.
+    pub component: ComponentPath,
     /// The modules.
     pub sources: Vec<SourceModule>,
     /// Environment variables, built-in ones among them.
     pub variables: BTreeMap<String, String>,
+    /// Where a component's variables come from.
+    pub given: Option<BTreeMap<String, Given>>,
 }
 
 /// A mutation that waits behind another one of its session.
@@ -326,17 +336,18 @@ impl Functions {
         pushed: Option<&PushedCode>,
     ) -> Registry {
         let registry = Registry::clone(&self.native).with_deployment(deployment.clone());
-        let Some(PushedCode {
-            js,
-            sources,
-            variables,
-        }) = pushed
-        else {
+        let Some(PushedCode { js, parts }) = pushed else {
             return registry;
         };
-        let code = js.code(sources, variables.clone(), deployment.import.clone());
-        let registry = registry.with_functions(js.functions(&deployment, &code));
-        let registry = registry.with_pushed_routes(js.http_routes(&deployment, &code));
+        let (mut registry, mut codes) = (registry, BTreeMap::new());
+        for part in parts {
+            let code = js.code_of(part, deployment.import.clone());
+            if let Some(found) = deployment.part(&part.component) {
+                registry = registry.with_functions(js.functions(found, &code));
+            }
+            codes.insert(part.component.clone(), code);
+        }
+        let registry = registry.with_pushed_routes(js.http_routes(&deployment, &codes));
         registry.counting_on(&self.registry())
     }
 
@@ -651,7 +662,7 @@ impl Functions {
         let pushed = Registry::of(&definitions).deployment().function(&call.path);
         let running = self.running(
             FunctionKind::Action.name(),
-            call.path.to_string(),
+            (call.path.local().to_string(), call.path.component().clone()),
             pushed.map(|pushed| pushed.environment),
             &call.caller,
             call.origin.request_id(),

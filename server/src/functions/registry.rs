@@ -267,9 +267,21 @@ impl Registry {
         self.functions.get(path)
     }
 
-    /// Whether a function of this module exists.
-    pub(super) fn has_module(&self, module: &str) -> bool {
-        self.functions.keys().any(|path| path.module() == module)
+    /// Whether there is another function in the module of `wanted`.
+    pub(super) fn has_module_of(&self, wanted: &FunctionPath) -> bool {
+        let is_of_it = |path: &FunctionPath| {
+            path.module() == wanted.module() && path.component() == wanted.component()
+        };
+        self.functions.keys().any(is_of_it)
+    }
+
+    /// The function that a call by `path` runs. Those of the system are the same in every component, whose path tells them
+    /// which one they look at.
+    fn named(&self, path: &FunctionPath) -> Option<&Arc<Registered>> {
+        match path.is_system() && !path.component().is_root() {
+            true => self.functions.get(&path.local()),
+            false => self.functions.get(path),
+        }
     }
 
     /// The function that `call` names, when it is of `kind` and its caller may run functions of that kind.
@@ -308,15 +320,24 @@ impl Registry {
             return Err(Error::plain(PAUSED));
         }
         let may_call_internal = call.origin.is_inside() || call.caller.may_call_internal();
-        self.functions
-            .get(&call.path)
-            .filter(|function| function.visibility == Visibility::Public || may_call_internal)
-            .ok_or_else(|| {
-                Error::plain(format!(
-                    "Could not find public function for '{}'.",
-                    call.path
-                ))
-            })
+        // Clients call the app alone.
+        let is_open = |function: &Registered| {
+            function.visibility == Visibility::Public && function.path.component().is_root()
+        };
+        self.named(&call.path)
+            .filter(|function| is_open(function) || may_call_internal)
+            .ok_or_else(|| Error::plain(no_public_function(&call.path)))
+    }
+}
+
+/// The text for a function that is not there, or not for its caller.
+pub(super) fn no_public_function(path: &FunctionPath) -> String {
+    match path.component() {
+        root if root.is_root() => format!("Could not find public function for '{path}'."),
+        component => format!(
+            "Could not find public function for '{}' in '{component}'.",
+            path.local()
+        ),
     }
 }
 

@@ -222,7 +222,10 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
     let stated = || stated(FunctionKind::Query, call, Some(ts), None);
     let mut has_begun = false;
     let mut ctx = QueryCtx {
-        execution: Execution::new(tx, call.caller.clone(), journal),
+        execution: Execution {
+            component: call.path.component().clone(),
+            ..Execution::new(tx, call.caller.clone(), journal)
+        },
     };
     let result = find(Registry::of(&definitions)).and_then(|function| {
         let Body::Query(body) = &function.body else {
@@ -374,6 +377,7 @@ fn run_mutation_function<'v>(
     let mut ctx = MutationCtx {
         execution: Execution {
             origin: call.origin.clone(),
+            component: call.path.component().clone(),
             ..Execution::new(tx, call.caller.clone(), None)
         },
     };
@@ -434,7 +438,7 @@ pub(super) fn ended<T>(execution: probe::Execution, result: &Result<T>) -> Event
 /// Notes the dependencies of a call that was refused before its body began. Another push may bring the function, other
 /// arguments for it, or the table that an id is of.
 pub(super) fn depend_on_lookup(tx: &mut Transaction<'_>, path: &FunctionPath) {
-    tx.depend_on(Dependency::Module(path.module_file()));
+    tx.depend_on(Dependency::Module(&path.module_key()));
     // Only a limit stands in the way, and a transaction that has met it answers with its error.
     let _ = tx.record_catalog();
 }
@@ -448,9 +452,10 @@ pub(super) fn checked(
     body: impl FnOnce(Value) -> Result<(Value, Arc<Catalog>)>,
 ) -> Result<Value> {
     let Rules { tables, bytes_max } = rules;
-    function.check_args(&args, tables, bytes_max)?;
+    let component = function.path.component();
+    function.check_args(&args, &tables.namespace(component), bytes_max)?;
     let (result, tables) = guarded(&function.path, || body(args))?;
-    function.check_result(&result, &*tables, bytes_max)?;
+    function.check_result(&result, &tables.namespace(component), bytes_max)?;
     Ok(result)
 }
 

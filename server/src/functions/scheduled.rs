@@ -3,13 +3,15 @@
 
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::object;
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::{Object, Value, check_value};
 
 use super::error::Error;
 use super::function::FunctionKind;
 use super::registry::Registry;
-use crate::database::{DatabaseError, Patch, RawDocument, Transaction};
+use crate::database::{
+    Comparison, DatabaseError, Expression, Operator, Patch, RawDocument, Transaction,
+};
 
 /// The table of scheduled functions.
 pub const SCHEDULED_FUNCTIONS: &str = "_scheduled_functions";
@@ -90,6 +92,38 @@ pub struct ScheduledFunction {
     pub scheduled_ms: f64,
     /// Where it is in its life.
     pub state: JobState,
+    /// The component that scheduled it.
+    pub owner: ComponentPath,
+}
+
+/// The field with the path of the component that scheduled a function; absent for the app.
+pub const OWNER: &str = "owner";
+/// The field with the path of the component whose function it is; absent for the app's.
+pub const COMPONENT: &str = "component";
+
+/// The operator that leaves only what `component` scheduled.
+pub fn scheduled_by(component: &ComponentPath) -> Operator {
+    let owner = Some(component).filter(|component| !component.is_root());
+    Operator::Filter(Expression::compare(
+        Comparison::Equal,
+        Expression::field(OWNER.parse().expect("it is an identifier")),
+        Expression::Literal(owner.map(|owner| owner.as_str().into())),
+    ))
+}
+
+/// The component in a field of a document.
+pub fn component_in(fields: &Object, field: &str) -> Option<ComponentPath> {
+    match fields.get(field) {
+        Some(path) => path.as_str()?.parse().ok(),
+        None => Some(ComponentPath::ROOT),
+    }
+}
+
+/// Adds the path of a component to the fields of a document; none for the app.
+pub fn set_component(fields: &mut Object, field: &str, component: &ComponentPath) {
+    if !component.is_root() {
+        fields.insert(field.to_owned(), Value::from(component.as_str()));
+    }
 }
 
 impl ScheduledFunction {
@@ -104,9 +138,11 @@ impl ScheduledFunction {
             Value::Float64(time) => *time,
             _ => return None,
         };
+        let path: FunctionPath = fields.get("name")?.as_str()?.parse().ok()?;
         Some(ScheduledFunction {
             id,
-            path: fields.get("name")?.as_str()?.parse().ok()?,
+            path: path.in_component(component_in(&fields, COMPONENT)?),
+            owner: component_in(&fields, OWNER)?,
             args: args.unwrap_or_else(|| Value::Object(Object::new())),
             scheduled_ms,
             state: JobState::from_value(fields.get("state")?)?,
@@ -135,6 +171,8 @@ pub struct ToSchedule {
     /// The scheduled function on whose behalf it is scheduled. Functions that a canceled one schedules are canceled
     /// too.
     pub by: Option<DocumentId>,
+    /// The component that schedules it.
+    pub owner: ComponentPath,
 }
 
 /// The target of scheduling.
@@ -153,7 +191,7 @@ impl Registry {
     pub fn target(&self, path: &FunctionPath) -> Target {
         match self.get(path) {
             Some(function) => Target::Function(function.kind()),
-            None if self.has_module(path.module()) => Target::NoFunction,
+            None if self.has_module_of(path) => Target::NoFunction,
             None => Target::NoModule,
         }
     }
@@ -202,12 +240,15 @@ pub fn schedule(tx: &mut Transaction<'_>, job: ToSchedule) -> Result<DocumentId>
         tracing::warn!(path = %job.path, bytes = size, "a function is scheduled with large arguments");
     }
     let is_canceled = by_canceled(tx, job.by)?;
-    let fields = Value::Object(object! {
+    let mut fields = object! {
         "name" => job.path.canonical(),
         "args" => Value::Array(job.args),
         "scheduledTime" => scheduled_ms,
         "state" => JobState::Pending.to_value(),
-    });
+    };
+    set_component(&mut fields, COMPONENT, job.path.component());
+    set_component(&mut fields, OWNER, &job.owner);
+    let fields = Value::Object(fields);
     check_value(&fields).map_err(|error| {
         ScheduleError::Refused(format!("Invalid arguments for {}: {error}", job.path))
     })?;
@@ -234,11 +275,12 @@ pub enum Cancellation {
     Itself,
 }
 
-/// Cancels a scheduled function, as a write of `tx`. `by` is the scheduled function on whose behalf that is done.
+/// Cancels a scheduled function of `owner`, as a write of `tx`. `by` is the scheduled function on whose behalf that is done.
 pub fn cancel(
     tx: &mut Transaction<'_>,
     id: DocumentId,
     by: Option<DocumentId>,
+    owner: &ComponentPath,
 ) -> Result<Cancellation> {
     let catalog = tx.catalog();
     let table = catalog.table(SCHEDULED_FUNCTIONS);
@@ -247,7 +289,8 @@ pub fn cancel(
             "Invalid scheduled function ID. The ID must be an ID on the '_scheduled_functions' table.".into(),
         ));
     }
-    match ScheduledFunction::find(tx, id)? {
+    let found = ScheduledFunction::find(tx, id)?;
+    match found.filter(|job| job.owner == *owner) {
         // Only a mutation that looks at its own document sees itself in progress; an action may well cancel itself.
         Some(job) if by == Some(id) && is_mutation(tx, &job) => Ok(Cancellation::Itself),
         Some(job) if !job.state.is_final() => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use vestibule_schema::convert::to_value;
 use vestibule_schema::id::DocumentId;
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::Value;
 
 use super::Functions;
@@ -64,6 +64,7 @@ impl Scheduler<'_, '_> {
             args: vec![args],
             at_seconds,
             by,
+            owner: ComponentPath::ROOT,
         };
         Ok(scheduled::schedule(self.tx, job)?)
     }
@@ -71,7 +72,7 @@ impl Scheduler<'_, '_> {
     /// Cancels a scheduled function. One that waits will not run. An action that has started goes on, but what it
     /// schedules from now on will not run. One that has ended stays as it is.
     pub fn cancel(&mut self, id: DocumentId) -> Result<()> {
-        let canceled = scheduled::cancel(self.tx, id, self.by)?;
+        let canceled = scheduled::cancel(self.tx, id, self.by, &ComponentPath::ROOT)?;
         if canceled == Cancellation::Itself {
             self.console.warn(scheduled::CANCELS_ITSELF);
         }
@@ -85,6 +86,8 @@ pub struct ActionScheduler {
     pub(super) functions: Arc<Functions>,
     /// The scheduled function that runs.
     pub(super) by: Option<DocumentId>,
+    /// The component whose action runs.
+    pub(super) owner: ComponentPath,
 }
 
 impl ActionScheduler {
@@ -110,13 +113,19 @@ impl ActionScheduler {
 
     /// Cancels a scheduled function, as [`Scheduler::cancel`] does.
     pub async fn cancel(&self, id: DocumentId) -> Result<()> {
-        let by = self.by;
+        let (by, owner) = (self.by, self.owner.clone());
         let canceled = self
             .functions
-            .transact(move |tx| Ok(scheduled::cancel(tx, id, by)?))
+            .transact(move |tx| Ok(scheduled::cancel(tx, id, by, &owner)?))
             .await;
         canceled.map_err(Error::new)??;
         Ok(())
+    }
+
+    /// Schedules for a component's action.
+    #[cfg(feature = "typescript")]
+    pub(super) fn of_component(self, owner: ComponentPath) -> ActionScheduler {
+        ActionScheduler { owner, ..self }
     }
 
     /// Schedules a function in a transaction of its own.
@@ -126,12 +135,12 @@ impl ActionScheduler {
         args: Vec<Value>,
         at_seconds: f64,
     ) -> Result<DocumentId> {
-        let by = self.by;
         let job = ToSchedule {
             path,
             args,
             at_seconds,
-            by,
+            by: self.by,
+            owner: self.owner.clone(),
         };
         let scheduled = self
             .functions

@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use vestibule_schema::path::ComponentPath;
 
 use super::action::ActionCtx;
 use super::error::{Result, Thrown};
@@ -113,6 +114,9 @@ pub(super) type AtEnd = Box<dyn FnOnce(HttpEnd) + Send>;
 
 /// The router that was pushed.
 pub(super) trait PushedRouter: Send + Sync {
+    /// The component whose router it is.
+    fn component(&self) -> &ComponentPath;
+
     /// Answers a request as soon as there is a head to answer with. The action goes on until its body was sent.
     fn answer(
         self: Arc<Self>,

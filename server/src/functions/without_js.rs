@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 use self::code::Code;
+use super::CodePart;
 use super::error::Result;
 use super::http_routes::HttpRoute;
 use super::options::JsOptions;
@@ -96,6 +97,11 @@ impl Js {
         match *self {}
     }
 
+    /// Would compile the modules of the app or a component.
+    pub fn code_of(&self, _: &CodePart, _: ImportPhase) -> Arc<Code> {
+        match *self {}
+    }
+
     pub(super) fn spare_threads(&self) -> Option<usize> {
         match *self {}
     }
@@ -109,7 +115,11 @@ impl Js {
     }
 
     /// Would be the routes of a deployment.
-    pub fn http_routes(&self, _: &Deployment, _: &Arc<Code>) -> Option<Vec<HttpRoute>> {
+    pub fn http_routes(
+        &self,
+        _: &Deployment,
+        _: &BTreeMap<ComponentPath, Arc<Code>>,
+    ) -> Option<Vec<HttpRoute>> {
         match *self {}
     }
 }

@@ -126,16 +126,17 @@ pub(super) async fn function(
     let body = http.read_json(&parts.headers, body).await?;
     let prepared = {
         let call: CallBody<'_> = body.json()?;
-        let component = call.component_path.as_deref().unwrap_or_default();
-        if !component.is_empty() {
-            return Err(bad_identifier(respond::no_components(component)));
-        }
-        prepare(
+        let component = http.component_named(call.component_path.as_deref())?;
+        let prepared = prepare(
             &call.path,
             call.args,
             call.format.as_deref(),
             asked.client.default_format(),
-        )?
+        )?;
+        Prepared {
+            path: prepared.path.in_component(component),
+            ..prepared
+        }
     };
     let verified = Verified::Admin(admin);
     http.run(&asked, &parts, verified, prepared, Wanted::Any)

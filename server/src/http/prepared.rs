@@ -3,8 +3,9 @@
 use serde_json::value::RawValue;
 use vestibule_schema::value::Value;
 use vestibule_schema::wire::Args;
-use vestibule_schema::{FunctionPath, JsonFormat};
+use vestibule_schema::{ComponentPath, FunctionPath, JsonFormat};
 
+use super::Http;
 use super::respond::WireError;
 use crate::functions::{Error, Thrown, one_object};
 
@@ -34,6 +35,19 @@ pub(super) fn prepare(
 pub(super) fn read_path(text: &str) -> Result<FunctionPath, WireError> {
     text.parse()
         .map_err(|error| bad_identifier(format!("{text:?} is not a function path: {error}.")))
+}
+
+impl Http {
+    /// The component that tools name by its path; the app where they name none.
+    pub(super) fn component_named(&self, text: Option<&str>) -> Result<ComponentPath, WireError> {
+        let text = text.unwrap_or_default();
+        let path: Option<ComponentPath> = text.parse().ok();
+        let path = path.filter(|path| self.pushes.has_component(path));
+        path.ok_or_else(|| {
+            let message = format!("There is no component {text:?}.");
+            WireError::bad_request("ComponentNotFound", message)
+        })
+    }
 }
 
 pub(super) fn bad_identifier(message: impl Into<String>) -> WireError {

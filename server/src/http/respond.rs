@@ -308,24 +308,6 @@ pub(super) fn read_only() -> WireError {
     )
 }
 
-/// Refuses what is asked of a component of an app.
-pub(super) fn root_component(path: Option<&str>) -> Result<(), WireError> {
-    match path.unwrap_or_default() {
-        "" => Ok(()),
-        component => Err(WireError::bad_request(
-            "ComponentNotFound",
-            no_components(component),
-        )),
-    }
-}
-
-/// Components are accepted at a push, and not run.
-pub(super) fn no_components(asked: &str) -> String {
-    format!(
-        "This server does not run components yet, so there is nothing in the component \"{asked}\"."
-    )
-}
-
 /// A change of the deployment by the holder of a key that may only look.
 pub(super) fn read_only_key() -> WireError {
     WireError::new(

@@ -141,7 +141,7 @@ pub(super) const ROUTES: &[Route] = routes![
     post "/api/cancel_job",                   Admin,       Other,         deploy::cancel_job,      "Call a scheduled function off.";
     post "/api/cancel_all_jobs",              Admin,       Other,         deploy::cancel_all_jobs, "Call many scheduled functions off.";
     post "/api/delete_scheduled_functions_table", Admin,   Other,         deploy::delete_scheduled_functions_table, "Call all scheduled functions off, and forget them.";
-    post "/api/delete_component",             Admin,       Other,         deploy::delete_component, "Refused: this server runs no components.";
+    post "/api/delete_component",             Admin,       Other,         deploy::delete_component, "Delete the tables of a component that is not mounted any more.";
     post "/api/delete_tables",                Admin,       Other,         deploy::delete_tables,   "Delete tables that no schema names.";
     get  "/api/vestibule/deployments",        Admin,       Other,         deploy::deployments,     "The pushes that are kept, the newest first.";
     post "/api/vestibule/rollback",           Admin,       Other,         deploy::rollback,        "Push again what was live before.";

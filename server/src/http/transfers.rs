@@ -16,7 +16,7 @@ use super::Http;
 use super::body::ReadBody;
 use super::credentials::{note_deployer, query_parameter};
 use super::files::parts_of;
-use super::respond::{self, WireError, json, root_component};
+use super::respond::{self, WireError, json};
 use crate::auth::AdminRights;
 use crate::functions::SystemError;
 use crate::transfer::{Format, ImportRequest, Mode, TransferError};
@@ -87,7 +87,7 @@ pub(super) async fn upload_part(State(http): State<Arc<Http>>, request: Request)
 /// `POST /api/import/finish_upload`
 pub(super) async fn finish_upload(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let finish: FinishBody = http.read_transfer(request).await?;
-    let import = finish.import.read()?;
+    let import = finish.import.read(&http)?;
     let tokens = finish.part_tokens.iter().map(|token| match token {
         Json::String(token) => token.clone(),
         other => other.to_string(),
@@ -128,7 +128,7 @@ pub(super) async fn import(State(http): State<Arc<Http>>, request: Request) -> A
             mode: query_parameter(&parts, "mode").unwrap_or_default(),
             format: query_parameter(&parts, "format").unwrap_or_default().into(),
         };
-        let import = asked.read()?;
+        let import = asked.read(&http)?;
         let content = parts_of(&mut content);
         let imported = http.transfers.import_now(import, content).await;
         imported.map_err(refused)
@@ -149,7 +149,10 @@ pub(super) async fn request_export(State(http): State<Arc<Http>>, request: Reque
             return Err(WireError::bad_request("BadQueryArgs", message));
         }
     };
-    root_component(query_parameter(&parts, "component").as_deref())?;
+    if query_parameter(&parts, "component").is_some_and(|component| !component.is_empty()) {
+        let message = "An export holds the app with all its components: leave component out.";
+        return Err(WireError::bad_request("BadQueryArgs", message));
+    }
     let requested = http.transfers.request_export(with_files).await;
     requested.map_err(refused)?;
     answer(&Json::Null)
@@ -206,8 +209,8 @@ pub(super) async fn set_expiration(
 }
 
 impl ImportBody {
-    fn read(self) -> Result<ImportRequest, WireError> {
-        root_component(self.component_path.as_deref())?;
+    fn read(self, http: &Http) -> Result<ImportRequest, WireError> {
+        let component = http.component_named(self.component_path.as_deref())?;
         let mode = Mode::named(&self.mode);
         // Some tools say more of a format than its name.
         let format = self.format.get("format").unwrap_or(&self.format);
@@ -218,6 +221,7 @@ impl ImportBody {
         };
         Ok(ImportRequest {
             table: self.table_name,
+            component,
             mode,
             format,
         })

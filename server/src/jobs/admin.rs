@@ -6,20 +6,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error as ThisError;
 use vestibule_schema::id::DocumentId;
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 use super::BY_STATE_AND_TIME;
 use super::scheduled::STEP_DOCUMENTS_MAX;
 use super::waiting::PENDING;
 use crate::database::{DatabaseError, Query, RawDocument, StateEntry, StateIndex, Transaction};
 use crate::functions::scheduled::{
-    JobState, SCHEDULED_FUNCTIONS, ScheduledFunction, cancel, set_state,
+    JobState, SCHEDULED_FUNCTIONS, ScheduledFunction, cancel, scheduled_by, set_state,
 };
 use crate::functions::{Error, Functions, SystemError};
 
 /// Which scheduled functions to cancel.
 #[derive(Clone, Debug, Default)]
 pub struct CancelAll {
+    /// Only those that this component scheduled; all where none is named.
+    pub component: Option<ComponentPath>,
     /// Only those of this function.
     pub path: Option<FunctionPath>,
     /// Only those due at this moment or later, in milliseconds since the epoch.
@@ -52,7 +54,10 @@ impl JobsAdmin {
 
     /// Cancels one scheduled function, as a function would.
     pub async fn cancel_job(&self, id: DocumentId) -> Result<(), JobsAdminError> {
-        let canceled = self.functions.transact(move |tx| Ok(cancel(tx, id, None)?));
+        let canceled = self.functions.transact(move |tx| {
+            let owner = ScheduledFunction::find(tx, id)?.map(|job| job.owner);
+            Ok(cancel(tx, id, None, &owner.unwrap_or_default())?)
+        });
         canceled.await?.map_err(JobsAdminError::Refused)?;
         Ok(())
     }
@@ -75,12 +80,17 @@ impl JobsAdmin {
         }
     }
 
-    /// Cancels every waiting scheduled function, then forgets all there are. A running function goes on.
-    pub async fn clear(&self) -> Result<(), JobsAdminError> {
+    /// Cancels every waiting scheduled function, or those of a component, then forgets them. A running function goes on.
+    pub async fn clear(&self, component: Option<ComponentPath>) -> Result<(), JobsAdminError> {
+        let all = Query {
+            operators: component.iter().map(scheduled_by).collect(),
+            ..Query::table(SCHEDULED_FUNCTIONS)
+        };
         loop {
-            let step = self.functions.transact(|tx| {
+            let all = all.clone();
+            let step = self.functions.transact(move |tx| {
                 tx.uncharged(|tx| {
-                    let some = tx.take(&Query::table(SCHEDULED_FUNCTIONS), STEP_DOCUMENTS_MAX)?;
+                    let some = tx.take(&all, STEP_DOCUMENTS_MAX)?;
                     let found = some.len();
                     for document in some {
                         clear_one(tx, document)?;
@@ -163,10 +173,16 @@ impl CancelAll {
         if self.from_ms.is_some_and(|from_ms| at_ms < from_ms) {
             return Ok(false);
         }
-        let Some(path) = &self.path else {
+        if self.path.is_none() && self.component.is_none() {
             return Ok(true);
-        };
+        }
         let job = ScheduledFunction::find(tx, entry.id)?;
-        Ok(job.is_some_and(|job| job.path == *path))
+        Ok(job.is_some_and(|job| {
+            let is_its = self
+                .component
+                .as_ref()
+                .is_none_or(|owner| job.owner == *owner);
+            is_its && self.path.as_ref().is_none_or(|path| job.path == *path)
+        }))
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::Pushes;
 use super::error::PushError;
@@ -18,7 +18,7 @@ use super::request::{WaitForSchema, push_id};
 use super::stored::trouble;
 use super::tables::{Need, Target, is_retired, with_filled};
 use crate::clock;
-use crate::database::{IndexId, Step, Transaction};
+use crate::database::{IndexId, Step, Transaction, component_of, local_name};
 
 /// Documents of one step, at most.
 pub(super) const STEP_DOCUMENTS_MAX: usize = 256;
@@ -96,10 +96,7 @@ impl Pushes {
         tell: impl Fn(&Progress),
     ) -> Result<SchemaState, PushError> {
         let needs = self.declare(plan).await?;
-        let mut progress = Progress {
-            indexes_total: needs.iter().map(|need| need.indexes.len()).sum(),
-            ..Progress::default()
-        };
+        let mut progress = Progress::of(&plan.deployment, &needs);
         tell(&progress);
         // A document that does not fit ends the push: better before the long work than after it.
         for need in &needs {
@@ -114,7 +111,7 @@ impl Pushes {
                 if let Some(failure) = self.fill(&table, index).await? {
                     return Ok(SchemaState::Failed(failure));
                 }
-                progress.indexes_complete += 1;
+                progress.completed(&table);
                 tell(&progress);
             }
         }
@@ -124,10 +121,7 @@ impl Pushes {
     pub(super) async fn declare(&self, plan: &Arc<Plan>) -> Result<Vec<Need>, PushError> {
         let (plan, native) = (plan.clone(), self.program.tables.clone());
         self.transact(move |tx| {
-            let target = Target {
-                schema: plan.deployment.schema.as_ref(),
-                native: &native,
-            };
+            let target = Target::of(&plan.deployment, &native);
             let (catalog, needs) = target.declare(&tx.catalog());
             tx.set_catalog(catalog).map_err(trouble)?;
             Ok(needs)
@@ -208,10 +202,7 @@ impl Pushes {
     async fn check_dry(&self, plan: &Arc<Plan>) -> Result<Json, PushError> {
         let (plan, native) = (plan.clone(), self.program.tables.clone());
         let catalog = self.functions.database().definitions().catalog.clone();
-        let target = Target {
-            schema: plan.deployment.schema.as_ref(),
-            native: &native,
-        };
+        let target = Target::of(&plan.deployment, &native);
         let (_, needs) = target.declare(&catalog);
         for need in &needs {
             if let Some(failure) = self.check(need).await? {
@@ -273,17 +264,23 @@ fn failure(table: &str, error: String) -> SchemaFailure {
 fn reply(state: &SchemaState) -> Json {
     match state {
         SchemaState::Waiting => reply(&SchemaState::InProgress(Progress::default())),
-        SchemaState::InProgress(progress) => json!({
-            "type": "inProgress",
-            "components": {"": {
-                "schemaValidationComplete": progress.is_validated,
-                "indexesComplete": progress.indexes_complete,
-                "indexesTotal": progress.indexes_total,
-            }},
-        }),
+        SchemaState::InProgress(progress) => {
+            let parts = progress.indexes.iter().map(|(component, indexes)| {
+                let shown = json!({
+                    "schemaValidationComplete": progress.is_validated,
+                    "indexesComplete": indexes.complete,
+                    "indexesTotal": indexes.total,
+                });
+                (component.clone(), shown)
+            });
+            json!({"type": "inProgress", "components": parts.collect::<Map<_, _>>()})
+        }
         SchemaState::Complete => json!({"type": "complete"}),
         SchemaState::Failed(SchemaFailure { error, table }) => json!({
-            "type": "failed", "error": error, "componentPath": "", "tableName": table,
+            "type": "failed",
+            "error": error,
+            "componentPath": component_of(table.as_deref().unwrap_or_default()),
+            "tableName": table.as_deref().map(local_name),
         }),
         SchemaState::Overwritten => json!({"type": "raceDetected"}),
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
+use vestibule_schema::path::ComponentPath;
 
 use super::Pushes;
 use super::error::PushError;
@@ -11,7 +12,7 @@ use super::request::StartPush;
 use super::staged;
 use super::stored::trouble;
 use super::tables::Target;
-use crate::database::{Catalog, Transaction};
+use crate::database::{Catalog, Transaction, stored_name};
 use crate::deployment::diff::named_indexes;
 use crate::deployment::{AnalyzeInput, Deployment, PushedSchema, SourceModule};
 
@@ -29,6 +30,13 @@ impl Pushes {
     /// The effect that a push would have on the tables. It changes nothing and takes little time.
     pub async fn evaluate_schema(&self, request: StartPush) -> Result<Json, PushError> {
         let live = self.live();
+        let is_new = |path: &String| {
+            let mut known = live.components.values();
+            !known.any(|mounted| mounted.definition_path == *path)
+        };
+        let sent = request.component_definitions.iter();
+        let sent = sent.map(|component| component.definition_path.clone());
+        let new_definitions: Vec<String> = sent.filter(is_new).collect();
         let schema = match request.app_definition.schema.map(SourceModule::from) {
             Some(schema) => {
                 let input = AnalyzeInput {
@@ -44,16 +52,18 @@ impl Pushes {
         let evaluated = self.read(move |tx| evaluate(tx, &live, schema.as_ref()));
         Ok(json!({
             "componentSchemaEvaluations": {"": evaluated.await?},
-            "newComponentDefinitions": [],
+            "newComponentDefinitions": new_definitions,
         }))
     }
 
-    /// The indexes of all pushed tables, with what is being built.
-    pub fn indexes(&self) -> Json {
+    /// The indexes of all pushed tables of the app or of a component, with what is being built.
+    pub fn indexes(&self, component: &ComponentPath) -> Json {
         let definitions = self.functions.database().definitions();
         let live = self.live();
-        let tables = live.schema.iter().flat_map(|schema| &schema.tables);
+        let schema = live.part(component).and_then(|part| part.schema.as_ref());
+        let tables = schema.into_iter().flat_map(|schema| &schema.tables);
         let indexes = tables.flat_map(|table| {
+            let stored = stored_name(component, &table.name);
             let catalog = &definitions.catalog;
             let indexes = table.indexes.iter();
             indexes.map(move |index| {
@@ -62,7 +72,7 @@ impl Pushes {
                     "name": index.name(),
                     "fields": index.fields_json(),
                     "staged": index.staged,
-                    "backfill": {"state": backfill_state(catalog, &table.name, index.name())},
+                    "backfill": {"state": backfill_state(catalog, &stored, index.name())},
                 })
             })
         });
@@ -86,10 +96,7 @@ fn evaluate(
 ) -> Result<Json, PushError> {
     let catalog = tx.catalog();
     let none = Default::default();
-    let target = Target {
-        schema,
-        native: &none,
-    };
+    let target = Target::of_schema(schema, &none);
     let (_, needs) = target.declare(&catalog);
     let mut tables = Vec::new();
     for table in schema.iter().flat_map(|schema| &schema.tables) {

@@ -1,28 +1,30 @@
-//! Components that come with a push: evaluated and checked like the app, shown to tools, and not run. A function's call
-//! of one fails with a sentence; everything else of the app runs.
+//! The components that come with a push: evaluated and checked like the app, each after those that it uses, and shown to
+//! tools.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
+use vestibule_schema::path::ComponentPath;
 
 use super::Pushes;
 use super::error::PushError;
 use super::replies;
 use super::request::ComponentBody;
-use super::starting::check_sources;
+use super::starting::{check_sources, stored_module, texts_of};
 use crate::deployment::{
-    AnalyzeInput, COMPONENTS_MAX, ChildComponent, ComponentDefinition, Deployment, DeploymentError,
-    ImportPhase, Manifest, Module, ModuleEnvironment, SourceModule, Variables, Visibility,
+    AnalyzeInput, COMPONENTS_MAX, ChildComponent, ComponentManifest, Deployment, DeploymentError,
+    ImportPhase, Manifest, ModuleEnvironment, SourceModule, Visibility,
 };
 
 /// The components of a push, by the path of their definitions.
 #[derive(Default)]
-pub(super) struct Components(BTreeMap<String, Component>);
-
-struct Component {
-    definition: ComponentDefinition,
-    /// Its functions and tables, read as if they were an app's.
-    deployment: Deployment,
+pub(super) struct Evaluated {
+    components: BTreeMap<String, ComponentManifest>,
+    /// The name that each has where it is used under no other.
+    names: BTreeMap<String, String>,
+    /// The texts of their modules.
+    pub texts: Vec<Arc<str>>,
 }
 
 impl Pushes {
@@ -31,16 +33,16 @@ impl Pushes {
         &self,
         bodies: Vec<ComponentBody>,
         import: &ImportPhase,
-    ) -> Result<Components, PushError> {
+    ) -> Result<Evaluated, PushError> {
         if bodies.len() > COMPONENTS_MAX {
             return Err(DeploymentError::TooManyComponents.into());
         }
-        let mut components = Components::default();
+        let mut evaluated = Evaluated::default();
         let mut waiting = bodies;
         while !waiting.is_empty() {
             let is_next = |body: &ComponentBody| {
                 let mut needed = body.dependencies.iter();
-                needed.all(|path| components.0.contains_key(path))
+                needed.all(|path| evaluated.components.contains_key(path))
             };
             let Some(next) = waiting.iter().position(is_next) else {
                 let path = waiting.swap_remove(0).definition_path;
@@ -48,22 +50,21 @@ impl Pushes {
                 return Err(DeploymentError::ComponentDefinition { path, reason }.into());
             };
             let body = waiting.remove(next);
-            let path = body.definition_path.clone();
-            let component = self.component(body, &components, import).await?;
-            if components.0.insert(path.clone(), component).is_some() {
-                let reason = "it was sent twice".to_owned();
+            if evaluated.components.contains_key(&body.definition_path) {
+                let (path, reason) = (body.definition_path, "it was sent twice".to_owned());
                 return Err(DeploymentError::ComponentDefinition { path, reason }.into());
             }
+            self.component(body, &mut evaluated, import).await?;
         }
-        Ok(components)
+        Ok(evaluated)
     }
 
     async fn component(
         &self,
         body: ComponentBody,
-        known: &Components,
+        known: &mut Evaluated,
         import: &ImportPhase,
-    ) -> Result<Component, PushError> {
+    ) -> Result<(), PushError> {
         let path = body.definition_path;
         let modules: Vec<SourceModule> = body.functions.into_iter().map(Into::into).collect();
         check_sources(&modules)?;
@@ -75,14 +76,8 @@ impl Pushes {
             }
             .into());
         }
-        let stored = modules.iter().map(|module| Module {
-            path: module.path.clone(),
-            environment: module.environment,
-            hash: String::new(),
-            source: String::new(),
-            source_map: None,
-        });
-        let stored = stored.collect();
+        known.texts.extend(texts_of(&modules));
+        let stored = modules.iter().map(stored_module).collect();
         let input = AnalyzeInput {
             modules,
             schema: body.schema.map(SourceModule::from),
@@ -93,40 +88,39 @@ impl Pushes {
             ..AnalyzeInput::default()
         };
         let analysis = self.analyze(input).await?;
-        let definition = analysis.definition.unwrap_or_default();
-        let definition = ComponentDefinition::from_text(&path, &definition)?;
-        known.check(&definition.children())?;
-        let manifest = Manifest {
+        let component = ComponentManifest {
+            path: path.clone(),
+            definition: analysis.definition.unwrap_or_default(),
+            server_version: body.udf_server_version.unwrap_or_default(),
             modules: stored,
             analysis: analysis.modules,
             schema: analysis.schema,
-            import: import.clone(),
-            server_version: body.udf_server_version.unwrap_or_default(),
-            ..Manifest::default()
         };
-        let deployment = Deployment::from_manifest(&manifest, Variables::default())?;
-        Ok(Component {
-            definition,
-            deployment,
-        })
+        let (definition, _) = component.read(&Manifest::default())?;
+        known.check(&definition.children())?;
+        known.names.insert(path.clone(), definition.name);
+        known.components.insert(path, component);
+        Ok(())
     }
 }
 
-impl Components {
+impl Evaluated {
     /// The names of the components at `paths`.
     pub fn names<'p>(&self, paths: impl Iterator<Item = &'p String>) -> BTreeMap<String, String> {
-        let named = paths.filter_map(|path| {
-            let component = self.0.get(path)?;
-            Some((path.clone(), component.definition.name.clone()))
-        });
+        let named = paths.filter_map(|path| Some((path.clone(), self.names.get(path)?.clone())));
         named.collect()
     }
 
+    /// As a manifest has them.
+    pub fn into_manifests(self) -> Vec<ComponentManifest> {
+        self.components.into_values().collect()
+    }
+
     /// Refuses what uses components that were not sent.
-    pub fn check(&self, children: &[ChildComponent]) -> Result<(), DeploymentError> {
+    fn check(&self, children: &[ChildComponent]) -> Result<(), DeploymentError> {
         let unknown = children
             .iter()
-            .find(|child| !self.0.contains_key(&child.path));
+            .find(|child| !self.components.contains_key(&child.path));
         match unknown {
             None => Ok(()),
             Some(child) => Err(DeploymentError::ComponentDefinition {
@@ -138,53 +132,48 @@ impl Components {
             }),
         }
     }
+}
 
-    /// Adds to the reply to a push what tools are shown of the components that `app` uses.
-    pub fn add_to(&self, reply: &mut Json, app: &[ChildComponent]) -> Result<(), DeploymentError> {
-        for (path, component) in &self.0 {
-            let Component {
-                definition,
-                deployment,
-            } = component;
-            let exports = file_based(deployment);
-            reply["analysis"][path] =
-                replies::analysis(deployment, definition.to_reply(path, exports));
-        }
-        let mut count = 0;
-        reply["app"]["childComponents"] = self.instances("", app, &mut count)?;
-        Ok(())
+/// Adds to the reply to a push what tools are shown of the components that came with it, and where they are mounted.
+pub(super) fn add_to(
+    reply: &mut Json,
+    manifest: &Manifest,
+    next: &Deployment,
+) -> Result<(), DeploymentError> {
+    for component in &manifest.components {
+        let (definition, part) = component.read(manifest)?;
+        let path = &component.path;
+        let shown = definition.to_reply(path, file_based(&part));
+        reply["analysis"][path] = replies::analysis(&part, shown);
     }
+    reply["app"]["childComponents"] = mounted_in(&ComponentPath::ROOT, next);
+    reply["app"]["httpRoutes"]["mounts"] = mounts(&next.definition.mounts());
+    Ok(())
+}
 
-    fn instances(
-        &self,
-        parent: &str,
-        children: &[ChildComponent],
-        count: &mut usize,
-    ) -> Result<Json, DeploymentError> {
-        let mut instances = Map::new();
-        for ChildComponent { name, path } in children {
-            *count += 1;
-            if *count > COMPONENTS_MAX {
-                return Err(DeploymentError::TooManyComponents);
-            }
-            let place = match parent {
-                "" => name.clone(),
-                parent => format!("{parent}/{name}"),
-            };
-            let component = self.0.get(path);
-            let of_it = component.map(|component| component.definition.children());
-            let instance = json!({
-                "definitionPath": path,
-                "componentPath": place,
-                "args": {},
-                "childComponents": self.instances(&place, &of_it.unwrap_or_default(), count)?,
-                "httpRoutes": {"httpModuleRoutes": null, "mounts": []},
-                "exports": {},
-            });
-            instances.insert(name.clone(), instance);
-        }
-        Ok(Json::Object(instances))
-    }
+/// The components that `parent` mounts, by name.
+fn mounted_in(parent: &ComponentPath, next: &Deployment) -> Json {
+    let children = next.components.iter();
+    let children = children.filter(|(path, _)| path.parent() == *parent);
+    let shown = children.map(|(path, mounted)| {
+        let shown = json!({
+            "definitionPath": mounted.definition_path,
+            "componentPath": path,
+            "args": {},
+            "childComponents": mounted_in(path, next),
+            "httpRoutes": {
+                "httpModuleRoutes": replies::routes(&mounted.part),
+                "mounts": mounts(&mounted.definition.mounts()),
+            },
+            "exports": {},
+        });
+        (path.name().to_owned(), shown)
+    });
+    Json::Object(shown.collect::<Map<_, _>>())
+}
+
+fn mounts(mounts: &[(String, String)]) -> Json {
+    mounts.iter().map(|(prefix, _)| json!(prefix)).collect()
 }
 
 /// The exports of a component: its public functions, in a tree of their files.

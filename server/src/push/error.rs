@@ -43,6 +43,10 @@ pub enum PushError {
     ReferredTable { table: String, referrer: String },
     #[error("There is no table {0:?}.")]
     UnknownTable(String),
+    #[error("The component {0:?} is mounted. Take it out of convex.config.ts and push first.")]
+    MountedComponent(String),
+    #[error("There is no component {0:?} that was mounted before and has kept its tables.")]
+    UnknownComponent(String),
     #[error("{0}")]
     Schema(String),
     #[error("Hit an error while pushing:\n{0}")]
@@ -86,6 +90,8 @@ impl PushError {
             | PushError::DeclaredTable(_)
             | PushError::ReferredTable { .. } => "TableCannotBeDeleted",
             PushError::UnknownTable(_) => "TableNotFound",
+            PushError::MountedComponent(_) => "ComponentMustBeUnmounted",
+            PushError::UnknownComponent(_) => "ComponentNotFound",
             PushError::Cron(_) => "InvalidCron",
             PushError::MissingVariables(_) => "MissingEnvironmentVariables",
             PushError::RequiredVariables(_) => "RequiredEnvironmentVariable",

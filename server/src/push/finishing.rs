@@ -1,5 +1,6 @@
 //! The end of a push: one commit, with which everything switches.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -10,10 +11,11 @@ use super::request::{FinishPush, push_id};
 use super::stored::{self, trouble};
 use super::tables::{Need, Target, with_filled};
 use super::{Program, Pushes};
-use crate::database::{Extension, QueryError, Transaction};
+use crate::database::{Catalog, Extension, QueryError, Transaction};
 use crate::deployment::provisioning::Stated;
-use crate::deployment::{AnalyzeError, Deployment, Manifest, diff};
-use crate::functions::{PushedCode, Registry};
+use crate::deployment::{AnalyzeError, Cron, Deployment, Manifest, diff};
+use crate::functions::js::Js;
+use crate::functions::{CodePart, PushedCode, Registry};
 use crate::jobs::crons::{CronOwner, CronRefused, reconcile};
 
 /// A push that is about to become live.
@@ -76,6 +78,7 @@ impl Pushes {
             stated: self.stated.clone(),
         };
         let replaced: Extension = self.functions.registry();
+        let kept = components_with_tables(&self.functions.database().definitions().catalog);
         let switched = self.transact(move |tx| {
             let definitions = tx.definitions().clone();
             job.run(tx, Registry::of(&definitions).deployment())
@@ -91,7 +94,7 @@ impl Pushes {
         self.activated(&deployment);
         self.warn_of_unsupported(&before, &deployment);
         self.warn_of_first_logins(&before, &deployment).await;
-        let reply = diff::to_reply(&before, &deployment);
+        let reply = diff::to_reply(&before, &deployment, &kept);
         self.clean_later();
         let push = deployment.push.as_ref();
         tracing::info!(
@@ -111,13 +114,7 @@ impl Pushes {
     ) -> Result<Extension, PushError> {
         let code = match self.js.clone() {
             None => None,
-            Some(js) => Some(PushedCode {
-                js,
-                sources: self
-                    .stored_sources(deployment.modules.values().cloned().collect())
-                    .await?,
-                variables: self.visible_variables(&deployment),
-            }),
+            Some(js) => Some(self.code_of(js, &deployment).await?),
         };
         let functions = self.functions.clone();
         let making = move || functions.registry_with(deployment, code.as_ref());
@@ -131,8 +128,44 @@ impl Pushes {
     }
 }
 
+impl Pushes {
+    /// The code of the app and of each component, with the variables that it sees.
+    async fn code_of(&self, js: Arc<Js>, deployment: &Deployment) -> Result<PushedCode, PushError> {
+        let mut parts = Vec::new();
+        for (component, part) in deployment.parts() {
+            let modules = part.modules.values().cloned().collect();
+            let given = match component.is_root() {
+                true => None,
+                false => Some(deployment.variables_of(&component)),
+            };
+            let variables = match &given {
+                None => self.visible_variables(deployment),
+                Some(given) => {
+                    let given = given.iter();
+                    let given = given.map(|(name, given)| (name.clone(), given.value.clone()));
+                    given.chain(self.built_in(deployment)).collect()
+                }
+            };
+            parts.push(CodePart {
+                component,
+                sources: self.stored_sources(modules).await?,
+                variables,
+                given,
+            });
+        }
+        Ok(PushedCode { js, parts })
+    }
+}
+
+/// The paths of the components that have tables, mounted or not.
+pub(super) fn components_with_tables(catalog: &Catalog) -> BTreeSet<String> {
+    let components = catalog.tables().map(|table| table.component());
+    let components = components.filter(|component| !component.is_empty());
+    components.map(str::to_owned).collect()
+}
+
 fn check_missing(deployment: &Deployment, live: &Deployment) -> Result<(), PushError> {
-    let missing = deployment.definition.missing(&live.variables);
+    let missing = deployment.missing_variables(&live.variables);
     match missing.is_empty() {
         true => Ok(()),
         false => Err(PushError::MissingVariables(missing)),
@@ -167,9 +200,10 @@ impl Job {
         }
         self.switch_tables(tx)?;
         self.check_provisioning(tx)?;
-        stored::write_modules(tx, &self.deployment.modules).map_err(trouble)?;
+        stored::write_modules(tx, &self.deployment.keyed_modules()).map_err(trouble)?;
         stored::write_push(tx, &self.manifest).map_err(trouble)?;
-        let crons = reconcile(tx, CronOwner::Pushed, &self.deployment.crons);
+        let crons: Vec<Cron> = self.deployment.all_crons().cloned().collect();
+        let crons = reconcile(tx, CronOwner::Pushed, &crons);
         crons.map_err(|refused| match refused {
             CronRefused::Database(error) => trouble(error),
             refused => PushError::Cron(refused.to_string()),
@@ -186,10 +220,7 @@ impl Job {
 
     /// Tables that are not prepared yet are prepared here, where they are small: an app's first pushes need no more.
     fn switch_tables(&self, tx: &mut Transaction<'_>) -> Result<(), PushError> {
-        let target = Target {
-            schema: self.deployment.schema.as_ref(),
-            native: &self.program.tables,
-        };
+        let target = Target::of(&self.deployment, &self.program.tables);
         target.check()?;
         let before = tx.catalog();
         let (declared, needs) = target.declare(&before);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use vestibule_schema::path::ComponentPath;
+
 use super::Pushes;
 use crate::deployment::Deployment;
 use crate::deployment::variables::SITE_URL;
@@ -40,6 +42,7 @@ impl Pushes {
             is_completion: true,
             kind: "Mutation",
             identifier: logged_as.to_owned(),
+            component: ComponentPath::ROOT,
             began_millis: now,
             took: Duration::ZERO,
             log_lines: vec![format!("[WARN] {warning}")],

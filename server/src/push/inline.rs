@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::Value;
 
 use super::Pushes;
@@ -18,6 +18,15 @@ const INLINE_QUERY_BYTES_MAX: usize = 1 << 20;
 
 const SUSPENDED: &str = "the caller's identity cannot be seen";
 
+/// A query as a tool sends it.
+pub struct InlineSource {
+    /// The path of its module, which is stored nowhere.
+    pub path: String,
+    pub source: String,
+    /// The component whose tables it reads.
+    pub component: ComponentPath,
+}
+
 /// How an inline query ended.
 pub struct InlineRun {
     pub outcome: FunctionOutcome,
@@ -28,12 +37,16 @@ impl Pushes {
     /// Runs the query that the module `source` exports as its default.
     pub async fn run_inline(
         &self,
-        path: String,
-        source: String,
+        query: InlineSource,
         args: Value,
         caller: Caller,
         request: Arc<RequestMetadata>,
     ) -> Result<InlineRun, PushError> {
+        let InlineSource {
+            path,
+            source,
+            component,
+        } = query;
         check_module_path(&path).map_err(DeploymentError::from)?;
         if source.len() > INLINE_QUERY_BYTES_MAX {
             return Err(DeploymentError::ModulesTooLarge(source.len()).into());
@@ -41,6 +54,7 @@ impl Pushes {
         let js = self.js.as_ref().ok_or(AnalyzeError::Unsupported)?;
         let function =
             FunctionPath::new(&path, "default").expect("the path of a module was checked");
+        let function = function.in_component(component);
         let module = SourceModule {
             path,
             environment: ModuleEnvironment::Isolate,

@@ -37,10 +37,11 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 pub use counts::PushCounts;
 pub use error::PushError;
+pub use inline::InlineSource;
 pub use request::{FinishPush, StartPush, WaitForSchema};
 pub use stored::StoredPush;
 
@@ -159,6 +160,13 @@ impl Pushes {
     /// The deployment as of the newest commit.
     pub fn live(&self) -> Arc<Deployment> {
         self.functions.registry().deployment().clone()
+    }
+
+    /// Whether a component is mounted, or has kept its tables. The app always is.
+    pub fn has_component(&self, path: &ComponentPath) -> bool {
+        let catalog = self.functions.database().definitions().catalog.clone();
+        let mut tables = catalog.tables();
+        self.live().part(path).is_some() || tables.any(|table| table.component() == path.as_str())
     }
 
     /// Takes on the deployment that is stored, before anything is served.

@@ -1,5 +1,6 @@
 //! Pushes that have been started and not finished: in memory, and not for long.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::tables::Need;
+use crate::database::component_of;
 use crate::deployment::{Deployment, Manifest};
 
 /// Pushes under way at the same time; the oldest goes when there are more.
@@ -44,18 +47,61 @@ pub enum SchemaState {
 }
 
 /// Counts of what is to be done and what is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    pub indexes_complete: usize,
-    pub indexes_total: usize,
+    /// The indexes that are filled, by the path of the component.
+    pub indexes: BTreeMap<String, Indexes>,
     /// Whether every document that was there is known to fit.
     pub is_validated: bool,
+}
+
+/// Indexes of one component.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Indexes {
+    pub complete: usize,
+    pub total: usize,
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress {
+            indexes: BTreeMap::from([Default::default()]),
+            is_validated: false,
+        }
+    }
+}
+
+impl Progress {
+    /// That at the beginning, where `deployment` needs this much.
+    pub fn of(deployment: &Deployment, needs: &[Need]) -> Progress {
+        let parts = deployment.parts();
+        let parts = parts.map(|(path, _)| (path.to_string(), Indexes::default()));
+        let mut progress = Progress {
+            indexes: parts.collect(),
+            is_validated: false,
+        };
+        for need in needs {
+            progress.of_table(&need.table).total += need.indexes.len();
+        }
+        progress
+    }
+
+    /// One more index of the table is filled.
+    pub fn completed(&mut self, table: &str) {
+        self.of_table(table).complete += 1;
+    }
+
+    fn of_table(&mut self, table: &str) -> &mut Indexes {
+        let component = component_of(table).to_owned();
+        self.indexes.entry(component).or_default()
+    }
 }
 
 /// Why the tables cannot be what a schema says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaFailure {
     pub error: String,
+    /// The stored name of the table.
     pub table: Option<String>,
 }
 

@@ -74,15 +74,21 @@ pub fn evaluated(live: &Deployment, next: &Deployment) -> Json {
 }
 
 fn schema_change(live: &Deployment, next: &Deployment, push_id: &str) -> Json {
-    let diff = IndexDiff::between(live.schema.as_ref(), next.schema.as_ref());
+    // A component that is not mounted any more keeps its indexes.
+    let diffs = next.parts().map(|(path, part)| {
+        let before = live.part(&path).and_then(|live| live.schema.as_ref());
+        let diff = IndexDiff::between(before, part.schema.as_ref());
+        (path.to_string(), diff.to_json())
+    });
     json!({
         "allocatedComponentIds": {},
         "schemaIds": {"": push_id},
-        "indexDiffs": {"": diff.to_json()},
+        "indexDiffs": diffs.collect::<Map<_, _>>(),
     })
 }
 
-fn routes(next: &Deployment) -> Option<Json> {
+/// The routes of an app or a component itself.
+pub fn routes(next: &Deployment) -> Option<Json> {
     let routes = next.http_routes.as_ref()?;
     let routes = routes
         .iter()

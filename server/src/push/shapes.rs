@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 use vestibule_schema::id::DocumentId;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::{Object, Value};
 
 use super::Pushes;
 use super::error::PushError;
 use super::stored::trouble;
-use crate::database::{Catalog, Order, Owner, Query, Source};
+use crate::database::{Catalog, Order, Owner, Query, Source, local_name};
 
 /// Documents of one table that are looked at, the newest first.
 const SAMPLED_MAX: usize = 256;
@@ -19,13 +20,14 @@ const FIELDS_MAX: usize = 256;
 const KINDS_MAX: usize = 16;
 
 impl Pushes {
-    /// The shape of the documents of each table.
-    pub async fn shapes(&self) -> Result<Json, PushError> {
-        self.read(|tx| {
+    /// The shape of the documents of each table of the app or of a component.
+    pub async fn shapes(&self, component: ComponentPath) -> Result<Json, PushError> {
+        self.read(move |tx| {
             let catalog = tx.catalog();
             let tables = catalog
                 .tables()
-                .filter(|table| table.owner != Owner::System);
+                .filter(|table| table.owner != Owner::System)
+                .filter(|table| table.component() == component.as_str());
             let names: Vec<String> = tables.map(|table| table.name.clone()).collect();
             let mut shapes = Map::new();
             for name in names {
@@ -39,7 +41,7 @@ impl Pushes {
                 for document in tx.take(&query, SAMPLED_MAX).map_err(trouble)? {
                     shape.see(&Value::Object(document.fields), &catalog);
                 }
-                shapes.insert(name, shape.to_json());
+                shapes.insert(local_name(&name).to_owned(), shape.to_json());
             }
             Ok(Json::Object(shapes))
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use serde_json::Value as Json;
 
-use super::components::Components;
+use super::components;
 use super::error::PushError;
 use super::plans::Plan;
 use super::replies;
@@ -34,7 +34,6 @@ pub(super) struct Evaluated {
     pub live: Arc<Deployment>,
     /// Texts of the modules that are not stored yet.
     texts: Vec<Arc<str>>,
-    components: Components,
 }
 
 impl Pushes {
@@ -48,11 +47,10 @@ impl Pushes {
             deployment,
             live,
             texts,
-            components,
         } = self.counts.step(self.evaluate(request).await)?;
         let origins = self.origins();
         let mut reply = replies::started(&live, &deployment, &manifest.push_id, &origins);
-        components.add_to(&mut reply, &deployment.definition.children())?;
+        components::add_to(&mut reply, &manifest, &deployment)?;
         if !is_dry_run {
             self.store_texts(texts).await?;
         }
@@ -76,7 +74,7 @@ impl Pushes {
             .sources(&live, app.changed_modules, app.unchanged_module_hashes)
             .await?;
         let import = self.import_phase(&live, &sources);
-        let components = self
+        let mut components = self
             .components(request.component_definitions, &import)
             .await?;
         let input = AnalyzeInput {
@@ -89,11 +87,8 @@ impl Pushes {
             time_millis: import.time_millis,
         };
         let analysis = self.analyze(input).await?;
-        let texts = sources.iter().flat_map(|module| {
-            let map = module.source_map.iter();
-            std::iter::once(&module.source).chain(map).cloned()
-        });
-        let texts = texts.collect();
+        let mut texts = std::mem::take(&mut components.texts);
+        texts.extend(texts_of(&sources));
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             push_id: new_push_id(),
@@ -107,19 +102,18 @@ impl Pushes {
             schema: analysis.schema,
             auth_config: analysis.auth_config,
             definition: analysis.definition,
+            components: components.into_manifests(),
             node_dependencies: request.node_dependencies,
             node_version: request.node_version,
         };
         let deployment = Deployment::from_manifest(&manifest, live.variables.clone())?
             .with_settings(live.settings.clone());
         self.check_fit(&deployment)?;
-        components.check(&deployment.definition.children())?;
         Ok(Evaluated {
             manifest,
             deployment,
             live,
             texts,
-            components,
         })
     }
 
@@ -297,18 +291,22 @@ fn check_program(program: &Program, deployment: &Deployment) -> Result<(), PushE
     if let Some(route) = routes.find(|route| program.routes.contains(route)) {
         return Err(PushError::NativeRoute(route));
     }
-    let target = Target {
-        schema: deployment.schema.as_ref(),
-        native: &program.tables,
-    };
-    target.check()
+    Target::of(deployment, &program.tables).check()
+}
+
+/// The texts of modules, their source maps among them.
+pub(super) fn texts_of(modules: &[SourceModule]) -> impl Iterator<Item = Arc<str>> + '_ {
+    modules.iter().flat_map(|module| {
+        let map = module.source_map.iter();
+        std::iter::once(&module.source).chain(map).cloned()
+    })
 }
 
 fn hash_of(module: &SourceModule) -> String {
     module_hash(&module.source, module.source_map.as_deref())
 }
 
-fn stored_module(module: &SourceModule) -> Module {
+pub(super) fn stored_module(module: &SourceModule) -> Module {
     let chunk = |text: &Arc<str>| ChunkHash::of(text.as_bytes()).to_string();
     Module {
         path: module.path.clone(),

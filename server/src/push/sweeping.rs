@@ -114,10 +114,7 @@ impl Pushes {
         let native = self.program.tables.clone();
         let swept = self.transact(move |tx| {
             let deployment = Registry::of(tx.definitions()).deployment().clone();
-            let target = Target {
-                schema: deployment.schema.as_ref(),
-                native: &native,
-            };
+            let target = Target::of(&deployment, &native);
             let catalog = tx.catalog();
             let is_left = target.leaves_behind(&catalog);
             if is_left {
@@ -246,5 +243,12 @@ fn chunks_of(manifest: &Manifest) -> Vec<String> {
             .chain(map)
             .collect::<Vec<_>>()
     };
-    manifest.modules.iter().flat_map(of).collect()
+    let components = manifest.components.iter();
+    let modules = components.flat_map(|component| &component.modules);
+    manifest
+        .modules
+        .iter()
+        .chain(modules)
+        .flat_map(of)
+        .collect()
 }

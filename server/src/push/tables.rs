@@ -1,15 +1,19 @@
 //! The effect of a pushed schema on the tables: the indexes to build, the documents to check, and the catalog before,
 //! during and after that. Nothing here reads or writes.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::table::{IndexDefinition, TableDefinition};
 use vestibule_schema::validator::Validator;
 
 use super::error::PushError;
-use crate::database::{Catalog, IndexId, IndexMeta, Owner, PendingRules, TableMeta};
-use crate::deployment::{PushedSchema, allows_all};
+use crate::database::{
+    Catalog, IndexId, IndexMeta, Owner, PendingRules, TableMeta, component_of, stored_name,
+};
+use crate::deployment::{Deployment, PushedSchema, PushedTable, allows_all};
 
 /// The work a table needs before a schema can be live.
 #[derive(Clone, Debug)]
@@ -22,12 +26,23 @@ pub struct Need {
     pub rules: Option<Arc<PendingRules>>,
 }
 
-/// A schema with the tables that it may not define.
-#[derive(Clone, Copy)]
+/// The schemas of an app and its components, with the tables that they may not define.
 pub struct Target<'s> {
-    pub schema: Option<&'s PushedSchema>,
+    declared: Vec<Declared<'s>>,
+    /// The paths of the components that are mounted.
+    mounted: HashSet<String>,
     /// Tables of the server's own program.
-    pub native: &'s HashSet<String>,
+    native: &'s HashSet<String>,
+}
+
+/// A table of a schema.
+struct Declared<'s> {
+    /// The name under which it is stored.
+    name: Cow<'s, str>,
+    definition: &'s TableDefinition,
+    pushed: Option<&'s PushedTable>,
+    /// Whether its documents are held to its validator.
+    is_checked: bool,
 }
 
 /// The end of the names of indexes that are no longer used: no query can name one.
@@ -40,15 +55,25 @@ struct Wanted {
     staged: bool,
 }
 
-impl<'s> Target<'s> {
-    /// The indexes of a table of the schema.
-    fn wanted(&self, table: &TableDefinition) -> Vec<Wanted> {
-        let enabled = table.indexes.iter().map(|definition| Wanted {
+impl<'s> Declared<'s> {
+    fn all_of(component: &ComponentPath, schema: &'s PushedSchema) -> Vec<Declared<'s>> {
+        let tables = schema.schema.tables().iter();
+        let declared = tables.map(|definition| Declared {
+            name: stored_name(component, &definition.name),
+            definition,
+            pushed: schema.table(&definition.name),
+            is_checked: schema.checks_documents(),
+        });
+        declared.collect()
+    }
+
+    /// The indexes of the table.
+    fn wanted(&self) -> Vec<Wanted> {
+        let enabled = self.definition.indexes.iter().map(|definition| Wanted {
             definition: definition.clone(),
             staged: false,
         });
-        let pushed = self.schema.and_then(|schema| schema.table(&table.name));
-        let staged = pushed.into_iter().flat_map(|table| &table.indexes);
+        let staged = self.pushed.into_iter().flat_map(|table| &table.indexes);
         let staged = staged.filter(|index| index.staged).map(|index| Wanted {
             definition: index.definition.clone(),
             staged: true,
@@ -56,22 +81,46 @@ impl<'s> Target<'s> {
         enabled.chain(staged).collect()
     }
 
-    fn definitions(&self) -> &'s [TableDefinition] {
-        self.schema.map_or(&[], |schema| schema.schema.tables())
+    fn rules(&self) -> Validator {
+        match self.is_checked {
+            true => self.definition.document.clone(),
+            false => Validator::Any,
+        }
+    }
+}
+
+impl<'s> Target<'s> {
+    /// The schemas of `deployment`.
+    pub fn of(deployment: &'s Deployment, native: &'s HashSet<String>) -> Target<'s> {
+        let schemas = deployment.parts().filter_map(|(path, part)| {
+            let schema = part.schema.as_ref()?;
+            Some(Declared::all_of(&path, schema))
+        });
+        Target {
+            declared: schemas.flatten().collect(),
+            mounted: deployment
+                .parts()
+                .map(|(path, _)| path.to_string())
+                .collect(),
+            native,
+        }
     }
 
-    fn rules(&self, definition: &TableDefinition) -> Validator {
-        match self.schema.is_some_and(PushedSchema::checks_documents) {
-            true => definition.document.clone(),
-            false => Validator::Any,
+    /// The schema of an app without components.
+    pub fn of_schema(schema: Option<&'s PushedSchema>, native: &'s HashSet<String>) -> Target<'s> {
+        let declared = schema.map(|schema| Declared::all_of(&ComponentPath::ROOT, schema));
+        Target {
+            declared: declared.unwrap_or_default(),
+            mounted: HashSet::from([String::new()]),
+            native,
         }
     }
 
     /// Refuses a schema that defines a table of the server's own program.
     pub fn check(&self) -> Result<(), PushError> {
-        let mut names = self.definitions().iter().map(|definition| &definition.name);
-        match names.find(|name| self.native.contains(*name)) {
-            Some(name) => Err(PushError::NativeTable(name.clone())),
+        let mut names = self.declared.iter().map(|declared| &declared.name);
+        match names.find(|name| self.native.contains(name.as_ref())) {
+            Some(name) => Err(PushError::NativeTable(name.to_string())),
             None => Ok(()),
         }
     }
@@ -82,24 +131,24 @@ impl<'s> Target<'s> {
         let mut declared = catalog.clone();
         let mut needs = Vec::new();
         forget_pending(&mut declared);
-        for definition in self.definitions() {
-            let Some(table) = declared.table(&definition.name) else {
+        for wish in &self.declared {
+            let Some(table) = declared.table(&wish.name) else {
                 continue;
             };
             let mut table = TableMeta::clone(table);
-            for wanted in &self.wanted(definition) {
+            for wanted in &wish.wanted() {
                 if !table.indexes.iter().any(|index| wanted.is(index)) {
                     table.indexes.push(new_index(&declared, wanted));
                     declared.set(table.clone());
                 }
             }
-            let rules = self.rules(definition);
+            let rules = wish.rules();
             if !allows_all(&rules, &table.document) {
                 table.pending = Some(Arc::new(PendingRules::new(rules)));
             }
             let need = Need {
                 table: table.name.clone(),
-                indexes: unfilled(&table, definition),
+                indexes: unfilled(&table, wish.definition),
                 rules: table.pending.clone(),
             };
             declared.set(table);
@@ -115,18 +164,18 @@ impl<'s> Target<'s> {
     pub fn switch(&self, catalog: &Catalog) -> Catalog {
         let mut switched = catalog.clone();
         forget_pending(&mut switched);
-        for definition in self.definitions() {
-            let mut table = match switched.table(&definition.name) {
+        for declared in &self.declared {
+            let mut table = match switched.table(&declared.name) {
                 Some(table) => TableMeta::clone(table),
                 None => {
                     let number = switched.next_number();
-                    switched.new_table(&definition.name, number, Owner::Pushed)
+                    switched.new_table(&declared.name, number, Owner::Pushed)
                 }
             };
             switched.set(table.clone());
             table.owner = Owner::Pushed;
-            table.document = self.rules(definition);
-            let wanted = self.wanted(definition);
+            table.document = declared.rules();
+            let wanted = declared.wanted();
             let (mut kept, retired) = split(&table, &wanted);
             table.indexes = [&kept[..], &retired].concat();
             switched.set(table.clone());
@@ -149,9 +198,9 @@ impl<'s> Target<'s> {
     /// not in force.
     pub fn leaves_behind(&self, catalog: &Catalog) -> bool {
         let is_begun = |table: &TableMeta| {
-            let mut named = self.definitions().iter();
-            let wanted = named.find(|definition| definition.name == table.name);
-            let wanted = wanted.map(|definition| self.wanted(definition));
+            let mut named = self.declared.iter();
+            let wanted = named.find(|declared| declared.name == table.name);
+            let wanted = wanted.map(Declared::wanted);
             let is_wanted = |index: &IndexMeta| {
                 let mut wanted = wanted.iter().flatten();
                 wanted.any(|wanted| wanted.is(index))
@@ -164,16 +213,20 @@ impl<'s> Target<'s> {
         catalog.tables().any(|table| is_begun(table))
     }
 
-    /// Tables that were pushed before and are not named any more keep their documents and nothing else.
+    /// Tables that were pushed before and are not named any more keep their documents and nothing else. Those of components
+    /// that are not mounted any more stay as they are, for the component's return.
     fn release_others(&self, catalog: &mut Catalog) {
-        let is_named = |table: &TableMeta| {
-            self.definitions()
-                .iter()
-                .any(|definition| definition.name == table.name)
+        let named: HashSet<&str> = self
+            .declared
+            .iter()
+            .map(|declared| &*declared.name)
+            .collect();
+        let is_kept = |table: &TableMeta| {
+            named.contains(&*table.name) || !self.mounted.contains(component_of(&table.name))
         };
         let others: Vec<TableMeta> = catalog
             .tables()
-            .filter(|table| table.owner == Owner::Pushed && !is_named(table))
+            .filter(|table| table.owner == Owner::Pushed && !is_kept(table))
             .map(|table| TableMeta::clone(table))
             .collect();
         for mut table in others {

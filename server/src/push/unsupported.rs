@@ -29,11 +29,10 @@ impl Pushes {
 }
 
 fn unsupported(deployment: &Deployment) -> BTreeSet<String> {
-    let children = deployment.definition.children().into_iter();
-    let components = children.map(|child| format!("the component {}", child.name));
     let modules = deployment.modules.values().filter(|module| {
         module.environment == ModuleEnvironment::Node && is_entry_point(&module.path)
     });
-    let modules = modules.map(|module| format!("the \"use node\" module {}", module.path));
-    components.chain(modules).collect()
+    modules
+        .map(|module| format!("the \"use node\" module {}", module.path))
+        .collect()
 }

@@ -325,9 +325,12 @@ fn target(
             return Err(format!("Could not find public function for '{text}'."));
         }
     };
-    if component.is_some_and(|component| !component.is_empty()) {
-        return Err(format!("Could not find public function for '{path}'."));
-    }
+    // Those of a component are found for administrators alone.
+    let component = component.unwrap_or_default();
+    let component = component
+        .parse()
+        .map_err(|_| format!("Could not find public function for '{path}' in '{component}'."))?;
+    let path = path.in_component(component);
     let args = functions::one_object(&path, args);
     args.map(|args| (path, args))
         .map_err(|error| error.to_string())

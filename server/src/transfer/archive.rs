@@ -2,18 +2,21 @@
 //!
 //! `_tables/documents.jsonl` says which number each table has, so that ids keep their meaning. A table `rooms` is
 //! `rooms/documents.jsonl`, and `rooms/generated_schema.jsonl` says how its values are written. Files are described in
-//! `_storage/documents.jsonl` and lie beside it, named by their id. All of it may lie below one more directory.
+//! `_storage/documents.jsonl` and lie beside it, named by their id. All of it may lie below one more directory. What belongs to
+//! a component lies below `_components/name/` in the same form.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufReader, ErrorKind, Read, Seek};
 
 use serde::Deserialize;
 use vestibule_schema::id::TableNumber;
+use vestibule_schema::path::ComponentPath;
 use zip::ZipArchive;
 
 use super::error::{DocumentProblem, TransferError};
 use super::options::{ENTRIES_MAX, TransferOptions};
 use super::reading::{Layout, Numbers, each_line};
+use crate::database::{component_of, local_name};
 use crate::files::FileError;
 
 /// The documents of a table.
@@ -25,7 +28,7 @@ pub const TABLES: &str = "_tables";
 /// The directory of files.
 pub const STORAGE: &str = "_storage";
 /// The directory of what belongs to components.
-const COMPONENTS: &str = "_components";
+pub const COMPONENTS: &str = "_components";
 /// The content of [`GENERATED_SCHEMA`] where values are written in the one way that needs no description.
 pub const UNIFORM: &str = "\"uniform\"";
 /// Bytes of a [`GENERATED_SCHEMA`] that are read.
@@ -36,7 +39,7 @@ const UNPACKED_BYTES_FREE: u64 = 1 << 30;
 /// Where everything in an archive is.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// The tables, by name, with the entries of their documents and how those are written.
+    /// The tables, by the names under which they are stored, with the entries of their documents and how those are written.
     pub tables: BTreeMap<String, TableEntry>,
     /// Files, by the text of their ids.
     pub files: HashMap<String, usize>,
@@ -136,19 +139,14 @@ struct Found {
     documents: BTreeMap<String, usize>,
     schemas: BTreeMap<String, usize>,
     files: HashMap<String, usize>,
-    components: BTreeMap<String, usize>,
     other: Vec<String>,
 }
 
 impl Found {
     fn add(&mut self, index: usize, name: &str) -> Result<(), TransferError> {
+        let (root, component, name) = placed(name)?;
         let parts: Vec<&str> = name.split('/').collect();
-        if let Some(at) = parts.iter().position(|part| *part == COMPONENTS) {
-            let component = parts.get(at + 1).copied().unwrap_or_default();
-            *self.components.entry(component.to_string()).or_default() += 1;
-            return Ok(());
-        }
-        let [root @ .., directory, file] = &parts[..] else {
+        let [between @ .., directory, file] = &parts[..] else {
             // Files such as README.md, which say nothing.
             return Ok(());
         };
@@ -156,19 +154,26 @@ impl Found {
         if !is_stored && *file != DOCUMENTS && *file != GENERATED_SCHEMA {
             return Ok(());
         }
-        self.check_root(&root.join("/"))?;
+        let root = root.into_iter().chain(between.iter().copied());
+        self.check_root(&root.collect::<Vec<_>>().join("/"))?;
+        let directory = &*match component.is_root() {
+            true => directory.to_string(),
+            false => format!("{component}/{directory}"),
+        };
         let (before, key) = match (is_stored, *file) {
+            // Files are the app's: those of a component have no place here.
+            (true, _) if !component.is_root() => return Ok(()),
             (true, file) => {
                 let id = file.split('.').next().unwrap_or_default();
                 (self.files.insert(id.to_string(), index), file)
             }
             (false, DOCUMENTS) => {
                 let name = directory.to_string();
-                (self.documents.insert(name, index), *directory)
+                (self.documents.insert(name, index), directory)
             }
             (false, _) => {
                 let name = directory.to_string();
-                (self.schemas.insert(name, index), *directory)
+                (self.schemas.insert(name, index), directory)
             }
         };
         match before {
@@ -195,8 +200,16 @@ impl Found {
         archive: &mut ZipArchive<R>,
     ) -> Result<Contents, TransferError> {
         let mut contents = Contents::default();
-        if let Some(index) = self.documents.remove(TABLES) {
-            contents.numbers = read_numbers(archive, index)?;
+        let numbers: Vec<String> = self
+            .documents
+            .keys()
+            .filter(|key| is_of_numbers(key))
+            .cloned()
+            .collect();
+        for key in numbers {
+            let index = self.documents.remove(&key);
+            let index = index.expect("it is a key of the map");
+            contents.add_numbers(component_of(&key), read_numbers(archive, index)?);
         }
         for (table, index) in std::mem::take(&mut self.documents) {
             let numbers = match self.schemas.get(&table) {
@@ -207,7 +220,7 @@ impl Found {
             let entry = TableEntry { index, numbers };
             match table.as_str() {
                 STORAGE => contents.storage = Some(entry),
-                _ if table.starts_with('_') => self.other.push(table),
+                _ if local_name(&table).starts_with('_') => self.other.push(table),
                 _ => {
                     contents.tables.insert(table, entry);
                 }
@@ -218,11 +231,92 @@ impl Found {
             let words = format!("skipped the system table \"{table}\"");
             contents.skipped.push(words);
         }
-        for component in self.components.keys() {
-            let words = format!("skipped everything of the component \"{component}\"");
-            contents.skipped.push(words);
-        }
+        contents.skip_taken_numbers();
         Ok(contents)
+    }
+}
+
+/// The parts of an entry's name: the directories before everything, the component that it belongs to, and the rest.
+fn placed(name: &str) -> Result<(Vec<&str>, ComponentPath, &str), TransferError> {
+    let (mut root, mut component, mut rest) = (Vec::new(), ComponentPath::ROOT, name);
+    let mut before = Vec::new();
+    while let Some((part, behind)) = rest.split_once('/') {
+        if part == COMPONENTS {
+            let (child, behind) = behind.split_once('/').unwrap_or((behind, ""));
+            component = component.child(child).map_err(|_| {
+                let problem = format!("\"{}\" is not the name of a component", shown(child));
+                TransferError::Archive(problem)
+            })?;
+            root.append(&mut before);
+            rest = behind;
+        } else if component.is_root() {
+            before.push(part);
+            rest = behind;
+        } else {
+            break;
+        }
+    }
+    match component.is_root() {
+        true => Ok((Vec::new(), component, name)),
+        false => Ok((root, component, rest)),
+    }
+}
+
+fn is_of_numbers(key: &str) -> bool {
+    local_name(key) == TABLES
+}
+
+impl Contents {
+    /// The same as those of a component.
+    pub fn below(self, component: &ComponentPath) -> Contents {
+        if component.is_root() {
+            return self;
+        }
+        let placed = |name: String| format!("{component}/{name}");
+        let tables = self.tables.into_iter();
+        let numbers = self.numbers.into_iter();
+        Contents {
+            tables: tables.map(|(name, entry)| (placed(name), entry)).collect(),
+            numbers: numbers
+                .map(|(name, number)| (placed(name), number))
+                .collect(),
+            ..self
+        }
+    }
+
+    fn add_numbers(&mut self, component: &str, numbers: BTreeMap<String, TableNumber>) {
+        let named = numbers.into_iter().map(|(name, number)| match component {
+            "" => (name, number),
+            component => (format!("{component}/{name}"), number),
+        });
+        self.numbers.extend(named);
+    }
+
+    /// Leaves out components whose tables have numbers of other tables, as other servers give them: here a number has one
+    /// table, and ids keep their meaning.
+    fn skip_taken_numbers(&mut self) {
+        let mut components: BTreeMap<String, BTreeSet<TableNumber>> = BTreeMap::new();
+        for (name, number) in &self.numbers {
+            let has_documents = self.tables.contains_key(name);
+            if has_documents || component_of(name).is_empty() {
+                let component = component_of(name).to_owned();
+                components.entry(component).or_default().insert(*number);
+            }
+        }
+        let mut used = components.remove("").unwrap_or_default();
+        for (component, numbers) in components {
+            if numbers.is_disjoint(&used) {
+                used.extend(numbers);
+                continue;
+            }
+            self.tables
+                .retain(|name, _| component_of(name) != component);
+            self.numbers
+                .retain(|name, _| component_of(name) != component);
+            self.skipped.push(format!(
+                "skipped everything of the component \"{component}\": its tables have numbers of other tables"
+            ));
+        }
     }
 }
 
@@ -353,11 +447,12 @@ mod tests {
             let rooms = &contents.tables["rooms"];
             assert_eq!((rooms.index, rooms.numbers), (2, Numbers::Exact));
             assert_eq!(contents.tables["plain"].numbers, Numbers::Float);
-            assert_eq!(contents.tables.len(), 2);
+            assert!(contents.tables.contains_key("foo/rooms"));
+            assert_eq!(contents.tables.len(), 3);
             assert_eq!(contents.numbers["rooms"].get(), 10_001);
             assert_eq!(contents.files["kg2a"], 6);
             assert_eq!(contents.storage.unwrap().index, 5);
-            assert_eq!(contents.skipped.len(), 2, "{:?}", contents.skipped);
+            assert_eq!(contents.skipped.len(), 1, "{:?}", contents.skipped);
         }
     }
 

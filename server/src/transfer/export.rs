@@ -1,6 +1,6 @@
 //! One export: a snapshot of all tables, and of the files if the request includes them, as an archive.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -15,11 +15,11 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::Transfers;
-use super::archive::{DOCUMENTS, GENERATED_SCHEMA, STORAGE, TABLES, UNIFORM};
+use super::archive::{COMPONENTS, DOCUMENTS, GENERATED_SCHEMA, STORAGE, TABLES, UNIFORM};
 use super::error::TransferError;
 use super::spool::{Spool, Spooled};
 use super::under_way::Stop;
-use crate::database::{ReadAt, TableMeta, each_stored};
+use crate::database::{ReadAt, TableMeta, component_of, each_stored, local_name};
 use crate::files::OBJECTS;
 
 /// Bytes of an entry from which on its size needs more room in an archive.
@@ -29,7 +29,7 @@ const PACKED_LEVEL: i64 = 3;
 /// An archive's description of itself.
 const README: &str = "# An export\n\nEach directory is a table, with a document a line in `documents.jsonl`. \
 Whole numbers are integers (`7`), all others have a fraction or an exponent (`7.0`).\n\
-`_tables` holds the tables' numbers, which ids begin with, and `_storage` the files.\n\
+`_tables` holds the tables' numbers, which ids begin with, `_storage` the files, and `_components` the tables of components.\n\
 Import it with `npx convex import --replace-all FILE.zip`.\n";
 
 /// Tables of a snapshot, copied.
@@ -143,14 +143,14 @@ impl Transfers {
         archive.write_all(README.as_bytes())?;
         write_numbers(&mut archive, copied)?;
         for (table, spooled) in &copied.tables {
-            let directory = format!("{}/{DOCUMENTS}", table.name);
-            archive.start_file(directory, packed(spooled.bytes))?;
+            let directory = directory_of(&table.name);
+            archive.start_file(format!("{directory}/{DOCUMENTS}"), packed(spooled.bytes))?;
             spool.each(*spooled, |document| {
                 stop.check()?;
                 let fields = document.fields(table.number)?;
                 write_line(&mut archive, fields)
             })?;
-            write_generated_schema(&mut archive, &table.name)?;
+            write_generated_schema(&mut archive, &directory)?;
         }
         if let Some((storage, spooled)) = &copied.storage {
             let files =
@@ -267,15 +267,37 @@ fn extension_of(content_type: &str) -> (&'static str, bool) {
 }
 
 fn write_numbers(archive: &mut Archive, copied: &Copied) -> Result<(), TransferError> {
-    archive.start_file(format!("{TABLES}/{DOCUMENTS}"), packed(0))?;
     let storage = copied.storage.iter().map(|(table, _)| table);
     let tables = copied.tables.iter().map(|(table, _)| table).chain(storage);
+    let mut by_component: BTreeMap<&str, Vec<&TableMeta>> = BTreeMap::from([Default::default()]);
     for table in tables {
-        let number: TableNumber = table.number;
-        let line = serde_json::json!({ "name": table.name, "id": number.get() });
-        writeln!(archive, "{line}")?;
+        by_component
+            .entry(table.component())
+            .or_default()
+            .push(table);
+    }
+    for (component, tables) in by_component {
+        let directory = below(component, TABLES);
+        archive.start_file(format!("{directory}/{DOCUMENTS}"), packed(0))?;
+        for table in tables {
+            let number: TableNumber = table.number;
+            let line = serde_json::json!({ "name": table.local_name(), "id": number.get() });
+            writeln!(archive, "{line}")?;
+        }
     }
     Ok(())
+}
+
+/// The directory of a table in an archive.
+fn directory_of(table: &str) -> String {
+    below(component_of(table), local_name(table))
+}
+
+/// A directory of the app or of a component.
+fn below(component: &str, directory: &str) -> String {
+    let names = component.split('/').filter(|name| !name.is_empty());
+    let components: String = names.map(|name| format!("{COMPONENTS}/{name}/")).collect();
+    components + directory
 }
 
 fn write_generated_schema(archive: &mut Archive, table: &str) -> Result<(), TransferError> {

@@ -1,12 +1,13 @@
 //! One import: its outlook, for an administrator to confirm, and its execution.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 use vestibule_schema::object;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::{Object, Value};
 use zip::ZipArchive;
 
@@ -14,13 +15,13 @@ use super::Transfers;
 use super::archive::{self, Contents, TableEntry};
 use super::error::{DocumentProblem, TransferError};
 use super::fill::{Checking, Filler, Filling};
-use super::plan::{Existing, Plan};
+use super::plan::{Existing, NamesOf, Plan};
 use super::reading::{self, Layout, Numbers, ReadDocument};
 use super::states::{self, Format, Import, Mode};
 use super::swap::{self, Hidden};
 use super::under_way::Stop;
 use super::uploads::PartsReader;
-use crate::database::{Catalog, Destination, TableMeta};
+use crate::database::{Catalog, Destination, TableMeta, component_of, local_name, stored_name};
 use crate::files::{OBJECTS, STORAGE, parse_sha256, parse_uuid, work};
 
 /// How often an import tells how far it is.
@@ -156,11 +157,13 @@ impl Transfers {
             Format::JsonLines => Layout::JsonLines(Numbers::Float),
             Format::JsonArray => Layout::JsonArray,
             Format::Zip => {
-                opened.open_archive(&self.options)?;
+                opened.open_archive(&self.options, &import.request.component)?;
                 return Ok(opened);
             }
         };
-        let table = import.request.table.clone().unwrap_or_default();
+        let request = &import.request;
+        let table = request.table.as_deref().unwrap_or_default();
+        let table = stored_name(&request.component, table).into_owned();
         opened.sources.insert(table, Source::Whole(layout));
         Ok(opened)
     }
@@ -179,7 +182,14 @@ impl Transfers {
             STORAGE | OBJECTS => opened.sources.contains_key(&table.name),
             name => !name.starts_with('_'),
         };
-        for table in catalog.tables().filter(is_asked) {
+        // Tables of components that the import does not speak of stay, in this mode too.
+        let named = opened.sources.keys().map(|name| component_of(name));
+        let mut components: BTreeSet<&str> = named.collect();
+        components.insert(import.request.component.as_str());
+        let is_reached = |table: &&Arc<TableMeta>| {
+            import.request.mode != Mode::ReplaceAll || components.contains(table.component())
+        };
+        for table in catalog.tables().filter(is_asked).filter(is_reached) {
             let is_all = import.request.mode == Mode::ReplaceAll;
             let is_filled = opened.sources.contains_key(&table.name);
             let count = match is_all || is_filled {
@@ -202,11 +212,17 @@ fn existing(counts: &BTreeMap<String, u64>) -> BTreeMap<String, Existing> {
 }
 
 impl Opened {
-    fn open_archive(&mut self, options: &super::TransferOptions) -> Result<(), TransferError> {
+    /// Opens an archive of `component` and what it mounts.
+    fn open_archive(
+        &mut self,
+        options: &super::TransferOptions,
+        component: &ComponentPath,
+    ) -> Result<(), TransferError> {
         let bytes = self.reader.bytes();
         let (archive, contents) = archive::open(self.reader.clone(), bytes, options)?;
+        let contents = contents.below(component);
         for (name, entry) in &contents.tables {
-            states::check_table_name(name)?;
+            states::check_table_name(local_name(name))?;
             self.sources.insert(name.clone(), Source::Entry(*entry));
         }
         if let Some(entry) = contents.storage {
@@ -419,7 +435,7 @@ impl Performing<'_> {
             name: name.to_string(),
             table: table.clone(),
             number: filled.number,
-            names: self.names.clone(),
+            names: Arc::new(NamesOf::new(&self.names, name)),
         };
         Ok(Filling::new(to, filled.in_place, name.to_string()))
     }

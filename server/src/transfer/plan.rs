@@ -9,7 +9,7 @@ use vestibule_schema::validator::TableNames;
 
 use super::error::TransferError;
 use super::states::Mode;
-use crate::database::{Catalog, TableMeta};
+use crate::database::{Catalog, Namespace, StoredNames, TableMeta, component_of, local_name};
 use crate::files::STORAGE;
 
 /// The plan for the tables.
@@ -172,7 +172,8 @@ impl Plan {
                 let stays = !self.filled.contains_key(&table.name)
                     && !self.moved.contains_key(&table.name)
                     && !table.is_hidden();
-                stays && table.document.refers_to(name)
+                let is_of_it = component_of(name) == table.component();
+                stays && is_of_it && table.document.refers_to(local_name(name))
             };
             if let Some(referrer) = catalog.tables().find(refers) {
                 return Err(TransferError::NumberReferred {
@@ -250,13 +251,42 @@ impl FutureNames {
     }
 }
 
-impl TableNames for FutureNames {
-    fn table_number(&self, name: &str) -> Option<TableNumber> {
+impl StoredNames for FutureNames {
+    fn stored_number(&self, name: &str) -> Option<TableNumber> {
         self.by_name.get(name).copied()
     }
 
-    fn table_name(&self, number: TableNumber) -> Option<&str> {
+    fn stored_name(&self, number: TableNumber) -> Option<&str> {
         self.by_number.get(&number).map(String::as_str)
+    }
+}
+
+/// The tables as they will be, as the component of one of them knows them.
+#[derive(Clone, Debug)]
+pub struct NamesOf {
+    names: Arc<FutureNames>,
+    table: String,
+}
+
+impl NamesOf {
+    /// Those that documents of `table` may name.
+    pub fn new(names: &Arc<FutureNames>, table: &str) -> NamesOf {
+        NamesOf {
+            names: names.clone(),
+            table: table.to_owned(),
+        }
+    }
+}
+
+impl TableNames for NamesOf {
+    fn table_number(&self, name: &str) -> Option<TableNumber> {
+        Namespace::of(&*self.names, &self.table).table_number(name)
+    }
+
+    fn table_name(&self, number: TableNumber) -> Option<&str> {
+        let stored = self.names.stored_name(number)?;
+        let is_known = component_of(stored) == component_of(&self.table) || stored.starts_with('_');
+        is_known.then(|| local_name(stored))
     }
 }
 

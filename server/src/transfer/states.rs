@@ -2,6 +2,7 @@
 
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::object;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::{Object, Value};
 
 use super::error::TransferError;
@@ -44,6 +45,8 @@ pub enum Format {
 pub struct ImportRequest {
     /// The table, of everything but an archive.
     pub table: Option<String>,
+    /// The component whose table it is, or of which it is an archive.
+    pub component: ComponentPath,
     /// The treatment of existing documents.
     pub mode: Mode,
     /// The format of the imported file.
@@ -152,7 +155,10 @@ impl Import {
         let fields = object! {
             "state" => object! { "state" => "uploaded" },
             "tableName" => table.map_or(Value::Null, Value::from),
-            "componentPath" => Value::Null,
+            "componentPath" => match request.component.is_root() {
+                true => Value::Null,
+                false => Value::from(request.component.as_str()),
+            },
             "mode" => request.mode.name(),
             "format" => request.format.name(),
             "requestor" => "cli",
@@ -184,6 +190,7 @@ impl Import {
             id,
             request: ImportRequest {
                 table: text("tableName").map(str::to_string),
+                component: text("componentPath").unwrap_or_default().parse().ok()?,
                 mode: Mode::named(text("mode")?)?,
                 format: Format::named(text("format")?)?,
             },

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use vestibule_isolate::{HostError, HostValue};
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::Value;
 
 use super::action_host::{ActionHost, number, take_bytes};
@@ -11,14 +12,14 @@ use super::execution::IntoValue;
 use super::fetching::Fetch;
 use super::files;
 use super::syscalls::{
-    ScheduledCall, SyscallError, canceled_job, found_json, function_address, handle_of,
-    scheduled_call, vector_query,
+    ScheduledCall, Scope, SyscallError, canceled_job, found_json, function_address, handle_of,
+    request_of, scheduled_call, vector_query,
 };
 use crate::functions::action::ActionCtx;
 use crate::functions::error::Error;
 use crate::functions::nesting::{self, Nesting};
 use crate::functions::streamed::Chunks;
-use crate::functions::{BoxFuture, FunctionKind};
+use crate::functions::{ActionScheduler, BoxFuture, FunctionKind, Registry};
 
 /// The operation that waits until the client of an HTTP action has gone.
 pub(super) const SIGNAL_WAIT: &str = "signal.wait";
@@ -168,16 +169,15 @@ impl ActionHost<'_> {
     }
 
     fn syscall(&self, op: &str, args: &str) -> BoxFuture<Outcome> {
-        let here = &self.ctx;
         match op {
-            "1.0/actions/query" => call(here, FunctionKind::Query, "runQuery", args),
-            "1.0/actions/mutation" => call(here, FunctionKind::Mutation, "runMutation", args),
-            "1.0/actions/action" => call(here, FunctionKind::Action, "runAction", args),
-            "1.0/actions/vectorSearch" => vector_search(here, args),
+            "1.0/actions/query" => self.run(FunctionKind::Query, "runQuery", args),
+            "1.0/actions/mutation" => self.run(FunctionKind::Mutation, "runMutation", args),
+            "1.0/actions/action" => self.run(FunctionKind::Action, "runAction", args),
+            "1.0/actions/vectorSearch" => self.vector_search(args),
             "1.0/getUserIdentity" => self.identity(),
             "1.0/createFunctionHandle" => {
                 let registry = self.ctx.registry();
-                match function_address("createFunctionHandle", args, &registry) {
+                match function_address("createFunctionHandle", args, self.scope(&registry)) {
                     Ok(path) => done(handle_of(&path).into()),
                     Err(error) => failed(error.message),
                 }
@@ -185,7 +185,7 @@ impl ActionHost<'_> {
             "1.0/getFunctionMetadata" => {
                 let path = &self.target.path;
                 let name = format!("{}:{}", path.module(), path.function());
-                done(serde_json::json!({"name": name, "componentPath": ""}))
+                done(serde_json::json!({"name": name, "componentPath": path.component()}))
             }
             "1.0/getDeploymentMetadata" => {
                 let deployment = &self.target.js.deployment;
@@ -195,9 +195,9 @@ impl ActionHost<'_> {
                     "class": deployment.class,
                 }))
             }
-            "1.0/getRequestMetadata" => done(self.ctx.request().to_json()),
-            "1.0/actions/schedule" => schedule(&self.ctx, args),
-            "1.0/actions/cancel_job" => cancel_job(&self.ctx, args),
+            "1.0/getRequestMetadata" => done(request_of(&self.ctx.request(), self.component())),
+            "1.0/actions/schedule" => self.schedule(args),
+            "1.0/actions/cancel_job" => self.cancel_job(args),
             "1.0/auditLog" => failed("Audit logging is not yet supported in actions"),
             "1.0/createServiceToken" | "1.0/getServiceUrl" => {
                 failed("This server has none of the services of Convex's cloud.")
@@ -215,7 +215,29 @@ impl ActionHost<'_> {
         }
     }
 
+    /// The component whose action runs.
+    fn component(&self) -> &ComponentPath {
+        self.target.path.component()
+    }
+
+    /// Where the functions are that it names.
+    fn scope<'s>(&'s self, registry: &'s Registry) -> Scope<'s> {
+        Scope {
+            component: self.component(),
+            registry: Some(registry),
+        }
+    }
+
+    fn scheduler(&self) -> ActionScheduler {
+        let scheduler = self.ctx.scheduler();
+        scheduler.of_component(self.component().clone())
+    }
+
+    /// The caller's identity, which only the app sees.
     fn identity(&self) -> BoxFuture<Outcome> {
+        if !self.component().is_root() {
+            return done(serde_json::Value::Null);
+        }
         if let Some(refusal) = &self.asked.refusal {
             return failed(refusal.message.clone());
         }
@@ -229,53 +251,65 @@ impl ActionHost<'_> {
     }
 }
 
-fn schedule(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
-    let ScheduledCall {
-        path,
-        at_seconds,
-        args,
-    } = match scheduled_call(text, &ctx.registry()) {
-        Ok(call) => call,
-        Err(error) => return failed(error.message),
-    };
-    let scheduler = ctx.scheduler();
-    Box::pin(async move {
-        match scheduler.schedule(path, args, at_seconds).await {
-            Ok(id) => {
-                let text = serde_json::Value::from(id.to_string()).to_string();
-                Outcome::Done(HostValue::String(text))
+impl ActionHost<'_> {
+    fn schedule(&self, text: &str) -> BoxFuture<Outcome> {
+        let registry = self.ctx.registry();
+        let ScheduledCall {
+            path,
+            at_seconds,
+            args,
+        } = match scheduled_call(text, self.scope(&registry)) {
+            Ok(call) => call,
+            Err(error) => return failed(error.message),
+        };
+        let scheduler = self.scheduler();
+        Box::pin(async move {
+            match scheduler.schedule(path, args, at_seconds).await {
+                Ok(id) => {
+                    let text = serde_json::Value::from(id.to_string()).to_string();
+                    Outcome::Done(HostValue::String(text))
+                }
+                Err(error) => error.into(),
             }
-            Err(error) => error.into(),
-        }
-    })
-}
+        })
+    }
 
-fn cancel_job(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
-    let id = match canceled_job(text) {
-        Ok(id) => id,
-        Err(error) => return failed(error.message),
-    };
-    let scheduler = ctx.scheduler();
-    Box::pin(async move {
-        match scheduler.cancel(id).await {
-            Ok(()) => Outcome::Done(HostValue::String("null".to_owned())),
-            Err(error) => error.into(),
-        }
-    })
-}
+    fn cancel_job(&self, text: &str) -> BoxFuture<Outcome> {
+        let id = match canceled_job(text) {
+            Ok(id) => id,
+            Err(error) => return failed(error.message),
+        };
+        let scheduler = self.scheduler();
+        Box::pin(async move {
+            match scheduler.cancel(id).await {
+                Ok(()) => Outcome::Done(HostValue::String("null".to_owned())),
+                Err(error) => error.into(),
+            }
+        })
+    }
 
-fn vector_search(ctx: &ActionCtx, text: &str) -> BoxFuture<Outcome> {
-    let query = match vector_query(text) {
-        Ok(query) => query,
-        Err(error) => return failed(error.message),
-    };
-    let ctx = ctx.clone();
-    Box::pin(async move {
-        match ctx.nearest(query).await {
-            Ok(found) => Outcome::json(found_json(&found)),
-            Err(error) => error.into(),
+    fn vector_search(&self, text: &str) -> BoxFuture<Outcome> {
+        let query = match vector_query(text, self.component()) {
+            Ok(query) => query,
+            Err(error) => return failed(error.message),
+        };
+        let ctx = self.ctx.clone();
+        Box::pin(async move {
+            match ctx.nearest(query).await {
+                Ok(found) => Outcome::json(found_json(&found)),
+                Err(error) => error.into(),
+            }
+        })
+    }
+
+    /// Calls another function.
+    fn run(&self, kind: FunctionKind, api: &'static str, text: &str) -> BoxFuture<Outcome> {
+        let registry = self.ctx.registry();
+        match function_address(api, text, self.scope(&registry)) {
+            Ok(path) => call(&self.ctx, kind, (api, path), text),
+            Err(error) => failed(error.message),
         }
-    })
+    }
 }
 
 fn done(json: serde_json::Value) -> BoxFuture<Outcome> {
@@ -293,12 +327,13 @@ struct CallArgs<'a> {
     args: &'a RawValue,
 }
 
-/// Calls another function.
-fn call(ctx: &ActionCtx, kind: FunctionKind, api: &'static str, text: &str) -> BoxFuture<Outcome> {
-    let path = match function_address(api, text, &ctx.registry()) {
-        Ok(path) => path,
-        Err(error) => return failed(error.message),
-    };
+/// Calls the function at the path, with the arguments in `text`.
+fn call(
+    ctx: &ActionCtx,
+    kind: FunctionKind,
+    (api, path): (&'static str, FunctionPath),
+    text: &str,
+) -> BoxFuture<Outcome> {
     let parsed: Result<CallArgs<'_>, _> = serde_json::from_str(text);
     let args = parsed
         .map_err(|error| error.to_string())

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use vestibule_isolate::{
     ErrorClass, Failure, Host, HostError, HostValue, Isolate, Thrown as JsThrown,
 };
+use vestibule_schema::path::ComponentPath;
 
 use super::action::ActionTarget;
 use super::action_calls::{Outcome, SIGNAL_WAIT};
@@ -27,6 +28,7 @@ use super::fetching::Aborts;
 use super::http_answer::{Answering, PumpEnd};
 use super::runtimes::Runtime;
 use super::streams::Streams;
+use super::syscalls::component_argument;
 use super::timers::Timers;
 use crate::functions::Console;
 use crate::functions::action::ActionCtx;
@@ -514,10 +516,10 @@ impl Host for ActionHost<'_> {
         match op {
             "async" => return self.begin(args),
             "syscall" => {
-                return Err(HostError::new(
-                    ErrorClass::Error,
-                    refused_sync(text(args, 0)),
-                ));
+                let done = sync_operation(text(args, 0), self.target.path.component());
+                return done
+                    .map(HostValue::String)
+                    .map_err(|refusal| HostError::new(ErrorClass::Error, refusal));
             }
             "returned" => {
                 let value = text(args, 0).unwrap_or("null").to_owned();
@@ -545,12 +547,10 @@ impl Host for ActionHost<'_> {
     }
 }
 
-/// Actions have one synchronous operation of the package's, which always fails.
-fn refused_sync(op: Option<&str>) -> String {
+/// Actions have one synchronous operation of the package's.
+fn sync_operation(op: Option<&str>, component: &ComponentPath) -> Result<String, String> {
     match op.unwrap_or_default() {
-        "1.0/componentArgument" => {
-            "Component arguments are not available within the app".to_owned()
-        }
-        op => format!("Unknown operation {op}"),
+        "1.0/componentArgument" => component_argument(component).map_err(|error| error.message),
+        op => Err(format!("Unknown operation {op}")),
     }
 }

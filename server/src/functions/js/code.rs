@@ -11,7 +11,7 @@ use vestibule_isolate::{Bytecode, ModuleSource, Thrown, compile_module};
 use super::known::{KnownCounts, with_heads};
 use super::memory_taken::MemoryTaken;
 use super::stack::SourceMap;
-use crate::deployment::{ImportPhase, SourceModule};
+use crate::deployment::{Given, ImportPhase, SourceModule};
 
 /// Modules of one push that run in this server, and the values they see at import time.
 pub struct Code {
@@ -20,6 +20,8 @@ pub struct Code {
     external: Option<Arc<Bytecode>>,
     /// The variables, the built-in ones among them.
     pub variables: BTreeMap<String, String>,
+    /// Where the variables come from, for a component's code.
+    given: Option<BTreeMap<String, Given>>,
     /// Seed and time of the import phase.
     pub import: ImportPhase,
     is_retired: AtomicBool,
@@ -141,6 +143,7 @@ impl Code {
             modules: modules.collect(),
             external: None,
             variables,
+            given: None,
             import,
             is_retired: AtomicBool::default(),
             memory: MemoryTaken::default(),
@@ -157,6 +160,7 @@ impl Code {
             modules: modules.collect(),
             external: self.external.clone(),
             variables,
+            given: self.given.clone(),
             import: self.import.clone(),
             is_retired: AtomicBool::default(),
             memory: MemoryTaken::default(),
@@ -168,6 +172,23 @@ impl Code {
         Code {
             external: Some(module),
             ..self
+        }
+    }
+
+    /// The same as the code of a component that was given its variables.
+    pub fn given(self, given: BTreeMap<String, Given>) -> Code {
+        Code {
+            given: Some(given),
+            ..self
+        }
+    }
+
+    /// The variable of the app on which reading the variable `name` depends. What else a component was given changes with its
+    /// modules.
+    pub fn variable_behind<'n>(&'n self, name: &'n str) -> Option<&'n str> {
+        match &self.given {
+            Some(given) => given.get(name)?.variable.as_deref(),
+            None => Some(name),
         }
     }
 

@@ -133,13 +133,18 @@ pub(super) fn run_in(
     args: Value,
 ) -> Result<Value> {
     let module = target.path.module_file();
-    parts.tx.depend_on(Dependency::Module(module));
+    parts
+        .tx
+        .depend_on(Dependency::Module(&target.path.module_key()));
     let taken = target.js.runtimes.take(target.code, module);
     let variables = match &taken {
         Ok(runtime) => &runtime.variables,
         Err(not_loaded) => &not_loaded.variables,
     };
-    for name in variables {
+    let behind = variables
+        .iter()
+        .filter_map(|name| target.code.variable_behind(name));
+    for name in behind {
         parts.tx.depend_on(Dependency::Variable(name));
     }
     let mut runtime =
@@ -349,7 +354,9 @@ impl CommonOps for UdfHost<'_, '_> {
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {
-        self.parts.tx.depend_on(Dependency::Variable(name));
+        if let Some(name) = self.code.variable_behind(name) {
+            self.parts.tx.depend_on(Dependency::Variable(name));
+        }
         self.code.variables.get(name).cloned()
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use vestibule_isolate::HostValue;
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 use super::Js;
 use super::action::{ActionTarget, TROUBLE, on_thread};
@@ -36,8 +36,10 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub fn new(js: Arc<Js>, code: Arc<Code>) -> Router {
+    /// The router of the app or of a component.
+    pub fn new(js: Arc<Js>, code: Arc<Code>, component: ComponentPath) -> Router {
         let path: FunctionPath = ROUTER.parse().expect("the path is well formed");
+        let path = path.in_component(component);
         Router {
             target: ActionTarget { js, code, path },
         }
@@ -45,6 +47,10 @@ impl Router {
 }
 
 impl PushedRouter for Router {
+    fn component(&self) -> &ComponentPath {
+        self.target.path.component()
+    }
+
     fn answer(
         self: Arc<Self>,
         ctx: ActionCtx,
@@ -69,6 +75,41 @@ impl PushedRouter for Router {
                 .await
                 .unwrap_or_else(|_| Err(Error::plain(TROUBLE)))
         })
+    }
+}
+
+/// The router of a component that is mounted below a path. Its routes know nothing of that path; its requests have the
+/// address that their sender wrote.
+pub(super) struct Below {
+    prefix: String,
+    router: Arc<Router>,
+}
+
+impl Below {
+    pub fn new(prefix: String, router: Router) -> Below {
+        let router = Arc::new(router);
+        Below { prefix, router }
+    }
+}
+
+impl PushedRouter for Below {
+    fn component(&self) -> &ComponentPath {
+        self.router.component()
+    }
+
+    fn answer(
+        self: Arc<Self>,
+        ctx: ActionCtx,
+        refusal: Option<Thrown>,
+        request: StreamedRequest,
+        at_end: AtEnd,
+    ) -> BoxFuture<Result<StreamedResponse>> {
+        let below = request.path.strip_prefix(&*self.prefix);
+        let request = StreamedRequest {
+            path: below.unwrap_or_default().to_owned(),
+            ..request
+        };
+        self.router.clone().answer(ctx, refusal, request, at_end)
     }
 }
 

@@ -41,20 +41,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
 use self::action::ActionTarget;
 use self::code::{Code, CompiledModules};
 use self::execution::Target;
+use self::http::Below;
 use self::runtimes::Runtimes;
 use self::steps::Steps;
 use self::syscalls::DeploymentMetadata;
+use super::CodePart;
 use super::action::ActionCtx;
 use super::context::{MutationCtx, QueryCtx};
 use super::function::{Body, FunctionKind, Visibility};
 use super::http_routes::HttpRoute;
 use super::places::Places;
 use super::registry::{Pushed, Registered};
+use super::streamed::PushedRouter;
 use crate::auth::TokenSigner;
 use crate::clock::Clock;
 use crate::deployment::{
@@ -150,17 +154,36 @@ impl Js {
         self.steps.stuck()
     }
 
-    /// The routes of `deployment`'s HTTP actions, which run `code`; none when it has no router.
+    /// The routes of `deployment`'s HTTP actions, which run `codes`, those of mounted components among them; none when no part
+    /// has a router.
     pub fn http_routes(
         self: &Arc<Self>,
         deployment: &Deployment,
-        code: &Arc<Code>,
+        codes: &BTreeMap<ComponentPath, Arc<Code>>,
     ) -> Option<Vec<HttpRoute>> {
-        let routes = deployment.http_routes.as_ref()?;
-        let router = Arc::new(http::Router::new(self.clone(), code.clone()));
-        let route = |route: &PushedRoute| HttpRoute::pushed(route, router.clone());
-        let listed = routes.iter().filter_map(route);
-        Some(listed.chain([HttpRoute::rest(router.clone())]).collect())
+        let mut routes = Vec::new();
+        for (prefix, component) in deployment.http_places() {
+            let found = deployment.part(&component).zip(codes.get(&component));
+            let Some((part, code)) = found else { continue };
+            let Some(listed) = &part.http_routes else {
+                continue;
+            };
+            let is_app = component.is_root();
+            let router = http::Router::new(self.clone(), code.clone(), component);
+            let router: Arc<dyn PushedRouter> = match is_app {
+                true => Arc::new(router),
+                false => Arc::new(Below::new(prefix.clone(), router)),
+            };
+            let below = listed.iter().map(|route| PushedRoute {
+                path: format!("{prefix}{}", route.path),
+                method: route.method.clone(),
+            });
+            routes.extend(below.filter_map(|route| HttpRoute::pushed(&route, router.clone())));
+            if is_app {
+                routes.push(HttpRoute::rest(router));
+            }
+        }
+        Some(routes).filter(|routes| !routes.is_empty())
     }
 
     /// Functions of packages that were found in pushed modules: the name, whether it got a native head, and how often.
@@ -185,7 +208,18 @@ impl Js {
         Arc::new(Code::compile(&self.compiled, modules, variables, import))
     }
 
-    /// The functions of `deployment`, which run `code`.
+    /// Compiles the modules of the app or a component.
+    pub fn code_of(&self, part: &CodePart, import: ImportPhase) -> Arc<Code> {
+        let isolate = |module: &&SourceModule| module.environment == ModuleEnvironment::Isolate;
+        let modules = part.sources.iter().filter(isolate);
+        let code = Code::compile(&self.compiled, modules, part.variables.clone(), import);
+        Arc::new(match &part.given {
+            Some(given) => code.given(given.clone()),
+            None => code,
+        })
+    }
+
+    /// The functions of `deployment`, the app's or a component's, which run `code`.
     pub(super) fn functions(
         self: &Arc<Self>,
         deployment: &Deployment,

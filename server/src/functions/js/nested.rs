@@ -230,6 +230,7 @@ impl Hooks for RunHooks<'_> {
             args: call.args,
             at_seconds: call.at_seconds,
             by: self.nested.setting.origin.scheduled(),
+            owner: self.nested.target.path.component().clone(),
         };
         Ok(scheduled::schedule(tx, job)?)
     }
@@ -243,7 +244,11 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         id: DocumentId,
     ) -> std::result::Result<(), SyscallError> {
-        let canceled = scheduled::cancel(tx, id, self.nested.setting.origin.scheduled())?;
+        let (by, owner) = (
+            self.nested.setting.origin.scheduled(),
+            self.nested.target.path.component(),
+        );
+        let canceled = scheduled::cancel(tx, id, by, owner)?;
         if canceled == Cancellation::Itself {
             self.console.warn(CANCELS_ITSELF);
         }
@@ -302,10 +307,14 @@ impl Hooks for RunHooks<'_> {
         tx: &mut Transaction<'_>,
         token: TokenToSign,
     ) -> std::result::Result<String, SyscallError> {
-        let Target { js, code, .. } = &self.nested.target;
+        let Target { js, code, path, .. } = &self.nested.target;
         let issuer = code.variables.get(CLOUD_URL);
         let (Some(signer), Some(issuer)) = (js.signer.get(), issuer) else {
             return Err(SyscallError::bad_request("This server signs no tokens."));
+        };
+        let issuer = &match path.component() {
+            root if root.is_root() => issuer.clone(),
+            component => format!("{issuer}/components/{component}"),
         };
         let TokenToSign {
             claims,

@@ -1,9 +1,11 @@
 //! Making the images of a deployment ready before its calls need them: when a server starts, and before a push is live.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+
+use vestibule_schema::path::ComponentPath;
 
 use super::Js;
 use super::code::Code;
@@ -51,17 +53,19 @@ impl Js {
         registry: &Registry,
         begin: impl Fn() -> Option<Warming>,
     ) -> Vec<JoinHandle<()>> {
-        let Some((code, modules)) = pushed(registry) else {
+        let pushed: Arc<Vec<_>> = Arc::new(pushed(registry));
+        if pushed.is_empty() {
             return Vec::new();
-        };
-        let modules = Arc::new(modules);
+        }
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let start = |_| {
             let warming = begin();
-            let (js, code, modules) = (self.clone(), code.clone(), modules.clone());
+            let (js, pushed) = (self.clone(), pushed.clone());
             let warm = move || {
                 let _until_done = warming;
-                js.runtimes.warm(&code, modules.iter().map(String::as_str));
+                for (code, modules) in pushed.iter() {
+                    js.runtimes.warm(code, modules.iter().map(String::as_str));
+                }
             };
             let executor = &self.options.executor;
             executor
@@ -75,21 +79,35 @@ impl Js {
     /// Lets go of the idle runtimes with the code of `registry`, which is not live any more. Those that calls still use go when
     /// the calls end.
     pub fn retire(&self, registry: &Registry) {
-        if let Some((code, _)) = pushed(registry) {
+        for (code, _) in pushed_of_all(registry) {
             self.runtimes.retire(&code);
         }
     }
 }
 
-/// The code of the pushed functions, and their modules.
-fn pushed(registry: &Registry) -> Option<(Arc<Code>, BTreeSet<String>)> {
-    let mut code = None;
-    let mut modules = BTreeSet::new();
+/// Components whose images are made ready. Those of others are made by their first calls: idle runtimes are bounded.
+const WARM_COMPONENTS_MAX: usize = 8;
+
+/// The code of the pushed functions of the app or of a component, and their modules.
+type PushedModules = (Arc<Code>, BTreeSet<String>);
+
+/// What is made ready: the app comes last, and so stays longest.
+fn pushed(registry: &Registry) -> Vec<PushedModules> {
+    let mut pushed = pushed_of_all(registry);
+    pushed.truncate(WARM_COMPONENTS_MAX + 1);
+    pushed.reverse();
+    pushed
+}
+
+/// That of the app, and of every component.
+fn pushed_of_all(registry: &Registry) -> Vec<PushedModules> {
+    let mut by_component: BTreeMap<&ComponentPath, PushedModules> = BTreeMap::new();
     for function in registry.functions() {
         if let Some(pushed) = function.pushed() {
-            code.get_or_insert_with(|| pushed.code.clone());
+            let entry = by_component.entry(function.path.component());
+            let (_, modules) = entry.or_insert_with(|| (pushed.code.clone(), BTreeSet::new()));
             modules.insert(function.path.module_file().to_owned());
         }
     }
-    Some((code?, modules))
+    by_component.into_values().collect()
 }

@@ -6,15 +6,14 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json as object};
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 use crate::functions::SystemError;
 use crate::http::Http;
-use crate::http::respond::{self, WireError, json, root_component};
+use crate::http::respond::{self, WireError, json};
 use crate::jobs::{CancelAll, JobsAdminError};
-use crate::push::PushError;
+use crate::push::{PushError, Pushes};
 
 type Answer = Result<Response, WireError>;
 
@@ -22,7 +21,7 @@ type Answer = Result<Response, WireError>;
 const TABLES_DELETED_MAX: usize = 10_000;
 const NANOS_PER_MILLI: f64 = 1_000_000.0;
 
-/// Parts of an app are components, of which there is the one at the root.
+/// A part of an app: the app itself, or a component. The id of a component is its path.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Component {
@@ -64,7 +63,7 @@ struct DeleteTables {
 /// `POST /api/cancel_job`: one, as a function would.
 pub async fn cancel_job(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let CancelJob { id, component } = http.read_push(request).await?;
-    component.check()?;
+    component.path(&http)?;
     let id = id.parse().map_err(|_| {
         let message = format!("{id:?} is not the id of a scheduled function.");
         WireError::bad_request(INVALID_JOB, message)
@@ -76,14 +75,17 @@ pub async fn cancel_job(State(http): State<Arc<Http>>, request: Request) -> Answ
 /// `POST /api/cancel_all_jobs`: those of a function, of a span of time, or all that wait.
 pub async fn cancel_all_jobs(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let asked: CancelJobs = http.read_push(request).await?;
-    asked.component.check()?;
+    let component = asked.component.path(&http)?;
     let path = asked.udf_path.map(|path| {
-        path.parse::<FunctionPath>().map_err(|_| {
+        let found = path.parse::<FunctionPath>();
+        let found = found.map(|found| found.in_component(component.clone().unwrap_or_default()));
+        found.map_err(|_| {
             let message = format!("{path:?} is not the path of a function, as in messages:send.");
             WireError::bad_request("InvalidFunctionPath", message)
         })
     });
     let canceled = http.jobs.cancel_all(CancelAll {
+        component,
         path: path.transpose()?,
         from_ms: milliseconds(&asked.start_next_ts)?,
         until_ms: milliseconds(&asked.end_next_ts)?,
@@ -97,8 +99,7 @@ pub async fn delete_scheduled_functions_table(
     request: Request,
 ) -> Answer {
     let component: Component = http.read_push(request).await?;
-    component.check()?;
-    http.jobs.clear().await?;
+    http.jobs.clear(component.path(&http)?).await?;
     answer(Json::Null)
 }
 
@@ -106,15 +107,37 @@ pub async fn delete_scheduled_functions_table(
 /// the disk afterwards.
 pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let asked: DeleteTables = http.read_push(request).await?;
-    asked.component.check()?;
+    let component = asked.component.path(&http)?.unwrap_or_default();
     if asked.table_names.len() > TABLES_DELETED_MAX {
         let message = format!("No more than {TABLES_DELETED_MAX} tables are deleted at once.");
         return Err(WireError::bad_body(message));
     }
+    delete(&http, move |pushes| async move {
+        pushes.delete_tables(component, asked.table_names).await
+    })
+    .await
+}
+
+/// `POST /api/delete_component`: the tables of a component that is not mounted any more.
+pub async fn delete_component(State(http): State<Arc<Http>>, request: Request) -> Answer {
+    let asked: Component = http.read_push(request).await?;
+    let component = asked.path(&http)?.unwrap_or_default();
+    delete(&http, move |pushes| async move {
+        pushes.delete_component(component).await
+    })
+    .await
+}
+
+/// Takes tables away, and has their documents removed from the disk afterwards.
+async fn delete<F, D>(http: &Arc<Http>, take_away: F) -> Answer
+where
+    F: FnOnce(Arc<Pushes>) -> D + Send + 'static,
+    D: Future<Output = Result<(), PushError>> + Send + 'static,
+{
     let deleting = http.clone();
     // A client that leaves does not keep the documents on the disk.
     let deleted = http.spawn(async move {
-        deleting.pushes.delete_tables(asked.table_names).await?;
+        take_away(deleting.pushes.clone()).await?;
         let transfers = deleting.transfers.clone();
         // If the server ends meanwhile, its next start removes the rest.
         deleting.spawn(async move {
@@ -131,19 +154,16 @@ pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> A
     answer(Json::Null)
 }
 
-/// `POST /api/delete_component`: there is only the component at the root, which is never deleted.
-pub async fn delete_component(State(http): State<Arc<Http>>, request: Request) -> Answer {
-    let _: IgnoredAny = http.read_push(request).await?;
-    let message = "This server runs no components, so there is none to delete.";
-    Err(WireError::bad_request("ComponentNotFound", message))
-}
-
 const INVALID_JOB: &str = "InvalidScheduledFunctionId";
 
 impl Component {
-    fn check(&self) -> Result<(), WireError> {
-        root_component(self.component_id.as_deref())?;
-        root_component(self.component_path.as_deref())
+    /// The path of the part that is named; none where none is.
+    fn path(&self, http: &Http) -> Result<Option<ComponentPath>, WireError> {
+        let named = self.component_id.as_deref().filter(|id| !id.is_empty());
+        let named = named.or(self.component_path.as_deref());
+        named
+            .map(|named| http.component_named(Some(named)))
+            .transpose()
     }
 }
 

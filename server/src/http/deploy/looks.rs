@@ -12,8 +12,10 @@ use vestibule_schema::path::FunctionPath;
 
 use crate::http::Http;
 use crate::http::around::Asked;
+use crate::http::credentials::query_parameter;
 use crate::http::prepared::{bad_identifier, read_args, read_format};
 use crate::http::respond::{WireError, Writing, json};
+use crate::push::InlineSource;
 
 type Answer = Result<Response, WireError>;
 
@@ -21,7 +23,9 @@ type Answer = Result<Response, WireError>;
 pub async fn shapes2(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
     http.verify_admin(&parts).await?;
-    let shapes = http.pushes.shapes().await?;
+    let component = query_parameter(&parts, "component");
+    let component = http.component_named(component.as_deref())?;
+    let shapes = http.pushes.shapes(component).await?;
     Ok(json(StatusCode::OK, shapes.to_string()))
 }
 
@@ -29,7 +33,10 @@ pub async fn shapes2(State(http): State<Arc<Http>>, request: Request) -> Answer 
 pub async fn get_indexes(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
     http.verify_admin(&parts).await?;
-    Ok(json(StatusCode::OK, http.pushes.indexes().to_string()))
+    let component = query_parameter(&parts, "componentId");
+    let component = http.component_named(component.as_deref())?;
+    let indexes = http.pushes.indexes(&component);
+    Ok(json(StatusCode::OK, indexes.to_string()))
 }
 
 /// `GET /api/v1/deployment_info`
@@ -88,28 +95,31 @@ pub async fn run_test_function(
     let (parts, body) = request.into_parts();
     let admin = http.verify_admin(&parts).await?;
     let body = http.read_json(&parts.headers, body).await?;
-    let (bundle, args, format) = {
+    let (bundle, args, format, component) = {
         let InlineBody {
             bundle,
             args,
             format,
             component_id,
         } = body.json()?;
-        if component_id.is_some_and(|id| !id.is_empty()) {
-            return Err(bad_identifier("This deployment runs no components."));
-        }
+        let component = http.component_named(component_id.as_deref())?;
         let function = FunctionPath::new(&bundle.path, "default")
             .map_err(|error| bad_identifier(error.to_string()))?;
         let args = read_args(&function, args.get())
             .map_err(|thrown| WireError::bad_body(thrown.message))?;
         let format = read_format(format.as_deref(), asked.client.default_format())?;
-        (bundle, args, format)
+        (bundle, args, format, component)
     };
     let _slot = http.slot()?;
     let caller = admin.caller();
     let Bundle { path, source } = bundle;
     let request = http.metadata(&asked, &parts);
-    let run = http.pushes.run_inline(path, source, args, caller, request);
+    let query = InlineSource {
+        path,
+        source,
+        component,
+    };
+    let run = http.pushes.run_inline(query, args, caller, request);
     let run = run.await?;
     let writing = Writing {
         redact: false,

@@ -25,6 +25,8 @@ impl From<PushError> for WireError {
             | PushError::DeclaredTable(_)
             | PushError::UnknownTable(_)
             | PushError::ReferredTable { .. }
+            | PushError::MountedComponent(_)
+            | PushError::UnknownComponent(_)
             | PushError::Schema(_)
             | PushError::Cron(_)
             | PushError::MissingVariables(_)

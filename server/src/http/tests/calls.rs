@@ -362,7 +362,7 @@ async fn a_request_that_is_wrong_is_refused_with_its_code() {
             )
             .header("Authorization", format!("Convex {}", server.admin_key())),
         400,
-        "BadConvexFunctionIdentifier",
+        "ComponentNotFound",
     )
     .await;
 }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use vestibule_schema::path::ComponentPath;
 
 use super::app::{self, Latch};
 use crate::auth::{
@@ -407,7 +408,8 @@ fn routes(js: &Arc<Js>, source: &str, base: String) -> Vec<HttpRoute> {
     );
     let variables = BTreeMap::from([("BASE".to_owned(), base)]);
     let code = js.code(&[module], variables, ImportPhase::default());
-    js.http_routes(&deployment, &code).unwrap()
+    let codes = BTreeMap::from([(ComponentPath::ROOT, code)]);
+    js.http_routes(&deployment, &codes).unwrap()
 }
 
 pub async fn json_of(response: Response) -> Json {

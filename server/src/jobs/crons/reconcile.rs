@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::Value;
 
 use super::stored::{CRONS, CronJob, CronOwner, CronState, declared_fields};
@@ -42,10 +43,10 @@ pub fn reconcile(
     owner: CronOwner,
     declared: &[Cron],
 ) -> Result<CronChanges, CronRefused> {
-    let mut stored = stored_by_name(tx)?;
+    let mut stored = stored_crons(tx)?;
     let mut changes = CronChanges::default();
     for cron in declared {
-        match stored.remove(&cron.name) {
+        match stored.remove(&key(&cron.function, &cron.name)) {
             Some(known) if known.owner != owner => {
                 return Err(CronRefused::TwoOwners(cron.name.clone()));
             }
@@ -60,13 +61,13 @@ pub fn reconcile(
             }
         }
     }
-    for (name, gone) in stored {
+    for gone in stored.into_values() {
         if gone.owner == owner {
             tx.uncharged(|tx| {
                 tx.delete(gone.id)?;
-                runs::forget(tx, &name, 0)
+                runs::forget(tx, &gone, 0)
             })?;
-            changes.deleted.push(name);
+            changes.deleted.push(gone.name);
         }
     }
     Ok(changes)
@@ -77,7 +78,7 @@ pub fn reconcile(
 pub fn bring_back(tx: &mut Transaction<'_>) -> Result<usize, DatabaseError> {
     let now_ms = now_ms(tx);
     let mut brought_back = 0;
-    for cron in stored_by_name(tx)?.into_values() {
+    for cron in stored_crons(tx)?.into_values() {
         let behind = |ms: u64| next_run(&cron.schedule, ms, ms).map(|next| next.at_ms);
         let Some((next, after_next)) = behind(now_ms).and_then(|next| Some((next, behind(next)?)))
         else {
@@ -93,10 +94,19 @@ pub fn bring_back(tx: &mut Transaction<'_>) -> Result<usize, DatabaseError> {
     Ok(brought_back)
 }
 
-fn stored_by_name(tx: &mut Transaction<'_>) -> Result<BTreeMap<String, CronJob>, DatabaseError> {
+/// The component of a cron, and its name there.
+type Key = (ComponentPath, String);
+
+fn key(function: &FunctionPath, name: &str) -> Key {
+    (function.component().clone(), name.to_owned())
+}
+
+fn stored_crons(tx: &mut Transaction<'_>) -> Result<BTreeMap<Key, CronJob>, DatabaseError> {
     let documents = tx.uncharged(|tx| tx.collect(&Query::table(CRONS)))?;
     let crons = documents.into_iter().filter_map(CronJob::read);
-    Ok(crons.map(|cron| (cron.name.clone(), cron)).collect())
+    Ok(crons
+        .map(|cron| (key(&cron.function, &cron.name), cron))
+        .collect())
 }
 
 fn add(tx: &mut Transaction<'_>, owner: CronOwner, cron: &Cron) -> Result<(), CronRefused> {

@@ -4,7 +4,10 @@ use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
 use super::{CronEnd, CronJob};
-use crate::database::{Bound, BoundKind, DatabaseError, Order, Query, Source, Transaction};
+use crate::database::{
+    Bound, BoundKind, DatabaseError, Order, Query, RawDocument, Source, Transaction,
+};
+use crate::functions::scheduled::{COMPONENT, component_in, set_component};
 
 /// The table of runs.
 pub const CRON_RUNS: &str = "_cron_runs";
@@ -31,7 +34,7 @@ pub fn record(
     end: &CronEnd,
 ) -> Result<(), DatabaseError> {
     let (log_lines, is_truncated) = kept_lines(&end.log_lines);
-    let run = object! {
+    let mut run = object! {
         "name" => cron.name.as_str(),
         "ts" => cron.next_ms as f64,
         "function" => cron.function.canonical(),
@@ -41,18 +44,19 @@ pub fn record(
         "isTruncated" => is_truncated,
         "executionTime" => end.took.as_secs_f64(),
     };
+    set_component(&mut run, COMPONENT, cron.function.component());
     tx.uncharged(|tx| {
         tx.insert(CRON_RUNS, run)?;
-        forget(tx, &cron.name, CRON_RUNS_KEPT)
+        forget(tx, cron, CRON_RUNS_KEPT)
     })
 }
 
 /// Forgets all runs of a cron but the newest `kept`.
-pub fn forget(tx: &mut Transaction<'_>, name: &str, kept: usize) -> Result<(), DatabaseError> {
+pub fn forget(tx: &mut Transaction<'_>, cron: &CronJob, kept: usize) -> Result<(), DatabaseError> {
     let bound = Bound {
         kind: BoundKind::Eq,
         field: "name".into(),
-        value: Some(Value::from(name)),
+        value: Some(Value::from(cron.name.as_str())),
     };
     let runs = Query {
         table: CRON_RUNS.into(),
@@ -63,7 +67,12 @@ pub fn forget(tx: &mut Transaction<'_>, name: &str, kept: usize) -> Result<(), D
         order: Order::Desc,
         operators: Vec::new(),
     };
-    for run in tx.collect(&runs)?.into_iter().skip(kept) {
+    // Crons of several components may have one name.
+    let component = cron.function.component();
+    let is_its =
+        |run: &RawDocument| component_in(&run.fields, COMPONENT).as_ref() == Some(component);
+    let runs = tx.collect(&runs)?.into_iter().filter(is_its);
+    for run in runs.skip(kept) {
         tx.delete(run.id)?;
     }
     Ok(())

@@ -7,6 +7,7 @@ use vestibule_schema::value::{Object, Value};
 
 use crate::database::{DatabaseError, RawDocument, Transaction};
 use crate::deployment::{Cron, CronExpression, Schedule};
+use crate::functions::scheduled::{COMPONENT, component_in, set_component};
 
 /// The table of crons.
 pub const CRONS: &str = "_crons";
@@ -54,7 +55,7 @@ impl CronState {
 pub struct CronJob {
     /// Its document.
     pub id: DocumentId,
-    /// Its identity.
+    /// Its identity, among the crons of its function's component.
     pub name: String,
     /// Its declarer.
     pub owner: CronOwner,
@@ -90,6 +91,8 @@ impl CronJob {
             _ => return None,
         };
         let state = fields.get("state")?.as_object()?;
+        let function: FunctionPath = fields.get("function")?.as_str()?.parse().ok()?;
+        let component = component_in(&fields, COMPONENT)?;
         Some(CronJob {
             id,
             name: fields.get("name")?.as_str()?.to_string(),
@@ -97,7 +100,7 @@ impl CronJob {
                 "program" => CronOwner::Program,
                 _ => CronOwner::Pushed,
             },
-            function: fields.get("function")?.as_str()?.parse().ok()?,
+            function: function.in_component(component),
             args,
             schedule: read_schedule(fields.get("schedule")?)?,
             state: match state.get("kind")?.as_str()? {
@@ -112,13 +115,15 @@ impl CronJob {
 
 /// The fields that a deployment decides.
 pub fn declared_fields(cron: &Cron, owner: CronOwner) -> Object {
-    object! {
+    let mut fields = object! {
         "name" => cron.name.as_str(),
         "owner" => owner.name(),
         "function" => cron.function.canonical(),
         "args" => Value::Array(vec![Value::Object(cron.args.clone())]),
         "schedule" => schedule_value(&cron.schedule),
-    }
+    };
+    set_component(&mut fields, COMPONENT, cron.function.component());
+    fields
 }
 
 fn schedule_value(schedule: &Schedule) -> Value {

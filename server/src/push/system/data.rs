@@ -1,14 +1,17 @@
 //! Looking at tables and their documents.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::json;
 use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
 use super::query;
-use super::reach::{check_shown, id_in, shown_table_of};
+use super::reach::{id_in, shown_name, shown_table_of};
 use crate::database::{
-    Order, Owner, PaginationOptions, Query, RawDocument, RawPage, Source, Transaction,
+    Order, Owner, PaginationOptions, Query, RawDocument, RawPage, Source, TableMeta, Transaction,
+    stored_name,
 };
 use crate::functions::{Error, Function, QueryCtx, Result};
 
@@ -24,10 +27,10 @@ const SCANNED_BYTES_MAX: f64 = 5_242_880.0;
 
 pub fn functions() -> Vec<Function> {
     vec![
-        Function::query("_system/cli/tables:default", tables),
-        Function::query("_system/cli/tableData:default", table_data),
-        Function::query("_system/cli/tableSize:default", table_size),
-        Function::query("_system/cli/queryTable:default", query_table),
+        query("_system/cli/tables:default", tables),
+        query("_system/cli/tableData:default", table_data),
+        query("_system/cli/tableSize:default", table_size),
+        query("_system/cli/queryTable:default", query_table),
         query("_system/frontend/tableSize:default", table_size),
         query("_system/frontend/getTableMapping:default", table_mapping),
         query("_system/frontend/listTableScan:default", table_scan),
@@ -68,15 +71,17 @@ struct AllById {
     ids: Vec<Value>,
 }
 
-/// The names of the app's tables, all on one page.
+/// The names of the tables of the app or of a component, all on one page.
 fn tables(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let component = ctx.component().clone();
     let tx = ctx.db().transaction();
     tx.record_catalog()?;
     let catalog = tx.catalog();
-    let tables = catalog
-        .tables()
-        .filter(|table| table.owner != Owner::System);
-    let page = tables.map(|table| Value::Object(object! { "name" => table.name.as_str() }));
+    let is_shown = |table: &&Arc<TableMeta>| {
+        table.owner != Owner::System && table.component() == component.as_str()
+    };
+    let tables = catalog.tables().filter(is_shown);
+    let page = tables.map(|table| Value::Object(object! { "name" => table.local_name() }));
     Ok(Value::Object(object! {
         "page" => Value::Array(page.collect()),
         "isDone" => true,
@@ -91,7 +96,7 @@ fn table_data(ctx: &mut QueryCtx<'_>, args: TableData) -> Result<Value> {
         order,
         pagination_opts,
     } = args;
-    check_shown(&table)?;
+    let table = shown_name(ctx.component(), &table)?;
     let query = Query {
         table: table.into(),
         source: Source::FullTableScan,
@@ -125,7 +130,7 @@ pub fn page_value(page: RawPage, shown: impl FnMut(RawDocument) -> Result<Value>
 /// The newest documents of a table.
 fn table_scan(ctx: &mut QueryCtx<'_>, args: TableScan) -> Result<Value> {
     let TableScan { table, limit } = args;
-    check_shown(&table)?;
+    let table = shown_name(ctx.component(), &table)?;
     let wanted = limit.unwrap_or(SCANNED);
     if wanted.is_nan() || wanted < 1.0 {
         return Ok(Value::Array(Vec::new()));
@@ -174,8 +179,8 @@ fn by_id(ctx: &mut QueryCtx<'_>, id: &Value) -> Result<Value> {
 }
 
 fn table_size(ctx: &mut QueryCtx<'_>, args: Named) -> Result<f64> {
-    check_shown(&args.table_name)?;
-    counted(ctx.db().transaction(), &args.table_name)
+    let table = shown_name(ctx.component(), &args.table_name)?;
+    counted(ctx.db().transaction(), &table)
 }
 
 /// The documents of a table, counted.
@@ -191,9 +196,10 @@ pub fn counted(tx: &mut Transaction<'_>, table: &str) -> Result<f64> {
 
 /// Something else each time that a document of the table changes.
 fn query_table(ctx: &mut QueryCtx<'_>, args: Named) -> Result<String> {
+    let table = stored_name(ctx.component(), &args.table_name).into_owned();
     let tx = ctx.db().transaction();
     tx.record_catalog()?;
-    if let Some(table) = tx.catalog().table(&args.table_name) {
+    if let Some(table) = tx.catalog().table(&table) {
         tx.depend_on_documents(table)?;
     }
     Ok(tx.snapshot_ts().0.to_string())
@@ -201,13 +207,15 @@ fn query_table(ctx: &mut QueryCtx<'_>, args: Named) -> Result<String> {
 
 /// The names of all tables by their numbers.
 fn table_mapping(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let component = ctx.component().clone();
     let tx = ctx.db().transaction();
     tx.record_catalog()?;
     let catalog = tx.catalog();
     let tables = catalog
         .tables()
         .filter(|table| !table.is_hidden())
-        .map(|table| (table.number.get().to_string(), json!(table.name)));
+        .filter(|table| table.name.starts_with('_') || table.component() == component.as_str())
+        .map(|table| (table.number.get().to_string(), json!(table.local_name())));
     let mapping = serde_json::Value::Object(tables.collect());
     Ok(Value::from_json(&mapping)?)
 }

@@ -1,13 +1,16 @@
 //! Looking at what is deployed: functions, schema, variables, origins.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use vestibule_schema::object;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
 use super::reach::check_shown;
 use super::{deployment_of, query};
-use crate::database::{Order, Query, Source, Transaction};
+use crate::database::{Order, Query, Source, Transaction, stored_name};
 use crate::deployment::fields_json;
 use crate::deployment::variables::{CLOUD_URL, SITE_URL};
 use crate::functions::{Function, QueryCtx, Registry, Result};
@@ -37,7 +40,7 @@ pub fn functions(origins: &Origins) -> Vec<Function> {
             "_system/frontend/getSchemas:schemaValidationProgress",
             nothing,
         ),
-        query("_system/frontend/components:list", none),
+        query("_system/frontend/components:list", components),
         query("_system/frontend/listConfiguredSinks:default", none),
         query("_system/frontend/backendState:backendState", backend_state),
         Function::query(
@@ -97,14 +100,50 @@ fn api_spec(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     Ok(Value::from_json(&Json::Array(specs))?)
 }
 
+/// Every component, by its path: those that are mounted, and those that have kept their tables.
+fn components(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let tx = ctx.db().transaction();
+    watch(tx, "_pushes")?;
+    tx.record_catalog()?;
+    let deployment = deployment_of(tx);
+    let mut states: BTreeMap<ComponentPath, &str> = BTreeMap::new();
+    for table in tx.catalog().tables() {
+        let component: ComponentPath = table.component().parse().unwrap_or_default();
+        states.insert(component, "unmounted");
+    }
+    let mounted = deployment.components.keys();
+    states.extend(mounted.map(|path| (path.clone(), "active")));
+    states.remove(&ComponentPath::ROOT);
+    let prefixes: BTreeMap<_, _> = deployment
+        .http_places()
+        .into_iter()
+        .map(|(prefix, path)| (path, prefix))
+        .collect();
+    let listed = states.iter().map(|(path, state)| {
+        json!({
+            "id": path,
+            "name": path.name(),
+            "path": path,
+            "args": {},
+            "state": state,
+            "httpPrefix": prefixes.get(path).map(|prefix| format!("{prefix}/")),
+        })
+    });
+    Ok(Value::from_json(&listed.collect())?)
+}
+
 fn get_schemas(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let component = ctx.component().clone();
     let tx = ctx.db().transaction();
     watch(tx, "_pushes")?;
     let deployment = deployment_of(tx);
-    Ok(Value::Object(match &deployment.schema {
-        Some(schema) => object! { "active" => schema.to_reply().to_string() },
-        None => object! {},
-    }))
+    let part = deployment.part(&component);
+    Ok(Value::Object(
+        match part.and_then(|part| part.schema.as_ref()) {
+            Some(schema) => object! { "active" => schema.to_reply().to_string() },
+            None => object! {},
+        },
+    ))
 }
 
 fn deployment_state(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
@@ -145,6 +184,7 @@ fn auth_providers(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
 
 /// The declared indexes of a table; null where there is no such table.
 fn indexes(ctx: &mut QueryCtx<'_>, args: OfTable) -> Result<Value> {
+    let component = ctx.component().clone();
     let tx = ctx.db().transaction();
     watch(tx, "_pushes")?;
     tx.record_catalog()?;
@@ -153,8 +193,10 @@ fn indexes(ctx: &mut QueryCtx<'_>, args: OfTable) -> Result<Value> {
     let Some(name) = args.table_name.filter(|name| check_shown(name).is_ok()) else {
         return Ok(Value::Null);
     };
-    let schema = deployment.schema.as_ref();
+    let part = deployment.part(&component);
+    let schema = part.and_then(|part| part.schema.as_ref());
     let declared = schema.and_then(|schema| schema.table(&name));
+    let name = stored_name(&component, &name);
     let shown: Vec<Json> = match (declared, catalog.table(&name)) {
         (Some(table), _) => {
             let indexes = table.indexes.iter().map(|index| {

@@ -13,7 +13,7 @@ use vestibule_schema::value::{Object, Value};
 use super::mutation;
 use super::reach::{changed_table_of, check_changed, id_in};
 use crate::database::{
-    DatabaseError, Limits, PaginationOptions, Patch, Query, QueryError, Transaction,
+    DatabaseError, Limits, PaginationOptions, Patch, Query, QueryError, Transaction, stored_name,
 };
 use crate::functions::{Error, Function, MutationCtx, Result};
 
@@ -113,14 +113,15 @@ fn answer(done: Result<(), Failure>) -> Result<Value> {
 
 fn add(ctx: &mut MutationCtx<'_>, args: Add) -> Result<Value> {
     let Add { table, documents } = args;
+    let stored = stored_name(ctx.component(), &table).into_owned();
     with_room(ctx, |tx| {
         check_changed(&table)?;
         check_count(documents.len())?;
         let fields = documents.into_iter().map(fields_of);
         let fields = fields.collect::<Result<Vec<Object>, String>>()?;
-        tx.ensure_table(&table)?;
+        tx.ensure_table(&stored)?;
         for fields in fields {
-            tx.insert(&table, fields)?;
+            tx.insert(&stored, fields)?;
         }
         Ok(())
     })
@@ -165,9 +166,10 @@ fn delete(ctx: &mut MutationCtx<'_>, args: Delete) -> Result<Value> {
 }
 
 fn create_table(ctx: &mut MutationCtx<'_>, args: CreateTable) -> Result<Value> {
+    let stored = stored_name(ctx.component(), &args.table).into_owned();
     with_room(ctx, |tx| {
         check_changed(&args.table)?;
-        Ok(tx.ensure_table(&args.table)?)
+        Ok(tx.ensure_table(&stored)?)
     })
 }
 
@@ -175,6 +177,7 @@ fn create_table(ctx: &mut MutationCtx<'_>, args: CreateTable) -> Result<Value> {
 fn clear_page(ctx: &mut MutationCtx<'_>, args: ClearPage) -> Result<Value> {
     let ClearPage { table_name, cursor } = args;
     check_changed(&table_name).map_err(Error::plain)?;
+    let table_name = stored_name(ctx.component(), &table_name).into_owned();
     let limits = roomy(ctx.db().transaction());
     let options = PaginationOptions {
         num_items: CLEARED_MAX as f64,

@@ -188,7 +188,12 @@ impl AskedIndex {
                 index.fields.iter().map(ToString::to_string).collect()
             }
             (_, Some(_)) => return Err(format!("The index {name:?} is staged, or being built.")),
-            (_, None) => return Err(format!("The table {} has no index {name:?}.", table.name)),
+            (_, None) => {
+                return Err(format!(
+                    "The table {} has no index {name:?}.",
+                    table.local_name()
+                ));
+            }
         };
         if name != "by_id" {
             fields.push("_creationTime".to_owned());

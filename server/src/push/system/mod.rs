@@ -17,6 +17,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vestibule_schema::convert::from_value;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::validator::Validator;
 use vestibule_schema::value::Value;
 
@@ -47,12 +48,19 @@ fn deployment_of(tx: &Transaction<'_>) -> Arc<Deployment> {
     Registry::of(tx.definitions()).deployment().clone()
 }
 
-/// A query of the dashboard, which says by `componentId` which part of the app it looks at.
+/// A query of tools, which say by `componentId` or with the call which part of the app it looks at.
 fn query<A: DeserializeOwned, R: Serialize + 'static>(
     path: &str,
     body: impl Fn(&mut QueryCtx<'_>, A) -> Result<R> + Send + Sync + 'static,
 ) -> Function {
-    Function::query(path, move |ctx, args: Value| body(ctx, of_root(args)?))
+    Function::query(path, move |ctx, args: Value| {
+        if let Some(component) = named_in(&args)? {
+            ctx.set_component(component);
+        }
+        let component = ctx.component().clone();
+        check_component(ctx.db().transaction(), &component)?;
+        body(ctx, read(args)?)
+    })
 }
 
 /// A mutation of the dashboard. It may write much, so it runs beside the lane.
@@ -60,20 +68,51 @@ fn mutation<A: DeserializeOwned, R: Serialize + 'static>(
     path: &str,
     body: impl Fn(&mut MutationCtx<'_>, A) -> Result<R> + Send + Sync + 'static,
 ) -> Function {
-    Function::mutation(path, move |ctx, args: Value| body(ctx, of_root(args)?)).beside_the_lane()
+    let function = Function::mutation(path, move |ctx, args: Value| {
+        if let Some(component) = named_in(&args)? {
+            ctx.set_component(component);
+        }
+        let component = ctx.component().clone();
+        check_component(ctx.db().transaction(), &component)?;
+        body(ctx, read(args)?)
+    });
+    function.beside_the_lane()
 }
 
-/// Arguments that speak of the app itself, which is the only part that runs here.
-fn of_root<A: DeserializeOwned>(args: Value) -> Result<A> {
+/// The component that arguments name: its id is its path.
+fn named_in(args: &Value) -> Result<Option<ComponentPath>> {
     let component = args.as_object().and_then(|args| args.get("componentId"));
     match component {
-        None | Some(Value::Null) => {}
-        Some(Value::String(id)) if id.is_empty() => {}
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(id)) if id.is_empty() => Ok(None),
         Some(id) => {
-            return Err(Error::plain(format!(
-                "This server does not run components yet, so there is nothing in the component {id}."
-            )));
+            let path = id.as_str().and_then(|id| id.parse().ok());
+            path.map(Some)
+                .ok_or_else(|| Error::plain(format!("{id} is not the id of a component.")))
         }
     }
+}
+
+/// Refuses a component that is neither mounted nor has kept its tables.
+fn check_component(tx: &mut Transaction<'_>, component: &ComponentPath) -> Result<()> {
+    if component.is_root() {
+        return Ok(());
+    }
+    tx.record_catalog()?;
+    deployment::watch(tx, "_pushes")?;
+    let catalog = tx.catalog();
+    let mut tables = catalog.tables();
+    let is_there = deployment_of(tx).part(component).is_some()
+        || tables.any(|table| table.component() == component.as_str());
+    match is_there {
+        true => Ok(()),
+        false => Err(Error::plain(format!(
+            "There is no component {:?}.",
+            component.as_str()
+        ))),
+    }
+}
+
+fn read<A: DeserializeOwned>(args: Value) -> Result<A> {
     from_value(args).map_err(|error| Error::plain(format!("ArgumentValidationError: {error}")))
 }

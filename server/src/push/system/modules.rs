@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::Value;
 
 use super::deployment::watch;
@@ -25,13 +25,24 @@ struct OfFunction {
     function: String,
 }
 
-/// Every module with its functions, of the one part that the app has.
+/// Every module with its functions, of the app and of each component.
 fn all(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     let tx = ctx.db().transaction();
     watch(tx, "_pushes")?;
     let registry = Registry::of(tx.definitions());
-    let mut modules = pushed(registry.deployment());
-    for function in registry.functions() {
+    let mut parts = Vec::new();
+    for (component, part) in registry.deployment().parts() {
+        let id = Some(&component).filter(|component| !component.is_root());
+        parts.push(json!([id, modules_of(registry, &component, part)]));
+    }
+    Ok(Value::from_json(&Json::Array(parts))?)
+}
+
+/// The modules of the app or of a component.
+fn modules_of(registry: &Registry, component: &ComponentPath, part: &Deployment) -> Vec<Json> {
+    let mut modules = pushed(part);
+    let native_here = registry.functions().filter(|_| component.is_root());
+    for function in native_here {
         let path = &function.path;
         if path.is_system() || registry.deployment().function(path).is_some() {
             continue;
@@ -46,12 +57,11 @@ fn all(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
         });
         let mut module = json!({"functions": functions, "sourcePackageId": ""});
         if path == CRONS_MODULE {
-            module["cronSpecs"] = cron_specs(registry.deployment());
+            module["cronSpecs"] = cron_specs(part);
         }
         json!([path, module])
     });
-    let modules = json!([[null, modules.collect::<Vec<_>>()]]);
-    Ok(Value::from_json(&modules)?)
+    modules.collect()
 }
 
 fn pushed(deployment: &Deployment) -> BTreeMap<String, Vec<Json>> {
@@ -112,12 +122,14 @@ fn cron_specs(deployment: &Deployment) -> Json {
 
 /// The validator of a function's arguments, as JSON text; null where there is no such function.
 fn args_validator(ctx: &mut QueryCtx<'_>, args: OfFunction) -> Result<Option<String>> {
+    let component = ctx.component().clone();
     let tx = ctx.db().transaction();
     watch(tx, "_pushes")?;
     let path: FunctionPath = args
         .function
         .parse()
         .map_err(|error| Error::plain(format!("{:?}: {error}", args.function)))?;
+    let path = path.in_component(component);
     let deployment = deployment_of(tx);
     let pushed = deployment.function(&path).map(|function| &function.args);
     let registry = Registry::of(tx.definitions());

@@ -8,7 +8,7 @@ use vestibule_schema::value::Value;
 use super::data::page_value;
 use super::filters::{Asked, Problem};
 use super::query;
-use super::reach::check_shown;
+use super::reach::shown_name;
 use crate::database::PaginationOptions;
 use crate::functions::{Function, QueryCtx, Result};
 
@@ -41,7 +41,7 @@ fn paginated(ctx: &mut QueryCtx<'_>, args: Paginated) -> Result<Value> {
         pagination_opts,
         filters,
     } = args;
-    check_shown(&table)?;
+    let table = shown_name(ctx.component(), &table)?;
     let query = match read(filters.as_deref()).and_then(|asked| asked.query(ctx, &table)) {
         Ok(Some(query)) => query,
         // A table that is not there yet has no index, and no documents either.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use vestibule_schema::id::DocumentId;
-use vestibule_schema::path::check_identifier;
+use vestibule_schema::path::{ComponentPath, check_identifier};
 use vestibule_schema::value::Value;
 
-use crate::database::{TableMeta, Transaction};
+use crate::database::{TableMeta, Transaction, stored_name};
 use crate::functions::{Error, Result};
 
 /// Tables of the server's own whose documents are shown.
@@ -18,6 +18,14 @@ pub fn check_shown(table: &str) -> Result<()> {
         true => Err(Error::plain(format!("The table {table} is not shown."))),
         false => Ok(()),
     }
+}
+
+/// The stored name of the table that `component` calls `table`, if that is shown.
+pub fn shown_name(component: &ComponentPath, table: &str) -> Result<String> {
+    check_shown(table)?;
+    let is_local = !table.contains('/');
+    let stored = is_local.then(|| stored_name(component, table).into_owned());
+    stored.ok_or_else(|| Error::plain(format!("{table:?} is not a table's name.")))
 }
 
 /// Refuses to change a table of the server's own, and names that no table can have.
@@ -56,11 +64,11 @@ pub fn changed_table_of(
     expected: Option<&str>,
 ) -> Result<Arc<TableMeta>, String> {
     let table = table_of(tx, id).ok_or_else(|| format!("There is no table of the id {id}."))?;
-    check_changed(&table.name)?;
+    let name = table.local_name();
+    check_changed(name)?;
     match expected {
-        Some(expected) if expected != table.name => Err(format!(
-            "The id {id} is of the table {}, not of {expected}.",
-            table.name
+        Some(expected) if expected != name => Err(format!(
+            "The id {id} is of the table {name}, not of {expected}."
         )),
         _ => Ok(table),
     }

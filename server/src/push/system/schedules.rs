@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use vestibule_schema::object;
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::{Object, Value};
 
 use super::data::page_value;
@@ -16,7 +16,7 @@ use crate::database::{
     Bound, BoundKind, Comparison, Expression, Operator, Order, PaginationOptions, Query,
     RawDocument, Source,
 };
-use crate::functions::scheduled::SCHEDULED_FUNCTIONS;
+use crate::functions::scheduled::{COMPONENT, SCHEDULED_FUNCTIONS, scheduled_by};
 use crate::functions::{Error, Function, QueryCtx, Result};
 use crate::jobs::crons::{CRON_RUNS, CRONS, CronJob};
 
@@ -55,6 +55,7 @@ fn jobs(ctx: &mut QueryCtx<'_>, args: Jobs) -> Result<Value> {
         let path: Result<FunctionPath, _> = path.parse();
         path.map_err(|error| Error::plain(error.to_string()))
     });
+    let own = scheduled_by(ctx.component());
     let of_function = wanted.transpose()?.map(|path| {
         let name = Expression::field("name".parse().expect("it is a field's name"));
         let path = Expression::Literal(Some(path.canonical().into()));
@@ -76,7 +77,7 @@ fn jobs(ctx: &mut QueryCtx<'_>, args: Jobs) -> Result<Value> {
             ],
         },
         order: Order::Asc,
-        operators: of_function.into_iter().collect(),
+        operators: of_function.into_iter().chain([own]).collect(),
     };
     let options = bounded(args.pagination_opts, PAGE_ROWS_MAX);
     let page = ctx.db().paginate(&query, &options)?;
@@ -96,6 +97,7 @@ fn job(document: RawDocument) -> Object {
         "_creationTime" => field(fields, "_creationTime"),
         "nextTs" => nanos(fields.get("scheduledTime").and_then(Value::as_f64)),
         "udfPath" => field(fields, "name"),
+        "component" => fields.get(COMPONENT).cloned().unwrap_or_else(|| "".into()),
         "state" => Value::Object(object! { "type" => kind_of(fields) }),
         "argsId" => id,
         "udfArgs" => args,
@@ -120,8 +122,9 @@ fn args_of(ctx: &mut QueryCtx<'_>, args: ArgsOf) -> Result<Value> {
 
 /// All crons by their names, each with its last run and its next one.
 fn crons(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let component = ctx.component().clone();
     let tx = ctx.db().transaction();
-    let documents = tx.collect(&by_name(CRONS, None, Order::Asc))?;
+    let documents = tx.collect(&of(&component, by_name(CRONS, None, Order::Asc)))?;
     let mut shown = Vec::with_capacity(documents.len());
     for document in documents {
         let created = field(&document.fields, "_creationTime");
@@ -130,7 +133,10 @@ fn crons(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
         let Some(cron) = CronJob::read(document) else {
             continue;
         };
-        let runs = by_name(CRON_RUNS, Some(&cron.name), Order::Desc);
+        let runs = of(
+            &component,
+            by_name(CRON_RUNS, Some(&cron.name), Order::Desc),
+        );
         let last_run = tx.take(&runs, 1)?.pop().map(run);
         let millis = |ms: u64| nanos(Some(ms as f64));
         shown.push(Value::Object(object! {
@@ -158,8 +164,10 @@ fn crons(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
 
 /// The runs that are kept of all crons, the newest of each first.
 fn cron_runs(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
+    let component = ctx.component().clone();
     let tx = ctx.db().transaction();
-    let runs = tx.take(&by_name(CRON_RUNS, None, Order::Desc), CRON_RUNS_MAX)?;
+    let runs = of(&component, by_name(CRON_RUNS, None, Order::Desc));
+    let runs = tx.take(&runs, CRON_RUNS_MAX)?;
     let runs = runs.into_iter().map(|found| Value::Object(run(found)));
     Ok(Value::Array(runs.collect()))
 }
@@ -180,6 +188,17 @@ fn run(document: RawDocument) -> Object {
         }),
         "executionTime" => field(fields, "executionTime"),
     }
+}
+
+/// The query, of the crons of a component alone.
+fn of(component: &ComponentPath, mut query: Query) -> Query {
+    let path = Some(component).filter(|component| !component.is_root());
+    query.operators.push(Operator::Filter(Expression::compare(
+        Comparison::Equal,
+        Expression::field(COMPONENT.parse().expect("it is an identifier")),
+        Expression::Literal(path.map(|path| path.as_str().into())),
+    )));
+    query
 }
 
 fn by_name(table: &'static str, name: Option<&str>, order: Order) -> Query {

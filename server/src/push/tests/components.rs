@@ -1,8 +1,10 @@
 //! Tests of components that come with a push.
 
 use serde_json::{Value as Json, json};
+use vestibule_schema::object;
+use vestibule_schema::path::ComponentPath;
 
-use super::rig::{Rig, app};
+use super::rig::{Rig, app, rooms};
 use crate::push::PushError;
 
 /// A component called `name` at `path` with one public and one internal query, which uses `children`.
@@ -144,8 +146,74 @@ async fn what_this_server_takes_and_does_not_run_is_told_once() {
     assert_eq!(
         lines,
         [
-            "[WARN] This server takes these parts of the app and cannot run them yet: the \"use node\" module mail.js, \
-             the component kid. Calls that need one fail and say so; everything else runs."
+            "[WARN] This server takes these parts of the app and cannot run them yet: the \"use node\" module mail.js. \
+             Calls that need one fail and say so; everything else runs."
         ]
     );
+}
+
+/// The component at `path` with a schema.
+fn with_schema(mut component: Json, schema: Json) -> Json {
+    component["schema"] = json!({"path": "schema.js", "source": schema.to_string()});
+    component
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_a_component_are_built_checked_and_kept() {
+    let rig = Rig::new().await;
+    let kid = |n: &str, has_index| {
+        let kid = with_schema(component("a", "a", &[]), rooms(n, has_index));
+        with_components(&[("kid", "a"), ("other", "a")], &[kid])
+    };
+    let reply = rig.push(kid("any", false)).await.unwrap();
+    assert_eq!(reply["componentDiffs"]["kid"]["diffType"]["type"], "create");
+    for number in [1.0, 2.0] {
+        rig.transact(move |tx| tx.insert("kid/rooms", object! { "n" => number }).unwrap())
+            .await;
+    }
+    let misfit = rig.start(kid("string", false)).await.unwrap();
+    let failed = rig.prepare(&misfit).await;
+    assert_eq!(failed["type"], "failed", "{failed}");
+    assert_eq!(
+        (&failed["componentPath"], &failed["tableName"]),
+        (&json!("kid"), &json!("rooms"))
+    );
+    let started = rig.start(kid("number", true)).await.unwrap();
+    let added = &started["schemaChange"]["indexDiffs"]["kid"]["added_indexes"][0];
+    assert_eq!(added["name"], "rooms.by_n");
+    assert_eq!(rig.prepare(&started).await["type"], "complete");
+    rig.finish(started).await.unwrap();
+    let index = rig.transact(|tx| {
+        tx.catalog()
+            .table("kid/rooms")
+            .unwrap()
+            .index("by_n")
+            .cloned()
+    });
+    let index = index.await.unwrap();
+    assert!(index.is_usable());
+
+    let gone = rig.push(with_components(&[], &[])).await.unwrap();
+    let kid_gone = &gone["componentDiffs"]["kid"];
+    assert_eq!(kid_gone["diffType"]["type"], "unmount");
+    assert_eq!(kid_gone["indexDiff"]["removed_indexes"], json!([]));
+    let kept = rig.transact(|tx| {
+        tx.catalog()
+            .table("kid/rooms")
+            .unwrap()
+            .index("by_n")
+            .cloned()
+    });
+    assert_eq!(kept.await, Some(index));
+    let back = rig.push(kid("number", true)).await.unwrap();
+    assert_eq!(back["componentDiffs"]["kid"]["diffType"]["type"], "remount");
+    let path: ComponentPath = "kid".parse().unwrap();
+    let mounted = rig.pushes.delete_component(path.clone()).await;
+    assert_eq!(mounted.unwrap_err().code(), "ComponentMustBeUnmounted");
+    rig.push(with_components(&[], &[])).await.unwrap();
+    rig.pushes.delete_component(path.clone()).await.unwrap();
+    let again = rig.pushes.delete_component(path).await;
+    assert_eq!(again.unwrap_err().code(), "ComponentNotFound");
+    let other = rig.transact(|tx| tx.catalog().table("other/rooms").is_some());
+    assert!(other.await);
 }

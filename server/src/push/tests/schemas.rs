@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng};
 use serde_json::json;
 use vestibule_schema::object;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
 use super::rig::{Rig, app, rooms};
@@ -18,7 +19,7 @@ use crate::database::{IndexId, Query, RawDocument, Source};
 use crate::functions::{Error, SystemError};
 use crate::push::PushError;
 use crate::push::backfill::STEP_DOCUMENTS_MAX;
-use crate::push::plans::{Progress, SchemaState};
+use crate::push::plans::{Indexes, Progress, SchemaState};
 use crate::push::sweeping::PREPARATION_TIME_MAX;
 use crate::push::tables::{Target, without};
 use crate::storage::Direction;
@@ -48,7 +49,7 @@ async fn an_index_is_filled_with_the_documents_that_are_there() {
     let rig = rig.restart().await;
     assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 2);
     assert_eq!(
-        rig.pushes.indexes()["indexes"][0]["backfill"]["state"],
+        rig.pushes.indexes(&ComponentPath::ROOT)["indexes"][0]["backfill"]["state"],
         "done"
     );
 }
@@ -251,10 +252,7 @@ async fn an_index_that_nothing_uses_any_more_is_filled_no_further() {
     let live = rig.pushes.live();
     rig.transact(move |tx| {
         let native = HashSet::new();
-        let target = Target {
-            schema: live.schema.as_ref(),
-            native: &native,
-        };
+        let target = Target::of(&live, &native);
         let switched = target.switch(&tx.catalog());
         tx.set_catalog(switched).unwrap();
     })
@@ -337,13 +335,8 @@ async fn a_preparation_tells_when_documents_are_checked_and_each_index_that_is_f
         .unwrap();
     let told = Mutex::new(Vec::new());
     let tell = |progress: &Progress| {
-        let Progress {
-            is_validated,
-            indexes_complete,
-            indexes_total,
-        } = *progress;
-        told.lock()
-            .push((is_validated, indexes_complete, indexes_total));
+        let Indexes { complete, total } = progress.indexes[""];
+        told.lock().push((progress.is_validated, complete, total));
     };
     let built = rig.pushes.build(&rig.plan(&started), tell).await.unwrap();
     assert_eq!(built, SchemaState::Complete);
@@ -509,7 +502,7 @@ async fn tables_that_no_schema_names_keep_their_documents_and_no_rules() {
     rig.push(app("list", None)).await.unwrap();
     rig.transact(|tx| tx.insert("rooms", object! { "x" => "free" }).unwrap())
         .await;
-    let shapes = rig.pushes.shapes().await.unwrap();
+    let shapes = rig.pushes.shapes(ComponentPath::ROOT).await.unwrap();
     let fields = shapes["rooms"]["fields"].as_array().unwrap();
     let names: Vec<_> = fields.iter().map(|field| &field["fieldName"]).collect();
     assert_eq!(names, ["_creationTime", "_id", "n", "x"]);
@@ -568,7 +561,7 @@ fn staged() -> serde_json::Value {
 
 /// The state of the first index, once it is this.
 async fn wait_for_backfill(rig: &Rig, state: &str) {
-    while rig.pushes.indexes()["indexes"][0]["backfill"]["state"] != state {
+    while rig.pushes.indexes(&ComponentPath::ROOT)["indexes"][0]["backfill"]["state"] != state {
         tokio::task::yield_now().await;
     }
 }

@@ -224,7 +224,10 @@ async fn a_query_that_cannot_be_run_fails_alone() {
             "Trying to execute notes.js:add as Query, but it is defined as Mutation.",
         ),
         (8, "Could not find public function for 'notes:secret'."),
-        (9, "Could not find public function for 'notes:list'."),
+        (
+            9,
+            "Could not find public function for 'notes:list' in 'billing'.",
+        ),
     ];
     for (id, text) in wanted {
         let failed = &told[&id];

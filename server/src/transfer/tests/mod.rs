@@ -14,6 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tempfile::TempDir;
 use vestibule_schema::id::DocumentId;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::table::{IndexDefinition, Schema, TableDefinition};
 use vestibule_schema::value::{Object, Value};
 
@@ -224,6 +225,7 @@ impl Rig {
 fn request(table: Option<&str>, mode: Mode, format: Format) -> ImportRequest {
     ImportRequest {
         table: table.map(str::to_string),
+        component: ComponentPath::ROOT,
         mode,
         format,
     }

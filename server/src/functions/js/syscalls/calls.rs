@@ -3,13 +3,13 @@
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::Value;
 
-use super::address::handle_of;
+use super::address::{Scope, handle_of};
 use super::args::Args;
 use super::error::SyscallError;
 use super::hooks::{NestedCall, NestedKind, ScheduledCall};
 use super::{FunctionState, Syscalls, json_string};
 use crate::database::Budget;
-use crate::functions::{FunctionKind, Registry};
+use crate::functions::FunctionKind;
 
 impl Syscalls<'_, '_> {
     pub(super) fn run_udf(&mut self, text: &str) -> Result<String, SyscallError> {
@@ -27,7 +27,7 @@ impl Syscalls<'_, '_> {
         }
         let call = NestedCall {
             kind,
-            path: args.function(self.registry())?,
+            path: args.function(self.scope())?,
             args: args.object("args")?,
             budget: budget(&args)?,
         };
@@ -46,7 +46,7 @@ impl Syscalls<'_, '_> {
     pub(super) fn schedule(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("scheduler", text)?;
         self.require_mutation("scheduler")?;
-        let call = read_scheduled_call(&args, self.registry())?;
+        let call = read_scheduled_call(&args, self.scope())?;
         let id = self.hooks.schedule(self.tx, call)?;
         Ok(json_string(&id.to_string()))
     }
@@ -68,7 +68,7 @@ impl Syscalls<'_, '_> {
 
     pub(super) fn create_function_handle(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("createFunctionHandle", text)?;
-        Ok(json_string(&handle_of(&args.function(self.registry())?)))
+        Ok(json_string(&handle_of(&args.function(self.scope())?)))
     }
 }
 
@@ -88,8 +88,8 @@ fn budget(args: &Args<'_>) -> Result<Option<Budget>, SyscallError> {
 }
 
 /// The call that an action's `schedule` asks for: its arguments are those of a mutation's.
-pub fn scheduled_call(text: &str, registry: &Registry) -> Result<ScheduledCall, SyscallError> {
-    read_scheduled_call(&Args::parse("scheduler", text)?, Some(registry))
+pub fn scheduled_call(text: &str, scope: Scope<'_>) -> Result<ScheduledCall, SyscallError> {
+    read_scheduled_call(&Args::parse("scheduler", text)?, scope)
 }
 
 /// The job that the arguments of `cancel_job` mean.
@@ -97,12 +97,9 @@ pub fn canceled_job(text: &str) -> Result<DocumentId, SyscallError> {
     Args::parse("db.cancel_job", text)?.id("id")
 }
 
-fn read_scheduled_call(
-    args: &Args<'_>,
-    registry: Option<&Registry>,
-) -> Result<ScheduledCall, SyscallError> {
+fn read_scheduled_call(args: &Args<'_>, scope: Scope<'_>) -> Result<ScheduledCall, SyscallError> {
     Ok(ScheduledCall {
-        path: args.function(registry)?,
+        path: args.function(scope)?,
         at_seconds: args.number("ts")?,
         args: match args.value("args")? {
             // Old packages sent a list.

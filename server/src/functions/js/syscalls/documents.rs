@@ -8,7 +8,7 @@ use super::super::warnings;
 use super::Syscalls;
 use super::args::Args;
 use super::error::SyscallError;
-use super::tables::TableKind;
+use super::tables::{TableKind, shown};
 use crate::database::{Patch, QueryError};
 
 /// The answer of operations whose result the package throws away. A document would be written and parsed for nothing.
@@ -22,7 +22,7 @@ impl Syscalls<'_, '_> {
         let catalog = self.tx.catalog();
         let number = match TableKind::named(&table) {
             TableKind::Hidden => None,
-            TableKind::User | TableKind::PublicSystem => catalog.table(&table),
+            TableKind::User | TableKind::PublicSystem => catalog.table_in(self.component(), &table),
         }
         .map(|table| table.number);
         if number.is_none() {
@@ -39,8 +39,9 @@ impl Syscalls<'_, '_> {
         let args = Args::parse("db.get", text)?;
         let is_system = args.flag("isSystem")?;
         let id = args.id("id")?;
-        if let Some((table, kind)) = self.table_of(id) {
-            let refusal = match (kind, is_system) {
+        let known = self.table_of(id);
+        if let Some((table, kind)) = &known {
+            let refusal = match (*kind, is_system) {
                 (TableKind::PublicSystem, false) => {
                     Some("System tables can only be accessed with db.system.")
                 }
@@ -50,13 +51,15 @@ impl Syscalls<'_, '_> {
             if let Some(text) = refusal {
                 return Err(SyscallError::bad_request(text));
             }
-            self.check_table(&args, "get", &table)?;
+            self.check_table(&args, "get", table)?;
         } else if self.tx.catalog().table_numbered(id.table()).is_some() {
             // To functions there is no such table.
             return Ok("null".to_string());
         }
-        Ok(match self.tx.get(id)? {
-            Some(document) => encoded(document.fields),
+        let table = known.map_or_else(String::new, |(table, _)| table);
+        let found = self.tx.get(id)?.map(|document| document.fields);
+        Ok(match found.filter(|fields| self.is_own(&table, fields)) {
+            Some(fields) => encoded(shown(&table, fields)),
             None => "null".to_string(),
         })
     }
@@ -67,6 +70,7 @@ impl Syscalls<'_, '_> {
         match TableKind::named(&table) {
             TableKind::User => {}
             TableKind::PublicSystem => return Err(read_only(&table)),
+            TableKind::Hidden if !table.starts_with('_') => {}
             TableKind::Hidden => {
                 return Err(SyscallError::bad_request(format!(
                     "Invalid table name {table} starts with metadata prefix '_'"
@@ -75,10 +79,11 @@ impl Syscalls<'_, '_> {
         }
         check_identifier(&table).map_err(|error| args.refuse("table", error))?;
         let fields = args.object("value")?;
-        self.tx.ensure_table(&table)?;
+        let stored = self.stored_name(&table);
+        self.tx.ensure_table(&stored)?;
         let nesting = nesting_of(fields.values());
         let bytes_before = self.tx.usage().bytes_written;
-        let id = self.tx.insert(&table, fields)?;
+        let id = self.tx.insert(&stored, fields)?;
         self.warn_of(id, bytes_before, nesting);
         Ok(format!("{{\"_id\":\"{id}\"}}"))
     }

@@ -1,12 +1,13 @@
 //! The facts a function may learn of its caller, its transaction and its deployment.
 
 use serde_json::{Value as Json, json};
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
 use super::Syscalls;
 use super::error::{ErrorKind, SyscallError};
 use crate::database::{Limits, Usage};
-use crate::functions::FunctionKind;
+use crate::functions::{FunctionKind, RequestMetadata};
 
 /// The deployment that a function runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,11 @@ impl Syscalls<'_, '_> {
         Ok(Value::Int64(ts).to_json().to_string())
     }
 
+    /// The caller's identity, which only the app sees.
     pub(super) fn user_identity(&mut self) -> Result<String, SyscallError> {
+        if !self.component().is_root() {
+            return Ok("null".to_string());
+        }
         let identity = self.state.observed.look_at(&self.state.caller);
         let identity =
             identity.map_err(|error| SyscallError::new(ErrorKind::Suspended, error.to_string()))?;
@@ -43,7 +48,7 @@ impl Syscalls<'_, '_> {
     pub(super) fn function_metadata(&mut self) -> Result<String, SyscallError> {
         let path = &self.state.path;
         let name = format!("{}:{}", path.module(), path.function());
-        Ok(json!({ "name": name, "componentPath": "" }).to_string())
+        Ok(json!({ "name": name, "componentPath": path.component() }).to_string())
     }
 
     pub(super) fn deployment_metadata(&mut self) -> Result<String, SyscallError> {
@@ -58,8 +63,17 @@ impl Syscalls<'_, '_> {
         }
         // It holds the caller's token, so the caller must be one that may be seen.
         self.user_identity()?;
-        Ok(self.state.request.to_json().to_string())
+        Ok(request_of(&self.state.request, self.component()).to_string())
     }
+}
+
+/// The request as functions of `component` read it. The token of its sender is for the app alone.
+pub fn request_of(request: &RequestMetadata, component: &ComponentPath) -> Json {
+    let mut shown = request.to_json();
+    if !component.is_root() {
+        shown["authToken"] = Json::Null;
+    }
+    shown
 }
 
 fn metrics(usage: &Usage, ranges_read: usize, limits: &Limits) -> Json {

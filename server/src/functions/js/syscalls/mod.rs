@@ -23,17 +23,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use vestibule_schema::id::DocumentId;
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 pub use actions::action_sha256;
-pub use address::{function_address, function_of_handle, handle_of};
+pub use address::{Scope, function_address, function_of_handle, handle_of};
 pub use calls::{canceled_job, scheduled_call};
 pub use error::{ErrorKind, SyscallError};
 pub use hooks::{
     FileMetadata, FileToStore, Hooks, NestedCall, NestedKind, ScheduledCall, StorageId, StoredFile,
     TokenToSign,
 };
-pub use metadata::DeploymentMetadata;
+pub use metadata::{DeploymentMetadata, request_of};
 pub use queries::OPEN_QUERIES_MAX;
 pub use vector_query::{found_json, vector_query};
 
@@ -113,9 +113,7 @@ impl Syscalls<'_, '_> {
             "1.0/queryCleanup" => self.query_cleanup(args),
             "1.0/db/normalizeId" => self.normalize_id(args),
             "1.0/getSnapshotTs" => self.snapshot_ts(),
-            "1.0/componentArgument" => Err(SyscallError::bad_request(
-                "Component arguments are not available within the app",
-            )),
+            "1.0/componentArgument" => component_argument(self.component()),
             _ => Err(SyscallError::bad_request(format!("Unknown operation {op}"))),
         }
     }
@@ -154,6 +152,19 @@ impl Syscalls<'_, '_> {
         }
     }
 
+    /// The component whose function runs.
+    fn component(&self) -> &ComponentPath {
+        self.state.path.component()
+    }
+
+    /// Where the functions are that it names.
+    fn scope(&self) -> Scope<'_> {
+        Scope {
+            component: self.component(),
+            registry: self.registry(),
+        }
+    }
+
     /// The functions that exist.
     fn registry(&self) -> Option<&Registry> {
         self.tx.definitions().extension.downcast_ref()
@@ -167,6 +178,16 @@ impl Syscalls<'_, '_> {
                 "A query cannot write. `{api}` needs a mutation."
             ))),
         }
+    }
+}
+
+/// The answer of `componentArgument`. Components are given variables and no arguments.
+pub fn component_argument(component: &ComponentPath) -> Result<String, SyscallError> {
+    match component.is_root() {
+        true => Err(SyscallError::bad_request(
+            "Component arguments are not available within the app",
+        )),
+        false => Ok("{}".to_string()),
     }
 }
 

@@ -9,17 +9,18 @@ use super::args::Args;
 use super::documents::encoded;
 use super::error::SyscallError;
 use super::query_json::parse_query;
-use super::tables::TableKind;
+use super::tables::{TableKind, shown};
 use super::{Syscalls, json_string};
 use crate::database::{
     OPERATORS_MAX, PageStatus, PaginationOptions, Query, QueryError, QueryStream, Source,
 };
+use crate::functions::scheduled::SCHEDULED_FUNCTIONS;
 
 /// The queries that a function is reading.
 #[derive(Default)]
 pub(super) struct Streams {
     /// `None` for a table that functions do not know, which holds nothing.
-    open: BTreeMap<u32, Option<QueryStream>>,
+    open: BTreeMap<u32, Option<(QueryStream, Table)>>,
     last: u32,
 }
 
@@ -27,7 +28,7 @@ pub(super) struct Streams {
 pub const OPEN_QUERIES_MAX: usize = 16_384;
 
 impl Streams {
-    fn add(&mut self, stream: Option<QueryStream>) -> Result<u32, SyscallError> {
+    fn add(&mut self, stream: Option<(QueryStream, Table)>) -> Result<u32, SyscallError> {
         if self.open.len() >= OPEN_QUERIES_MAX {
             return Err(SyscallError::bad_request(format!(
                 "Too many queries are open at once (limit: {OPEN_QUERIES_MAX})"
@@ -44,7 +45,7 @@ impl Syscalls<'_, '_> {
     pub(super) fn query_stream(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("queryStream", text)?;
         let stream = match self.visible_query(&args)? {
-            Some(query) => Some(self.tx.open_stream(query)?),
+            Some((query, table)) => Some((self.tx.open_stream(query)?, table)),
             None => None,
         };
         let id = self.state.streams.add(stream)?;
@@ -57,12 +58,12 @@ impl Syscalls<'_, '_> {
         let stream = self.state.streams.open.get_mut(&id);
         let stream = stream.ok_or_else(|| args.refuse("queryId", "no such query is open"))?;
         let next = match stream {
-            Some(stream) => self.tx.stream_next(stream)?,
+            Some((stream, table)) => self.tx.stream_next(stream)?.map(|next| (next, *table)),
             None => None,
         };
         Ok(match next {
-            Some(document) => {
-                let document = encoded(self.tx.decode(&document)?.fields);
+            Some((document, table)) => {
+                let document = encoded(shown(table, self.tx.decode(&document)?.fields));
                 format!("{{\"value\":{document},\"done\":false}}")
             }
             None => "{\"value\":null,\"done\":true}".to_string(),
@@ -78,6 +79,9 @@ impl Syscalls<'_, '_> {
 
     pub(super) fn query_page(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("queryPage", text)?;
+        if !self.component().is_root() {
+            return Err(SyscallError::bad_request(NO_PAGES));
+        }
         let options = PaginationOptions {
             num_items: args.number("pageSize")?,
             cursor: args.optional_text("cursor")?,
@@ -91,13 +95,13 @@ impl Syscalls<'_, '_> {
         }
         // To functions there is no such table: it is as empty as one that does not exist.
         let query = self.visible_query(&args)?;
-        let query = query.unwrap_or_else(|| Query::table(NO_TABLE));
+        let (query, table) = query.unwrap_or_else(|| (Query::table(NO_TABLE), USER_TABLE));
         let page = self
             .tx
             .paginate(&query, &options, &mut self.state.journal)?;
         let mut documents = Vec::with_capacity(page.page.len());
         for document in &page.page {
-            documents.push(encoded(self.tx.decode(document)?.fields));
+            documents.push(encoded(shown(table, self.tx.decode(document)?.fields)));
         }
         Ok(format!(
             "{{\"page\":[{}],\"isDone\":{},\"continueCursor\":{},\"splitCursor\":{},\"pageStatus\":{}}}",
@@ -114,13 +118,23 @@ impl Syscalls<'_, '_> {
         let table = args.text("table")?;
         let count = match TableKind::named(&table) {
             TableKind::Hidden => 0,
-            TableKind::User | TableKind::PublicSystem => self.tx.count_table(&table)?,
+            TableKind::User | TableKind::PublicSystem => match self.own_only(&table) {
+                None => {
+                    let stored = self.stored_name(&table);
+                    self.tx.count_table(&stored)?
+                }
+                Some(own) => {
+                    let mut query = Query::table(table);
+                    query.operators.push(own);
+                    self.tx.collect(&query)?.len()
+                }
+            },
         };
         Ok(Value::Float64(count as f64).to_json().to_string())
     }
 
     /// The query of an operation; `None` for all of a table that functions do not know.
-    fn visible_query(&mut self, args: &Args<'_>) -> Result<Option<Query>, SyscallError> {
+    fn visible_query(&mut self, args: &Args<'_>) -> Result<Option<(Query, Table)>, SyscallError> {
         let query = parse_query(args)?;
         if query.operators.len() > OPERATORS_MAX {
             return Err(QueryError::TooManyOperators(query.operators.len()).into());
@@ -133,7 +147,7 @@ impl Syscalls<'_, '_> {
             Source::Search { index, .. } if kind != TableKind::User => {
                 return Err(unknown_index(&query.table, index));
             }
-            Source::Search { .. } => return Ok(Some(query)),
+            Source::Search { .. } => return Ok(Some(self.stored_query(query))),
         };
         let is_automatic = index.is_none_or(|index| AUTOMATIC_INDEXES.contains(&&**index));
         match (kind, index) {
@@ -142,10 +156,35 @@ impl Syscalls<'_, '_> {
             (TableKind::PublicSystem, Some(index)) if !is_automatic => {
                 Err(unknown_index(&query.table, index))
             }
-            (TableKind::PublicSystem | TableKind::User, _) => Ok(Some(query)),
+            (TableKind::PublicSystem | TableKind::User, _) => Ok(Some(self.stored_query(query))),
+        }
+    }
+
+    /// The query by the stored name of its table.
+    fn stored_query(&self, mut query: Query) -> (Query, Table) {
+        match self.own_only(&query.table) {
+            Some(own) => {
+                query.operators.insert(0, own);
+                (query, SCHEDULED_FUNCTIONS)
+            }
+            None => {
+                if !self.component().is_root() {
+                    query.table = self.stored_name(&query.table).into_owned().into();
+                }
+                (query, USER_TABLE)
+            }
         }
     }
 }
+
+/// A table of the server's own whose documents are shown in part, or any other.
+type Table = &'static str;
+
+/// Any other table.
+const USER_TABLE: Table = "";
+
+const NO_PAGES: &str = "paginate() is only supported in the app. In a component, read pages with `paginator` of \
+                        convex-helpers, or with a range of an index.";
 
 /// No table has this name.
 const NO_TABLE: &str = "";

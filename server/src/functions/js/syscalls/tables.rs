@@ -1,11 +1,15 @@
-//! The tables that functions may name.
+//! The tables that functions may name: those of their component, and two of the server's own.
+
+use std::borrow::Cow;
 
 use vestibule_schema::id::DocumentId;
+use vestibule_schema::value::{Object, Value};
 
 use super::Syscalls;
 use super::args::Args;
 use super::error::SyscallError;
-use crate::database::QueryError;
+use crate::database::{Operator, QueryError, component_of, local_name, stored_name};
+use crate::functions::scheduled::{COMPONENT, OWNER, SCHEDULED_FUNCTIONS, scheduled_by};
 
 /// System tables that functions may read through `db.system`.
 const PUBLIC_SYSTEM_TABLES: [&str; 2] = ["_storage", "_scheduled_functions"];
@@ -25,10 +29,20 @@ impl TableKind {
     pub fn named(name: &str) -> TableKind {
         match name {
             _ if PUBLIC_SYSTEM_TABLES.contains(&name) => TableKind::PublicSystem,
-            _ if name.starts_with('_') => TableKind::Hidden,
+            // The latter is no name of a function's, but that under which a component's table is stored.
+            _ if name.starts_with('_') || name.contains('/') => TableKind::Hidden,
             _ => TableKind::User,
         }
     }
+}
+
+/// A document as functions see it: without the components that the server notes in a scheduled function.
+pub(super) fn shown(table: &str, mut fields: Object) -> Object {
+    if table == SCHEDULED_FUNCTIONS {
+        fields.remove(OWNER);
+        fields.remove(COMPONENT);
+    }
+    fields
 }
 
 impl Syscalls<'_, '_> {
@@ -36,8 +50,30 @@ impl Syscalls<'_, '_> {
     pub(super) fn table_of(&self, id: DocumentId) -> Option<(String, TableKind)> {
         let catalog = self.tx.catalog();
         let table = catalog.table_numbered(id.table())?;
-        let kind = TableKind::named(&table.name);
-        (kind != TableKind::Hidden).then(|| (table.name.clone(), kind))
+        let name = local_name(&table.name);
+        let is_known =
+            component_of(&table.name) == self.component().as_str() || name.starts_with('_');
+        let kind = TableKind::named(name);
+        (is_known && kind != TableKind::Hidden).then(|| (name.to_owned(), kind))
+    }
+
+    /// The stored name of the table that the function calls `name`.
+    pub(super) fn stored_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        stored_name(self.component(), name)
+    }
+
+    /// The operator that leaves out what other components have in a table of the server's own.
+    pub(super) fn own_only(&self, table: &str) -> Option<Operator> {
+        (table == SCHEDULED_FUNCTIONS).then(|| scheduled_by(self.component()))
+    }
+
+    /// Whether a document of a table of the server's own is the component's.
+    pub(super) fn is_own(&self, table: &str, fields: &Object) -> bool {
+        let owner = fields
+            .get(OWNER)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        table != SCHEDULED_FUNCTIONS || owner == self.component().as_str()
     }
 
     /// Refuses an id of another table than the one that the call names, when it names one.

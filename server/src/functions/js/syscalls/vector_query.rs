@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::Value as Json;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
 use super::args::defined_in_tree;
 use super::error::SyscallError;
 use super::tables::TableKind;
-use crate::database::{Nearest, VectorQuery};
+use crate::database::{Nearest, VectorQuery, stored_name};
 
 /// The arguments of `vectorSearch`.
 #[derive(Deserialize)]
@@ -30,8 +31,8 @@ const COMBINATION: &str = "Filters should be a combination of `q.eq` and `q.or`.
 const OPERANDS: &str =
     "`q.eq` must take a field path as its first argument and a value as its second";
 
-/// Reads the arguments.
-pub fn vector_query(text: &str) -> Result<VectorQuery, SyscallError> {
+/// Reads the arguments of a function of `component`.
+pub fn vector_query(text: &str, component: &ComponentPath) -> Result<VectorQuery, SyscallError> {
     let args: Result<Args, _> = serde_json::from_str(text);
     let Args { query } = args.map_err(|error| {
         SyscallError::bad_request(format!("Invalid arguments for `vectorSearch`: {error}"))
@@ -53,7 +54,7 @@ pub fn vector_query(text: &str) -> Result<VectorQuery, SyscallError> {
         TableKind::Hidden | TableKind::PublicSystem => "",
     };
     Ok(VectorQuery {
-        table: table.to_owned(),
+        table: stored_name(component, table).into_owned(),
         index: index.to_owned(),
         vector: query.vector,
         limit: query.limit,

@@ -415,6 +415,7 @@ async fn a_scheduled_action_is_pending_until_it_has_a_place() {
                 args: vec![Value::Object(object! {})],
                 at_seconds: tx.now().seconds() as f64,
                 by: None,
+                owner: Default::default(),
             };
             schedule(tx, job)?;
         }
@@ -452,6 +453,7 @@ async fn a_server_that_ends_does_not_wait_for_actions_that_have_no_place() {
             args: vec![Value::Object(object! {})],
             at_seconds: tx.now().seconds() as f64,
             by: None,
+            owner: Default::default(),
         };
         Ok(schedule(tx, job)?)
     });

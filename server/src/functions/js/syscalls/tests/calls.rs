@@ -87,8 +87,8 @@ fn calls_that_cannot_be_made_are_refused() {
         ),
         (
             "runUdf",
-            r#"{"udfType":"query","reference":"_reference/childComponent/x/lib/ask","args":{}}"#,
-            "! The component \"x\" cannot be called (lib/ask): pushes may bring components, but this server cannot run them yet.",
+            r#"{"udfType":"query","reference":"_reference/childComponent/x","args":{}}"#,
+            "! \"_reference/childComponent/x\" names nothing that can be called.",
         ),
     ]);
     world.check_in_query(&[(
