@@ -8,11 +8,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
 import { fileURLToPath } from "node:url";
+import { ConvexClient } from "convex/browser";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const cli = path.join(here, "node_modules/convex/bin/main.js");
 const oldCli = path.join(here, "node_modules/convex-1-45/bin/main.js");
 const TIME_MS = 90_000;
+const DEADLINE_MS = 60_000;
 
 /** Starts a server that ends with test `t`, in development unless `dev` is false. */
 export async function startServer(t, { dev = true, flags = [], data = mkdtempSync(path.join(tmpdir(), "vestibule-cli-")), port = 0 } = {}) {
@@ -53,6 +55,41 @@ export async function api(server, route, body, { headers = {}, method = "POST", 
   });
   const text = await response.text();
   return { status: response.status, body: text === "" ? null : JSON.parse(text) };
+}
+
+/** Watches a query. `until(holds)` resolves with the first state from now on, the present one included, that holds. */
+export function watch(t, server, path, args = {}, client = new ConvexClient(server.url, { logger: false })) {
+  t.after(() => client.close());
+  let now;
+  const waiting = new Set();
+  const see = (state) => {
+    now = state;
+    for (const look of waiting) look();
+  };
+  client.onUpdate(path, args, (value) => see({ value }), (error) => see({ error: error.message }));
+  const until = (holds) =>
+    new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`it stayed ${JSON.stringify(now)}`)), DEADLINE_MS);
+      const look = () => {
+        if (now === undefined || !holds(now)) return;
+        clearTimeout(late);
+        waiting.delete(look);
+        resolve(now);
+      };
+      waiting.add(look);
+      look();
+    });
+  return { client, until };
+}
+
+/** A token of the development issuer. */
+export async function tokenOf(server, name) {
+  const response = await fetch(`${server.url}/dev/token`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ subject: name.toLowerCase(), name }),
+  });
+  return (await response.json()).token;
 }
 
 /** The body of a push of `modules`, each a path with its source, and of a schema's JSON. */

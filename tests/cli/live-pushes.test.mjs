@@ -5,46 +5,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
 import { test } from "node:test";
-import { ConvexClient, ConvexHttpClient } from "convex/browser";
-import { api, appOf, ended, startServer } from "./harness.mjs";
+import { ConvexHttpClient } from "convex/browser";
+import { api, appOf, ended, startServer, tokenOf, watch } from "./harness.mjs";
 
 const PUSH = ["dev", "--once", "--typecheck", "disable"];
-const DEADLINE_MS = 60_000;
-
-/** Watches a query. `until(holds)` resolves with the first state from now on, the present one included, that holds. */
-function watch(t, server, path, args = {}, client = new ConvexClient(server.url, { logger: false })) {
-  t.after(() => client.close());
-  let now;
-  const waiting = new Set();
-  const see = (state) => {
-    now = state;
-    for (const look of waiting) look();
-  };
-  client.onUpdate(path, args, (value) => see({ value }), (error) => see({ error: error.message }));
-  const until = (holds) =>
-    new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`it stayed ${JSON.stringify(now)}`)), DEADLINE_MS);
-      const look = () => {
-        if (now === undefined || !holds(now)) return;
-        clearTimeout(late);
-        waiting.delete(look);
-        resolve(now);
-      };
-      waiting.add(look);
-      look();
-    });
-  return { client, until };
-}
-
-/** A token of the development issuer. */
-async function tokenOf(server, name) {
-  const response = await fetch(`${server.url}/dev/token`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ subject: name.toLowerCase(), name }),
-  });
-  return (await response.json()).token;
-}
 
 /** How often the query at `path` ran so far, by the log. */
 async function runs(server, path) {

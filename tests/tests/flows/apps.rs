@@ -15,6 +15,7 @@ fn no_suite_is_left_out() {
     let suites = [
         "bank.test.mjs",
         "clerk.test.mjs",
+        "components.test.mjs",
         "helpers.test.mjs",
         "market.test.mjs",
         "packages.test.mjs",
@@ -32,6 +33,11 @@ fn money_stays_what_it_is_while_the_server_is_killed() {
 #[test]
 fn an_app_with_users_from_a_webhook_runs_with_files_jobs_and_a_cron() {
     run_suite("clerk.test.mjs");
+}
+
+#[test]
+fn components_from_npm_run_unmodified() {
+    run_suite("components.test.mjs");
 }
 
 #[test]

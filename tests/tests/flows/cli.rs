@@ -16,6 +16,7 @@ fn no_suite_is_left_out() {
         "bad-input.test.mjs",
         "bodies.test.mjs",
         "dashboard.test.mjs",
+        "components.test.mjs",
         "deploy.test.mjs",
         "example.test.mjs",
         "kills-crons.test.mjs",
@@ -38,6 +39,11 @@ fn no_suite_is_left_out() {
 #[test]
 fn the_official_command_line_pushes_apps() {
     run_suite("deploy.test.mjs");
+}
+
+#[test]
+fn components_are_mounted_called_and_kept_apart() {
+    run_suite("components.test.mjs");
 }
 
 #[test]

@@ -1,0 +1,23 @@
+import actionRetrier from "@convex-dev/action-retrier/convex.config.js";
+import agent from "@convex-dev/agent/convex.config";
+import aggregate from "@convex-dev/aggregate/convex.config.js";
+import crons from "@convex-dev/crons/convex.config.js";
+import migrations from "@convex-dev/migrations/convex.config.js";
+import rateLimiter from "@convex-dev/rate-limiter/convex.config.js";
+import shardedCounter from "@convex-dev/sharded-counter/convex.config.js";
+import workflow from "@convex-dev/workflow/convex.config.js";
+import workpool from "@convex-dev/workpool/convex.config.js";
+import { defineApp } from "convex/server";
+
+const app = defineApp();
+app.use(actionRetrier);
+app.use(agent);
+app.use(aggregate, { name: "scoresByValue" });
+app.use(crons);
+app.use(migrations);
+app.use(rateLimiter);
+app.use(shardedCounter);
+app.use(workflow);
+app.use(workpool, { name: "mails" });
+app.use(workpool, { name: "pages" });
+export default app;
