@@ -79,9 +79,6 @@ impl Syscalls<'_, '_> {
 
     pub(super) fn query_page(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("queryPage", text)?;
-        if !self.component().is_root() {
-            return Err(SyscallError::bad_request(NO_PAGES));
-        }
         let options = PaginationOptions {
             num_items: args.number("pageSize")?,
             cursor: args.optional_text("cursor")?,
@@ -182,9 +179,6 @@ type Table = &'static str;
 
 /// Any other table.
 const USER_TABLE: Table = "";
-
-const NO_PAGES: &str = "paginate() is only supported in the app. In a component, read pages with `paginator` of \
-                        convex-helpers, or with a range of an index.";
 
 /// No table has this name.
 const NO_TABLE: &str = "";
