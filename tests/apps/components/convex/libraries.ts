@@ -6,7 +6,7 @@ import { Migrations } from "@convex-dev/migrations";
 import { MINUTE, RateLimiter } from "@convex-dev/rate-limiter";
 import { ShardedCounter } from "@convex-dev/sharded-counter";
 import { WorkflowManager } from "@convex-dev/workflow";
-import { Workpool, vOnCompleteValidator } from "@convex-dev/workpool";
+import { Workpool } from "@convex-dev/workpool";
 import { v } from "convex/values";
 import { components, internal } from "./_generated/api";
 import type { DataModel } from "./_generated/dataModel";
@@ -80,8 +80,8 @@ export const tries = query({ args: {}, handler: async (ctx) => (await ctx.db.que
 export const retry = mutation({ args: { failures: v.number() }, handler: async (ctx, args) => await retrier.run(ctx, internal.libraries.stubborn, args) });
 export const retried = query({ args: { id: runIdValidator }, handler: async (ctx, { id }) => await retrier.status(ctx, id) });
 
-export const done = internalMutation({
-  args: vOnCompleteValidator,
+export const done = mails.defineOnComplete<DataModel>({
+  context: v.string(),
   handler: async (ctx, { context, result }) => {
     const text = result.kind === "success" ? result.returnValue : result.kind;
     await ctx.db.insert("events", { text: `${context}: ${text}` });
