@@ -207,7 +207,7 @@ fn the_difference_of_two_pushes_names_what_changed() {
         .to_string(),
     );
     let after = deployment(&next).unwrap();
-    let reply = diff::to_reply(&before, &after);
+    let reply = diff::to_reply(&before, &after, &Default::default());
     let root = &reply["componentDiffs"][""];
     assert_eq!(
         root["moduleDiff"],
