@@ -20,6 +20,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin vestibule \
     && install --directory --owner vestibule --group vestibule --mode 0700 /data
+# For actions in files with "use node", and npm for the packages that they name.
+COPY --from=node:22-bookworm-slim /usr/local/bin/node /usr/local/bin/node
+COPY --from=node:22-bookworm-slim /usr/local/lib/node_modules/npm /usr/local/lib/node_modules/npm
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
 COPY --from=build /usr/local/bin/vestibule /usr/local/bin/vestibule
 USER vestibule
 VOLUME /data

@@ -21,7 +21,7 @@ export async function startServer(t, { dev = true, flags = [], data = mkdtempSyn
   const program = process.env.CLI_SERVER_BIN;
   assert.ok(program, "CLI_SERVER_BIN names no server program");
   const child = spawn(program, ["--listen", `127.0.0.1:${port}`, `--dev=${dev}`, "--data", data, ...flags], {
-    env: { VESTIBULE_LOG: "warn", ...process.env },
+    env: { VESTIBULE_LOG: "warn", VESTIBULE_NODE: process.execPath, ...process.env },
     stdio: ["pipe", "pipe", "inherit"],
   });
   const stop = async () => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::config;
 use super::settings::{Given, SettingError, parse};
 use crate::files::FilesOptions;
-use crate::functions::JsOptions;
+use crate::functions::{JsOptions, NodeOptions};
 use crate::http::HttpOptions;
 use crate::jobs::JobsOptions;
 use crate::transfer::TransferOptions;
@@ -24,6 +24,8 @@ pub struct Bounds {
     pub actions_bytes_max: Option<u64>,
     /// Memory of one call in JavaScript, from 16 MiB to 8 GiB.
     pub call_memory_max: Option<u64>,
+    /// Memory for JavaScript objects of one process of Node.js.
+    pub node_memory_max: Option<u64>,
     /// Threads of calls in JavaScript that are started while others are at long calls.
     pub spare_threads: Option<usize>,
     /// Time of a query in the engine.
@@ -68,6 +70,7 @@ impl Bounds {
             actions_at_once: given.read(&config::ACTIONS_AT_ONCE, parse::count)?,
             actions_bytes_max: given.read(&config::ACTIONS_BYTES_MAX, parse::bytes)?,
             call_memory_max: given.read(&config::CALL_MEMORY_MAX, parse::call_memory)?,
+            node_memory_max: given.read(&config::NODE_MEMORY_MAX, parse::bytes)?,
             spare_threads: given.read(&config::SPARE_THREADS, parse::count)?,
             query_time_max: given.read(&config::QUERY_TIME_MAX, parse::duration)?,
             mutation_time_max: given.read(&config::MUTATION_TIME_MAX, parse::duration)?,
@@ -111,6 +114,12 @@ impl Bounds {
         set(&mut options.mutation_time_max, self.mutation_time_max);
         set(&mut options.action_time_max, self.action_time_max);
         set(&mut options.action_step_max, self.action_step_max);
+        options
+    }
+
+    pub(super) fn node(&self, mut options: NodeOptions) -> NodeOptions {
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        set(&mut options.memory_max, self.node_memory_max.map(bytes));
         options
     }
 

@@ -11,6 +11,7 @@ use super::settings::parse::{self, AllowedOrigin};
 use super::settings::{Environment, Given, Kind, NoFlags, Setting, SettingError};
 use crate::auth::{AuthConfig, AuthConfigError, DeploymentSecret, ProviderConfig};
 use crate::deployment::VariableChange;
+use crate::functions::NodeProgram;
 use crate::outbound::Network;
 
 /// How a server is run: built by a program, or read from its command line and environment. Each flag is also an
@@ -72,6 +73,12 @@ pub struct Config {
     pub document_cache_mib: Option<NonZeroU32>,
     /// Whether functions of packages that this server knows, such as `convexToJson`, run natively.
     pub native_heads: bool,
+    /// The Node.js that runs actions in modules with "use node".
+    pub node: NodeProgram,
+    /// Whether packages that convex.json leaves out of the bundle are installed from the npm registry.
+    pub node_packages: bool,
+    /// Whether packages for Node.js may load native code, which nothing keeps in its place.
+    pub node_addons: bool,
     /// Other bounds than the rooms' own.
     pub bounds: Bounds,
     /// How the log on standard error is written.
@@ -171,6 +178,14 @@ settings! {
         "Memory for documents that mutations ask for or change, in MiB; 96 when not given. What is not yet in the tables stays in memory beyond it.";
     NATIVE_HEADS: Some("native-heads"), "VESTIBULE_NATIVE_HEADS", One, "BOOL", "false",
         "Whether functions of packages that this server knows, such as convexToJson and scrypt, run natively; the default. Off, they run as JavaScript.";
+    NODE: Some("node"), "VESTIBULE_NODE", One, "PATH", "/usr/bin/node",
+        "The Node.js that runs actions in modules with \"use node\", 20 or newer, or off; the `node` on the PATH when not given.";
+    NODE_PACKAGES: Some("node-packages"), "VESTIBULE_NODE_PACKAGES", Switch, "BOOL", "true",
+        "Install packages that convex.json leaves out of the bundle (node.externalPackages) with npm, without their scripts.";
+    NODE_ADDONS: Some("node-addons"), "VESTIBULE_NODE_ADDONS", Switch, "BOOL", "true",
+        "Let packages for Node.js load native code, as sharp does. Native code reads every file that the server reads.";
+    NODE_MEMORY_MAX: Some("node-memory-max"), "VESTIBULE_NODE_MEMORY_MAX", One, "BYTES", "512MiB",
+        "Memory for JavaScript objects of one process of Node.js; 512MiB when not given.";
     JOBS_AT_ONCE: Some("jobs-at-once"), "VESTIBULE_JOBS_AT_ONCE", One, "NUMBER", "64",
         "Scheduled functions and crons that run at once; 64 when not given. What is due beyond waits.";
     JOBS_KEPT: Some("jobs-kept"), "VESTIBULE_JOBS_KEPT", One, "NUMBER", "1_000_000",
@@ -259,6 +274,13 @@ impl Config {
             fetch_allow: given.list(&FETCH_ALLOW, parse::network)?,
             document_cache_mib: given.read(&DOCUMENT_CACHE_MIB, parse::number)?,
             native_heads: given.read(&NATIVE_HEADS, parse::boolean)?.unwrap_or(true),
+            node: match given.path(&NODE)? {
+                None => NodeProgram::OnPath,
+                Some(path) if path.as_os_str().eq_ignore_ascii_case("off") => NodeProgram::Off,
+                Some(path) => NodeProgram::At(path),
+            },
+            node_packages: given.read(&NODE_PACKAGES, parse::boolean)?.unwrap_or(false),
+            node_addons: given.read(&NODE_ADDONS, parse::boolean)?.unwrap_or(false),
             bounds: Bounds::read(given)?,
             log_format: given.read(&LOG_FORMAT, log_format)?.unwrap_or_default(),
             redact: given.read(&REDACT, parse::boolean)?,
@@ -294,6 +316,9 @@ impl Config {
             fetch_allow: Vec::new(),
             document_cache_mib: None,
             native_heads: true,
+            node: NodeProgram::OnPath,
+            node_packages: false,
+            node_addons: false,
             bounds: Bounds::default(),
             log_format: LogFormat::Text,
             redact: None,

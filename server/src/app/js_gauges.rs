@@ -39,7 +39,23 @@ fn encode_now(
     let runtimes = js.runtimes().counts();
     let actions = js.places().counts();
     let (beside, slow) = functions.queued();
+    let node = js.node_counts();
     let gauges = [
+        (
+            "node_processes",
+            "Processes of Node.js that run actions with \"use node\"",
+            node.processes,
+        ),
+        (
+            "node_calls",
+            "Actions under way in processes of Node.js",
+            node.calls,
+        ),
+        (
+            "node_resident_bytes",
+            "Bytes of memory of the processes of Node.js",
+            usize::try_from(node.resident_bytes).unwrap_or(usize::MAX),
+        ),
         (
             "js_runtimes_idle",
             "JavaScript runtimes that wait for a call",
@@ -110,7 +126,18 @@ fn encode_since_the_start(
 ) -> Result<(), Error> {
     let runtimes = js.runtimes().counts();
     let [started, overtaken, reservations] = functions.draft_counts().read();
+    let node = js.node_counts();
     let counts = [
+        (
+            "node_processes_started",
+            "Processes of Node.js that were started",
+            node.started,
+        ),
+        (
+            "node_processes_broken",
+            "Processes of Node.js that ended before their time",
+            node.broke,
+        ),
         (
             "js_runtimes_made",
             "JavaScript runtimes made",

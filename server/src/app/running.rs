@@ -30,7 +30,7 @@ use crate::deployment::Cron;
 use crate::executor::SystemExecutor;
 use crate::files::{Blobs, FileMetrics, Files, FilesParts, has_contents};
 use crate::functions::js::Js;
-use crate::functions::{Functions, JsOptions, Registry};
+use crate::functions::{Functions, JsOptions, NodeOptions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::jobs::crons::{CronOwner, reconcile};
 use crate::jobs::{Jobs, JobsMetrics};
@@ -79,6 +79,8 @@ const EXIT_IOERR: i32 = 74;
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long a shutdown lets imports and exports finish. Those that take longer are interrupted.
 const TRANSFERS_FINISH: Duration = Duration::from_secs(5);
+/// The folder of Node.js in the data directory.
+const NODE_FOLDER: &str = "node";
 /// How long a shutdown waits for the store to be let go.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
@@ -407,6 +409,13 @@ fn js_options(app: &App, config: &Config, dev: bool, own: Arc<Own>) -> JsOptions
         native_heads: config.native_heads,
         is_in_development: dev,
         provisioning_time_max: app.gate_deadline,
+        node: config.bounds.node(NodeOptions {
+            program: config.node.clone(),
+            folder: config.data.join(NODE_FOLDER),
+            installs_packages: config.node_packages,
+            loads_addons: config.node_addons,
+            ..NodeOptions::default()
+        }),
         ..JsOptions::default()
     })
 }

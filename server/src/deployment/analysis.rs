@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::manifest::NodeDependency;
 use super::modules::ModuleEnvironment;
 
 /// Evaluates pushed modules. Implemented by the room that has an engine.
@@ -27,6 +28,10 @@ pub struct AnalyzeInput {
     pub components: BTreeMap<String, String>,
     /// The variables that modules see, the built-in ones among them.
     pub variables: BTreeMap<String, String>,
+    /// The version of Node.js that the app asks for.
+    pub node_version: Option<String>,
+    /// Packages that modules in Node.js need beside what is bundled.
+    pub node_dependencies: Vec<NodeDependency>,
     /// Seed of random numbers while modules are imported.
     pub seed: [u8; 32],
     /// The time that modules see while they are imported, in milliseconds since 1970.
@@ -163,6 +168,15 @@ pub enum AnalyzeError {
     Definition(String),
     #[error("Failed to analyze {path}: it took longer than {seconds} seconds.")]
     TimedOut { path: String, seconds: u64 },
+    #[error(
+        "convex.json asks for Node.js {asked}, and this server has {found}: start it with --node PATH of another one, or \
+         change \"nodeVersion\"."
+    )]
+    NodeVersion { asked: String, found: String },
+    #[error("{0}")]
+    NodePackages(String),
+    #[error("{0}")]
+    NodeProcess(String),
     #[error("This server cannot run JavaScript: it was built without it.")]
     Unsupported,
     #[error("The server failed to analyze the modules. Its log says why.")]
@@ -181,6 +195,9 @@ impl AnalyzeError {
             AnalyzeError::AuthConfig(_) => "InvalidAuthConfig",
             AnalyzeError::AuthConfigVariable(_) => "AuthConfigMissingEnvironmentVariable",
             AnalyzeError::Definition(_) => "InvalidConvexConfig",
+            AnalyzeError::NodeVersion { .. } => "NodeVersionNotSupported",
+            AnalyzeError::NodePackages(_) => "NodePackagesNotInstalled",
+            AnalyzeError::NodeProcess(_) => "NodeProcessNotStarted",
             AnalyzeError::Unsupported => "JavaScriptNotSupported",
             AnalyzeError::Broken => "InternalServerError",
         }

@@ -54,6 +54,8 @@ pub struct Deployment {
     pub server_version: String,
     /// The version of Node.js that it asks for.
     pub node_version: Option<String>,
+    /// Packages that modules in Node.js need beside what is bundled.
+    pub node_dependencies: Vec<NodeDependency>,
     /// Seed and time with which modules are imported.
     pub import: ImportPhase,
     /// The modules, by path.
@@ -151,6 +153,7 @@ impl Deployment {
             functions_folder: manifest.functions.clone(),
             server_version: manifest.server_version.clone(),
             node_version: manifest.node_version.clone(),
+            node_dependencies: manifest.node_dependencies.clone(),
             import: manifest.import.clone(),
             modules,
             analysis: Arc::new(manifest.analysis.clone()),

@@ -70,7 +70,7 @@ pub use http_routes::{HttpActionBody, HttpRoute, HttpRoutes, RegisteredRoute, Ro
 pub use log::{FunctionLog, LogEntry};
 pub use minutes::{CalledFunction, Calls, LastHour};
 pub use on_behalf::{Companion, HeldPlace, OnBehalf};
-pub use options::JsOptions;
+pub use options::{JsOptions, NodeOptions, NodeProgram};
 pub use places::{PlaceCounts, Places};
 pub use registry::{AppState, PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
 pub use request::RequestMetadata;
@@ -343,7 +343,8 @@ impl Functions {
         for part in parts {
             let code = js.code_of(part, deployment.import.clone());
             if let Some(found) = deployment.part(&part.component) {
-                registry = registry.with_functions(js.functions(found, &code));
+                let node = js.node_code(found, &part.sources, &part.variables);
+                registry = registry.with_functions(js.functions(found, &code, node.as_ref()));
             }
             codes.insert(part.component.clone(), code);
         }

@@ -1,5 +1,6 @@
 //! The bounds of pushed functions that operators set.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,50 @@ pub struct JsOptions {
     pub fresh_runtimes: bool,
     /// Where the threads of actions come from.
     pub executor: Arc<dyn Executor>,
+    /// Actions in modules with "use node".
+    pub node: NodeOptions,
+}
+
+/// Which Node.js runs actions in modules with "use node", and what they may.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// The program.
+    pub program: NodeProgram,
+    /// Where its modules and packages are written: a folder of its own.
+    pub folder: PathBuf,
+    /// Memory for JavaScript objects of one process, in bytes.
+    pub memory_max: usize,
+    /// Whether packages that a bundle leaves out are installed from the npm registry.
+    pub installs_packages: bool,
+    /// Whether packages may load native code.
+    pub loads_addons: bool,
+    /// How long a process without calls is kept.
+    pub idle_time_max: Duration,
+}
+
+/// A program of Node.js.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NodeProgram {
+    /// None: calls of such actions fail.
+    #[default]
+    Off,
+    /// The `node` on the path of the server.
+    OnPath,
+    /// This one.
+    At(PathBuf),
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        NodeOptions {
+            program: NodeProgram::Off,
+            folder: PathBuf::new(),
+            memory_max: 512 << 20,
+            installs_packages: false,
+            loads_addons: false,
+            idle_time_max: Duration::from_secs(300),
+        }
+    }
 }
 
 impl Default for JsOptions {
@@ -59,6 +104,7 @@ impl Default for JsOptions {
             is_in_development: false,
             fresh_runtimes: false,
             executor: Arc::new(SystemExecutor),
+            node: NodeOptions::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::error::{Error, NOT_PERMITTED, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
 use super::http_routes::{HttpRoute, HttpRoutes};
 use super::js::code::Code;
+use super::js::node::code::NodeCode;
 use super::runner::Call;
 use crate::auth::SystemAccess;
 use crate::database::Definitions;
@@ -76,6 +77,8 @@ pub struct Registered {
 pub(super) struct Pushed {
     /// Its modules.
     pub code: Arc<Code>,
+    /// Its modules for Node.js, if it is an action in one of those.
+    pub node: Option<Arc<NodeCode>>,
 }
 
 /// Executions of one function since the start.
@@ -399,7 +402,8 @@ impl Registered {
     /// The memory that a run of it will take beside the server's own, in bytes.
     pub(super) fn bytes_expected(&self) -> usize {
         let pushed = self.pushed.as_ref();
-        pushed.map_or(0, |pushed| pushed.code.bytes_expected())
+        let here = pushed.filter(|pushed| pushed.node.is_none());
+        here.map_or(0, |pushed| pushed.code.bytes_expected())
     }
 
     /// As function specifications show it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 use self::code::Code;
+use self::node::code::NodeCode;
 use super::CodePart;
 use super::error::Result;
 use super::http_routes::HttpRoute;
@@ -38,6 +39,17 @@ pub mod code {
         pub fn bytes_expected(&self) -> usize {
             match *self {}
         }
+    }
+}
+
+pub mod node {
+    //! Would run actions in Node.js.
+
+    pub mod code {
+        //! Would hold the modules of a deployment for Node.js.
+
+        /// Modules of one push.
+        pub enum NodeCode {}
     }
 }
 
@@ -110,7 +122,27 @@ impl Js {
         match *self {}
     }
 
-    pub(super) fn functions(&self, _: &Deployment, _: &Arc<Code>) -> Vec<Registered> {
+    pub(super) fn functions(
+        &self,
+        _: &Deployment,
+        _: &Arc<Code>,
+        _: Option<&Arc<NodeCode>>,
+    ) -> Vec<Registered> {
+        match *self {}
+    }
+
+    /// Would be the code of a deployment for Node.js.
+    pub fn node_code(
+        &self,
+        _: &Deployment,
+        _: &[SourceModule],
+        _: &BTreeMap<String, String>,
+    ) -> Option<Arc<NodeCode>> {
+        match *self {}
+    }
+
+    /// Would say why Node.js is missing.
+    pub fn node_refusal(&self) -> Option<String> {
         match *self {}
     }
 

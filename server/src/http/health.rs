@@ -14,6 +14,7 @@ use super::Http;
 use super::options::ECHO_BYTES_MAX;
 use super::respond::{WireError, json, text, with_type};
 use crate::auth::{AdminRights, KeysState};
+use crate::deployment::ModuleEnvironment;
 
 /// The type of the metrics' text form.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -72,10 +73,23 @@ impl Http {
         is_damaged.then(|| unfit("damaged", why))
     }
 
+    /// Whether the deployment has modules for Node.js, which is known to be missing.
+    fn lacks_node(&self) -> bool {
+        let js = self.functions.js();
+        let is_missing = js.is_some_and(|js| js.node_refusal().is_some());
+        is_missing && {
+            let registry = self.functions.registry();
+            let modules = &registry.deployment().modules;
+            modules
+                .values()
+                .any(|module| module.environment == ModuleEnvironment::Node)
+        }
+    }
+
     /// That all is well, with what may soon not be.
     fn ready(&self) -> serde_json::Value {
         let health = self.authenticator.provider_health();
-        let warnings: Vec<&str> = health
+        let mut warnings: Vec<&str> = health
             .iter()
             .filter_map(|provider| match (provider.keys, &provider.failing) {
                 (KeysState::Stale { .. }, _) => {
@@ -85,6 +99,9 @@ impl Http {
                 (KeysState::Inline | KeysState::Unknown | KeysState::Fresh, None) => None,
             })
             .collect();
+        if self.lacks_node() {
+            warnings.push("Actions with \"use node\" cannot run, because there is no Node.js.");
+        }
         match warnings.is_empty() {
             true => object!({ "status": "ok" }),
             false => object!({ "status": "ok", "warnings": warnings }),

@@ -141,6 +141,25 @@ impl ProxyVariables {
 }
 
 impl Outbound {
+    /// Whether every address may be reached.
+    pub fn is_open(&self) -> bool {
+        self.policy.is_open
+    }
+
+    /// Why a connection to `address` is refused, which is one of `host`. For connections that others make.
+    pub fn refusal(&self, host: &str, port: u16, address: IpAddr) -> Option<OutboundError> {
+        if self.own.is_at(host, port) {
+            return None;
+        }
+        self.policy
+            .refusal(address)
+            .map(|kind| OutboundError::Address {
+                host: host.to_owned(),
+                address,
+                kind,
+            })
+    }
+
     /// A client with these options.
     pub fn new(options: OutboundOptions) -> Outbound {
         Outbound::with_names(options, Arc::new(SystemNames))

@@ -107,6 +107,17 @@ impl Own {
         asked.await.ok()
     }
 
+    /// Whether this server is reached at this host and port.
+    pub(super) fn is_at(&self, host: &str, port: u16) -> bool {
+        let origins = self.origins.load();
+        let configured = origins.faces();
+        let mut all = configured.iter().chain(&self.listening);
+        all.any(|(_, url)| {
+            let is_host = url.host_str().map(|own| own.trim_matches(['[', ']'])) == Some(host);
+            is_host && url.port_or_known_default() == Some(port)
+        })
+    }
+
     /// The longest origin wins: the site may be a path below the API.
     fn path_of(&self, url: &Url) -> Option<(Face, String)> {
         let origins = self.origins.load();

@@ -83,6 +83,8 @@ impl Pushes {
             definition: app.definition.map(SourceModule::from),
             components: components.names(app.dependencies.iter()),
             variables: self.visible_variables(&live),
+            node_version: request.node_version.clone(),
+            node_dependencies: request.node_dependencies.clone(),
             seed: import.seed,
             time_millis: import.time_millis,
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Pushes;
 use crate::deployment::modules::is_entry_point;
-use crate::deployment::{Deployment, ModuleEnvironment};
+use crate::deployment::{Deployment, Module, ModuleEnvironment};
 
 /// The name under which the warning is logged, among executions of functions.
 const LOGGED_AS: &str = "vestibule:push";
@@ -12,7 +12,9 @@ const LOGGED_AS: &str = "vestibule:push";
 impl Pushes {
     /// Warns when a deployment begins to have such parts: in the log that `convex dev` shows, and in the server's own.
     pub(super) fn warn_of_unsupported(&self, before: &Deployment, live: &Deployment) {
-        let (known, parts) = (unsupported(before), unsupported(live));
+        let node = self.js.as_ref().and_then(|js| js.node_refusal());
+        let has_node = node.is_none();
+        let (known, parts) = (unsupported(before, has_node), unsupported(live, has_node));
         if parts.is_subset(&known) {
             return;
         }
@@ -25,13 +27,25 @@ impl Pushes {
                 listed.join(", ")
             ),
         );
+        let needs_node = live.modules.values().any(is_for_node);
+        if let Some(why) = node.filter(|_| needs_node) {
+            self.warn(
+                LOGGED_AS,
+                &format!("Actions with \"use node\" cannot run: {why}"),
+            );
+        }
     }
 }
 
-fn unsupported(deployment: &Deployment) -> BTreeSet<String> {
-    let modules = deployment.modules.values().filter(|module| {
-        module.environment == ModuleEnvironment::Node && is_entry_point(&module.path)
-    });
+/// Whether a module has actions that Node.js runs.
+fn is_for_node(module: &Module) -> bool {
+    module.environment == ModuleEnvironment::Node && is_entry_point(&module.path)
+}
+
+/// The parts that are not run. Where there is a Node.js, its modules are.
+fn unsupported(deployment: &Deployment, has_node: bool) -> BTreeSet<String> {
+    let modules = deployment.modules.values();
+    let modules = modules.filter(|module| !has_node && is_for_node(module));
     modules
         .map(|module| format!("the \"use node\" module {}", module.path))
         .collect()

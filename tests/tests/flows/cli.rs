@@ -25,6 +25,7 @@ fn no_suite_is_left_out() {
         "known.test.mjs",
         "live-pushes.test.mjs",
         "mcp.test.mjs",
+        "node.test.mjs",
         "pairs.test.mjs",
         "parts.test.mjs",
         "running.test.mjs",
@@ -90,6 +91,11 @@ fn words_and_vectors_are_searched() {
 #[test]
 fn the_official_command_line_pushes_parts_that_are_not_run() {
     run_suite("parts.test.mjs");
+}
+
+#[test]
+fn actions_in_modules_for_node_run_there() {
+    run_suite("node.test.mjs");
 }
 
 #[test]

@@ -97,6 +97,9 @@ const PLACES: [&str; 29] = [
     "server/src/functions/nesting.rs",
     "server/src/functions/places.rs",
     "server/src/functions/drafted.rs",
+    "server/src/functions/js/node/mod.rs",
+    "server/src/functions/js/node/packages.rs",
+    "server/src/functions/js/node/pool.rs",
     "server/src/database/reservation.rs",
     "server/src/database/catalog.rs",
     "server/src/database/leases.rs",
@@ -108,12 +111,13 @@ const PLACES: [&str; 29] = [
 ];
 
 /// Structs whose defaults are bounds.
-const OPTIONS: [(&str, &str); 7] = [
+const OPTIONS: [(&str, &str); 8] = [
     ("server/src/sync/options.rs", "SyncOptions"),
     ("server/src/http/options.rs", "HttpOptions"),
     ("server/src/files/options.rs", "FilesOptions"),
     ("server/src/transfer/options.rs", "TransferOptions"),
     ("server/src/functions/options.rs", "JsOptions"),
+    ("server/src/functions/options.rs", "NodeOptions"),
     ("server/src/jobs/mod.rs", "JobsOptions"),
     ("server/src/database/limits.rs", "Limits"),
 ];

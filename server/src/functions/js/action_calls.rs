@@ -6,17 +6,19 @@ use vestibule_isolate::{HostError, HostValue};
 use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::Value;
 
+use super::Js;
 use super::action_host::{ActionHost, number, take_bytes};
 use super::common::text;
 use super::execution::IntoValue;
 use super::fetching::Fetch;
 use super::files;
+use super::streams::Streams;
 use super::syscalls::{
     ScheduledCall, Scope, SyscallError, canceled_job, found_json, function_address, handle_of,
     request_of, scheduled_call, vector_query,
 };
 use crate::functions::action::ActionCtx;
-use crate::functions::error::Error;
+use crate::functions::error::{Error, Thrown};
 use crate::functions::nesting::{self, Nesting};
 use crate::functions::streamed::Chunks;
 use crate::functions::{ActionScheduler, BoxFuture, FunctionKind, Registry};
@@ -111,27 +113,41 @@ impl From<SyscallError> for Outcome {
 
 type Begun = Result<BoxFuture<Outcome>, HostError>;
 
+/// The operations that actions have wherever they run, in this process or in Node.js.
+pub(super) struct Operations<'o> {
+    pub js: &'o Js,
+    pub ctx: &'o ActionCtx,
+    /// The action.
+    pub path: &'o FunctionPath,
+    /// Why the auth token of the caller was refused.
+    pub refusal: Option<&'o Thrown>,
+    pub streams: &'o Streams,
+}
+
 impl ActionHost<'_> {
     /// Begins the operation that `args` name: its id, its name, its own arguments.
     pub(super) fn perform(&mut self, args: &mut [HostValue]) -> Begun {
         let id = number(args, 2).unwrap_or_default();
         let work = match text(args, 1).unwrap_or_default() {
-            "syscall" => {
-                let op = text(args, 2).unwrap_or_default();
-                self.syscall(op, text(args, 3).unwrap_or_default())
-            }
             "fetch" => return self.fetch(args),
-            "stream.read" => self.streams.read(id),
             "stream.write" => {
                 let bytes = args.get_mut(3).and_then(take_bytes);
                 return self.streams.write(id, bytes.unwrap_or_default());
             }
             SIGNAL_WAIT => self.wait_for_client(),
-            "storage.store" => self.store_file(args),
-            "storage.get" => self.open_file(text(args, 2).unwrap_or_default().to_owned()),
-            other => failed(format!("Unknown operation {other}")),
+            _ => self.operations().perform(args),
         };
         Ok(work)
+    }
+
+    fn operations(&self) -> Operations<'_> {
+        Operations {
+            js: &self.target.js,
+            ctx: &self.ctx,
+            path: &self.target.path,
+            refusal: self.asked.refusal.as_ref(),
+            streams: &self.streams,
+        }
     }
 
     fn fetch(&mut self, args: &mut [HostValue]) -> Begun {
@@ -167,6 +183,22 @@ impl ActionHost<'_> {
             Outcome::Done(HostValue::Undefined)
         })
     }
+}
+
+impl Operations<'_> {
+    /// Begins the operation that `args` name: its id, its name, its own arguments.
+    pub fn perform(&self, args: &mut [HostValue]) -> BoxFuture<Outcome> {
+        match text(args, 1).unwrap_or_default() {
+            "syscall" => {
+                let op = text(args, 2).unwrap_or_default();
+                self.syscall(op, text(args, 3).unwrap_or_default())
+            }
+            "stream.read" => self.streams.read(number(args, 2).unwrap_or_default()),
+            "storage.store" => self.store_file(args),
+            "storage.get" => self.open_file(text(args, 2).unwrap_or_default().to_owned()),
+            other => failed(format!("Unknown operation {other}")),
+        }
+    }
 
     fn syscall(&self, op: &str, args: &str) -> BoxFuture<Outcome> {
         match op {
@@ -183,12 +215,12 @@ impl ActionHost<'_> {
                 }
             }
             "1.0/getFunctionMetadata" => {
-                let path = &self.target.path;
+                let path = self.path;
                 let name = format!("{}:{}", path.module(), path.function());
                 done(serde_json::json!({"name": name, "componentPath": path.component()}))
             }
             "1.0/getDeploymentMetadata" => {
-                let deployment = &self.target.js.deployment;
+                let deployment = &self.js.deployment;
                 done(serde_json::json!({
                     "name": deployment.name,
                     "region": null,
@@ -217,7 +249,7 @@ impl ActionHost<'_> {
 
     /// The component whose action runs.
     fn component(&self) -> &ComponentPath {
-        self.target.path.component()
+        self.path.component()
     }
 
     /// Where the functions are that it names.
@@ -238,7 +270,7 @@ impl ActionHost<'_> {
         if !self.component().is_root() {
             return done(serde_json::Value::Null);
         }
-        if let Some(refusal) = &self.asked.refusal {
+        if let Some(refusal) = self.refusal {
             return failed(refusal.message.clone());
         }
         let identity = match self.ctx.identity() {
@@ -251,7 +283,7 @@ impl ActionHost<'_> {
     }
 }
 
-impl ActionHost<'_> {
+impl Operations<'_> {
     fn schedule(&self, text: &str) -> BoxFuture<Outcome> {
         let registry = self.ctx.registry();
         let ScheduledCall {

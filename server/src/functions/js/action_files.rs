@@ -4,16 +4,16 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
 use vestibule_isolate::HostValue;
 
-use super::action_calls::Outcome;
-use super::action_host::{ActionHost, take_bytes};
+use super::action_calls::{Operations, Outcome};
+use super::action_host::take_bytes;
 use super::common::text;
 use super::syscalls::action_sha256;
 use crate::functions::streamed::StreamError;
 use crate::functions::{BoxFuture, NewFile};
 
-impl ActionHost<'_> {
+impl Operations<'_> {
     /// `storage.store`: a type, perhaps a hash, and the bytes.
-    pub(super) fn store_file(&mut self, args: &mut [HostValue]) -> BoxFuture<Outcome> {
+    pub(super) fn store_file(&self, args: &mut [HostValue]) -> BoxFuture<Outcome> {
         let bytes = args.get_mut(4).and_then(take_bytes).unwrap_or_default();
         let share = match self.streams.hold(bytes.len()) {
             Ok(share) => share,

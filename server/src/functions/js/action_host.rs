@@ -174,7 +174,7 @@ impl<'t> ActionHost<'t> {
                     if self.under_way.remove(&id).is_none() {
                         continue;
                     }
-                    (id, self.settled(outcome))
+                    (id, self.streams.settled(outcome))
                 }
                 Completion::Answered(end) => {
                     self.answered(end);
@@ -303,20 +303,6 @@ impl<'t> ActionHost<'t> {
         }
     }
 
-    /// Gives a stream that came with an outcome its id.
-    fn settled(&mut self, outcome: Outcome) -> Outcome {
-        let Outcome::Opened { mut json, body } = outcome else {
-            return outcome;
-        };
-        if let Some(body) = body {
-            match self.streams.insert(body, None) {
-                Ok(id) => json["streamId"] = id.into(),
-                Err(error) => return Outcome::error(error.message),
-            }
-        }
-        Outcome::Done(HostValue::String(json.to_string()))
-    }
-
     /// Ends the operations under way, and returns the function's result, as text.
     pub fn finish(
         mut self,
@@ -354,15 +340,7 @@ impl<'t> ActionHost<'t> {
             each.task.abort();
             dangling.extend(each.shown);
         }
-        if dangling.is_empty() {
-            return;
-        }
-        let (count, names) = (dangling.len(), dangling.join(", "));
-        self.console.warn(format!(
-            "{count} unawaited operation{}: [{names}]. Async operations should be awaited or they might not run. \
-             See https://docs.convex.dev/functions/actions#dangling-promises for more information.",
-            if count == 1 { "" } else { "s" },
-        ));
+        warn_of_dangling(&mut self.console, &dangling);
     }
 
     /// Begins an operation: its id, its name, its own arguments.
@@ -374,8 +352,7 @@ impl<'t> ActionHost<'t> {
             None => return Err(HostError::fatal("an operation has no name")),
         };
         if self.under_way.len() + self.timers.len() >= OPERATIONS_MAX {
-            let text = format!("An action may have at most {OPERATIONS_MAX} operations under way.");
-            return Err(HostError::new(ErrorClass::Error, text));
+            return Err(HostError::new(ErrorClass::Error, too_many_operations()));
         }
         if name == "timer" {
             self.set_timer(id, args);
@@ -435,8 +412,26 @@ impl<'t> ActionHost<'t> {
     }
 }
 
+/// Warns of operations that were under way when their call ended.
+pub(super) fn warn_of_dangling(console: &mut Console, names: &[String]) {
+    if names.is_empty() {
+        return;
+    }
+    let (count, names) = (names.len(), names.join(", "));
+    console.warn(format!(
+        "{count} unawaited operation{}: [{names}]. Async operations should be awaited or they might not run. \
+         See https://docs.convex.dev/functions/actions#dangling-promises for more information.",
+        if count == 1 { "" } else { "s" },
+    ));
+}
+
+/// The refusal of an operation beyond those that an action may have under way.
+pub(super) fn too_many_operations() -> String {
+    format!("An action may have at most {OPERATIONS_MAX} operations under way.")
+}
+
 /// How developers know an operation that they began.
-fn shown(name: &str) -> Option<String> {
+pub(super) fn shown(name: &str) -> Option<String> {
     if name.starts_with("stream.") || name == SIGNAL_WAIT {
         return None;
     }

@@ -15,8 +15,10 @@ use super::code::{Code, CompiledModules};
 use super::execution::IntoValue;
 use super::failures;
 use super::import::ImportHost;
+use super::node::FoundInNode;
 use super::prelude;
 use super::runtimes::MEMORY_BYTES_MAX;
+use super::stack::Places;
 use crate::deployment::modules::{AUTH_CONFIG_MODULE, is_entry_point};
 use crate::deployment::{
     Analysis, AnalyzeError, AnalyzeInput, AnalyzedFunction, Analyzer, ImportPhase, ModuleAnalysis,
@@ -27,16 +29,17 @@ use crate::functions::workers::WORKER_STACK_BYTES;
 /// Time in the engine that one module of a push may take.
 const MODULE_ANALYSIS_TIME_MAX: Duration = Duration::from_secs(4);
 /// Time that all modules may take together.
-const ANALYSIS_TIME_MAX: Duration = Duration::from_secs(30);
+pub(super) const ANALYSIS_TIME_MAX: Duration = Duration::from_secs(30);
 const STACK_BYTES_MAX: usize = 4 << 20;
 /// Where definitions import components from: each under its path in base64url.
 const COMPONENTS_FOLDER: &str = "_componentDeps/";
 
 impl Analyzer for Js {
     fn analyze(self: Arc<Self>, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+        let found = self.analyze_in_node(&input)?;
         // Evaluating needs an engine's stack, which threads of the async runtime do not have.
         let (js, (tell, told)) = (self.clone(), mpsc::sync_channel(1));
-        let analyze = move || drop(tell.send(js.analyze_here(input)));
+        let analyze = move || drop(tell.send(js.analyze_here(input, found)));
         let executor = &self.options.executor;
         let started = executor.start("analyze", WORKER_STACK_BYTES, Box::new(analyze));
         started.map_err(|error| {
@@ -49,7 +52,12 @@ impl Analyzer for Js {
 }
 
 impl Js {
-    fn analyze_here(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+    /// `found` is what Node.js has found in the modules for it, where it was asked.
+    fn analyze_here(
+        &self,
+        input: AnalyzeInput,
+        found: Option<FoundInNode>,
+    ) -> Result<Analysis, AnalyzeError> {
         let import = ImportPhase {
             seed: input.seed,
             time_millis: input.time_millis,
@@ -60,7 +68,10 @@ impl Js {
             .partition(|module| module.environment == ModuleEnvironment::Isolate);
         let variables = input.variables;
         let mut analysis = Analysis {
-            modules: node::analyze(self, &node, &variables, &import)?,
+            modules: match found {
+                Some(found) => found,
+                None => node::analyze(self, &node, &variables, &import)?,
+            },
             ..Analysis::default()
         };
         let code = self.code(&isolate, variables, import.clone());
@@ -124,9 +135,9 @@ struct Evaluator {
 /// The driver's report on one module.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Found {
+pub(super) struct Found {
     #[serde(default)]
-    functions: Vec<FoundFunction>,
+    pub functions: Vec<FoundFunction>,
     #[serde(default)]
     http_routes: Option<Vec<(String, String)>>,
     #[serde(default)]
@@ -145,7 +156,7 @@ struct Exported {
 }
 
 #[derive(Deserialize)]
-struct FoundFunction {
+pub(super) struct FoundFunction {
     name: String,
     kind: String,
     visibility: Option<crate::deployment::Visibility>,
@@ -156,13 +167,45 @@ struct FoundFunction {
 }
 
 /// Line and column of a handler in the file that became the module at `path`. A handler that another file made has none there.
-fn original_place(code: &Code, path: &str, place: &(String, u32, u32)) -> Option<(u32, u32)> {
+fn original_place(
+    code: &impl Places,
+    path: &str,
+    place: &(String, u32, u32),
+) -> Option<(u32, u32)> {
     let (module, line, column) = place;
     let (file, line, column) = code.original(module, *line, column.saturating_sub(1))?;
     let stem = |path: &str| path.rsplit_once('.').map(|(stem, _)| stem.to_owned());
     let (file, path) = (stem(&file)?, stem(path)?);
     let is_the_modules = file == path || file.ends_with(&format!("/{path}"));
     is_the_modules.then_some((line, column))
+}
+
+/// The functions that were found in the module at `path`, in the order of its file.
+pub(super) fn functions_of(
+    found: Vec<FoundFunction>,
+    code: &impl Places,
+    path: &str,
+) -> Vec<AnalyzedFunction> {
+    let functions = found.into_iter().map(|function| {
+        let place = function.place.as_ref();
+        let place = place.and_then(|place| original_place(code, path, place));
+        AnalyzedFunction {
+            kind: match function.kind.as_str() {
+                "query" => crate::deployment::FunctionKind::Query,
+                "mutation" => crate::deployment::FunctionKind::Mutation,
+                _ => crate::deployment::FunctionKind::Action,
+            },
+            name: function.name,
+            visibility: function.visibility,
+            args: function.args,
+            returns: function.returns,
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+        }
+    });
+    let mut functions: Vec<_> = functions.collect();
+    functions.sort_by_key(|function| function.line);
+    functions
 }
 
 impl Evaluator {
@@ -238,25 +281,7 @@ impl Evaluator {
         if found.not_crons {
             return Err(AnalyzeError::NotCrons);
         }
-        let functions = found.functions.into_iter().map(|function| {
-            let place = function.place.as_ref();
-            let place = place.and_then(|place| original_place(&self.code, path, place));
-            AnalyzedFunction {
-                kind: match function.kind.as_str() {
-                    "query" => crate::deployment::FunctionKind::Query,
-                    "mutation" => crate::deployment::FunctionKind::Mutation,
-                    _ => crate::deployment::FunctionKind::Action,
-                },
-                name: function.name,
-                visibility: function.visibility,
-                args: function.args,
-                returns: function.returns,
-                line: place.map(|(line, _)| line),
-                column: place.map(|(_, column)| column),
-            }
-        });
-        let mut functions: Vec<_> = functions.collect();
-        functions.sort_by_key(|function| function.line);
+        let functions = functions_of(found.functions, &self.code, path);
         Ok(ModuleAnalysis {
             functions,
             http_routes: found.http_routes,

@@ -10,7 +10,7 @@ use vestibule_isolate::{Bytecode, ModuleSource, Thrown, compile_module};
 
 use super::known::{KnownCounts, with_heads};
 use super::memory_taken::MemoryTaken;
-use super::stack::SourceMap;
+use super::stack::{Places, SourceMap};
 use crate::deployment::{Given, ImportPhase, SourceModule};
 
 /// Modules of one push that run in this server, and the values they see at import time.
@@ -212,11 +212,6 @@ impl Code {
         self.memory.note(bytes);
     }
 
-    /// Whether there is a module at `path`.
-    pub fn has(&self, path: &str) -> bool {
-        self.modules.contains_key(path)
-    }
-
     /// Why a module cannot be compiled, if it cannot.
     pub fn compile_error(&self, path: &str) -> Option<&Thrown> {
         let compiled = self.modules.get(path)?;
@@ -231,9 +226,14 @@ impl Code {
         let mut broken = self.modules.keys().filter(|path| path.ends_with(file));
         broken.find_map(|path| self.compile_error(path))
     }
+}
 
-    /// Where a place in a module stands in its original file; lines from one, columns from zero.
-    pub fn original(&self, path: &str, line: u32, column: u32) -> Option<(String, u32, u32)> {
+impl Places for Code {
+    fn has(&self, path: &str) -> bool {
+        self.modules.contains_key(path)
+    }
+
+    fn original(&self, path: &str, line: u32, column: u32) -> Option<(String, u32, u32)> {
         self.modules
             .get(path)?
             .module

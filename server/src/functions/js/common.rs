@@ -4,7 +4,8 @@ use serde_json::Value as Json;
 use vestibule_isolate::{ErrorClass, HostError, HostValue};
 
 use super::code::Code;
-use super::{stack, web};
+use super::stack;
+use super::web;
 use crate::functions::Console;
 
 /// The answers of one kind of call to these operations.
@@ -82,10 +83,19 @@ fn log(ops: &mut dyn CommonOps, args: &[HostValue]) {
     };
     let traced = text(args, 2).map(|stack| stack::frames(stack, ops.code()));
     let messages = messages.iter().filter_map(Json::as_str);
-    let messages: Vec<&str> = messages
-        .chain(traced.as_deref().map(str::trim_start))
-        .collect();
-    ops.console().line(level, &messages);
+    log_line(ops.console(), level, messages, traced);
+}
+
+/// Logs the messages of one call of the console, with the frames of `console.trace` behind them.
+pub fn log_line<'m>(
+    console: &mut Console,
+    level: &str,
+    messages: impl Iterator<Item = &'m str>,
+    traced: Option<String>,
+) {
+    let mut shown: Vec<&str> = messages.collect();
+    shown.extend(traced.as_deref().map(str::trim_start));
+    console.line(level, &shown);
 }
 
 /// The text at `at` among the arguments.

@@ -7,9 +7,8 @@ use vestibule_schema::object;
 use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::Value;
 
-use super::code::Code;
 use super::common::text;
-use super::stack;
+use super::stack::{self, Places};
 use super::syscalls::{ErrorKind, SyscallError};
 use crate::functions::error::{Error, Result, TIMED_OUT_CODE, Thrown};
 
@@ -34,7 +33,7 @@ pub(super) fn described(args: &[HostValue]) -> JsThrown {
 }
 
 /// A value that the function threw.
-pub(super) fn thrown(thrown: &JsThrown, code: &Code) -> Error {
+pub(super) fn thrown(thrown: &JsThrown, code: &impl Places) -> Error {
     let mut message = stack::describe(thrown, code);
     let mut data = None;
     if thrown.is_convex_error {
@@ -53,7 +52,7 @@ pub(super) fn thrown(thrown: &JsThrown, code: &Code) -> Error {
 }
 
 /// Why a run gave no result.
-pub(super) fn of(failure: &Failure, code: &Code, time_max: Duration) -> Error {
+pub(super) fn of(failure: &Failure, code: &impl Places, time_max: Duration) -> Error {
     match failure {
         Failure::Threw(error) => thrown(error, code),
         Failure::TimedOut => Error::timed_out(time_max),
@@ -72,8 +71,20 @@ pub(super) fn step_too_long(step_max: Duration) -> Error {
     fault(message, Some(TIMED_OUT_CODE))
 }
 
+/// The heap of an action's process of Node.js was full.
+pub(super) fn out_of_memory(mebibytes: usize) -> Error {
+    let message =
+        format!("JavaScript execution ran out of memory (maximum memory usage: {mebibytes} MB)");
+    fault(message, Some(OUT_OF_MEMORY_CODE))
+}
+
+/// Whatever ran the function is gone.
+pub(super) fn broken(message: String) -> Error {
+    fault(message, None)
+}
+
 /// Why a module could not be loaded.
-pub(super) fn at_import(failure: &Failure, code: &Code) -> Error {
+pub(super) fn at_import(failure: &Failure, code: &impl Places) -> Error {
     of(failure, code, Duration::from_secs(10))
 }
 
@@ -118,7 +129,7 @@ impl LimitsPassed {
     }
 
     /// As [`thrown`], with the code of the limit if that is what the function ended with.
-    pub fn thrown(&self, error: &JsThrown, code: &Code) -> Error {
+    pub fn thrown(&self, error: &JsThrown, code: &impl Places) -> Error {
         let passed = self.0.iter().find(|(text, _)| *text == error.message);
         match passed {
             Some((_, limit)) if !error.is_convex_error => {

@@ -46,7 +46,10 @@ impl InlineQuery {
             returns: None,
             body: js.body(kind, &path, &code),
             is_beside: false,
-            pushed: Some(Pushed { code: code.clone() }),
+            pushed: Some(Pushed {
+                code: code.clone(),
+                node: None,
+            }),
             tally: Arc::default(),
             path,
         };

@@ -1,7 +1,8 @@
 //! Pushed functions: JavaScript and its environment.
 //!
 //! A [`Code`](code::Code) holds the modules of a push; [`Runtimes`](runtimes::Runtimes) keep engines ready with them. A
-//! query or mutation runs in `execution` on the thread that called it, an action in `action` on one of its own.
+//! query or mutation runs in `execution` on the thread that called it, an action in `action` on one of its own. Actions in
+//! modules with "use node" run in processes of Node.js (`node`).
 
 mod action;
 mod action_calls;
@@ -22,6 +23,7 @@ mod inline;
 mod known;
 mod memory_taken;
 mod nested;
+pub mod node;
 mod prelude;
 pub mod runtimes;
 mod stack;
@@ -48,6 +50,9 @@ use self::action::ActionTarget;
 use self::code::{Code, CompiledModules};
 use self::execution::Target;
 use self::http::Below;
+use self::node::Node;
+use self::node::call::NodeTarget;
+use self::node::code::NodeCode;
 use self::runtimes::Runtimes;
 use self::steps::Steps;
 use self::syscalls::DeploymentMetadata;
@@ -72,24 +77,13 @@ pub use super::options::JsOptions;
 pub use inline::InlineQuery;
 pub use warming::Warming;
 
-/// The body of an action in a module for Node.js, which this server takes and cannot run.
-fn without_node(path: &vestibule_schema::path::FunctionPath) -> Body {
-    let text = format!(
-        "{path} cannot run: its module begins with \"use node\", and this server has no Node.js runtime yet. \
-         Remove \"use node\" if the module does without Node.js."
-    );
-    Body::Action(Arc::new(move |_: ActionCtx, _: Value| {
-        let error = super::error::Error::plain(text.clone());
-        Box::pin(async move { Err(error) })
-    }))
-}
-
 /// Runs JavaScript functions.
 pub struct Js {
     runtimes: Runtimes,
     compiled: CompiledModules,
     signer: OnceLock<Arc<TokenSigner>>,
     outbound: Arc<Outbound>,
+    node: Arc<Node>,
     deployment: Arc<DeploymentMetadata>,
     places: Arc<Places>,
     /// The steps of actions that are in the engine.
@@ -112,6 +106,8 @@ impl Js {
     pub fn new(name: &str, options: JsOptions, clock: Arc<dyn Clock>) -> Arc<Js> {
         let places = Places::new(&options);
         let (step_max, executor) = (options.action_step_max, options.executor.clone());
+        let outbound = Arc::new(Outbound::new(options.outbound.clone()));
+        let ending = CancellationToken::new();
         Arc::new(Js {
             steps: Steps::new(step_max, places.clone(), clock.clone(), executor),
             places,
@@ -121,13 +117,14 @@ impl Js {
                 false => CompiledModules::plain(),
             },
             signer: OnceLock::new(),
-            outbound: Arc::new(Outbound::new(options.outbound.clone())),
+            node: Node::new(&options, outbound.clone(), clock.clone(), ending.clone()),
+            outbound,
             deployment: Arc::new(DeploymentMetadata {
                 name: name.to_owned(),
                 class: "s16",
             }),
             warming: Arc::default(),
-            ending: CancellationToken::new(),
+            ending,
             options,
             clock,
         })
@@ -219,11 +216,12 @@ impl Js {
         })
     }
 
-    /// The functions of `deployment`, the app's or a component's, which run `code`.
+    /// The functions of `deployment`, the app's or a component's, which run `code`, and those for Node.js, which run `node`.
     pub(super) fn functions(
         self: &Arc<Self>,
         deployment: &Deployment,
         code: &Arc<Code>,
+        node: Option<&Arc<NodeCode>>,
     ) -> Vec<Registered> {
         let functions = deployment.functions.values().map(|function| {
             let kind = match function.kind {
@@ -232,6 +230,7 @@ impl Js {
                 PushedKind::Action => FunctionKind::Action,
             };
             let path = function.path.clone();
+            let node = node.filter(|_| function.environment == ModuleEnvironment::Node);
             Registered {
                 visibility: match function.visibility {
                     PushedVisibility::Public => Visibility::Public,
@@ -239,17 +238,35 @@ impl Js {
                 },
                 args: function.args.clone(),
                 returns: function.returns.clone(),
-                body: match function.environment {
-                    ModuleEnvironment::Isolate => self.body(kind, &path, code),
-                    ModuleEnvironment::Node => without_node(&path),
+                body: match node {
+                    None => self.body(kind, &path, code),
+                    Some(node) => self.node_body(&path, node),
                 },
                 is_beside: true,
-                pushed: Some(Pushed { code: code.clone() }),
+                pushed: Some(Pushed {
+                    code: code.clone(),
+                    node: node.cloned(),
+                }),
                 tally: Arc::default(),
                 path,
             }
         });
         functions.collect()
+    }
+
+    fn node_body(
+        self: &Arc<Self>,
+        path: &vestibule_schema::path::FunctionPath,
+        code: &Arc<NodeCode>,
+    ) -> Body {
+        let target = NodeTarget {
+            js: self.clone(),
+            code: code.clone(),
+            path: path.clone(),
+        };
+        Body::Action(Arc::new(move |ctx: ActionCtx, args: Value| {
+            Box::pin(node::call::run(target.clone(), ctx, args))
+        }))
     }
 
     fn body(

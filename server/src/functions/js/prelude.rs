@@ -6,12 +6,14 @@ use vestibule_isolate::{Bytecode, compile_script};
 
 macro_rules! scripts {
     ($($file:literal),* $(,)?) => {
-        &[$(include_str!(concat!("prelude/", $file))),*]
+        /// In the order in which they run. A test checks that none is missing.
+        pub(super) const SCRIPTS: &[&str] = &[$(include_str!(concat!("prelude/", $file))),*];
+        /// Their names.
+        const FILES: &[&str] = &[$($file),*];
     };
 }
 
-/// In the order in which they run. A test checks that none is missing.
-pub(super) const SCRIPTS: &[&str] = scripts![
+scripts![
     "00_core.js",
     "10_base.js",
     "11_webassembly.js",
@@ -55,8 +57,16 @@ pub(super) const SCRIPTS: &[&str] = scripts![
     "73_intl.js",
     "74_intl_locale.js",
     "80_js_syscalls.js",
+    "85_describe.js",
+    "86_registrations.js",
     "90_driver.js",
 ];
+
+/// A script of the prelude, for processes of Node.js.
+pub(super) fn script(file: &str) -> &'static str {
+    let at = FILES.iter().position(|known| *known == file);
+    SCRIPTS[at.expect("the prelude has a script of this name")]
+}
 
 /// The script that development adds at the end.
 const IN_DEVELOPMENT: &str = include_str!("prelude/95_awaits.js");

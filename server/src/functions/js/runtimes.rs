@@ -11,6 +11,7 @@ use vestibule_isolate::{Failure, Isolate, IsolateOptions};
 use super::code::Code;
 use super::import::ImportHost;
 use super::prelude;
+use super::stack::Places;
 use crate::functions::JsOptions;
 
 /// Memory of an engine until its modules are loaded.

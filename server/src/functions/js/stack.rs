@@ -5,7 +5,24 @@ use std::sync::{Arc, OnceLock};
 
 use vestibule_isolate::Thrown;
 
-use super::code::Code;
+/// The modules of an app, by the names that the frames of a stack have.
+pub trait Places {
+    /// Whether there is a module at `path`.
+    fn has(&self, path: &str) -> bool;
+
+    /// Where a place in a module stands in its original file; lines from one, columns from zero.
+    fn original(&self, path: &str, line: u32, column: u32) -> Option<(String, u32, u32)>;
+}
+
+impl<P: Places> Places for Arc<P> {
+    fn has(&self, path: &str) -> bool {
+        P::has(self, path)
+    }
+
+    fn original(&self, path: &str, line: u32, column: u32) -> Option<(String, u32, u32)> {
+        P::original(self, path, line, column)
+    }
+}
 
 /// A source map, read when it is first asked for.
 pub struct SourceMap {
@@ -44,7 +61,7 @@ impl SourceMap {
 }
 
 /// `Uncaught TypeError: x is bad`, then a line for each frame in the app's own code, with a line's end.
-pub fn describe(thrown: &Thrown, code: &Code) -> String {
+pub fn describe(thrown: &Thrown, code: &impl Places) -> String {
     let Thrown { name, message, .. } = thrown;
     let mut text = match (name.is_empty(), message.is_empty()) {
         (true, _) => format!("Uncaught {message}"),
@@ -63,7 +80,7 @@ pub fn describe(thrown: &Thrown, code: &Code) -> String {
 }
 
 /// A line for each frame of an engine's stack that is in the app's own code, each after a line's end.
-pub fn frames(stack: &str, code: &Code) -> String {
+pub fn frames(stack: &str, code: &impl Places) -> String {
     let mut text = String::new();
     for frame in stack.lines().filter_map(Frame::parse) {
         if frame.is_internal(code) {
@@ -94,7 +111,7 @@ impl<'s> Frame<'s> {
         let rest = line.trim_start().strip_prefix("at ")?;
         let (function, place) = match rest.rsplit_once(" (") {
             Some((function, place)) => (function, place.strip_suffix(')')?),
-            None => ("", rest),
+            None => ("", rest.strip_prefix("async ").unwrap_or(rest)),
         };
         let (place, column) = place.rsplit_once(':')?;
         let (module, line) = place.rsplit_once(':')?;
@@ -107,7 +124,7 @@ impl<'s> Frame<'s> {
     }
 
     /// Frames of the server's own scripts and of the package's machinery do not help a developer.
-    fn is_internal(&self, code: &Code) -> bool {
+    fn is_internal(&self, code: &impl Places) -> bool {
         if !code.has(self.module) {
             return true;
         }
@@ -115,7 +132,7 @@ impl<'s> Frame<'s> {
         file.contains("node_modules/convex/")
     }
 
-    fn original(&self, code: &Code) -> (String, u32, u32) {
+    fn original(&self, code: &impl Places) -> (String, u32, u32) {
         match code.original(self.module, self.line, self.column.saturating_sub(1)) {
             Some((source, line, column)) => (shown(&source), line, column),
             None => (format!("{FOLDER}{}", self.module), self.line, self.column),
@@ -147,6 +164,8 @@ mod tests {
             Some(("<anonymous>", "a/b.js", 1, 2))
         );
         assert_eq!(read("    at a/b.js:1:2"), Some(("", "a/b.js", 1, 2)));
+        assert_eq!(read("    at async b.js:1:2"), Some(("", "b.js", 1, 2)));
+        assert_eq!(read("    at async Promise.all (index 0)"), None);
         assert_eq!(read("    at JSON.parse (native)"), None);
         assert_eq!(read("nothing"), None);
     }

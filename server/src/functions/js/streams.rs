@@ -91,13 +91,7 @@ impl Streams {
             bytes,
         };
         match before + bytes > HELD_BYTES_MAX {
-            true => Err(HostError::new(
-                ErrorClass::RangeError,
-                format!(
-                    "An action may have at most {} MiB of bodies under way.",
-                    HELD_BYTES_MAX >> 20
-                ),
-            )),
+            true => Err(HostError::new(ErrorClass::RangeError, Streams::too_much())),
             false => Ok(share),
         }
     }
@@ -166,6 +160,28 @@ impl Streams {
         };
         self.readers.insert(self.last, reader);
         Ok(self.last)
+    }
+
+    /// Gives a stream that came with an outcome its id.
+    pub fn settled(&mut self, outcome: Outcome) -> Outcome {
+        let Outcome::Opened { mut json, body } = outcome else {
+            return outcome;
+        };
+        if let Some(body) = body {
+            match self.insert(body, None) {
+                Ok(id) => json["streamId"] = id.into(),
+                Err(error) => return Outcome::error(error.message),
+            }
+        }
+        Outcome::Done(HostValue::String(json.to_string()))
+    }
+
+    /// The refusal of bodies that are more than a call may have under way.
+    pub fn too_much() -> String {
+        format!(
+            "An action may have at most {} MiB of bodies under way.",
+            HELD_BYTES_MAX >> 20
+        )
     }
 
     /// Reads the next chunk: bytes, or `undefined` at the end.

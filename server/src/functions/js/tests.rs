@@ -227,7 +227,10 @@ fn rig_of(app: &str, mut options: JsOptions) -> Rig {
             returns: None,
             body: js.body(kind, &path, &code),
             is_beside: true,
-            pushed: Some(Pushed { code: code.clone() }),
+            pushed: Some(Pushed {
+                code: code.clone(),
+                node: None,
+            }),
             tally: Arc::default(),
             path,
         }

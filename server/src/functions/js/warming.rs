@@ -9,6 +9,7 @@ use vestibule_schema::path::ComponentPath;
 
 use super::Js;
 use super::code::Code;
+use super::node::code::NodeCode;
 use crate::functions::registry::Registry;
 use crate::functions::workers::WORKER_STACK_BYTES;
 
@@ -35,6 +36,9 @@ impl Js {
 
     /// Makes an image ready for each processor, with the modules of the pushed functions in `registry`. Returns at once.
     pub fn warm_later(self: &Arc<Self>, registry: &Registry) {
+        if node_code(registry).is_some() {
+            self.look_for_node();
+        }
         drop(self.start_warming(registry, || Some(self.begin_warming())));
     }
 
@@ -82,11 +86,20 @@ impl Js {
         for (code, _) in pushed_of_all(registry) {
             self.runtimes.retire(&code);
         }
+        if let Some(code) = node_code(registry) {
+            code.let_go();
+        }
     }
 }
 
 /// Components whose images are made ready. Those of others are made by their first calls: idle runtimes are bounded.
 const WARM_COMPONENTS_MAX: usize = 8;
+
+/// The code of the pushed functions for Node.js.
+fn node_code(registry: &Registry) -> Option<Arc<NodeCode>> {
+    let mut functions = registry.functions();
+    functions.find_map(|function| function.pushed()?.node.clone())
+}
 
 /// The code of the pushed functions of the app or of a component, and their modules.
 type PushedModules = (Arc<Code>, BTreeSet<String>);
@@ -103,7 +116,7 @@ fn pushed(registry: &Registry) -> Vec<PushedModules> {
 fn pushed_of_all(registry: &Registry) -> Vec<PushedModules> {
     let mut by_component: BTreeMap<&ComponentPath, PushedModules> = BTreeMap::new();
     for function in registry.functions() {
-        if let Some(pushed) = function.pushed() {
+        if let Some(pushed) = function.pushed().filter(|pushed| pushed.node.is_none()) {
             let entry = by_component.entry(function.path.component());
             let (_, modules) = entry.or_insert_with(|| (pushed.code.clone(), BTreeSet::new()));
             modules.insert(function.path.module_file().to_owned());

@@ -1,6 +1,6 @@
 // How the host starts a function and completes what it waits for, and the `Convex` object that the package talks to.
 (() => {
-  const { host, asyncSyscall, call, complete, register, module, hasModule } = $;
+  const { host, asyncSyscall, call, complete, describe, exportedText, register, module, hasModule, KINDS } = $;
   const stringify = JSON.stringify;
   const parse = JSON.parse;
   const NativeError = Error;
@@ -28,44 +28,12 @@
     },
   };
 
-  const framesOf = (error, message) => {
-    const own = $.framesOf(error);
-    const awaited = $.awaitedFrames?.(message) ?? "";
-    return awaited === "" ? own : `${own}${own === "" || own.endsWith("\n") ? "" : "\n"}${awaited}`;
-  };
-
-  // What was thrown, as the host shows it: name, message, stack, and the data of a ConvexError as JSON text.
-  const describe = (error) => {
-    try {
-      if (error instanceof NativeError || (typeof error === "object" && error !== null && "stack" in error)) {
-        const isConvexError = error.ConvexErrorSymbol !== undefined && error[error.ConvexErrorSymbol] === true;
-        const name = error.name === undefined ? "Error" : `${error.name}`;
-        const message = error.message === undefined ? "" : `${error.message}`;
-        return [name, message, framesOf(error, message), isConvexError ? `${error.data}` : undefined];
-      }
-      if (Array.isArray(error)) return ["", "[object Array]", "", undefined];
-      if (typeof error === "object" && error !== null) {
-        const kind = error.constructor?.name;
-        return ["", `#<${typeof kind === "string" && kind !== "" ? kind : "Object"}>`, "", undefined];
-      }
-      return ["", typeof error === "symbol" ? error.toString() : `${error}`, "", undefined];
-    } catch {
-      return ["", "#<Object>", "", undefined];
-    }
-  };
-
   const settle = (promise, wrongType) => {
     if (typeof promise?.then !== "function") throw new NativeError(wrongType);
     apply(then, Promise.resolve(promise), [
       (text) => (typeof text === "string" ? host("returned", text) : host("fail", wrongType)),
       (error) => host("threw", ...describe(error)),
     ]);
-  };
-
-  const KINDS = {
-    query: { marker: "isQuery", invoke: "invokeQuery" },
-    mutation: { marker: "isMutation", invoke: "invokeMutation" },
-    action: { marker: "isAction", invoke: "invokeAction" },
   };
 
   const exported = (path, name) => {
@@ -137,35 +105,10 @@
     return typeof file === "string" && line > 0 && column > 0 ? [file, line, column] : null;
   };
 
-  // The text that a method of a registration returns, which is JSON; null without the method.
-  const exportedText = (path, name, value, method) => {
-    if (typeof value[method] !== "function") return null;
-    const text = value[method]();
-    if (typeof text === "string") return text;
-    throw new NativeError(`Invalid JSON returned from ${path}:${name}.${method}(): expected a string`);
-  };
-
   // What a module registers, as JSON text.
   register("analyze", (path) => {
-    const found = [];
     const namespace = module(path);
-    for (const name of Object.keys(namespace)) {
-      const value = namespace[name];
-      if ((typeof value !== "function" && typeof value !== "object") || value === null) continue;
-      const kinds = Object.keys(KINDS).filter((kind) => KINDS[kind].marker in value);
-      if (kinds.length !== 1) continue;
-      if (value.isPublic && value.isInternal) continue;
-      const entry = {
-        name,
-        kind: kinds[0],
-        visibility: value.isPublic ? "public" : value.isInternal ? "internal" : null,
-        args: exportedText(path, name, value, "exportArgs"),
-        returns: exportedText(path, name, value, "exportReturns"),
-        place: placeOf(value._handler),
-      };
-      found.push(entry);
-    }
-    const analysis = { functions: found };
+    const analysis = { functions: $.registrations(path, namespace, placeOf) };
     const main = namespace.default;
     if (path === "http.js") {
       if (!main?.isRouter) return stringify({ notRouter: true });

@@ -5,7 +5,7 @@ import * as os from "os";
 import { v } from "convex/values";
 import { action, internalAction } from "./_generated/server";
 
-class Watcher extends fs.FSWatcher {}
+class Watcher extends fs.ReadStream {}
 
 export const hash = action({
   args: { text: v.string() },

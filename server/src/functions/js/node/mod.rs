@@ -1,0 +1,281 @@
+//! Actions in modules with "use node": they run in processes of Node.js, which this room starts and ends.
+//!
+//! Entry points: [`call::run`] for a call, `analysis` for a push. The operations of an action on the server are those of
+//! actions in the engine (`action_calls.rs`). Whatever is pushed here is code of the deployer's that runs as the server's
+//! user, so each process gets an empty environment, and permissions for its own modules alone (`program.rs`).
+
+mod analysis;
+pub(super) mod call;
+pub mod code;
+mod folder;
+mod frames;
+mod packages;
+mod pool;
+mod process;
+mod program;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio_util::sync::CancellationToken;
+
+pub(super) use self::analysis::FoundInNode;
+use self::code::{CodeKey, CodeParts, NodeCode};
+use self::folder::RunFolder;
+use self::process::{Ending, Process};
+use self::program::Program;
+use super::action::TROUBLE;
+use super::{Js, failures};
+use crate::clock::Clock;
+use crate::deployment::{Deployment, ModuleEnvironment, SourceModule};
+use crate::functions::error::Error;
+use crate::functions::options::{JsOptions, NodeOptions};
+use crate::outbound::Outbound;
+
+/// Processes of all codes together. Those of earlier pushes stay until their calls end.
+const PROCESSES_MAX: usize = 16;
+
+/// What is there to run actions in Node.js.
+pub struct Node {
+    options: NodeOptions,
+    clock: Arc<dyn Clock>,
+    outbound: Arc<Outbound>,
+    ending: CancellationToken,
+    /// Time that an action may keep its process busy.
+    step_max: Duration,
+    run: Arc<RunFolder>,
+    scripts: OnceCell<PathBuf>,
+    program: OnceCell<Result<Program, String>>,
+    codes: Mutex<HashMap<CodeKey, Weak<NodeCode>>>,
+    processes: Arc<AtomicUsize>,
+    installing: AsyncMutex<()>,
+    counts: Counts,
+}
+
+/// Room for one process, until it is dropped.
+pub struct Room(Arc<AtomicUsize>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Processes since the start.
+#[derive(Default)]
+struct Counts {
+    started: AtomicU64,
+    broke: AtomicU64,
+}
+
+impl Counts {
+    fn started(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn broke(&self) {
+        self.broke.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Figures for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeCounts {
+    /// Processes that are there.
+    pub processes: usize,
+    /// Calls in them.
+    pub calls: usize,
+    /// Memory that they have by their own account.
+    pub resident_bytes: u64,
+    /// Processes that were started.
+    pub started: u64,
+    /// Processes that ended before their time.
+    pub broke: u64,
+}
+
+impl Node {
+    /// What `options` allow. It removes what an earlier server left, and starts nothing.
+    pub(super) fn new(
+        options: &JsOptions,
+        outbound: Arc<Outbound>,
+        clock: Arc<dyn Clock>,
+        ending: CancellationToken,
+    ) -> Arc<Node> {
+        let run = RunFolder::below(&options.node.folder);
+        run.sweep();
+        Arc::new(Node {
+            clock,
+            outbound,
+            ending,
+            step_max: options.action_step_max,
+            run: Arc::new(run),
+            scripts: OnceCell::new(),
+            program: OnceCell::new(),
+            codes: Mutex::default(),
+            processes: Arc::default(),
+            installing: AsyncMutex::default(),
+            counts: Counts::default(),
+            options: options.node.clone(),
+        })
+    }
+
+    /// The program, or a sentence on why there is none. It is looked for once.
+    async fn program(&self) -> &Result<Program, String> {
+        let find = || async {
+            let found = program::find(&self.options, &*self.clock).await;
+            match &found {
+                Ok(Program { path, version }) => {
+                    let program = path.display();
+                    tracing::info!(%program, %version, "actions with \"use node\" run in Node.js");
+                }
+                Err(why) => {
+                    tracing::info!(why, "there is no Node.js for actions with \"use node\"")
+                }
+            }
+            found.map_err(|why| {
+                format!(
+                    "this server has no Node.js: {why}. Install Node.js {} or newer, or name one with --node PATH \
+                     (VESTIBULE_NODE), and start the server again.",
+                    program::OLDEST
+                )
+            })
+        };
+        self.program.get_or_init(find).await
+    }
+
+    /// Why there is no program, if that is known.
+    pub(super) fn known_refusal(&self) -> Option<String> {
+        self.program.get()?.as_ref().err().cloned()
+    }
+
+    /// The folder of the scripts, which are written once.
+    async fn scripts(&self) -> io::Result<PathBuf> {
+        let run = self.run.clone();
+        let write = || async move {
+            let written = tokio::task::spawn_blocking(move || run.write_scripts()).await;
+            written.map_err(io::Error::other)?
+        };
+        self.scripts.get_or_try_init(write).await.cloned()
+    }
+
+    /// The code that is made of `parts`. Equal parts make one code.
+    fn code(&self, parts: CodeParts) -> Arc<NodeCode> {
+        let key = parts.key();
+        let mut codes = self.codes.lock();
+        if let Some(code) = codes.get(&key).and_then(Weak::upgrade) {
+            return code;
+        }
+        codes.retain(|_, code| code.strong_count() > 0);
+        let code = Arc::new(NodeCode::new(parts, self.run.clone()));
+        codes.insert(key, Arc::downgrade(&code));
+        code
+    }
+
+    /// Room for another process, if there is any.
+    fn room(&self) -> Option<Room> {
+        let take = |count| (count < PROCESSES_MAX).then_some(count + 1);
+        let taken = self
+            .processes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.ok().map(|_| Room(self.processes.clone()))
+    }
+
+    /// For each address that `host` has, why a connection to it is refused.
+    fn judge(&self, host: &str, port: u16, addresses: &[String]) -> Vec<Option<String>> {
+        let judge = |address: &String| match address.parse() {
+            Ok(address) => {
+                let refusal = self.outbound.refusal(host, port, address);
+                refusal.map(|refusal| refusal.to_string())
+            }
+            Err(_) => Some(format!("{address:?} is not an address")),
+        };
+        addresses.iter().map(judge).collect()
+    }
+
+    /// The error of a call whose process has ended so.
+    fn lost(&self, ending: &Ending) -> Error {
+        match ending {
+            Ending::Done => Error::plain(TROUBLE),
+            Ending::Hung => failures::step_too_long(self.step_max),
+            Ending::OutOfMemory => failures::out_of_memory(self.options.memory_max >> 20),
+            Ending::Broke(status) => failures::broken(format!(
+                "The Node.js process of this action ended before its time ({status})."
+            )),
+        }
+    }
+
+    /// Figures for metrics.
+    fn counts(&self) -> NodeCounts {
+        let codes: Vec<Arc<NodeCode>> = self
+            .codes
+            .lock()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let mut counts = NodeCounts {
+            started: self.counts.started.load(Ordering::Relaxed),
+            broke: self.counts.broke.load(Ordering::Relaxed),
+            ..NodeCounts::default()
+        };
+        let mut add = |process: &Process| {
+            counts.processes += 1;
+            counts.calls += process.calls();
+            counts.resident_bytes += process.resident_bytes();
+        };
+        codes.iter().for_each(|code| code.pool.each(&mut add));
+        counts
+    }
+}
+
+fn for_node(module: &&SourceModule) -> bool {
+    module.environment == ModuleEnvironment::Node
+}
+
+impl Js {
+    /// The code of `deployment` for Node.js; none when it has none. The caller retires it.
+    pub fn node_code(
+        &self,
+        deployment: &Deployment,
+        sources: &[SourceModule],
+        variables: &BTreeMap<String, String>,
+    ) -> Option<Arc<NodeCode>> {
+        let modules: Vec<SourceModule> = sources.iter().filter(for_node).cloned().collect();
+        if modules.is_empty() {
+            return None;
+        }
+        let code = self.node.code(CodeParts {
+            modules,
+            variables: variables.clone(),
+            packages: deployment.node_dependencies.clone(),
+        });
+        code.keep();
+        Some(code)
+    }
+
+    /// Looks for Node.js, for a deployment that needs it.
+    pub(super) fn look_for_node(&self) {
+        let node = self.node.clone();
+        if let Ok(handle) = Handle::try_current() {
+            handle.spawn(async move { node.program().await.is_ok() });
+        }
+    }
+
+    /// Why actions with "use node" cannot run, if it is known that they cannot.
+    pub fn node_refusal(&self) -> Option<String> {
+        self.node.known_refusal()
+    }
+
+    /// Figures of the processes of Node.js.
+    pub fn node_counts(&self) -> NodeCounts {
+        self.node.counts()
+    }
+}

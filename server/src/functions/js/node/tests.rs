@@ -1,0 +1,316 @@
+//! Modules evaluated and processes ended, with the Node.js of this machine. Calls are tried by the official command line, in
+//! `tests/cli/node.test.mjs`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::process::Ending;
+use super::{NodeCounts, PROCESSES_MAX};
+use crate::clock::SystemClock;
+use crate::deployment::{
+    Analysis, AnalyzeError, AnalyzeInput, Analyzer, FunctionKind, ModuleEnvironment,
+    NodeDependency, SourceModule, Visibility,
+};
+use crate::functions::js::Js;
+use crate::functions::options::{JsOptions, NodeOptions, NodeProgram};
+
+/// A module with an action of the package's shape.
+const MODULE: &str = r#"
+import { createHash } from "node:crypto";
+import { suffix } from "./_deps/node/suffix.js";
+if (typeof process.versions.node !== "string") throw new Error("not Node.js");
+const handler = async (_, { text }) => createHash("sha256").update(text).digest("hex") + suffix;
+export const hash = Object.assign(() => {}, {
+  isAction: true, isPublic: true, _handler: handler,
+  exportArgs: () => '{"type":"any"}', exportReturns: () => '{"type":"string"}',
+});
+export const helper = () => 1;
+"#;
+
+struct World {
+    js: Arc<Js>,
+    folder: TempDir,
+}
+
+fn world(change: impl FnOnce(&mut JsOptions)) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = JsOptions {
+        node: NodeOptions {
+            program: NodeProgram::OnPath,
+            folder: folder.path().to_owned(),
+            ..NodeOptions::default()
+        },
+        ..JsOptions::default()
+    };
+    change(&mut options);
+    let js = Js::new("test", options, Arc::new(SystemClock::new()));
+    World { js, folder }
+}
+
+fn module(path: &str, source: &str) -> SourceModule {
+    SourceModule {
+        path: path.to_owned(),
+        environment: ModuleEnvironment::Node,
+        source: source.into(),
+        source_map: None,
+    }
+}
+
+impl World {
+    async fn analyze(&self, input: AnalyzeInput) -> Result<Analysis, AnalyzeError> {
+        let js = self.js.clone();
+        let analyze = move || js.analyze(input);
+        tokio::task::spawn_blocking(analyze).await.unwrap()
+    }
+
+    /// Analyzes `mail.js`, beside a chunk that it may import.
+    async fn module(&self, source: &str) -> Result<Analysis, AnalyzeError> {
+        self.analyze(AnalyzeInput {
+            modules: vec![
+                module("_deps/node/suffix.js", "export const suffix = '!';"),
+                module("mail.js", source),
+            ],
+            variables: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
+            ..AnalyzeInput::default()
+        })
+        .await
+    }
+
+    async fn refusal(&self, source: &str) -> String {
+        self.module(source).await.unwrap_err().to_string()
+    }
+
+    /// The process that is there.
+    fn pid(&self) -> Pid {
+        let entries = std::fs::read_dir(self.folder.path().join("run")).unwrap();
+        let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let pid = names.find_map(|name| name.strip_prefix("process-")?.parse().ok());
+        Pid::from_raw(pid.unwrap()).unwrap()
+    }
+
+    /// The figures, once `is_there` holds for them.
+    async fn counts(&self, is_there: impl Fn(&NodeCounts) -> bool) -> NodeCounts {
+        let counts = async {
+            loop {
+                let counts = self.js.node_counts();
+                if is_there(&counts) {
+                    return counts;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = Duration::from_secs(60);
+        tokio::time::timeout(limit, counts).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn node_finds_what_a_module_registers() {
+    let world = world(|_| {});
+    let analysis = world.module(MODULE).await.unwrap();
+    let [hash] = &analysis.modules["mail.js"].functions[..] else {
+        panic!("{analysis:?}")
+    };
+    assert_eq!(hash.name, "hash");
+    assert_eq!(hash.kind, FunctionKind::Action);
+    assert_eq!(hash.visibility, Some(Visibility::Public));
+    assert_eq!(hash.returns.as_deref(), Some(r#"{"type":"string"}"#));
+    assert!(!analysis.modules.contains_key("_deps/node/suffix.js"));
+    let counts = world.js.node_counts();
+    assert_eq!((counts.processes, counts.started, counts.broke), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_module_that_fails_to_load_is_told_with_its_place_and_its_lines() {
+    let world = world(|_| {});
+    let refused = world
+        .refusal("console.log('before', process.env.GREETING);\nnull.x;")
+        .await;
+    let expected = "Failed to analyze mail.js: Uncaught TypeError: Cannot read properties of null (reading 'x')";
+    assert!(refused.starts_with(expected), "{refused}");
+    assert!(
+        refused.contains("at <anonymous> (../convex/mail.js:2:6)"),
+        "{refused}"
+    );
+    assert!(refused.ends_with("\n[LOG] 'before' 'hello'"), "{refused}");
+    let refused = world.refusal("export const x = ;").await;
+    assert!(refused.contains("SyntaxError"), "{refused}");
+    let refused = world
+        .refusal("await Convex.asyncSyscall('1.0/actions/query', '{}');")
+        .await;
+    assert!(
+        refused.contains("Cannot call another function at import time"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_process_reads_its_own_modules_and_nothing_else() {
+    let world = world(|_| {});
+    let secret = world.folder.path().join("secret");
+    std::fs::write(&secret, "s3cret").unwrap();
+    let secret = secret.to_str().unwrap();
+    for attempt in [
+        format!("(await import('node:fs')).readFileSync('{secret}')"),
+        format!("(await import('node:fs')).writeFileSync('{secret}', 'mine')"),
+        format!("(await import('node:fs')).readFileSync('/proc/' + process.ppid + '/environ')"),
+        format!("(await import('node:fs')).symlinkSync('{secret}', process.env.TMPDIR + '/link')"),
+        format!("new ((await import('node:sqlite')).DatabaseSync)('{secret}')"),
+        "(await import('node:child_process')).execSync('id')".to_owned(),
+        "new ((await import('node:worker_threads')).Worker)('1', { eval: true })".to_owned(),
+        "process.binding('fs')".to_owned(),
+        "process.dlopen({ exports: {} }, '/x.node')".to_owned(),
+        "process.kill(process.ppid)".to_owned(),
+        "process.exit(1)".to_owned(),
+        "(await import('node:net')).connect('/var/run/docker.sock')".to_owned(),
+        "(await import('node:dgram')).createSocket('udp4').send('x', 9, '127.0.0.1')".to_owned(),
+        "(await import('node:http')).createServer().listen(0)".to_owned(),
+        "await fetch('http://127.0.0.1:9/')".to_owned(),
+        "await fetch('http://localhost:9/')".to_owned(),
+        "(await import('node:inspector')).open(0)".to_owned(),
+    ] {
+        let refused = world.refusal(&format!("{attempt};")).await;
+        assert!(
+            refused.starts_with("Failed to analyze mail.js"),
+            "{attempt}: {refused}"
+        );
+        assert!(!refused.contains("s3cret"), "{attempt}: {refused}");
+    }
+    assert_eq!(std::fs::read_to_string(secret).unwrap(), "s3cret");
+    let refused = world.refusal("await fetch('http://127.0.0.1:9/');").await;
+    assert!(
+        refused.contains("127.0.0.1 is at 127.0.0.1, a loopback address"),
+        "{refused}"
+    );
+    let names = "throw new Error(Object.keys(process.env).sort().join());";
+    let refused = world.refusal(names).await;
+    assert!(refused.contains("Error: GREETING,TMPDIR,TZ\n"), "{refused}");
+    let counts = world.counts(|_| true).await;
+    assert_eq!(counts.broke, 0, "none of these broke its process");
+}
+
+#[tokio::test]
+async fn what_a_process_does_to_itself_is_told_and_the_next_one_works() {
+    let world = world(|options| {
+        options.action_step_max = Duration::from_secs(2);
+        options.node.memory_max = 64 << 20;
+    });
+    let hung = world.refusal("for (;;);").await;
+    assert!(
+        hung.contains("maximum duration of a step that waits for nothing: 2s"),
+        "{hung}"
+    );
+    let full = world
+        .refusal("const all = []; for (;;) all.push(new Array(1e5).fill(0));")
+        .await;
+    assert!(
+        full.contains("ran out of memory (maximum memory usage: 64 MB)"),
+        "{full}"
+    );
+    let kill = async {
+        world.counts(|counts| counts.calls == 1).await;
+        kill_process(world.pid(), Signal::SEGV).unwrap();
+    };
+    let (broken, ()) = tokio::join!(world.refusal("await new Promise(() => {});"), kill);
+    assert!(
+        broken.contains("ended before its time (signal: 11"),
+        "{broken}"
+    );
+    let counts = world.counts(|counts| counts.processes == 0).await;
+    assert_eq!((counts.started, counts.broke), (3, 3));
+    world.module(MODULE).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_node_modules_are_known_by_stand_ins_and_the_reason_is_remembered() {
+    let none = Path::new("/nonexistent/node");
+    for (program, why) in [
+        (NodeProgram::Off, "it was started with --node off"),
+        (
+            NodeProgram::At(none.into()),
+            "/nonexistent/node cannot be used",
+        ),
+        (
+            NodeProgram::At("/bin/true".into()),
+            "/bin/true is not Node.js",
+        ),
+        (
+            NodeProgram::At("/bin/false".into()),
+            "/bin/false cannot be used",
+        ),
+    ] {
+        let world = world(|options| options.node.program = program);
+        assert_eq!(world.js.node_refusal(), None, "nothing needed it");
+        let analysis = world.module(MODULE).await.unwrap();
+        assert_eq!(analysis.modules["mail.js"].functions[0].name, "hash");
+        let refusal = world.js.node_refusal().unwrap();
+        assert!(refusal.contains(why), "{refusal}");
+        assert!(refusal.contains("--node PATH"), "{refusal}");
+        assert_eq!(world.js.node_counts(), NodeCounts::default());
+    }
+}
+
+#[tokio::test]
+async fn versions_and_packages_that_are_not_there_are_refused() {
+    let world = world(|_| {});
+    let asked = |node_version: Option<&str>, packages: &[&str]| AnalyzeInput {
+        modules: vec![module("mail.js", "export const x = 1;")],
+        node_version: node_version.map(str::to_owned),
+        node_dependencies: packages
+            .iter()
+            .map(|name| NodeDependency {
+                name: (*name).to_owned(),
+                version: "1.0.0".to_owned(),
+            })
+            .collect(),
+        ..AnalyzeInput::default()
+    };
+    let refused = world.analyze(asked(Some("99"), &[])).await.unwrap_err();
+    assert_eq!(refused.code(), "NodeVersionNotSupported");
+    assert!(
+        refused.to_string().contains("asks for Node.js 99"),
+        "{refused}"
+    );
+    let refused = world.analyze(asked(None, &["sharp"])).await.unwrap_err();
+    assert_eq!(refused.code(), "NodePackagesNotInstalled");
+    assert!(
+        refused.to_string().contains("installs none: sharp"),
+        "{refused}"
+    );
+    assert!(world.analyze(asked(Some("20"), &[])).await.is_ok());
+}
+
+#[tokio::test]
+async fn idle_processes_end_and_so_do_those_of_a_server_that_ends() {
+    let world = world(|options| options.node.idle_time_max = Duration::from_millis(1));
+    world.module(MODULE).await.unwrap();
+    world.counts(|counts| counts.processes == 0).await;
+    let lasting = super::tests::world(|_| {});
+    lasting.module(MODULE).await.unwrap();
+    assert_eq!(lasting.js.node_counts().processes, 1);
+    lasting.js.end_actions();
+    let counts = lasting.counts(|counts| counts.processes == 0).await;
+    assert_eq!(counts.broke, 0);
+}
+
+#[tokio::test]
+async fn there_is_room_for_so_many_processes_and_no_more() {
+    let world = world(|_| {});
+    let node = &world.js.node;
+    let mut rooms: Vec<_> = (0..PROCESSES_MAX).map(|_| node.room().unwrap()).collect();
+    assert!(node.room().is_none());
+    rooms.pop();
+    assert!(node.room().is_some());
+    let told = node
+        .lost(&Ending::Broke("signal: 11 (SIGSEGV)".to_owned()))
+        .into_thrown();
+    assert!(
+        told.is_fault && told.message.contains("SIGSEGV"),
+        "{told:?}"
+    );
+}
