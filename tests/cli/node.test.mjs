@@ -1,78 +1,11 @@
-// Modules with "use node": their actions run in processes of Node.js, which a hang, a crash or a kill of the server leaves
-// nothing of.
+// Modules with "use node": their actions do in Node.js what all actions do, and reach nothing of the server's.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { readdirSync, writeFileSync } from "node:fs";
-import http from "node:http";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { api, ended, openApp, push, pushOf, startServer } from "./harness.mjs";
-
-const APP = fileURLToPath(new URL("apps/node", import.meta.url));
-/** Each step of a test has this long; nothing waits for it to pass. */
-const STEP_MS = 60_000;
-
-const open = async (t, options) => {
-  const server = await startServer(t, options);
-  const app = openApp(t, server, APP);
-  ended(await app.convex("env", "set", "GREETING", "hello"));
-  ended(await app.convex("deploy", "--typecheck", "disable"));
-  return { server, app };
-};
-
-/** Calls an action as an administrator would, by HTTP. */
-const act = async (server, name, args = {}) =>
-  (await api(server, "/api/action", { path: name, args, format: "json" })).body;
-const value = async (server, name, args) => {
-  const answer = await act(server, name, args);
-  assert.equal(answer.status, "success", JSON.stringify(answer));
-  return answer.value;
-};
-const failure = async (server, name, args) => {
-  const answer = await act(server, name, args);
-  assert.equal(answer.status, "error", JSON.stringify(answer));
-  return answer;
-};
-
-/** What `look` gives, once it gives something. */
-async function until(look) {
-  for (const end = Date.now() + STEP_MS; Date.now() < end; await new Promise(setImmediate)) {
-    const found = await look();
-    if (found) return found;
-  }
-  throw new Error("it did not come to be");
-}
-
-/** The ids of the processes of Node.js that a server has. */
-const processes = ({ data }) => {
-  try {
-    const names = readdirSync(path.join(data, "node/run"));
-    return names.flatMap((name) => (name.startsWith("process-") ? [Number(name.slice("process-".length))] : []));
-  } catch {
-    return [];
-  }
-};
-const isAlive = (pid) => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
-/** A server of the test's own that answers when it is told to. */
-async function gate(t) {
-  const waiting = [];
-  const server = http.createServer((_, response) => waiting.push(response));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => server.close().closeAllConnections());
-  const { port } = server.address();
-  return { url: `http://127.0.0.1:${port}/`, waiting, open: (text) => waiting.splice(0).forEach((response) => response.end(text)) };
-}
+import { act, APP, failure, gate, open, processes, until, value } from "./node.mjs";
 
 test("actions in Node.js return, call, store and schedule as others do", async (t) => {
   const { server, app } = await open(t);
@@ -124,7 +57,7 @@ test("errors come with their data, and with places in the developer's files", as
   assert.doesNotMatch(plain.errorMessage, /node:internal|node_modules|worker/);
   const data = await failure(server, "mail:throws", { how: "data" });
   assert.deepEqual(data.errorData, { code: "mine", big: "5" });
-  assert.match(data.errorMessage, /Uncaught ConvexError: \{"code":"mine","big":5n\}/);
+  assert.match(data.errorMessage, /Uncaught ConvexError: \{"code":"mine","big":"5n"\}/);
   assert.deepEqual((await failure(server, "mail:throws", { how: "nested" })).errorData, { code: "full" });
   assert.equal(await value(server, "mail:throws", { how: "caught" }), "full");
   assert.match((await failure(server, "mail:throws", { how: "text" })).errorMessage, /Uncaught just text/);
@@ -160,76 +93,6 @@ test("a process reads none of the server's files, and reaches the internet alone
   assert.ok((await value(server, "mail:all")).fetched.length > 0, "it reaches this server's own files");
 });
 
-test("an action that spins ends its process alone, and calls beside it go elsewhere", async (t) => {
-  const { server } = await open(t, { flags: ["--action-step-max", "4s"] });
-  const spinning = failure(server, "mail:spin");
-  await until(async () => processes(server).length === 1 && (await (await fetch(`${server.url}/metrics`)).text()).includes("vestibule_node_calls 1\n"));
-  await until(async () => {
-    await value(server, "mail:hash", { text: "x" }).catch(() => null);
-    return processes(server).length === 2;
-  });
-  assert.match((await spinning).errorMessage, /maximum duration of a step that waits for nothing: 4s/);
-  await until(() => processes(server).length === 1);
-  assert.equal((await value(server, "mail:hash", { text: "x" })).length, 64);
-});
-
-test("an action that fills its process's memory, or whose process is killed, fails alone", async (t) => {
-  const { server } = await open(t, { flags: ["--node-memory-max", "64MiB"] });
-  assert.match((await failure(server, "mail:fills")).errorMessage, /ran out of memory \(maximum memory usage: 64 MB\)/);
-  const { url, waiting, open: answer } = await gate(t);
-  const waits = failure(server, "mail:waits", { url });
-  await until(() => waiting.length === 1);
-  const [pid] = processes(server);
-  process.kill(pid, "SIGKILL");
-  assert.match((await waits).errorMessage, /The Node\.js process of this action ended before its time \(signal: 9/);
-  const next = value(server, "mail:waits", { url });
-  await until(() => waiting.length === 2);
-  answer("still here");
-  assert.equal(await next, "still here");
-});
-
-test("a push leaves calls where they are, and ends their process with them", async (t) => {
-  const { server, app } = await open(t);
-  const { url, waiting, open: answer } = await gate(t);
-  const before = value(server, "mail:waits", { url });
-  await until(() => waiting.length === 1);
-  const [old] = processes(server);
-  app.edit("convex/lib.ts", "}!`", "}?`");
-  ended(await app.convex("deploy", "--typecheck", "disable"));
-  assert.equal(ended(await app.convex("run", "mail:hidden")).out.trim(), '"HIDDEN?"');
-  assert.ok(processes(server).includes(old));
-  answer("old code");
-  assert.equal(await before, "old code");
-  await until(() => !isAlive(old) && processes(server).length === 1);
-});
-
-test("an action has its time, and what goes on behind it ends with its process", async (t) => {
-  const { server } = await open(t, { flags: ["--action-time-max", "2s"] });
-  const { url } = await gate(t);
-  const [pid] = processes(server);
-  assert.match((await failure(server, "mail:waits", { url })).errorMessage, /Function execution timed out \(maximum duration: 2s\)/);
-  await until(() => !isAlive(pid));
-});
-
-test("a server that is killed leaves no process, busy or idle", async (t) => {
-  const { server } = await open(t, { flags: ["--action-step-max", "2s"] });
-  const { url, waiting } = await gate(t);
-  const lost = [act(server, "mail:waits", { url }).catch(() => null)];
-  await until(() => waiting.length === 1);
-  const [idle] = processes(server);
-  await server.kill();
-  await until(() => !isAlive(idle));
-  await lost[0];
-  const again = await startServer(t, { data: server.data, flags: ["--action-step-max", "2s"] });
-  lost.push(act(again, "mail:spin").catch(() => null));
-  await until(async () => (await (await fetch(`${again.url}/metrics`)).text()).includes("vestibule_node_calls 1\n"));
-  const [busy] = processes(again);
-  await again.kill();
-  // It has no processor time left, for there is nobody to give it more.
-  await until(() => !isAlive(busy));
-  await lost[1];
-});
-
 test("queries in modules for Node.js are refused, and so are versions and packages that are not there", async (t) => {
   const { server, app } = await open(t);
   app.write("convex/wrong.ts", '"use node";\nimport { query } from "./_generated/server";\nexport const list = query({ handler: async () => 1 });\n');
@@ -262,7 +125,7 @@ test("without Node.js a push goes through, and says what cannot run", async (t) 
   ended(await app.convex("deploy", "--typecheck", "disable"));
   const refused = await failure(server, "mail:hash", { text: "x" });
   assert.match(refused.errorMessage, /mail:hash cannot run: its module begins with "use node", and this server has no Node\.js: it was started with --node off\. .*--node PATH/);
-  const all = await app.follow(["logs", "--history", "10"], (_, all) => all.includes('Actions with "use node" cannot run'));
+  const all = await app.follow(["logs", "--history", "500"], (_, all) => all.includes('Actions with "use node" cannot run'));
   assert.match(all, /the "use node" module mail\.js/);
   const ready = await (await fetch(`${server.url}/readyz`)).json();
   assert.deepEqual(ready.warnings, ['Actions with "use node" cannot run, because there is no Node.js.']);

@@ -25,6 +25,7 @@ fn no_suite_is_left_out() {
         "known.test.mjs",
         "live-pushes.test.mjs",
         "mcp.test.mjs",
+        "node-processes.test.mjs",
         "node.test.mjs",
         "pairs.test.mjs",
         "parts.test.mjs",
@@ -91,6 +92,11 @@ fn words_and_vectors_are_searched() {
 #[test]
 fn the_official_command_line_pushes_parts_that_are_not_run() {
     run_suite("parts.test.mjs");
+}
+
+#[test]
+fn processes_of_node_end_and_break_alone() {
+    run_suite("node-processes.test.mjs");
 }
 
 #[test]

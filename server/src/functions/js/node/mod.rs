@@ -9,6 +9,8 @@ pub(super) mod call;
 pub mod code;
 mod folder;
 mod frames;
+mod launch;
+mod lease;
 mod packages;
 mod pool;
 mod process;

@@ -5,30 +5,25 @@
 //! the server renews while the process answers.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as Socket;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
-use tokio::process::{Child, Command};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
 use tokio::sync::{Notify, mpsc, oneshot};
 use vestibule_isolate::Thrown;
 
 use super::code::NodeCode;
-use super::folder::Sign;
-use super::frames::{self, Bodies, FromNode, ToNode};
-use super::program::{Program, Reach};
+use super::frames::{self, FromNode, ToNode};
+use super::launch::{Launched, launch};
+use super::lease::Lease;
 use super::{Node, Room};
 use crate::clock::timeout;
 use crate::functions::error::{Error, Result};
-use crate::functions::js::streams::{HELD_BYTES_MAX, Streams};
 
 /// Time in which a process has to be ready for calls.
 const START_TIME_MAX: Duration = Duration::from_secs(30);
@@ -40,8 +35,6 @@ const STALLED: Duration = Duration::from_millis(1_500);
 const EVENTS_MAX: usize = 8;
 /// The end of what a process printed, where it says why it ended.
 const PRINTED_BYTES_KEPT: usize = 4_096;
-/// Processor time beyond what a process may take between two answers, for each processor.
-const LEASE: Duration = Duration::from_secs(5);
 /// Node.js prints this when its heap is full.
 const HEAP_FULL: &str = "heap out of memory";
 
@@ -482,135 +475,11 @@ impl Process {
     }
 }
 
-async fn write(
-    mut writing: tokio::net::unix::OwnedWriteHalf,
-    mut to_write: mpsc::UnboundedReceiver<Bytes>,
-) {
+async fn write(mut writing: OwnedWriteHalf, mut to_write: mpsc::UnboundedReceiver<Bytes>) {
     while let Some(frame) = to_write.recv().await {
         if writing.write_all(&frame).await.is_err() {
             // Its reader notices too.
             return;
         }
     }
-}
-
-/// A process that has been started.
-struct Launched {
-    child: Child,
-    socket: UnixStream,
-    root: String,
-    temporary: PathBuf,
-    sign: Sign,
-}
-
-impl Launched {
-    fn setup<'s>(&'s self, node: &Node, code: &'s NodeCode) -> ToNode<'s> {
-        ToNode::Setup {
-            root: &self.root,
-            temporary: self.temporary.to_str().unwrap_or_default(),
-            variables: &code.parts.variables,
-            is_checked: !node.outbound.is_open(),
-            bodies: Bodies {
-                bytes_max: HELD_BYTES_MAX,
-                refusal: Streams::too_much(),
-            },
-        }
-    }
-}
-
-async fn launch(
-    node: &Node,
-    program: &Program,
-    code: &NodeCode,
-    packages: Option<&Path>,
-) -> std::io::Result<Launched> {
-    let scripts = node.scripts().await?;
-    let root = code.root(packages).await?;
-    let temporary = node.run.next("temporary")?;
-    crate::storage::private_directory(&temporary)?;
-    let (ours, theirs) = Socket::pair()?;
-    ours.set_nonblocking(true)?;
-    let reach = Reach {
-        reads: [Some(&*scripts), Some(root), packages]
-            .into_iter()
-            .flatten()
-            .collect(),
-        writes: &temporary,
-    };
-    let mut command = Command::new(&program.path);
-    command
-        .args(program.flags(&node.options, &reach))
-        .arg(scripts.join("main.mjs"))
-        .current_dir(&temporary)
-        .env_clear()
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    // Certificates of an operator's own authorities.
-    command.envs(std::env::var_os(CERTIFICATES).map(|file| (CERTIFICATES, file)));
-    let child = command.spawn()?;
-    let sign = node.run.sign(child.id().unwrap_or_default())?;
-    let text = root.to_str().map(str::to_owned);
-    Ok(Launched {
-        child,
-        socket: UnixStream::from_std(ours)?,
-        root: text.ok_or_else(|| std::io::Error::other("the data directory's path is not text"))?,
-        temporary,
-        sign,
-    })
-}
-
-/// The one variable of the server that processes get.
-const CERTIFICATES: &str = "NODE_EXTRA_CA_CERTS";
-
-/// The processor time that a process may use before it has to answer again.
-struct Lease {
-    #[cfg(target_os = "linux")]
-    pid: Option<rustix::process::Pid>,
-    #[cfg(target_os = "linux")]
-    time: Duration,
-}
-
-#[cfg(target_os = "linux")]
-impl Lease {
-    fn of(child: &Child, step_max: Duration) -> Lease {
-        use rustix::process::{Pid, Resource, Rlimit, prlimit};
-        let pid = child.id().and_then(|id| Pid::from_raw(id as i32));
-        let none = Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        };
-        // A core file would hold variables and documents.
-        let _ = pid.map(|pid| prlimit(Some(pid), Resource::Core, none));
-        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
-        Lease {
-            pid,
-            time: (step_max + LEASE).saturating_mul(processors),
-        }
-    }
-
-    /// Lets it go on, after it has used `used`.
-    fn renew(&self, used: Duration) {
-        use rustix::process::{Resource, Rlimit, prlimit};
-        let until = used.saturating_add(self.time).as_secs() + 1;
-        let lease = Rlimit {
-            current: Some(until),
-            maximum: None,
-        };
-        if let Some(pid) = self.pid
-            && let Err(error) = prlimit(Some(pid), Resource::Cpu, lease)
-        {
-            tracing::debug!(%error, "the processor time of a Node.js process has no bound");
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Lease {
-    fn of(_: &Child, _: Duration) -> Lease {
-        Lease {}
-    }
-
-    fn renew(&self, _: Duration) {}
 }
