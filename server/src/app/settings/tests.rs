@@ -8,7 +8,7 @@ use clap::Command;
 use super::*;
 use crate::app::config::{SETTINGS, SiteListen};
 use crate::app::{Bounds, Config, LogFormat};
-use crate::functions::JsOptions;
+use crate::functions::{JsOptions, NodeProgram};
 use crate::http::HttpOptions;
 use crate::jobs::JobsOptions;
 use crate::outbound::Network;
@@ -132,6 +132,12 @@ const TABLE: &[(&str, &[(&str, Outcome)])] = &[
     ("VESTIBULE_NATIVE_HEADS", &[
         ("", NotGiven), ("yes", Is("on")), ("off", Is("off")), ("fast", Refused("neither true nor false")),
     ]),
+    ("VESTIBULE_NODE", &[
+        ("", NotGiven), ("off", Is("off")), ("OFF", Is("off")), (" /usr/bin/node ", Is("/usr/bin/node")),
+    ]),
+    ("VESTIBULE_NODE_PACKAGES", &[("", NotGiven), ("on", Is("on")), ("sharp", Refused("neither true nor false"))]),
+    ("VESTIBULE_NODE_ADDONS", &[("", NotGiven), ("1", Is("on")), ("sharp", Refused("neither true nor false"))]),
+    ("VESTIBULE_NODE_MEMORY_MAX", &[("", NotGiven), ("1GiB", Is("1073741824")), ("much", Refused("bytes"))]),
     ("VESTIBULE_JOBS_AT_ONCE", &[("", NotGiven), ("8", Is("8")), ("0", Refused("from 1 on")), ("all", Refused("from 1 on"))]),
     ("VESTIBULE_JOBS_KEPT", &[("", NotGiven), ("0", Is("0")), ("1_000", Is("1000")), ("-1", Refused("not a whole number"))]),
     ("VESTIBULE_ACTIONS_AT_ONCE", &[("", NotGiven), ("1", Is("1")), ("0", Refused("from 1 on"))]),
@@ -220,6 +226,14 @@ fn part(config: &Config, variable: &str) -> Option<String> {
         "VESTIBULE_DOCUMENT_CACHE_MIB" => config.document_cache_mib.map(|mib| mib.to_string()),
         "VESTIBULE_LOG_FORMAT" => (config.log_format == LogFormat::Json).then(|| "json".to_owned()),
         "VESTIBULE_REDACT" => config.redact.map(switch),
+        "VESTIBULE_NODE" => match &config.node {
+            NodeProgram::OnPath => None,
+            NodeProgram::Off => Some("off".into()),
+            NodeProgram::At(path) => Some(path.display().to_string()),
+        },
+        "VESTIBULE_NODE_PACKAGES" => Some(switch(config.node_packages)),
+        "VESTIBULE_NODE_ADDONS" => Some(switch(config.node_addons)),
+        "VESTIBULE_NODE_MEMORY_MAX" => config.bounds.node_memory_max.map(|it| it.to_string()),
         "VESTIBULE_NATIVE_HEADS" => Some(switch(config.native_heads)),
         "VESTIBULE_LOG" => None,
         "VESTIBULE_SECRET" => config.secret.as_ref().map(|_| "a secret".to_owned()),

@@ -62,7 +62,10 @@ async fn analyze(js: &Js, input: &AnalyzeInput) -> Result<Option<FoundInNode>, A
         let seat = code.pool.seat(node, &code).await;
         let seat = seat.map_err(|error| AnalyzeError::NodeProcess(error.to_string()))?;
         let left = until.saturating_sub(node.clock.elapsed());
-        let analysis = analyze_module(node, &code, seat, path, left).await?;
+        let process = seat.process.clone();
+        let analysis = analyze_module(node, &code, seat, path, left).await;
+        // Code that fails does not become live, and needs no process.
+        let analysis = analysis.inspect_err(|_| process.close())?;
         found.insert(path.clone(), analysis);
     }
     Ok(Some(found))

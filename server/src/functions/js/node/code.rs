@@ -102,6 +102,11 @@ impl NodeCode {
         self.pool.look();
     }
 
+    /// Whether no deployment has had it yet.
+    pub(super) fn is_unused(&self) -> bool {
+        !self.was_used.load(Ordering::Acquire)
+    }
+
     /// Whether no deployment has it any more.
     pub(super) fn is_retired(&self) -> bool {
         self.was_used.load(Ordering::Acquire) && self.uses.load(Ordering::Acquire) == 0

@@ -40,7 +40,7 @@ use super::{Js, failures};
 use crate::clock::Clock;
 use crate::deployment::{Deployment, ModuleEnvironment, SourceModule};
 use crate::functions::error::Error;
-use crate::functions::options::{JsOptions, NodeOptions};
+use crate::functions::options::{JsOptions, NodeOptions, NodeProgram};
 use crate::outbound::Outbound;
 
 /// Processes of all codes together. Those of earlier pushes stay until their calls end.
@@ -143,19 +143,16 @@ impl Node {
                     tracing::info!(why, "there is no Node.js for actions with \"use node\"")
                 }
             }
-            found.map_err(|why| {
-                format!(
-                    "this server has no Node.js: {why}. Install Node.js {} or newer, or name one with --node PATH \
-                     (VESTIBULE_NODE), and start the server again.",
-                    program::OLDEST
-                )
-            })
+            found.map_err(|why| program::refusal(&why))
         };
         self.program.get_or_init(find).await
     }
 
     /// Why there is no program, if that is known.
     pub(super) fn known_refusal(&self) -> Option<String> {
+        if self.options.program == NodeProgram::Off {
+            return Some(program::refusal(program::OFF));
+        }
         self.program.get()?.as_ref().err().cloned()
     }
 

@@ -31,6 +31,8 @@ const START_TIME_MAX: Duration = Duration::from_secs(30);
 const BEAT: Duration = Duration::from_secs(1);
 /// A process that has not answered for so long gets no more calls while another can be started.
 const STALLED: Duration = Duration::from_millis(1_500);
+/// How long a process waits for its code to become live after it was analyzed.
+const UNUSED_IDLE_TIME: Duration = Duration::from_secs(60);
 /// Messages of one call that wait to be looked at.
 const EVENTS_MAX: usize = 8;
 /// The end of what a process printed, where it says why it ended.
@@ -320,8 +322,11 @@ impl Process {
             return None;
         }
         let idle = self.node.clock.elapsed().saturating_sub(state.idle_since);
-        let is_over =
-            state.is_closed || self.code.is_retired() || idle > self.node.options.idle_time_max;
+        let idle_time_max = match self.code.is_unused() {
+            true => UNUSED_IDLE_TIME.min(self.node.options.idle_time_max),
+            false => self.node.options.idle_time_max,
+        };
+        let is_over = state.is_closed || self.code.is_retired() || idle > idle_time_max;
         state.is_closed |= is_over;
         is_over.then_some(Ending::Done)
     }

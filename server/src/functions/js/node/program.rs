@@ -24,10 +24,21 @@ pub struct Program {
     pub version: Version,
 }
 
+/// Why there is no program where none is wanted.
+pub const OFF: &str = "it was started with --node off";
+
+/// The sentence for somebody who needs Node.js where there is none.
+pub fn refusal(why: &str) -> String {
+    format!(
+        "this server has no Node.js: {why}. Install Node.js {OLDEST} or newer, or name one with --node PATH \
+         (VESTIBULE_NODE), and start the server again."
+    )
+}
+
 /// Finds the program of `options`, or says in a sentence why there is none.
 pub async fn find(options: &NodeOptions, clock: &dyn Clock) -> Result<Program, String> {
     let path = match &options.program {
-        NodeProgram::Off => return Err("it was started with --node off".to_owned()),
+        NodeProgram::Off => return Err(OFF.to_owned()),
         NodeProgram::At(path) => path.clone(),
         NodeProgram::OnPath => {
             on_path("node").ok_or_else(|| "there is no `node` on its PATH".to_owned())?
