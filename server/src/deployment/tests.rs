@@ -223,7 +223,11 @@ fn the_difference_of_two_pushes_names_what_changed() {
         "rooms.by_n"
     );
     assert_eq!(reply["authDiff"]["removed"].as_array().unwrap().len(), 2);
-    let first = diff::to_reply(&Deployment::new(Variables::default()), &after);
+    let first = diff::to_reply(
+        &Deployment::new(Variables::default()),
+        &after,
+        &Default::default(),
+    );
     assert_eq!(first["componentDiffs"][""]["diffType"]["type"], "create");
     assert!(IndexDiff::between(after.schema.as_ref(), after.schema.as_ref()).is_empty());
 }

@@ -244,6 +244,7 @@ mod tests {
             is_completion: true,
             kind: "Query",
             identifier: name.to_owned(),
+            component: ComponentPath::ROOT,
             began_millis: 1_000.0,
             took: Duration::from_millis(500),
             log_lines: vec!["[WARN] 'hi'".to_owned()],

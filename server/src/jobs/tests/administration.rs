@@ -13,6 +13,7 @@ async fn an_administrator_cancels_one_job_or_those_of_a_function_and_a_time() {
     admin.cancel_job(one).await.unwrap();
     assert_eq!(rig.state(one).await, Some(JobState::Canceled));
     let which = CancelAll {
+        component: None,
         path: Some("notes:add".parse().unwrap()),
         from_ms: Some(START_MS + 1_000.0),
         until_ms: Some(START_MS + 4_000.0),
@@ -44,7 +45,7 @@ async fn an_administrator_clears_the_table_in_steps() {
         at_ms: START_MS + 60_000.0,
     };
     rig.mutate("notes:scheduleMany", many).await;
-    admin.clear().await.unwrap();
+    admin.clear(None).await.unwrap();
     assert!(rig.scheduled().await.is_empty());
     rig.clock.advance(Duration::from_secs(61));
     rig.settle().await;
