@@ -111,7 +111,9 @@ fn transfers_go_on_beside_a_backfill() {
         [
             "push",
             "documents indexed a second",
-            "p99 beside it / before"
+            "p99 beside it / before",
+            "best part's p99",
+            "worst part's p99"
         ]
     );
 }
