@@ -7,6 +7,8 @@ use tokio::process::Child;
 
 /// Processor time beyond what a process may take between two answers, for each processor.
 const LEASE: Duration = Duration::from_secs(5);
+/// Threads of Node.js that run functions: the main one, and those of its thread pool.
+const THREADS: usize = 5;
 
 /// The processor time that a process may use before it has to answer again.
 pub struct Lease {
@@ -28,10 +30,10 @@ impl Lease {
         };
         // A core file would hold variables and documents.
         let _ = pid.map(|pid| prlimit(Some(pid), Resource::Core, none));
-        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
         Lease {
             pid,
-            time: (step_max + LEASE).saturating_mul(processors),
+            time: (step_max + LEASE).saturating_mul(processors.min(THREADS) as u32),
         }
     }
 

@@ -44,6 +44,8 @@ pub async fn find(options: &NodeOptions, clock: &dyn Clock) -> Result<Program, S
             on_path("node").ok_or_else(|| "there is no `node` on its PATH".to_owned())?
         }
     };
+    // Processes start in folders of their own.
+    let path = std::path::absolute(&path).unwrap_or(path);
     let shown = path.display();
     let text = timeout(clock, VERSION_TIME_MAX, said_version(&path)).await;
     let text = text.unwrap_or_else(|| Err("it does not answer".to_owned()));
@@ -107,6 +109,10 @@ impl Program {
             // It opens files past the permissions.
             flags.push("--no-experimental-sqlite".into());
         }
+        if self.permits_network() {
+            // The server judges each connection itself.
+            flags.push("--allow-net".into());
+        }
         match options.loads_addons {
             true => flags.push("--allow-addons".into()),
             false => flags.push("--no-addons".into()),
@@ -120,6 +126,11 @@ impl Program {
             (22, 13..) | (23, 5..) | (24.., _) => "--permission",
             _ => "--experimental-permission",
         }
+    }
+
+    /// Whether its permissions are about the network too.
+    fn permits_network(&self) -> bool {
+        self.version.major >= 25
     }
 
     /// Whether `node:sqlite` is there unless it is turned off.
@@ -167,6 +178,8 @@ mod tests {
             ] {
                 assert!(new.contains(&flag.to_owned()), "{version}: {flag}");
             }
+            let permits_network = new.contains(&"--allow-net".to_owned());
+            assert_eq!(permits_network, version == "26.0.0", "{version}");
         }
     }
 }
