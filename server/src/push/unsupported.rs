@@ -12,8 +12,9 @@ const LOGGED_AS: &str = "vestibule:push";
 impl Pushes {
     /// Warns when a deployment begins to have such parts: in the log that `convex dev` shows, and in the server's own.
     pub(super) fn warn_of_unsupported(&self, before: &Deployment, live: &Deployment) {
-        let node = self.js.as_ref().and_then(|js| js.node_refusal());
-        let has_node = node.is_none();
+        let node = self.js.as_ref().map(|js| js.node_refusal());
+        // A server without the engine has no Node.js either.
+        let has_node = node == Some(None);
         let (known, parts) = (unsupported(before, has_node), unsupported(live, has_node));
         if parts.is_subset(&known) {
             return;
@@ -28,7 +29,7 @@ impl Pushes {
             ),
         );
         let needs_node = live.modules.values().any(is_for_node);
-        if let Some(why) = node.filter(|_| needs_node) {
+        if let Some(why) = node.flatten().filter(|_| needs_node) {
             self.warn(
                 LOGGED_AS,
                 &format!("Actions with \"use node\" cannot run: {why}"),

@@ -147,9 +147,7 @@ async fn what_this_server_takes_and_does_not_run_is_told_once() {
         lines,
         [
             "[WARN] This server takes these parts of the app and cannot run them yet: the \"use node\" module mail.js. \
-             Calls that need one fail and say so; everything else runs.",
-            "[WARN] Actions with \"use node\" cannot run: this server has no Node.js: it was started with --node off. \
-             Install Node.js 20 or newer, or name one with --node PATH (VESTIBULE_NODE), and start the server again."
+             Calls that need one fail and say so; everything else runs."
         ]
     );
 }
