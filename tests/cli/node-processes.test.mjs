@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ended, startServer } from "./harness.mjs";
-import { act, calls, failure, gate, isAlive, open, processes, until, value } from "./node.mjs";
+import { ended, openApp, startServer } from "./harness.mjs";
+import { act, APP, calls, failure, gate, isAlive, open, processes, until, value } from "./node.mjs";
 
 /** The time of one try of a call that may wait in a busy process. */
 const TRY_MS = 2_000;
@@ -71,7 +71,7 @@ test("a server that is killed leaves no process, busy or idle", async (t) => {
   await lost[0];
   const again = await startServer(t, { data: server.data, flags: ["--action-step-max", "2s"] });
   lost.push(act(again, "mail:spin").catch(() => null));
-  await until(() => calls(again, 1));
+  await openApp(t, again, APP).follow(["logs", "--history", "100"], (line) => line.includes("spinning"));
   const [busy] = processes(again);
   await again.kill();
   // It has no processor time left, for there is nobody to give it more.

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { api, ended, openApp, push, pushOf, startServer } from "./harness.mjs";
-import { act, APP, failure, gate, open, processes, until, value } from "./node.mjs";
+import { act, APP, calls, failure, gate, open, processes, until, value } from "./node.mjs";
 
 test("actions in Node.js return, call, store and schedule as others do", async (t) => {
   const { server, app } = await open(t);
@@ -78,6 +78,18 @@ test("lines are told as they are printed, and what was not awaited is named", as
   const names = Array.from({ length: 20 }, (_, at) => `call ${at}`);
   const apart = await Promise.all(names.map((name) => act(server, "mail:apart", { name })));
   assert.deepEqual(apart.map(({ value, logLines }) => [value, ...logLines]), names.map((name) => [name, `[LOG] '${name}'`]));
+});
+
+test("a call speaks as its own caller, whatever call began the work", async (t) => {
+  const { server } = await open(t);
+  const { url, waiting, open: answer } = await gate(t);
+  const as = (subject) => ({ ...server, key: `${server.key}:${btoa(JSON.stringify({ issuer: "https://issuer.example", subject }))}` });
+  const ada = value(as("ada"), "mail:queued", { url });
+  await until(() => waiting.length === 1);
+  const others = ["bob", "eve"].map((name) => value(as(name), "mail:queued"));
+  await until(() => calls(server, 3));
+  answer("");
+  assert.deepEqual(await Promise.all([ada, ...others]), ["ada", "bob", "eve"]);
 });
 
 test("a process reads none of the server's files, and reaches the internet alone", async (t) => {

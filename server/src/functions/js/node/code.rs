@@ -127,7 +127,7 @@ impl NodeCode {
 
 impl Drop for NodeCode {
     fn drop(&mut self) {
-        if let Some(root) = self.root.get() {
+        if let Some(root) = self.root.take() {
             self.run.remove(root);
         }
     }

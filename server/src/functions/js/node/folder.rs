@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::runtime::Handle;
 
+use super::frames::TEXT_BYTES_MAX;
+use crate::functions::console::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 use crate::functions::js::prelude;
 use crate::storage::private_directory;
 
@@ -25,6 +28,21 @@ const SCRIPTS: [(&str, &str); 5] = [
     ("process.mjs", include_str!("worker/process.mjs")),
 ];
 
+/// The absolute path of `folder` without links, by which Node.js permits it. What is not there yet has the true path of the
+/// folder above it.
+pub fn true_path(folder: &Path) -> PathBuf {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    match (
+        fs::canonicalize(&folder),
+        folder.parent(),
+        folder.file_name(),
+    ) {
+        (Ok(path), _, _) => path,
+        (Err(_), Some(above), Some(name)) => true_path(above).join(name),
+        (Err(_), _, _) => folder,
+    }
+}
+
 /// The folder of what runs.
 pub struct RunFolder {
     path: PathBuf,
@@ -35,10 +53,8 @@ pub struct RunFolder {
 pub struct Sign(PathBuf);
 
 impl RunFolder {
-    /// The folder below `above`. Nothing is made before it is needed.
+    /// The folder below `above`, a true path. Nothing is made before it is needed.
     pub fn below(above: &Path) -> RunFolder {
-        // Processes are permitted folders by their true paths.
-        let above = fs::canonicalize(above).unwrap_or_else(|_| above.to_owned());
         RunFolder {
             path: above.join(NAME),
             last: AtomicU64::new(0),
@@ -101,10 +117,16 @@ impl RunFolder {
         Ok(Sign(path))
     }
 
-    /// Removes a folder that [`next`](RunFolder::next) named.
-    pub fn remove(&self, folder: &Path) {
-        if let Err(error) = fs::remove_dir_all(folder) {
-            tracing::warn!(%error, "files of a Node.js process cannot be removed");
+    /// Removes a folder that [`next`](RunFolder::next) named. It may hold much, so that takes its time elsewhere.
+    pub fn remove(&self, folder: PathBuf) {
+        let remove = move || {
+            if let Err(error) = fs::remove_dir_all(folder) {
+                tracing::warn!(%error, "files of a Node.js process cannot be removed");
+            }
+        };
+        match Handle::try_current() {
+            Ok(handle) => drop(handle.spawn_blocking(remove)),
+            Err(_) => remove(),
         }
     }
 }
@@ -116,7 +138,7 @@ impl Drop for Sign {
     }
 }
 
-/// The scripts that processes have in common with the engine, as a module: they speak of `$`.
+/// What processes have in common with the server and the engine, as a module: bounds, and scripts that speak of `$`.
 fn shared() -> String {
     let [inspect, console, describe, registrations] = [
         "14_inspect.js",
@@ -126,7 +148,10 @@ fn shared() -> String {
     ]
     .map(prelude::script);
     format!(
-        "export function tools($) {{\n{inspect}\n{describe}\n{registrations}\n}}\n\
+        "export const TEXT_BYTES_MAX = {TEXT_BYTES_MAX};\n\
+         export const LINES_MAX = {LOG_LINES_MAX};\n\
+         export const LINE_BYTES_MAX = {LOG_LINE_BYTES_MAX};\n\
+         export function tools($) {{\n{inspect}\n{describe}\n{registrations}\n}}\n\
          export function makeConsole($) {{\n{console}\n}}\n"
     )
 }

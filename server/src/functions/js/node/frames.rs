@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Largest text of one message: a result, escaped, and then some.
-const TEXT_BYTES_MAX: usize = 128 << 20;
+pub const TEXT_BYTES_MAX: usize = 128 << 20;
 /// Most bytes that come with a message: those of a body.
 const BYTES_MAX: usize = 64 << 20;
 const HEADER_BYTES: usize = 8;
@@ -119,6 +119,9 @@ pub enum FromNode {
         stack: String,
         #[serde(default)]
         data: Option<String>,
+        /// It could not load its module.
+        #[serde(default)]
+        failed_to_load: bool,
     },
 }
 

@@ -27,17 +27,17 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::analysis::FoundInNode;
 use self::code::{CodeKey, CodeParts, NodeCode};
-use self::folder::RunFolder;
+use self::folder::{RunFolder, true_path};
 use self::process::{Ending, Process};
 use self::program::Program;
 use super::action::TROUBLE;
 use super::{Js, failures};
-use crate::clock::Clock;
+use crate::clock::{Clock, timeout};
 use crate::deployment::{Deployment, ModuleEnvironment, SourceModule};
 use crate::functions::error::Error;
 use crate::functions::options::{JsOptions, NodeOptions, NodeProgram};
@@ -45,6 +45,12 @@ use crate::outbound::Outbound;
 
 /// Processes of all codes together. Those of earlier pushes stay until their calls end.
 const PROCESSES_MAX: usize = 16;
+/// Time in which an idle process ends when another needs its room.
+const FREEING_TIME_MAX: Duration = Duration::from_secs(5);
+/// The pause after a look for Node.js that found none. A busy machine may have hidden it.
+const LOOK_PAUSE: Duration = Duration::from_secs(30);
+/// Memory that a process has beside what its calls use.
+const OWN_BYTES: u64 = 128 << 20;
 
 /// What is there to run actions in Node.js.
 pub struct Node {
@@ -56,19 +62,33 @@ pub struct Node {
     step_max: Duration,
     run: Arc<RunFolder>,
     scripts: OnceCell<PathBuf>,
-    program: OnceCell<Result<Program, String>>,
+    program: OnceCell<Program>,
+    refused: Mutex<Option<Refused>>,
     codes: Mutex<HashMap<CodeKey, Weak<NodeCode>>>,
-    processes: Arc<AtomicUsize>,
+    rooms: Arc<Rooms>,
     installing: AsyncMutex<()>,
     counts: Counts,
 }
 
+/// Why no program was found, and until when nobody looks again, on the clock's own count.
+struct Refused {
+    why: String,
+    until: Duration,
+}
+
 /// Room for one process, until it is dropped.
-pub struct Room(Arc<AtomicUsize>);
+pub struct Room(Arc<Rooms>);
+
+#[derive(Default)]
+struct Rooms {
+    taken: AtomicUsize,
+    freed: Notify,
+}
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_waiters();
     }
 }
 
@@ -112,40 +132,66 @@ impl Node {
         clock: Arc<dyn Clock>,
         ending: CancellationToken,
     ) -> Arc<Node> {
-        let run = RunFolder::below(&options.node.folder);
+        let step_max = options.action_step_max;
+        let options = NodeOptions {
+            folder: true_path(&options.node.folder),
+            ..options.node.clone()
+        };
+        let run = RunFolder::below(&options.folder);
         run.sweep();
         Arc::new(Node {
             clock,
             outbound,
             ending,
-            step_max: options.action_step_max,
+            step_max,
             run: Arc::new(run),
             scripts: OnceCell::new(),
             program: OnceCell::new(),
+            refused: Mutex::default(),
             codes: Mutex::default(),
-            processes: Arc::default(),
+            rooms: Arc::default(),
             installing: AsyncMutex::default(),
             counts: Counts::default(),
-            options: options.node.clone(),
+            options,
         })
     }
 
-    /// The program, or a sentence on why there is none. It is looked for once.
-    async fn program(&self) -> &Result<Program, String> {
-        let find = || async {
-            let found = program::find(&self.options, &*self.clock).await;
-            match &found {
-                Ok(Program { path, version }) => {
-                    let program = path.display();
-                    tracing::info!(%program, %version, "actions with \"use node\" run in Node.js");
-                }
-                Err(why) => {
-                    tracing::info!(why, "there is no Node.js for actions with \"use node\"")
-                }
-            }
-            found.map_err(|why| program::refusal(&why))
+    /// The program, or a sentence on why there is none. One that was found is there for good.
+    async fn program(&self) -> Result<&Program, String> {
+        self.program.get_or_try_init(|| self.look()).await
+    }
+
+    /// Looks for the program, unless it was looked for in vain just now.
+    async fn look(&self) -> Result<Program, String> {
+        let now = self.clock.elapsed();
+        let known = self
+            .refused
+            .lock()
+            .as_ref()
+            .map(|it| (it.why.clone(), it.until));
+        let known = match known {
+            Some((why, until)) if now < until => return Err(why),
+            known => known.map(|(why, _)| why),
         };
-        self.program.get_or_init(find).await
+        let found = program::find(&self.options, &*self.clock).await;
+        let found = found.map_err(|why| program::refusal(&why));
+        match &found {
+            Ok(Program { path, version }) => {
+                let program = path.display();
+                tracing::info!(%program, %version, "actions with \"use node\" run in Node.js");
+            }
+            Err(why) => {
+                if known.as_ref() != Some(why) {
+                    tracing::info!(why, "there is no Node.js for actions with \"use node\"");
+                }
+                let until = self.clock.elapsed() + LOOK_PAUSE;
+                *self.refused.lock() = Some(Refused {
+                    why: why.clone(),
+                    until,
+                });
+            }
+        }
+        found
     }
 
     /// Why there is no program, if that is known.
@@ -153,7 +199,15 @@ impl Node {
         if self.options.program == NodeProgram::Off {
             return Some(program::refusal(program::OFF));
         }
-        self.program.get()?.as_ref().err().cloned()
+        if self.program.get().is_some() {
+            return None;
+        }
+        self.refused.lock().as_ref().map(|it| it.why.clone())
+    }
+
+    /// Most memory of a process. Its heap has a bound of its own, which buffers beside it share again.
+    fn resident_bytes_max(&self) -> u64 {
+        2 * self.options.memory_max as u64 + OWN_BYTES
     }
 
     /// The folder of the scripts, which are written once.
@@ -182,10 +236,38 @@ impl Node {
     /// Room for another process, if there is any.
     fn room(&self) -> Option<Room> {
         let take = |count| (count < PROCESSES_MAX).then_some(count + 1);
-        let taken = self
-            .processes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.ok().map(|_| Room(self.processes.clone()))
+        let taken = &self.rooms.taken;
+        let taken = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.ok().map(|_| Room(self.rooms.clone()))
+    }
+
+    /// As [`room`](Node::room); where there is none, an idle process ends and makes room.
+    async fn room_for_another(&self) -> Option<Room> {
+        loop {
+            let freed = self.rooms.freed.notified();
+            if let Some(room) = self.room() {
+                return Some(room);
+            }
+            self.longest_idle()?.close();
+            timeout(&*self.clock, FREEING_TIME_MAX, freed).await?;
+        }
+    }
+
+    /// The process that has been idle for longest; one whose code no deployment has, before all others.
+    fn longest_idle(&self) -> Option<Arc<Process>> {
+        let codes = self.codes();
+        let idle = codes.iter().flat_map(|code| {
+            let idle = code.pool.idle().into_iter();
+            idle.map(|(since, process)| ((!code.is_unused(), since), process))
+        });
+        idle.min_by_key(|(order, _)| *order)
+            .map(|(_, process)| process)
+    }
+
+    /// The codes that there are.
+    fn codes(&self) -> Vec<Arc<NodeCode>> {
+        let codes = self.codes.lock();
+        codes.values().filter_map(Weak::upgrade).collect()
     }
 
     /// For each address that `host` has, why a connection to it is refused.
@@ -214,12 +296,7 @@ impl Node {
 
     /// Figures for metrics.
     fn counts(&self) -> NodeCounts {
-        let codes: Vec<Arc<NodeCode>> = self
-            .codes
-            .lock()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
+        let codes = self.codes();
         let mut counts = NodeCounts {
             started: self.counts.started.load(Ordering::Relaxed),
             broke: self.counts.broke.load(Ordering::Relaxed),

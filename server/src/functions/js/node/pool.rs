@@ -46,8 +46,12 @@ impl Pool {
         if let Some(seat) = self.responsive(node) {
             return Ok(seat);
         }
-        let (there, room) = (self.processes.lock().len(), node.room());
-        let Some(room) = room.filter(|_| there < PROCESSES_OF_CODE_MAX) else {
+        let has_all = self.processes.lock().len() >= PROCESSES_OF_CODE_MAX;
+        let room = match has_all {
+            true => None,
+            false => node.room_for_another().await,
+        };
+        let Some(room) = room else {
             return self.any().ok_or_else(|| Error::plain(TOO_MANY));
         };
         self.pause(node).await;
@@ -74,6 +78,20 @@ impl Pool {
         let fit = processes.iter().filter(|process| is_fit(process));
         let open = fit.filter(|process| process.is_open());
         open.min_by_key(|process| process.calls())?.seat()
+    }
+
+    /// Whether a process takes no more calls and has not ended yet.
+    pub fn has_closed(&self) -> bool {
+        let processes = self.processes.lock();
+        processes.iter().any(|process| !process.is_open())
+    }
+
+    /// The processes that do nothing, and since when.
+    pub fn idle(&self) -> Vec<(Duration, Arc<Process>)> {
+        let processes = self.processes.lock();
+        let idle = processes.iter();
+        idle.filter_map(|process| Some((process.idle_since()?, process.clone())))
+            .collect()
     }
 
     async fn pause(&self, node: &Node) {

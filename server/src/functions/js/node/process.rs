@@ -33,6 +33,8 @@ const BEAT: Duration = Duration::from_secs(1);
 const STALLED: Duration = Duration::from_millis(1_500);
 /// How long a process waits for its code to become live after it was analyzed.
 const UNUSED_IDLE_TIME: Duration = Duration::from_secs(60);
+/// Between two processes that are started because a module could not be loaded.
+const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 /// Messages of one call that wait to be looked at.
 const EVENTS_MAX: usize = 8;
 /// The end of what a process printed, where it says why it ended.
@@ -111,8 +113,7 @@ impl Drop for Seat {
 impl Process {
     /// Starts a process, and waits until it can take calls.
     pub async fn start(node: &Arc<Node>, code: &Arc<NodeCode>, room: Room) -> Result<Arc<Process>> {
-        let program = node.program().await.as_ref();
-        let program = program.map_err(|why| Error::plain(why.clone()))?;
+        let program = node.program().await.map_err(Error::plain)?;
         let packages = node.packages(program, &code.parts.packages).await?;
         let launched = launch(node, program, code, packages.as_deref()).await;
         let launched = launched.map_err(|error| {
@@ -163,6 +164,13 @@ impl Process {
     /// Calls that sit in it.
     pub fn calls(&self) -> usize {
         self.state.lock().calls.len()
+    }
+
+    /// Since when it has done nothing, on the clock's own count. None of one that does something, or takes no calls.
+    pub fn idle_since(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        let is_idle = state.calls.is_empty() && state.ready.is_none() && !state.is_closed;
+        is_idle.then_some(state.idle_since)
     }
 
     /// Memory that it has by its own account.
@@ -265,7 +273,7 @@ impl Process {
         };
         writer.abort();
         drop(sign);
-        self.node.run.remove(&temporary);
+        self.node.run.remove(temporary);
         self.ended(ending);
     }
 
@@ -298,6 +306,14 @@ impl Process {
     fn beat(&self) {
         let now = self.node.clock.elapsed();
         let mut state = self.state.lock();
+        if state.ready.is_some() {
+            let is_late = now.saturating_sub(self.began) > START_TIME_MAX;
+            drop(state);
+            // Whoever started it may have gone.
+            return if is_late {
+                self.end(Ending::Hung)
+            };
+        }
         match state.unanswered_since {
             None => {
                 state.unanswered_since = Some(now);
@@ -399,6 +415,10 @@ impl Process {
                 let mut state = self.state.lock();
                 state.unanswered_since = None;
                 state.resident_bytes = resident_bytes;
+                drop(state);
+                if resident_bytes > self.node.resident_bytes_max() {
+                    self.end(Ending::OutOfMemory);
+                }
                 return;
             }
             FromNode::Judge {
@@ -448,7 +468,11 @@ impl Process {
                 message,
                 stack,
                 data,
+                failed_to_load,
             } => {
+                if failed_to_load {
+                    self.forget_module();
+                }
                 let thrown = Thrown {
                     name,
                     message,
@@ -463,6 +487,15 @@ impl Process {
         if let Some(events) = events {
             // The call may have ended.
             let _ = events.send(event).await;
+        }
+    }
+
+    /// A module that could not be loaded fails for as long as this process lives, so the next call gets another one. The
+    /// module may always fail: calls that go on here cost a process for each that they keep, so there is one such at a time.
+    fn forget_module(&self) {
+        let lived = self.node.clock.elapsed().saturating_sub(self.began);
+        if lived >= RELOAD_PAUSE && !self.code.pool.has_closed() {
+            self.close();
         }
     }
 

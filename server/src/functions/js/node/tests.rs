@@ -170,8 +170,8 @@ async fn a_process_reads_its_own_modules_and_nothing_else() {
         "(await import('node:net')).connect('/var/run/docker.sock')".to_owned(),
         "(await import('node:dgram')).createSocket('udp4').send('x', 9, '127.0.0.1')".to_owned(),
         "(await import('node:http')).createServer().listen(0)".to_owned(),
-        "await fetch('http://127.0.0.1:9/')".to_owned(),
-        "await fetch('http://localhost:9/')".to_owned(),
+        "await fetch('http://127.0.0.1:4000/')".to_owned(),
+        "await fetch('http://localhost:4000/')".to_owned(),
         "(await import('node:inspector')).open(0)".to_owned(),
     ] {
         let refused = world.refusal(&format!("{attempt};")).await;
@@ -182,7 +182,9 @@ async fn a_process_reads_its_own_modules_and_nothing_else() {
         assert!(!refused.contains("s3cret"), "{attempt}: {refused}");
     }
     assert_eq!(std::fs::read_to_string(secret).unwrap(), "s3cret");
-    let refused = world.refusal("await fetch('http://127.0.0.1:9/');").await;
+    let refused = world
+        .refusal("await fetch('http://127.0.0.1:4000/');")
+        .await;
     assert!(
         refused.contains("127.0.0.1 is at 127.0.0.1, a loopback address"),
         "{refused}"
@@ -316,4 +318,79 @@ async fn there_is_room_for_so_many_processes_and_no_more() {
         told.is_fault && told.message.contains("SIGSEGV"),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn an_idle_process_makes_room_for_another() {
+    let world = world(|_| {});
+    let node = &world.js.node;
+    let _taken: Vec<_> = (1..PROCESSES_MAX).map(|_| node.room().unwrap()).collect();
+    world.module(MODULE).await.unwrap();
+    assert!(node.room().is_none());
+    let first = world.pid();
+    world.module("export const other = 1;").await.unwrap();
+    assert_ne!(world.pid(), first);
+    let counts = world.js.node_counts();
+    assert_eq!((counts.processes, counts.started, counts.broke), (1, 2, 0));
+}
+
+#[tokio::test]
+async fn a_data_directory_may_be_relative_and_behind_a_link_and_its_folder_not_there_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
+    let depth = std::env::current_dir().unwrap().components().count() - 1;
+    let relative = Path::new(&"../".repeat(depth)).join(folder.path().strip_prefix("/").unwrap());
+    let first = world(|options| options.node.folder = relative.join("link/node"));
+    first.module(MODULE).await.unwrap();
+    assert!(folder.path().join("real/node/run/worker").is_dir());
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_no_text_fails_alone() {
+    let world = world(|_| {});
+    let told = world
+        .refusal("throw new Error('\\ud800'.repeat(3 << 20));")
+        .await;
+    assert!(
+        told.contains("Uncaught Error: \u{fffd}"),
+        "{} bytes",
+        told.len()
+    );
+    assert!(told.len() < 4 << 20, "{} bytes", told.len());
+    let logs =
+        "console.log('x'.repeat(1 << 27)); console.log('\\u{1f642}'.repeat(1 << 20)); null.x;";
+    let told = world.refusal(logs).await;
+    assert!(told.contains("reading 'x'"), "{} bytes", told.len());
+    assert!(told.len() < 1 << 20, "{} bytes", told.len());
+    assert_eq!(world.js.node_counts().broke, 0);
+}
+
+#[tokio::test]
+async fn memory_beside_the_heap_has_a_bound_too() {
+    let world = world(|options| options.node.memory_max = 64 << 20);
+    let holds = "globalThis.all = [Buffer.alloc(400 << 20, 1)]; await new Promise(() => {});";
+    let full = world.refusal(holds).await;
+    assert!(
+        full.contains("ran out of memory (maximum memory usage: 64 MB)"),
+        "{full}"
+    );
+}
+
+#[tokio::test]
+async fn a_process_that_starts_slowly_is_not_taken_for_one_that_hangs() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = world(|options| {
+        let slow = options.node.folder.join("slow");
+        let node = super::program::on_path("node").unwrap();
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] || sleep 4\nexec {} \"$@\"\n",
+            node.display()
+        );
+        std::fs::write(&slow, text).unwrap();
+        std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();
+        options.node.program = NodeProgram::At(slow);
+        options.action_step_max = Duration::from_secs(1);
+    });
+    world.module(MODULE).await.unwrap();
 }

@@ -1,19 +1,42 @@
 // The calls under way in this process, and the `Convex` object by which their functions reach the server.
 
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
-import { makeConsole, tools } from "./shared.mjs";
+import { LINE_BYTES_MAX, LINES_MAX, makeConsole, TEXT_BYTES_MAX, tools } from "./shared.mjs";
 
-/** Lines of one call that are sent. The server keeps no more. */
-const LINES_MAX = 257;
+/** Characters of an error that are told. */
+const ERROR_LENGTH_MAX = 1 << 20;
+
+const ENDED = "The action that this belongs to has ended.";
 
 const asText = (value) => {
   const text = typeof value === "string" ? value : `${value}`;
   return text.isWellFormed() ? text : text.toWellFormed();
 };
 
+const shortened = (text, max) => (text.length > max ? text.slice(0, max) : text);
+
+// What a line says, so far as the server keeps it and one character more, by which it sees that there was more.
+function lineOf(messages) {
+  let left = LINE_BYTES_MAX + 1;
+  const kept = [];
+  for (const text of messages) {
+    if (left <= 0) break;
+    kept.push(shortened(text, left));
+    left -= text.length + 1;
+  }
+  return kept;
+}
+
+// A text that is sent within another. A message that is too large would end the process, with everybody's calls.
+function bounded(what, text) {
+  if (text.length <= TEXT_BYTES_MAX) return text;
+  throw new RangeError(`${what} is too large (actual: ${text.length} characters of JSON, limit: ${TEXT_BYTES_MAX})`);
+}
+
 /** One call of a function, or the evaluation of a module. */
 class Call {
   pending = new Map();
+  failedToLoad = false;
   hasEnded = false;
   console;
   #lines = 0;
@@ -29,8 +52,10 @@ class Call {
   }
 
   #print(level, messages, stack) {
+    // The server keeps no more.
     if (++this.#lines > LINES_MAX) return;
-    this.tell({ type: "console", level, messages: JSON.parse(messages), stack });
+    const frames = stack === undefined ? undefined : shortened(stack, LINE_BYTES_MAX);
+    this.tell({ type: "console", level, messages: lineOf(JSON.parse(messages)), stack: frames });
   }
 
   tell(message, bytes) {
@@ -39,10 +64,13 @@ class Call {
 
   /** Has the server perform an operation. */
   operate(name, args, bytes) {
-    if (this.hasEnded) return Promise.reject(new Error("The action that this belongs to has ended."));
+    if (this.hasEnded) return Promise.reject(new Error(ENDED));
     const operation = ++this.#operations;
-    this.tell({ type: "operation", operation, name, args }, bytes);
-    return new Promise((resolve, reject) => this.pending.set(operation, { resolve, reject }));
+    return new Promise((resolve, reject) => {
+      for (const text of args) if (typeof text === "string") bounded("What is passed to an operation", text);
+      this.tell({ type: "operation", operation, name, args }, bytes);
+      this.pending.set(operation, { resolve, reject });
+    });
   }
 
   complete({ operation, isOk, value, errorClass, data }, bytes) {
@@ -87,7 +115,7 @@ export class Calls {
     try {
       const text = await this.#store.run(call, body);
       if (typeof text !== "string") throw new Error("the function did not return a promise of a string");
-      call.tell({ type: "returned", text });
+      call.tell({ type: "returned", text: bounded("What the function returned", text) });
     } catch (error) {
       this.#threw(call, error);
     }
@@ -97,6 +125,12 @@ export class Calls {
   /** Runs `body` as part of no call: what a module begins when it is loaded belongs to all. */
   outside(body) {
     return this.#store.exit(body);
+  }
+
+  /** A module that call `id` needs could not be loaded. */
+  failedToLoad(id) {
+    const call = this.#calls.get(id);
+    if (call) call.failedToLoad = true;
   }
 
   complete(message, bytes) {
@@ -111,7 +145,15 @@ export class Calls {
 
   #threw(call, error) {
     const [name, message, stack, data] = this.$.describe(error);
-    call.tell({ type: "threw", name, message, stack, data });
+    const [kind, said] = [name, message].map((text) => shortened(text, ERROR_LENGTH_MAX));
+    // A stack begins with the message; its frames are at the end.
+    const frames = stack.slice(-ERROR_LENGTH_MAX);
+    const threw = { type: "threw", name: kind, message: said, stack: frames, failedToLoad: call.failedToLoad };
+    try {
+      call.tell({ ...threw, data: data === undefined ? data : bounded("The data of an error", data) });
+    } catch (tooLarge) {
+      call.tell({ ...threw, name: tooLarge.name, message: tooLarge.message });
+    }
   }
 
   /** Ends the call in which an error was thrown that nobody caught. */
@@ -122,8 +164,16 @@ export class Calls {
     this.end(call.id);
   }
 
-  /** The call that may reach the server. */
-  #caller(what) {
+  /**
+   * The call that may reach the server: the one whose `ctx` asks. Code that calls share, like a queue, runs in the context
+   * of any of them, so the context counts only for what says no call.
+   */
+  #caller(what, requestId) {
+    if (typeof requestId === "string" && requestId !== "") {
+      const asking = this.#calls.get(Number(requestId));
+      if (asking === undefined) throw new Error(ENDED);
+      return asking;
+    }
     const call = this.#store.getStore();
     if (!call || call.isImport) throw new Error(`${what} at import time`);
     return call;
@@ -138,7 +188,8 @@ export class Calls {
         throw new Error(isOfComponent ? "Component arguments are not available within the app" : `Unknown operation ${op}`);
       },
       asyncSyscall: (op, args) => {
-        const call = this.#caller(op.includes("/actions/") ? "Cannot call another function" : "Can't use database");
+        const what = op.includes("/actions/") ? "Cannot call another function" : "Can't use database";
+        const call = this.#caller(what, JSON.parse(args)?.requestId);
         return call.operate("syscall", [op, args]);
       },
       jsSyscall: (op, args) => {
@@ -161,8 +212,8 @@ export class Calls {
     globalThis.console = Object.assign(Object.create(own), Object.fromEntries(methods));
   }
 
-  async #storeBlob({ blob, options }) {
-    const call = this.#caller("Can't use database");
+  async #storeBlob({ requestId, blob, options }) {
+    const call = this.#caller("Can't use database", requestId);
     if (!(blob instanceof Blob)) {
       throw new Error(
         "store() expects a Blob. If you are trying to store a Request, " +
@@ -174,8 +225,8 @@ export class Calls {
     return await call.operate("storage.store", [blob.type, options?.sha256 ?? null], bytes);
   }
 
-  async #getBlob({ storageId }) {
-    const call = this.#caller("Can't use database");
+  async #getBlob({ requestId, storageId }) {
+    const call = this.#caller("Can't use database", requestId);
     if (typeof storageId !== "string") {
       throw new Error(`storage.get requires a string storageId but received ${typeof storageId}`);
     }

@@ -1,6 +1,7 @@
 // Messages to and from the server: a header with two lengths, a JSON text, and bytes that belong to it.
 
 import net from "node:net";
+import { TEXT_BYTES_MAX } from "./shared.mjs";
 
 const HEADER_BYTES = 8;
 
@@ -37,7 +38,13 @@ export class Frames {
   }
 }
 
-/** Opens the socket that the server handed in as this file descriptor. Returns how a message is sent. */
+// The server reads no text that is not Unicode.
+const wellFormed = (_, value) => (typeof value === "string" ? value.toWellFormed() : value);
+
+/**
+ * Opens the socket that the server handed in as this file descriptor. Returns how a message is sent; it throws if that is
+ * larger than the server reads.
+ */
 export function openChannel(fd, { onMessage, onEnd }) {
   const socket = new net.Socket({ fd, readable: true, writable: true });
   const frames = new Frames(onMessage);
@@ -46,7 +53,8 @@ export function openChannel(fd, { onMessage, onEnd }) {
   socket.on("close", onEnd);
   socket.on("end", onEnd);
   return (message, bytes = new Uint8Array()) => {
-    const text = Buffer.from(JSON.stringify(message));
+    const text = Buffer.from(JSON.stringify(message, wellFormed));
+    if (text.length > TEXT_BYTES_MAX) throw new RangeError(`a message of ${text.length} bytes is too large (limit: ${TEXT_BYTES_MAX})`);
     const header = Buffer.alloc(HEADER_BYTES);
     header.writeUInt32LE(text.length, 0);
     header.writeUInt32LE(bytes.length, 4);

@@ -15,7 +15,12 @@ const { reallyExit } = process;
 let app;
 const judged = new Map();
 
-const load = (file) => app.calls.outside(() => import(pathToFileURL(path.join(app.root, file)).href));
+// Evaluates a module as part of no call: it belongs to all. One that fails fails for as long as its process lives.
+const load = (call, file) =>
+  app.calls.outside(() => import(pathToFileURL(path.join(app.root, file)).href)).catch((error) => {
+    app.calls.failedToLoad(call);
+    throw error;
+  });
 
 const receive = {
   setup({ root, temporary, variables, isChecked, bodies }) {
@@ -30,9 +35,9 @@ const receive = {
   },
   start({ call, path: file, name, args }) {
     app.calls.run(call, false, async () => {
-      const found = (await load(file))[name];
+      const found = (await load(call, file))[name];
       if (found === undefined) throw new Error(`Couldn't find ${JSON.stringify(name)} in module "${file}".`);
-      return await found.invokeAction("request", args);
+      return await found.invokeAction(`${call}`, args);
     });
   },
   analyze({ call, path: file }) {
