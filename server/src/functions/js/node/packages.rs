@@ -1,5 +1,6 @@
 //! Packages that a bundle leaves out: they are installed from the npm registry, once for each list of them.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -50,6 +51,7 @@ impl Node {
         let above = self.options.folder.join("packages");
         let folder = above.join(name_of(packages));
         let _one_at_a_time = self.installing.lock().await;
+        mark_used(&folder);
         if !folder.is_dir() {
             if !self.options.installs_packages {
                 return Err(Error::plain(refusal(packages)));
@@ -59,13 +61,22 @@ impl Node {
             let partial = above.join("partial");
             let installed = self.install(program, packages, &partial, &folder).await;
             // It is gone where it became the folder.
-            let _ = fs::remove_dir_all(&partial);
+            remove(vec![partial]).await;
             installed.map_err(|why| Error::plain(format!("npm install failed: {why}")))?;
-            forget_old(&above, &folder);
+            remove(old(&above, &self.folders_in_use(&above, &folder))).await;
         }
         fs::canonicalize(&folder)
             .map(Some)
             .map_err(|error| Error::plain(format!("installed packages cannot be read: {error}")))
+    }
+
+    /// The folders of installations that codes name, beside `newest`. A process may import from one at any time.
+    fn folders_in_use(&self, above: &Path, newest: &Path) -> HashSet<PathBuf> {
+        let codes = self.codes();
+        let named = codes
+            .iter()
+            .map(|code| above.join(name_of(&code.parts.packages)));
+        named.chain([newest.to_owned()]).collect()
     }
 
     async fn install(
@@ -77,7 +88,7 @@ impl Node {
     ) -> std::result::Result<(), String> {
         let text = |error: io::Error| error.to_string();
         let npm = npm_of(program).ok_or("there is no `npm` beside Node.js, nor on the PATH")?;
-        let _ = fs::remove_dir_all(partial);
+        remove(vec![partial.to_owned()]).await;
         private_directory(partial).map_err(text)?;
         let listed = packages
             .iter()
@@ -110,7 +121,7 @@ impl Node {
         if !output.status.success() {
             return Err(end_of(&output.stderr));
         }
-        let _ = fs::remove_dir_all(partial.join(".cache"));
+        remove(vec![partial.join(".cache")]).await;
         fs::rename(partial, folder).map_err(text)
     }
 }
@@ -186,21 +197,42 @@ fn end_of(said: &[u8]) -> String {
     said[from..].to_owned()
 }
 
-/// Removes the oldest installations. Whatever still needs one installs it again.
-fn forget_old(above: &Path, newest: &Path) {
+/// The installations that were not used for longest, of more than are kept. Whatever still needs one installs it again.
+fn old(above: &Path, in_use: &HashSet<PathBuf>) -> Vec<PathBuf> {
     let entries = fs::read_dir(above).into_iter().flatten().flatten();
     let mut others: Vec<_> = entries
         .map(|entry| entry.path())
-        .filter(|path| path != newest)
+        .filter(|path| !in_use.contains(path))
         .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
         .collect();
     others.sort();
-    let beyond = (others.len() + 1).saturating_sub(INSTALLATIONS_MAX);
-    for (_, path) in others.drain(..beyond) {
-        if let Err(error) = fs::remove_dir_all(&path) {
-            tracing::warn!(%error, "old packages for Node.js cannot be removed");
-        }
+    let beyond = (others.len() + in_use.len()).saturating_sub(INSTALLATIONS_MAX);
+    let beyond = beyond.min(others.len());
+    others.drain(..beyond).map(|(_, path)| path).collect()
+}
+
+/// Has the folder of an installation say that it is used now: a file that comes and goes changes its time.
+fn mark_used(folder: &Path) {
+    let mark = folder.join(".used");
+    if fs::write(&mark, "").is_ok() {
+        // It is written again at the next use.
+        let _ = fs::remove_file(mark);
     }
+}
+
+/// Removes folders of many files, on a thread that may take its time.
+async fn remove(folders: Vec<PathBuf>) {
+    let remove = move || {
+        for folder in folders {
+            if let Err(error) = fs::remove_dir_all(folder)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, "packages for Node.js cannot be removed");
+            }
+        }
+    };
+    // It ends early only with the server, whose next installations remove what is left.
+    let _ = tokio::task::spawn_blocking(remove).await;
 }
 
 #[cfg(test)]
@@ -252,17 +284,23 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_installations_go() {
+    fn the_oldest_installations_go_unless_they_are_in_use() {
         let above = tempfile::tempdir().unwrap();
-        for number in 0..INSTALLATIONS_MAX + 2 {
-            fs::create_dir(above.path().join(number.to_string())).unwrap();
+        let folder = |number: usize| above.path().join(number.to_string());
+        for number in 0..INSTALLATIONS_MAX + 3 {
+            fs::create_dir(folder(number)).unwrap();
         }
-        let newest = above.path().join("0");
-        forget_old(above.path(), &newest);
-        assert!(newest.is_dir());
+        let used_at = |number: usize| fs::metadata(folder(number)).unwrap().modified().unwrap();
+        let before = used_at(1);
+        while used_at(1) == before {
+            mark_used(&folder(1));
+        }
+        let in_use = HashSet::from([folder(0)]);
         assert_eq!(
-            fs::read_dir(above.path()).unwrap().count(),
-            INSTALLATIONS_MAX
+            old(above.path(), &in_use),
+            [folder(2), folder(3), folder(4)]
         );
+        let all = (0..INSTALLATIONS_MAX + 3).map(folder).collect();
+        assert!(old(above.path(), &all).is_empty());
     }
 }
