@@ -38,7 +38,7 @@ impl ComponentPath {
 
     /// The component that this one mounts as `name`.
     pub fn child(&self, name: &str) -> Result<ComponentPath, IdentifierError> {
-        check_identifier(name)?;
+        check_name(name)?;
         Ok(ComponentPath(Some(match &self.0 {
             None => name.into(),
             Some(path) => [path, "/", name].concat().into(),
@@ -58,6 +58,17 @@ impl ComponentPath {
     }
 }
 
+/// Refuses what is no identifier, and names that would make a component's tables look like those of the server.
+fn check_name(name: &str) -> Result<(), IdentifierError> {
+    check_identifier(name)?;
+    match name.starts_with('_') {
+        true => Err(IdentifierError::LeadingUnderscore {
+            identifier: name.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
 /// The empty text is the root.
 impl FromStr for ComponentPath {
     type Err = IdentifierError;
@@ -66,7 +77,7 @@ impl FromStr for ComponentPath {
         if text.is_empty() {
             return Ok(ComponentPath::ROOT);
         }
-        text.split('/').try_for_each(check_identifier)?;
+        text.split('/').try_for_each(check_name)?;
         Ok(ComponentPath(Some(text.into())))
     }
 }
@@ -101,9 +112,13 @@ mod tests {
         assert_eq!(path.parent().parent().parent(), ComponentPath::ROOT);
         assert_eq!("".parse(), Ok(ComponentPath::ROOT));
         assert!(ComponentPath::ROOT.is_root() && ComponentPath::ROOT.name().is_empty());
-        for text in ["/", "a/", "/a", "a//b", "a b", "a:b", "a-b", "../a"] {
+        for text in [
+            "/", "a/", "/a", "a//b", "a b", "a:b", "a-b", "../a", "_a", "a/_b",
+        ] {
             assert!(text.parse::<ComponentPath>().is_err(), "{text}");
         }
-        assert!(path.child("x/y").is_err() && path.child("").is_err());
+        for name in ["x/y", "_x", ""] {
+            assert!(path.child(name).is_err(), "{name}");
+        }
     }
 }

@@ -20,6 +20,10 @@ pub enum IdentifierError {
     Character { identifier: String, character: char },
     #[error("Identifier {identifier} cannot have exclusively underscores")]
     OnlyUnderscores { identifier: String },
+    #[error(
+        "Identifier {identifier} cannot start with an underscore: such names are the server's own"
+    )]
+    LeadingUnderscore { identifier: String },
 }
 
 /// Checks that `text` is an identifier: ASCII letters, digits and underscores, no digit first, at most 64 characters,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use vestibule_schema::path::{ComponentPath, check_identifier};
+use vestibule_schema::path::check_identifier;
 use vestibule_schema::validator::Validator;
 
 use super::error::DeploymentError;
@@ -206,7 +206,7 @@ fn mounts_of(json: &Json) -> Vec<(String, String)> {
 /// The beginning of a reference to a component that is used by its name.
 pub const CHILD_REFERENCE: &str = "_reference/childComponent/";
 
-/// Refuses a component whose name functions could not write, and two of one name.
+/// Refuses a component whose name functions could not write, and two of one name. Where it is mounted, its path is checked.
 fn check_children(json: &Json) -> Result<(), DeploymentError> {
     let mut names = HashSet::new();
     for ChildComponent { name, .. } in children_of(json) {
@@ -214,9 +214,7 @@ fn check_children(json: &Json) -> Result<(), DeploymentError> {
             name: name.clone(),
             reason,
         };
-        ComponentPath::ROOT
-            .child(&name)
-            .map_err(|error| refused(error.to_string()))?;
+        check_identifier(&name).map_err(|error| refused(error.to_string()))?;
         if !names.insert(name.clone()) {
             return Err(refused("another one has it".to_owned()));
         }
