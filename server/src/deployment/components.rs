@@ -1,6 +1,7 @@
 //! The components of an app: each definition of a push, mounted at every place where the app or another component uses it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,15 @@ pub(super) fn mount(
     manifest: &Manifest,
     app: &AppDefinition,
 ) -> Result<Components, DeploymentError> {
+    let children = app.children();
+    if manifest.is_before_components() && !children.is_empty() {
+        let names: Vec<&str> = children.iter().map(|child| &*child.name).collect();
+        tracing::warn!(
+            ?names,
+            "the components of this push are not mounted: an older server took it, and stored none. Push again to have them"
+        );
+        return Ok(Components::new());
+    }
     let mut definitions = BTreeMap::new();
     for component in &manifest.components {
         let definition = ComponentDefinition::from_text(&component.path, &component.definition)?;
@@ -64,7 +74,7 @@ pub(super) fn mount(
         }
     }
     let mut mounted = Components::new();
-    let mut waiting = placed(&ComponentPath::ROOT, app.children())?;
+    let mut waiting = placed(&ComponentPath::ROOT, children)?;
     while let Some((path, child)) = waiting.pop() {
         if mounted.len() >= COMPONENTS_MAX {
             return Err(DeploymentError::TooManyComponents);
@@ -180,49 +190,77 @@ impl Deployment {
     }
 
     /// The variables that a component was given, by the names that it has for them. Each stands beside the variable of the
-    /// app that it is, or nothing where it is a text of the definition.
+    /// app that it is, set or not, or nothing where it is a text of a definition.
     pub fn variables_of(&self, component: &ComponentPath) -> BTreeMap<String, Given> {
+        self.given_of(component, &self.variables)
+    }
+
+    fn given_of(
+        &self,
+        component: &ComponentPath,
+        variables: &Variables,
+    ) -> BTreeMap<String, Given> {
+        let bound = self.bound_of(component).into_iter();
+        let given = bound.map(|(name, binding)| {
+            let given = match binding {
+                Binding::Text(value) => Given {
+                    value: Some(value),
+                    variable: None,
+                },
+                Binding::Variable(variable) => Given {
+                    value: variables.get(&variable).map(str::to_owned),
+                    variable: Some(variable),
+                },
+            };
+            (name, given)
+        });
+        given.collect()
+    }
+
+    /// What a component was given, as texts and variables of the app: the way through its parents is gone.
+    fn bound_of(&self, component: &ComponentPath) -> BTreeMap<String, Binding> {
         let Some(mounted) = self.components.get(component) else {
             return BTreeMap::new();
         };
         let parent = component.parent();
-        let outer = self.variables_of(&parent);
-        let given = |binding: &Binding| match binding {
-            Binding::Text(value) => Some(Given {
-                value: value.clone(),
-                variable: None,
-            }),
-            Binding::Variable(name) if parent.is_root() => {
-                let value = self.variables.get(name)?.to_owned();
-                let variable = Some(name.clone());
-                Some(Given { value, variable })
-            }
-            Binding::Variable(name) => outer.get(name).cloned(),
-        };
-        let bindings = mounted.bindings.iter();
-        let given = bindings.filter_map(|(name, binding)| Some((name.clone(), given(binding)?)));
-        given.collect()
+        let outer = self.bound_of(&parent);
+        let bound = mounted.bindings.iter().filter_map(|(name, binding)| {
+            let binding = match binding {
+                Binding::Variable(name) if !parent.is_root() => outer.get(name)?,
+                Binding::Variable(_) | Binding::Text(_) => binding,
+            };
+            Some((name.clone(), binding.clone()))
+        });
+        bound.collect()
     }
 
-    /// Required variables that are not there, of the app and of its components.
-    pub fn missing_variables(&self, variables: &Variables) -> Vec<String> {
-        let mut missing = self.definition.missing(variables);
+    /// Required variables that are not among `variables`, of the app and of its components.
+    pub fn missing_variables(&self, variables: &Variables) -> Vec<MissingVariable> {
+        let of_app = self.definition.missing(variables).into_iter();
+        let of_app = of_app.map(|name| MissingVariable {
+            component: ComponentPath::ROOT,
+            name,
+        });
+        let mut missing: Vec<MissingVariable> = of_app.collect();
         for (path, mounted) in &self.components {
-            let given = self.variables_of(path);
+            let given = self.given_of(path, variables);
+            let is_set = |name: &str| given.get(name).is_some_and(|given| given.value.is_some());
             let required = mounted.definition.variables.iter();
-            let required = required.filter(|declared| !declared.optional);
-            let unset = required.filter(|declared| !given.contains_key(&declared.name));
-            missing.extend(unset.map(|declared| format!("{} of {path}", declared.name)));
+            let unset = required.filter(|declared| !declared.optional && !is_set(&declared.name));
+            missing.extend(unset.map(|declared| MissingVariable {
+                component: path.clone(),
+                name: declared.name.clone(),
+            }));
         }
         missing
     }
 
     /// The modules of the app and of its components, each under its key. The hash of a component's module stands for its
-    /// variables too: what they are is known at the push.
+    /// variables too: which they are is known at the push.
     pub fn keyed_modules(&self) -> BTreeMap<String, Module> {
         let mut modules = self.modules.clone();
         for (path, mounted) in &self.components {
-            let bindings = serde_json::to_string(&mounted.bindings);
+            let bindings = serde_json::to_string(&self.bound_of(path));
             let bindings = bindings.expect("texts by names are plain data");
             for module in mounted.part.modules.values() {
                 let key = format!("{path}:{}", module.path);
@@ -241,7 +279,26 @@ impl Deployment {
 /// A variable that a component was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    pub value: String,
+    /// Its value, where it is set.
+    pub value: Option<String>,
     /// The variable of the app that it is.
     pub variable: Option<String>,
+}
+
+/// A required variable that is not set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingVariable {
+    /// The component that requires it; the root is the app.
+    pub component: ComponentPath,
+    /// The name that it has there.
+    pub name: String,
+}
+
+impl fmt::Display for MissingVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.component.is_root() {
+            true => f.write_str(&self.name),
+            false => write!(f, "{} of {}", self.name, self.component),
+        }
+    }
 }

@@ -9,7 +9,10 @@ use super::components::ComponentManifest;
 use super::modules::Module;
 
 /// The form of manifests that this server writes.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
+
+/// Servers stored no components before this form, though the app's definition may name some.
+const WITH_COMPONENTS: u32 = 2;
 
 /// Everything about a push but the texts of its modules, which it names by hash.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,6 +55,13 @@ pub struct Manifest {
     /// The version of Node.js that the app asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_version: Option<String>,
+}
+
+impl Manifest {
+    /// Whether it is of a server that did not store the components of its pushes.
+    pub(super) fn is_before_components(&self) -> bool {
+        self.version < WITH_COMPONENTS && self.components.is_empty()
+    }
 }
 
 /// The values that modules see while they are imported, the same every time.

@@ -231,3 +231,87 @@ fn the_difference_of_two_pushes_names_what_changed() {
     assert_eq!(first["componentDiffs"][""]["diffType"]["type"], "create");
     assert!(IndexDiff::between(after.schema.as_ref(), after.schema.as_ref()).is_empty());
 }
+
+/// An app that mounts `kid`, which mounts `sub`; `env` is what kid is given, and sub gets kid's LABEL as its TEXT.
+fn with_components(name: &str, env: Json) -> Manifest {
+    let declared = |name: &str, optional| {
+        let value = json!({"type": "string"}).to_string();
+        json!([name, {"value": value, "optional": optional}])
+    };
+    let app = json!({
+        "definitionType": {"type": "app"},
+        "envVars": [declared("GREETING", true)],
+        "childComponents": [{"name": name, "path": "kid", "env": [["LABEL", env]]}],
+    });
+    let kid = json!({
+        "definitionType": {"type": "childComponent", "name": "kid"},
+        "envVars": [declared("LABEL", false)],
+        "childComponents": [{"name": "sub", "path": "sub", "env": [
+            ["TEXT", {"type": "envVar", "name": "LABEL"}],
+        ]}],
+    });
+    let sub = json!({"definitionType": {"type": "childComponent", "name": "sub"}});
+    let component = |path: &str, definition: Json| ComponentManifest {
+        path: path.to_owned(),
+        definition: definition.to_string(),
+        modules: vec![module("lib.js")],
+        ..ComponentManifest::default()
+    };
+    Manifest {
+        definition: Some(app.to_string()),
+        components: vec![component("kid", kid), component("sub", sub)],
+        ..manifest()
+    }
+}
+
+fn text(value: &str) -> Json {
+    json!({"type": "value", "value": value})
+}
+
+#[test]
+fn a_push_of_a_server_that_stored_no_components_is_read_without_them() {
+    let mut old = with_components("_kid", text("a"));
+    old.components.clear();
+    assert!(deployment(&old).is_err());
+    old.version = 1;
+    let read = deployment(&old).unwrap();
+    assert!(read.components.is_empty() && !read.functions.is_empty());
+}
+
+#[test]
+fn components_take_no_names_of_the_server() {
+    assert!(deployment(&with_components("kid", text("a"))).is_ok());
+    let refused = deployment(&with_components("_kid", text("a"))).unwrap_err();
+    assert!(
+        matches!(refused, DeploymentError::ComponentName { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn variables_of_components_are_known_before_they_are_set_and_down_the_tree() {
+    let kid: ComponentPath = "kid".parse().unwrap();
+    let sub = kid.child("sub").unwrap();
+    let bound = json!({"type": "envVar", "name": "GREETING"});
+    let unset = deployment(&with_components("kid", bound)).unwrap();
+    let nothing_yet = Given {
+        value: None,
+        variable: Some("GREETING".to_owned()),
+    };
+    assert_eq!(unset.variables_of(&kid)["LABEL"], nothing_yet);
+    assert_eq!(unset.variables_of(&sub)["TEXT"], nothing_yet);
+    let missing = unset.missing_variables(&unset.variables);
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["LABEL of kid"]);
+
+    let hash = |value| {
+        let pushed = deployment(&with_components("kid", text(value))).unwrap();
+        assert_eq!(
+            pushed.variables_of(&sub)["TEXT"].value.as_deref(),
+            Some(value)
+        );
+        pushed.keyed_modules()["kid/sub:lib.js"].hash.clone()
+    };
+    assert_eq!(hash("a"), hash("a"));
+    assert_ne!(hash("a"), hash("b"));
+}

@@ -142,7 +142,8 @@ impl Pushes {
                 None => self.visible_variables(deployment),
                 Some(given) => {
                     let given = given.iter();
-                    let given = given.map(|(name, given)| (name.clone(), given.value.clone()));
+                    let given = given
+                        .filter_map(|(name, given)| Some((name.clone(), given.value.clone()?)));
                     given.chain(self.built_in(deployment)).collect()
                 }
             };
@@ -168,7 +169,10 @@ fn check_missing(deployment: &Deployment, live: &Deployment) -> Result<(), PushE
     let missing = deployment.missing_variables(&live.variables);
     match missing.is_empty() {
         true => Ok(()),
-        false => Err(PushError::MissingVariables(missing)),
+        false => {
+            let names = missing.iter().map(ToString::to_string);
+            Err(PushError::MissingVariables(names.collect()))
+        }
     }
 }
 

@@ -23,12 +23,10 @@ impl Pushes {
     ) -> Result<(), PushError> {
         self.change(move |live| {
             let variables = live.variables.changed(&changes)?;
-            let removed: Vec<String> = live
-                .definition
-                .missing(&variables)
-                .into_iter()
-                .filter(|name| live.variables.get(name).is_some())
-                .collect();
+            let before = live.missing_variables(&live.variables);
+            let missing = live.missing_variables(&variables).into_iter();
+            let removed = missing.filter(|variable| !before.contains(variable));
+            let removed: Vec<String> = removed.map(|variable| variable.to_string()).collect();
             match removed.is_empty() {
                 true => Ok(live.with_variables(variables)),
                 false => Err(PushError::RequiredVariables(removed)),
