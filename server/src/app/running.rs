@@ -30,7 +30,7 @@ use crate::deployment::Cron;
 use crate::executor::SystemExecutor;
 use crate::files::{Blobs, FileMetrics, Files, FilesParts, has_contents};
 use crate::functions::js::Js;
-use crate::functions::{Functions, JsOptions, NodeOptions, Registry};
+use crate::functions::{Functions, HandleKey, JsOptions, NodeOptions, Registry};
 use crate::http::{Http, HttpOptions, HttpParts, bind};
 use crate::jobs::crons::{CronOwner, reconcile};
 use crate::jobs::{Jobs, JobsMetrics};
@@ -195,7 +195,9 @@ impl Opened {
         let all_providers = dev_provider.iter().cloned();
         let all_providers = all_providers.fold(providers.clone(), AuthConfig::with);
         let provisioning = app.stated(config)?;
+        let handle_key = HandleKey::new(*secret.key_for("function handles").expose());
         let registry = app.registry(&own.origins(), &provisioning)?;
+        let registry = registry.with_handle_key(handle_key);
         app.check_provisioning(&registry)?;
         let crons = app.crons(&registry)?;
         let clock = app.clock.clone();

@@ -8,6 +8,7 @@ mod context;
 mod drafted;
 mod error;
 mod function;
+mod handles;
 #[cfg(test)]
 mod histories_tests;
 mod http_action;
@@ -62,6 +63,7 @@ pub use error::{Error, Result, SystemError, Thrown};
 pub use function::{
     ActionBody, Body, BoxFuture, Function, FunctionKind, MutationBody, QueryBody, Visibility,
 };
+pub use handles::HandleKey;
 pub use http_action::{
     ArrivingRequest, BodyWriter, HTTP_RESPONSE_BYTES_MAX, HttpActionCtx, HttpAsker, HttpBody,
     HttpRequest, HttpResponse, WriteBody,

@@ -14,6 +14,7 @@ use vestibule_schema::value::{ByteCount, Value, check_value};
 
 use super::error::{Error, NOT_PERMITTED, Result};
 use super::function::{Body, Function, FunctionKind, Visibility};
+use super::handles::HandleKey;
 use super::http_routes::{HttpRoute, HttpRoutes};
 use super::js::code::Code;
 use super::js::node::code::NodeCode;
@@ -36,6 +37,7 @@ pub struct Registry {
     http_routes: HttpRoutes,
     deployment: Arc<Deployment>,
     state: AppState,
+    handle_key: HandleKey,
 }
 
 /// Values of the program's own that its functions use, one of a type.
@@ -166,6 +168,17 @@ impl Registry {
     pub fn with_state(mut self, state: AppState) -> Registry {
         self.state = state;
         self
+    }
+
+    /// The same, whose function handles are made and read with `key`.
+    pub fn with_handle_key(mut self, key: HandleKey) -> Registry {
+        self.handle_key = key;
+        self
+    }
+
+    /// The key of function handles.
+    pub(super) fn handle_key(&self) -> HandleKey {
+        self.handle_key
     }
 
     /// The value of this type that the program handed in.
@@ -316,6 +329,11 @@ impl Registry {
     /// may not call are refused in the same words.
     pub fn find_any(&self, call: &Call) -> Result<&Arc<Registered>> {
         if call.path.is_system() && call.caller.may_call_system() == SystemAccess::None {
+            return Err(Error::plain(NOT_PERMITTED));
+        }
+        // Administrators look at a component through them. The code of one would see the app, and other components.
+        let is_of_component = !call.path.component().is_root();
+        if call.path.is_system() && is_of_component && call.origin.is_inside() {
             return Err(Error::plain(NOT_PERMITTED));
         }
         let is_paused = self.deployment.settings.is_paused;

@@ -209,8 +209,9 @@ impl Operations<'_> {
             "1.0/getUserIdentity" => self.identity(),
             "1.0/createFunctionHandle" => {
                 let registry = self.ctx.registry();
-                match function_address("createFunctionHandle", args, self.scope(&registry)) {
-                    Ok(path) => done(handle_of(&path).into()),
+                let scope = self.scope(&registry);
+                match function_address("createFunctionHandle", args, scope) {
+                    Ok(path) => done(handle_of(&path, scope).into()),
                     Err(error) => failed(error.message),
                 }
             }

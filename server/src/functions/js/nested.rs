@@ -185,6 +185,7 @@ fn run_native(
     execution.observed = std::mem::take(observed);
     execution.db.journal = execution.observed.nested_page.lend();
     execution.origin = call.origin.clone();
+    execution.component = call.path.component().clone();
     // A panic must not take the lent transaction along.
     let (result, mut execution) = match &function.body {
         Body::Query(body) => {

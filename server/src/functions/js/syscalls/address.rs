@@ -1,21 +1,18 @@
 //! Which function a host operation means, and function handles.
 //!
-//! A handle names its function by a hash of the path, so making one stores nothing and gives the same text each time. The
-//! path behind the hash is for people, and saves a look at all functions.
+//! A handle names its function by a keyed hash of the path, so making one stores nothing and gives the same text each time.
+//! The path behind the hash is for people, and saves a look at all functions.
 
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 use super::args::Args;
 use super::error::SyscallError;
 use crate::deployment::{CHILD_REFERENCE, Visibility};
 use crate::functions::Registry;
+use crate::functions::handles::{HandleKey, keyless_id};
 use crate::functions::registry::no_public_function;
 
 const HANDLE_PREFIX: &str = "function://";
-/// Bytes of the hash that a handle carries.
-const HANDLE_ID_BYTES: usize = 16;
 /// The beginning of a reference to a function of the component that makes it.
 const OWN_REFERENCE: &str = "_reference/function/";
 
@@ -29,24 +26,39 @@ pub struct Scope<'s> {
 }
 
 /// The handle of a function, which may be kept in documents and used in place of its path, in every component.
-pub fn handle_of(path: &FunctionPath) -> String {
-    format!("{HANDLE_PREFIX}{}#{path}", handle_id(path))
+pub fn handle_of(path: &FunctionPath, scope: Scope<'_>) -> String {
+    format!("{HANDLE_PREFIX}{}#{path}", scope.handle_key().id_of(path))
 }
 
-/// The function of a handle; `None` when the text is no handle. One whose path is absent, or is not of its hash, is
-/// looked up among the functions that exist.
-pub fn function_of_handle(handle: &str, registry: Option<&Registry>) -> Option<FunctionPath> {
+/// The function of a handle; `None` when the text is none that this deployment made. One whose path is absent, or is not of
+/// its id, is looked up among the functions that exist.
+pub fn function_of_handle(handle: &str, scope: Scope<'_>) -> Option<FunctionPath> {
     let text = handle.strip_prefix(HANDLE_PREFIX)?;
     let (id, path) = match text.split_once('#') {
         Some((id, path)) => (id, read_displayed(path)),
         None => (text, None),
     };
-    let is_meant = |path: &FunctionPath| handle_id(path) == id;
+    let key = scope.handle_key();
+    let is_meant = |path: &FunctionPath| key.is_id_of(id, path) || scope.has_made(id, path);
     let found = || {
-        let mut paths = registry?.functions().map(|function| &function.path);
+        let mut paths = scope.registry?.functions().map(|function| &function.path);
         paths.find(|path| is_meant(path)).cloned()
     };
     path.filter(is_meant).or_else(found)
+}
+
+impl Scope<'_> {
+    fn handle_key(&self) -> HandleKey {
+        let key = self.registry.map(Registry::handle_key);
+        key.unwrap_or_default()
+    }
+
+    /// Whether the app may have made this handle of its own function before handles had a key. Anyone can make such a one,
+    /// so it opens nothing to components.
+    fn has_made(&self, id: &str, path: &FunctionPath) -> bool {
+        let is_of_app = self.component.is_root() && path.component().is_root();
+        is_of_app && keyless_id(path) == id
+    }
 }
 
 /// Reads a path as it is displayed, that of a component's function too.
@@ -57,16 +69,6 @@ fn read_displayed(text: &str) -> Option<FunctionPath> {
     let (component, path) = text.split_once(':')?;
     let path: FunctionPath = path.parse().ok()?;
     Some(path.in_component(component.parse().ok()?))
-}
-
-fn handle_id(path: &FunctionPath) -> String {
-    let mut hasher = Sha256::new();
-    if !path.component().is_root() {
-        hasher.update(path.component().as_str());
-        hasher.update(":");
-    }
-    hasher.update(path.canonical());
-    HEXLOWER.encode(&hasher.finalize()[..HANDLE_ID_BYTES])
 }
 
 /// The function that the arguments of operation `api` mean.
@@ -82,7 +84,7 @@ impl Args<'_> {
     /// The function that is meant: by its name, by a reference, or by a handle of one of the functions that exist.
     pub fn function(&self, scope: Scope<'_>) -> Result<FunctionPath, SyscallError> {
         if let Some(handle) = self.optional_text("functionHandle")? {
-            return function_of_handle(&handle, scope.registry).ok_or_else(|| {
+            return function_of_handle(&handle, scope).ok_or_else(|| {
                 SyscallError::bad_request(format!("Invalid function handle {handle}"))
             });
         }

@@ -68,7 +68,8 @@ impl Syscalls<'_, '_> {
 
     pub(super) fn create_function_handle(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("createFunctionHandle", text)?;
-        Ok(json_string(&handle_of(&args.function(self.scope())?)))
+        let scope = self.scope();
+        Ok(json_string(&handle_of(&args.function(scope)?, scope)))
     }
 }
 

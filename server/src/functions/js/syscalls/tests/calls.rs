@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::database::Budget;
+use crate::functions::handles::{HandleKey, keyless_id};
 
 fn told<R>(world: &mut World, body: impl FnOnce(&mut Function<'_, '_>) -> R) -> (R, Told) {
     let mut told = Told::default();
@@ -13,10 +14,15 @@ fn told<R>(world: &mut World, body: impl FnOnce(&mut Function<'_, '_>) -> R) -> 
     (returned, told)
 }
 
+const APP: Scope<'_> = Scope {
+    component: &ComponentPath::ROOT,
+    registry: None,
+};
+
 #[test]
 fn nested_calls_arrive_read() {
     let mut world = World::new(0);
-    let handle = handle_of(&"dir/rooms:add".parse().unwrap());
+    let handle = handle_of(&"dir/rooms:add".parse().unwrap(), APP);
     let (answers, told) = told(&mut world, |function| {
         [
             r#"{"udfType":"query","name":"dir/rooms:list","args":{"n":{"$integer":"AQAAAAAAAAA="}}}"#.to_string(),
@@ -142,19 +148,48 @@ fn what_is_scheduled_counts_and_is_bounded() {
 }
 
 #[test]
+fn components_use_the_handles_that_the_server_made_alone() {
+    let path: FunctionPath = "users:deleteAll".parse().unwrap();
+    let kid: ComponentPath = "kid".parse().unwrap();
+    let component = Scope {
+        component: &kid,
+        ..APP
+    };
+    let made = handle_of(&path, APP);
+    assert_eq!(function_of_handle(&made, component), Some(path.clone()));
+    let forged = format!("function://{}#{path}", keyless_id(&path));
+    assert_eq!(function_of_handle(&forged, component), None);
+    assert_eq!(function_of_handle(&forged, APP), Some(path.clone()));
+    let other = path.in_component("other".parse().unwrap());
+    let forged = format!("function://{}#{other}", keyless_id(&other));
+    assert_eq!(function_of_handle(&forged, APP), None);
+    let other_key = Registry::default().with_handle_key(HandleKey::new([1; 32]));
+    let elsewhere = Scope {
+        registry: Some(&other_key),
+        ..component
+    };
+    assert_eq!(function_of_handle(&made, elsewhere), None);
+}
+
+#[test]
 fn function_handles_are_stable_and_lead_back() {
     let path: FunctionPath = "dir/rooms:list".parse().unwrap();
-    let handle = handle_of(&path);
+    let handle = handle_of(&path, APP);
     assert!(handle.starts_with("function://") && handle.ends_with("#dir/rooms:list"));
-    assert_eq!(function_of_handle(&handle, None), Some(path));
+    assert_eq!(function_of_handle(&handle, APP), Some(path));
+    let registry = &Registry::default();
+    let registered = Scope {
+        registry: Some(registry),
+        ..APP
+    };
     for bad in [
         "",
         "function://",
         "function://00#dir/rooms:list",
         "dir/rooms:list",
     ] {
-        assert_eq!(function_of_handle(bad, None), None);
-        assert_eq!(function_of_handle(bad, Some(&Registry::default())), None);
+        assert_eq!(function_of_handle(bad, APP), None);
+        assert_eq!(function_of_handle(bad, registered), None);
     }
     let quoted = format!("\"{handle}\"");
     World::new(0).check(&[
