@@ -20,8 +20,8 @@ use crate::functions::{Error, Functions, SystemError};
 /// Which scheduled functions to cancel.
 #[derive(Clone, Debug, Default)]
 pub struct CancelAll {
-    /// Only those that this component scheduled; all where none is named.
-    pub component: Option<ComponentPath>,
+    /// Only those that this component scheduled.
+    pub component: ComponentPath,
     /// Only those of this function.
     pub path: Option<FunctionPath>,
     /// Only those due at this moment or later, in milliseconds since the epoch.
@@ -80,10 +80,10 @@ impl JobsAdmin {
         }
     }
 
-    /// Cancels every waiting scheduled function, or those of a component, then forgets them. A running function goes on.
-    pub async fn clear(&self, component: Option<ComponentPath>) -> Result<(), JobsAdminError> {
+    /// Cancels every waiting scheduled function of a component, then forgets them. A running function goes on.
+    pub async fn clear(&self, component: ComponentPath) -> Result<(), JobsAdminError> {
         let all = Query {
-            operators: component.iter().map(scheduled_by).collect(),
+            operators: vec![scheduled_by(&component)],
             ..Query::table(SCHEDULED_FUNCTIONS)
         };
         loop {
@@ -173,15 +173,9 @@ impl CancelAll {
         if self.from_ms.is_some_and(|from_ms| at_ms < from_ms) {
             return Ok(false);
         }
-        if self.path.is_none() && self.component.is_none() {
-            return Ok(true);
-        }
         let job = ScheduledFunction::find(tx, entry.id)?;
         Ok(job.is_some_and(|job| {
-            let is_its = self
-                .component
-                .as_ref()
-                .is_none_or(|owner| job.owner == *owner);
+            let is_its = job.owner == self.component;
             is_its && self.path.as_ref().is_none_or(|path| job.path == *path)
         }))
     }

@@ -78,7 +78,7 @@ pub async fn cancel_all_jobs(State(http): State<Arc<Http>>, request: Request) ->
     let component = asked.component.path(&http)?;
     let path = asked.udf_path.map(|path| {
         let found = path.parse::<FunctionPath>();
-        let found = found.map(|found| found.in_component(component.clone().unwrap_or_default()));
+        let found = found.map(|found| found.in_component(component.clone()));
         found.map_err(|_| {
             let message = format!("{path:?} is not the path of a function, as in messages:send.");
             WireError::bad_request("InvalidFunctionPath", message)
@@ -107,7 +107,7 @@ pub async fn delete_scheduled_functions_table(
 /// the disk afterwards.
 pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let asked: DeleteTables = http.read_push(request).await?;
-    let component = asked.component.path(&http)?.unwrap_or_default();
+    let component = asked.component.path(&http)?;
     if asked.table_names.len() > TABLES_DELETED_MAX {
         let message = format!("No more than {TABLES_DELETED_MAX} tables are deleted at once.");
         return Err(WireError::bad_body(message));
@@ -121,7 +121,7 @@ pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> A
 /// `POST /api/delete_component`: the tables of a component that is not mounted any more.
 pub async fn delete_component(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let asked: Component = http.read_push(request).await?;
-    let component = asked.path(&http)?.unwrap_or_default();
+    let component = asked.path(&http)?;
     delete(&http, move |pushes| async move {
         pushes.delete_component(component).await
     })
@@ -157,13 +157,10 @@ where
 const INVALID_JOB: &str = "InvalidScheduledFunctionId";
 
 impl Component {
-    /// The path of the part that is named; none where none is.
-    fn path(&self, http: &Http) -> Result<Option<ComponentPath>, WireError> {
+    /// The path of the part that is named: the app where none is.
+    fn path(&self, http: &Http) -> Result<ComponentPath, WireError> {
         let named = self.component_id.as_deref().filter(|id| !id.is_empty());
-        let named = named.or(self.component_path.as_deref());
-        named
-            .map(|named| http.component_named(Some(named)))
-            .transpose()
+        http.component_named(named.or(self.component_path.as_deref()))
     }
 }
 
