@@ -62,9 +62,23 @@ impl Syscalls<'_, '_> {
         stored_name(self.component(), name)
     }
 
-    /// The operator that leaves out what other components have in a table of the server's own.
+    /// The operator that leaves out what other components have in a table of the server's own. An app needs none before it
+    /// has components.
     pub(super) fn own_only(&self, table: &str) -> Option<Operator> {
-        (table == SCHEDULED_FUNCTIONS).then(|| scheduled_by(self.component()))
+        let is_shared = table == SCHEDULED_FUNCTIONS && !self.is_alone();
+        is_shared.then(|| scheduled_by(self.component()))
+    }
+
+    /// Whether there is the app alone: nothing is mounted, and nothing that was has left tables.
+    fn is_alone(&self) -> bool {
+        let mounts = self
+            .registry()
+            .map(|registry| !registry.deployment().components.is_empty());
+        if !self.component().is_root() || mounts.unwrap_or_default() {
+            return false;
+        }
+        let catalog = self.tx.catalog();
+        catalog.tables().all(|table| table.component().is_empty())
     }
 
     /// Whether a document of a table of the server's own is the component's.
