@@ -288,8 +288,14 @@ fn check_program(program: &Program, deployment: &Deployment) -> Result<(), PushE
     if let Some(path) = native.min() {
         return Err(PushError::NativeFunction(path.to_string()));
     }
-    let routes = deployment.http_routes.iter().flatten();
-    let mut routes = routes.map(|route| format!("{} {}", route.method, route.path));
+    let places = deployment.http_places();
+    let mut routes = places.iter().flat_map(|(prefix, component)| {
+        let part = deployment.part(component);
+        let routes = part
+            .into_iter()
+            .flat_map(|part| part.http_routes.iter().flatten());
+        routes.map(move |route| format!("{} {prefix}{}", route.method, route.path))
+    });
     if let Some(route) = routes.find(|route| program.routes.contains(route)) {
         return Err(PushError::NativeRoute(route));
     }
