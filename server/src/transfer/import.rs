@@ -189,7 +189,14 @@ impl Transfers {
         let is_reached = |table: &&Arc<TableMeta>| {
             import.request.mode != Mode::ReplaceAll || components.contains(table.component())
         };
-        for table in catalog.tables().filter(is_asked).filter(is_reached) {
+        for table in catalog.tables().filter(is_asked) {
+            if !is_reached(&table) {
+                // An empty one may give up its number.
+                if self.count_at_most(table, 1, stop)? == 0 {
+                    counts.insert(table.name.clone(), 0);
+                }
+                continue;
+            }
             let is_all = import.request.mode == Mode::ReplaceAll;
             let is_filled = opened.sources.contains_key(&table.name);
             let count = match is_all || is_filled {
