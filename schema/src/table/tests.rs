@@ -286,3 +286,32 @@ fn json_that_is_no_schema_is_refused_in_words() {
         assert_eq!(Schema::from_json(&json).unwrap_err().to_string(), text);
     }
 }
+
+#[test]
+fn filter_fields_are_fields_that_documents_store_each_named_once() {
+    let refusal = |filters: &[&str], method: IndexMethod| {
+        let fields: Vec<&str> = std::iter::once("text")
+            .chain(filters.iter().copied())
+            .collect();
+        let index = IndexDefinition {
+            method,
+            ..IndexDefinition::new("by_text", &fields, false).unwrap()
+        };
+        let table = TableDefinition {
+            indexes: vec![index],
+            ..TableDefinition::new("notes")
+        };
+        Schema::new().define(table).validate().err()
+    };
+    for method in [IndexMethod::Search, IndexMethod::Vector { dimensions: 2 }] {
+        let refusal = |filters: &[&str]| refusal(filters, method);
+        assert_eq!(refusal(&["owner", "kind", "_creationTime"]), None);
+        assert_eq!(refusal(&["_id"]), Some(SchemaError::IdField));
+        assert_eq!(
+            refusal(&["owner", "_rev"]),
+            Some(SchemaError::ReservedField)
+        );
+        let twice = Some(SchemaError::DuplicateField("owner".to_owned()));
+        assert_eq!(refusal(&["owner", "owner"]), twice);
+    }
+}

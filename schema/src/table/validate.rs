@@ -86,7 +86,7 @@ impl TableDefinition {
             IndexMethod::Vector { dimensions } if !DIMENSIONS.contains(&dimensions) => {
                 Err(SchemaError::Dimensions(dimensions.to_string()))
             }
-            IndexMethod::Search | IndexMethod::Vector { .. } => Ok(()),
+            IndexMethod::Search | IndexMethod::Vector { .. } => check_filter_fields(index),
         }
     }
 
@@ -237,6 +237,21 @@ fn check_table_name(name: &str) -> Result<(), SchemaError> {
         return Err(SchemaError::ReservedTableName(name.to_owned()));
     }
     check_identifier(name).map_err(|_| SchemaError::TableName(name.to_owned()))
+}
+
+/// A stored document has no `_id` to compare with, and two equal fields are one too many.
+fn check_filter_fields(index: &IndexDefinition) -> Result<(), SchemaError> {
+    let filters = index.fields.get(1..).unwrap_or_default();
+    for (position, field) in filters.iter().enumerate() {
+        match check_index_field(field) {
+            Ok(()) | Err(SchemaError::CreationTimeField) => {}
+            Err(error) => return Err(error),
+        }
+        if filters[..position].contains(field) {
+            return Err(SchemaError::DuplicateField(field.to_string()));
+        }
+    }
+    Ok(())
 }
 
 fn check_index_field(field: &FieldPath) -> Result<(), SchemaError> {
