@@ -176,6 +176,7 @@ impl Pushes {
         self.stated.check_start(&deployment.variables)?;
         let extension = self.extension_of(deployment.clone()).await?;
         self.functions.database().install(extension);
+        self.complete_tables().await?;
         self.activated(&deployment);
         if let Some(js) = &self.js {
             js.warm_later(&self.functions.registry());

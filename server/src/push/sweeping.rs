@@ -1,5 +1,6 @@
-//! The background work after pushes, a few documents at a time. Staged indexes are filled. Entries of indexes that
-//! nothing uses any more are removed, and so are texts that nothing names, and abandoned preparations of pushes.
+//! The background work after pushes, a few documents at a time. Staged indexes are filled, and those that tables lacked.
+//! Entries of indexes that nothing uses any more are removed, and so are texts that nothing names, and abandoned
+//! preparations of pushes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::backfill::{STEP_DOCUMENTS_MAX, timed};
 use super::error::PushError;
 use super::pace::Pace;
 use super::stored::{self, trouble};
-use super::tables::{Target, retired, to_fill, without};
+use super::tables::{Target, retired, without};
 use crate::database::{ChunkHash, Transaction};
 use crate::deployment::{Manifest, Module};
 use crate::functions::Registry;
@@ -132,14 +133,37 @@ impl Pushes {
     async fn clean(&self) -> Result<(), PushError> {
         self.clear_retired().await?;
         self.remove_chunks().await?;
-        self.fill_staged().await
+        self.fill_rest().await
     }
 
-    /// Fills staged indexes.
-    async fn fill_staged(&self) -> Result<(), PushError> {
+    /// Adds the indexes that the live schema names and a table lacks. They are filled in the background.
+    pub(super) async fn complete_tables(&self) -> Result<(), PushError> {
+        let native = self.program.tables.clone();
+        let completed = self.transact(move |tx| {
+            let deployment = Registry::of(tx.definitions()).deployment().clone();
+            let target = Target::of(&deployment, &native);
+            let completed = target.complete(&tx.catalog());
+            let is_lacking = completed.is_some();
+            if let Some(completed) = completed {
+                tx.set_catalog(completed).map_err(trouble)?;
+            }
+            Ok(is_lacking)
+        });
+        if completed.await? {
+            tracing::info!(
+                "indexes that an earlier version did not make are filled in the background"
+            );
+        }
+        Ok(())
+    }
+
+    /// Fills the indexes of the live schema that are not filled.
+    async fn fill_rest(&self) -> Result<(), PushError> {
         loop {
             let definitions = self.functions.database().definitions();
-            let Some((table, index)) = to_fill(&definitions.catalog) else {
+            let deployment = Registry::of(&definitions).deployment().clone();
+            let target = Target::of(&deployment, &self.program.tables);
+            let Some((table, index)) = target.to_fill(&definitions.catalog) else {
                 return Ok(());
             };
             match self.fill(&table, index).await {

@@ -160,12 +160,14 @@ impl<'s> Target<'s> {
     }
 
     /// The tables as the schema has them. Indexes that it does not name are retired: they keep their place until their
-    /// entries are gone. Every index that it names must be ready in `catalog` where its table is there.
+    /// entries are gone. The indexes of new tables are ready at once. One that a table lacks is filled in the background.
     pub fn switch(&self, catalog: &Catalog) -> Catalog {
         let mut switched = catalog.clone();
         forget_pending(&mut switched);
         for declared in &self.declared {
-            let mut table = match switched.table(&declared.name) {
+            let existing = switched.table(&declared.name);
+            let is_new = existing.is_none();
+            let mut table = match existing {
                 Some(table) => TableMeta::clone(table),
                 None => {
                     let number = switched.next_number();
@@ -181,9 +183,9 @@ impl<'s> Target<'s> {
             switched.set(table.clone());
             for wanted in &wanted {
                 if !kept.iter().any(|index| wanted.is(index)) {
-                    // The table is new, so there is nothing to fill it with.
                     let mut index = new_index(&switched, wanted);
-                    index.ready = true;
+                    // There is nothing to fill it with.
+                    index.ready = is_new;
                     kept.push(index);
                     table.indexes = [&kept[..], &retired].concat();
                     switched.set(table.clone());
@@ -192,6 +194,39 @@ impl<'s> Target<'s> {
         }
         self.release_others(&mut switched);
         switched
+    }
+
+    /// The catalog with the indexes that tables of the schema lack, to be filled. `None` where none is lacking. An earlier
+    /// version did not make every index that it took.
+    pub fn complete(&self, catalog: &Catalog) -> Option<Catalog> {
+        let mut completed = catalog.clone();
+        let mut lacked = false;
+        for declared in &self.declared {
+            let Some(table) = completed.table(&declared.name) else {
+                continue;
+            };
+            let mut table = TableMeta::clone(table);
+            for wanted in &declared.wanted() {
+                if !table.indexes.iter().any(|index| wanted.is(index)) {
+                    lacked = true;
+                    table.indexes.push(new_index(&completed, wanted));
+                    completed.set(table.clone());
+                }
+            }
+        }
+        lacked.then_some(completed)
+    }
+
+    /// An index of the schema that is not filled yet, with its table: a staged one, or one that its table lacked.
+    pub fn to_fill(&self, catalog: &Catalog) -> Option<(String, IndexId)> {
+        self.declared.iter().find_map(|declared| {
+            let table = catalog.table(&declared.name)?;
+            let wanted = declared.wanted();
+            let is_wanted = |index: &IndexMeta| wanted.iter().any(|wanted| wanted.is(index));
+            let mut indexes = table.indexes.iter();
+            let index = indexes.find(|index| !index.ready && is_wanted(index))?;
+            Some((table.name.clone(), index.id))
+        })
     }
 
     /// Whether `catalog` holds what an unfinished push has begun: indexes that the schema does not name, or rules that are
@@ -293,16 +328,6 @@ pub fn retired(catalog: &Catalog) -> Vec<(String, IndexId)> {
         retired.map(|index| (table.name.clone(), index.id))
     });
     indexes.collect()
-}
-
-/// A staged index that is not filled yet, with its table.
-pub fn to_fill(catalog: &Catalog) -> Option<(String, IndexId)> {
-    let mut tables = catalog.tables();
-    tables.find_map(|table| {
-        let unfilled = |index: &&IndexMeta| index.staged && !index.ready;
-        let index = table.indexes.iter().find(unfilled)?;
-        Some((table.name.clone(), index.id))
-    })
 }
 
 /// The catalog without an index whose entries are gone.

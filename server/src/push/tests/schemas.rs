@@ -607,6 +607,60 @@ async fn a_staged_index_is_filled_after_its_push_and_used_once_it_is_enabled() {
     assert_eq!(rig.rooms_with(3.0).await.unwrap().len(), 3);
 }
 
+/// A live schema with an index that its table lacks, as an earlier version left behind where it did not make an index.
+async fn with_a_lacking_index() -> Rig {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("any", true))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    rig.transact(|tx| {
+        let catalog = tx.catalog();
+        let index = catalog.table("rooms").unwrap().index("by_n").unwrap().id;
+        assert!(tx.clear_index(index, 2 * MANY).unwrap());
+        tx.set_catalog(without(&catalog, "rooms", index)).unwrap();
+    })
+    .await;
+    let gone = rig.rooms_with(3.0).await;
+    assert_eq!(gone, Err("Index rooms.by_n not found.".to_owned()));
+    rig
+}
+
+/// Waits until queries may use the index again.
+async fn wait_until_filled(rig: &Rig) -> usize {
+    loop {
+        match rig.rooms_with(3.0).await {
+            Ok(rooms) => return rooms.len(),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_fills_an_index_of_the_live_schema_that_its_table_lacks() {
+    let rig = with_a_lacking_index().await.restart().await;
+    assert_eq!(wait_until_filled(&rig).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_its_table_lacks_is_filled_when_an_unfinished_push_is_taken_back() {
+    let rig = with_a_lacking_index().await;
+    let started = rig
+        .start(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    assert_eq!(rig.prepare(&started).await["type"], "complete");
+    let is_lacking = |rig: &Rig| {
+        let catalog = rig.functions.database().definitions().catalog.clone();
+        catalog.table("rooms").unwrap().index("by_n").is_none()
+    };
+    while is_lacking(&rig) {
+        rig.clock.advance(PREPARATION_TIME_MAX / 24);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(wait_until_filled(&rig).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_unfinished_push_has_begun_is_taken_back_after_a_day() {
     let rig = Rig::new().await;
