@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use vestibule_schema::path::{ComponentPath, FunctionPath};
@@ -117,6 +117,8 @@ pub struct Functions {
     contention: Arc<Contention<Box<DraftedMutation>>>,
     /// Where queries run that may keep their thread for long.
     slow_reads: Workers,
+    /// Vector searches that may have a thread of the slow reads, so that they leave one to queries. Others wait.
+    vector_searches: Arc<Semaphore>,
     /// Threads for the gate's tries of mutations in another language, which first logins wait for and nothing else.
     trials: Workers,
     order: SessionOrder<Queued>,
@@ -245,6 +247,7 @@ impl Functions {
             beside: start("beside-lane", Box::new(start_waiting)),
             contention,
             slow_reads: start("slow-reader", Box::new(|_| ())),
+            vector_searches: Arc::new(Semaphore::new((cores - 1).max(1))),
             trials: start("trial-reader", Box::new(|_| ())),
             order: SessionOrder::default(),
             counts: DraftCounts::default(),
@@ -493,11 +496,14 @@ impl Functions {
         let (answer, answered) = oneshot::channel();
         let database = self.database.clone();
         threads.run(move || {
-            let done = on_snapshot(database.store(), job);
+            // A caller that has gone while the job waited wants nothing.
+            let done = (!answer.is_closed()).then(|| on_snapshot(database.store(), job));
             // The last owner of the database closes it, which is not this thread's work.
             drop(database);
-            // A caller that has gone no longer waits.
-            drop(answer.send(done));
+            if let Some(done) = done {
+                // A caller that has gone no longer waits.
+                drop(answer.send(done));
+            }
         });
         answered.await.map_err(|_| ReadersError::Closed)?
     }

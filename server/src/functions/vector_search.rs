@@ -116,7 +116,11 @@ impl ActionCtx {
     pub(super) async fn nearest(&self, query: VectorQuery) -> Result<Vec<Nearest>> {
         let functions = self.functions();
         let database = functions.database().clone();
+        let admitted = functions.vector_searches.clone().acquire_owned().await;
+        let admitted = admitted.map_err(|_| Error::new(SystemError::ShuttingDown))?;
         let found = functions.read_slowly(move |view| {
+            // The search holds its place to its end, also when its action has ended.
+            let _admitted = admitted;
             match nearest(view, database.environment(), &query) {
                 Ok(found) => Ok(Ok(found)),
                 Err(DatabaseError::Query(error)) => Ok(Err(error)),
