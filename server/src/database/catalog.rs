@@ -323,17 +323,33 @@ impl TableMeta {
 const SEARCH: &str = "search";
 const DIMENSIONS: &str = "dimensions";
 
+/// Where the fields of an index are in its table's entry. Versions that know indexes of order alone ask for `fields`.
+/// They refuse to open a file with any other index, where they would put entries of theirs.
+fn fields_name(is_derived: bool) -> &'static str {
+    match is_derived {
+        true => "contentAndFilters",
+        false => "fields",
+    }
+}
+
 /// A table's catalog entry: its key and its bytes.
 pub fn encode_entry(table: &TableMeta) -> (Bytes, Bytes) {
     let indexes = table.indexes.iter().map(|index| {
         let mut entry = object! {
             "id" => i64::from(index.id.0),
             "name" => index.name.as_str(),
-            "fields" => Value::Array(index.fields.iter().map(|field| Value::from(field.to_string())).collect()),
             "unique" => index.unique,
             "ready" => index.ready,
             "staged" => index.staged,
         };
+        let fields = index
+            .fields
+            .iter()
+            .map(|field| Value::from(field.to_string()));
+        entry.insert(
+            fields_name(index.is_derived()).to_owned(),
+            Value::Array(fields.collect()),
+        );
         // Earlier versions wrote no method: all their indexes were of order.
         match index.method {
             IndexMethod::Order => {}
@@ -404,9 +420,10 @@ fn decode_index(value: &Value) -> Result<IndexMeta, String> {
     let Value::Object(index) = value else {
         return Err("an index is not an object".into());
     };
-    let fields: Vec<FieldPath> = match index.get("fields") {
+    let name = fields_name(index.contains_key(SEARCH) || index.contains_key(DIMENSIONS));
+    let fields: Vec<FieldPath> = match index.get(name) {
         Some(Value::Array(fields)) => fields.iter().map(decode_field).collect::<Result<_, _>>()?,
-        _ => return Err("an index lacks `fields`".into()),
+        _ => return Err(format!("an index lacks `{name}`")),
     };
     let method = match (index.get(SEARCH), index.get(DIMENSIONS)) {
         (None, None) => IndexMethod::Order,

@@ -12,7 +12,7 @@ use vestibule_schema::table::IndexMethod;
 use vestibule_schema::value::Value;
 
 use super::catalog::{IndexMeta, TableMeta};
-use super::error::DatabaseError;
+use super::error::{DatabaseError, QueryError};
 use super::stored::{StoredDocument, damaged};
 use super::transaction::Transaction;
 use super::{search, vectors};
@@ -68,8 +68,27 @@ impl IndexMeta {
     }
 }
 
+impl TableMeta {
+    /// At least as many entries as a document of this size has in the indexes of words and of vectors.
+    pub fn derived_entries_max(&self, document_bytes: usize) -> usize {
+        // A word of one letter, and what parts it from the next one.
+        const WORD_BYTES_MIN: usize = 2;
+        let entries = self.derived().map(|index| {
+            let each = match index.method {
+                IndexMethod::Search => {
+                    (document_bytes / WORD_BYTES_MIN + 1).min(search::TERMS_INDEXED_MAX)
+                }
+                IndexMethod::Order | IndexMethod::Vector { .. } => 1,
+            };
+            each * index.fields.len()
+        });
+        entries.sum()
+    }
+}
+
 impl Transaction<'_> {
-    /// What must change in the indexes of words and of vectors when a document changes from `old` to `new`.
+    /// What must change in the indexes of words and of vectors when a document changes from `old` to `new`. It is charged
+    /// index by index, so that no more than one index's share is held beyond the limit.
     pub(super) fn derived_changes(
         &mut self,
         table: &TableMeta,
@@ -85,7 +104,12 @@ impl Transaction<'_> {
             }
             let old = self.derived_of(index, old)?;
             let new = self.derived_of(index, new)?;
+            let before = changes.len();
             changes.extend(difference(old, new));
+            let charged = self
+                .usage
+                .write_entries(changes.len() - before, &self.limits);
+            charged.map_err(QueryError::Limit)?;
         }
         Ok(changes)
     }

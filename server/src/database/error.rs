@@ -53,6 +53,11 @@ pub enum LimitError {
     DocumentsWritten(usize),
     #[error("Too many bytes written in a single function execution (limit: {})", ByteCount(*.0))]
     BytesWritten(usize),
+    #[error(
+        "Too many entries of search and vector indexes written in a single function execution (limit: {0}). Each \
+         distinct word of a text is an entry, once for the table and once for each filter field."
+    )]
+    IndexEntriesWritten(usize),
     #[error("Too many functions scheduled by this mutation (limit: {0})")]
     FunctionsScheduled(usize),
     #[error(
@@ -76,6 +81,7 @@ impl LimitError {
             }
             LimitError::DocumentsWritten(_)
             | LimitError::BytesWritten(_)
+            | LimitError::IndexEntriesWritten(_)
             | LimitError::FunctionsScheduled(_)
             | LimitError::ScheduledArgsBytes(_)
             | LimitError::Files { .. }
@@ -92,6 +98,7 @@ impl LimitError {
             LimitError::RangesRead(_) => "TooManyReads",
             LimitError::DocumentsWritten(_) => "TooManyWrites",
             LimitError::BytesWritten(_) => "TooManyBytesWritten",
+            LimitError::IndexEntriesWritten(_) => "TooManyIndexEntriesWritten",
             LimitError::UserTime(_) => "FunctionTimedOut",
             LimitError::FunctionsScheduled(_) => "TooManyFunctionsScheduled",
             LimitError::ScheduledArgsBytes(_) => "TooManyScheduledBytes",

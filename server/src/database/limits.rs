@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::error::LimitError;
 
 /// Bounds of one function execution, nested calls included. The defaults are the figures that Convex documents, but for
-/// those on files, which it does not.
+/// those on files and on entries of indexes, which it does not.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Documents read.
@@ -18,6 +18,9 @@ pub struct Limits {
     pub documents_written_max: usize,
     /// Bytes of documents written.
     pub bytes_written_max: usize,
+    /// Entries of search and vector indexes that are written or removed. A commit of many more would have the server
+    /// forget which commits touched what, and run every live query again.
+    pub index_entries_written_max: usize,
     /// Functions that a mutation schedules.
     pub functions_scheduled_max: usize,
     /// Bytes of the arguments of those functions.
@@ -44,6 +47,7 @@ impl Default for Limits {
             ranges_read_max: 4_096,
             documents_written_max: 16_000,
             bytes_written_max: 16 << 20,
+            index_entries_written_max: 400_000,
             functions_scheduled_max: 1_000,
             scheduled_args_bytes_max: 16 << 20,
             files_written_max: 1_000,
@@ -67,6 +71,8 @@ pub struct Usage {
     pub documents_written: usize,
     /// Bytes of documents written.
     pub bytes_written: usize,
+    /// Entries of search and vector indexes written or removed.
+    pub index_entries_written: usize,
     /// Functions scheduled.
     pub functions_scheduled: usize,
     /// Bytes of their arguments.
@@ -89,6 +95,7 @@ impl Usage {
         Usage {
             documents_written: earlier.documents_written,
             bytes_written: earlier.bytes_written,
+            index_entries_written: earlier.index_entries_written,
             functions_scheduled: earlier.functions_scheduled,
             scheduled_args_bytes: earlier.scheduled_args_bytes,
             files_written: earlier.files_written,
@@ -141,6 +148,7 @@ impl Limits {
                 usage.bytes_written,
                 budget.bytes_written,
             ),
+            index_entries_written_max: self.index_entries_written_max,
             functions_scheduled_max: lower(
                 self.functions_scheduled_max,
                 usage.functions_scheduled,
@@ -204,6 +212,19 @@ impl Usage {
             return Err(LimitError::BytesWritten(limits.bytes_written_max));
         }
         Ok(())
+    }
+
+    /// Counts entries of search and vector indexes that are written or removed.
+    pub fn write_entries(&mut self, entries: usize, limits: &Limits) -> Result<(), LimitError> {
+        if self.is_uncharged {
+            return Ok(());
+        }
+        self.index_entries_written += entries;
+        let max = limits.index_entries_written_max;
+        match self.index_entries_written > max {
+            true => Err(LimitError::IndexEntriesWritten(max)),
+            false => Ok(()),
+        }
     }
 
     /// Counts a function that is scheduled with `bytes` bytes of arguments.

@@ -13,4 +13,4 @@ pub use compile::SearchFilter;
 pub(super) use compile::{Search, compile};
 pub use hits::SEARCH_RESULTS_MAX;
 pub(super) use hits::{Hits, position};
-pub(super) use postings::entries;
+pub(super) use postings::{TERMS_INDEXED_MAX, entries};

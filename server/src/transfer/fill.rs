@@ -7,7 +7,9 @@ use vestibule_schema::id::DocumentId;
 
 use super::appended;
 use super::error::{DocumentProblem, TransferError};
-use super::options::{BATCH_BYTES_MAX, BATCH_DOCUMENTS_MAX, BATCHES_UNDER_WAY_MAX};
+use super::options::{
+    BATCH_BYTES_MAX, BATCH_DOCUMENTS_MAX, BATCH_INDEX_ENTRIES_MAX, BATCHES_UNDER_WAY_MAX,
+};
 use super::reading::ReadDocument;
 use super::states::Import;
 use super::under_way::Stop;
@@ -34,6 +36,8 @@ pub struct Filling {
     file: String,
     batch: Vec<ImportedDocument>,
     bytes: usize,
+    /// Entries of search and vector indexes that the batch may have.
+    entries: usize,
     /// Documents before those of the batch.
     before: u64,
 }
@@ -159,6 +163,7 @@ impl Filling {
             file,
             batch: Vec::new(),
             bytes: 0,
+            entries: 0,
             before: 0,
         }
     }
@@ -170,13 +175,17 @@ impl Filling {
             creation_time,
             fields,
         } = document;
-        self.bytes += vestibule_schema::value::object_size(&fields);
+        let bytes = vestibule_schema::value::object_size(&fields);
+        self.bytes += bytes;
+        self.entries += self.to.table.derived_entries_max(bytes);
         self.batch.push(ImportedDocument {
             id,
             creation_time,
             fields,
         });
-        self.batch.len() >= BATCH_DOCUMENTS_MAX || self.bytes >= BATCH_BYTES_MAX
+        self.batch.len() >= BATCH_DOCUMENTS_MAX
+            || self.bytes >= BATCH_BYTES_MAX
+            || self.entries >= BATCH_INDEX_ENTRIES_MAX
     }
 
     /// Where the batch goes, its name in errors, and how many documents came before it.
@@ -188,6 +197,7 @@ impl Filling {
     fn take(&mut self) -> Vec<ImportedDocument> {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
+        self.entries = 0;
         self.before += batch.len() as u64;
         batch
     }

@@ -12,6 +12,9 @@ pub const ENTRIES_MAX: usize = 1_000_000;
 pub const BATCH_DOCUMENTS_MAX: usize = 256;
 /// Bytes of one commit's documents.
 pub const BATCH_BYTES_MAX: usize = 2 << 20;
+/// Entries of search and vector indexes that a commit's documents may have before the next document is one of another
+/// commit.
+pub const BATCH_INDEX_ENTRIES_MAX: usize = 65_536;
 /// Commits that are on their way at the same time.
 pub const BATCHES_UNDER_WAY_MAX: usize = 4;
 

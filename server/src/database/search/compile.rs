@@ -14,6 +14,7 @@ use super::super::error::QueryError;
 use super::super::query::find_index;
 use super::super::read_set::Mark;
 use super::super::stored::{StoredDocument, Unusable, damaged};
+use super::matching::POSTINGS_READ_MAX;
 use super::postings::{list, mark};
 use super::tokens::tokens;
 
@@ -55,6 +56,8 @@ pub(in super::super) struct Search {
     pub list: Vec<u8>,
     /// The values that keys must hold: those that the list is not for.
     pub marks: Vec<Mark>,
+    /// Postings that it reads.
+    pub postings_max: usize,
     conditions: Vec<Condition>,
 }
 
@@ -97,6 +100,7 @@ pub(in super::super) fn compile(
         prefix,
         list,
         marks,
+        postings_max: POSTINGS_READ_MAX,
         conditions: conditions.collect(),
     })
 }

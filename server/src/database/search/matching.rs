@@ -1,7 +1,8 @@
 //! Finding the documents of a text search, and ranking them.
 //!
-//! The score is BM25 over the documents that match. Word statistics of all other documents play no part, so that a result
-//! depends on exactly the postings that were read, and an unrelated write leaves it as it is.
+//! The score is BM25 with the same rarity for all words, and with lengths held against a constant. So a document's score
+//! depends on the document and the search alone: no write of another document moves it, and a cursor, which is a score,
+//! stays where it is. A word and those that begin so count once, by the best of them.
 
 use std::collections::HashMap;
 
@@ -28,6 +29,8 @@ const PREFIX_WEIGHT: f64 = 0.5;
 const SATURATION: f64 = 1.2;
 /// How far long documents are held back.
 const LENGTH_WEIGHT: f64 = 0.75;
+/// Words of a document that is neither held back nor preferred.
+const LENGTH_USUAL: f64 = 64.0;
 
 const SCORE_BYTES: usize = size_of::<f64>();
 /// Bytes of a [`Rank`].
@@ -60,42 +63,67 @@ impl Rank {
 /// A word with the postings of it that were read.
 struct Found {
     weight: f64,
+    /// Whether it is the last word of the search, or begins so.
+    is_last: bool,
     postings: Vec<Posting>,
 }
 
-/// The postings that a search may still read.
-struct Budget(usize);
+/// What a search has walked, and may still walk.
+struct Walks {
+    /// Postings that it may still read.
+    left: usize,
+    walked: Vec<KeyRange>,
+    /// Whether a walk ended because it had read all that it may.
+    is_cut: bool,
+}
 
-impl Budget {
+impl Walks {
     /// An equal part of what is left, for one of `parts`.
     fn share(&self, parts: usize) -> usize {
-        self.0 / parts.max(1)
+        self.left / parts.max(1)
     }
 }
 
 impl Transaction<'_> {
-    /// The documents that match, in no order.
+    /// The documents that match, in no order. What was walked is in the read set afterwards.
     pub(super) fn ranked(&mut self, search: &Search) -> Result<Vec<Rank>, DatabaseError> {
-        let mut budget = Budget(POSTINGS_READ_MAX);
+        let mut walks = Walks {
+            left: search.postings_max,
+            walked: Vec::new(),
+            is_cut: false,
+        };
+        let found = self.find(search, &mut walks);
+        // Entries without the marks count for a walk that is cut, so its end depends on them too.
+        let marks = match walks.is_cut {
+            true => &[][..],
+            false => &search.marks,
+        };
+        for range in walks.walked {
+            self.record_narrowed(range, marks)?;
+        }
+        Ok(rank(&found?))
+    }
+
+    fn find(&mut self, search: &Search, walks: &mut Walks) -> Result<Vec<Found>, DatabaseError> {
         let mut found = Vec::new();
         for (at, term) in search.terms.iter().enumerate() {
             // The prefix takes part in the sharing as one more word.
-            let share = budget.share(search.terms.len() + 1 - at);
-            let postings = self.postings_of(search, term.as_bytes(), share, &mut budget)?;
+            let share = walks.share(search.terms.len() + 1 - at);
             found.push(Found {
                 weight: 1.0,
-                postings,
+                is_last: search.prefix.as_ref() == Some(term),
+                postings: self.postings_of(search, term.as_bytes(), share, walks)?,
             });
         }
-        self.find_beginnings(search, &mut budget, &mut found)?;
-        Ok(rank(&found))
+        self.find_beginnings(search, walks, &mut found)?;
+        Ok(found)
     }
 
     /// The words that begin as the last word of the search does, in their order.
     fn find_beginnings(
         &mut self,
         search: &Search,
-        budget: &mut Budget,
+        walks: &mut Walks,
         found: &mut Vec<Found>,
     ) -> Result<(), DatabaseError> {
         let Some(prefix) = &search.prefix else {
@@ -105,18 +133,18 @@ impl Transaction<'_> {
         // The word itself comes first, and has been read.
         rest.start = [&rest.start[..], &[TERM_END + 1]].concat().into();
         while found.len() < SEARCH_TERMS_MAX {
-            let Some(term) = self.next_term(search, &rest, budget)? else {
+            let Some(term) = self.next_term(search, &rest, walks)? else {
                 return Ok(());
             };
             rest.start = [&search.list[..], &term, &[TERM_END + 1]].concat().into();
             if search.terms.iter().any(|exact| exact.as_bytes() == term) {
                 continue;
             }
-            let share = budget.share(SEARCH_TERMS_MAX - found.len());
-            let postings = self.postings_of(search, &term, share, budget)?;
+            let share = walks.share(SEARCH_TERMS_MAX - found.len());
             found.push(Found {
                 weight: PREFIX_WEIGHT,
-                postings,
+                is_last: true,
+                postings: self.postings_of(search, &term, share, walks)?,
             });
         }
         Ok(())
@@ -127,10 +155,10 @@ impl Transaction<'_> {
         &mut self,
         search: &Search,
         rest: &KeyRange,
-        budget: &mut Budget,
+        walks: &mut Walks,
     ) -> Result<Option<Bytes>, DatabaseError> {
         let mut term = None;
-        self.walk(search, rest.clone(), budget.0, budget, |key, _| {
+        self.walk(search, rest.clone(), walks.left, walks, |key, _| {
             term = Some(term_of(key, &search.list).ok_or_else(|| no_posting(key))?);
             Ok(false)
         })?;
@@ -143,11 +171,11 @@ impl Transaction<'_> {
         search: &Search,
         term: &[u8],
         max: usize,
-        budget: &mut Budget,
+        walks: &mut Walks,
     ) -> Result<Vec<Posting>, DatabaseError> {
         let range = KeyRange::prefix([&search.list[..], term, &[TERM_END]].concat());
         let mut postings = Vec::new();
-        self.walk(search, range, max, budget, |key, value| {
+        self.walk(search, range, max, walks, |key, value| {
             let posting = Posting::read(key, value, search.filter_fields());
             postings.push(posting.ok_or_else(|| no_posting(key))?);
             Ok(true)
@@ -156,20 +184,17 @@ impl Transaction<'_> {
     }
 
     /// Hands the entries of a range that have the search's marks to `visit`, until it returns false or `max` entries were
-    /// read. What was walked is in the read set afterwards.
+    /// read.
     fn walk(
         &mut self,
         search: &Search,
         range: KeyRange,
         max: usize,
-        budget: &mut Budget,
+        walks: &mut Walks,
         mut visit: impl FnMut(&Bytes, &Bytes) -> Result<bool, StorageError>,
     ) -> Result<(), DatabaseError> {
         let mut stream = Stream::new(range, Direction::Forward);
         let mut step = |tx: &mut Self, read: usize| -> Result<Option<bool>, DatabaseError> {
-            if read == max {
-                return Ok(Some(false));
-            }
             if read.is_multiple_of(POSTINGS_TIMED) {
                 tx.check_time()?;
             }
@@ -186,6 +211,10 @@ impl Transaction<'_> {
         };
         let mut read = 0;
         let outcome = loop {
+            if read == max {
+                walks.is_cut = true;
+                break Ok(false);
+            }
             match step(self, read) {
                 Ok(Some(true)) => read += 1,
                 Ok(Some(false)) => break Ok(false),
@@ -193,9 +222,9 @@ impl Transaction<'_> {
                 Err(error) => break Err(error),
             }
         };
-        budget.0 = budget.0.saturating_sub(read);
+        walks.left = walks.left.saturating_sub(read);
         let is_exhausted = *outcome.as_ref().unwrap_or(&false);
-        self.record_narrowed(stream.walked(is_exhausted), &search.marks)?;
+        walks.walked.push(stream.walked(is_exhausted));
         outcome.map(drop)
     }
 }
@@ -207,41 +236,41 @@ fn no_posting(key: &Bytes) -> StorageError {
 /// A document that has one of the words.
 struct Match {
     newness: Newness,
-    length: u32,
+    /// For the words before the last.
     score: f64,
+    /// For the last word, or the best of those that begin so.
+    last: f64,
 }
 
-/// BM25, with the documents that match as the collection. Each score is a sum in the order of the words, so that equal
-/// documents get equal scores.
+/// The matching documents with their scores. Each is a sum in the order of the words, so that equal documents get equal
+/// scores.
 fn rank(found: &[Found]) -> Vec<Rank> {
     let mut matches: HashMap<InternalId, Match> = HashMap::new();
-    for posting in found.iter().flat_map(|found| &found.postings) {
-        matches.entry(posting.id).or_insert(Match {
-            newness: posting.newness,
-            length: posting.length,
-            score: 0.0,
-        });
-    }
-    let words: u64 = matches.values().map(|found| u64::from(found.length)).sum();
-    let documents = matches.len() as f64;
-    let average = words as f64 / documents;
-    for Found { weight, postings } in found {
-        let containing = postings.len() as f64;
-        let rarity = (1.0 + (documents - containing + 0.5) / (containing + 0.5)).ln();
-        for posting in postings {
-            let Some(found) = matches.get_mut(&posting.id) else {
-                continue;
-            };
-            let length = f64::from(posting.length) / average;
-            let frequency = f64::from(posting.frequency);
-            let held_back = SATURATION * (1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * length);
-            found.score +=
-                weight * rarity * frequency * (SATURATION + 1.0) / (frequency + held_back);
+    for word in found {
+        for posting in &word.postings {
+            let found = matches.entry(posting.id).or_insert(Match {
+                newness: posting.newness,
+                score: 0.0,
+                last: 0.0,
+            });
+            let score = word.weight * relevance(posting);
+            match word.is_last {
+                true => found.last = found.last.max(score),
+                false => found.score += score,
+            }
         }
     }
     let ranks = matches.into_iter();
-    let ranks = ranks.map(|(id, found)| Rank::new(found.score, found.newness, id));
+    let ranks = ranks.map(|(id, found)| Rank::new(found.score + found.last, found.newness, id));
     ranks.collect()
+}
+
+/// How much a document is about a word that it has.
+fn relevance(posting: &Posting) -> f64 {
+    let frequency = f64::from(posting.frequency);
+    let length = f64::from(posting.length) / LENGTH_USUAL;
+    let held_back = SATURATION * (1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * length);
+    frequency * (SATURATION + 1.0) / (frequency + held_back)
 }
 
 /// The first `max` of `ranks`, in order.

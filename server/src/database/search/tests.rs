@@ -3,20 +3,21 @@
 mod model;
 
 use vestibule_schema::id::DocumentId;
+use vestibule_schema::key::decode_key;
 use vestibule_schema::object;
 use vestibule_schema::table::{IndexDefinition, IndexMethod, Schema, TableDefinition};
 use vestibule_schema::value::{Object, Value};
 
-use super::super::catalog::Catalog;
+use super::super::catalog::{Catalog, decode_entry, encode_entry};
 use super::super::check::{Compared, Inconsistency, compare};
 use super::super::pagination::{PaginationOptions, paginate};
 use super::super::tests::{Rig, schema, table};
 use super::super::{
-    DatabaseError, Expression, Journal, Operator, Query, QueryError, RawDocument, ReadSet, Source,
-    Transaction,
+    DatabaseError, Expression, Journal, Limits, Operator, Query, QueryError, RawDocument, ReadSet,
+    Source, Transaction,
 };
 use super::compile::QUERY_TERMS_MAX;
-use super::matching::SEARCH_TERMS_MAX;
+use super::matching::{POSTINGS_READ_MAX, SEARCH_TERMS_MAX};
 use super::*;
 
 fn words(name: &str, fields: &[&str]) -> IndexDefinition {
@@ -111,13 +112,35 @@ fn a_search_finds_documents_with_one_of_its_words_the_best_first() {
 }
 
 #[test]
-fn a_rare_word_counts_more_than_a_common_one() {
+fn a_document_with_more_of_the_words_comes_first() {
     let mut rig = rig();
     rig.insert("notes", note("rare fish", "ada"));
     for _ in 0..9 {
         rig.insert("notes", note("some fish", "ada"));
     }
     assert_eq!(found(&rig, &search("fish rare x"))[0], "rare fish");
+}
+
+#[test]
+fn a_word_comes_before_those_that_only_begin_so_however_many_have_it() {
+    let mut rig = rig();
+    for text in [
+        "fish",
+        "fish",
+        "fishing",
+        "fisher fishery fishing",
+        "fishes fishes fishes",
+    ] {
+        rig.insert("notes", note(text, "ada"));
+    }
+    let all = [
+        "fish",
+        "fish",
+        "fishes fishes fishes",
+        "fishing",
+        "fisher fishery fishing",
+    ];
+    assert_eq!(found(&rig, &search("fish")), all);
 }
 
 #[test]
@@ -328,6 +351,36 @@ fn a_transaction_finds_its_own_writes_and_a_rollback_takes_them_back() {
     assert_eq!(found(&rig, &search("fish")), ["gone fish", "kept fish"]);
 }
 
+#[test]
+fn a_search_that_stops_reading_early_depends_on_all_that_it_read() {
+    let mut rig = rig();
+    let with = |kind: &str| {
+        let meta = object! { "kind" => kind };
+        object! { "text" => "fish", "owner" => "ada", "meta" => meta }
+    };
+    rig.insert("notes", with("x"));
+    // They are newer, so the list of Ada's documents begins with them.
+    let others: Vec<DocumentId> = (0..3).map(|_| rig.insert("notes", with("y"))).collect();
+    let filters = [text_of("fish"), eq("owner", "ada"), eq("meta.kind", "x")];
+    let ranked = |rig: &Rig, postings_max: usize| {
+        rig.query(|tx| {
+            let mut search = compile("notes", "by_text", &filters, &tx.catalog()).unwrap();
+            search.postings_max = postings_max;
+            tx.ranked(&search).unwrap().len()
+        })
+    };
+    let (found, whole) = ranked(&rig, POSTINGS_READ_MAX);
+    assert_eq!(found, 1);
+    // The word has half of them.
+    let (found, cut) = ranked(&rig, 6);
+    assert_eq!(found, 0);
+    let unmarked = |tx: &mut Transaction<'_>| tx.delete(others[1]).unwrap();
+    assert!(!makes_stale(&mut rig, &whole, unmarked));
+    assert!(makes_stale(&mut rig, &cut, unmarked));
+    rig.commit(unmarked);
+    assert_eq!(ranked(&rig, 6).0, 1);
+}
+
 /// Whether a commit of `body` would make a result stale.
 fn makes_stale(rig: &mut Rig, reads: &ReadSet, body: impl FnOnce(&mut Transaction<'_>)) -> bool {
     let changes = rig.changes_of(body);
@@ -462,6 +515,52 @@ fn pages_of_a_search_follow_one_another() {
 }
 
 #[test]
+fn pages_keep_their_documents_when_others_that_match_come_and_go() {
+    let mut rig = rig();
+    for n in 0..6 {
+        rig.insert("notes", note(&format!("fish {n}"), "ada"));
+    }
+    let page = |rig: &Rig, cursor: Option<&str>, end: Option<&str>| {
+        let options = PaginationOptions {
+            num_items: 3.0,
+            cursor: cursor.map(str::to_owned),
+            end_cursor: end.map(str::to_owned),
+            ..PaginationOptions::default()
+        };
+        rig.query(|tx| paginate(tx, &search("fish"), &options, None))
+            .0
+            .unwrap()
+    };
+    let first = page(&rig, None, None);
+    assert_eq!(texts(&first.page), ["fish 5", "fish 4", "fish 3"]);
+    let end = Some(&*first.continue_cursor);
+    let both =
+        |rig: &Rig| [page(rig, None, end), page(rig, end, None)].map(|page| texts(&page.page));
+    let second = ["fish 2", "fish 1", "fish 0"].map(str::to_owned);
+    let new = rig.insert("notes", note("fish 6", "ada"));
+    assert_eq!(
+        both(&rig),
+        [
+            ["fish 6", "fish 5", "fish 4", "fish 3"]
+                .map(str::to_owned)
+                .to_vec(),
+            second.to_vec()
+        ]
+    );
+    rig.commit(|tx| {
+        tx.delete(new).unwrap();
+        tx.delete(first.page[0].id).unwrap();
+    });
+    assert_eq!(
+        both(&rig),
+        [
+            ["fish 4", "fish 3"].map(str::to_owned).to_vec(),
+            second.to_vec()
+        ]
+    );
+}
+
+#[test]
 fn words_beyond_the_bounds_of_a_search_do_not_count() {
     let mut rig = rig();
     for n in 0..100 {
@@ -550,6 +649,50 @@ fn a_check_finds_postings_that_are_missing_or_too_many() {
     let (found, _) = faults(&rig);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("which has other values"), "{found:?}");
+}
+
+#[test]
+fn a_catalog_entry_of_an_index_of_words_has_nothing_that_one_of_order_needs() {
+    let table = rig()
+        .query(|tx| tx.catalog().table("notes").unwrap().clone())
+        .0;
+    let (_, bytes) = encode_entry(&table);
+    let decoded = decode_entry(&bytes).unwrap();
+    assert_eq!(decoded.indexes, table.indexes);
+    let Ok((Some(Value::Object(entry)), _)) = decode_key(&bytes) else {
+        panic!("an entry is an object");
+    };
+    let Value::Array(indexes) = &entry["indexes"] else {
+        panic!("its indexes are an array");
+    };
+    // A version that knows no other indexes refuses to open the file for want of this one.
+    assert!(!indexes[0].as_object().unwrap().contains_key("fields"));
+}
+
+#[test]
+fn the_entries_that_a_transaction_writes_are_bounded_and_a_refused_write_leaves_none() {
+    let limits = Limits {
+        index_entries_written_max: 12,
+        ..Limits::default()
+    };
+    let mut rig = Rig::with_limits(notes(), limits);
+    rig.attempt(|tx| {
+        let point = tx.savepoint();
+        // Two words in three lists.
+        let id = tx.insert("notes", note("one fish", "ada")).unwrap();
+        assert_eq!(tx.usage().index_entries_written, 6);
+        tx.patch(id, object! { "n" => 1 }).unwrap();
+        assert_eq!(tx.usage().index_entries_written, 6);
+        let refused = tx.insert("notes", note("a b c", "ada")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "Too many entries of search and vector indexes written in a single function execution (limit: 12). Each \
+             distinct word of a text is an entry, once for the table and once for each filter field."
+        );
+        assert_eq!(tx.collect(&search("b fish")).unwrap().len(), 1);
+        tx.roll_back_to(point);
+        assert_eq!(tx.usage().index_entries_written, 0);
+    });
 }
 
 #[test]

@@ -101,6 +101,12 @@ pub(super) fn warn(
             WRITE_LESS,
         ),
         (
+            "Many entries of search and vector indexes written in a single function execution",
+            used.index_entries_written,
+            limits.index_entries_written_max,
+            WRITE_LESS,
+        ),
+        (
             "Many functions scheduled by this mutation",
             used.functions_scheduled,
             limits.functions_scheduled_max,

@@ -154,24 +154,19 @@ fn expected(documents: &[RawDocument], look: &Look) -> Vec<DocumentId> {
             .any(|(weighted, _)| tokens.contains(weighted))
     });
     let matches: Vec<_> = matches.collect();
-    let count = matches.len() as f64;
-    let length: usize = matches.iter().map(|(_, tokens)| tokens.len()).sum();
-    let average = length as f64 / count;
     let score = |tokens: &[String]| {
-        let mut score = 0.0;
+        let (mut score, mut of_last) = (0.0, 0.0_f64);
         for (weighted, weight) in &weights {
             let times = tokens.iter().filter(|token| *token == weighted).count() as f64;
-            let holders = matches
-                .iter()
-                .filter(|(_, tokens)| tokens.contains(weighted));
-            let holders = holders.count() as f64;
-            if times > 0.0 {
-                let rarity = (1.0 + (count - holders + 0.5) / (holders + 0.5)).ln();
-                let long = 1.2 * (1.0 - 0.75 + 0.75 * (tokens.len() as f64 / average));
-                score += weight * rarity * times * (1.2 + 1.0) / (times + long);
+            let long = 1.2 * (1.0 - 0.75 + 0.75 * (tokens.len() as f64 / 64.0));
+            let found = weight * (times * (1.2 + 1.0) / (times + long));
+            if *weight < 1.0 || query.last() == Some(weighted) {
+                of_last = of_last.max(found);
+            } else {
+                score += found;
             }
         }
-        score
+        score + of_last
     };
     let mut ranked: Vec<(f64, f64, DocumentId)> = matches
         .iter()
