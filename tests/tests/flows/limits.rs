@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bounds that no user of a server meets.
-const INTERNAL: [&str; 66] = [
+const INTERNAL: [&str; 67] = [
     "ADDRESSES_MAX",
     "ARGS_SHOWN_BYTES_MAX",
     "BACKOFF_MAX",
     "BATCHES_UNDER_WAY_MAX",
     "BATCH_BYTES_MAX",
     "BATCH_DOCUMENTS_MAX",
+    "BATCH_INDEX_ENTRIES_MAX",
     "BUCKETS_MAX",
     "CANDIDATES_MAX",
     "CHUNK_BYTES_MAX",
@@ -31,6 +32,7 @@ const INTERNAL: [&str; 66] = [
     "FIRST_BYTES_MAX",
     "FORGOTTEN_MAX",
     "FRAGMENT_BYTES_MAX",
+    "FREEING_TIME_MAX",
     "GENERATED_SCHEMA_BYTES_MAX",
     "IDLE_BYTES_MAX",
     "INTERVAL_COUNT_MAX",
@@ -54,7 +56,6 @@ const INTERNAL: [&str; 66] = [
     "PAGE_ROWS_MAX",
     "QUOTED_CHARS_MAX",
     "REDIRECTS_MAX",
-    "REFUSED_BYTES_MAX",
     "REQUEST_ID_BYTES_MAX",
     "RESTING_MAX",
     "RESULT_BYTES_MAX",
