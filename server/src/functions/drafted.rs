@@ -58,7 +58,7 @@ pub(super) struct DraftedMutation {
 
 enum Run {
     Draft(Box<Draft>, DraftRoute),
-    Ended(Result<MutationRun, SystemError>),
+    Ended(Box<Result<MutationRun, SystemError>>),
 }
 
 impl DraftedMutation {
@@ -151,7 +151,7 @@ impl DraftedMutation {
                     drafted.crowded_out();
                 }
             }
-            Run::Ended(ended) => self.end(ended),
+            Run::Ended(ended) => self.end(*ended),
         }
     }
 
@@ -160,13 +160,13 @@ impl DraftedMutation {
         let request = self.session_request.as_ref();
         let view = match self.functions.database.head_view(turn, request) {
             Ok(view) => view,
-            Err(error) => return Run::Ended(Err(trouble(error))),
+            Err(error) => return Run::Ended(Box::new(Err(trouble(error)))),
         };
         if self.overtaken == 0
             && !view.is_new_request()
             && let Some(answered) = self.answered_before()
         {
-            return Run::Ended(answered);
+            return Run::Ended(Box::new(answered));
         }
         let database = self.functions.database.clone();
         let environment = database.environment();
@@ -176,7 +176,7 @@ impl DraftedMutation {
                 let (draft, route) = view.into_draft(work);
                 Run::Draft(Box::new(draft), route)
             }
-            Err(failure) => Run::Ended(Err(failure)),
+            Err(failure) => Run::Ended(Box::new(Err(failure))),
         }
     }
 

@@ -339,7 +339,7 @@ impl Operations<'_> {
     fn run(&self, kind: FunctionKind, api: &'static str, text: &str) -> BoxFuture<Outcome> {
         let registry = self.ctx.registry();
         match function_address(api, text, self.scope(&registry)) {
-            Ok(path) => call(&self.ctx, kind, (api, path), text),
+            Ok(path) => call(self.ctx, kind, (api, path), text),
             Err(error) => failed(error.message),
         }
     }

@@ -286,13 +286,14 @@ mod tests {
     #[test]
     fn the_oldest_installations_go_unless_they_are_in_use() {
         let above = tempfile::tempdir().unwrap();
-        let folder = |number: usize| above.path().join(number.to_string());
+        // Their times may be equal: then their names decide.
+        let folder = |number: usize| above.path().join(format!("{number:03}"));
         for number in 0..INSTALLATIONS_MAX + 3 {
             fs::create_dir(folder(number)).unwrap();
         }
         let used_at = |number: usize| fs::metadata(folder(number)).unwrap().modified().unwrap();
-        let before = used_at(1);
-        while used_at(1) == before {
+        let newest = (0..INSTALLATIONS_MAX + 3).map(used_at).max().unwrap();
+        while used_at(1) <= newest {
             mark_used(&folder(1));
         }
         let in_use = HashSet::from([folder(0)]);

@@ -158,7 +158,7 @@ async fn a_process_reads_its_own_modules_and_nothing_else() {
     for attempt in [
         format!("(await import('node:fs')).readFileSync('{secret}')"),
         format!("(await import('node:fs')).writeFileSync('{secret}', 'mine')"),
-        format!("(await import('node:fs')).readFileSync('/proc/' + process.ppid + '/environ')"),
+        "(await import('node:fs')).readFileSync('/proc/' + process.ppid + '/environ')".to_owned(),
         format!("(await import('node:fs')).symlinkSync('{secret}', process.env.TMPDIR + '/link')"),
         format!("new ((await import('node:sqlite')).DatabaseSync)('{secret}')"),
         "(await import('node:child_process')).execSync('id')".to_owned(),
