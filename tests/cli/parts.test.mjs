@@ -43,7 +43,7 @@ test("a staged index is enabled by a later push", async (t) => {
 });
 
 test("the log that developers watch names the parts that are not run", async (t) => {
-  const app = openApp(t, await startServer(t), MIXED);
+  const app = openApp(t, await startServer(t, { flags: ["--node", "off"] }), MIXED);
   ended(await app.convex("deploy", "--typecheck", "disable"));
   const all = await app.follow(["logs", "--history", "10"], (line) => line.includes("cannot run them yet"));
   assert.match(all, /the "use node" module mail\.js/);

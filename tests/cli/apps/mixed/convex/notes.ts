@@ -1,9 +1,9 @@
-import { RateLimiter, MINUTE } from "@convex-dev/rate-limiter";
+import { RateLimiter, WEEK } from "@convex-dev/rate-limiter";
 import { v } from "convex/values";
 import { components } from "./_generated/api";
 import { action, mutation, query } from "./_generated/server";
 
-const limiter = new RateLimiter(components.rateLimiter, { add: { kind: "fixed window", rate: 1, period: MINUTE } });
+const limiter = new RateLimiter(components.rateLimiter, { add: { kind: "fixed window", rate: 1, period: WEEK } });
 
 export const add = mutation({
   args: { text: v.string() },
