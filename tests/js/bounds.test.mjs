@@ -172,7 +172,7 @@ test("every bound and every close of a connection has a row", () => {
   const between = (text, start, end) => text.split(start)[1].split(end)[0];
   const codes = [
     between(source("server/src/provisioning/outcome.rs"), "fn try_again_code", "\n    }\n"),
-    between(source("server/src/auth/error.rs"), "AuthError::ProviderUnavailable { .. } => \"", ",").replace(/^/, '"'),
+    between(source("server/src/auth/error.rs"), "TokenError::ProviderUnavailable { .. } => \"", ",").replace(/^/, '"'),
     between(source("server/src/auth/authenticator.rs"), "VerifyError::TooManyFailures => \"", ",").replace(/^/, '"'),
   ];
   const closes = [
