@@ -76,7 +76,7 @@ const INTERNAL: [&str; 67] = [
 ];
 
 /// Rooms whose constants are looked through, and the files of others that hold bounds of calls.
-const PLACES: [&str; 32] = [
+const PLACES: [&str; 33] = [
     "server/src/sync",
     "server/src/http",
     "server/src/http/deploy",
@@ -99,6 +99,7 @@ const PLACES: [&str; 32] = [
     "server/src/functions/places.rs",
     "server/src/functions/drafted.rs",
     "server/src/functions/js/node/mod.rs",
+    "server/src/functions/js/warming.rs",
     "server/src/functions/js/node/packages.rs",
     "server/src/functions/js/node/pool.rs",
     "server/src/database/reservation.rs",

@@ -135,8 +135,6 @@ fn a_room_takes_its_clock_and_its_threads_from_the_app() {
         // Waits for a client, or for another server.
         ("files/receive.rs", &[RUNTIME, "Instant::now"][..]),
         ("transfer/uploads.rs", &[RUNTIME]),
-        ("http/files.rs", &[RUNTIME]),
-        ("http/transfers.rs", &[RUNTIME]),
         ("auth/fetch.rs", &[RUNTIME]),
         // `setTimeout` in actions, beside which their requests wait.
         ("functions/js/timers.rs", &[RUNTIME]),
