@@ -87,7 +87,7 @@ impl TableMeta {
 }
 
 impl Transaction<'_> {
-    /// What must change in the indexes of words and of vectors when a document changes from `old` to `new`. It is charged
+    /// The changes of the indexes of words and of vectors when a document changes from `old` to `new`. They are charged
     /// index by index, so that no more than one index's share is held beyond the limit.
     pub(super) fn derived_changes(
         &mut self,

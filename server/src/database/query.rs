@@ -45,7 +45,7 @@ pub enum Source {
     Search {
         /// The search index's name.
         index: Cow<'static, str>,
-        /// What is searched, and equalities.
+        /// The searched words, and equalities.
         filters: Vec<SearchFilter>,
     },
 }

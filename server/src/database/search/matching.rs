@@ -68,7 +68,7 @@ struct Found {
     postings: Vec<Posting>,
 }
 
-/// What a search has walked, and may still walk.
+/// The postings that a search has walked, and may still walk.
 struct Walks {
     /// Postings that it may still read.
     left: usize,
