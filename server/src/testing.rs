@@ -81,7 +81,7 @@ use crate::app::running::Opened;
 use crate::app::{App, Config, StartError};
 use crate::auth::{Caller, VerifiedUser};
 use crate::clock::{Clock, ManualClock, SystemClock, UnixNanos};
-use crate::functions::{Call, Error, FunctionOutcome, Functions, Origin, QueryOutcome, Result};
+use crate::functions::{Call, CallSource, Error, FunctionOutcome, Functions, QueryOutcome, Result};
 use crate::jobs::Jobs;
 use crate::provisioning::{Gate, Unprovisioned};
 use crate::subscriptions::{LiveQueries, Moment, QuerySetChange, QuerySpec, Subscriber};
@@ -265,7 +265,7 @@ impl TestUser {
             path,
             args,
             caller: self.caller.clone(),
-            origin: Origin::Client(None),
+            source: CallSource::Client(None),
         })
     }
 }

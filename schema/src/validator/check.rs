@@ -114,9 +114,9 @@ impl Validator {
 }
 
 /// `None` where no caller reads the reason: among the members of a union, whose failure is told as a whole.
-type Failure = Option<Box<ValidationError>>;
+type Misfit = Option<Box<ValidationError>>;
 
-fn reported(failure: Failure) -> ValidationError {
+fn reported(failure: Misfit) -> ValidationError {
     *failure.expect("a failure outside a union carries its reason")
 }
 
@@ -166,7 +166,7 @@ impl<'p> Place<'p> {
     }
 
     /// Puts a failure at this place into words, if a caller reads them.
-    fn fail(&self, reason: impl FnOnce() -> ValidationError) -> Failure {
+    fn fail(&self, reason: impl FnOnce() -> ValidationError) -> Misfit {
         self.is_read().then(|| Box::new(reason()))
     }
 }
@@ -196,7 +196,7 @@ struct Checker<'t> {
 }
 
 impl Checker<'_> {
-    fn check(&self, validator: &Validator, value: &Value, at: &Place<'_>) -> Result<(), Failure> {
+    fn check(&self, validator: &Validator, value: &Value, at: &Place<'_>) -> Result<(), Misfit> {
         let matches = match (validator, value) {
             (Validator::Any, _)
             | (Validator::Null, Value::Null)
@@ -244,7 +244,7 @@ impl Checker<'_> {
         }
     }
 
-    fn mismatch(&self, validator: &Validator, value: &Value, at: &Place<'_>) -> Failure {
+    fn mismatch(&self, validator: &Validator, value: &Value, at: &Place<'_>) -> Misfit {
         at.fail(|| ValidationError::Mismatch {
             path: at.line(),
             value: self.shown(value, at),
@@ -269,7 +269,7 @@ impl Checker<'_> {
         Value::Object(own.collect()).to_string()
     }
 
-    fn check_literal(&self, literal: &Value, value: &Value, at: &Place<'_>) -> Result<(), Failure> {
+    fn check_literal(&self, literal: &Value, value: &Value, at: &Place<'_>) -> Result<(), Misfit> {
         if literal == value {
             return Ok(());
         }
@@ -286,7 +286,7 @@ impl Checker<'_> {
         value: &Value,
         text: &str,
         at: &Place<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Misfit> {
         let id = text.parse::<DocumentId>().ok();
         let found = id.and_then(|id| self.tables.table_name(id.table()));
         match found {
@@ -311,7 +311,7 @@ impl Checker<'_> {
         element: &Validator,
         list: &[Value],
         at: &Place<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Misfit> {
         for (index, value) in list.iter().enumerate() {
             self.check(element, value, &Place::Element(at, index))?;
         }
@@ -325,7 +325,7 @@ impl Checker<'_> {
         fields: &BTreeMap<String, Field>,
         object: &Object,
         at: &Place<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Misfit> {
         for (name, field) in fields.iter().filter(|(name, _)| !self.skips(name, at)) {
             match object.get(name) {
                 Some(value) => {
@@ -362,7 +362,7 @@ impl Checker<'_> {
         values: &Validator,
         object: &Object,
         at: &Place<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Misfit> {
         for (key, value) in object {
             if *keys != Validator::String {
                 let key = Value::String(key.clone());
@@ -380,7 +380,7 @@ impl Checker<'_> {
         members: &[Validator],
         value: &Value,
         at: &Place<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Misfit> {
         if let [only] = members {
             return self.check(only, value, at);
         }

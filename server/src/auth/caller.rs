@@ -16,10 +16,10 @@ use super::user_identity::ClaimsRead;
 
 /// The caller of a function. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Caller(Role);
+pub struct Caller(CallerKind);
 
 #[derive(Clone, Debug)]
-enum Role {
+enum CallerKind {
     Nobody,
     Provisioned(Arc<Person>, ProvisioningProof),
     Pending(Arc<Identity>),
@@ -90,22 +90,22 @@ impl ProvisioningProof {
 impl Caller {
     /// Without an identity: signed out, or never signed in.
     pub fn nobody() -> Caller {
-        Caller::of(Role::Nobody)
+        Caller::of(CallerKind::Nobody)
     }
 
     /// A verified identity whose provisioning committed.
     pub fn provisioned(identity: Arc<Identity>, proof: ProvisioningProof) -> Caller {
-        Caller::of(Role::Provisioned(Person::of(identity), proof))
+        Caller::of(CallerKind::Provisioned(Person::of(identity), proof))
     }
 
     /// A verified identity whose provisioning has not committed. A function that looks at it is suspended.
     pub fn pending(identity: Arc<Identity>) -> Caller {
-        Caller::of(Role::Pending(identity))
+        Caller::of(CallerKind::Pending(identity))
     }
 
     /// The holder of a verified admin key. No identity.
     pub fn admin() -> Caller {
-        Caller::of(Role::Admin(AdminRights::All, None))
+        Caller::of(CallerKind::Admin(AdminRights::All, None))
     }
 
     /// The holder of a verified admin key who looks at the deployment as `identity`.
@@ -116,33 +116,33 @@ impl Caller {
     /// The holder of a verified admin key with these rights, who looks at the deployment as a user or not.
     pub fn admin_with(rights: AdminRights, acting_as: Option<Arc<Identity>>) -> Caller {
         Caller::of(match acting_as {
-            Some(identity) => Role::AdminActingAs(Person::of(identity), rights),
-            None => Role::Admin(rights, None),
+            Some(identity) => CallerKind::AdminActingAs(Person::of(identity), rights),
+            None => CallerKind::Admin(rights, None),
         })
     }
 
     /// The server itself: scheduled functions and its own work. No identity.
     pub fn system() -> Caller {
-        Caller::of(Role::System)
+        Caller::of(CallerKind::System)
     }
 
     /// A scheduled function or a cron: functions of an app, without an identity.
     pub fn job() -> Caller {
-        Caller::of(Role::Job)
+        Caller::of(CallerKind::Job)
     }
 
     /// A caller whose identity must not be looked at, used to find out whether a query looks at all. A query that does
     /// is suspended.
     pub fn unidentified() -> Caller {
-        Caller::of(Role::Unidentified)
+        Caller::of(CallerKind::Unidentified)
     }
 
     /// The same, of callers with an admin key: it may look at what they may look at.
     pub fn unidentified_admin() -> Caller {
-        Caller::of(Role::UnidentifiedAdmin)
+        Caller::of(CallerKind::UnidentifiedAdmin)
     }
 
-    fn of(role: Role) -> Caller {
+    fn of(role: CallerKind) -> Caller {
         Caller(role)
     }
 
@@ -150,7 +150,7 @@ impl Caller {
     /// is not kept.
     pub fn by_key(self, key: KeyId) -> Caller {
         Caller(match self.0 {
-            Role::Admin(rights, _) => Role::Admin(rights, Some(key)),
+            CallerKind::Admin(rights, _) => CallerKind::Admin(rights, Some(key)),
             role => role,
         })
     }
@@ -158,7 +158,7 @@ impl Caller {
     /// The admin key that let it in, for the log.
     pub fn key_id(&self) -> Option<KeyId> {
         match self.0 {
-            Role::Admin(_, key) => key,
+            CallerKind::Admin(_, key) => key,
             _ => None,
         }
     }
@@ -166,13 +166,13 @@ impl Caller {
     /// The answer a function gets when it asks for the caller's identity.
     pub fn identity(&self) -> IdentityAccess<'_> {
         match &self.0 {
-            Role::Nobody | Role::Admin(..) | Role::System | Role::Job => {
+            CallerKind::Nobody | CallerKind::Admin(..) | CallerKind::System | CallerKind::Job => {
                 IdentityAccess::Known(None)
             }
-            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
+            CallerKind::Provisioned(person, _) | CallerKind::AdminActingAs(person, _) => {
                 IdentityAccess::Known(Some(&person.identity))
             }
-            Role::Pending(_) | Role::Unidentified | Role::UnidentifiedAdmin => {
+            CallerKind::Pending(_) | CallerKind::Unidentified | CallerKind::UnidentifiedAdmin => {
                 IdentityAccess::Suspended
             }
         }
@@ -182,89 +182,95 @@ impl Caller {
     /// Known for a pending identity too, and so never for functions.
     pub fn identity_key(&self) -> Option<IdentityKey> {
         match &self.0 {
-            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
+            CallerKind::Provisioned(person, _) | CallerKind::AdminActingAs(person, _) => {
                 Some(person.identity.key())
             }
-            Role::Pending(identity) => Some(identity.key()),
-            Role::Nobody
-            | Role::Admin(..)
-            | Role::System
-            | Role::Job
-            | Role::Unidentified
-            | Role::UnidentifiedAdmin => None,
+            CallerKind::Pending(identity) => Some(identity.key()),
+            CallerKind::Nobody
+            | CallerKind::Admin(..)
+            | CallerKind::System
+            | CallerKind::Job
+            | CallerKind::Unidentified
+            | CallerKind::UnidentifiedAdmin => None,
         }
     }
 
     /// The proof that this caller's provisioning committed, for a provisioned identity.
     pub fn proof(&self) -> Option<ProvisioningProof> {
         match &self.0 {
-            Role::Provisioned(_, proof) => Some(*proof),
-            Role::Nobody
-            | Role::Pending(_)
-            | Role::Admin(..)
-            | Role::AdminActingAs(..)
-            | Role::System
-            | Role::Job
-            | Role::Unidentified
-            | Role::UnidentifiedAdmin => None,
+            CallerKind::Provisioned(_, proof) => Some(*proof),
+            CallerKind::Nobody
+            | CallerKind::Pending(_)
+            | CallerKind::Admin(..)
+            | CallerKind::AdminActingAs(..)
+            | CallerKind::System
+            | CallerKind::Job
+            | CallerKind::Unidentified
+            | CallerKind::UnidentifiedAdmin => None,
         }
     }
 
     /// The kind of caller, as logs name it.
     pub fn kind(&self) -> &'static str {
         match &self.0 {
-            Role::Provisioned(..) | Role::Pending(_) => "user",
-            Role::Admin(..) => "instance_admin",
-            Role::AdminActingAs(..) => "team_acting_user",
-            Role::System | Role::Job => "system",
-            Role::Nobody | Role::Unidentified | Role::UnidentifiedAdmin => "unknown",
+            CallerKind::Provisioned(..) | CallerKind::Pending(_) => "user",
+            CallerKind::Admin(..) => "instance_admin",
+            CallerKind::AdminActingAs(..) => "team_acting_user",
+            CallerKind::System | CallerKind::Job => "system",
+            CallerKind::Nobody | CallerKind::Unidentified | CallerKind::UnidentifiedAdmin => {
+                "unknown"
+            }
         }
     }
 
     /// Whether it may start mutations and actions, which write.
     pub fn may_write(&self) -> bool {
         match self.0 {
-            Role::Admin(rights, _) | Role::AdminActingAs(_, rights) => rights == AdminRights::All,
-            Role::Nobody
-            | Role::Provisioned(..)
-            | Role::Pending(_)
-            | Role::System
-            | Role::Job
-            | Role::Unidentified => true,
-            Role::UnidentifiedAdmin => false,
+            CallerKind::Admin(rights, _) | CallerKind::AdminActingAs(_, rights) => {
+                rights == AdminRights::All
+            }
+            CallerKind::Nobody
+            | CallerKind::Provisioned(..)
+            | CallerKind::Pending(_)
+            | CallerKind::System
+            | CallerKind::Job
+            | CallerKind::Unidentified => true,
+            CallerKind::UnidentifiedAdmin => false,
         }
     }
 
     /// Whether it may start internal functions from outside.
     pub fn may_call_internal(&self) -> bool {
-        self.is_admin() || matches!(self.0, Role::System | Role::Job)
+        self.is_admin() || matches!(self.0, CallerKind::System | CallerKind::Job)
     }
 
     /// Whether an admin key has let it in. Nothing of an error is hidden from its holder.
     pub fn is_admin(&self) -> bool {
         match self.0 {
-            Role::Admin(..) | Role::AdminActingAs(..) | Role::UnidentifiedAdmin => true,
-            Role::Nobody
-            | Role::Provisioned(..)
-            | Role::Pending(_)
-            | Role::Unidentified
-            | Role::Job
-            | Role::System => false,
+            CallerKind::Admin(..)
+            | CallerKind::AdminActingAs(..)
+            | CallerKind::UnidentifiedAdmin => true,
+            CallerKind::Nobody
+            | CallerKind::Provisioned(..)
+            | CallerKind::Pending(_)
+            | CallerKind::Unidentified
+            | CallerKind::Job
+            | CallerKind::System => false,
         }
     }
 
     /// Which functions of the system it may start.
     pub fn may_call_system(&self) -> SystemAccess {
         match self.0 {
-            Role::Admin(AdminRights::All, _) | Role::System => SystemAccess::All,
-            Role::Admin(AdminRights::ReadOnly, _)
-            | Role::AdminActingAs(..)
-            | Role::UnidentifiedAdmin => SystemAccess::QueriesOnly,
-            Role::Nobody
-            | Role::Provisioned(..)
-            | Role::Pending(_)
-            | Role::Job
-            | Role::Unidentified => SystemAccess::None,
+            CallerKind::Admin(AdminRights::All, _) | CallerKind::System => SystemAccess::All,
+            CallerKind::Admin(AdminRights::ReadOnly, _)
+            | CallerKind::AdminActingAs(..)
+            | CallerKind::UnidentifiedAdmin => SystemAccess::QueriesOnly,
+            CallerKind::Nobody
+            | CallerKind::Provisioned(..)
+            | CallerKind::Pending(_)
+            | CallerKind::Job
+            | CallerKind::Unidentified => SystemAccess::None,
         }
     }
 
@@ -274,13 +280,15 @@ impl Caller {
     /// results, and so do all callers without an identity.
     pub fn cache_scope(&self, read: &ClaimsRead) -> Option<CacheScope> {
         match &self.0 {
-            Role::Nobody | Role::Admin(..) | Role::System | Role::Job => {
+            CallerKind::Nobody | CallerKind::Admin(..) | CallerKind::System | CallerKind::Job => {
                 Some(CacheScope::Anonymous)
             }
-            Role::Provisioned(person, _) | Role::AdminActingAs(person, _) => {
+            CallerKind::Provisioned(person, _) | CallerKind::AdminActingAs(person, _) => {
                 Some(CacheScope::Identity(person.fingerprint(read)))
             }
-            Role::Pending(_) | Role::Unidentified | Role::UnidentifiedAdmin => None,
+            CallerKind::Pending(_) | CallerKind::Unidentified | CallerKind::UnidentifiedAdmin => {
+                None
+            }
         }
     }
 

@@ -81,7 +81,7 @@ pub use leases::{LeaseError, SnapshotLeases};
 pub use limits::{Budget, Limits, Usage};
 pub use log_writer::{LogWriter, UnknownOutcome};
 pub use namespaces::{Namespace, StoredNames, component_of, local_name, stored_name};
-pub use pagination::{Journal, PageStatus, PaginationOptions, RawPage};
+pub use pagination::{PageBorders, PageStatus, PaginationOptions, RawPage};
 pub use pending::PendingRules;
 pub use query::{Bound, BoundKind, OPERATORS_MAX, Operator, Order, Query, Source};
 pub use query_stream::QueryStream;

@@ -96,7 +96,7 @@ impl<S> RawPage<S> {
 
 /// Where the paginated read of an execution starts from, and what it leaves for the next one.
 #[derive(Clone, Debug, Default)]
-pub struct Journal {
+pub struct PageBorders {
     /// The end of the page when the same query ran before.
     pub previous: Option<String>,
     /// The end of the page now.
@@ -117,18 +117,18 @@ impl Transaction<'_> {
         &mut self,
         query: &Query,
         options: &PaginationOptions,
-        journal: &mut Journal,
+        borders: &mut PageBorders,
     ) -> Result<RawPage<StoredDocument>, DatabaseError> {
-        if std::mem::replace(&mut journal.used, true) {
+        if std::mem::replace(&mut borders.used, true) {
             return Err(refuse(MULTIPLE_PAGINATED.to_string()).into());
         }
-        let page = match paginate_stored(self, query, options, journal.previous.as_deref()) {
-            Err(DatabaseError::Query(QueryError::ForeignCursor)) if journal.is_inherited => {
+        let page = match paginate_stored(self, query, options, borders.previous.as_deref()) {
+            Err(DatabaseError::Query(QueryError::ForeignCursor)) if borders.is_inherited => {
                 paginate_stored(self, query, options, None)?
             }
             page => page?,
         };
-        journal.next = Some(page.continue_cursor.clone());
+        borders.next = Some(page.continue_cursor.clone());
         Ok(page)
     }
 }

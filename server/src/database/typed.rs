@@ -14,7 +14,7 @@ use vestibule_schema::table::Table;
 use vestibule_schema::value::{Object, Value};
 
 use super::error::{DatabaseError, QueryError};
-use super::pagination::{Journal, PaginationOptions, RawPage};
+use super::pagination::{PageBorders, PaginationOptions, RawPage};
 use super::query::Query;
 use super::transaction::Transaction;
 use super::writing::Patch;
@@ -103,13 +103,13 @@ impl<D> Page<D> {
 /// `&mut DatabaseReader<'_>` serves both.
 pub struct DatabaseReader<'v> {
     pub(crate) tx: Transaction<'v>,
-    pub(crate) journal: Journal,
+    pub(crate) borders: PageBorders,
 }
 
 impl<'v> DatabaseReader<'v> {
-    /// A reader over a transaction. `journal` is where its paginated read starts from, and ends.
-    pub fn new(tx: Transaction<'v>, journal: Journal) -> Self {
-        DatabaseReader { tx, journal }
+    /// A reader over a transaction. `borders` is where its paginated read starts from, and ends.
+    pub fn new(tx: Transaction<'v>, borders: PageBorders) -> Self {
+        DatabaseReader { tx, borders }
     }
 
     /// The document with this id, `None` when there is none.
@@ -126,7 +126,7 @@ impl<'v> DatabaseReader<'v> {
     pub fn query<T: Table>(&mut self) -> TableQuery<'_, 'v, T> {
         TableQuery {
             tx: &mut self.tx,
-            journal: &mut self.journal,
+            borders: &mut self.borders,
             query: Ok(Query::table(T::NAME)),
             table: PhantomData,
         }
@@ -138,7 +138,7 @@ impl<'v> DatabaseReader<'v> {
         query: &Query,
         options: &PaginationOptions,
     ) -> Result<RawPage, DatabaseError> {
-        let page = self.tx.paginate(query, options, &mut self.journal)?;
+        let page = self.tx.paginate(query, options, &mut self.borders)?;
         page.try_map(|stored| self.tx.decode(&stored))
     }
 
@@ -169,9 +169,9 @@ impl<'v> DerefMut for DatabaseWriter<'v> {
 
 impl<'v> DatabaseWriter<'v> {
     /// A writer over a transaction.
-    pub fn new(tx: Transaction<'v>, journal: Journal) -> Self {
+    pub fn new(tx: Transaction<'v>, borders: PageBorders) -> Self {
         DatabaseWriter {
-            reader: DatabaseReader::new(tx, journal),
+            reader: DatabaseReader::new(tx, borders),
         }
     }
 

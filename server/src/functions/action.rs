@@ -25,7 +25,7 @@ use super::runner::{
 };
 use super::scheduler::ActionScheduler;
 use super::storage::StorageActions;
-use super::{Functions, Origin};
+use super::{CallSource, Functions};
 use crate::auth::{Caller, IdentityAccess, UserIdentity};
 use crate::clock::timeout;
 use crate::database::Definitions;
@@ -37,7 +37,7 @@ pub struct ActionCtx {
     functions: Arc<Functions>,
     caller: Caller,
     /// Where its own calls come from.
-    origin: Origin,
+    source: CallSource,
     /// How deep its own calls are nested.
     nesting: Nesting,
     place: HeldPlace,
@@ -61,24 +61,24 @@ impl ActionCtx {
         self.functions.registry().state()
     }
 
-    /// The context of an action that `caller` runs and that was called from `origin`.
+    /// The context of an action that `caller` runs and that was called from `source`.
     pub(super) fn new(
         functions: Arc<Functions>,
         caller: Caller,
-        origin: &Origin,
+        source: &CallSource,
         running: Arc<Running>,
     ) -> ActionCtx {
         ActionCtx {
             running,
             functions,
             caller,
-            origin: origin.nested(origin.request()),
+            source: source.nested(source.request()),
             nesting: Nesting {
                 depth: 1 + nesting::here().map_or(0, |here| here.depth),
                 caller: 0,
             },
-            place: match origin {
-                Origin::Job(job) => job.place.clone(),
+            place: match source {
+                CallSource::Job(job) => job.place.clone(),
                 _ => HeldPlace::default(),
             },
             console: Arc::default(),
@@ -117,7 +117,7 @@ impl ActionCtx {
 
     /// The request that it runs for.
     pub(super) fn request(&self) -> Arc<RequestMetadata> {
-        self.origin.request()
+        self.source.request()
     }
 
     /// The verified identity of the caller, `None` when the caller is signed out. It is an error in an action that an HTTP
@@ -182,7 +182,7 @@ impl ActionCtx {
             path,
             args,
             caller: self.caller.clone(),
-            origin: self.origin.clone(),
+            source: self.source.clone(),
         };
         let outcome = match kind {
             FunctionKind::Query => {
@@ -222,7 +222,7 @@ impl ActionCtx {
     pub fn scheduler(&self) -> ActionScheduler {
         ActionScheduler {
             functions: self.functions.clone(),
-            by: self.origin.scheduled(),
+            by: self.source.scheduled(),
             owner: ComponentPath::ROOT,
         }
     }
@@ -260,7 +260,7 @@ impl ActionCtx {
             path,
             args,
             caller: self.caller.clone(),
-            origin: self.origin.clone(),
+            source: self.source.clone(),
         })
     }
 }
@@ -286,7 +286,7 @@ pub(super) async fn run_action(
     let ctx = ActionCtx::new(
         functions.clone(),
         call.caller.clone(),
-        &call.origin,
+        &call.source,
         running,
     );
     let console = ctx.console.clone();

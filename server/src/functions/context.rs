@@ -8,11 +8,11 @@ use vestibule_schema::timestamp::Timestamp;
 use super::console::Console;
 use super::error::{Error, IDENTITY_HIDDEN, Result};
 use super::registry::Registry;
-use super::runner::Origin;
+use super::runner::CallSource;
 use super::scheduler::Scheduler;
 use super::storage::{StorageReader, StorageWriter};
 use crate::auth::{Caller, ClaimsRead, IdentityAccess, UserIdentity};
-use crate::database::{DatabaseReader, DatabaseWriter, Journal, Transaction};
+use crate::database::{DatabaseReader, DatabaseWriter, PageBorders, Transaction};
 
 /// The runner's observations of an execution, beside its result.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub struct Observed {
 /// function does that reads a page itself.
 #[derive(Debug, Default)]
 pub(super) struct NestedPage {
-    journal: Journal,
+    borders: PageBorders,
     /// A function on the way to the call has read the page itself, so what it calls reads another.
     is_shut: bool,
 }
@@ -42,59 +42,59 @@ pub(super) struct NestedPage {
 impl NestedPage {
     const MARK: &str = "nested:";
 
-    /// Takes the border of a nested page out of an execution's journal.
-    pub fn of(journal: &mut Journal) -> NestedPage {
-        let border = journal
+    /// Takes the border of a nested page out of an execution's borders.
+    pub fn of(borders: &mut PageBorders) -> NestedPage {
+        let border = borders
             .previous
             .take_if(|text| text.starts_with(Self::MARK));
         NestedPage {
-            journal: Journal {
+            borders: PageBorders {
                 previous: border.map(|text| text[Self::MARK.len()..].to_owned()),
-                ..Journal::default()
+                ..PageBorders::default()
             },
             is_shut: false,
         }
     }
 
-    /// The journal of a nested call.
-    pub fn lend(&self) -> Journal {
-        let is_free = !self.journal.used && !self.is_shut;
-        let previous = self.journal.previous.clone().filter(|_| is_free);
-        Journal {
+    /// The borders of a nested call.
+    pub fn lend(&self) -> PageBorders {
+        let is_free = !self.borders.used && !self.is_shut;
+        let previous = self.borders.previous.clone().filter(|_| is_free);
+        PageBorders {
             previous,
             is_inherited: true,
-            ..Journal::default()
+            ..PageBorders::default()
         }
     }
 
     /// Takes the border that a nested call left.
-    pub fn take_back(&mut self, journal: Journal) {
-        if journal.used && !self.journal.used && !self.is_shut {
-            self.journal.used = true;
-            self.journal.next = journal.next;
+    pub fn take_back(&mut self, borders: PageBorders) {
+        if borders.used && !self.borders.used && !self.is_shut {
+            self.borders.used = true;
+            self.borders.next = borders.next;
         }
     }
 
-    /// Before a function that was lent this `journal` calls another one. Hand what comes back to [`Self::called`].
-    pub fn calling(&mut self, journal: &Journal) -> bool {
+    /// Before a function that was lent these `borders` calls another one. Hand what comes back to [`Self::called`].
+    pub fn calling(&mut self, borders: &PageBorders) -> bool {
         let was_shut = self.is_shut;
-        self.is_shut |= journal.is_inherited && journal.used;
+        self.is_shut |= borders.is_inherited && borders.used;
         was_shut
     }
 
     /// After that call: a border that it took is no longer the caller's.
-    pub fn called(&mut self, was_shut: bool, journal: &mut Journal) {
+    pub fn called(&mut self, was_shut: bool, borders: &mut PageBorders) {
         self.is_shut = was_shut;
-        if self.journal.used && journal.is_inherited && !journal.used {
-            journal.previous = None;
+        if self.borders.used && borders.is_inherited && !borders.used {
+            borders.previous = None;
         }
     }
 
-    /// Leaves the border in an execution's journal, unless the function itself has read a page.
-    pub fn leave(&mut self, journal: &mut Journal) {
-        if !journal.used {
-            let border = self.journal.next.take();
-            journal.next = border.map(|text| format!("{}{text}", Self::MARK));
+    /// Leaves the border in an execution's borders, unless the function itself has read a page.
+    pub fn leave(&mut self, borders: &mut PageBorders) {
+        if !borders.used {
+            let border = self.borders.next.take();
+            borders.next = border.map(|text| format!("{}{text}", Self::MARK));
         }
     }
 }
@@ -106,7 +106,7 @@ pub(super) struct Execution<'v> {
     pub console: Console,
     pub observed: Observed,
     /// Where the call comes from.
-    pub origin: Origin,
+    pub source: CallSource,
     /// The component that the call names, for functions of the system.
     pub component: ComponentPath,
 }
@@ -137,16 +137,16 @@ impl Observed {
 
 impl<'v> Execution<'v> {
     pub fn new(tx: Transaction<'v>, caller: Caller, journal: Option<String>) -> Self {
-        let journal = Journal {
+        let borders = PageBorders {
             previous: journal,
-            ..Journal::default()
+            ..PageBorders::default()
         };
         Execution {
-            db: DatabaseWriter::new(tx, journal),
+            db: DatabaseWriter::new(tx, borders),
             caller,
             console: Console::default(),
             observed: Observed::default(),
-            origin: Origin::Function(None),
+            source: CallSource::Function(None),
             component: ComponentPath::ROOT,
         }
     }
@@ -319,7 +319,7 @@ impl<'v> MutationCtx<'v> {
         Scheduler {
             tx: &mut self.execution.db.tx,
             console: &mut self.execution.console,
-            by: self.execution.origin.scheduled(),
+            by: self.execution.source.scheduled(),
         }
     }
 

@@ -252,7 +252,7 @@ fn call(path: &str, args: &impl Serialize) -> Call {
         path: path.parse().unwrap(),
         args: to_value(args).unwrap(),
         caller: Caller::nobody(),
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     }
 }
 

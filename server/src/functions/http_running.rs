@@ -20,7 +20,7 @@ use super::http_action::{
 };
 use super::http_routes::{HttpActionBody, RegisteredRoute, RouteBody};
 use super::logging::Running;
-use super::runner::{Origin, ended};
+use super::runner::{CallSource, ended};
 use super::streamed::{AtEnd, BodyCut, HttpEnd, StreamedBody, StreamedRequest, StreamedResponse};
 use crate::auth::Caller;
 use crate::deployment::ModuleEnvironment;
@@ -46,11 +46,11 @@ pub(super) async fn run_http_action(
     } = asker;
     let label = format!("{} {}", request.method, request.path);
     let environment = route.is_pushed().then_some(ModuleEnvironment::Isolate);
-    let origin = Origin::Request(metadata, call);
-    let id = origin.request_id();
+    let source = CallSource::Request(metadata, call);
+    let id = source.request_id();
     let component = route.component().clone();
     let running = functions.running(HTTP_ACTION, (label, component), environment, &caller, id);
-    let ctx = ActionCtx::new(functions.clone(), caller.clone(), &origin, running.clone());
+    let ctx = ActionCtx::new(functions.clone(), caller.clone(), &source, running.clone());
     let started = || Event::Started(execution(route, &caller, call));
     functions.probe().event(started);
     let at_end = at_end(functions.clone(), route.clone(), running, (caller, call));

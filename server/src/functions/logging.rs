@@ -176,7 +176,7 @@ impl Functions {
             self.log_run(
                 FunctionKind::Mutation,
                 call,
-                || call.origin.request_id(),
+                || call.source.request_id(),
                 &ended,
             );
         }
@@ -314,7 +314,7 @@ fn audit(call: &Call, run: &Result<MutationRun, SystemError>) {
         admin_key = %key,
         function = %call.path,
         is_done,
-        request_id = %call.origin.request_id(),
+        request_id = %call.source.request_id(),
         "an admin key changed the deployment, or tried to"
     );
 }

@@ -78,7 +78,7 @@ pub use registry::{AppState, PAUSED, READ_ONLY_CODE, Registered, Registry, Regis
 pub use request::RequestMetadata;
 pub use request_name::RequestName;
 pub use runner::{
-    Basis, Call, FunctionOutcome, MutationRun, OnFinish, Origin, QueryOutcome, QueryRun,
+    Basis, Call, CallSource, FunctionOutcome, MutationRun, OnFinish, QueryOutcome, QueryRun,
 };
 pub use scheduler::{ActionScheduler, Scheduler};
 pub use storage::{NewFile, StorageActions, StorageReader, StorageWriter};
@@ -674,7 +674,7 @@ impl Functions {
             (call.path.local().to_string(), call.path.component().clone()),
             pushed.map(|pushed| pushed.environment),
             &call.caller,
-            call.origin.request_id(),
+            call.source.request_id(),
         );
         let run = action::run_action(self.clone(), call, running.clone(), &definitions).await;
         let error = match &run.outcome {

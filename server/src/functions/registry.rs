@@ -318,7 +318,7 @@ impl Registry {
         // A user who is acted as has no part in the system's own functions but for looking. Nor has a function of the app
         // that an admin key calls: it may have the path from its arguments.
         let may_change =
-            call.caller.may_call_system() == SystemAccess::All && !call.origin.is_inside();
+            call.caller.may_call_system() == SystemAccess::All && !call.source.is_inside();
         if kind != FunctionKind::Query && call.path.is_system() && !may_change {
             return Err(Error::plain(NOT_PERMITTED));
         }
@@ -333,14 +333,14 @@ impl Registry {
         }
         // Administrators look at a component through them. The code of one would see the app, and other components.
         let is_of_component = !call.path.component().is_root();
-        if call.path.is_system() && is_of_component && call.origin.is_inside() {
+        if call.path.is_system() && is_of_component && call.source.is_inside() {
             return Err(Error::plain(NOT_PERMITTED));
         }
         let is_paused = self.deployment.settings.is_paused;
-        if is_paused && !call.origin.is_inside() && !call.path.is_system() {
+        if is_paused && !call.source.is_inside() && !call.path.is_system() {
             return Err(Error::plain(PAUSED));
         }
-        let may_call_internal = call.origin.is_inside() || call.caller.may_call_internal();
+        let may_call_internal = call.source.is_inside() || call.caller.may_call_internal();
         // Clients call the app alone.
         let is_open = |function: &Registered| {
             function.visibility == Visibility::Public && function.path.component().is_root()

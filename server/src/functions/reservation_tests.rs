@@ -15,7 +15,7 @@ use super::tests::{Counter, Step};
 use super::*;
 use crate::auth::Caller;
 use crate::clock::{Clock, ManualClock, SystemClock, UnixNanos};
-use crate::database::{DatabaseOptions, DatabaseWriter, Journal, Limits};
+use crate::database::{DatabaseOptions, DatabaseWriter, Limits, PageBorders};
 
 /// A step in the middle of which `pause` is called.
 fn add_in(
@@ -94,7 +94,7 @@ fn submit(
         path: path.parse().unwrap(),
         args: Value::Object(object! { "name" => name, "by" => by }),
         caller: Caller::nobody(),
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     };
     let session_request = request.map(|(session, request)| SessionRequest {
         session: [session; 16],
@@ -287,7 +287,7 @@ fn a_mutation_that_something_overtakes_for_ever_ends_with_a_named_error() {
         let functions = functions.get().unwrap();
         // The server's own transactions are never put back.
         let own = functions.transact(|tx| {
-            let mut db = DatabaseWriter::new(tx.lend(), Journal::default());
+            let mut db = DatabaseWriter::new(tx.lend(), PageBorders::default());
             let (name, by) = ("hot".to_owned(), 1);
             let added = add_in(&mut db, Step { name, by }, || {});
             tx.take_back(db.into_transaction());

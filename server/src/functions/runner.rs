@@ -35,19 +35,19 @@ pub struct Call {
     /// The caller that it runs as.
     pub caller: Caller,
     /// Where the call comes from.
-    pub origin: Origin,
+    pub source: CallSource,
 }
 
 impl Call {
     /// Whether its commit may wait for the end of another mutation's reservation. A first login has a deadline.
     pub(super) fn may_be_put_back(&self) -> bool {
-        !matches!(self.origin, Origin::Provisioning)
+        !matches!(self.source, CallSource::Provisioning)
     }
 }
 
 /// Where a call comes from: functions may call internal functions, clients may not.
 #[derive(Clone, Debug)]
-pub enum Origin {
+pub enum CallSource {
     /// A client, over any transport; with the call's mark for a watcher.
     Client(Option<CallOf>),
     /// A client whose request functions may look at.
@@ -62,46 +62,47 @@ pub enum Origin {
     Job(OnBehalf),
 }
 
-impl Origin {
+impl CallSource {
     /// Whether the call comes from inside the server.
     pub fn is_inside(&self) -> bool {
         match self {
-            Origin::Client(_) | Origin::Request(..) => false,
-            Origin::Function(_) | Origin::Within(..) | Origin::Provisioning | Origin::Job(_) => {
-                true
-            }
+            CallSource::Client(_) | CallSource::Request(..) => false,
+            CallSource::Function(_)
+            | CallSource::Within(..)
+            | CallSource::Provisioning
+            | CallSource::Job(_) => true,
         }
     }
 
     /// The client's call that it belongs to, where there is a watcher.
     pub(super) fn call(&self) -> Option<CallOf> {
         match self {
-            Origin::Client(call)
-            | Origin::Request(_, call)
-            | Origin::Function(call)
-            | Origin::Within(_, call) => *call,
-            Origin::Provisioning | Origin::Job(_) => None,
+            CallSource::Client(call)
+            | CallSource::Request(_, call)
+            | CallSource::Function(call)
+            | CallSource::Within(_, call) => *call,
+            CallSource::Provisioning | CallSource::Job(_) => None,
         }
     }
 
     /// The scheduled function on whose behalf the call is made.
     pub fn scheduled(&self) -> Option<DocumentId> {
         match self {
-            Origin::Client(_)
-            | Origin::Request(..)
-            | Origin::Function(_)
-            | Origin::Within(..)
-            | Origin::Provisioning => None,
-            Origin::Job(job) => job.scheduled,
+            CallSource::Client(_)
+            | CallSource::Request(..)
+            | CallSource::Function(_)
+            | CallSource::Within(..)
+            | CallSource::Provisioning => None,
+            CallSource::Job(job) => job.scheduled,
         }
     }
 
     /// The request that the call is made for. Where none is known it gets a name of its own.
     pub(super) fn request(&self) -> Arc<RequestMetadata> {
         let known = match self {
-            Origin::Request(request, _) | Origin::Within(request, _) => Some(request),
-            Origin::Job(job) => Some(&job.request),
-            Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
+            CallSource::Request(request, _) | CallSource::Within(request, _) => Some(request),
+            CallSource::Job(job) => Some(&job.request),
+            CallSource::Client(_) | CallSource::Function(_) | CallSource::Provisioning => None,
         };
         let unknown = || Arc::new(RequestMetadata::unknown(self.scheduled()));
         known.cloned().unwrap_or_else(unknown)
@@ -111,9 +112,9 @@ impl Origin {
     /// one of its own.
     pub(super) fn request_id(&self) -> Arc<str> {
         let known = match self {
-            Origin::Request(request, _) | Origin::Within(request, _) => Some(&**request),
-            Origin::Job(job) => Some(&*job.request),
-            Origin::Client(_) | Origin::Function(_) | Origin::Provisioning => None,
+            CallSource::Request(request, _) | CallSource::Within(request, _) => Some(&**request),
+            CallSource::Job(job) => Some(&*job.request),
+            CallSource::Client(_) | CallSource::Function(_) | CallSource::Provisioning => None,
         };
         known.map_or_else(
             || new_request_id().into(),
@@ -121,11 +122,11 @@ impl Origin {
         )
     }
 
-    /// The origin of the calls that a function makes which was called from here, for `request`.
-    pub(super) fn nested(&self, request: Arc<RequestMetadata>) -> Origin {
+    /// The source of the calls that a function makes which was called from here, for `request`.
+    pub(super) fn nested(&self, request: Arc<RequestMetadata>) -> CallSource {
         match self {
-            Origin::Job(job) => Origin::Job(job.nested()),
-            _ => Origin::Within(request, self.call()),
+            CallSource::Job(job) => CallSource::Job(job.nested()),
+            _ => CallSource::Within(request, self.call()),
         }
     }
 }
@@ -258,9 +259,9 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
         log_lines: execution.console.into_lines(),
         reads: execution.db.tx.take_reads(),
         claims_read: execution.observed.claims_read(),
-        journal: execution.db.journal.next.take(),
+        journal: execution.db.borders.next.take(),
         ts,
-        request_id: call.origin.request_id(),
+        request_id: call.source.request_id(),
         time_seen: execution.observed.time.then(|| environment.clock.elapsed()),
     })
 }
@@ -300,7 +301,7 @@ pub fn run_mutation_without_writing(
         claims_read,
         journal: None,
         ts,
-        request_id: call.origin.request_id(),
+        request_id: call.source.request_id(),
         time_seen,
     }))
 }
@@ -333,13 +334,13 @@ pub(super) fn run_mutation_body<'v>(
     call: &Call,
     args: Value,
 ) -> MutationBodyRun<'v> {
-    let companion = match &call.origin {
-        Origin::Job(job) => job.companion.as_deref(),
-        Origin::Client(_)
-        | Origin::Request(..)
-        | Origin::Function(_)
-        | Origin::Within(..)
-        | Origin::Provisioning => None,
+    let companion = match &call.source {
+        CallSource::Job(job) => job.companion.as_deref(),
+        CallSource::Client(_)
+        | CallSource::Request(..)
+        | CallSource::Function(_)
+        | CallSource::Within(..)
+        | CallSource::Provisioning => None,
     };
     let may_run = companion.map_or(Ok(true), |job| job.before(&mut tx));
     if !matches!(may_run, Ok(true)) {
@@ -376,7 +377,7 @@ fn run_mutation_function<'v>(
     let stated = || stated(FunctionKind::Mutation, call, Some(read_ts), commit_ts);
     let mut ctx = MutationCtx {
         execution: Execution {
-            origin: call.origin.clone(),
+            source: call.source.clone(),
             component: call.path.component().clone(),
             ..Execution::new(tx, call.caller.clone(), None)
         },
@@ -423,10 +424,10 @@ pub(super) fn stated(
         kind: kind.name().to_string(),
         identity: call.caller.identity_key(),
         proof: call.caller.proof().map(|proof| proof.committed_at().0),
-        is_provisioning: matches!(call.origin, Origin::Provisioning),
+        is_provisioning: matches!(call.source, CallSource::Provisioning),
         read_ts: read_ts.map(|ts| ts.0),
         commit_ts: commit_ts.map(|ts| ts.0),
-        call: call.origin.call(),
+        call: call.source.call(),
     }
 }
 
@@ -533,7 +534,7 @@ impl QueuedMutation {
     }
 
     fn stop_when_provisioning(&self, point: Point) {
-        if matches!(self.call.origin, Origin::Provisioning) {
+        if matches!(self.call.source, CallSource::Provisioning) {
             let probe = self.functions.probe();
             probe.stop(point, || self.call.caller.identity_key());
         }

@@ -176,7 +176,7 @@ fn call(path: &str, args: Object) -> Call {
         path: path.parse().unwrap(),
         args: Value::Object(args),
         caller: Caller::nobody(),
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     }
 }
 

@@ -18,7 +18,7 @@ use super::credentials::Admitted;
 use super::prepared::{Prepared, bad_identifier, prepare, read_args, read_format, read_path};
 use super::respond::{self, NoCaller, WireError, Writing};
 use crate::auth::Verified;
-use crate::functions::{Call, Error, FunctionKind, FunctionOutcome, Origin, SystemError};
+use crate::functions::{Call, CallSource, Error, FunctionKind, FunctionOutcome, SystemError};
 use crate::subscriptions::QueryResult;
 
 type Answer = Result<Response, WireError>;
@@ -236,7 +236,7 @@ impl Http {
             path,
             args,
             caller,
-            origin: Origin::Request(self.metadata(asked, parts), call),
+            source: CallSource::Request(self.metadata(asked, parts), call),
         };
         let kind = match wanted {
             Wanted::One(kind) => kind,

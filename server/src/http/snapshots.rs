@@ -22,7 +22,7 @@ use super::respond::{self, NoCaller, WireError, Writing, json};
 use crate::auth::IdentityAccess;
 use crate::database::{LeaseError, SnapshotLeases};
 use crate::functions::{
-    Call, FunctionOutcome, Origin, QueryOutcome, QueryRun, RequestMetadata, SystemError, Thrown,
+    Call, CallSource, FunctionOutcome, QueryOutcome, QueryRun, RequestMetadata, SystemError, Thrown,
 };
 use crate::storage::ReadView;
 
@@ -111,7 +111,7 @@ pub(super) async fn query_at_ts(
         path,
         args,
         caller: admitted.caller,
-        origin: Origin::Request(http.metadata(&asked, &parts), admitted.call),
+        source: CallSource::Request(http.metadata(&asked, &parts), admitted.call),
     };
     let run = match http.query_at(ts, &call).await? {
         Some(run) => run,
@@ -252,7 +252,7 @@ impl Http {
     ) -> Result<Vec<BatchAnswer>, WireError> {
         let functions = self.functions.clone();
         let caller = admitted.caller.clone();
-        let origin = Origin::Request(request, admitted.call);
+        let source = CallSource::Request(request, admitted.call);
         let paths: Vec<FunctionPath> = batch.iter().map(|query| query.path.clone()).collect();
         let runs = self.functions.read_calling(&paths, move |view| {
             let run = |Prepared { path, args, format }| {
@@ -264,7 +264,7 @@ impl Http {
                     path,
                     args,
                     caller: caller.clone(),
-                    origin: origin.clone(),
+                    source: source.clone(),
                 };
                 Ok((format, Ok(functions.query_on(view, &call, None)?)))
             };

@@ -16,8 +16,8 @@ use crate::auth::Caller;
 use crate::database::{DatabaseError, StateEntry, Transaction};
 use crate::functions::scheduled::{JobState, ScheduledFunction, Target, unsupported};
 use crate::functions::{
-    Call, Companion, Error, FunctionKind, FunctionOutcome, Functions, HeldPlace, MutationRun,
-    OnBehalf, OnFinish, Origin, SystemError,
+    Call, CallSource, Companion, Error, FunctionKind, FunctionOutcome, Functions, HeldPlace,
+    MutationRun, OnBehalf, OnFinish, SystemError,
 };
 
 /// A job whose time has come.
@@ -128,7 +128,7 @@ impl Job {
             path: self.path.clone(),
             args: self.args.clone(),
             caller: Caller::job(),
-            origin: Origin::Job(OnBehalf::new(scheduled, companion).with_place(place)),
+            source: CallSource::Job(OnBehalf::new(scheduled, companion).with_place(place)),
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::database::{
 };
 use crate::deployment::provisioning::{DocumentRule, PROVISION_WHEN, PROVISION_WITH, Stated};
 use crate::functions::{
-    Call, Function, FunctionOutcome, Origin, QueryCtx, QueryOutcome, Registry, Result, SystemError,
+    Call, CallSource, Function, FunctionOutcome, QueryCtx, QueryOutcome, Registry, Result,
+    SystemError,
 };
 use crate::subscriptions::{
     LiveQueries, Moment, QueryResult, QuerySetChange, QuerySpec, Subscriber,
@@ -97,7 +98,7 @@ pub(super) fn look_call(rule: &DocumentRule, value: Value) -> Call {
         path: LOOK.parse().expect("the path is well formed"),
         args: Value::Object(args),
         caller: Caller::system(),
-        origin: Origin::Function(None),
+        source: CallSource::Function(None),
     }
 }
 
@@ -107,7 +108,7 @@ fn unmet_call() -> Call {
         path: UNMET.parse().expect("the path is well formed"),
         args: Value::Object(Object::new()),
         caller: Caller::system(),
-        origin: Origin::Function(None),
+        source: CallSource::Function(None),
     }
 }
 

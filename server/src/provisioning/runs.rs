@@ -14,7 +14,7 @@ use super::single_flight::Lead;
 use crate::auth::IdentityAccess;
 use crate::clock::timeout;
 use crate::deployment::provisioning::MutationRule;
-use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, SystemError, Thrown};
+use crate::functions::{Call, CallSource, FunctionOutcome, QueryOutcome, SystemError, Thrown};
 
 /// A run that has ended.
 #[derive(Clone)]
@@ -203,7 +203,7 @@ pub(super) fn provisioning_call(identity: &Arc<Identity>, rule: &MutationRule) -
         args: rule.arguments_for(identity),
         // The one run that sees an identity before its provisioning has committed is the provisioning itself.
         caller: provisioned(identity, Timestamp::ZERO),
-        origin: Origin::Provisioning,
+        source: CallSource::Provisioning,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::auth::{Caller, IdentityAccess, VerifiedUser};
 use crate::clock::{Clock, SystemClock, UnixNanos};
 use crate::database::{CommitterOptions, Database, DatabaseOptions};
 use crate::functions::{
-    Call, Error, Function, Functions, MutationCtx, Origin, QueryCtx, Registry, Result,
+    Call, CallSource, Error, Function, Functions, MutationCtx, QueryCtx, Registry, Result,
 };
 use crate::subscriptions::{Following, LiveQueries};
 
@@ -388,6 +388,6 @@ fn nobodys(path: &str) -> Call {
         path: path.parse().unwrap(),
         args: Value::Object(Object::new()),
         caller: Caller::nobody(),
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     }
 }

@@ -11,7 +11,7 @@ use crate::auth::Caller;
 use crate::deployment::modules::check_module_path;
 use crate::deployment::{AnalyzeError, DeploymentError, ModuleEnvironment, SourceModule};
 use crate::functions::js::InlineQuery;
-use crate::functions::{Call, Error, FunctionOutcome, Origin, QueryOutcome, RequestMetadata};
+use crate::functions::{Call, CallSource, Error, FunctionOutcome, QueryOutcome, RequestMetadata};
 
 /// Bytes of a text.
 const INLINE_QUERY_BYTES_MAX: usize = 1 << 20;
@@ -77,7 +77,7 @@ impl Pushes {
             path: function,
             args,
             caller,
-            origin: Origin::Request(request, None),
+            source: CallSource::Request(request, None),
         };
         let run = self.functions.query_inline(Arc::new(query), call).await?;
         match run.outcome {

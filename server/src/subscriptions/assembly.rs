@@ -1,4 +1,4 @@
-//! The subscribers' view of the live queries: the entry that answers each of their queries, and the moments at which
+//! The subscribers' view of the live queries: which one answers each of their queries, and the moments at which
 //! all of them are answered.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::wire::QueryId;
 
 use super::LIVE_QUERIES_MAX;
-use super::entry::{Answer, Entry, EntryKey, Execution, QueryResult, Scope};
+use super::live_query::{Answer, Execution, LiveQuery, LiveQueryKey, QueryResult, Scope};
 use super::state::{State, ToRun};
 use super::subscriber::{Moment, QuerySpec};
 use crate::auth::Caller;
@@ -31,10 +31,10 @@ pub(super) struct SubscriberState {
 
 pub(super) struct Watch {
     pub spec: QuerySpec,
-    pub entry: Option<u64>,
+    pub live_query: Option<u64>,
     /// The result that the client has.
     pub sent: Option<Arc<QueryResult>>,
-    /// How many answers the entry had given when one was last used.
+    /// How many answers the live query had given when one was last used.
     answers_used: u64,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Watch {
 enum Gathering {
     No,
     UnderWay,
-    /// The results of the entries, all of one moment.
+    /// The results of the live queries, all of one moment.
     Done {
         ts: Timestamp,
         results: BTreeMap<u64, Arc<QueryResult>>,
@@ -82,13 +82,13 @@ impl Watch {
     pub fn new(spec: QuerySpec) -> Watch {
         Watch {
             spec,
-            entry: None,
+            live_query: None,
             sent: None,
             answers_used: 0,
         }
     }
 
-    /// The page border that the client has been shown, which must not move when the query goes to another entry.
+    /// The page border that the client has been shown, which must not move when the query goes to another live query.
     fn journal(&self) -> Option<Arc<str>> {
         self.sent
             .as_ref()
@@ -100,7 +100,7 @@ impl Watch {
 impl State {
     // ---- watching --------------------------------------------------------------------------------------------
 
-    /// Points a watch at the entry that its subscriber's caller may see.
+    /// Points a watch at the live query that its subscriber's caller may see.
     pub fn resolve(&mut self, subscriber: u64, query: QueryId, to_run: &mut ToRun) {
         let Some(state) = self.subscribers.get(&subscriber) else {
             return;
@@ -110,16 +110,16 @@ impl State {
         };
         let caller = state.caller.clone();
         let sees_internal = caller.may_call_internal();
-        let old = watch.entry;
+        let old = watch.live_query;
         let scope = self.scope(Execution::Query, &watch.spec.path, &caller);
-        if let Some(entry) = old.and_then(|old| self.entries.get(&old)) {
+        if let Some(live) = old.and_then(|old| self.live_queries.get(&old)) {
             let is_everybodys =
-                entry.key.scope == Scope::Shared && entry.key.sees_internal == sees_internal;
-            if is_everybodys && !entry.is_suspended() && scope == Scope::Shared {
+                live.key.scope == Scope::Shared && live.key.sees_internal == sees_internal;
+            if is_everybodys && !live.is_suspended() && scope == Scope::Shared {
                 return;
             }
         }
-        let key = EntryKey {
+        let key = LiveQueryKey {
             execution: Execution::Query,
             path: watch.spec.path.clone(),
             args: watch.spec.args_text.clone(),
@@ -142,22 +142,22 @@ impl State {
     }
 
     fn watch(&mut self, id: u64, subscriber: u64, query: QueryId, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return;
         };
-        if let Some(place) = entry.idle.take() {
+        if let Some(place) = live.idle.take() {
             self.idle.remove(place);
         }
-        entry.watchers.insert((subscriber, query));
-        let is_suspended = entry.is_suspended();
-        let answers = entry.answers;
+        live.watchers.insert((subscriber, query));
+        let is_suspended = live.is_suspended();
+        let answers = live.answers;
         let Some(state) = self.subscribers.get_mut(&subscriber) else {
             return;
         };
         let Some(watch) = state.watches.get_mut(&query) else {
             return;
         };
-        watch.entry = Some(id);
+        watch.live_query = Some(id);
         watch.answers_used = answers;
         if is_suspended && !state.is_pending() {
             self.resolve(subscriber, query, to_run);
@@ -190,8 +190,8 @@ impl State {
     ) -> Option<(FunctionPath, Caller, Arc<QueryResult>)> {
         let subscriber = self.subscribers.get(&subscriber)?;
         let watch = subscriber.watches.get(&query)?;
-        let (_, entry) = self.entry_of(watch)?;
-        let result = entry.result().filter(|_| entry.is_fresh())?;
+        let (_, live) = self.live_query_of(watch)?;
+        let result = live.result().filter(|_| live.is_fresh())?;
         if !matches!(result.done(), Some(FunctionOutcome::Returned(_))) {
             return None;
         }
@@ -206,27 +206,27 @@ impl State {
             .get_mut(&subscriber)?
             .watches
             .remove(&query)?;
-        if let Some(entry) = watch.entry {
-            self.unwatch(entry, subscriber, query);
+        if let Some(live) = watch.live_query {
+            self.unwatch(live, subscriber, query);
         }
         Some(watch)
     }
 
     pub fn unwatch(&mut self, id: u64, subscriber: u64, query: QueryId) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return;
         };
-        entry.watchers.remove(&(subscriber, query));
+        live.watchers.remove(&(subscriber, query));
         self.release(id);
     }
 
     /// Moves watchers of a result that turned out to depend on the identity, or on more claims than known, to their own
     /// result. Watchers whose identity must not be seen yet stay.
     pub(super) fn resolve_watchers(&mut self, id: u64, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get(&id) else {
+        let Some(live) = self.live_queries.get(&id) else {
             return;
         };
-        for (subscriber, query) in entry.watchers.clone() {
+        for (subscriber, query) in live.watchers.clone() {
             self.resolve(subscriber, query, to_run);
         }
     }
@@ -234,10 +234,10 @@ impl State {
     // ---- waking ----------------------------------------------------------------------------------------------
 
     pub(super) fn wake_watchers(&self, id: u64) {
-        let Some(entry) = self.entries.get(&id) else {
+        let Some(live) = self.live_queries.get(&id) else {
             return;
         };
-        for (subscriber, _) in &entry.watchers {
+        for (subscriber, _) in &live.watchers {
             if let Some(subscriber) = self.subscribers.get(subscriber) {
                 subscriber.wake.notify_one();
             }
@@ -269,7 +269,7 @@ impl State {
     // ---- assembling ------------------------------------------------------------------------------------------
 
     /// The newest moment at which all of a subscriber's queries have an answer. It is not before `wanted`, or where
-    /// answers keep being overtaken before they can be used, not before `required`. Beside it: the entries to run
+    /// answers keep being overtaken before they can be used, not before `required`. Beside it: the live queries to run
     /// together for this subscriber.
     pub fn assemble(&mut self, id: u64, wanted: Timestamp, required: Timestamp) -> (Moment, ToRun) {
         let survey = match self.survey(id) {
@@ -306,14 +306,17 @@ impl State {
             is_starved: false,
         };
         for watch in subscriber.watches.values() {
-            let Some(entry) = watch.entry.and_then(|entry| self.entries.get(&entry)) else {
+            let Some(live) = watch
+                .live_query
+                .and_then(|live| self.live_queries.get(&live))
+            else {
                 return Ok(None);
             };
-            if subscriber.is_pending() && entry.is_suspended() {
+            if subscriber.is_pending() && live.is_suspended() {
                 continue;
             }
-            survey.is_starved |= entry.answers - watch.answers_used > UNUSED_ANSWERS_MAX;
-            let Some(version) = &entry.version else {
+            survey.is_starved |= live.answers - watch.answers_used > UNUSED_ANSWERS_MAX;
+            let Some(version) = &live.version else {
                 survey.is_missing = true;
                 continue;
             };
@@ -346,13 +349,13 @@ impl State {
             Gathering::Done { .. } | Gathering::No => {}
         }
         let mut to_run = ToRun::new();
-        let entries: Vec<u64> = self.subscribers[&id]
+        let live_queries: Vec<u64> = self.subscribers[&id]
             .watches
             .values()
-            .filter_map(|watch| watch.entry)
+            .filter_map(|watch| watch.live_query)
             .collect();
-        for entry in entries {
-            self.run(entry, &mut to_run);
+        for live in live_queries {
+            self.run(live, &mut to_run);
         }
         (Moment::NotYet, to_run)
     }
@@ -385,20 +388,21 @@ impl State {
             return false;
         };
         subscriber.watches.values().all(|watch| {
-            let Some((id, entry)) = self.entry_of(watch) else {
+            let Some((id, live)) = self.live_query_of(watch) else {
                 return false;
             };
-            let result = result_at(id, entry, ts, gathered);
+            let result = result_at(id, live, ts, gathered);
             result.is_some_and(|result| result.done().is_some() || subscriber.is_pending())
         })
     }
 
-    fn entry_of(&self, watch: &Watch) -> Option<(u64, &Entry)> {
-        let id = watch.entry?;
-        Some((id, self.entries.get(&id)?))
+    fn live_query_of(&self, watch: &Watch) -> Option<(u64, &LiveQuery)> {
+        let id = watch.live_query?;
+        Some((id, self.live_queries.get(&id)?))
     }
 
-    /// Takes the answers as of `ts` as told. Beside them: the entries to run for pages that have got an end of their own.
+    /// Takes the answers as of `ts` as told. Returns the live queries to run for pages that have got an end of their own
+    /// too.
     fn tell(
         &mut self,
         subscriber_id: u64,
@@ -411,12 +415,12 @@ impl State {
         subscriber.gathering = Gathering::No;
         let (mut changed, mut parted) = (Vec::new(), Vec::new());
         for (query, watch) in &mut subscriber.watches {
-            let Some(id) = watch.entry else { continue };
-            let Some(entry) = self.entries.get_mut(&id) else {
+            let Some(id) = watch.live_query else { continue };
+            let Some(live) = self.live_queries.get_mut(&id) else {
                 continue;
             };
-            watch.answers_used = entry.answers;
-            let Some(result) = result_at(id, entry, ts, gathered) else {
+            watch.answers_used = live.answers;
+            let Some(result) = result_at(id, live, ts, gathered) else {
                 continue;
             };
             let is_known = watch
@@ -426,21 +430,21 @@ impl State {
             if !is_known && result.done().is_some() {
                 let result = result.clone();
                 watch.sent = Some(result.clone());
-                if entry.holds_another_page_than(&result) {
+                if live.holds_another_page_than(&result) {
                     parted.push((*query, id));
                 } else {
-                    entry.told_border = result.journal.clone();
+                    live.told_border = result.journal.clone();
                 }
                 changed.push((*query, result));
             }
         }
         let mut to_run = ToRun::new();
-        for (query, entry) in parted {
-            self.unwatch(entry, subscriber_id, query);
+        for (query, live) in parted {
+            self.unwatch(live, subscriber_id, query);
             if let Some(subscriber) = self.subscribers.get_mut(&subscriber_id)
                 && let Some(watch) = subscriber.watches.get_mut(&query)
             {
-                watch.entry = None;
+                watch.live_query = None;
             }
             self.resolve(subscriber_id, query, &mut to_run);
         }
@@ -448,14 +452,14 @@ impl State {
     }
 }
 
-/// An entry's result as of `ts`.
+/// A live query's result as of `ts`.
 fn result_at<'a>(
     id: u64,
-    entry: &'a Entry,
+    live: &'a LiveQuery,
     ts: Timestamp,
     gathered: &'a BTreeMap<u64, Arc<QueryResult>>,
 ) -> Option<&'a Arc<QueryResult>> {
-    let version = entry.version.as_ref()?;
+    let version = live.version.as_ref()?;
     let holds = version.from <= ts && version.until.is_none_or(|until| ts < until);
     match holds {
         true => version.result.as_ref().ok(),

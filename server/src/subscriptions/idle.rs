@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 /// Bytes of results kept without watchers.
 pub(super) const IDLE_BYTES_MAX: usize = 64 << 20;
 
-/// The entries without watchers, in the order in which they were left.
+/// The live queries without watchers, in the order in which they were left.
 #[derive(Default)]
 pub(super) struct Idle {
     by_age: BTreeMap<u64, u64>,
     bytes: usize,
 }
 
-/// An entry's place among those without watchers.
+/// A live query's place among those without watchers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdlePlace {
     age: u64,
@@ -20,9 +20,9 @@ pub(super) struct IdlePlace {
 }
 
 impl Idle {
-    /// Puts an entry behind all others. `age` must be later than every earlier one.
-    pub fn add(&mut self, entry: u64, age: u64, bytes: usize) -> IdlePlace {
-        self.by_age.insert(age, entry);
+    /// Puts a live query behind all others. `age` must be later than every earlier one.
+    pub fn add(&mut self, live: u64, age: u64, bytes: usize) -> IdlePlace {
+        self.by_age.insert(age, live);
         self.bytes += bytes;
         IdlePlace { age, bytes }
     }
@@ -33,9 +33,9 @@ impl Idle {
         }
     }
 
-    /// The entry to drop next, while more is held than may be.
+    /// The live query to drop next, while more is held than may be.
     pub fn surplus(&self) -> Option<u64> {
-        let oldest = self.by_age.first_key_value().map(|(_, entry)| *entry);
+        let oldest = self.by_age.first_key_value().map(|(_, live)| *live);
         oldest.filter(|_| self.bytes > IDLE_BYTES_MAX)
     }
 

@@ -1,9 +1,9 @@
 //! Live queries: each distinct query runs once for all its watchers, and again only when a commit changed what it read.
 
 mod assembly;
-mod entry;
 mod idle;
 mod intervals;
+mod live_query;
 mod state;
 mod subscriber;
 #[cfg(test)]
@@ -15,13 +15,13 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use vestibule_schema::timestamp::Timestamp;
 
-pub use entry::QueryResult;
+pub use live_query::QueryResult;
 pub use subscriber::{Moment, QuerySetChange, QuerySpec, Subscriber};
 
 use crate::database::{Freshness, IndexId};
 use crate::functions::{Call, FunctionOutcome, Functions, SystemError};
 use crate::storage::ReadView;
-use entry::{Answer, EntryKey, Execution};
+use live_query::{Answer, Execution, LiveQueryKey};
 use state::{State, ToRun};
 
 /// Distinct queries of a deployment that are watched at once.
@@ -181,12 +181,12 @@ impl LiveQueries {
         }
     }
 
-    fn key(&self, execution: Execution, call: &Call) -> EntryKey {
+    fn key(&self, execution: Execution, call: &Call) -> LiveQueryKey {
         let mut args = String::new();
         call.args.write_json(&mut args);
         let scope = self.state.lock().scope(execution, &call.path, &call.caller);
-        let sees_internal = call.origin.is_inside() || call.caller.may_call_internal();
-        EntryKey {
+        let sees_internal = call.source.is_inside() || call.caller.may_call_internal();
+        LiveQueryKey {
             execution,
             path: call.path.clone(),
             args: args.into(),
@@ -196,7 +196,7 @@ impl LiveQueries {
         }
     }
 
-    fn cached(&self, key: &EntryKey) -> Option<(Arc<QueryResult>, Timestamp)> {
+    fn cached(&self, key: &LiveQueryKey) -> Option<(Arc<QueryResult>, Timestamp)> {
         let durable = self.functions.database().durable_ts();
         let state = self.state.lock();
         // Commits are announced before they are followed: until then the cache may be behind.
@@ -207,7 +207,12 @@ impl LiveQueries {
         Some((answer, state.ts))
     }
 
-    fn keep(&self, key: EntryKey, call: &Call, answer: Answer) -> (Arc<QueryResult>, Timestamp) {
+    fn keep(
+        &self,
+        key: LiveQueryKey,
+        call: &Call,
+        answer: Answer,
+    ) -> (Arc<QueryResult>, Timestamp) {
         let kept = (answer.result.clone(), answer.ts);
         // Errors are computed anew each time; so are pages, whose border belongs to one watcher.
         let is_returned = matches!(kept.0.done(), Some(FunctionOutcome::Returned(_)));
@@ -250,7 +255,7 @@ impl LiveQueries {
         self.run_each(to_run);
     }
 
-    /// Runs entries, each on the newest snapshot when its turn comes.
+    /// Runs live queries, each on the newest snapshot when its turn comes.
     fn run_each(self: &Arc<Self>, to_run: ToRun) {
         // One commit may overtake more queries than may wait for a reader.
         let together = to_run.len().div_ceil(JOBS_MAX).max(1);
@@ -259,7 +264,7 @@ impl LiveQueries {
         }
     }
 
-    /// Runs entries one after another on one snapshot, perhaps on behalf of a subscriber that waits for all of them.
+    /// Runs live queries one after another on one snapshot, perhaps on behalf of a subscriber that waits for all of them.
     fn run_together(self: &Arc<Self>, to_run: ToRun, gathers: Option<u64>) {
         if to_run.is_empty() {
             return;
@@ -303,8 +308,8 @@ impl LiveQueries {
 
     fn entry_call(&self, id: u64) -> Option<(Arc<Call>, Option<String>)> {
         let state = self.state.lock();
-        let entry = state.entries.get(&id)?;
-        Some((entry.call.clone(), entry.journal()))
+        let live = state.live_queries.get(&id)?;
+        Some((live.call.clone(), live.journal()))
     }
 
     fn fail_all(self: &Arc<Self>, ids: &[u64], error: &SystemError) {

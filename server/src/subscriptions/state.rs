@@ -1,5 +1,5 @@
 //! The state of all live queries, behind one lock that is held for no execution and no I/O. This file has the kept
-//! entries, and the effects of commits and executions on them. The subscribers' side is in `assembly`.
+//! live queries, and the effects of commits and executions on them. The subscribers' side is in `assembly`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::timestamp::Timestamp;
 
 use super::assembly::SubscriberState;
-use super::entry::{Answer, Entry, EntryKey, Execution, QueryResult, Scope, Version};
 use super::idle::Idle;
 use super::intervals::IntervalIndex;
+use super::live_query::{Answer, Execution, LiveQuery, LiveQueryKey, QueryResult, Scope, Version};
 use crate::auth::{Caller, ClaimsRead};
 use crate::clock::Clock;
 use crate::database::{Freshness, LogEntry, WriteLog};
-use crate::functions::{Call, Origin, SystemError};
+use crate::functions::{Call, CallSource, SystemError};
 
 pub(super) struct State {
     clock: Arc<dyn Clock>,
     /// Every commit up to this one has been looked at.
     pub ts: Timestamp,
-    pub entries: HashMap<u64, Entry>,
-    by_key: HashMap<EntryKey, u64>,
+    pub live_queries: HashMap<u64, LiveQuery>,
+    by_key: HashMap<LiveQueryKey, u64>,
     intervals: IntervalIndex,
     pub subscribers: BTreeMap<u64, SubscriberState>,
     /// Functions that were seen to look at an identity, with the claims they looked at. Their results are kept apart by
@@ -37,7 +37,7 @@ pub(super) struct State {
 /// at more would cost more than running the query again.
 pub(super) const COMMITS_LOOKED_AT_MAX: usize = 128;
 
-/// Entries to run, to be handed to the readers once the lock is released.
+/// Live queries to run, to be handed to the readers once the lock is released.
 pub(super) type ToRun = Vec<u64>;
 
 impl State {
@@ -45,7 +45,7 @@ impl State {
         State {
             clock,
             ts,
-            entries: HashMap::new(),
+            live_queries: HashMap::new(),
             by_key: HashMap::new(),
             intervals: IntervalIndex::default(),
             subscribers: BTreeMap::new(),
@@ -63,14 +63,14 @@ impl State {
 
     /// Queries that have a watcher or are being run.
     pub fn live_queries(&self) -> usize {
-        self.entries.len() - self.idle.len()
+        self.live_queries.len() - self.idle.len()
     }
 
     pub fn ranges(&self) -> usize {
         self.intervals.len()
     }
 
-    // ---- entries ---------------------------------------------------------------------------------------------
+    // ---- live queries ---------------------------------------------------------------------------------------------
 
     /// The scope in which `caller`'s result of a function is looked for first.
     pub fn scope(&self, execution: Execution, path: &FunctionPath, caller: &Caller) -> Scope {
@@ -88,26 +88,26 @@ impl State {
     }
 
     /// The fresh answer to a call, when one is held.
-    pub fn answer(&self, key: &EntryKey) -> Option<Arc<QueryResult>> {
-        let entry = &self.entries[self.by_key.get(key)?];
-        let holds = entry.is_fresh() && !self.is_outdated(entry);
-        entry.result().filter(|_| holds).cloned()
+    pub fn answer(&self, key: &LiveQueryKey) -> Option<Arc<QueryResult>> {
+        let live = &self.live_queries[self.by_key.get(key)?];
+        let holds = live.is_fresh() && !self.is_outdated(live);
+        live.result().filter(|_| holds).cloned()
     }
 
-    fn is_outdated(&self, entry: &Entry) -> bool {
-        entry.time_seen.is_some() && entry.is_outdated(self.clock.elapsed())
+    fn is_outdated(&self, live: &LiveQuery) -> bool {
+        live.time_seen.is_some() && live.is_outdated(self.clock.elapsed())
     }
 
-    /// The entry of `key`, made when there is none. It runs when it has no answer and is not being run. It runs again
+    /// The live query of `key`, made when there is none. It runs when it has no answer and is not being run. It runs again
     /// when its last execution broke or asked for a time that has passed.
-    pub fn find_or_create(&mut self, key: EntryKey, call: &Call, to_run: &mut ToRun) -> u64 {
+    pub fn find_or_create(&mut self, key: LiveQueryKey, call: &Call, to_run: &mut ToRun) -> u64 {
         if let Some(id) = self.by_key.get(&key).copied() {
-            let entry = self.entries.get(&id).filter(|entry| entry.running == 0);
-            let is_broken = entry.is_some_and(Entry::is_broken);
-            let is_outdated = entry.is_some_and(|entry| self.is_outdated(entry));
-            if is_outdated && let Some(entry) = self.entries.get_mut(&id) {
+            let live = self.live_queries.get(&id).filter(|live| live.running == 0);
+            let is_broken = live.is_some_and(LiveQuery::is_broken);
+            let is_outdated = live.is_some_and(|live| self.is_outdated(live));
+            if is_outdated && let Some(live) = self.live_queries.get_mut(&id) {
                 // Nobody is told it any more.
-                entry.end_answer();
+                live.end_answer();
             }
             if is_broken || is_outdated {
                 self.run(id, to_run);
@@ -123,25 +123,25 @@ impl State {
                 true => Caller::unidentified_admin(),
                 false => Caller::unidentified(),
             };
-            call.origin = match key.sees_internal && !is_admin {
-                true => Origin::Function(None),
-                false => Origin::Client(None),
+            call.source = match key.sees_internal && !is_admin {
+                true => CallSource::Function(None),
+                false => CallSource::Client(None),
             };
         }
         // Later runs are for whoever watches then, not for the request that was first.
-        if let Origin::Request(_, mark) = &call.origin {
-            call.origin = Origin::Client(*mark);
+        if let CallSource::Request(_, mark) = &call.source {
+            call.source = CallSource::Client(*mark);
         }
-        let mut entry = Entry::new(key.clone(), Arc::new(call));
-        entry.running = 1;
-        self.entries.insert(id, entry);
+        let mut live = LiveQuery::new(key.clone(), Arc::new(call));
+        live.running = 1;
+        self.live_queries.insert(id, live);
         self.by_key.insert(key, id);
         to_run.push(id);
         id
     }
 
     /// Keeps the result of an execution without watchers, for the next request.
-    pub fn keep(&mut self, mut key: EntryKey, call: &Call, answer: Answer, log: &WriteLog) {
+    pub fn keep(&mut self, mut key: LiveQueryKey, call: &Call, answer: Answer, log: &WriteLog) {
         let looked = answer.claims_read.is_some();
         if looked && call.caller.is_suspending() {
             return;
@@ -152,9 +152,9 @@ impl State {
             false => Scope::Shared,
         };
         if let Some(known) = self.by_key.get(&key).copied() {
-            let entry = &self.entries[&known];
-            let is_unused = entry.watchers.is_empty() && entry.running == 0;
-            if is_unused && self.is_outdated(entry) {
+            let live = &self.live_queries[&known];
+            let is_unused = live.watchers.is_empty() && live.running == 0;
+            if is_unused && self.is_outdated(live) {
                 self.drop_entry(known);
             }
         }
@@ -167,41 +167,41 @@ impl State {
     }
 
     fn drop_entry(&mut self, id: u64) {
-        let Some(entry) = self.entries.remove(&id) else {
+        let Some(live) = self.live_queries.remove(&id) else {
             return;
         };
-        for range in entry.reads.covering() {
+        for range in live.reads.covering() {
             self.intervals.remove(range, id);
         }
-        self.unlist(&entry.key, id);
-        if let Some(place) = entry.idle {
+        self.unlist(&live.key, id);
+        if let Some(place) = live.idle {
             self.idle.remove(place);
         }
     }
 
-    /// An entry is no longer found under a key.
-    fn unlist(&mut self, key: &EntryKey, id: u64) {
+    /// A live query is no longer found under a key.
+    fn unlist(&mut self, key: &LiveQueryKey, id: u64) {
         if self.by_key.get(key) == Some(&id) {
             self.by_key.remove(key);
         }
     }
 
-    /// When an entry loses its last watcher, a fresh answer is kept for a while; any other is dropped.
+    /// When a live query loses its last watcher, a fresh answer is kept for a while; any other is dropped.
     pub fn release(&mut self, id: u64) {
         let age = self.next_id();
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return;
         };
-        if !entry.watchers.is_empty() || entry.running > 0 {
+        if !live.watchers.is_empty() || live.running > 0 {
             return;
         }
-        if !entry.is_fresh() || entry.is_broken() {
+        if !live.is_fresh() || live.is_broken() {
             return self.drop_entry(id);
         }
-        if entry.idle.is_some() {
+        if live.idle.is_some() {
             return;
         }
-        entry.idle = Some(self.idle.add(id, age, entry.bytes()));
+        live.idle = Some(self.idle.add(id, age, live.bytes()));
         while let Some(oldest) = self.idle.surplus() {
             self.drop_entry(oldest);
         }
@@ -211,9 +211,9 @@ impl State {
     #[cfg(test)]
     pub fn drop_idle(&mut self) {
         let idle: Vec<u64> = self
-            .entries
+            .live_queries
             .iter()
-            .filter(|(_, entry)| entry.idle.is_some())
+            .filter(|(_, live)| live.idle.is_some())
             .map(|(id, _)| *id)
             .collect();
         idle.into_iter().for_each(|id| self.drop_entry(id));
@@ -221,7 +221,7 @@ impl State {
 
     #[cfg(test)]
     pub fn is_running(&self) -> bool {
-        self.entries.values().any(|entry| entry.running > 0)
+        self.live_queries.values().any(|live| live.running > 0)
     }
 
     // ---- commits and executions ------------------------------------------------------------------------------
@@ -244,20 +244,20 @@ impl State {
 
     fn overtaken_by(&self, news: &[LogEntry]) -> Vec<(u64, Timestamp)> {
         let mut overtaken = Vec::new();
-        for entry in news {
-            if entry.touched.is_everything() {
-                let mut all: Vec<u64> = self.entries.keys().copied().collect();
+        for commit in news {
+            if commit.touched.is_everything() {
+                let mut all: Vec<u64> = self.live_queries.keys().copied().collect();
                 all.sort_unstable();
-                overtaken.extend(all.into_iter().map(|id| (id, entry.ts)));
+                overtaken.extend(all.into_iter().map(|id| (id, commit.ts)));
             }
             // A commit's keys are not looked at while there are no watchers.
             if self.intervals.is_empty() {
                 continue;
             }
-            for key in entry.touched.iter() {
+            for key in commit.touched.iter() {
                 self.intervals.stab(key, &mut |id| {
                     if self.has_read(id, key) {
-                        overtaken.push((id, entry.ts));
+                        overtaken.push((id, commit.ts));
                     }
                 });
             }
@@ -265,40 +265,40 @@ impl State {
         overtaken
     }
 
-    /// Whether an entry depends on a key of one of its ranges: of some ranges, only some keys count.
+    /// Whether a live query depends on a key of one of its ranges: of some ranges, only some keys count.
     fn has_read(&self, id: u64, key: &[u8]) -> bool {
-        let entry = self.entries.get(&id);
-        entry.is_some_and(|entry| !entry.reads.is_narrowed() || entry.reads.contains(key))
+        let live = self.live_queries.get(&id);
+        live.is_some_and(|live| !live.reads.is_narrowed() || live.reads.contains(key))
     }
 
     /// The write log has forgotten the commits in between, so everything older than `newest` may be stale. It is stale
     /// from the first commit that its execution or this state has not seen.
     fn overtaken_by_anything(&self, newest: Timestamp) -> Vec<(u64, Timestamp)> {
-        let unseen = |entry: &Entry| {
-            let from = entry.version.as_ref()?.from.max(self.ts);
+        let unseen = |live: &LiveQuery| {
+            let from = live.version.as_ref()?.from.max(self.ts);
             (from < newest).then_some(Timestamp(from.0 + 1))
         };
         let mut overtaken: Vec<_> = self
-            .entries
+            .live_queries
             .iter()
-            .filter_map(|(id, entry)| Some((*id, unseen(entry)?)))
+            .filter_map(|(id, live)| Some((*id, unseen(live)?)))
             .collect();
         overtaken.sort_unstable();
         overtaken
     }
 
     fn overtake(&mut self, id: u64, ts: Timestamp, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return;
         };
-        let Some(version) = entry.version.as_mut().filter(|version| version.is_newest()) else {
+        let Some(version) = live.version.as_mut().filter(|version| version.is_newest()) else {
             return;
         };
         if version.from >= ts {
             return;
         }
         version.until = Some(ts);
-        match entry.watchers.is_empty() && entry.running == 0 {
+        match live.watchers.is_empty() && live.running == 0 {
             true => self.drop_entry(id),
             false => self.run_when_stale(id, to_run),
         }
@@ -306,18 +306,18 @@ impl State {
 
     /// A stale answer with a watcher is computed again, unless that is under way.
     fn run_when_stale(&mut self, id: u64, to_run: &mut ToRun) {
-        let Some(entry) = self.entries.get(&id) else {
+        let Some(live) = self.live_queries.get(&id) else {
             return;
         };
-        if entry.is_stale() && entry.running == 0 && !entry.watchers.is_empty() {
+        if live.is_stale() && live.running == 0 && !live.watchers.is_empty() {
             self.run(id, to_run);
         }
     }
 
-    /// Runs an entry, also when it is being run already.
+    /// Runs a live query, also when it is being run already.
     pub(super) fn run(&mut self, id: u64, to_run: &mut ToRun) {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.running += 1;
+        if let Some(live) = self.live_queries.get_mut(&id) {
+            live.running += 1;
             to_run.push(id);
         }
     }
@@ -330,10 +330,10 @@ impl State {
         log: &WriteLog,
     ) -> ToRun {
         let mut to_run = ToRun::new();
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return to_run;
         };
-        entry.running -= 1;
+        live.running -= 1;
         match answer {
             Ok(answer) => self.accept(id, answer, log),
             Err(error) => self.accept_trouble(id, error),
@@ -349,15 +349,15 @@ impl State {
 
     /// An execution failed for the server's reasons: its watchers are told, and the next request tries again.
     fn accept_trouble(&mut self, id: u64, error: SystemError) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return;
         };
-        entry.version = Some(Version {
+        live.version = Some(Version {
             result: Err(error),
             from: self.ts,
             until: None,
         });
-        let key = entry.key.clone();
+        let key = live.key.clone();
         self.unlist(&key, id);
     }
 
@@ -371,19 +371,19 @@ impl State {
             time_seen,
         } = answer;
         let freshness = log.freshness(&reads, ts);
-        let Some(key) = self.entries.get(&id).map(|entry| entry.key.clone()) else {
+        let Some(key) = self.live_queries.get(&id).map(|live| live.key.clone()) else {
             return;
         };
         self.learn(key.execution, &key.path, claims_read);
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return;
         };
-        entry.answers += 1;
-        let is_overtaken = entry
+        live.answers += 1;
+        let is_overtaken = live
             .version
             .as_ref()
             .is_some_and(|version| version.from > ts);
-        if is_overtaken || entry.has_shown_another_end(given.as_ref()) {
+        if is_overtaken || live.has_shown_another_end(given.as_ref()) {
             // Another execution of the same query has overtaken this one, or it must be made again with that end.
             return;
         }
@@ -391,43 +391,45 @@ impl State {
             Freshness::Fresh => None,
             Freshness::StaleSince(ts) => Some(ts),
         };
-        entry.time_seen = time_seen;
-        let is_rerun = entry.version.is_some() && entry.told_border.is_some();
-        let same = entry
+        live.time_seen = time_seen;
+        let is_rerun = live.version.is_some() && live.told_border.is_some();
+        let same = live
             .result()
             .filter(|old| old.says_the_same_as(&result))
             .cloned();
-        entry.version = Some(Version {
+        live.version = Some(Version {
             result: Ok(same.unwrap_or(result)),
             from: ts,
             until,
         });
-        for range in entry.reads.covering() {
+        for range in live.reads.covering() {
             self.intervals.remove(range, id);
         }
-        entry.reads = reads;
-        for range in entry.reads.covering() {
+        live.reads = reads;
+        for range in live.reads.covering() {
             self.intervals.insert(range, id);
         }
         self.follow_page_border(id, is_rerun, given);
     }
 
     fn is_suspended(&self, id: u64) -> bool {
-        self.entries.get(&id).is_some_and(Entry::is_suspended)
+        self.live_queries
+            .get(&id)
+            .is_some_and(LiveQuery::is_suspended)
     }
 
     /// When an execution has looked at more claims than any before it, its answer is for fewer callers than it was
     /// listed for. Returns whether it is listed anew; then its watchers may have to go elsewhere.
     fn follow_scope(&mut self, id: u64) -> bool {
-        let Some(entry) = self.entries.get(&id) else {
+        let Some(live) = self.live_queries.get(&id) else {
             return false;
         };
-        let key = &entry.key;
-        let scope = self.scope(key.execution, &key.path, &entry.call.caller);
+        let key = &live.key;
+        let scope = self.scope(key.execution, &key.path, &live.call.caller);
         if key.scope == Scope::Shared || key.scope == scope {
             return false;
         }
-        let key = EntryKey {
+        let key = LiveQueryKey {
             scope,
             ..key.clone()
         };
@@ -435,12 +437,12 @@ impl State {
         true
     }
 
-    /// From now on an entry is found under another key, unless one is already.
-    fn list_anew(&mut self, id: u64, key: EntryKey) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+    /// From now on a live query is found under another key, unless one is already.
+    fn list_anew(&mut self, id: u64, key: LiveQueryKey) {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return;
         };
-        let old_key = std::mem::replace(&mut entry.key, key.clone());
+        let old_key = std::mem::replace(&mut live.key, key.clone());
         self.unlist(&old_key, id);
         self.by_key.entry(key).or_insert(id);
     }
@@ -449,20 +451,20 @@ impl State {
     /// answers other requests without one; later ones keep the page's border, so they are found under that. An execution
     /// that was `given` a border and leaves none, as one that cannot use it, answers nobody who has none.
     fn follow_page_border(&mut self, id: u64, is_rerun: bool, given: Option<Arc<str>>) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(live) = self.live_queries.get_mut(&id) else {
             return;
         };
-        let Some(left) = entry.result().map(|result| result.journal.clone()) else {
+        let Some(left) = live.result().map(|result| result.journal.clone()) else {
             return;
         };
-        let is_first_of_anybody = !is_rerun && entry.key.journal.is_none();
+        let is_first_of_anybody = !is_rerun && live.key.journal.is_none();
         let journal = left.or(given);
-        if is_first_of_anybody || journal == entry.key.journal {
+        if is_first_of_anybody || journal == live.key.journal {
             return;
         }
-        let key = EntryKey {
+        let key = LiveQueryKey {
             journal,
-            ..entry.key.clone()
+            ..live.key.clone()
         };
         self.list_anew(id, key);
     }

@@ -11,10 +11,10 @@ use vestibule_schema::wire::QueryId;
 
 use super::LiveQueries;
 use super::assembly::SubscriberState;
-use super::entry::QueryResult;
+use super::live_query::QueryResult;
 use super::state::{State, ToRun};
 use crate::auth::Caller;
-use crate::functions::{Call, Origin, SystemError};
+use crate::functions::{Call, CallSource, SystemError};
 
 /// A client's subscription to a query.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl QuerySpec {
             path: self.path.clone(),
             args: (*self.args).clone(),
             caller: Caller::unidentified(),
-            origin: Origin::Client(None),
+            source: CallSource::Client(None),
         }
     }
 }
@@ -204,8 +204,8 @@ impl Drop for Subscriber {
             return;
         };
         for (query, watch) in subscriber.watches {
-            if let Some(entry) = watch.entry {
-                state.unwatch(entry, self.id, query);
+            if let Some(live) = watch.live_query {
+                state.unwatch(live, self.id, query);
             }
         }
     }

@@ -11,14 +11,14 @@ use vestibule_schema::wire::QueryId;
 
 use super::LIVE_QUERIES_MAX;
 use super::assembly::SubscriberState;
-use super::entry::{Answer, EntryKey, Execution, QueryResult, Scope, TIME_HOLDS};
 use super::idle::IDLE_BYTES_MAX;
+use super::live_query::{Answer, Execution, LiveQueryKey, QueryResult, Scope, TIME_HOLDS};
 use super::state::{COMMITS_LOOKED_AT_MAX, State, ToRun};
 use super::subscriber::{Moment, QuerySpec};
 use crate::auth::Caller;
 use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{LogEntry, ReadSet, WriteLog};
-use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome, Thrown};
+use crate::functions::{Call, CallSource, FunctionOutcome, QueryOutcome, Thrown};
 use crate::storage::KeyRange;
 
 const SUBSCRIBER: u64 = 1_000_000;
@@ -49,7 +49,7 @@ impl Rig {
         }
     }
 
-    /// Subscribes to a query; the entry that answers it, and what has to run.
+    /// Subscribes to a query; the live query that answers it, and what has to run.
     fn watch(&mut self, query: u32, path: &str) -> (u64, ToRun) {
         let spec = QuerySpec::new(path.parse().unwrap(), Value::Object(Object::new()), None);
         let mut to_run = ToRun::new();
@@ -57,12 +57,12 @@ impl Rig {
             .state
             .begin_watch(SUBSCRIBER, QueryId(query), spec, &mut to_run);
         assert!(has_begun, "there is room");
-        (self.entry(query), to_run)
+        (self.live_query(query), to_run)
     }
 
-    fn entry(&self, query: u32) -> u64 {
+    fn live_query(&self, query: u32) -> u64 {
         self.state.subscribers[&SUBSCRIBER].watches[&QueryId(query)]
-            .entry
+            .live_query
             .unwrap()
     }
 
@@ -72,8 +72,8 @@ impl Rig {
 
     /// An execution ends that was given the page border of now.
     fn complete(&mut self, id: u64, answer: Answer) -> ToRun {
-        let entry = self.state.entries.get(&id);
-        let given = entry.and_then(|entry| entry.border().cloned());
+        let live = self.state.live_queries.get(&id);
+        let given = live.and_then(|live| live.border().cloned());
         self.complete_given(given, id, answer)
     }
 
@@ -162,8 +162,8 @@ fn broken(ts: u64, key: &'static str) -> Answer {
     broken
 }
 
-fn key(path: &str) -> EntryKey {
-    EntryKey {
+fn key(path: &str) -> LiveQueryKey {
+    LiveQueryKey {
         execution: Execution::Query,
         path: path.parse().unwrap(),
         args: "{}".into(),
@@ -178,7 +178,7 @@ fn call(path: &str) -> Call {
         path: path.parse().unwrap(),
         args: Value::Object(Object::new()),
         caller: Caller::nobody(),
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     }
 }
 
@@ -196,7 +196,7 @@ fn what_there_is_no_room_for_is_refused_until_another_has_ended() {
     }
     assert!(!begin(&mut rig.state, full, full));
     assert!(rig.state.end_watch(SUBSCRIBER, QueryId(full)).is_none());
-    let id = rig.entry(0);
+    let id = rig.live_query(0);
     rig.unwatch(0);
     rig.complete(id, answer(1, "a", "nobody's"));
     assert!(begin(&mut rig.state, full, full));
@@ -369,7 +369,7 @@ fn what_nobody_watches_is_kept_counted_once_and_dropped_when_it_is_overtaken() {
     rig.unwatch(0);
     assert_eq!((rig.state.idle.len(), rig.state.idle.bytes()), (2, 2 * one));
     assert_eq!(rig.commit(11, &["a"]), NOTHING);
-    assert!(!rig.state.entries.contains_key(&id));
+    assert!(!rig.state.live_queries.contains_key(&id));
     rig.state.drop_idle();
     assert_eq!(
         (
@@ -394,18 +394,18 @@ fn the_oldest_of_what_nobody_watches_makes_room_and_nothing_that_is_watched_does
         assert!(rig.state.idle.bytes() <= IDLE_BYTES_MAX);
     }
     assert!((1..=4).contains(&rig.state.idle.len()));
-    assert!(rig.state.entries.contains_key(&watched));
+    assert!(rig.state.live_queries.contains_key(&watched));
     assert!(rig.state.answer(&key("n19:q")).is_some() && rig.state.answer(&key("n0:q")).is_none());
     // Going from the one to the other frees the one, which must not push the other out.
     let (kept, to_run) = rig.watch(1, "n19:q");
     assert_eq!(to_run, NOTHING);
-    assert!(rig.state.entries.contains_key(&kept));
+    assert!(rig.state.live_queries.contains_key(&kept));
 }
 
 #[test]
 fn what_an_internal_caller_was_answered_is_not_found_by_others() {
     let mut rig = Rig::at(10);
-    let internal = EntryKey {
+    let internal = LiveQueryKey {
         sees_internal: true,
         ..key("a:q")
     };
@@ -543,7 +543,7 @@ fn a_page_that_ran_again_is_found_under_its_border() {
     let (id, _) = rig.watch(0, "a:page");
     rig.complete(id, page(10, "k", "ab", Some("after b")));
     let first = key("a:page");
-    let bordered = EntryKey {
+    let bordered = LiveQueryKey {
         journal: Some("after b".into()),
         ..first.clone()
     };
@@ -578,7 +578,7 @@ fn the_end_of_a_page_that_nobody_was_shown_binds_nobody() {
         "the other query has no answer"
     );
     rig.commit(11, &["k"]);
-    assert_eq!(rig.state.entries[&id].journal(), None);
+    assert_eq!(rig.state.live_queries[&id].journal(), None);
     rig.complete(id, page(11, "k", "aa", Some("after a")));
     assert!(rig.state.answer(&key("a:page")).is_some());
     // An execution begins before the page is shown, and ends after.
@@ -589,7 +589,7 @@ fn the_end_of_a_page_that_nobody_was_shown_binds_nobody() {
     assert_eq!(to_run, [id], "it is made again");
     assert_eq!(rig.assemble(12, 12).0, None);
     assert_eq!(
-        rig.state.entries[&id].journal().as_deref(),
+        rig.state.live_queries[&id].journal().as_deref(),
         Some("after a"),
         "the next execution keeps to what was shown"
     );
@@ -607,12 +607,15 @@ fn a_page_whose_end_was_given_up_gets_another() {
     rig.commit(11, &["k"]);
     rig.complete(id, page(11, "k", "InvalidCursor", None));
     assert!(rig.assemble(11, 11).0.is_some());
-    assert_eq!(rig.state.entries[&id].journal(), None);
+    assert_eq!(rig.state.live_queries[&id].journal(), None);
     rig.commit(12, &["k"]);
     rig.complete(id, page(12, "k", "anew", Some("after z")));
     let (shown, _) = rig.assemble(12, 12);
     assert_eq!(shown, Some((12, vec!["anew".to_string()])));
-    assert_eq!(rig.state.entries[&id].journal().as_deref(), Some("after z"));
+    assert_eq!(
+        rig.state.live_queries[&id].journal().as_deref(),
+        Some("after z")
+    );
 }
 
 #[test]
@@ -627,11 +630,11 @@ fn a_border_that_cannot_be_used_harms_nobody_else() {
     let mut to_run = ToRun::new();
     let query = QueryId(0);
     assert!(rig.state.begin_watch(SUBSCRIBER, query, spec, &mut to_run));
-    let id = rig.entry(0);
+    let id = rig.live_query(0);
     rig.complete(id, page(10, "k", "InvalidCursor", None));
     assert!(rig.state.answer(&key("a:page")).is_none());
     // The next execution is given none, so its page is anybody's first one.
-    assert_eq!(rig.state.entries[&id].journal(), None);
+    assert_eq!(rig.state.live_queries[&id].journal(), None);
     rig.commit(11, &["k"]);
     rig.complete(id, page(11, "k", "first", None));
     let shared = rig.state.answer(&key("a:page")).unwrap();

@@ -19,7 +19,7 @@ use super::mailbox::Completion;
 use super::respond::{plain, query_set_too_large, too_many_actions, too_many_subscriptions};
 use super::socket::Close;
 use crate::database::SessionRequest;
-use crate::functions::{self, Origin, RequestMetadata, RequestName, Thrown};
+use crate::functions::{self, CallSource, RequestMetadata, RequestName, Thrown};
 use crate::subscriptions::{QuerySetChange, QuerySpec};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -217,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             path,
             args,
             caller: self.gatekeeper.caller().clone(),
-            origin: Origin::Request(
+            source: CallSource::Request(
                 Arc::new(RequestMetadata {
                     ip: self.from,
                     user_agent: self.user_agent.clone(),

@@ -21,7 +21,7 @@ use vestibule_server::database::{
 };
 use vestibule_server::executor::SystemExecutor;
 use vestibule_server::functions::{
-    Call, FunctionOutcome, Functions, MutationRun, Origin, Registry, SystemError,
+    Call, CallSource, FunctionOutcome, Functions, MutationRun, Registry, SystemError,
 };
 use vestibule_server::probe::Probe;
 use vestibule_server::provisioning::{Gate, GateMetrics, GateOptions, ProvisioningRules, Stated};
@@ -222,7 +222,7 @@ pub fn call(path: &str, args: Object) -> Call {
         path: path.parse().expect("the path is well formed"),
         args: Value::Object(args),
         caller: Caller::nobody(),
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     }
 }
 

@@ -13,8 +13,8 @@ use super::super::check::{Compared, Inconsistency, compare};
 use super::super::pagination::{PaginationOptions, paginate};
 use super::super::tests::{Rig, schema, table};
 use super::super::{
-    DatabaseError, Expression, Journal, Limits, Operator, Query, QueryError, RawDocument, ReadSet,
-    Source, Transaction,
+    DatabaseError, Expression, Limits, Operator, PageBorders, Query, QueryError, RawDocument,
+    ReadSet, Source, Transaction,
 };
 use super::compile::QUERY_TERMS_MAX;
 use super::matching::{POSTINGS_READ_MAX, SEARCH_TERMS_MAX};
@@ -503,13 +503,13 @@ fn pages_of_a_search_follow_one_another() {
         foreign,
         Err(DatabaseError::Query(QueryError::ForeignCursor))
     ));
-    let journal = &mut Journal::default();
+    let borders = &mut PageBorders::default();
     let live = rig.query(|tx| {
         let options = PaginationOptions {
             num_items: 3.0,
             ..PaginationOptions::default()
         };
-        tx.paginate(&search("fish"), &options, journal).unwrap()
+        tx.paginate(&search("fish"), &options, borders).unwrap()
     });
     assert_eq!(live.0.page.len(), 3);
 }

@@ -53,7 +53,7 @@ pub(crate) struct Rig {
 
 /// Runs `body` on the database as a function meets it, in a test's transaction.
 fn with_writer<R>(tx: &mut Transaction<'_>, body: impl FnOnce(&mut DatabaseWriter<'_>) -> R) -> R {
-    let mut db = DatabaseWriter::new(tx.lend(), Journal::default());
+    let mut db = DatabaseWriter::new(tx.lend(), PageBorders::default());
     let result = body(&mut db);
     tx.take_back(db.into_transaction());
     result

@@ -13,12 +13,12 @@ use super::super::filter::Expression;
 use super::super::pagination::{PaginationOptions, RawPage};
 use super::super::query::{Bound, BoundKind, Operator, Order, Query, Source};
 use super::super::transaction::Transaction;
-use super::{Document, Journal, Nullable, Page};
+use super::{Document, Nullable, Page, PageBorders};
 
 /// A query over one table, before it runs.
 pub struct TableQuery<'t, 'v, T> {
     pub(super) tx: &'t mut Transaction<'v>,
-    pub(super) journal: &'t mut Journal,
+    pub(super) borders: &'t mut PageBorders,
     pub(super) query: Result<Query, QueryError>,
     pub(super) table: PhantomData<fn() -> T>,
 }
@@ -114,7 +114,7 @@ impl<T: Table> TableQuery<'_, '_, T> {
     /// One page. A function may read one page in an execution; its borders then stay where they are when the
     /// query runs again for a subscriber.
     pub fn paginate(self, options: &PaginationOptions) -> Result<Page<Document<T>>, DatabaseError> {
-        let page = self.tx.paginate(&self.query?, options, self.journal)?;
+        let page = self.tx.paginate(&self.query?, options, self.borders)?;
         let RawPage {
             page,
             is_done,

@@ -27,7 +27,7 @@ use crate::database::{Dependency, Transaction};
 use crate::functions::context::{Execution, NestedPage};
 use crate::functions::error::Result;
 use crate::functions::request::RequestMetadata;
-use crate::functions::{Console, FunctionKind, Origin};
+use crate::functions::{CallSource, Console, FunctionKind};
 
 /// Time that a query or mutation may take with all that the server does for it.
 const TOTAL_MILLIS_MAX: u64 = 15_000;
@@ -50,22 +50,22 @@ pub(super) struct Setting {
     /// How many calls it is nested in.
     pub depth: usize,
     /// Where the call from outside came from.
-    pub origin: Origin,
+    pub source: CallSource,
     pub request: Arc<RequestMetadata>,
     pub deployment: Arc<DeploymentMetadata>,
 }
 
 impl Setting {
     /// The setting of a call from outside.
-    pub fn of(js: &Js, now: UnixNanos, origin: &Origin) -> Setting {
+    pub fn of(js: &Js, now: UnixNanos, source: &CallSource) -> Setting {
         let mut seed = [0; 32];
         StdRng::from_os_rng().fill_bytes(&mut seed);
         Setting {
             now,
             seed,
             depth: 0,
-            request: origin.request(),
-            origin: origin.clone(),
+            request: source.request(),
+            source: source.clone(),
             deployment: js.deployment.clone(),
         }
     }
@@ -73,8 +73,8 @@ impl Setting {
     /// Time in the engine that a run may take.
     fn time_max(&self, target: &Target<'_>) -> Duration {
         let time_max = target.js.time_max(target.kind);
-        match self.origin {
-            Origin::Provisioning => time_max.min(target.js.options.provisioning_time_max),
+        match self.source {
+            CallSource::Provisioning => time_max.min(target.js.options.provisioning_time_max),
             _ => time_max,
         }
     }
@@ -86,7 +86,7 @@ pub(super) fn run(
     execution: &mut Execution<'_>,
     args: Value,
 ) -> Result<Value> {
-    let setting = Setting::of(target.js, target.js.clock.now(), &execution.origin);
+    let setting = Setting::of(target.js, target.js.clock.now(), &execution.source);
     let mut state = FunctionState::new(
         target.kind,
         target.path.clone(),
@@ -94,8 +94,8 @@ pub(super) fn run(
         setting.request.clone(),
         setting.deployment.clone(),
     );
-    state.journal = std::mem::take(&mut execution.db.journal);
-    state.observed.nested_page = NestedPage::of(&mut state.journal);
+    state.borders = std::mem::take(&mut execution.db.borders);
+    state.observed.nested_page = NestedPage::of(&mut state.borders);
     // The engine measures the function's own time; this bounds all of it, the server's work included.
     let limits = *execution.db.tx.limits();
     execution.db.tx.set_limits(crate::database::Limits {
@@ -112,8 +112,8 @@ pub(super) fn run(
     let result = run_in(target, parts, &setting, args);
     let Execution { db, console, .. } = execution;
     warnings::warn(&mut db.tx, args_bytes, &result, console);
-    state.observed.nested_page.leave(&mut state.journal);
-    execution.db.journal = state.journal;
+    state.observed.nested_page.leave(&mut state.borders);
+    execution.db.borders = state.borders;
     execution.observed = state.observed;
     result
 }

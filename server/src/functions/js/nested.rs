@@ -101,7 +101,7 @@ impl RunHooks<'_> {
             path: call.path,
             args: Value::Object(call.args),
             caller: self.nested.caller.clone(),
-            origin: setting.origin.nested(setting.request.clone()),
+            source: setting.source.nested(setting.request.clone()),
         };
         let found = Registry::of(&definitions).find(kind, &call);
         if found.is_err() {
@@ -150,7 +150,7 @@ impl RunHooks<'_> {
                     setting.deployment.clone(),
                 );
                 state.observed = std::mem::take(observed);
-                state.journal = state.observed.nested_page.lend();
+                state.borders = state.observed.nested_page.lend();
                 let parts = Parts {
                     tx,
                     state: &mut state,
@@ -158,7 +158,7 @@ impl RunHooks<'_> {
                 };
                 let result = run_in(&target, parts, &setting, args);
                 *observed = state.observed;
-                observed.nested_page.take_back(state.journal);
+                observed.nested_page.take_back(state.borders);
                 return Ok((result?, tx.catalog()));
             }
             let result = run_native(tx, observed, self.console, function, &call, args);
@@ -183,8 +183,8 @@ fn run_native(
     let mut execution = Execution::new(tx.lend(), call.caller.clone(), None);
     execution.console = std::mem::take(console);
     execution.observed = std::mem::take(observed);
-    execution.db.journal = execution.observed.nested_page.lend();
-    execution.origin = call.origin.clone();
+    execution.db.borders = execution.observed.nested_page.lend();
+    execution.source = call.source.clone();
     execution.component = call.path.component().clone();
     // A panic must not take the lent transaction along.
     let (result, mut execution) = match &function.body {
@@ -204,7 +204,7 @@ fn run_native(
         ),
     };
     *observed = execution.observed;
-    let journal = std::mem::take(&mut execution.db.journal);
+    let journal = std::mem::take(&mut execution.db.borders);
     observed.nested_page.take_back(journal);
     *console = execution.console;
     tx.take_back(execution.db.into_transaction());
@@ -230,7 +230,7 @@ impl Hooks for RunHooks<'_> {
             path: call.path,
             args: call.args,
             at_seconds: call.at_seconds,
-            by: self.nested.setting.origin.scheduled(),
+            by: self.nested.setting.source.scheduled(),
             owner: self.nested.target.path.component().clone(),
         };
         Ok(scheduled::schedule(tx, job)?)
@@ -246,7 +246,7 @@ impl Hooks for RunHooks<'_> {
         id: DocumentId,
     ) -> std::result::Result<(), SyscallError> {
         let (by, owner) = (
-            self.nested.setting.origin.scheduled(),
+            self.nested.setting.source.scheduled(),
             self.nested.target.path.component(),
         );
         let canceled = scheduled::cancel(tx, id, by, owner)?;

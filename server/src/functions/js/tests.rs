@@ -26,7 +26,9 @@ use crate::clock::SystemClock;
 use crate::database::{CommitterOptions, Database, DatabaseOptions, Limits};
 use crate::deployment::{AnalyzeInput, Analyzer};
 use crate::executor::SystemExecutor;
-use crate::functions::{Call, FunctionOutcome, Functions, Origin, QueryOutcome, Registry, Thrown};
+use crate::functions::{
+    Call, CallSource, FunctionOutcome, Functions, QueryOutcome, Registry, Thrown,
+};
 use crate::jobs::{Jobs, JobsMetrics, JobsOptions};
 use crate::probe::Probe;
 use crate::storage::StoreOptions;
@@ -253,7 +255,7 @@ fn call(name: &str, args: Object) -> Call {
         path: format!("app:{name}").parse().unwrap(),
         args: Value::Object(args),
         caller: Caller::nobody(),
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::clock::{ManualClock, UnixNanos};
 use crate::database::{Database, DatabaseOptions, Limits, Query, RawDocument, Transaction};
 use crate::functions::scheduled::{JobState, SCHEDULED_FUNCTIONS, ScheduledFunction};
 use crate::functions::{
-    ActionCtx, Call, Error, Function, FunctionOutcome, MutationCtx, Origin, QueryCtx, Registry,
+    ActionCtx, Call, CallSource, Error, Function, FunctionOutcome, MutationCtx, QueryCtx, Registry,
     Result,
 };
 
@@ -360,7 +360,7 @@ fn call(path: &str, args: impl Serialize) -> Call {
         path: path.parse().unwrap(),
         args: vestibule_schema::convert::to_value(&args).unwrap(),
         caller: Caller::nobody(),
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::clock::{Clock, ManualClock, UnixNanos};
 use crate::database::{Catalog, TableMeta, Transaction};
 use crate::deployment::Deployment;
 use crate::deployment::provisioning::{PROVISION_WHEN, PROVISION_WITH};
-use crate::functions::{Call, Error, Function, MutationCtx, Origin, Registry, Result};
+use crate::functions::{Call, CallSource, Error, Function, MutationCtx, Registry, Result};
 use crate::provisioning::{
     Admission, CONNECTION_PATIENCE, REFUSED_AFTER, SCANNED_MAX, Stated, Unprovisioned,
 };
@@ -141,7 +141,7 @@ impl World {
             path: path.parse().unwrap(),
             args: Value::Object(args),
             caller: Caller::nobody(),
-            origin: Origin::Function(None),
+            source: CallSource::Function(None),
         };
         let run = self.rooms.functions.mutate(call).await.unwrap();
         let returned = matches!(run.outcome, crate::functions::FunctionOutcome::Returned(_));

@@ -12,7 +12,7 @@ use vestibule_schema::{id::DocumentId, object};
 use super::{Rooms, Setup, rooms};
 use crate::auth::VerifiedUser;
 use crate::functions::{
-    Call, Error, Function, FunctionOutcome, MutationCtx, Origin, QueryCtx, QueryOutcome, Result,
+    Call, CallSource, Error, Function, FunctionOutcome, MutationCtx, QueryCtx, QueryOutcome, Result,
 };
 use crate::provisioning::Unprovisioned;
 
@@ -134,7 +134,7 @@ impl Rooms {
 
     async fn read(&self, path: &str) -> Value {
         let call = Call {
-            origin: Origin::Function(None),
+            source: CallSource::Function(None),
             ..super::nobodys(path)
         };
         let run = self.functions.query(call, None).await.unwrap();

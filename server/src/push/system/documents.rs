@@ -81,21 +81,21 @@ struct CreateTable {
 }
 
 /// Why a change was not made.
-enum Failure {
+enum NotChanged {
     /// It cannot be made. Nothing has been written yet.
     Refused(String),
     Threw(Error),
 }
 
-impl From<String> for Failure {
-    fn from(reason: String) -> Failure {
-        Failure::Refused(reason)
+impl From<String> for NotChanged {
+    fn from(reason: String) -> NotChanged {
+        NotChanged::Refused(reason)
     }
 }
 
-impl From<DatabaseError> for Failure {
-    fn from(error: DatabaseError) -> Failure {
-        Failure::Threw(match error {
+impl From<DatabaseError> for NotChanged {
+    fn from(error: DatabaseError) -> NotChanged {
+        NotChanged::Threw(match error {
             DatabaseError::Storage(_) | DatabaseError::Query(QueryError::Limit(_)) => error.into(),
             // In the words that a schema or an index has for it, which every client sees.
             DatabaseError::Query(error) => Error::application(error.to_string()),
@@ -103,11 +103,11 @@ impl From<DatabaseError> for Failure {
     }
 }
 
-fn answer(done: Result<(), Failure>) -> Result<Value> {
+fn answer(done: Result<(), NotChanged>) -> Result<Value> {
     Ok(Value::Object(match done {
         Ok(()) => object! { "success" => true },
-        Err(Failure::Refused(error)) => object! { "success" => false, "error" => error },
-        Err(Failure::Threw(error)) => return Err(error),
+        Err(NotChanged::Refused(error)) => object! { "success" => false, "error" => error },
+        Err(NotChanged::Threw(error)) => return Err(error),
     }))
 }
 
@@ -201,7 +201,7 @@ fn clear_page(ctx: &mut MutationCtx<'_>, args: ClearPage) -> Result<Value> {
 /// Makes a change with bounds that fit as many documents as it may have.
 fn with_room(
     ctx: &mut MutationCtx<'_>,
-    change: impl FnOnce(&mut Transaction<'_>) -> Result<(), Failure>,
+    change: impl FnOnce(&mut Transaction<'_>) -> Result<(), NotChanged>,
 ) -> Result<Value> {
     let tx = ctx.db().transaction();
     let limits = roomy(tx);
@@ -239,7 +239,7 @@ fn existing(
     tx: &mut Transaction<'_>,
     named: &[Value],
     table: Option<&str>,
-) -> Result<BTreeSet<DocumentId>, Failure> {
+) -> Result<BTreeSet<DocumentId>, NotChanged> {
     check_count(named.len())?;
     let mut ids = BTreeSet::new();
     for value in named {

@@ -7,7 +7,7 @@ use super::rig::{Rig, app, rooms};
 use crate::auth::Caller;
 use crate::deployment::VariableChange;
 use crate::deployment::provisioning::{PROVISION_WHEN, PROVISION_WITH};
-use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome};
+use crate::functions::{Call, CallSource, FunctionOutcome, QueryOutcome};
 use crate::push::PushError;
 
 fn set(name: &str, value: Option<&str>) -> Vec<VariableChange> {
@@ -22,7 +22,7 @@ async fn ask(rig: &Rig, caller: Caller, path: &str, args: Json) -> FunctionOutco
         path: path.parse().unwrap(),
         args: Value::from_json(&args).unwrap(),
         caller,
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     };
     match rig.functions.query(call, None).await.unwrap().outcome {
         QueryOutcome::Done(outcome) => outcome,
@@ -279,7 +279,7 @@ async fn what_tools_watch_changes_with_what_it_shows() {
             path: path.parse().unwrap(),
             args: Value::from_json(&args).unwrap(),
             caller: Caller::admin(),
-            origin: Origin::Client(None),
+            source: CallSource::Client(None),
         };
         rig.functions.query(call, None).await.unwrap()
     };
@@ -322,7 +322,7 @@ async fn a_live_query_of_the_system_is_for_admins_alone() {
             path: "_system/cli/convexUrl:cloudUrl".parse().unwrap(),
             args: Value::from_json(&json!({})).unwrap(),
             caller,
-            origin: Origin::Client(None),
+            source: CallSource::Client(None),
         };
         let (result, _) = live.query(call).await.unwrap();
         matches!(result.done(), Some(FunctionOutcome::Returned(_)))

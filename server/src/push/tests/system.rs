@@ -11,7 +11,7 @@ use super::rig::{Rig, app, rooms};
 use crate::auth::{AdminRights, Caller};
 use crate::database::Catalog;
 use crate::deployment::{Cron, Schedule};
-use crate::functions::{Call, FunctionOutcome, Origin, QueryOutcome};
+use crate::functions::{Call, CallSource, FunctionOutcome, QueryOutcome};
 use crate::jobs::crons::{CronOwner, reconcile};
 
 fn call(caller: Caller, name: &str, args: &Json) -> Call {
@@ -19,7 +19,7 @@ fn call(caller: Caller, name: &str, args: &Json) -> Call {
         path: format!("_system/frontend/{name}").parse().unwrap(),
         args: Value::from_json(args).unwrap(),
         caller,
-        origin: Origin::Client(None),
+        source: CallSource::Client(None),
     }
 }
 
@@ -306,7 +306,7 @@ async fn only_an_admin_key_that_may_write_changes_documents() {
     }
     // A function of the app that an admin key calls may have the path from its arguments.
     let nested = Call {
-        origin: Origin::Function(None),
+        source: CallSource::Function(None),
         ..call(Caller::admin(), "addDocument", &args)
     };
     let run = rig.functions.mutate(nested).await.unwrap();

@@ -12,7 +12,9 @@ use vestibule_schema::value::{Object, Value};
 use super::apps::User;
 use super::harness::{Client, ISSUER, Server, results, version};
 use crate::auth::Caller;
-use crate::functions::{Call, Function, FunctionOutcome, MutationCtx, Origin, QueryCtx, Result};
+use crate::functions::{
+    Call, CallSource, Function, FunctionOutcome, MutationCtx, QueryCtx, Result,
+};
 use crate::provisioning::Stated;
 use crate::sync::SyncOptions;
 
@@ -77,7 +79,7 @@ async fn hook(server: &Server, path: &str, args: Object) {
         path: path.parse().unwrap(),
         args: Value::Object(args),
         caller: Caller::nobody(),
-        origin: Origin::Function(None),
+        source: CallSource::Function(None),
     };
     let run = server.functions.mutate(call).await.unwrap();
     assert!(matches!(run.outcome, FunctionOutcome::Returned(_)));

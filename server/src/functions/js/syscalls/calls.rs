@@ -32,11 +32,11 @@ impl Syscalls<'_, '_> {
             budget: budget(&args)?,
         };
         let FunctionState {
-            observed, journal, ..
+            observed, borders, ..
         } = &mut *self.state;
-        let was_shut = observed.nested_page.calling(journal);
+        let was_shut = observed.nested_page.calling(borders);
         let returned = self.hooks.run_nested(self.tx, observed, call);
-        observed.nested_page.called(was_shut, journal);
+        observed.nested_page.called(was_shut, borders);
         let returned = returned?;
         let mut out = String::new();
         returned.write_json(&mut out);

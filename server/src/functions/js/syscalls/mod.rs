@@ -43,7 +43,7 @@ use super::super::context::Observed;
 use super::super::request::RequestMetadata;
 use super::super::{FunctionKind, Registry};
 use crate::auth::Caller;
-use crate::database::{Journal, Transaction};
+use crate::database::{PageBorders, Transaction};
 
 /// The state of host operations for one execution of one function; a nested call has its own.
 pub struct FunctionState {
@@ -56,7 +56,7 @@ pub struct FunctionState {
     /// The documents that it was warned of, each for its size or for its nesting.
     warned: HashSet<(DocumentId, usize)>,
     /// Where its paginated read starts from and ends.
-    pub journal: Journal,
+    pub borders: PageBorders,
     pub(in crate::functions) observed: Observed,
 }
 
@@ -77,7 +77,7 @@ impl FunctionState {
             deployment,
             streams: Streams::default(),
             warned: HashSet::new(),
-            journal: Journal::default(),
+            borders: PageBorders::default(),
             observed: Observed::default(),
         }
     }

@@ -95,7 +95,7 @@ impl Syscalls<'_, '_> {
         let (query, table) = query.unwrap_or_else(|| (Query::table(NO_TABLE), USER_TABLE));
         let page = self
             .tx
-            .paginate(&query, &options, &mut self.state.journal)?;
+            .paginate(&query, &options, &mut self.state.borders)?;
         let mut documents = Vec::with_capacity(page.page.len());
         for document in &page.page {
             documents.push(encoded(shown(table, self.tx.decode(document)?.fields)));

@@ -41,7 +41,7 @@ fn pages_follow_each_other_and_leave_a_journal() {
     ] {
         let (page, _) = world.query(|function| {
             let page = page(function, "rooms.by_n", json!({ "cursor": cursor })).unwrap();
-            let left = function.0.state.journal.next.clone();
+            let left = function.0.state.borders.next.clone();
             assert_eq!(left.as_deref(), page["continueCursor"].as_str());
             page
         });
@@ -60,7 +60,7 @@ fn a_live_page_keeps_the_end_that_its_journal_names() {
     let end = first["continueCursor"].as_str().unwrap().to_string();
     world.mutation(|function| {
         function.json("insert", r#"{"table":"rooms","value":{"n":0.5}}"#);
-        function.0.state.journal.previous = Some(end.clone());
+        function.0.state.borders.previous = Some(end.clone());
         let again = page(function, "rooms.by_n", json!({})).unwrap();
         assert_eq!(numbers(&again), [0.0, 0.5, 1.0]);
         assert_eq!(again["continueCursor"], end);

@@ -142,7 +142,7 @@ pub(super) enum Scope {
 
 /// The key under which two executions are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct EntryKey {
+pub(super) struct LiveQueryKey {
     pub execution: Execution,
     pub path: FunctionPath,
     /// The arguments as canonical JSON text.
@@ -171,8 +171,8 @@ impl Version {
 }
 
 /// A live query.
-pub(super) struct Entry {
-    pub key: EntryKey,
+pub(super) struct LiveQuery {
+    pub key: LiveQueryKey,
     pub call: Arc<Call>,
     pub version: Option<Version>,
     /// When its last execution asked what time it is.
@@ -186,20 +186,20 @@ pub(super) struct Entry {
     pub watchers: BTreeSet<(u64, QueryId)>,
     /// The page border in the last result that a watcher was told. The page ends there from then on.
     pub told_border: Option<Arc<str>>,
-    /// Its place among the entries without watchers.
+    /// Its place among the live queries without watchers.
     pub idle: Option<IdlePlace>,
 }
 
-/// Memory that an entry takes beside its result: its key, its call, its place in the maps.
+/// Memory that a live query takes beside its result: its key, its call, its place in the maps.
 const ENTRY_BYTES: usize = 1 << 10;
 /// How long the answer of an execution that asked what time it is serves new requests.
 pub(super) const TIME_HOLDS: Duration = Duration::from_secs(15);
 /// Memory that one of its ranges takes, the interval index included.
 const RANGE_BYTES: usize = 128;
 
-impl Entry {
-    pub fn new(key: EntryKey, call: Arc<Call>) -> Entry {
-        Entry {
+impl LiveQuery {
+    pub fn new(key: LiveQueryKey, call: Arc<Call>) -> LiveQuery {
+        LiveQuery {
             key,
             call,
             version: None,
@@ -243,7 +243,7 @@ impl Entry {
         self.told_border.is_some() && given != self.border()
     }
 
-    /// Whether a result is of another page than the one that the entry holds, which nobody may have been shown.
+    /// Whether a result is of another page than the one that the live query holds, which nobody may have been shown.
     pub fn holds_another_page_than(&self, result: &QueryResult) -> bool {
         let own = self.result().filter(|_| self.key.journal.is_none());
         own.is_some_and(|own| own.journal != result.journal)
