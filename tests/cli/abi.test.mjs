@@ -369,6 +369,52 @@ test("HTTP actions are found by path and method, and answer as they say", async 
   await assert.rejects(large.arrayBuffer());
 });
 
+test("a body that nobody reads changes no answer, and costs no runtime", async () => {
+  const runtimes = async () => Number(/^vestibule_js_runtimes_made_total (\d+)$/m.exec(await (await fetch(`${server.url}/metrics`)).text())[1]);
+  const post = async (path, body) => {
+    const response = await fetch(`${server.url}/http${path}`, { method: "POST", body });
+    return [response.status, await response.text()];
+  };
+  const asked = async (body) => {
+    assert.deepEqual(await post("/nope", body), [404, "No matching routes found"]);
+    assert.deepEqual(await post("/unread", body), [401, "unread"]);
+    assert.deepEqual(await post("/unreadCancels", body), [200, "canceled"]);
+    const [status, text] = await post("/unreadThrows", body);
+    assert.deepEqual([status, JSON.parse(text).data], [500, "unread"]);
+  };
+  await asked("x");
+  const before = await runtimes();
+  for (const body of ["x", "x".repeat(300_000)]) for (let n = 0; n < 3; n++) await asked(body);
+  // One more may be made where one is still at work for the call before.
+  assert.ok((await runtimes()) - before <= 2, "runtimes are used again");
+});
+
+test("a document's type may name system fields", async () => {
+  assert.equal(await value("mutation", "edges:insertNamed"), 2);
+});
+
+test("an answer that depends on no identity serves everybody, though others of its function do", async () => {
+  const once = await value("query", "edges:random", { asks: false });
+  await value("query", "edges:random", { asks: true });
+  assert.equal(await value("query", "edges:random", { asks: false }), once);
+});
+
+test("functions that a failed mutation scheduled stay counted, and those of the system cannot be scheduled", async () => {
+  assert.equal(await value("mutation", "edges:scheduledInVain"), 1);
+  assert.match(await value("mutation", "edges:scheduleSystem"), /^Attempted to schedule function at nonexistent path: _system\/frontend\/addDocument/);
+});
+
+test("half of a surrogate pair is named wherever it is passed", async () => {
+  const half = /Strings must be valid Unicode, and one has half of a surrogate pair/;
+  for (const text of await value("query", "edges:halves")) assert.match(text, half);
+  for (const name of ["returnHalf", "throwHalf"]) assert.match((await failure("query", `edges:${name}`)).text, half);
+  assert.match(await value("action", "edges:passHalf"), half);
+});
+
+test("bounds of a page are whole numbers", async () => {
+  assert.match((await failure("query", "edges:page", { maximumRowsRead: 1.5 })).text, /Invalid argument `maximumRowsRead` for `queryPage`: expected an integer/);
+});
+
 test("limits end a function with their words, and it is warned before", async () => {
   assert.match((await failure("query", "limits:slow")).text, /^Function execution timed out \(maximum duration: 1s\)/);
   assert.match((await failure("query", "limits:hungry")).text, /^JavaScript execution ran out of memory \(maximum memory usage: 64 MB\)/);

@@ -166,7 +166,7 @@ impl Transaction<'_> {
         let names = catalog.namespace_of(&table.name);
         for document in &documents {
             let fields = Value::Object(user_fields(self.decode(document)?.fields));
-            if let Err(reason) = rules.check(&fields, &names) {
+            if let Err(reason) = rules.check_document(&fields, &names) {
                 let (id, name) = (document.id(), table.local_name());
                 let problem = format!(
                     "Document with ID \"{id}\" in table \"{name}\" does not match the schema: {reason}"

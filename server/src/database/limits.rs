@@ -90,14 +90,13 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// This usage with the writes of an earlier moment: later ones were taken back.
+    /// This usage with the writes of an earlier moment: later ones were taken back. Functions that were scheduled stay
+    /// counted, so that failures cannot schedule without bound.
     pub(super) fn with_writes_of(self, earlier: &Usage) -> Usage {
         Usage {
             documents_written: earlier.documents_written,
             bytes_written: earlier.bytes_written,
             index_entries_written: earlier.index_entries_written,
-            functions_scheduled: earlier.functions_scheduled,
-            scheduled_args_bytes: earlier.scheduled_args_bytes,
             files_written: earlier.files_written,
             file_bytes_written: earlier.file_bytes_written,
             ..self

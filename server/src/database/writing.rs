@@ -365,13 +365,13 @@ impl Transaction<'_> {
         let value = Value::Object(fields);
         table
             .document
-            .check(&value, names)
+            .check_document(&value, names)
             .map_err(|error| QueryError::SchemaMismatch {
                 table: table.name.clone(),
                 reason: error.to_string(),
             })?;
         if let Some(pending) = &table.pending
-            && let Err(reason) = pending.rules().check(&value, names)
+            && let Err(reason) = pending.rules().check_document(&value, names)
         {
             let why = format!(
                 "New document in table \"{}\" does not match the schema: {reason}",

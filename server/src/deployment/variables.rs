@@ -77,7 +77,7 @@ impl VariableChange {
         if self.name.len() > VARIABLE_NAME_LENGTH_MAX {
             return Err(VariableError::NameTooLong(name()));
         }
-        let is_first = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+        let is_first = |byte: &u8| byte.is_ascii_alphabetic();
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let begins = self.name.as_bytes().first().is_some_and(is_first);
         if !begins || !self.name.bytes().all(is_allowed) {

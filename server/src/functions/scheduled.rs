@@ -322,6 +322,11 @@ pub fn set_state(
 
 fn check_target(target: Target, path: &FunctionPath) -> Result<()> {
     let (file, name) = (path.module_file(), path.function());
+    // To apps the server's own functions do not exist.
+    let target = match path.is_system() {
+        true => Target::NoModule,
+        false => target,
+    };
     match target {
         Target::Function(FunctionKind::Mutation | FunctionKind::Action) => Ok(()),
         Target::Function(kind) => Err(unsupported(path, kind)),

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::runtime::Handle;
 
 use super::Http;
 use crate::clock::timeout;
@@ -21,15 +22,18 @@ pub(super) struct Lingering {
     body: Option<Incoming>,
     /// The client sends nothing before it is asked to, and reading is asking.
     is_unasked: bool,
+    /// Where it is read on. The thread of an action drops the body of its request, and has no runtime.
+    runtime: Handle,
     http: Arc<Http>,
 }
 
 impl Lingering {
-    /// The body of a request with these headers.
+    /// The body of a request with these headers. Must be called within the runtime.
     pub fn of(body: Incoming, headers: &HeaderMap, http: Arc<Http>) -> Lingering {
         Lingering {
             body: Some(body),
             is_unasked: headers.contains_key(header::EXPECT),
+            runtime: Handle::current(),
             http,
         }
     }
@@ -75,7 +79,7 @@ impl Drop for Lingering {
         let http = self.http.clone();
         let (clock, wait_max) = (http.clock.clone(), http.options.header_timeout);
         let closing = http.closing.clone();
-        self.http.spawn(async move {
+        self.http.spawn_on(&self.runtime, async move {
             let thrown_away = timeout(&*clock, wait_max, throw_away(rest));
             closing.run_until_cancelled(thrown_away).await;
         });

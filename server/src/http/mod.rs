@@ -43,6 +43,7 @@ mod within;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -211,9 +212,19 @@ impl Http {
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
+        self.spawn_on(&Handle::current(), task)
+    }
+
+    /// [`Http::spawn`] from a thread that may be none of the runtime's.
+    fn spawn_on<T: Send + 'static>(
+        &self,
+        runtime: &Handle,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
         // In a box: each layer around a future that it takes by value makes room for it again.
         let task = Box::pin(nesting::carried(task.in_current_span()));
         let abort = self.abort.clone();
-        self.tasks.spawn(abort.run_until_cancelled_owned(task))
+        self.tasks
+            .spawn_on(abort.run_until_cancelled_owned(task), runtime)
     }
 }

@@ -153,6 +153,16 @@ pub(super) struct LiveQueryKey {
     pub sees_internal: bool,
 }
 
+impl LiveQueryKey {
+    /// The key of an answer that depends on no identity.
+    pub fn of_everybody(self) -> LiveQueryKey {
+        LiveQueryKey {
+            scope: Scope::Shared,
+            ..self
+        }
+    }
+}
+
 /// A result with the commits between which it holds.
 #[derive(Clone, Debug)]
 pub(super) struct Version {

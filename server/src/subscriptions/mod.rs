@@ -21,7 +21,7 @@ pub use subscriber::{Moment, QuerySetChange, QuerySpec, Subscriber};
 use crate::database::{Freshness, IndexId};
 use crate::functions::{Call, FunctionOutcome, Functions, SystemError};
 use crate::storage::ReadView;
-use live_query::{Answer, Execution, LiveQueryKey};
+use live_query::{Answer, Execution, LiveQueryKey, Scope};
 use state::{State, ToRun};
 
 /// Distinct queries of a deployment that are watched at once.
@@ -203,7 +203,13 @@ impl LiveQueries {
         if state.ts < durable {
             return None;
         }
-        let answer = state.answer(key).filter(|answer| answer.done().is_some())?;
+        // An execution that never looked at the identity answers everybody, also where others of its function looked.
+        let everybodys = || state.answer(&key.clone().of_everybody());
+        let answer = match key.scope {
+            Scope::Shared => state.answer(key),
+            Scope::Of(_) => state.answer(key).or_else(everybodys),
+        };
+        let answer = answer.filter(|answer| answer.done().is_some())?;
         Some((answer, state.ts))
     }
 

@@ -34,7 +34,7 @@ impl SetUp<'_> {
                     return Ok(());
                 }
                 let fields = Value::Object(user_fields(fields));
-                if let Err(error) = table.document.check(&fields, &names) {
+                if let Err(error) = table.document.check_document(&fields, &names) {
                     misfits.push(Misfit {
                         table: table.name.clone(),
                         id: DocumentId::<()>::new(table.number, id).to_string(),

@@ -4,11 +4,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use vestibule_isolate::{HostError, HostValue};
 use vestibule_schema::path::{ComponentPath, FunctionPath};
-use vestibule_schema::value::Value;
 
 use super::Js;
 use super::action_host::{ActionHost, number, take_bytes};
 use super::common::text;
+use super::encoded;
 use super::execution::IntoValue;
 use super::fetching::Fetch;
 use super::files;
@@ -370,10 +370,7 @@ fn call(
     let parsed: Result<CallArgs<'_>, _> = serde_json::from_str(text);
     let args = parsed
         .map_err(|error| error.to_string())
-        .and_then(|parsed| {
-            serde_json::from_str(parsed.args.get()).map_err(|error| error.to_string())
-        })
-        .and_then(|json| Value::from_json(&json).map_err(|error| error.to_string()));
+        .and_then(|parsed| encoded::value(parsed.args.get()).map_err(|error| error.to_string()));
     let args = match args {
         Ok(args) => args,
         Err(error) => return failed(format!("Invalid arguments for `{api}`: {error}")),

@@ -8,6 +8,7 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::Value;
 
 use super::common::text;
+use super::encoded;
 use super::stack::{self, Places};
 use super::syscalls::{ErrorKind, SyscallError};
 use crate::functions::error::{Error, Result, TIMED_OUT_CODE, Thrown};
@@ -38,8 +39,7 @@ pub(super) fn thrown(thrown: &JsThrown, code: &impl Places) -> Error {
     let mut data = None;
     if thrown.is_convex_error {
         let json = thrown.data.as_deref().unwrap_or("null");
-        let value = serde_json::from_str(json).map_err(|error| error.to_string());
-        match value.and_then(|json| Value::from_json(&json).map_err(|error| error.to_string())) {
+        match encoded::value(json) {
             Ok(value) => data = Some(value),
             Err(error) => message = format!("ConvexError with invalid data: {error}"),
         }
@@ -142,13 +142,7 @@ impl LimitsPassed {
 
 /// The value that the function returned, as the package encoded it.
 pub(super) fn returned(text: &str, path: &FunctionPath) -> Result<Value> {
-    if let Ok(value) = serde_json::from_str(text) {
-        return Ok(value);
-    }
-    // The tree tells why, without the parser's words about lines and columns.
-    let value = serde_json::from_str(text).map_err(|error| error.to_string());
-    let value = value.and_then(|json| Value::from_json(&json).map_err(|error| error.to_string()));
-    value.map_err(|error| {
+    encoded::value(text).map_err(|error| {
         Error::plain(format!(
             "Function {} return value invalid: {error}",
             path.canonical()

@@ -11,6 +11,7 @@ mod action_host;
 mod analyze;
 pub mod code;
 mod common;
+mod encoded;
 mod execution;
 mod failures;
 mod fetching;

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::{Object, Value, ValueError};
 
+use super::super::encoded;
 use super::error::SyscallError;
 
 /// The arguments of one operation. Each is read when it is asked for.
@@ -50,8 +51,10 @@ impl<'a> Args<'a> {
         raw: &RawValue,
         expected: &str,
     ) -> Result<T, SyscallError> {
-        serde_json::from_str(raw.get())
-            .map_err(|_| self.refuse(name, format!("expected {expected}, got {}", shown(raw))))
+        serde_json::from_str(raw.get()).map_err(|_| match encoded::tree(raw.get()) {
+            Ok(_) => self.refuse(name, format!("expected {expected}, got {}", shown(raw))),
+            Err(error) => self.refuse(name, error),
+        })
     }
 
     /// An error that says why an argument cannot be used.
@@ -93,7 +96,7 @@ impl<'a> Args<'a> {
     /// An encoded value.
     pub fn value(&self, name: &str) -> Result<Value, SyscallError> {
         let raw = self.required(name)?;
-        value(raw).map_err(|error| self.no_value(name, raw, &error))
+        encoded::value(raw.get()).map_err(|error| self.no_value(name, raw, &error))
     }
 
     /// An encoded object.
@@ -147,47 +150,10 @@ fn shown(raw: &RawValue) -> &str {
     &text[..text.floor_char_boundary(SHOWN_MAX)]
 }
 
-fn value(raw: &RawValue) -> Result<Value, ValueError> {
-    if let Ok(value) = serde_json::from_str(raw.get()) {
-        return Ok(value);
-    }
-    // The tree tells why, without the parser's words about lines and columns. The package has written JSON, so there is no
-    // tree only where the parser goes no deeper, or where a string is no Unicode.
-    match serde_json::from_str::<Json>(raw.get()) {
-        Ok(tree) => Value::from_json(&tree),
-        Err(_) => Err(match nesting(raw.get()) {
-            levels if levels > PARSED_NESTING_MAX => ValueError::TooNested { levels },
-            _ => ValueError::LoneSurrogate,
-        }),
-    }
-}
-
-/// Levels of arrays and objects that serde_json reads.
-const PARSED_NESTING_MAX: usize = 127;
-
-/// How deep the arrays and objects of a JSON text are nested.
-fn nesting(json: &str) -> usize {
-    let (mut levels, mut deepest, mut is_in_string, mut is_escaped) = (0_usize, 0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_in_string,
-            b'"' => is_in_string = !is_in_string,
-            b'[' | b'{' if !is_in_string => {
-                levels += 1;
-                deepest = deepest.max(levels);
-            }
-            b']' | b'}' if !is_in_string => levels = levels.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 fn defined(raw: &RawValue) -> Result<Option<Value>, ValueError> {
     match is_undefined(raw) {
         true => Ok(None),
-        false => value(raw).map(Some),
+        false => encoded::value(raw.get()).map(Some),
     }
 }
 

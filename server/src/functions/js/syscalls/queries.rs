@@ -87,8 +87,14 @@ impl Syscalls<'_, '_> {
             maximum_rows_read: args.optional_number("maximumRowsRead")?,
             maximum_bytes_read: args.optional_number("maximumBytesRead")?,
         };
-        if options.num_items.fract() != 0.0 {
-            return Err(args.refuse("pageSize", "expected an integer"));
+        for (name, number) in [
+            ("pageSize", Some(options.num_items)),
+            ("maximumRowsRead", options.maximum_rows_read),
+            ("maximumBytesRead", options.maximum_bytes_read),
+        ] {
+            if number.is_some_and(|number| number.fract() != 0.0) {
+                return Err(args.refuse(name, "expected an integer"));
+            }
         }
         // To functions there is no such table: it is as empty as one that does not exist.
         let query = self.visible_query(&args)?;

@@ -1,10 +1,13 @@
 //! Vector searches as the package writes them in JSON.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use serde_json::Value as Json;
 use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
+use super::super::encoded;
 use super::args::defined_in_tree;
 use super::error::SyscallError;
 use super::tables::TableKind;
@@ -33,10 +36,12 @@ const OPERANDS: &str =
 
 /// Reads the arguments of a function of `component`.
 pub fn vector_query(text: &str, component: &ComponentPath) -> Result<VectorQuery, SyscallError> {
-    let args: Result<Args, _> = serde_json::from_str(text);
-    let Args { query } = args.map_err(|error| {
+    let refuse = |error: &dyn Display| {
         SyscallError::bad_request(format!("Invalid arguments for `vectorSearch`: {error}"))
-    })?;
+    };
+    let tree = encoded::tree(text).map_err(|error| refuse(&error))?;
+    let args: Result<Args, _> = serde_json::from_value(tree);
+    let Args { query } = args.map_err(|error| refuse(&error))?;
     let name = query.index_name.split_once('.').ok_or_else(|| {
         SyscallError::bad_request(format!(
             "Invalid arguments for `vectorSearch`: \"{}\" is not the name of a table and an index",

@@ -1,4 +1,5 @@
 import { httpRouter } from "convex/server";
+import { ConvexError } from "convex/values";
 import { api } from "./_generated/api";
 import { httpAction } from "./_generated/server";
 import { actionsOnly } from "./only";
@@ -56,4 +57,8 @@ route("POST", "/blob", async (ctx, request) => {
   await ctx.storage.delete(id);
   return Response.json([blob.type, await blob.text(), typeof url, await ctx.storage.getUrl(id)]);
 });
+// They answer, or fail, with nothing read of the body.
+route("POST", "/unread", async () => new Response("unread", { status: 401 }));
+route("POST", "/unreadThrows", async () => { throw new ConvexError("unread"); });
+route("POST", "/unreadCancels", async (_, request) => { await request.body!.cancel(); return new Response("canceled"); });
 export default http;

@@ -12,4 +12,6 @@ export default defineSchema({
     i: v.optional(v.id("items")),
   }),
   other: defineTable(v.any()),
+  // A type that an app took from its documents: system fields in it are passed over.
+  named: defineTable({ _id: v.id("named"), _creationTime: v.number(), n: v.number() } as any),
 });
