@@ -343,6 +343,7 @@ test("HTTP actions are found by path and method, and answer as they say", async 
   const preflight = await ask("OPTIONS", "/cors", { headers: { origin: "https://a.example" } });
   assert.deepEqual([preflight.status, preflight.headers.get("access-control-allow-origin")], [204, "https://a.example"]);
   assert.equal((await ask("POST", "/cors", { headers: { origin: "https://a.example" } })).headers.get("access-control-allow-origin"), "*");
+  assert.equal((await ask("GET", "/noBody")).status, 205);
   assert.equal((await ask("GET", "/stream")).text, "data: 1\n\ndata: 2\n\ndata: 3\n\n");
   const cookies = await ask("GET", "/cookies");
   assert.deepEqual([cookies.status, cookies.headers.getSetCookie()], [203, ["a=1", "b=2"]]);
@@ -411,7 +412,9 @@ test("half of a surrogate pair is named wherever it is passed", async () => {
   assert.match(await value("action", "edges:passHalf"), half);
 });
 
-test("bounds of a page are whole numbers", async () => {
+test("bounds of a page are whole numbers, and a nested call with less to read has a shorter page", async () => {
+  await value("mutation", "behave:fill", { n: 3, table: "items" });
+  assert.deepEqual(await value("mutation", "edges:shortPage"), [2, "SplitRequired"]);
   assert.match((await failure("query", "edges:page", { maximumRowsRead: 1.5 })).text, /Invalid argument `maximumRowsRead` for `queryPage`: expected an integer/);
 });
 

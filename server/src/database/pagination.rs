@@ -8,7 +8,6 @@ use serde::Deserialize;
 use super::cursor::{CursorSeal, Fingerprint, Position, fingerprint};
 use super::error::{DatabaseError, QueryError};
 use super::keys::IndexId;
-use super::limits::Limits;
 use super::query::{Compiled, Operator, Query, Scan};
 use super::search::{Hits, Search};
 use super::stored::{StoredDocument, Unusable};
@@ -167,7 +166,7 @@ fn paginate_stored(
         Some(Compiled::Search(search)) => &search.fields,
     };
     let fingerprint = fingerprint(query, fields);
-    let bounds = PageBounds::read(tx.seal(), fingerprint, options, journal, tx.limits())?;
+    let bounds = PageBounds::read(tx, fingerprint, options, journal)?;
     let mut page = PageReader {
         bounds: &bounds,
         query,
@@ -196,16 +195,18 @@ struct PageBounds {
 
 impl PageBounds {
     fn read(
-        seal: &CursorSeal,
+        tx: &Transaction<'_>,
         fingerprint: Fingerprint,
         options: &PaginationOptions,
         journal: Option<&str>,
-        limits: &Limits,
     ) -> Result<PageBounds, QueryError> {
-        let open = |text: &str| seal.open(fingerprint, text);
+        let limits = tx.limits();
+        // A nested call with less to use gets a shorter page.
+        let items_max = tx.environment().limits.documents_read_max;
+        let open = |text: &str| tx.seal().open(fingerprint, text);
         Ok(PageBounds {
             fingerprint,
-            items: items(options.num_items, limits.documents_read_max)?,
+            items: items(options.num_items, items_max)?,
             start: options.cursor.as_deref().map(open).transpose()?,
             end: options
                 .end_cursor

@@ -49,3 +49,7 @@ export const passHalf = action({ args: {}, handler: async (ctx) => told(() => ct
 
 export const page = query({ args: { maximumRowsRead: v.number() }, handler: async (ctx, { maximumRowsRead }) =>
   ctx.db.query("items").paginate({ numItems: 1, cursor: null, maximumRowsRead } as any) });
+export const shortPage = mutation({ args: {}, handler: async (ctx) => {
+  const page: any = await ctx.runQuery(api.behave.page, { opts: { numItems: 100, cursor: null }, table: "items" }, { transactionLimits: { documentsRead: 2 } } as any);
+  return [page.page.length, page.pageStatus];
+} });

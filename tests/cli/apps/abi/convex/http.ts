@@ -59,6 +59,7 @@ route("POST", "/blob", async (ctx, request) => {
 });
 // They answer, or fail, with nothing read of the body.
 route("POST", "/unread", async () => new Response("unread", { status: 401 }));
+route("GET", "/noBody", async () => new Response("", { status: 205 }));
 route("POST", "/unreadThrows", async () => { throw new ConvexError("unread"); });
 route("POST", "/unreadCancels", async (_, request) => { await request.body!.cancel(); return new Response("canceled"); });
 export default http;
