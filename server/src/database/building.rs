@@ -24,8 +24,6 @@ use crate::storage::{Direction, Entry, KeyRange, StorageError, successor};
 const STEP_BYTES_MAX: usize = 4 << 20;
 /// The same where an index has many entries of a document.
 const DERIVED_STEP_BYTES_MAX: usize = 256 << 10;
-/// Documents that are held at once to measure a table.
-const MEASURED_AT_ONCE: usize = 64;
 
 /// How far a walk over a table's documents has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,22 +205,16 @@ impl Transaction<'_> {
         Ok(self.scan_system(range, Direction::Forward, max)?.len())
     }
 
-    /// The bytes of a table's documents; counting ends at `max`.
-    pub fn count_document_bytes(
+    /// Looks at no more than `max` documents behind `after`. Returns their bytes, too.
+    pub fn measure_documents(
         &mut self,
         table: &TableMeta,
+        after: Option<InternalId>,
         max: usize,
-    ) -> Result<usize, DatabaseError> {
-        let (mut bytes, mut after) = (0, None);
-        loop {
-            let (documents, _) =
-                self.documents_behind(table, after, MEASURED_AT_ONCE, STEP_BYTES_MAX)?;
-            bytes += documents.iter().map(StoredDocument::size).sum::<usize>();
-            match documents.last() {
-                Some(last) if bytes < max => after = Some(last.id().internal()),
-                Some(_) | None => return Ok(bytes.min(max)),
-            }
-        }
+    ) -> Result<(Step, usize), DatabaseError> {
+        let (documents, is_end) = self.documents_behind(table, after, max, STEP_BYTES_MAX)?;
+        let bytes = documents.iter().map(StoredDocument::size).sum();
+        Ok((step(&documents, is_end, None), bytes))
     }
 
     /// Notes that the execution depends on every document of a table, without reading one.

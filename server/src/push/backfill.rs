@@ -18,7 +18,7 @@ use super::request::{WaitForSchema, push_id};
 use super::stored::trouble;
 use super::tables::{Need, Target, is_retired, with_filled};
 use crate::clock;
-use crate::database::{IndexId, Step, Transaction, component_of, local_name};
+use crate::database::{IndexId, Step, TableMeta, Transaction, component_of, local_name};
 
 /// Documents of one step, at most.
 pub(super) const STEP_DOCUMENTS_MAX: usize = 256;
@@ -135,29 +135,19 @@ impl Pushes {
         let Some(rules) = rules else {
             return Ok(None);
         };
-        let mut after = None;
-        let mut pace = Pace::new(self.functions.database());
-        loop {
-            let step = || {
-                let (name, checked, max) = (table.clone(), rules.clone(), pace.documents());
-                self.read(move |tx| {
-                    timed(tx, |tx| {
-                        let catalog = tx.catalog();
-                        let table = catalog.table(&name).ok_or(GONE)?;
-                        tx.check_documents(table, checked.rules(), after, max)
-                            .map_err(trouble)
-                    })
-                })
-            };
-            let (step, worked) = pace.step(step).await?;
-            if let Some(error) = step.problem.or_else(|| rules.failure()) {
-                return Ok(Some(failure(table, error)));
-            }
-            match step.next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
-            pace.rest(worked).await;
+        let checked = rules.clone();
+        let look = move |tx: &mut Transaction<'_>, table: &TableMeta, after, max| {
+            let step = tx.check_documents(table, checked.rules(), after, max)?;
+            Ok((step, ()))
+        };
+        let mut failed = None;
+        let walked = self.walk(table, look, |step, ()| {
+            failed = step.problem.clone().or_else(|| rules.failure());
+            failed.is_none()
+        });
+        walked.await?;
+        if let Some(error) = failed {
+            return Ok(Some(failure(table, error)));
         }
         rules.checked();
         Ok(None)
@@ -252,7 +242,7 @@ pub(super) fn timed<T>(
 }
 
 /// A table or an index has gone while it was prepared.
-const GONE: PushError = PushError::Race("The schema changed during the push");
+pub(super) const GONE: PushError = PushError::Race("The schema changed during the push");
 
 fn failure(table: &str, error: String) -> SchemaFailure {
     SchemaFailure {

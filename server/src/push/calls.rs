@@ -1,25 +1,19 @@
 //! Small questions that tools ask beside a push.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use vestibule_schema::path::ComponentPath;
 
 use super::Pushes;
 use super::error::PushError;
+use super::measuring::{Measures, Precision};
 use super::replies;
 use super::request::StartPush;
-use super::staged;
-use super::stored::trouble;
 use super::tables::Target;
-use crate::database::{Catalog, Transaction, stored_name};
+use crate::database::{Catalog, stored_name};
 use crate::deployment::diff::named_indexes;
 use crate::deployment::{AnalyzeInput, Deployment, PushedSchema, SourceModule};
-
-/// Documents of one table that are counted for an estimate. Tools ask for confirmation from 100,000 on.
-const COUNTED_MAX: usize = 100_001;
-/// Bytes of one table that are measured for an estimate. Tools warn of documents to check from 128 MiB on.
-const MEASURED_BYTES_MAX: usize = 256 << 20;
 
 impl Pushes {
     /// The hashes of the modules that are live.
@@ -27,7 +21,7 @@ impl Pushes {
         replies::config_hashes(&self.live())
     }
 
-    /// The effect that a push would have on the tables. It changes nothing and takes little time.
+    /// The effect that a push would have on the tables. It changes nothing.
     pub async fn evaluate_schema(&self, request: StartPush) -> Result<Json, PushError> {
         let live = self.live();
         let is_new = |path: &String| {
@@ -49,9 +43,9 @@ impl Pushes {
         };
         let schema = schema.as_deref().map(PushedSchema::from_text).transpose();
         let schema = schema.map_err(crate::deployment::DeploymentError::from)?;
-        let evaluated = self.read(move |tx| evaluate(tx, &live, schema.as_ref()));
+        let evaluated = self.effect_on_tables(&live, schema.as_ref()).await?;
         Ok(json!({
-            "componentSchemaEvaluations": {"": evaluated.await?},
+            "componentSchemaEvaluations": {"": evaluated},
             "newComponentDefinitions": new_definitions,
         }))
     }
@@ -89,52 +83,65 @@ pub(super) fn backfill_state(catalog: &Catalog, table: &str, index: &str) -> &'s
     }
 }
 
-fn evaluate(
-    tx: &mut Transaction<'_>,
-    live: &Arc<Deployment>,
-    schema: Option<&PushedSchema>,
-) -> Result<Json, PushError> {
-    let catalog = tx.catalog();
-    let none = Default::default();
-    let target = Target::of_schema(schema, &none);
-    let (_, needs) = target.declare(&catalog);
-    let mut tables = Vec::new();
-    for table in schema.iter().flat_map(|schema| &schema.tables) {
-        let must_walk = needs
-            .iter()
-            .any(|need| need.table == table.name && need.rules.is_some());
-        let is_checked = schema.is_some_and(PushedSchema::checks_documents);
-        let outcome = match (is_checked, must_walk) {
-            (false, _) => "notValidated",
-            (true, true) => "mustWalk",
-            (true, false) => "supersetOfEnforced",
+impl Pushes {
+    async fn effect_on_tables(
+        &self,
+        live: &Deployment,
+        schema: Option<&PushedSchema>,
+    ) -> Result<Json, PushError> {
+        let catalog = self.functions.database().definitions().catalog.clone();
+        let none = Default::default();
+        let (_, needs) = Target::of_schema(schema, &none).declare(&catalog);
+        let must_walk = |table: &str| {
+            let mut needs = needs.iter();
+            needs.any(|need| need.table == table && need.rules.is_some())
         };
-        let mut shown = json!({
-            "name": table.name,
-            "outcome": outcome,
-            "numDocs": count(tx, &catalog, &table.name)?,
-            "sizeBytes": if must_walk { bytes_of(tx, &catalog, &table.name)? } else { 0 },
-        });
-        if let Some(rules) = &table.staged_document {
-            shown["staged"] = staged::state(tx, &catalog, &table.name, rules)?;
+        let mut wanted = BTreeMap::new();
+        let schemas = live.schema.iter().chain(schema);
+        for table in schemas.flat_map(|schema| &schema.tables) {
+            let precision = match must_walk(&table.name) {
+                true => Precision::Bytes,
+                false => Precision::Count,
+            };
+            wanted.insert(table.name.as_str(), precision);
         }
-        tables.push(shown);
+        let measures = self.measure(&catalog, wanted).await?;
+        let is_checked = schema.is_some_and(PushedSchema::checks_documents);
+        let mut tables = Vec::new();
+        for table in schema.iter().flat_map(|schema| &schema.tables) {
+            let must_walk = must_walk(&table.name);
+            let outcome = match (is_checked, must_walk) {
+                (false, _) => "notValidated",
+                (true, true) => "mustWalk",
+                (true, false) => "supersetOfEnforced",
+            };
+            let mut shown = json!({
+                "name": table.name,
+                "outcome": outcome,
+                "numDocs": measures.documents(&table.name),
+                "sizeBytes": if must_walk { measures.bytes(&table.name) } else { 0 },
+            });
+            if let Some(rules) = &table.staged_document {
+                shown["staged"] = self.staged_state(&measures, &table.name, rules).await?;
+            }
+            tables.push(shown);
+        }
+        let discarded = self.discarded_staged(&measures, live.schema.as_ref(), schema);
+        Ok(json!({
+            "definitionPath": "",
+            "schemaValidation": is_checked,
+            "tables": tables,
+            "indexes": index_changes(&measures, live, schema),
+            "discardedStagedValidators": discarded.await?,
+        }))
     }
-    Ok(json!({
-        "definitionPath": "",
-        "schemaValidation": schema.is_some_and(PushedSchema::checks_documents),
-        "tables": tables,
-        "indexes": index_changes(tx, &catalog, live, schema)?,
-        "discardedStagedValidators": staged::discarded(tx, &catalog, live.schema.as_ref(), schema)?,
-    }))
 }
 
 fn index_changes(
-    tx: &mut Transaction<'_>,
-    catalog: &Catalog,
+    measures: &Measures,
     live: &Deployment,
     schema: Option<&PushedSchema>,
-) -> Result<Vec<Json>, PushError> {
+) -> Vec<Json> {
     let (before, after) = (named_indexes(live.schema.as_ref()), named_indexes(schema));
     let mut changes = Vec::new();
     for (key @ (table, _), index) in &after {
@@ -150,7 +157,7 @@ fn index_changes(
         let mut shown = index.to_json(table);
         shown["change"] = json!(change);
         shown["needsBackfill"] = json!(!index.staged && matches!(change, "added" | "enabled"));
-        shown["numDocs"] = json!(count(tx, catalog, table)?);
+        shown["numDocs"] = json!(measures.documents(table));
         changes.push(shown);
     }
     for (key @ (table, _), index) in &before {
@@ -161,29 +168,8 @@ fn index_changes(
         let mut shown = index.to_json(table);
         shown["change"] = json!("dropped");
         shown["needsBackfill"] = json!(false);
-        shown["numDocs"] = json!(count(tx, catalog, table)?);
+        shown["numDocs"] = json!(measures.documents(table));
         changes.push(shown);
     }
-    Ok(changes)
-}
-
-/// The bytes of a table's documents, as far as they matter.
-fn bytes_of(tx: &mut Transaction<'_>, catalog: &Catalog, table: &str) -> Result<usize, PushError> {
-    match catalog.table(table) {
-        Some(table) => tx
-            .count_document_bytes(table, MEASURED_BYTES_MAX)
-            .map_err(trouble),
-        None => Ok(0),
-    }
-}
-
-pub(super) fn count(
-    tx: &mut Transaction<'_>,
-    catalog: &Catalog,
-    table: &str,
-) -> Result<usize, PushError> {
-    match catalog.table(table) {
-        Some(table) => tx.count_documents(table, COUNTED_MAX).map_err(trouble),
-        None => Ok(0),
-    }
+    changes
 }

@@ -14,6 +14,7 @@ mod finishing;
 mod first_logins;
 mod history;
 mod inline;
+mod measuring;
 mod pace;
 mod plans;
 mod replies;

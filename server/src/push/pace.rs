@@ -4,10 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backfill::STEP_DOCUMENTS_MAX;
+use vestibule_schema::id::InternalId;
+
+use super::Pushes;
+use super::backfill::{GONE, STEP_DOCUMENTS_MAX, timed};
 use super::error::PushError;
+use super::stored::trouble;
 use crate::clock::Clock;
-use crate::database::{Database, WriteLog};
+use crate::database::{Database, DatabaseError, Step, TableMeta, Transaction, WriteLog};
 
 /// Documents of a step, however long they take.
 const STEP_DOCUMENTS_MIN: usize = 16;
@@ -99,6 +103,46 @@ fn fitting(documents: usize, worked: Duration) -> usize {
     // A float becomes the nearest number that there is.
     let fitting = (STEP_TIME.as_secs_f64() / per_document) as usize;
     fitting.clamp(STEP_DOCUMENTS_MIN, STEP_DOCUMENTS_MAX)
+}
+
+impl Pushes {
+    /// Walks over a table's documents, each step on a snapshot of its own. `look` looks at some documents behind the one that
+    /// it is given, as [`Transaction::check_documents`] does. `seen` gets what it found, and says whether to go on.
+    pub(super) async fn walk<T: Send + 'static>(
+        &self,
+        table: &str,
+        look: impl Fn(
+            &mut Transaction<'_>,
+            &TableMeta,
+            Option<InternalId>,
+            usize,
+        ) -> Result<(Step, T), DatabaseError>
+        + Clone
+        + Send
+        + 'static,
+        mut seen: impl FnMut(&Step, T) -> bool,
+    ) -> Result<(), PushError> {
+        let mut after = None;
+        let mut pace = Pace::new(self.functions.database());
+        loop {
+            let step = || {
+                let (name, look, max) = (table.to_owned(), look.clone(), pace.documents());
+                self.read(move |tx| {
+                    timed(tx, |tx| {
+                        let catalog = tx.catalog();
+                        let table = catalog.table(&name).ok_or(GONE)?;
+                        look(tx, table, after, max).map_err(trouble)
+                    })
+                })
+            };
+            let ((step, found), worked) = pace.step(step).await?;
+            after = step.next;
+            if !seen(&step, found) || after.is_none() {
+                return Ok(());
+            }
+            pace.rest(worked).await;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,89 @@
+//! Measuring tables for tools: how many documents they have, and how large these are. Large tables take a while, and
+//! writers go on meanwhile.
+
+use std::collections::BTreeMap;
+
+use super::Pushes;
+use super::error::PushError;
+use crate::database::{Catalog, TableMeta, Transaction};
+
+/// Documents of one table that are counted. Tools ask for confirmation from 100,000 on.
+const COUNTED_MAX: usize = 100_001;
+/// Bytes of one table that are measured. Tools warn of documents to check from 128 MiB on.
+const MEASURED_BYTES_MAX: usize = 256 << 20;
+
+/// How closely a table is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Precision {
+    /// Its documents are counted.
+    Count,
+    /// Their bytes are added up, too.
+    Bytes,
+}
+
+/// The size of a table, as far as it matters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    documents: usize,
+    bytes: usize,
+}
+
+/// The sizes of tables. One that does not exist is empty.
+pub(super) struct Measures(BTreeMap<String, Size>);
+
+impl Measures {
+    /// Whether there is such a table.
+    pub fn has(&self, table: &str) -> bool {
+        self.0.contains_key(table)
+    }
+
+    /// Its documents, up to [`COUNTED_MAX`].
+    pub fn documents(&self, table: &str) -> usize {
+        self.0.get(table).map_or(0, |size| size.documents)
+    }
+
+    /// Their bytes, up to [`MEASURED_BYTES_MAX`].
+    pub fn bytes(&self, table: &str) -> usize {
+        self.0.get(table).map_or(0, |size| size.bytes)
+    }
+}
+
+impl Pushes {
+    /// Measures those of these tables that exist.
+    pub(super) async fn measure(
+        &self,
+        catalog: &Catalog,
+        wanted: BTreeMap<&str, Precision>,
+    ) -> Result<Measures, PushError> {
+        let mut measures = BTreeMap::new();
+        for (table, precision) in wanted {
+            if catalog.table(table).is_some() {
+                let size = self.measure_table(table, precision).await?;
+                measures.insert(table.to_owned(), size);
+            }
+        }
+        Ok(Measures(measures))
+    }
+
+    async fn measure_table(&self, table: &str, precision: Precision) -> Result<Size, PushError> {
+        let look = |tx: &mut Transaction<'_>, table: &TableMeta, after, max| {
+            tx.measure_documents(table, after, max)
+        };
+        let mut size = Size::default();
+        let walked = self.walk(table, look, |step, bytes| {
+            size.documents += step.documents;
+            size.bytes += bytes;
+            match precision {
+                Precision::Count => size.documents < COUNTED_MAX,
+                Precision::Bytes => {
+                    size.documents < COUNTED_MAX || size.bytes < MEASURED_BYTES_MAX
+                }
+            }
+        });
+        walked.await?;
+        Ok(Size {
+            documents: size.documents.min(COUNTED_MAX),
+            bytes: size.bytes.min(MEASURED_BYTES_MAX),
+        })
+    }
+}
