@@ -469,8 +469,9 @@ fn drive_writer(
             (Err(RecvTimeoutError::Timeout), _) => match writer.fold() {
                 Ok(due) => {
                     trouble = None;
-                    if due == CheckpointDue::Beside {
-                        beside.wake();
+                    match due {
+                        CheckpointDue::Beside | CheckpointDue::Lagging => beside.wake(),
+                        CheckpointDue::No | CheckpointDue::Now => {}
                     }
                 }
                 Err(error) if error.must_end_process() => {

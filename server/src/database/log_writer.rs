@@ -26,6 +26,8 @@ pub struct LogWriter {
     unfolded_bytes_max: usize,
     /// Steps of folding that come before the next batch, so that folding keeps up.
     owed_steps: usize,
+    /// Folding waits while no more than so many checkpoints have ended.
+    awaited: Option<u64>,
     probe: Probe,
 }
 
@@ -39,7 +41,8 @@ pub struct UnknownOutcome(pub StorageError);
 pub enum Folding {
     /// There is nothing to fold.
     Idle,
-    /// There is little to fold. The more it becomes, the fewer times each key and page is written.
+    /// There is little to fold, and the more it becomes, the fewer times each key and page is written; or a checkpoint comes
+    /// first.
     Gathering,
     /// There is more to fold now.
     Due,
@@ -68,6 +71,7 @@ impl LogWriter {
             rollbacks,
             unfolded_bytes_max,
             owed_steps: 0,
+            awaited: None,
             probe: Probe::none(),
         }
     }
@@ -137,13 +141,20 @@ impl LogWriter {
         let due_at = FOLD_AT_BYTES.min(self.unfolded_bytes_max / 2);
         if bytes > self.unfolded_bytes_max || self.owed_steps > 0 {
             Folding::Behind
-        } else if self.appender.is_folding() || bytes > due_at {
+        } else if (self.appender.is_folding() || bytes > due_at) && !self.awaits_checkpoint() {
             Folding::Due
-        } else if bytes > 0 {
+        } else if self.appender.is_folding() || bytes > 0 {
             Folding::Gathering
         } else {
             Folding::Idle
         }
+    }
+
+    /// Whether what folding would write now is for a checkpoint to move first. Else the write-ahead log would grow until
+    /// appends wait for a whole checkpoint.
+    fn awaits_checkpoint(&self) -> bool {
+        self.awaited
+            .is_some_and(|ended| ended == self.appender.checkpoints_ended())
     }
 
     /// Folds a step. Where nothing has to catch up, steps are about a millisecond of work, but for the beginning of a round
@@ -158,7 +169,10 @@ impl LogWriter {
             self.owed_steps = 0;
         }
         folded?;
+        // Counted before the log is measured: a checkpoint that ends in between is not waited for.
+        let ended = self.appender.checkpoints_ended();
         let due = self.appender.checkpoint_due()?;
+        self.awaited = (due == CheckpointDue::Lagging).then_some(ended);
         if due == CheckpointDue::Now {
             self.appender.checkpoint_if_due()?;
             return Ok(CheckpointDue::No);

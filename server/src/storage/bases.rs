@@ -8,8 +8,9 @@
 //! checkpoint waits for readers, none is kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use vestibule_schema::timestamp::Timestamp;
 
 use super::StorageError;
@@ -31,14 +32,22 @@ pub(super) struct Base {
 
 /// The bases that nobody has.
 #[derive(Default)]
-pub(super) struct Bases(Mutex<Kept>);
+pub(super) struct Bases {
+    kept: Mutex<Kept>,
+    /// One that somebody had has ended.
+    ended: Condvar,
+}
 
 #[derive(Default)]
 struct Kept {
     /// The one used last is used next: its pages are at hand.
     open: Vec<Base>,
     endings: u64,
+    /// How many have ended that somebody had.
+    let_go: u64,
     is_paused: bool,
+    #[cfg(test)]
+    is_awaited: bool,
 }
 
 /// While this is held, no base is kept.
@@ -46,7 +55,7 @@ pub(super) struct Paused<'s>(&'s Bases);
 
 impl Drop for Paused<'_> {
     fn drop(&mut self) {
-        self.0.0.lock().is_paused = false;
+        self.0.kept.lock().is_paused = false;
     }
 }
 
@@ -61,7 +70,7 @@ impl Base {
             base.end(shared);
         }
         // Before the transaction begins: an ending that comes between is one too many, never one too few.
-        let endings = shared.bases.0.lock().endings;
+        let endings = shared.bases.kept.lock().endings;
         let reader = shared.idle_reader()?;
         let folded = reader.begin()?;
         let base = Base {
@@ -75,7 +84,7 @@ impl Base {
     /// Leaves it open for the next snapshot, unless that one could not use it.
     pub fn keep(self, shared: &Shared) {
         let refused = {
-            let mut kept = shared.bases.0.lock();
+            let mut kept = shared.bases.kept.lock();
             let is_wanted = !kept.is_paused
                 && self.endings == kept.endings
                 && self.folded >= shared.folded()
@@ -90,6 +99,8 @@ impl Base {
         };
         if let Some(base) = refused {
             base.end(shared);
+            shared.bases.kept.lock().let_go += 1;
+            shared.bases.ended.notify_all();
         }
     }
 
@@ -103,19 +114,40 @@ impl Base {
 
 impl Bases {
     fn take(&self) -> Option<Base> {
-        self.0.lock().open.pop()
+        self.kept.lock().open.pop()
     }
 
     /// Keeps none for a while. Those that are kept already are left to [`Bases::end`].
     pub fn pause(&self) -> Paused<'_> {
-        self.0.lock().is_paused = true;
+        self.kept.lock().is_paused = true;
         Paused(self)
+    }
+
+    /// How many have ended that somebody had.
+    pub fn let_go(&self) -> u64 {
+        self.kept.lock().let_go
+    }
+
+    /// Waits until more than `let_go` have ended that somebody had, at most for `wait`. Whether they have.
+    pub fn wait_for_another(&self, let_go: u64, wait: Duration) -> bool {
+        let mut kept = self.kept.lock();
+        #[cfg(test)]
+        (kept.is_awaited = true);
+        let is_missing = |kept: &mut Kept| kept.let_go == let_go;
+        let waited = self.ended.wait_while_for(&mut kept, is_missing, wait);
+        !waited.timed_out()
+    }
+
+    /// Whether somebody has waited for one to end.
+    #[cfg(test)]
+    pub fn is_awaited(&self) -> bool {
+        self.kept.lock().is_awaited
     }
 
     /// Ends all that nobody has, and each of the others when it is let go.
     pub fn end(&self, shared: &Shared) {
         let open = {
-            let mut kept = self.0.lock();
+            let mut kept = self.kept.lock();
             kept.endings += 1;
             std::mem::take(&mut kept.open)
         };
@@ -131,7 +163,7 @@ mod tests {
     use super::*;
 
     fn kept(store: &Store) -> Vec<Timestamp> {
-        let kept = store.shared.bases.0.lock();
+        let kept = store.shared.bases.kept.lock();
         kept.open.iter().map(|base| base.folded).collect()
     }
 

@@ -2,9 +2,10 @@
 //!
 //! A checkpoint has a connection of its own and runs beside the appender, on the thread of the [`Checkpointer`]. Each
 //! pass moves what the log holds when it begins, and the database file is synced; meanwhile the appender goes on. Once
-//! little is left, appends wait for a last, short pass, since only a fully moved log can start anew. Where passes
-//! cannot keep up with the appender, or fail, the log grows to `truncate_wal_bytes`; then the appender waits for a
-//! whole checkpoint.
+//! little is left, appends wait for a last, short pass, since only a fully moved log can start anew. A pass that moves
+//! nothing, because snapshots from before it still need all pages, waits for one of them to go. Where passes cannot keep
+//! up, folding waits for them from half of `truncate_wal_bytes` on: it writes most of the log. Where they cannot keep up
+//! with appends alone, or fail, the log grows to `truncate_wal_bytes`; then the appender waits for a whole checkpoint.
 //!
 //! The log starts anew only when all of it is moved and no reader uses it. The head's long-held read transaction would
 //! prevent that for good, so a checkpoint ends it first. The head begins another when it next reads its base. A
@@ -28,7 +29,9 @@ const LAST_PASS_BYTES: u64 = 1 << 20;
 /// How long the last pass waits for readers, each time, at most twice: most reads are shorter.
 const LAST_PASS_WAIT: Duration = Duration::from_millis(3);
 /// Passes beside the appender. Each has less to move than the one before, unless the appender is faster.
-const PASSES_MAX: usize = 4;
+const PASSES_MAX: usize = 6;
+/// How long a pass that has moved nothing waits for a snapshot to go: most are held for a few milliseconds.
+const SNAPSHOT_WAIT: Duration = Duration::from_millis(100);
 
 /// The write-ahead log, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub enum CheckpointDue {
     No,
     /// It has grown; the appender may go on.
     Beside,
+    /// It has outgrown a checkpoint: appends may go on, and folding waits until one has ended.
+    Lagging,
     /// It is so long that nothing should be appended before.
     Now,
 }
@@ -158,6 +163,14 @@ impl Appender {
         Ok(due(&self.shared, wal))
     }
 
+    /// How many checkpoints have ended, well or not.
+    pub fn checkpoints_ended(&self) -> u64 {
+        let CheckpointCounts {
+            finished, failed, ..
+        } = self.shared.checkpoints.counts();
+        finished + failed
+    }
+
     /// Runs what a [`Checkpointer`] would run, or waits for the one that is running.
     pub fn checkpoint_if_due(&mut self) -> Result<(), StorageError> {
         run_if_due(&self.shared)
@@ -213,8 +226,10 @@ fn due(shared: &Shared, wal: WalPages) -> CheckpointDue {
         * WAL_PAGE_BYTES;
     if wal.unmoved_bytes() < passive || grown < passive / 4 {
         CheckpointDue::No
-    } else if wal.bytes() < options.truncate_wal_bytes {
+    } else if wal.bytes() < options.truncate_wal_bytes / 2 {
         CheckpointDue::Beside
+    } else if wal.bytes() < options.truncate_wal_bytes {
+        CheckpointDue::Lagging
     } else {
         CheckpointDue::Now
     }
@@ -228,7 +243,7 @@ fn run_if_due(shared: &Shared) -> Result<(), StorageError> {
     let done = turn.work(shared, |connection| {
         match due(shared, run_beside(shared, connection, Mode::Noop)?) {
             CheckpointDue::No => Ok(false),
-            CheckpointDue::Beside | CheckpointDue::Now => {
+            CheckpointDue::Beside | CheckpointDue::Lagging | CheckpointDue::Now => {
                 checkpoint(shared, connection).map(|()| true)
             }
         }
@@ -248,6 +263,7 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageErr
     for _ in 0..PASSES_MAX {
         let before = wal;
         begin_pass(shared, Pass::Beside)?;
+        let let_go = shared.bases.let_go();
         run_beside(shared, connection, Mode::Passive)?;
         // Before the last pass, and not within it: then there is little left to wait for.
         shared
@@ -255,7 +271,10 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageErr
             .sync_data()
             .map_err(|error| StorageError::SyncFailed(error.into()))?;
         wal = run_beside(shared, connection, Mode::Noop)?;
-        if wal.unmoved_bytes() <= LAST_PASS_BYTES || wal.moved == before.moved {
+        let is_stuck = wal.moved == before.moved;
+        if wal.unmoved_bytes() <= LAST_PASS_BYTES
+            || (is_stuck && !shared.bases.wait_for_another(let_go, SNAPSHOT_WAIT))
+        {
             break;
         }
     }

@@ -6,8 +6,9 @@ use vestibule_schema::object;
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::database::log_writer::Folding;
 use crate::executor::SystemExecutor;
-use crate::storage::StorageError;
+use crate::storage::{CheckpointDue, StorageError};
 
 /// A committer whose checkpoints stop before their first pass and take their outcome from the test.
 struct Stopping {
@@ -159,4 +160,69 @@ fn closing_waits_for_the_checkpoint_under_way_and_leaves_one_whole_file() {
     let mut rig = Rig::try_open(copy, texts()).unwrap();
     let found = rig.attempt(|tx| tx.collect(&index("texts", "by_id")).unwrap().len());
     assert_eq!(found as u64, written);
+}
+
+/// A lane and a log writer without threads, whose write-ahead log is long at eight mebibytes.
+struct Line {
+    lane: Lane,
+    writer: LogWriter,
+    _dir: TempDir,
+}
+
+impl Line {
+    fn new() -> Line {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = manual_clock();
+        let options = StoreOptions {
+            checkpoint_wal_bytes: 1 << 20,
+            truncate_wal_bytes: 16 << 20,
+            ..StoreOptions::default()
+        };
+        let (store, appender) = Store::open(dir.path(), options).unwrap();
+        let (appender, catalog) = set_up(&store, appender, &clock, &texts()).unwrap();
+        let environment = Arc::new(environment(catalog, clock));
+        let write_log = Arc::new(WriteLog::new(store.durable_ts()));
+        let rollbacks = Arc::new(AtomicU64::new(0));
+        let rng = Box::new(StdRng::seed_from_u64(1));
+        let lane = Lane::new(&store, environment, rng, rollbacks.clone()).unwrap();
+        Line {
+            lane,
+            writer: LogWriter::new(appender, write_log, rollbacks, 4 << 20),
+            _dir: dir,
+        }
+    }
+
+    fn write(&mut self) {
+        let body = |tx: &mut Transaction<'_>| {
+            let fields = object! {"text" => "x".repeat(20_000)};
+            tx.insert("texts", fields).unwrap();
+            ((), Verdict::Commit)
+        };
+        let mut batch = self.lane.open_batch();
+        self.lane.run(mutation(body, |_| ()), &mut batch);
+        self.lane.close_batch(&mut batch);
+        self.writer.write(batch).unwrap();
+    }
+
+    /// Writes, and folds what is due, until a step says that a checkpoint lags and nothing else presses.
+    fn write_until_lagging(&mut self) {
+        loop {
+            self.write();
+            while matches!(self.writer.folding(), Folding::Due | Folding::Behind) {
+                let due = self.writer.fold().unwrap();
+                if due == CheckpointDue::Lagging && self.writer.folding() != Folding::Behind {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn folding_leaves_a_log_alone_that_a_checkpoint_has_yet_to_move() {
+    let mut line = Line::new();
+    line.write_until_lagging();
+    assert_eq!(line.writer.folding(), Folding::Gathering);
+    line.writer.checkpointer().run_if_due().unwrap();
+    assert_eq!(line.writer.folding(), Folding::Due);
 }

@@ -100,7 +100,7 @@ fn the_write_ahead_log_stays_bounded_while_checkpoints_run_beside_constant_write
             rig.grow();
             match rig.appender.checkpoint_due().unwrap() {
                 CheckpointDue::No => {}
-                CheckpointDue::Beside => drop(wake.try_send(())),
+                CheckpointDue::Beside | CheckpointDue::Lagging => drop(wake.try_send(())),
                 CheckpointDue::Now => rig.appender.checkpoint_if_due().unwrap(),
             }
             bytes_max = bytes_max.max(rig.wal_bytes());
@@ -109,6 +109,31 @@ fn the_write_ahead_log_stays_bounded_while_checkpoints_run_beside_constant_write
     });
     assert!(rig.store.checkpoints().finished > 0);
     assert!(bytes_max < TRUNCATE_BYTES + STEP_BYTES, "{bytes_max} bytes");
+}
+
+#[test]
+fn a_pass_that_a_snapshot_holds_up_waits_until_it_goes() {
+    // More than the last pass may have to move.
+    let mut rig = Rig::new(StoreOptions {
+        checkpoint_wal_bytes: 2 << 20,
+        truncate_wal_bytes: 16 << 20,
+        ..options()
+    });
+    let snapshot = rig.store.snapshot().unwrap();
+    rig.grow_until(CheckpointDue::Beside);
+    let checkpointer = rig.appender.checkpointer();
+    let shared = std::sync::Arc::clone(&rig.store.shared);
+    std::thread::scope(|scope| {
+        let checkpoint = scope.spawn(move || checkpointer.run_if_due());
+        while !shared.bases.is_awaited() {
+            assert!(!checkpoint.is_finished());
+            std::thread::yield_now();
+        }
+        drop(snapshot);
+        checkpoint.join().unwrap().unwrap();
+    });
+    let wal = rig.appender.wal_pages();
+    assert_eq!(wal.log, wal.moved);
 }
 
 #[test]
