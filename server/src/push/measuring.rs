@@ -75,9 +75,7 @@ impl Pushes {
             size.bytes += bytes;
             match precision {
                 Precision::Count => size.documents < COUNTED_MAX,
-                Precision::Bytes => {
-                    size.documents < COUNTED_MAX || size.bytes < MEASURED_BYTES_MAX
-                }
+                Precision::Bytes => size.documents < COUNTED_MAX || size.bytes < MEASURED_BYTES_MAX,
             }
         });
         walked.await?;
