@@ -241,7 +241,28 @@ test("documents that do not fit are refused, and the system's tables are read on
   assert.deepEqual(changed.p2.sort(), ["_creationTime", "_id", "b"]);
   assert.match(changed.del.error, /^Error: Delete on nonexistent document ID \w+$/);
   assert.equal(changed.times, true);
-  assert.equal(changed.commitTs.error, "Error: This server does not know `db.vars.commitTs` yet.");
+  // Until the commit it is no number.
+  assert.equal(changed.commitTs.ok, "object");
+});
+
+test("a commit puts its timestamp where a mutation has asked for it", async () => {
+  const wrote = await value("mutation", "timestamps:write");
+  assert.deepEqual(wrote.readBack, [true, true, "7", false]);
+  assert.equal(wrote.order, "old,overwritten,new,patched,greatest,nested");
+  assert.equal(wrote.bounded, "old,overwritten");
+  assert.equal(wrote.filtered, "old,overwritten");
+  assert.equal(wrote.echoed, true);
+  assert.equal(wrote.failed, true);
+  assert.match(wrote.scheduled.error, /^Error: `db\.vars\.commitTs` can only be /);
+  assert.ok(BigInt(wrote.ts) > BigInt(wrote.snapshot), `${wrote.ts} after ${wrote.snapshot}`);
+  assert.equal(wrote.list[0].ts, wrote.ts);
+  const stored = await value("query", "timestamps:list");
+  const shown = stored.map(({ kind, ts, deep }) => [kind, ts, deep?.[0].ts].join(" ").trim());
+  const { ts } = wrote;
+  assert.deepEqual(shown, ["old 5", "overwritten 7", `new ${ts} ${ts}`, `patched ${ts}`, `nested ${ts}`, `greatest ${2n ** 63n - 1n}`]);
+  assert.match(String(await value("mutation", "timestamps:nothing")), /^\d+$/);
+  const refused = await call("query", "timestamps:unresolved");
+  assert.match(refused.errorMessage, /Function timestamps\.js:unresolved return value invalid: queries cannot return an unresolved commit timestamp/);
 });
 
 test("filters and ranges go by the total order of values", async () => {

@@ -156,7 +156,7 @@ impl Transaction<'_> {
 }
 
 /// The writes that make `new` of `old`.
-fn difference(old: Vec<Entry>, new: Vec<Entry>) -> impl Iterator<Item = Write> {
+pub(super) fn difference(old: Vec<Entry>, new: Vec<Entry>) -> impl Iterator<Item = Write> {
     let mut entries: BTreeMap<Bytes, [Option<Bytes>; 2]> = BTreeMap::new();
     for (at, side) in [old, new].into_iter().enumerate() {
         for Entry { key, value } in side {

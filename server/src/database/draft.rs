@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use vestibule_schema::timestamp::Timestamp;
 
+use super::commit_ts::CommitTsPlaces;
 use super::committer::{CommitError, Task, Verdict};
 use super::held_turn::Direct;
 use super::history::Definitions;
@@ -140,6 +141,8 @@ pub struct DraftWork {
     pub(super) changes: Changes,
     pub(super) creation_time: f64,
     pub(super) record: Option<(SessionRequest, Option<RecordedAnswer>)>,
+    /// The places of the recorded answer that are to hold the timestamp of the commit.
+    pub(super) places: CommitTsPlaces,
 }
 
 impl DraftWork {
@@ -165,7 +168,13 @@ impl DraftWork {
             changes,
             creation_time,
             record: session_request.map(|request| (request, answer)),
+            places: CommitTsPlaces::default(),
         }
+    }
+
+    /// The same, whose answer is to hold the timestamp of the commit at `places`.
+    pub fn with_places(self, places: CommitTsPlaces) -> DraftWork {
+        DraftWork { places, ..self }
     }
 }
 

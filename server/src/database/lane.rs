@@ -253,13 +253,15 @@ impl Lane {
         Transaction::writable(&self.head, &self.environment, writer)
     }
 
-    fn commit(&mut self, ts: Timestamp, changes: Changes, batch: &mut Batch) -> Timestamp {
+    fn commit(&mut self, ts: Timestamp, mut changes: Changes, batch: &mut Batch) -> Timestamp {
+        changes.resolve(ts);
         let Changes {
             writes,
             touched,
             misfits,
             redefinition,
             answer,
+            unresolved: _,
         } = changes;
         // If this batch is not written later, the push fails needlessly and must be made again.
         misfits.into_iter().for_each(|(rules, why)| rules.fail(why));
@@ -406,6 +408,7 @@ impl Lane {
         let mut changes = work.changes;
         if let Some((request, Some(mut answer))) = work.record {
             answer.ts = commit_ts;
+            work.places.resolve(&mut answer.value, commit_ts);
             let mut tx = self.transaction(commit_ts);
             request.record(&mut tx, &answer);
             let recorded = tx.into_changes();

@@ -8,6 +8,7 @@ mod bulk;
 mod catalog;
 mod check;
 mod chunks;
+mod commit_ts;
 mod committer;
 mod cursor;
 mod derived;
@@ -65,6 +66,7 @@ pub use bulk::{Destination, ExportedDocument, ImportedDocument, ReadAt, count_so
 pub use catalog::{Catalog, IndexMeta, Owner, TableMeta};
 pub use check::{Compared, Inconsistency, compare, read_catalog, read_document};
 pub use chunks::ChunkHash;
+pub use commit_ts::{CommitTsPlaces, PlaceStep};
 pub use committer::{
     CommitError, Committed, Committer, CommitterOptions, Mutation, SubmitError, Task, Verdict,
     ViewRequest,

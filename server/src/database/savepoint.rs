@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::commit_ts::UnresolvedDocuments;
 use super::history::Definitions;
 use super::limits::Usage;
 use super::own_writes::WritesMark;
@@ -19,6 +20,7 @@ pub struct Savepoint {
     usage: Usage,
     definitions: Arc<Definitions>,
     redefined: Redefined,
+    unresolved: UnresolvedDocuments,
 }
 
 impl Transaction<'_> {
@@ -31,6 +33,7 @@ impl Transaction<'_> {
             usage: self.usage,
             definitions: self.definitions.clone(),
             redefined: self.redefined,
+            unresolved: self.unresolved.clone(),
         }
     }
 
@@ -42,5 +45,6 @@ impl Transaction<'_> {
         self.usage = self.usage.with_writes_of(&savepoint.usage);
         self.definitions = savepoint.definitions;
         self.redefined = savepoint.redefined;
+        self.unresolved = savepoint.unresolved;
     }
 }

@@ -14,6 +14,7 @@ use vestibule_schema::value::Object;
 
 use super::answer_rows::NewAnswer;
 use super::catalog::{Catalog, IndexMeta, Owner, encode_entry, entry_key};
+use super::commit_ts::{UnresolvedDocument, UnresolvedDocuments};
 use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError, QueryError};
 use super::history::{Definitions, Extension, History};
@@ -102,6 +103,8 @@ pub struct Changes {
     pub redefinition: Redefinition,
     /// The answer that is kept in a row of its batch.
     pub answer: Option<NewAnswer>,
+    /// Documents among `writes` that are to hold the timestamp of the commit.
+    pub unresolved: Vec<UnresolvedDocument>,
 }
 
 /// New definitions, part by part: a commit beside the lane must leave alone the part that it did not change.
@@ -154,6 +157,7 @@ pub struct Transaction<'v> {
     pub(super) misfits: Vec<(Arc<PendingRules>, String)>,
     /// The answer that its batch is to keep.
     pub(super) answer: Option<NewAnswer>,
+    pub(super) unresolved: UnresolvedDocuments,
     reads: Reads,
     /// The reads of [`Self::at_snapshot`] for this one.
     stale_reads: ReadSet,
@@ -182,6 +186,7 @@ impl<'v> Transaction<'v> {
             touched: Touched::default(),
             misfits: Vec::new(),
             answer: None,
+            unresolved: UnresolvedDocuments::new(),
             reads: Reads::default(),
             stale_reads: ReadSet::default(),
             key_buffer: Vec::new(),
@@ -399,7 +404,8 @@ impl<'v> Transaction<'v> {
     }
 
     /// The changes to commit.
-    pub fn into_changes(self) -> Changes {
+    pub fn into_changes(mut self) -> Changes {
+        let unresolved = self.take_unresolved();
         let Redefined { catalog, extension } = self.redefined;
         let redefinition = Redefinition {
             catalog: catalog.then(|| self.definitions.catalog.clone()),
@@ -411,6 +417,7 @@ impl<'v> Transaction<'v> {
             misfits: self.misfits,
             redefinition,
             answer: self.answer,
+            unresolved,
         }
     }
 

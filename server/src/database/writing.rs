@@ -116,9 +116,20 @@ impl Transaction<'_> {
 
     /// Changes some fields of a document. Writes nothing when that changes nothing.
     pub fn patch(&mut self, id: DocumentId, patch: impl Into<Patch>) -> Result<(), DatabaseError> {
+        let patch = patch.into();
+        let is_unresolved = self.unresolved.contains_key(&id);
+        let names: Vec<String> = match is_unresolved {
+            true => patch.set.keys().chain(&patch.unset).cloned().collect(),
+            false => Vec::new(),
+        };
+        self.patch_fields(id, patch)?;
+        self.forget_commit_ts_in(id, &names);
+        Ok(())
+    }
+
+    fn patch_fields(&mut self, id: DocumentId, mut patch: Patch) -> Result<(), DatabaseError> {
         let (table, old) = self.existing(id, "patch", "Update")?;
         let table = &table;
-        let mut patch = patch.into();
         if let Some(wrong) = patch.wrong {
             return Err(QueryError::Patch(wrong).into());
         }
@@ -147,7 +158,13 @@ impl Transaction<'_> {
 
     /// Replaces a document's fields. `_id` and `_creationTime` stay and may be given unchanged. Writes nothing when
     /// that changes nothing.
-    pub fn replace(&mut self, id: DocumentId, mut fields: Object) -> Result<(), DatabaseError> {
+    pub fn replace(&mut self, id: DocumentId, fields: Object) -> Result<(), DatabaseError> {
+        self.replace_fields(id, fields)?;
+        self.unresolved.remove(&id);
+        Ok(())
+    }
+
+    fn replace_fields(&mut self, id: DocumentId, mut fields: Object) -> Result<(), DatabaseError> {
         let (table, old) = self.existing(id, "replace", "Replace")?;
         let table = &table;
         set_system_field(&mut fields, ID, Value::String(id.to_string()))?;
@@ -171,6 +188,7 @@ impl Transaction<'_> {
         self.write_document(table, id, None);
         self.write_entries(old_keys, Vec::new());
         self.write_derived(derived);
+        self.unresolved.remove(&id);
         Ok(())
     }
 

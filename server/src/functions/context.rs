@@ -12,7 +12,7 @@ use super::runner::CallSource;
 use super::scheduler::Scheduler;
 use super::storage::{StorageReader, StorageWriter};
 use crate::auth::{Caller, ClaimsRead, IdentityAccess, UserIdentity};
-use crate::database::{DatabaseReader, DatabaseWriter, PageBorders, Transaction};
+use crate::database::{CommitTsPlaces, DatabaseReader, DatabaseWriter, PageBorders, Transaction};
 
 /// The runner's observations of an execution, beside its result.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Observed {
     pub suspended: bool,
     /// It asked what time it is.
     pub time: bool,
+    /// The places of its result that hold the timestamp of the commit.
+    pub(super) places: CommitTsPlaces,
     /// The border of the first page that a nested call reads.
     pub(super) nested_page: NestedPage,
 }

@@ -15,9 +15,9 @@ use super::error::SystemError;
 use super::runner::{Basis, Call, FunctionOutcome, MutationBodyRun, MutationRun, OnFinish};
 use super::runner::{answered_before, outcome_of, run_mutation_body};
 use crate::database::{
-    Claim, Claimant, Draft, DraftEnd, DraftRoute, DraftWork, Drafted, Environment, HeadView,
-    ReadSet, RecordedAnswer, SessionRequest, Transaction, Turn, Verdict, ViewError, WriteContext,
-    creation_time,
+    Claim, Claimant, CommitTsPlaces, Draft, DraftEnd, DraftRoute, DraftWork, Drafted, Environment,
+    HeadView, ReadSet, RecordedAnswer, SessionRequest, Transaction, Turn, Verdict, ViewError,
+    WriteContext, creation_time,
 };
 use crate::storage::ReadView;
 
@@ -40,6 +40,8 @@ pub(super) struct DraftedMutation {
     pub session_request: Option<SessionRequest>,
     pub on_finish: Option<OnFinish>,
     ran: Option<MutationRun>,
+    /// The places of its result that hold the timestamp of its commit.
+    places: CommitTsPlaces,
     draft: Option<Draft>,
     overtaken: u32,
     /// When it was first overtaken, by the clock's elapsed time.
@@ -75,6 +77,7 @@ impl DraftedMutation {
             session_request,
             on_finish: Some(on_finish),
             ran: None,
+            places: CommitTsPlaces::default(),
             draft: None,
             overtaken: 0,
             contended_since: None,
@@ -195,7 +198,7 @@ impl DraftedMutation {
             result,
             tx,
             log_lines,
-            ..
+            observed,
         } = run;
         if let Some(failure) = tx.storage_failure() {
             return Err(SystemError::Storage(failure.clone()));
@@ -222,11 +225,13 @@ impl DraftedMutation {
             ts,
             basis,
         });
+        self.places = observed.places;
         let request = self.session_request.clone();
         let newest = tx.last_creation_time();
-        Ok(DraftWork::of(
-            tx, reads, base, verdict, newest, request, answer,
-        ))
+        Ok(
+            DraftWork::of(tx, reads, base, verdict, newest, request, answer)
+                .with_places(self.places.clone()),
+        )
     }
 
     fn turn(&mut self) -> Turn {
@@ -403,7 +408,10 @@ impl Drafted for DraftedMutation {
         let ran = self.ran.take();
         let ended = match end {
             DraftEnd::Committed(ts) => {
-                let ran = ran.expect("a draft was made by a run");
+                let mut ran = ran.expect("a draft was made by a run");
+                if let FunctionOutcome::Returned(value) = &mut ran.outcome {
+                    self.places.resolve(value, ts);
+                }
                 Ok(MutationRun { ts, ..ran })
             }
             DraftEnd::Recalled(recorded) => {

@@ -20,7 +20,7 @@ use super::common::{self, CommonOps, text};
 use super::failures::{self, LimitsPassed};
 use super::nested::Nested;
 use super::runtimes::Runtime;
-use super::syscalls::{DeploymentMetadata, FunctionState, SyscallError, Syscalls};
+use super::syscalls::{DeploymentMetadata, FunctionState, SyscallError, Syscalls, put_tokens};
 use super::warnings;
 use crate::clock::{Clock, UnixNanos};
 use crate::database::{Dependency, Transaction};
@@ -212,7 +212,7 @@ impl UdfHost<'_, '_> {
         &mut self,
         runtime: &mut Runtime,
         target: &Target<'_>,
-        args: Value,
+        mut args: Value,
     ) -> Result<(), Failure> {
         let kind = match target.kind {
             FunctionKind::Query => "query",
@@ -220,6 +220,7 @@ impl UdfHost<'_, '_> {
             FunctionKind::Action => unreachable!("actions have a driver of their own"),
         };
         let mut text = String::from("[");
+        put_tokens(&mut args, &self.parts.state.args_places);
         args.write_json(&mut text);
         text.push(']');
         let start = [
@@ -287,10 +288,23 @@ impl UdfHost<'_, '_> {
             }
         }
         match self.ended.take() {
-            Some(Ended::Returned(text)) => failures::returned(&text, target.path),
+            Some(Ended::Returned(text)) => self.returned(&text, target),
             Some(Ended::Threw(thrown)) => Err(self.limits.thrown(&thrown, target.code)),
             None => unreachable!("a run that was driven to its end has ended"),
         }
+    }
+}
+
+impl UdfHost<'_, '_> {
+    /// The value that the function returned. Only the commit of a mutation can resolve its timestamp.
+    fn returned(&mut self, text: &str, target: &Target<'_>) -> Result<Value> {
+        let (value, places) = failures::returned_with_places(text, target.path)?;
+        let is_query = target.kind == FunctionKind::Query && self.nested.setting.depth == 0;
+        if is_query && !places.is_empty() {
+            return Err(failures::unresolved(target.path));
+        }
+        self.parts.state.observed.places = places;
+        Ok(value)
     }
 }
 

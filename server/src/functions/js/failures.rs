@@ -10,7 +10,8 @@ use vestibule_schema::value::Value;
 use super::common::text;
 use super::encoded;
 use super::stack::{self, Places};
-use super::syscalls::{ErrorKind, SyscallError};
+use super::syscalls::{ErrorKind, SyscallError, may_have_token, read_with_tokens};
+use crate::database::CommitTsPlaces;
 use crate::functions::error::{Error, Result, TIMED_OUT_CODE, Thrown};
 
 /// The documented limit; engine and buffers share twice as much.
@@ -140,14 +141,33 @@ impl LimitsPassed {
     }
 }
 
+/// The value that a query or mutation returned, and the places of its unresolved commit timestamps.
+pub(super) fn returned_with_places(
+    text: &str,
+    path: &FunctionPath,
+) -> Result<(Value, CommitTsPlaces)> {
+    match serde_json::from_str(text) {
+        Ok(value) => Ok((value, CommitTsPlaces::default())),
+        Err(_) if may_have_token(text) => {
+            read_with_tokens(text).map_err(|error| invalid(path, &error.to_string()))
+        }
+        Err(_) => returned(text, path).map(|value| (value, CommitTsPlaces::default())),
+    }
+}
+
 /// The value that the function returned, as the package encoded it.
 pub(super) fn returned(text: &str, path: &FunctionPath) -> Result<Value> {
-    encoded::value(text).map_err(|error| {
-        Error::plain(format!(
-            "Function {} return value invalid: {error}",
-            path.canonical()
-        ))
-    })
+    encoded::value(text).map_err(|error| invalid(path, &error.to_string()))
+}
+
+/// A query has returned a timestamp of a commit that never comes.
+pub(super) fn unresolved(path: &FunctionPath) -> Error {
+    invalid(path, "queries cannot return an unresolved commit timestamp")
+}
+
+fn invalid(path: &FunctionPath, why: &str) -> Error {
+    let path = path.canonical();
+    Error::plain(format!("Function {path} return value invalid: {why}"))
 }
 
 /// An error as a nested call's caller sees it.

@@ -13,7 +13,7 @@ use super::syscalls::{
     ScheduledCall, StorageId, StoredFile, SyscallError, TokenToSign,
 };
 use crate::auth::Caller;
-use crate::database::{Definitions, Transaction};
+use crate::database::{CommitTsPlaces, Definitions, Transaction};
 use crate::deployment::CLOUD_URL;
 use crate::functions::context::{Execution, MutationCtx, Observed, QueryCtx};
 use crate::functions::error::{Error, IDENTITY_HIDDEN, Result};
@@ -97,6 +97,7 @@ impl RunHooks<'_> {
     ) -> std::result::Result<Value, SyscallError> {
         let definitions = tx.definitions().clone();
         let setting = self.nested.setting;
+        let places = call.places;
         let call = Call {
             path: call.path,
             args: Value::Object(call.args),
@@ -108,7 +109,10 @@ impl RunHooks<'_> {
             depend_on_lookup(tx, &call.path);
         }
         let function = found.map_err(failures::to_caller)?.clone();
-        let result = self.run_function(tx, observed, &definitions, &function, call);
+        if function.pushed().is_none() && !places.is_empty() {
+            return Err(SyscallError::bad_request(NOT_TO_RUST));
+        }
+        let result = self.run_function(tx, observed, &definitions, &function, call, places);
         if observed.suspended {
             return Err(SyscallError::new(ErrorKind::Suspended, IDENTITY_HIDDEN));
         }
@@ -122,6 +126,7 @@ impl RunHooks<'_> {
         definitions: &Definitions,
         function: &Registered,
         call: Call,
+        places: CommitTsPlaces,
     ) -> Result<Value> {
         let environment = tx.environment();
         let rules = Rules::of(definitions, environment);
@@ -149,6 +154,7 @@ impl RunHooks<'_> {
                     setting.request.clone(),
                     setting.deployment.clone(),
                 );
+                state.args_places = places;
                 state.observed = std::mem::take(observed);
                 state.borders = state.observed.nested_page.lend();
                 let parts = Parts {
@@ -170,6 +176,9 @@ impl RunHooks<'_> {
         result
     }
 }
+
+/// The error of a commit timestamp among the arguments of a function that knows no such value.
+const NOT_TO_RUST: &str = "`db.vars.commitTs` cannot be passed to a function in Rust.";
 
 /// Runs a native function in the transaction of the JavaScript function that calls it.
 fn run_native(

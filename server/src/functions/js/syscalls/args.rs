@@ -10,7 +10,9 @@ use vestibule_schema::id::DocumentId;
 use vestibule_schema::value::{Object, Value, ValueError};
 
 use super::super::encoded;
+use super::commit_ts::{self, may_have_token};
 use super::error::SyscallError;
+use crate::database::CommitTsPlaces;
 
 /// The arguments of one operation. Each is read when it is asked for.
 pub(super) struct Args<'a> {
@@ -99,28 +101,39 @@ impl<'a> Args<'a> {
         encoded::value(raw.get()).map_err(|error| self.no_value(name, raw, &error))
     }
 
-    /// An encoded object.
-    pub fn object(&self, name: &str) -> Result<Object, SyscallError> {
-        let object = self.value(name)?.into_object().ok();
-        object.ok_or_else(|| self.refuse(name, NOT_AN_OBJECT))
+    /// An encoded object, which may have unresolved commit timestamps at these places.
+    pub fn object(&self, name: &str) -> Result<(Object, CommitTsPlaces), SyscallError> {
+        let raw = self.required(name)?;
+        let (value, places) = value_and_places(raw).map_err(|error| self.refuse(name, error))?;
+        let object = value.into_object().ok();
+        let object = object.ok_or_else(|| self.refuse(name, NOT_AN_OBJECT))?;
+        Ok((object, places))
     }
 
-    /// An encoded object whose fields may be `undefined`.
-    pub fn fields(&self, name: &str) -> Result<Fields, SyscallError> {
+    /// An encoded object whose fields may be `undefined`, and which may have unresolved commit timestamps at these places.
+    pub fn fields(&self, name: &str) -> Result<(Fields, CommitTsPlaces), SyscallError> {
         let raw = self.required(name)?;
         let fields: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(raw.get());
         // A wrapper such as `{"$bytes": …}` is an object in JSON only.
         let fields = fields.ok().filter(|fields| !is_wrapper(fields));
         let fields = fields.ok_or_else(|| self.refuse(name, NOT_AN_OBJECT))?;
-        let read = |(field, raw): (String, &RawValue)| Ok((field, defined(raw)?));
+        let mut places = CommitTsPlaces::default();
+        let read = |(field, raw): (String, &RawValue)| {
+            let Some((value, inside)) = defined(raw)? else {
+                return Ok((field, None));
+            };
+            places.extend_inside(&field, inside);
+            Ok((field, Some(value)))
+        };
         let fields: Result<Fields, ValueError> = fields.into_iter().map(read).collect();
-        fields.map_err(|error| self.no_value(name, raw, &error))
+        let fields = fields.map_err(|error| self.refuse(name, error))?;
+        Ok((fields, places))
     }
 
-    /// Why an argument is no value. The package's placeholder of a commit's time has an error of its own.
+    /// Why an argument is no value. An unresolved commit timestamp has an error of its own.
     fn no_value(&self, name: &str, raw: &RawValue, error: &ValueError) -> SyscallError {
-        match raw.get().contains(COMMIT_TIME) {
-            true => SyscallError::bad_request("This server does not know `db.vars.commitTs` yet."),
+        match may_have_token(raw.get()) {
+            true => SyscallError::bad_request(UNRESOLVED_HERE),
             false => self.refuse(name, error),
         }
     }
@@ -133,8 +146,8 @@ impl<'a> Args<'a> {
     }
 }
 
-/// The package's text for `db.vars.commitTs`.
-const COMMIT_TIME: &str = r#"{"$commitTs":null}"#;
+/// The error of a commit timestamp where the commit cannot put one.
+const UNRESOLVED_HERE: &str = "`db.vars.commitTs` can only be written to documents, passed to functions of the same transaction and returned by mutations.";
 const NOT_AN_OBJECT: &str = "Value must be an Object";
 
 fn is_wrapper(fields: &BTreeMap<String, &RawValue>) -> bool {
@@ -150,10 +163,18 @@ fn shown(raw: &RawValue) -> &str {
     &text[..text.floor_char_boundary(SHOWN_MAX)]
 }
 
-fn defined(raw: &RawValue) -> Result<Option<Value>, ValueError> {
+/// A value that may have unresolved commit timestamps.
+fn value_and_places(raw: &RawValue) -> Result<(Value, CommitTsPlaces), ValueError> {
+    match encoded::value(raw.get()) {
+        Err(_) if may_have_token(raw.get()) => commit_ts::read(raw.get()),
+        read => Ok((read?, CommitTsPlaces::default())),
+    }
+}
+
+fn defined(raw: &RawValue) -> Result<Option<(Value, CommitTsPlaces)>, ValueError> {
     match is_undefined(raw) {
         true => Ok(None),
-        false => encoded::value(raw.get()).map(Some),
+        false => value_and_places(raw).map(Some),
     }
 }
 
@@ -173,12 +194,13 @@ fn is_undefined(raw: &RawValue) -> bool {
         && serde_json::from_str::<Undefined>(text).is_ok()
 }
 
-/// A value in a tree, which may be `undefined`.
+/// A value in a tree that is compared with. It may be `undefined` or an unresolved commit timestamp.
 pub(super) fn defined_in_tree(json: &Json) -> Result<Option<Value>, ValueError> {
     match json.as_object() {
         Some(fields) if fields.len() == 1 && fields.get("$undefined") == Some(&Json::Null) => {
             Ok(None)
         }
+        _ if commit_ts::is_token(json) => Ok(Some(CommitTsPlaces::UNRESOLVED)),
         _ => Value::from_json(json).map(Some),
     }
 }

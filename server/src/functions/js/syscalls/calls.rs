@@ -5,6 +5,7 @@ use vestibule_schema::value::Value;
 
 use super::address::{Scope, handle_of};
 use super::args::Args;
+use super::commit_ts::put_tokens;
 use super::error::SyscallError;
 use super::hooks::{NestedCall, NestedKind, ScheduledCall};
 use super::{FunctionState, Syscalls, json_string};
@@ -25,10 +26,13 @@ impl Syscalls<'_, '_> {
             let text = "Cannot call a Mutation function from a Query function";
             return Err(SyscallError::bad_request(text));
         }
+        let path = args.function(self.scope())?;
+        let (object, places) = args.object("args")?;
         let call = NestedCall {
             kind,
-            path: args.function(self.scope())?,
-            args: args.object("args")?,
+            path,
+            args: object,
+            places,
             budget: budget(&args)?,
         };
         let FunctionState {
@@ -37,7 +41,9 @@ impl Syscalls<'_, '_> {
         let was_shut = observed.nested_page.calling(borders);
         let returned = self.hooks.run_nested(self.tx, observed, call);
         observed.nested_page.called(was_shut, borders);
-        let returned = returned?;
+        let places = std::mem::take(&mut observed.places);
+        let mut returned = returned?;
+        put_tokens(&mut returned, &places);
         let mut out = String::new();
         returned.write_json(&mut out);
         Ok(out)

@@ -2,14 +2,15 @@
 
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::check_identifier;
-use vestibule_schema::value::{Object, Value};
+use vestibule_schema::value::Value;
 
 use super::super::warnings;
 use super::Syscalls;
 use super::args::Args;
+use super::commit_ts::encoded;
 use super::error::SyscallError;
 use super::tables::{TableKind, shown};
-use crate::database::{Patch, QueryError};
+use crate::database::{CommitTsPlaces, DatabaseError, Patch, QueryError, Transaction};
 
 /// The answer of operations whose result the package throws away. A document would be written and parsed for nothing.
 const IGNORED: &str = "null";
@@ -59,7 +60,7 @@ impl Syscalls<'_, '_> {
         let table = known.map_or_else(String::new, |(table, _)| table);
         let found = self.tx.get(id)?.map(|document| document.fields);
         Ok(match found.filter(|fields| self.is_own(&table, fields)) {
-            Some(fields) => encoded(shown(&table, fields)),
+            Some(fields) => encoded(shown(&table, fields), self.tx.commit_ts_places(id)),
             None => "null".to_string(),
         })
     }
@@ -78,12 +79,12 @@ impl Syscalls<'_, '_> {
             }
         }
         check_identifier(&table).map_err(|error| args.refuse("table", error))?;
-        let fields = args.object("value")?;
+        let (fields, places) = args.object("value")?;
         let stored = self.stored_name(&table);
         self.tx.ensure_table(&stored)?;
         let nesting = nesting_of(fields.values());
         let bytes_before = self.tx.usage().bytes_written;
-        let id = self.tx.insert(&stored, fields)?;
+        let id = self.write_unresolved(places, |tx| tx.insert(&stored, fields), |id| *id)?;
         self.warn_of(id, bytes_before, nesting);
         Ok(format!("{{\"_id\":\"{id}\"}}"))
     }
@@ -91,7 +92,7 @@ impl Syscalls<'_, '_> {
     pub(super) fn shallow_merge(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("db.patch", text)?;
         let id = self.id_to_write(&args, "patch")?;
-        let fields = args.fields("value")?;
+        let (fields, places) = args.fields("value")?;
         // The fields that stay were looked at when they were written.
         let nesting = nesting_of(fields.iter().filter_map(|(_, value)| value.as_ref()));
         let patch = fields
@@ -101,7 +102,7 @@ impl Syscalls<'_, '_> {
                 None => patch.unset(&name),
             });
         let bytes_before = self.tx.usage().bytes_written;
-        self.tx.patch(id, patch)?;
+        self.write_unresolved(places, |tx| tx.patch(id, patch), |()| id)?;
         self.warn_of(id, bytes_before, nesting);
         Ok(IGNORED.to_string())
     }
@@ -109,10 +110,10 @@ impl Syscalls<'_, '_> {
     pub(super) fn replace(&mut self, text: &str) -> Result<String, SyscallError> {
         let args = Args::parse("db.replace", text)?;
         let id = self.id_to_write(&args, "replace")?;
-        let fields = args.object("value")?;
+        let (fields, places) = args.object("value")?;
         let nesting = nesting_of(fields.values());
         let bytes_before = self.tx.usage().bytes_written;
-        self.tx.replace(id, fields)?;
+        self.write_unresolved(places, |tx| tx.replace(id, fields), |()| id)?;
         self.warn_of(id, bytes_before, nesting);
         Ok(IGNORED.to_string())
     }
@@ -122,6 +123,27 @@ impl Syscalls<'_, '_> {
         let id = self.id_to_write(&args, "delete")?;
         self.tx.delete(id)?;
         Ok(IGNORED.to_string())
+    }
+
+    /// Writes a document, and leaves it to the commit to put its timestamp at these places. Either both or neither.
+    fn write_unresolved<T>(
+        &mut self,
+        places: CommitTsPlaces,
+        write: impl FnOnce(&mut Transaction<'_>) -> Result<T, DatabaseError>,
+        id_of: impl FnOnce(&T) -> DocumentId,
+    ) -> Result<T, SyscallError> {
+        if places.is_empty() {
+            return Ok(write(self.tx)?);
+        }
+        let before = self.tx.savepoint();
+        let written = write(self.tx).and_then(|written| {
+            self.tx.await_commit_ts(id_of(&written), places)?;
+            Ok(written)
+        });
+        if written.is_err() {
+            self.tx.roll_back_to(before);
+        }
+        Ok(written?)
     }
 
     /// Warns of a document that was just written and is near a limit, once for each.
@@ -166,11 +188,4 @@ fn nesting_of<'v>(values: impl Iterator<Item = &'v Value>) -> usize {
 
 fn read_only(table: &str) -> SyscallError {
     SyscallError::bad_request(format!("{table} is a read-only table"))
-}
-
-/// A document as encoded JSON.
-pub(super) fn encoded(fields: Object) -> String {
-    let mut out = String::new();
-    Value::Object(fields).write_json(&mut out);
-    out
 }

@@ -8,7 +8,7 @@ use vestibule_schema::path::FunctionPath;
 use vestibule_schema::value::{Object, Value};
 
 use super::error::SyscallError;
-use crate::database::{Budget, Transaction};
+use crate::database::{Budget, CommitTsPlaces, Transaction};
 use crate::functions::context::Observed;
 
 /// The function and transaction of a nested call.
@@ -31,6 +31,8 @@ pub struct NestedCall {
     pub path: FunctionPath,
     /// Its argument.
     pub args: Object,
+    /// The places in it that hold the timestamp of the commit.
+    pub places: CommitTsPlaces,
     /// The most it may use, where that is less than the caller's bounds.
     pub budget: Option<Budget>,
 }

@@ -7,6 +7,7 @@ mod actions;
 mod address;
 mod args;
 mod calls;
+mod commit_ts;
 mod documents;
 mod error;
 mod hooks;
@@ -37,13 +38,15 @@ pub use metadata::{DeploymentMetadata, request_of};
 pub use queries::OPEN_QUERIES_MAX;
 pub use vector_query::{found_json, vector_query};
 
+pub use commit_ts::{may_have_token, put_tokens, read as read_with_tokens};
+
 use self::args::Args;
 use self::queries::Streams;
 use super::super::context::Observed;
 use super::super::request::RequestMetadata;
 use super::super::{FunctionKind, Registry};
 use crate::auth::Caller;
-use crate::database::{PageBorders, Transaction};
+use crate::database::{CommitTsPlaces, PageBorders, Transaction};
 
 /// The state of host operations for one execution of one function; a nested call has its own.
 pub struct FunctionState {
@@ -58,6 +61,8 @@ pub struct FunctionState {
     /// Where its paginated read starts from and ends.
     pub borders: PageBorders,
     pub(in crate::functions) observed: Observed,
+    /// The places of its arguments that hold the timestamp of the commit.
+    pub args_places: CommitTsPlaces,
 }
 
 impl FunctionState {
@@ -79,6 +84,7 @@ impl FunctionState {
             warned: HashSet::new(),
             borders: PageBorders::default(),
             observed: Observed::default(),
+            args_places: CommitTsPlaces::default(),
         }
     }
 }

@@ -6,13 +6,14 @@ use serde_json::json;
 use vestibule_schema::value::Value;
 
 use super::args::Args;
-use super::documents::encoded;
+use super::commit_ts::encoded;
 use super::error::SyscallError;
 use super::query_json::parse_query;
 use super::tables::{TableKind, shown};
 use super::{Syscalls, json_string};
 use crate::database::{
     OPERATORS_MAX, PageStatus, PaginationOptions, Query, QueryError, QueryStream, Source,
+    StoredDocument,
 };
 use crate::functions::scheduled::SCHEDULED_FUNCTIONS;
 
@@ -63,11 +64,16 @@ impl Syscalls<'_, '_> {
         };
         Ok(match next {
             Some((document, table)) => {
-                let document = encoded(shown(table, self.tx.decode(&document)?.fields));
+                let document = self.encoded(table, &document)?;
                 format!("{{\"value\":{document},\"done\":false}}")
             }
             None => "{\"value\":null,\"done\":true}".to_string(),
         })
+    }
+
+    fn encoded(&mut self, table: Table, document: &StoredDocument) -> Result<String, SyscallError> {
+        let fields = shown(table, self.tx.decode(document)?.fields);
+        Ok(encoded(fields, self.tx.commit_ts_places(document.id())))
     }
 
     pub(super) fn query_cleanup(&mut self, text: &str) -> Result<String, SyscallError> {
@@ -104,7 +110,7 @@ impl Syscalls<'_, '_> {
             .paginate(&query, &options, &mut self.state.borders)?;
         let mut documents = Vec::with_capacity(page.page.len());
         for document in &page.page {
-            documents.push(encoded(shown(table, self.tx.decode(document)?.fields)));
+            documents.push(self.encoded(table, document)?);
         }
         Ok(format!(
             "{{\"page\":[{}],\"isDone\":{},\"continueCursor\":{},\"splitCursor\":{},\"pageStatus\":{}}}",

@@ -14,4 +14,5 @@ export default defineSchema({
   other: defineTable(v.any()),
   // A type that an app took from its documents: system fields in it are passed over.
   named: defineTable({ _id: v.id("named"), _creationTime: v.number(), n: v.number() } as any),
+  stamped: defineTable({ kind: v.string(), ts: v.commitTs(), deep: v.optional(v.array(v.object({ ts: v.commitTs() }))) }).index("by_ts", ["ts"]),
 });

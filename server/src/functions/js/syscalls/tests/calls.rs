@@ -41,6 +41,7 @@ fn nested_calls_arrive_read() {
         kind,
         path: path.parse().unwrap(),
         args,
+        places: Default::default(),
         budget,
     };
     let budget = Budget {
