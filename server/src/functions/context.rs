@@ -325,7 +325,8 @@ impl<'v> MutationCtx<'v> {
         }
     }
 
-    /// The timestamp that the commit will carry.
+    /// The timestamp that the commit will carry. Beside the lane, or where a function in TypeScript has called this one, the
+    /// earliest that it may carry.
     pub fn commit_ts(&self) -> Timestamp {
         self.execution
             .db

@@ -15,7 +15,7 @@ use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
 use super::rig::{Rig, app, rooms};
-use crate::database::{IndexId, Query, RawDocument, Source};
+use crate::database::{IndexId, Query, RawDocument, Source, TableMeta, Transaction};
 use crate::functions::{Error, SystemError};
 use crate::push::PushError;
 use crate::push::backfill::STEP_DOCUMENTS_MAX;
@@ -532,6 +532,7 @@ async fn a_staged_validator_is_held_against_documents_when_a_tool_asks() {
     let kept = evaluate(staged("number")).await;
     assert_eq!(kept["tables"][0]["staged"], json!({"state": "valid"}));
     assert_eq!(kept["discardedStagedValidators"], json!([]));
+    assert_eq!(kept["tables"][0]["numDocs"], MANY);
     // Only documents that the push would look at are measured.
     assert_eq!(kept["tables"][0]["sizeBytes"], 0);
     let strict = evaluate(rooms("string", false)).await;
@@ -550,6 +551,35 @@ async fn a_staged_validator_is_held_against_documents_when_a_tool_asks() {
     assert!(promoted["tables"][0].get("staged").is_none());
     let given_up = evaluate(rooms("any", false)).await;
     assert_eq!(given_up["discardedStagedValidators"], discarded(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_over_a_table_takes_few_documents_at_a_time_and_ends_when_it_has_seen_enough() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let look = |tx: &mut Transaction<'_>, table: &TableMeta, after, max| {
+        tx.measure_documents(table, after, max)
+    };
+    let mut steps = Vec::new();
+    let walked = rig.pushes.walk("rooms", look, |step, bytes| {
+        assert!(bytes > 50 * step.documents);
+        steps.push(step.documents);
+        true
+    });
+    walked.await.unwrap();
+    assert_eq!(steps, [STEP_DOCUMENTS_MAX, STEP_DOCUMENTS_MAX, 7]);
+    let mut steps = 0;
+    let walked = rig.pushes.walk("rooms", look, |_, _| {
+        steps += 1;
+        false
+    });
+    walked.await.unwrap();
+    assert_eq!(steps, 1);
+    let gone = rig.pushes.walk("halls", look, |_, _| true).await;
+    assert!(matches!(gone, Err(PushError::Race(_))));
 }
 
 /// A schema with the index `by_n` staged.
