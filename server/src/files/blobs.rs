@@ -27,10 +27,11 @@ use crate::storage::private_directory;
 const DIRECTORY: &str = "files";
 /// Parts that the keys are divided into, by their first byte.
 pub const SHARDS: u16 = 256;
-/// Bytes gathered before they are written. Each upload holds as many, so a thousand slow ones hold 64 MiB.
-const PART_BYTES: usize = 64 << 10;
-/// Bytes read at a time. Each download holds as many.
-const READ_BYTES: usize = 64 << 10;
+/// Bytes gathered before they are written. Each upload holds as many, so a thousand slow ones hold 48 MiB.
+const PART_BYTES: usize = 48 << 10;
+/// Bytes read at a time. A slow download holds up to three times as many, because a connection asks for more while it
+/// writes.
+const READ_BYTES: usize = 32 << 10;
 
 /// Bytes on their way to a reader.
 pub type ByteStream = BoxStream<'static, Result<Bytes, FileError>>;
@@ -181,15 +182,22 @@ impl Blobs {
 
 impl BlobWriter {
     /// Adds bytes.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), FileError> {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
-        // Copied, because small slices may each keep a large buffer.
-        self.part.extend_from_slice(bytes);
-        match self.part.len() >= PART_BYTES {
-            true => self.write_part().await,
-            false => Ok(()),
+        while !bytes.is_empty() {
+            // A buffer that grows by itself would have twice the bytes of a part in the end.
+            let room = PART_BYTES - self.part.len();
+            self.part.reserve(room);
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            // Copied, because small slices may each keep a large buffer.
+            self.part.extend_from_slice(now);
+            bytes = later;
+            if self.part.len() == PART_BYTES {
+                self.write_part().await?;
+            }
         }
+        Ok(())
     }
 
     /// How many bytes were added.
@@ -281,17 +289,35 @@ fn read_file(file: std::fs::File, range: std::ops::Range<u64>) -> ByteStream {
                 return Ok(None);
             }
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES);
-            let reading = tokio::task::spawn_blocking(move || {
-                let mut bytes = vec![0; wanted];
-                file.read_exact_at(&mut bytes, range.start)?;
-                std::io::Result::Ok(bytes)
-            });
-            let bytes = reading.await.map_err(|_| FileError::ShuttingDown)??;
+            // Made here: a thread that waits for the disk would keep memory of its own for the buffers of others.
+            let mut bytes = vec![0; wanted];
+            if !read_cached(&file, &mut bytes, range.start) {
+                let reading = tokio::task::spawn_blocking(move || {
+                    file.read_exact_at(&mut bytes, range.start)?;
+                    std::io::Result::Ok(bytes)
+                });
+                bytes = reading.await.map_err(|_| FileError::ShuttingDown)??;
+            }
             let rest = range.start + bytes.len() as u64..range.end;
             Ok(Some((Bytes::from(bytes), rest)))
         }
     })
     .boxed()
+}
+
+/// Reads what the system has in memory, as most of what is downloaded, and saves the way to a thread that may wait for the
+/// disk. False where that is not all of it, or the file system does not say.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &std::fs::File, bytes: &mut [u8], at: u64) -> bool {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let wanted = bytes.len();
+    let mut slices = [std::io::IoSliceMut::new(bytes)];
+    preadv2(file, &mut slices, at, ReadWriteFlags::NOWAIT) == Ok(wanted)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_: &std::fs::File, _: &mut [u8], _: u64) -> bool {
+    false
 }
 
 fn remove_temporary(directory: &Path, age: Duration) -> std::io::Result<usize> {

@@ -33,8 +33,11 @@ use crate::clock::timeout;
 pub const SEND_BUFFER_BYTES: u32 = 64 << 10;
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 4_096;
-/// Headers up to this many times their bound are still read, so that the client is told. Longer ones are refused
-/// without a word.
+/// Bytes of a header beyond their bound that are still read, so that the client is told. Longer ones are refused
+/// without a word. A connection reads bodies in pieces of a header's bytes at most, and takes no more of an answer once
+/// as many wait to be written: this slack and the bound are what a slow transfer holds.
+const HEADER_SLACK_BYTES: usize = 16 << 10;
+/// Lines of a header, as a multiple of their bound, that are still read for the same reason.
 const HEADER_SLACK: usize = 4;
 /// How long accepting rests when the system refuses, for want of files as a rule.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -238,8 +241,7 @@ async fn serve_connection(
         .header_read_timeout(header_timeout)
         .keep_alive(!is_spare)
         .max_headers(HEADER_SLACK * options.header_lines_max)
-        .max_header_size(HEADER_SLACK * options.header_bytes_max)
-        .max_buf_size(HEADER_SLACK * options.header_bytes_max)
+        .max_buf_size(options.header_bytes_max + HEADER_SLACK_BYTES)
         .serve_connection(io, service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
