@@ -25,6 +25,7 @@ fn no_suite_is_left_out() {
         "known.test.mjs",
         "live-pushes.test.mjs",
         "mcp.test.mjs",
+        "node-packages.test.mjs",
         "node-processes.test.mjs",
         "node.test.mjs",
         "pairs.test.mjs",
@@ -92,6 +93,11 @@ fn words_and_vectors_are_searched() {
 #[test]
 fn the_official_command_line_pushes_parts_that_are_not_run() {
     run_suite("parts.test.mjs");
+}
+
+#[test]
+fn packages_outside_of_the_bundle_are_installed_for_node() {
+    run_suite("node-packages.test.mjs");
 }
 
 #[test]
