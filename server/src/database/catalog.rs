@@ -28,7 +28,10 @@ pub const TABLES_MAX: usize = 10_000;
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     tables: BTreeMap<String, Arc<TableMeta>>,
+    /// The tables of the app and of the server, by their numbers.
     by_number: BTreeMap<TableNumber, Arc<TableMeta>>,
+    /// Those of each component. Their numbers are their own: an archive may have given other components the same ones.
+    of_components: BTreeMap<String, BTreeMap<TableNumber, Arc<TableMeta>>>,
     /// Numbers of tables that an import fills out of sight, to be theirs at its end. Not stored: no import outlives the
     /// process.
     reserved: BTreeSet<TableNumber>,
@@ -39,7 +42,7 @@ pub struct Catalog {
 pub struct TableMeta {
     /// The name under which it is stored; that of a component's table begins with the component's path.
     pub name: String,
-    /// Its number in document ids.
+    /// Its number in document ids. No other table of its component has it, and none of the server's.
     pub number: TableNumber,
     /// The index that holds its documents.
     pub by_id: IndexId,
@@ -144,22 +147,44 @@ impl Catalog {
     /// Adds or replaces a table.
     pub fn set(&mut self, table: TableMeta) {
         let table = Arc::new(table);
-        self.by_number.insert(table.number, table.clone());
+        let by_number = match table.component() {
+            "" => &mut self.by_number,
+            component => self.of_components.entry(component.to_owned()).or_default(),
+        };
+        by_number.insert(table.number, table.clone());
         self.tables.insert(table.name.clone(), table);
     }
 
     /// Takes a table out.
     pub fn remove(&mut self, name: &str) {
-        if let Some(table) = self.tables.remove(name) {
-            self.by_number.remove(&table.number);
+        let Some(table) = self.tables.remove(name) else {
+            return;
+        };
+        match self.of_components.get_mut(table.component()) {
+            Some(of_component) => {
+                of_component.remove(&table.number);
+                if of_component.is_empty() {
+                    self.of_components.remove(table.component());
+                }
+            }
+            None => {
+                self.by_number.remove(&table.number);
+            }
         }
+    }
+
+    /// The tables by their numbers, those of each component apart.
+    fn numbered(&self) -> impl Iterator<Item = &BTreeMap<TableNumber, Arc<TableMeta>>> {
+        std::iter::once(&self.by_number).chain(self.of_components.values())
     }
 
     /// The number of the next table, behind every one in use while there is one; system tables have their own.
     pub fn next_number(&self) -> TableNumber {
-        let seen = self.by_number.values().filter(|table| !table.is_hidden());
-        let last = seen.map(|table| table.number).next_back();
-        let last = last.max(self.reserved.last().copied());
+        let last = self.numbered().filter_map(|tables| {
+            let mut seen = tables.values().filter(|table| !table.is_hidden());
+            seen.next_back().map(|table| table.number)
+        });
+        let last = last.max().max(self.reserved.last().copied());
         let next = match last {
             Some(last) => last.get().checked_add(1).and_then(TableNumber::new),
             None => Some(TableNumber::FIRST_USER),
@@ -174,7 +199,8 @@ impl Catalog {
     pub(super) fn free_number(&self, first: TableNumber) -> TableNumber {
         let mut numbers = (first.get()..).filter_map(TableNumber::new);
         let is_free = |number: &TableNumber| {
-            !self.by_number.contains_key(number) && !self.reserved.contains(number)
+            let is_taken = self.numbered().any(|tables| tables.contains_key(number));
+            !is_taken && !self.reserved.contains(number)
         };
         let free = numbers.find(is_free);
         free.expect("there are far more numbers than tables")
@@ -221,9 +247,43 @@ impl Catalog {
         self.table(&stored_name(component, name))
     }
 
-    /// The table whose documents have ids with `number`.
+    /// The table whose documents have ids with `number`, one of the app's or of the server's.
     pub fn table_numbered(&self, number: TableNumber) -> Option<&Arc<TableMeta>> {
         self.by_number.get(&number)
+    }
+
+    /// The same, as the component with this path knows it: one of its own or of the server's.
+    pub fn table_numbered_in(
+        &self,
+        component: &str,
+        number: TableNumber,
+    ) -> Option<&Arc<TableMeta>> {
+        if component.is_empty() {
+            return self.table_numbered(number);
+        }
+        let own = self.of_components.get(component);
+        let own = own.and_then(|tables| tables.get(&number));
+        let of_server = || {
+            self.table_numbered(number)
+                .filter(|table| table.name.starts_with('_'))
+        };
+        own.or_else(of_server)
+    }
+
+    /// The table that stands in the way of one with this name and number: ids of both would look alike to some component.
+    pub fn holder(&self, name: &str, number: TableNumber) -> Option<&Arc<TableMeta>> {
+        let (component, is_of_server) = (component_of(name), name.starts_with('_'));
+        let known = self.table_numbered_in(component, number);
+        let mut elsewhere = self.of_components.values().filter(|_| is_of_server);
+        known.or_else(|| elsewhere.find_map(|tables| tables.get(&number)))
+    }
+
+    /// The table that this one is a later state of, or the other way round: where the entry is the same.
+    pub(super) fn same_entry(&self, table: &TableMeta) -> Option<&Arc<TableMeta>> {
+        match table.component() {
+            "" => self.by_number.get(&table.number),
+            component => self.of_components.get(component)?.get(&table.number),
+        }
     }
 
     /// Whether there is no room for one more table of an app.
@@ -252,8 +312,9 @@ impl StoredNames for Catalog {
         self.table(name).map(|table| table.number)
     }
 
-    fn stored_name(&self, number: TableNumber) -> Option<&str> {
-        self.table_numbered(number).map(|table| table.name.as_str())
+    fn stored_name_in(&self, component: &str, number: TableNumber) -> Option<&str> {
+        let table = self.table_numbered_in(component, number);
+        table.map(|table| table.name.as_str())
     }
 }
 
@@ -264,8 +325,7 @@ impl TableNames for Catalog {
     }
 
     fn table_name(&self, number: TableNumber) -> Option<&str> {
-        let stored = self.stored_name(number)?;
-        component_of(stored).is_empty().then_some(stored)
+        self.stored_name_in("", number)
     }
 }
 
@@ -373,14 +433,16 @@ pub fn encode_entry(table: &TableMeta) -> (Bytes, Bytes) {
     };
     let mut bytes = Vec::new();
     encode_key(&mut bytes, Some(&Value::Object(entry)));
-    (entry_key(table.number), bytes.into())
+    (entry_key(table), bytes.into())
 }
 
-/// Where a table's catalog entry is stored.
-pub fn entry_key(number: TableNumber) -> Bytes {
-    let mut key = IndexId::CATALOG.0.to_be_bytes().to_vec();
-    key.extend_from_slice(&number.get().to_be_bytes());
-    key.into()
+/// Where a table's catalog entry is stored: numbers of components' tables are unique within their component.
+pub fn entry_key(table: &TableMeta) -> Bytes {
+    let (index, number) = (IndexId::CATALOG.0, table.number.get());
+    let component = table.component().as_bytes();
+    [&index.to_be_bytes()[..], &number.to_be_bytes(), component]
+        .concat()
+        .into()
 }
 
 /// Reads back what [`encode_entry`] wrote. The error says which part is missing.

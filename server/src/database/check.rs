@@ -73,7 +73,7 @@ pub fn read_catalog(view: &dyn ReadView, found: Found<'_>) -> Catalog {
     each(view, IndexId::CATALOG.range(), found, |entry, found| {
         let number = data_encoding::HEXLOWER.encode(&entry.key[IndexId::BYTES..]);
         match decode_entry(&entry.value) {
-            Ok(table) if entry_key(table.number) == entry.key => {
+            Ok(table) if entry_key(&table) == entry.key => {
                 for place in table.places() {
                     if let Some(other) = places.insert(place, table.name.clone()) {
                         let table = table.name.clone();

@@ -63,7 +63,7 @@ use vestibule_schema::timestamp::Timestamp;
 pub use answer_rows::answers_until;
 pub use building::Step;
 pub use bulk::{Destination, ExportedDocument, ImportedDocument, ReadAt, count_some, each_stored};
-pub use catalog::{Catalog, IndexMeta, Owner, TableMeta};
+pub use catalog::{BY_CREATION_TIME, Catalog, IndexMeta, Owner, TableMeta};
 pub use check::{Compared, Inconsistency, compare, read_catalog, read_document};
 pub use chunks::ChunkHash;
 pub use commit_ts::{CommitTsPlaces, PlaceStep};
@@ -101,7 +101,7 @@ pub use typed::{
 };
 pub use vectors::{Nearest, VectorFilter, VectorQuery, nearest};
 pub use write_log::{Freshness, LogEntry, Touched, WriteLog};
-pub use writing::Patch;
+pub use writing::{CREATION_TIME, Patch};
 
 use self::session_requests::Sweep;
 use self::setup::SetUp;

@@ -1,7 +1,9 @@
 //! Tables of components: each is a table of the one catalog, stored under a name that says whose it is.
 //!
-//! Numbers are unique among all tables, so ids, read sets and backups know nothing of components. The separator is no part of
-//! any identifier: a stored name never means the table of another component.
+//! Documents and index entries are stored under the numbers of indexes, which are unique among all tables. So read sets and
+//! backups know nothing of components. A table's number, which its ids begin with, is unique within its component alone: a
+//! transaction reads an id as the component does whose function runs. The separator is no part of any identifier: a stored
+//! name never means the table of another component.
 
 use std::borrow::Cow;
 
@@ -74,8 +76,8 @@ impl<'n, N: StoredNames + ?Sized> Namespace<'n, N> {
 pub trait StoredNames {
     /// The number of the table that is stored as `name`.
     fn stored_number(&self, name: &str) -> Option<TableNumber>;
-    /// The name under which the table with this number is stored.
-    fn stored_name(&self, number: TableNumber) -> Option<&str>;
+    /// The stored name of the table with this number, as `component` knows it: one of its own or of the server's.
+    fn stored_name_in(&self, component: &str, number: TableNumber) -> Option<&str>;
 }
 
 impl<N: StoredNames + ?Sized> TableNames for Namespace<'_, N> {
@@ -93,9 +95,8 @@ impl<N: StoredNames + ?Sized> TableNames for Namespace<'_, N> {
     }
 
     fn table_name(&self, number: TableNumber) -> Option<&str> {
-        let stored = self.names.stored_name(number)?;
-        let is_known = component_of(stored) == self.component || stored.starts_with('_');
-        is_known.then(|| local_name(stored))
+        let stored = self.names.stored_name_in(self.component, number);
+        stored.map(local_name)
     }
 }
 

@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::RngCore;
 use vestibule_schema::id::DocumentId;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::Object;
 
 use super::answer_rows::NewAnswer;
-use super::catalog::{Catalog, IndexMeta, Owner, encode_entry, entry_key};
+use super::catalog::{Catalog, IndexMeta, Owner, TableMeta, encode_entry, entry_key};
 use super::commit_ts::{UnresolvedDocument, UnresolvedDocuments};
 use super::cursor::CursorSeal;
 use super::error::{DatabaseError, LimitError, QueryError};
@@ -149,6 +150,8 @@ pub(super) struct Redefined {
 pub struct Transaction<'v> {
     view: &'v dyn ReadView,
     environment: &'v Environment,
+    /// The component that ids belong to: that of the function that runs.
+    component: ComponentPath,
     pub(super) definitions: Arc<Definitions>,
     pub(super) redefined: Redefined,
     pub(super) writer: Option<WriteContext<'v>>,
@@ -179,6 +182,7 @@ impl<'v> Transaction<'v> {
         Transaction {
             view,
             environment,
+            component: ComponentPath::ROOT,
             definitions: environment.definitions.at(view.ts()),
             redefined: Redefined::default(),
             writer: None,
@@ -242,6 +246,22 @@ impl<'v> Transaction<'v> {
         self.environment
     }
 
+    /// The component that ids are read for.
+    pub fn component(&self) -> &ComponentPath {
+        &self.component
+    }
+
+    /// Reads ids for this component from now on: a number may have a table in each. Returns the component before.
+    pub fn enter(&mut self, component: ComponentPath) -> ComponentPath {
+        std::mem::replace(&mut self.component, component)
+    }
+
+    /// The table of an id.
+    pub(super) fn table_of(&self, id: DocumentId) -> Option<&Arc<TableMeta>> {
+        let catalog = &self.definitions.catalog;
+        catalog.table_numbered_in(self.component.as_str(), id.table())
+    }
+
     /// Hands this transaction over to a function that needs one of its own; [`take_back`](Self::take_back) ends that.
     pub fn lend(&mut self) -> Transaction<'v> {
         let placeholder = Transaction::read_only(self.view, self.environment);
@@ -263,7 +283,7 @@ impl<'v> Transaction<'v> {
         self.require_writer("set_catalog")?;
         let old = self.catalog();
         for table in catalog.tables() {
-            let known = old.table_numbered(table.number);
+            let known = old.same_entry(table);
             if known.is_some_and(|known| Arc::ptr_eq(known, table)) {
                 continue;
             }
@@ -283,12 +303,12 @@ impl<'v> Transaction<'v> {
             }
             let (key, value) = encode_entry(table);
             self.write_system(key, Some(value));
-            self.touched.push(&entry_key(table.number));
+            self.touched.push(&entry_key(table));
         }
         for gone in old.tables() {
-            if catalog.table_numbered(gone.number).is_none() {
-                self.write_system(entry_key(gone.number), None);
-                self.touched.push(&entry_key(gone.number));
+            if catalog.same_entry(gone).is_none() {
+                self.write_system(entry_key(gone), None);
+                self.touched.push(&entry_key(gone));
             }
         }
         Arc::make_mut(&mut self.definitions).catalog = Arc::new(catalog);
@@ -431,12 +451,21 @@ impl<'v> Transaction<'v> {
         &mut self,
         id: DocumentId,
     ) -> Result<Option<StoredDocument>, DatabaseError> {
-        self.check_time()?;
-        let table = self.definitions.catalog.table_numbered(id.table());
-        let Some(by_id) = table.map(|table| table.by_id) else {
+        let Some(by_id) = self.table_of(id).map(|table| table.by_id) else {
+            self.check_time()?;
             self.record_catalog()?;
             return Ok(None);
         };
+        self.stored_in(by_id, id)
+    }
+
+    /// The document of a table whose index by id this is.
+    pub(super) fn stored_in(
+        &mut self,
+        by_id: IndexId,
+        id: DocumentId,
+    ) -> Result<Option<StoredDocument>, DatabaseError> {
+        self.check_time()?;
         let key = document_key(by_id, id.internal());
         let stored = self.entry(&key)?;
         self.reads

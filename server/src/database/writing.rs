@@ -96,7 +96,8 @@ enum NewDocument<'p> {
 }
 
 pub(super) const ID: &str = "_id";
-pub(super) const CREATION_TIME: &str = "_creationTime";
+/// The field with a document's creation time, in milliseconds.
+pub const CREATION_TIME: &str = "_creationTime";
 
 impl Transaction<'_> {
     /// Adds a document to `table` and returns its id.
@@ -199,7 +200,7 @@ impl Transaction<'_> {
         verb: &'static str,
     ) -> Result<(Arc<TableMeta>, StoredDocument), DatabaseError> {
         self.require_writer(method)?;
-        let Some(table) = self.catalog().table_numbered(id.table()).cloned() else {
+        let Some(table) = self.table_of(id).cloned() else {
             let id = id.to_string();
             return Err(QueryError::TableOfIdNotFound { method, id }.into());
         };

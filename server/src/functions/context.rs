@@ -109,8 +109,6 @@ pub(super) struct Execution<'v> {
     pub observed: Observed,
     /// Where the call comes from.
     pub source: CallSource,
-    /// The component that the call names, for functions of the system.
-    pub component: ComponentPath,
 }
 
 impl Observed {
@@ -149,7 +147,6 @@ impl<'v> Execution<'v> {
             console: Console::default(),
             observed: Observed::default(),
             source: CallSource::Function(None),
-            component: ComponentPath::ROOT,
         }
     }
 
@@ -211,12 +208,12 @@ macro_rules! read_ctx {
         impl $context<'_> {
             /// The component that a function of the system is to look at.
             pub(crate) fn component(&self) -> &ComponentPath {
-                &self.execution.component
+                self.execution.db.tx.component()
             }
 
             /// The arguments of the function name another component.
             pub(crate) fn set_component(&mut self, component: ComponentPath) {
-                self.execution.component = component;
+                self.execution.db.tx.enter(component);
             }
         }
 

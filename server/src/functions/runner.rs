@@ -216,17 +216,15 @@ pub(super) fn run_query_of<F: std::ops::Deref<Target = Registered>>(
     journal: Option<String>,
     find: impl FnOnce(&Registry) -> Result<F>,
 ) -> std::result::Result<QueryRun, SystemError> {
-    let tx = Transaction::read_only(view, environment);
+    let mut tx = Transaction::read_only(view, environment);
+    tx.enter(call.path.component().clone());
     let ts = tx.snapshot_ts();
     let definitions = tx.definitions().clone();
     let probe = &environment.probe;
     let stated = || stated(FunctionKind::Query, call, Some(ts), None);
     let mut has_begun = false;
     let mut ctx = QueryCtx {
-        execution: Execution {
-            component: call.path.component().clone(),
-            ..Execution::new(tx, call.caller.clone(), journal)
-        },
+        execution: Execution::new(tx, call.caller.clone(), journal),
     };
     let result = find(Registry::of(&definitions)).and_then(|function| {
         let Body::Query(body) = &function.body else {
@@ -367,10 +365,11 @@ const JOB_WITHDRAWN: &str = "The job was canceled, or has run already.";
 /// Looks the mutation up among the functions that `tx` uses, and runs its body.
 fn run_mutation_function<'v>(
     environment: &Environment,
-    tx: Transaction<'v>,
+    mut tx: Transaction<'v>,
     call: &Call,
     args: Value,
 ) -> MutationBodyRun<'v> {
+    tx.enter(call.path.component().clone());
     let (read_ts, commit_ts) = (tx.snapshot_ts(), tx.commit_ts());
     let definitions = tx.definitions().clone();
     let probe = &environment.probe;
@@ -378,7 +377,6 @@ fn run_mutation_function<'v>(
     let mut ctx = MutationCtx {
         execution: Execution {
             source: call.source.clone(),
-            component: call.path.component().clone(),
             ..Execution::new(tx, call.caller.clone(), None)
         },
     };

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 use vestibule_schema::id::DocumentId;
 use vestibule_schema::path::ComponentPath;
+use vestibule_schema::validator::TableNames;
 use vestibule_schema::value::{Object, Value};
 
 use super::Pushes;
 use super::error::PushError;
 use super::stored::trouble;
-use crate::database::{Catalog, Order, Owner, Query, Source, local_name};
+use crate::database::{Order, Owner, Query, Source, local_name};
 
 /// Documents of one table that are looked at, the newest first.
 const SAMPLED_MAX: usize = 256;
@@ -29,6 +30,7 @@ impl Pushes {
                 .filter(|table| table.owner != Owner::System)
                 .filter(|table| table.component() == component.as_str());
             let names: Vec<String> = tables.map(|table| table.name.clone()).collect();
+            let tables_known = catalog.namespace(&component);
             let mut shapes = Map::new();
             for name in names {
                 let query = Query {
@@ -39,7 +41,7 @@ impl Pushes {
                 };
                 let mut shape = Shape::default();
                 for document in tx.take(&query, SAMPLED_MAX).map_err(trouble)? {
-                    shape.see(&Value::Object(document.fields), &catalog);
+                    shape.see(&Value::Object(document.fields), &tables_known);
                 }
                 shapes.insert(local_name(&name).to_owned(), shape.to_json());
             }
@@ -67,17 +69,17 @@ struct Fields {
 }
 
 impl Shape {
-    fn see(&mut self, value: &Value, catalog: &Catalog) {
+    fn see(&mut self, value: &Value, tables: &dyn TableNames) {
         let plain = match value {
             Value::Array(elements) => {
                 let shape = self.elements.get_or_insert_default();
                 elements
                     .iter()
-                    .for_each(|element| shape.see(element, catalog));
+                    .for_each(|element| shape.see(element, tables));
                 return;
             }
-            Value::Object(object) => return self.see_object(object, catalog),
-            Value::String(text) => match table_of(text, catalog) {
+            Value::Object(object) => return self.see_object(object, tables),
+            Value::String(text) => match table_of(text, tables) {
                 Some(table) => json!({"type": "Id", "tableName": table}),
                 None => json!({"type": "String"}),
             },
@@ -90,7 +92,7 @@ impl Shape {
         self.plain.insert(plain.to_string(), plain);
     }
 
-    fn see_object(&mut self, object: &Object, catalog: &Catalog) {
+    fn see_object(&mut self, object: &Object, tables: &dyn TableNames) {
         let objects = self.objects.get_or_insert_default();
         objects.seen += 1;
         for (name, value) in object {
@@ -99,7 +101,7 @@ impl Shape {
             }
             let (count, shape) = objects.fields.entry(name.clone()).or_default();
             *count += 1;
-            shape.see(value, catalog);
+            shape.see(value, tables);
         }
     }
 
@@ -131,9 +133,7 @@ impl Fields {
     }
 }
 
-fn table_of(text: &str, catalog: &Catalog) -> Option<String> {
+fn table_of(text: &str, tables: &dyn TableNames) -> Option<String> {
     let id: DocumentId = text.parse().ok()?;
-    catalog
-        .table_numbered(id.table())
-        .map(|table| table.name.clone())
+    tables.table_name(id.table()).map(str::to_owned)
 }

@@ -4,8 +4,9 @@
 //! The notes of an import outlive the process. Its state decides about them. Those of a completed import are
 //! forgotten; those of any other one say which documents are to go.
 
-use vestibule_schema::id::{DocumentId, INTERNAL_ID_BYTES, InternalId, TableNumber};
+use vestibule_schema::id::{DocumentId, INTERNAL_ID_BYTES, InternalId};
 use vestibule_schema::object;
+use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::{Object, Value};
 
 use super::error::TransferError;
@@ -22,15 +23,16 @@ const FORGOTTEN_MAX: usize = 256;
 pub fn note(
     tx: &mut Transaction<'_>,
     import: DocumentId,
+    table: &str,
     documents: &[DocumentId],
 ) -> Result<(), DatabaseError> {
-    let Some(first) = documents.first() else {
+    if documents.is_empty() {
         return Ok(());
-    };
+    }
     let ids: Vec<u8> = documents.iter().flat_map(|id| id.internal().0).collect();
     let fields = object! {
         "import" => import.to_string(),
-        "table" => i64::from(first.table().get()),
+        "table" => table,
         "ids" => Value::Bytes(ids),
     };
     tx.insert(APPENDED, fields)?;
@@ -91,12 +93,12 @@ fn is_unfinished(tx: &mut Transaction<'_>, note: &Object) -> Result<bool, Transf
 
 fn take_back(tx: &mut Transaction<'_>, note: &RawDocument) -> Result<usize, TransferError> {
     let catalog = tx.catalog();
-    let number = note.fields.get("table").and_then(Value::as_i64);
-    let number = number.and_then(|number| TableNumber::new(number.try_into().ok()?));
+    let table = note.fields.get("table").and_then(Value::as_str);
     // A table that went took its documents along.
-    let Some(table) = number.and_then(|number| catalog.table_numbered(number)) else {
+    let Some(table) = table.and_then(|table| catalog.table(table)) else {
         return Ok(0);
     };
+    tx.enter(table.component().parse().unwrap_or_default());
     let ids = note.fields.get("ids").and_then(Value::as_bytes);
     let (ids, _) = ids.unwrap_or_default().as_chunks::<INTERNAL_ID_BYTES>();
     let mut removed = 0;
@@ -112,5 +114,6 @@ fn take_back(tx: &mut Transaction<'_>, note: &RawDocument) -> Result<usize, Tran
             false => removed += 1,
         }
     }
+    tx.enter(ComponentPath::ROOT);
     Ok(removed)
 }

@@ -5,7 +5,7 @@
 //! `_storage/documents.jsonl` and lie beside it, named by their id. All of it may lie below one more directory. What belongs to
 //! a component lies below `_components/name/` in the same form.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, ErrorKind, Read, Seek};
 
 use serde::Deserialize;
@@ -231,7 +231,6 @@ impl Found {
             let words = format!("skipped the system table \"{table}\"");
             contents.skipped.push(words);
         }
-        contents.skip_taken_numbers();
         Ok(contents)
     }
 }
@@ -290,33 +289,6 @@ impl Contents {
             component => (format!("{component}/{name}"), number),
         });
         self.numbers.extend(named);
-    }
-
-    /// Leaves out components whose tables have numbers of other tables, as other servers give them: here a number has one
-    /// table, and ids keep their meaning.
-    fn skip_taken_numbers(&mut self) {
-        let mut components: BTreeMap<String, BTreeSet<TableNumber>> = BTreeMap::new();
-        for (name, number) in &self.numbers {
-            let has_documents = self.tables.contains_key(name);
-            if has_documents || component_of(name).is_empty() {
-                let component = component_of(name).to_owned();
-                components.entry(component).or_default().insert(*number);
-            }
-        }
-        let mut used = components.remove("").unwrap_or_default();
-        for (component, numbers) in components {
-            if numbers.is_disjoint(&used) {
-                used.extend(numbers);
-                continue;
-            }
-            self.tables
-                .retain(|name, _| component_of(name) != component);
-            self.numbers
-                .retain(|name, _| component_of(name) != component);
-            self.skipped.push(format!(
-                "skipped everything of the component \"{component}\": its tables have numbers of other tables"
-            ));
-        }
     }
 }
 

@@ -131,7 +131,7 @@ impl<'d> Filler<'d> {
                 written.push(imported.map_err(|error| refused(&file, number, error))?);
             }
             match in_place {
-                true => Ok(appended::note(tx, import, &written)?),
+                true => Ok(appended::note(tx, import, &to.name, &written)?),
                 false => Ok(()),
             }
         })?;

@@ -50,7 +50,8 @@ pub struct Existing {
 #[derive(Debug, Default)]
 pub struct FutureNames {
     by_name: BTreeMap<String, TableNumber>,
-    by_number: BTreeMap<TableNumber, String>,
+    /// The tables with each number: the app and every component may have one.
+    by_number: BTreeMap<TableNumber, Vec<String>>,
 }
 
 impl Plan {
@@ -67,17 +68,17 @@ impl Plan {
             filled: BTreeMap::new(),
             moved: BTreeMap::new(),
         };
-        let mut taken: BTreeSet<TableNumber> = BTreeSet::new();
+        let mut taken = Taken::default();
         for (name, number) in wanted {
             let filled = plan.settle(name, *number, existing, catalog)?;
-            if let Some(filled) = filled
-                && taken.insert(filled.number)
-            {
-                plan.filled.insert(name.clone(), filled);
-            } else if let Some(Filled { number, .. }) = filled {
+            let Some(filled) = filled else { continue };
+            if taken.is_in_the_way_of(name, filled.number) {
+                let number = filled.number;
                 let problem = format!("two of its tables have the number {number}");
                 return Err(TransferError::Archive(problem));
             }
+            taken.insert(name, filled.number);
+            plan.filled.insert(name.clone(), filled);
         }
         plan.make_room(&taken, existing, catalog)?;
         // Tables without a number of their own come last, behind every number in use.
@@ -89,8 +90,8 @@ impl Plan {
                     .insert(name.clone(), Filled { number, in_place });
             }
         }
-        for moved in plan.moved.values_mut() {
-            if taken.contains(&moved.number) {
+        for (name, moved) in &mut plan.moved {
+            if taken.is_in_the_way_of(name, moved.number) {
                 moved.number = free.take();
             }
         }
@@ -125,7 +126,7 @@ impl Plan {
     /// Finds out which other tables go, and which have to go somewhere else.
     fn make_room(
         &mut self,
-        taken: &BTreeSet<TableNumber>,
+        taken: &Taken,
         existing: &BTreeMap<String, Existing>,
         catalog: &Catalog,
     ) -> Result<(), TransferError> {
@@ -134,17 +135,15 @@ impl Plan {
                 continue;
             }
             let number = table.number;
-            let is_in_the_way = taken.contains(&number);
+            let is_in_the_way = taken.is_in_the_way_of(&table.name, number);
             let known = existing.get(&table.name);
             let goes = self.mode == Mode::ReplaceAll && known.is_some();
             let is_empty = known.is_some_and(|table| table.is_empty);
             match (is_in_the_way, goes || is_empty) {
                 (true, false) => {
-                    let filled = self.filled.iter();
-                    let mut filled = filled.filter(|(_, filled)| filled.number == number);
-                    let table_wanted = filled.next().map(|(name, _)| name.clone());
+                    let filled = taken.by(&table.name, number);
                     return Err(TransferError::NumberTaken {
-                        table: table_wanted.unwrap_or_default(),
+                        table: filled.unwrap_or_default().to_owned(),
                         number,
                         holder: table.name.clone(),
                     });
@@ -195,9 +194,35 @@ impl Plan {
             names.add(&table.name, number);
         }
         for (name, filled) in &self.filled {
-            names.add(name, filled.number);
+            if catalog.table(name).is_none() {
+                names.add(name, filled.number);
+            }
         }
         names
+    }
+}
+
+/// The numbers that an import gives, with the tables that get them. Components have numbers of their own.
+#[derive(Default)]
+struct Taken(BTreeMap<TableNumber, Vec<String>>);
+
+impl Taken {
+    fn insert(&mut self, name: &str, number: TableNumber) {
+        self.0.entry(number).or_default().push(name.to_owned());
+    }
+
+    /// The table with this number which cannot have it beside `name`: one of its component, or one of them is the server's.
+    fn by(&self, name: &str, number: TableNumber) -> Option<&str> {
+        let is_of_server = |name: &str| name.starts_with('_');
+        let mut others = self.0.get(&number)?.iter();
+        let other = others.find(|other| {
+            component_of(other) == component_of(name) || is_of_server(other) || is_of_server(name)
+        });
+        other.map(String::as_str)
+    }
+
+    fn is_in_the_way_of(&self, name: &str, number: TableNumber) -> bool {
+        self.by(name, number).is_some()
     }
 }
 
@@ -208,8 +233,8 @@ struct FreeNumbers {
 }
 
 impl FreeNumbers {
-    fn new(taken: &BTreeSet<TableNumber>, catalog: &Catalog) -> FreeNumbers {
-        let last = taken.last().copied();
+    fn new(taken: &Taken, catalog: &Catalog) -> FreeNumbers {
+        let last = taken.0.keys().next_back().copied();
         FreeNumbers {
             next: catalog
                 .next_number()
@@ -217,7 +242,7 @@ impl FreeNumbers {
             used: catalog
                 .tables()
                 .map(|table| table.number)
-                .chain(taken.iter().copied())
+                .chain(taken.0.keys().copied())
                 .collect(),
         }
     }
@@ -247,7 +272,8 @@ fn check_number(table: &str, number: TableNumber) -> Result<(), TransferError> {
 impl FutureNames {
     fn add(&mut self, name: &str, number: TableNumber) {
         self.by_name.insert(name.to_string(), number);
-        self.by_number.insert(number, name.to_string());
+        let names = self.by_number.entry(number).or_default();
+        names.push(name.to_string());
     }
 }
 
@@ -256,8 +282,10 @@ impl StoredNames for FutureNames {
         self.by_name.get(name).copied()
     }
 
-    fn stored_name(&self, number: TableNumber) -> Option<&str> {
-        self.by_number.get(&number).map(String::as_str)
+    fn stored_name_in(&self, component: &str, number: TableNumber) -> Option<&str> {
+        let mut names = self.by_number.get(&number)?.iter();
+        let known = names.find(|name| component_of(name) == component || name.starts_with('_'));
+        known.map(String::as_str)
     }
 }
 
@@ -284,9 +312,8 @@ impl TableNames for NamesOf {
     }
 
     fn table_name(&self, number: TableNumber) -> Option<&str> {
-        let stored = self.names.stored_name(number)?;
-        let is_known = component_of(stored) == component_of(&self.table) || stored.starts_with('_');
-        is_known.then(|| local_name(stored))
+        let stored = self.names.stored_name_in(component_of(&self.table), number);
+        stored.map(local_name)
     }
 }
 

@@ -31,7 +31,7 @@ pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Hidden, TransferErr
             let moves = plan.filled.contains_key(&holder.name);
             !moves && !plan.moved.contains_key(&holder.name)
         };
-        if let Some(holder) = catalog.table_numbered(*number).filter(keeps) {
+        if let Some(holder) = catalog.holder(name, *number).filter(keeps) {
             return Err(TransferError::NumberTaken {
                 table: name.clone(),
                 number: *number,
@@ -50,7 +50,7 @@ pub fn hide(tx: &mut Transaction<'_>, plan: &Plan) -> Result<Hidden, TransferErr
         };
         // Tables that are made meanwhile take other numbers.
         let number = plan.filled.get(name).map(|filled| filled.number);
-        if let Some(number) = number.filter(|number| catalog.table_numbered(*number).is_none()) {
+        if let Some(number) = number.filter(|number| catalog.holder(name, *number).is_none()) {
             catalog.reserve(number);
         }
         hidden.insert(name.clone(), Arc::new(catalog.add_hidden(&like)));
@@ -90,7 +90,7 @@ pub fn swap(
             (None, Some(moved)) => moved.number,
             (None, None) => continue,
         };
-        if let Some(holder) = catalog.table_numbered(number) {
+        if let Some(holder) = catalog.holder(name, number) {
             return Err(TransferError::NumberTaken {
                 table: name.clone(),
                 number,

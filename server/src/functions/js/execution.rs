@@ -170,7 +170,9 @@ pub(super) fn run_in(
         fatal: None,
         limits: LimitsPassed::default(),
     };
+    let component = host.parts.tx.enter(target.path.component().clone());
     let driven = host.drive(&mut runtime, target, args);
+    host.parts.tx.enter(component);
     let taken = runtime.isolate.cpu_used();
     warnings::warn_of_time(taken, time_max, host.parts.console);
     let result = host.result(driven, target);

@@ -189,12 +189,13 @@ fn run_native(
     call: &Call,
     args: Value,
 ) -> Result<Value> {
-    let mut execution = Execution::new(tx.lend(), call.caller.clone(), None);
+    let mut lent = tx.lend();
+    let component = lent.enter(call.path.component().clone());
+    let mut execution = Execution::new(lent, call.caller.clone(), None);
     execution.console = std::mem::take(console);
     execution.observed = std::mem::take(observed);
     execution.db.borders = execution.observed.nested_page.lend();
     execution.source = call.source.clone();
-    execution.component = call.path.component().clone();
     // A panic must not take the lent transaction along.
     let (result, mut execution) = match &function.body {
         Body::Query(body) => {
@@ -217,6 +218,7 @@ fn run_native(
     observed.nested_page.take_back(journal);
     *console = execution.console;
     tx.take_back(execution.db.into_transaction());
+    tx.enter(component);
     result
 }
 

@@ -77,6 +77,6 @@ pub fn changed_table_of(
 /// Tables that an import fills out of sight are none yet.
 fn table_of(tx: &Transaction<'_>, id: DocumentId) -> Option<Arc<TableMeta>> {
     let catalog = tx.catalog();
-    let table = catalog.table_numbered(id.table())?;
+    let table = catalog.table_numbered_in(tx.component().as_str(), id.table())?;
     Some(table.clone()).filter(|table| !table.is_hidden())
 }

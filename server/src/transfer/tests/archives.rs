@@ -2,11 +2,13 @@
 
 use std::io::{Cursor, Read, Write};
 
+use vestibule_schema::id::{InternalId, TableNumber};
 use vestibule_schema::object;
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
 use super::*;
+use crate::database::{Patch, compare, read_catalog};
 
 fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
@@ -283,4 +285,202 @@ async fn one_export_runs_at_a_time() {
     assert!(matches!(refused, Err(TransferError::ExportInProgress)));
     rig.transfers.recover().await.unwrap();
     rig.export(false).await;
+}
+
+/// The id of the first document of the table with this number.
+fn first_id(number: u32) -> DocumentId {
+    DocumentId::new(TableNumber::new(number).unwrap(), InternalId([7; 16]))
+}
+
+fn line(number: u32, fields: &str) -> String {
+    let id = first_id(number);
+    format!("{{\"_id\":\"{id}\",\"_creationTime\":1.0,{fields}}}\n")
+}
+
+/// As Convex writes it: the app and each component count their tables from 10001.
+fn archive_of_convex() -> Vec<u8> {
+    let users = line(10_001, "\"name\":\"Ada\"");
+    let jobs = line(10_001, &format!("\"of\":\"{}\"", first_id(10_002)));
+    let users_of_kid = line(10_002, "\"name\":\"Bob\"");
+    let steps = line(10_001, "\"step\":1");
+    zip(&[
+        (
+            "_tables/documents.jsonl",
+            "{\"name\":\"users\",\"id\":10001}\n",
+        ),
+        ("users/documents.jsonl", &users),
+        (
+            "_components/kid/_tables/documents.jsonl",
+            "{\"name\":\"jobs\",\"id\":10001}\n{\"name\":\"users\",\"id\":10002}\n",
+        ),
+        ("_components/kid/jobs/documents.jsonl", &jobs),
+        ("_components/kid/users/documents.jsonl", &users_of_kid),
+        (
+            "_components/kid/_components/sub/_tables/documents.jsonl",
+            "{\"name\":\"steps\",\"id\":10001}\n",
+        ),
+        (
+            "_components/kid/_components/sub/steps/documents.jsonl",
+            &steps,
+        ),
+    ])
+}
+
+/// One field of the document with this id, as a component reads it.
+async fn field(rig: &Rig, component: &str, number: u32, field: &'static str) -> Option<Value> {
+    let component: ComponentPath = component.parse().unwrap();
+    let found = rig.read(move |tx| {
+        tx.enter(component);
+        Ok(tx.get(first_id(number))?)
+    });
+    found
+        .await
+        .and_then(|found| found.fields.get(field).cloned())
+}
+
+#[tokio::test]
+async fn components_keep_ids_that_others_have_too() {
+    let rig = Rig::new();
+    let (ada, bob) = (Some(Value::from("Ada")), Some(Value::from("Bob")));
+    for mode in [Mode::Append, Mode::Replace, Mode::ReplaceAll] {
+        let archive = archive_of_convex();
+        assert_eq!(
+            written(&import_all(&rig, mode, &archive).await),
+            4,
+            "{mode:?}"
+        );
+        assert_eq!(field(&rig, "", 10_001, "name").await, ada);
+        let user = Some(Value::from(first_id(10_002).to_string()));
+        assert_eq!(field(&rig, "kid", 10_001, "of").await, user);
+        assert_eq!(field(&rig, "kid", 10_002, "name").await, bob);
+        assert_eq!(
+            field(&rig, "kid/sub", 10_001, "step").await,
+            Some(1.0.into())
+        );
+        assert_eq!(field(&rig, "kid/sub", 10_002, "name").await, None);
+        assert_eq!(field(&rig, "other", 10_001, "name").await, None);
+        let exported = rig.export(false).await;
+        for name in [
+            "users/documents.jsonl",
+            "_components/kid/jobs/documents.jsonl",
+            "_components/kid/users/documents.jsonl",
+            "_components/kid/_components/sub/steps/documents.jsonl",
+        ] {
+            let json = |archive: &[u8]| -> serde_json::Value {
+                serde_json::from_str(&entry(archive, name)).unwrap()
+            };
+            assert_eq!(json(&exported), json(&archive), "{name}");
+        }
+        if mode == Mode::Append {
+            // A second append would meet the same ids, so what is there goes first.
+            clear(&rig).await;
+        }
+    }
+}
+
+/// Removes the documents of the archive, each as its component does.
+async fn clear(rig: &Rig) {
+    for (component, number) in [
+        ("", 10_001),
+        ("kid", 10_001),
+        ("kid", 10_002),
+        ("kid/sub", 10_001),
+    ] {
+        rig.write(move |tx| {
+            tx.enter(component.parse().unwrap());
+            Ok(tx.delete(first_id(number))?)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn equal_numbers_outlive_a_restart_and_writes_meet_one_component() {
+    let rig = Rig::new();
+    let archive = archive_of_convex();
+    assert_eq!(
+        written(&import_all(&rig, Mode::RequireEmpty, &archive).await),
+        4
+    );
+    rig.write(|tx| {
+        tx.enter("kid".parse().unwrap());
+        Ok(tx.patch(first_id(10_002), Patch::default().set("name", "Eve"))?)
+    })
+    .await;
+    rig.write(|tx| {
+        tx.enter("kid/sub".parse().unwrap());
+        Ok(tx.delete(first_id(10_001))?)
+    })
+    .await;
+    let rig = rig.reopen().await;
+    assert_eq!(field(&rig, "", 10_001, "name").await, Some("Ada".into()));
+    assert_eq!(field(&rig, "kid", 10_002, "name").await, Some("Eve".into()));
+    assert!(field(&rig, "kid", 10_001, "of").await.is_some());
+    assert_eq!(field(&rig, "kid/sub", 10_001, "step").await, None);
+    let mut found = Vec::new();
+    let view = rig.transfers.database.read_at().unwrap().snapshot;
+    let catalog = read_catalog(&view, &mut |problem| found.push(problem));
+    compare(&view, &catalog, &mut |problem| found.push(problem));
+    assert!(found.is_empty(), "{found:?}");
+    assert_eq!(catalog.table("kid/jobs").unwrap().number.get(), 10_001);
+    // New tables take numbers that no component has.
+    rig.write(|tx| Ok(tx.ensure_table("later")?)).await;
+    let catalog = rig.transfers.database.definitions().catalog.clone();
+    assert!(catalog.table("later").unwrap().number.get() > 10_002);
+}
+
+#[tokio::test]
+async fn what_was_appended_to_a_component_is_taken_back_from_it_alone() {
+    let rig = Rig::with(Schema::new());
+    let archive = archive_of_convex();
+    written(&import_all(&rig, Mode::RequireEmpty, &archive).await);
+    let again = request(None, Mode::Replace, Format::Zip);
+    let import = rig.upload(again, &archive, 1 << 20).await;
+    rig.state(import, &["waiting_for_confirmation"]).await;
+    rig.write(move |tx| Ok(appended::note(tx, import, "kid/jobs", &[first_id(10_001)])?))
+        .await;
+    let database = rig.transfers.database.clone();
+    let settling = tokio::task::spawn_blocking(move || appended::settle(&database, || false));
+    settling.await.unwrap().unwrap();
+    assert_eq!(field(&rig, "kid", 10_001, "of").await, None);
+    assert_eq!(field(&rig, "", 10_001, "name").await, Some("Ada".into()));
+}
+
+#[tokio::test]
+async fn an_empty_table_gives_up_its_number_and_one_with_documents_keeps_it() {
+    let schema = || Schema::new().define(TableDefinition::new("first"));
+    let number = |rig: &Rig, table: &str| {
+        let catalog = rig.transfers.database.definitions().catalog.clone();
+        catalog.table(table).unwrap().number.get()
+    };
+    let archive = archive_of_convex();
+    let rig = Rig::with(schema());
+    assert_eq!(number(&rig, "first"), 10_001);
+    for table in ["kid/first", "kid/second"] {
+        rig.write(move |tx| Ok(tx.ensure_table(table)?)).await;
+    }
+    assert_eq!(number(&rig, "kid/first"), 10_002);
+    assert_eq!(written(&import_all(&rig, Mode::Append, &archive).await), 4);
+    let numbers = ["users", "kid/jobs", "kid/users"].map(|table| number(&rig, table));
+    assert_eq!(numbers, [10_001, 10_001, 10_002]);
+    // Those that were in the way have others, and still work.
+    let others = ["first", "kid/first", "kid/second"].map(|table| number(&rig, table));
+    assert!(others[0] > 10_002 && others[1] > 10_002, "{others:?}");
+    assert_eq!(others[2], 10_003);
+    let id = rig.insert("first", object! { "n" => 1.0 }).await;
+    assert_eq!(id.table().get(), others[0]);
+
+    let rig = Rig::with(schema());
+    rig.insert("first", object! { "n" => 1.0 }).await;
+    let refused = import_all(&rig, Mode::Append, &archive).await;
+    let expected =
+        "The table \"users\" has the number 10001, which here belongs to the table \"first\"";
+    assert!(failure(&refused).contains(expected), "{refused:?}");
+    // A table of a component is in nobody's way but that component's.
+    let rig = Rig::with(Schema::new());
+    rig.write(|tx| Ok(tx.ensure_table("other/kept")?)).await;
+    rig.insert("other/kept", object! { "n" => 1.0 }).await;
+    assert_eq!(number(&rig, "other/kept"), 10_001);
+    assert_eq!(written(&import_all(&rig, Mode::Append, &archive).await), 4);
+    assert_eq!(number(&rig, "other/kept"), 10_001);
 }

@@ -105,7 +105,7 @@ async fn a_start_takes_back_what_an_append_wrote_before_the_process_ended() {
         rig.write(move |tx| {
             let ada = tx.insert("users", object! { "name" => "Ada" })?;
             let gone = tx.insert("users", object! { "name" => "Gone" })?;
-            appended::note(tx, id, &[ada, gone])?;
+            appended::note(tx, id, "users", &[ada, gone])?;
             tx.delete(gone)?;
             states::set_state(tx, id, state)
         })
@@ -122,7 +122,7 @@ async fn fail_with_a_note(rig: &Rig, document: DocumentId) {
     let id = rig.upload(append(), LINE, 100).await;
     rig.state(id, &["waiting_for_confirmation"]).await;
     rig.write(move |tx| {
-        appended::note(tx, id, &[document])?;
+        appended::note(tx, id, "users", &[document])?;
         states::set_state(tx, id, states::failed("The disk is full."))
     })
     .await;
@@ -165,7 +165,7 @@ async fn imports_and_exports_end_though_taking_back_fails() {
     let id = rig.upload(append(), LINE, 100).await;
     rig.state(id, &["waiting_for_confirmation"]).await;
     rig.write(move |tx| {
-        appended::note(tx, id, &[ada])?;
+        appended::note(tx, id, "users", &[ada])?;
         states::set_state(tx, id, states::in_progress("Importing", &[]))
     })
     .await;
@@ -213,7 +213,7 @@ async fn a_canceled_append_is_taken_back() {
     // As if it had written a batch: when it would, a busy machine decides.
     rig.write(move |tx| {
         let gone = tx.insert("users", object! { "name" => "Gone" })?;
-        Ok(appended::note(tx, id, &[gone])?)
+        Ok(appended::note(tx, id, "users", &[gone])?)
     })
     .await;
     rig.transfers.cancel_import(id.to_string()).await.unwrap();

@@ -41,6 +41,7 @@ impl Syscalls<'_, '_> {
         let is_system = args.flag("isSystem")?;
         let id = args.id("id")?;
         let known = self.table_of(id);
+        let catalog = self.tx.catalog();
         if let Some((table, kind)) = &known {
             let refusal = match (*kind, is_system) {
                 (TableKind::PublicSystem, false) => {
@@ -53,7 +54,10 @@ impl Syscalls<'_, '_> {
                 return Err(SyscallError::bad_request(text));
             }
             self.check_table(&args, "get", table)?;
-        } else if self.tx.catalog().table_numbered(id.table()).is_some() {
+        } else if catalog
+            .table_numbered_in(self.component().as_str(), id.table())
+            .is_some()
+        {
             // To functions there is no such table.
             return Ok("null".to_string());
         }

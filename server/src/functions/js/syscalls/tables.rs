@@ -8,7 +8,7 @@ use vestibule_schema::value::{Object, Value};
 use super::Syscalls;
 use super::args::Args;
 use super::error::SyscallError;
-use crate::database::{Operator, QueryError, component_of, local_name, stored_name};
+use crate::database::{Operator, QueryError, stored_name};
 use crate::functions::scheduled::{COMPONENT, OWNER, SCHEDULED_FUNCTIONS, scheduled_by};
 
 /// System tables that functions may read through `db.system`.
@@ -49,12 +49,10 @@ impl Syscalls<'_, '_> {
     /// The name and kind of the table of an id; none when functions know no such table.
     pub(super) fn table_of(&self, id: DocumentId) -> Option<(String, TableKind)> {
         let catalog = self.tx.catalog();
-        let table = catalog.table_numbered(id.table())?;
-        let name = local_name(&table.name);
-        let is_known =
-            component_of(&table.name) == self.component().as_str() || name.starts_with('_');
+        let table = catalog.table_numbered_in(self.component().as_str(), id.table())?;
+        let name = table.local_name();
         let kind = TableKind::named(name);
-        (is_known && kind != TableKind::Hidden).then(|| (name.to_owned(), kind))
+        (kind != TableKind::Hidden).then(|| (name.to_owned(), kind))
     }
 
     /// The stored name of the table that the function calls `name`.
