@@ -24,6 +24,8 @@ use crate::storage::{Direction, Entry, KeyRange, StorageError, successor};
 const STEP_BYTES_MAX: usize = 4 << 20;
 /// The same where an index has many entries of a document.
 const DERIVED_STEP_BYTES_MAX: usize = 256 << 10;
+/// Entries of one step in such an index; those of one document in any case.
+pub(super) const DERIVED_STEP_ENTRIES_MAX: usize = 8_192;
 
 /// How far a walk over a table's documents has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,20 +64,29 @@ impl Transaction<'_> {
             true => DERIVED_STEP_BYTES_MAX,
             false => STEP_BYTES_MAX,
         };
-        let (documents, is_end) = self.documents_behind(table, after, max, bytes_max)?;
+        let (mut documents, mut is_end) = self.documents_behind(table, after, max, bytes_max)?;
+        let (mut problem, mut entries, mut done) = (None, 0, 0);
+        for document in &documents {
+            let found = match index.is_derived() {
+                true => {
+                    entries += self.add_derived(index, document)?;
+                    None
+                }
+                false => self.add_key(table, index, document)?,
+            };
+            problem = problem.or(found);
+            done += 1;
+            if entries >= DERIVED_STEP_ENTRIES_MAX {
+                break;
+            }
+        }
+        is_end &= done == documents.len();
+        documents.truncate(done);
         if let Some((first, last)) = documents.first().zip(documents.last()) {
             let key = |document: &StoredDocument| {
                 Bytes::copy_from_slice(&document_key(table.by_id, document.id().internal()))
             };
             self.record(KeyRange::new(key(first), successor(&key(last))))?;
-        }
-        let mut problem = None;
-        for document in &documents {
-            let found = match index.is_derived() {
-                true => self.add_derived(index, document).map(|()| None)?,
-                false => self.add_key(table, index, document)?,
-            };
-            problem = problem.or(found);
         }
         let step = step(&documents, is_end, problem);
         if step.problem.is_none() {
@@ -110,17 +121,20 @@ impl Transaction<'_> {
         Ok(problem)
     }
 
+    /// Writes a document's entries in an index of words or of vectors. Returns how many there are.
     fn add_derived(
         &mut self,
         index: &IndexMeta,
         document: &StoredDocument,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<usize, DatabaseError> {
         let id = document.id();
         let entries = index.derived_entries(document.bytes(), id.internal());
-        for Entry { key, value } in entries.map_err(|_| self.break_with(damaged(id)))? {
+        let entries = entries.map_err(|_| self.break_with(damaged(id)))?;
+        let count = entries.len();
+        for Entry { key, value } in entries {
             self.write_system(key, Some(value));
         }
-        Ok(())
+        Ok(count)
     }
 
     /// The last document whose entry is in an index that is being built; none at its beginning. The position of another

@@ -5,6 +5,7 @@ mod compile;
 mod hits;
 mod matching;
 mod postings;
+mod shortest;
 #[cfg(test)]
 pub(super) mod tests;
 mod tokens;

@@ -11,6 +11,7 @@ use vestibule_schema::value::Value;
 use super::super::catalog::{Catalog, IndexMeta};
 use super::super::derived::FilterValue;
 use super::super::error::QueryError;
+use super::super::keys::IndexId;
 use super::super::query::find_index;
 use super::super::read_set::Mark;
 use super::super::stored::{StoredDocument, Unusable, damaged};
@@ -46,19 +47,27 @@ pub enum SearchFilter {
 pub(in super::super) struct Search {
     /// The table that the documents are of.
     pub table: TableNumber,
+    /// Where its documents are.
+    pub by_id: IndexId,
     /// The fields of the index.
     pub fields: Vec<FieldPath>,
     /// Distinct words, in their order.
     pub terms: Vec<String>,
     /// The beginning that the last word may be.
     pub prefix: Option<String>,
-    /// The list to read: what its keys begin with.
-    pub list: Vec<u8>,
-    /// The values that keys must hold: those that the list is not for.
-    pub marks: Vec<Mark>,
+    /// The lists that have all documents to be found. Each word is read in one of them.
+    pub lists: Vec<List>,
     /// Postings that it reads.
     pub postings_max: usize,
     conditions: Vec<Condition>,
+}
+
+/// A list of postings, and what those of wanted documents have there.
+pub(in super::super) struct List {
+    /// What its keys begin with.
+    pub prefix: Vec<u8>,
+    /// The values that keys must hold: those that the list is not for.
+    pub marks: Vec<Mark>,
 }
 
 struct Condition {
@@ -84,7 +93,6 @@ pub(in super::super) fn compile(
     let text = searched_text(&label, content, filters)?;
     let equalities = equalities(&label, filter_fields, filters)?;
     let (terms, prefix) = query_terms(text);
-    let (list, marks) = list_and_marks(index, &equalities);
     let conditions = equalities.iter().map(|(at, value)| Condition {
         path: filter_fields[*at].clone(),
         encoded: value.map(|value| {
@@ -95,11 +103,11 @@ pub(in super::super) fn compile(
     });
     Ok(Search {
         table: table.number,
+        by_id: table.by_id,
         fields: index.fields.clone(),
         terms,
         prefix,
-        list,
-        marks,
+        lists: lists(index, &equalities),
         postings_max: POSTINGS_READ_MAX,
         conditions: conditions.collect(),
     })
@@ -178,22 +186,35 @@ fn query_terms(text: &str) -> (Vec<String>, Option<String>) {
     (terms, last)
 }
 
-/// The list of the first filter field that has a value, and marks of the other values.
-fn list_and_marks(index: &IndexMeta, equalities: &[Equality<'_>]) -> (Vec<u8>, Vec<Mark>) {
+/// The list of each equality's value, with marks of the other values; without equalities, that of all documents.
+fn lists(index: &IndexMeta, equalities: &[Equality<'_>]) -> Vec<List> {
     let (_, filter_fields) = index.content_and_filters();
     let values = equalities.iter();
     let mut values: Vec<(usize, FilterValue)> = values
         .map(|(at, value)| (*at, FilterValue::of(*value)))
         .collect();
     values.sort_unstable();
-    let Some(((first, value), others)) = values.split_first() else {
-        return (list(index.id, None), Vec::new());
+    values.dedup();
+    let marks_beside = |own: &(usize, FilterValue)| {
+        let others = values.iter().filter(|other| *other != own);
+        others
+            .map(|(at, value)| mark(*at, filter_fields.len(), value))
+            .collect()
     };
-    let position = u8::try_from(*first).expect("an index has sixteen filter fields at the most");
-    let marks = others
-        .iter()
-        .map(|(at, value)| mark(*at, filter_fields.len(), value));
-    (list(index.id, Some((position, value))), marks.collect())
+    let of_value = |own: &(usize, FilterValue)| {
+        let position = u8::try_from(own.0).expect("an index has sixteen filter fields at the most");
+        List {
+            prefix: list(index.id, Some((position, &own.1))),
+            marks: marks_beside(own),
+        }
+    };
+    match values.is_empty() {
+        false => values.iter().map(of_value).collect(),
+        true => vec![List {
+            prefix: list(index.id, None),
+            marks: Vec::new(),
+        }],
+    }
 }
 
 impl Search {

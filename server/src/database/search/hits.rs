@@ -88,7 +88,7 @@ impl Transaction<'_> {
         while let Some(rank) = hits.ranks.as_mut().and_then(Iterator::next) {
             let id = DocumentId::new(hits.search.table, rank.id());
             // One that this transaction has deleted meanwhile is none any more.
-            let Some(document) = self.get_stored(id)? else {
+            let Some(document) = self.stored_in(hits.search.by_id, id)? else {
                 continue;
             };
             match hits.search.accepts(&document) {

@@ -1,4 +1,4 @@
-//! Finding the documents of a text search, and ranking them.
+//! Finding the documents of a text search, and ranking them. Each word is read in one list, the shortest (`shortest.rs`).
 //!
 //! The score is BM25 with the same rarity for all words, and with lengths held against a constant. So a document's score
 //! depends on the document and the search alone: no write of another document moves it, and a cursor, which is a score,
@@ -10,9 +10,10 @@ use bytes::Bytes;
 use vestibule_schema::id::{INTERNAL_ID_BYTES, InternalId};
 
 use super::super::error::DatabaseError;
+use super::super::read_set::Mark;
 use super::super::scan::Stream;
 use super::super::transaction::Transaction;
-use super::compile::Search;
+use super::compile::{List, Search};
 use super::postings::{Newness, Posting, TERM_END, term_of};
 use crate::storage::{Direction, KeyRange, StorageError};
 
@@ -21,7 +22,7 @@ pub const SEARCH_TERMS_MAX: usize = 64;
 /// Postings that one search reads. Of words with more, the newest documents are found.
 pub const POSTINGS_READ_MAX: usize = 65_536;
 /// Postings between two looks at the time.
-const POSTINGS_TIMED: usize = 256;
+pub(super) const POSTINGS_TIMED: usize = 256;
 
 /// The weight of a word that only begins as the last word does.
 const PREFIX_WEIGHT: f64 = 0.5;
@@ -69,15 +70,18 @@ struct Found {
 }
 
 /// The postings that a search has walked, and may still walk.
-struct Walks {
+pub(super) struct Walks<'s> {
     /// Postings that it may still read.
-    left: usize,
-    walked: Vec<KeyRange>,
+    pub left: usize,
+    /// With the marks that it looked for there.
+    walked: Vec<(KeyRange, &'s [Mark])>,
+    /// Those that told it which lists to walk.
+    pub compared: Vec<KeyRange>,
     /// Whether a walk ended because it had read all that it may.
     is_cut: bool,
 }
 
-impl Walks {
+impl Walks<'_> {
     /// An equal part of what is left, for one of `parts`.
     fn share(&self, parts: usize) -> usize {
         self.left / parts.max(1)
@@ -90,29 +94,43 @@ impl Transaction<'_> {
         let mut walks = Walks {
             left: search.postings_max,
             walked: Vec::new(),
+            compared: Vec::new(),
             is_cut: false,
         };
         let found = self.find(search, &mut walks);
-        // Entries without the marks count for a walk that is cut, so its end depends on them too.
-        let marks = match walks.is_cut {
-            true => &[][..],
-            false => &search.marks,
-        };
-        for range in walks.walked {
-            self.record_narrowed(range, marks)?;
+        let Walks {
+            walked,
+            compared,
+            is_cut,
+            ..
+        } = walks;
+        for (range, marks) in walked {
+            // Entries without the marks count for a walk that is cut, so its end depends on them too.
+            self.record_narrowed(range, if is_cut { &[] } else { marks })?;
+        }
+        // Any list gives the same, unless not all of it is read.
+        for range in compared.into_iter().filter(|_| is_cut) {
+            self.record_narrowed(range, &[])?;
         }
         Ok(rank(&found?))
     }
 
-    fn find(&mut self, search: &Search, walks: &mut Walks) -> Result<Vec<Found>, DatabaseError> {
+    fn find<'s>(
+        &mut self,
+        search: &'s Search,
+        walks: &mut Walks<'s>,
+    ) -> Result<Vec<Found>, DatabaseError> {
         let mut found = Vec::new();
         for (at, term) in search.terms.iter().enumerate() {
             // The prefix takes part in the sharing as one more word.
-            let share = walks.share(search.terms.len() + 1 - at);
+            let (share, left) = (walks.share(search.terms.len() + 1 - at), walks.left);
+            let word = [term.as_bytes(), &[TERM_END]].concat();
+            let list = self.shortest(search, &word, share, walks)?;
+            let share = share.saturating_sub(left - walks.left);
             found.push(Found {
                 weight: 1.0,
                 is_last: search.prefix.as_ref() == Some(term),
-                postings: self.postings_of(search, term.as_bytes(), share, walks)?,
+                postings: self.postings_of(search, list, term.as_bytes(), share, walks)?,
             });
         }
         self.find_beginnings(search, walks, &mut found)?;
@@ -120,23 +138,24 @@ impl Transaction<'_> {
     }
 
     /// The words that begin as the last word of the search does, in their order.
-    fn find_beginnings(
+    fn find_beginnings<'s>(
         &mut self,
-        search: &Search,
-        walks: &mut Walks,
+        search: &'s Search,
+        walks: &mut Walks<'s>,
         found: &mut Vec<Found>,
     ) -> Result<(), DatabaseError> {
         let Some(prefix) = &search.prefix else {
             return Ok(());
         };
-        let mut rest = KeyRange::prefix([&search.list[..], prefix.as_bytes()].concat());
+        let list = self.shortest(search, prefix.as_bytes(), walks.left, walks)?;
+        let mut rest = KeyRange::prefix([&list.prefix[..], prefix.as_bytes()].concat());
         // The word itself comes first, and has been read.
         rest.start = [&rest.start[..], &[TERM_END + 1]].concat().into();
         while found.len() < SEARCH_TERMS_MAX {
-            let Some(term) = self.next_term(search, &rest, walks)? else {
+            let Some(term) = self.next_term(list, &rest, walks)? else {
                 return Ok(());
             };
-            rest.start = [&search.list[..], &term, &[TERM_END + 1]].concat().into();
+            rest.start = [&list.prefix[..], &term, &[TERM_END + 1]].concat().into();
             if search.terms.iter().any(|exact| exact.as_bytes() == term) {
                 continue;
             }
@@ -144,38 +163,39 @@ impl Transaction<'_> {
             found.push(Found {
                 weight: PREFIX_WEIGHT,
                 is_last: true,
-                postings: self.postings_of(search, &term, share, walks)?,
+                postings: self.postings_of(search, list, &term, share, walks)?,
             });
         }
         Ok(())
     }
 
     /// The first word in a part of a list that a document has which the search may find.
-    fn next_term(
+    fn next_term<'s>(
         &mut self,
-        search: &Search,
+        list: &'s List,
         rest: &KeyRange,
-        walks: &mut Walks,
+        walks: &mut Walks<'s>,
     ) -> Result<Option<Bytes>, DatabaseError> {
         let mut term = None;
-        self.walk(search, rest.clone(), walks.left, walks, |key, _| {
-            term = Some(term_of(key, &search.list).ok_or_else(|| no_posting(key))?);
+        self.walk(list, rest.clone(), walks.left, walks, |key, _| {
+            term = Some(term_of(key, &list.prefix).ok_or_else(|| no_posting(key))?);
             Ok(false)
         })?;
         Ok(term)
     }
 
     /// At most `max` postings of a word, those of the newest documents.
-    fn postings_of(
+    fn postings_of<'s>(
         &mut self,
         search: &Search,
+        list: &'s List,
         term: &[u8],
         max: usize,
-        walks: &mut Walks,
+        walks: &mut Walks<'s>,
     ) -> Result<Vec<Posting>, DatabaseError> {
-        let range = KeyRange::prefix([&search.list[..], term, &[TERM_END]].concat());
+        let range = KeyRange::prefix([&list.prefix[..], term, &[TERM_END]].concat());
         let mut postings = Vec::new();
-        self.walk(search, range, max, walks, |key, value| {
+        self.walk(list, range, max, walks, |key, value| {
             let posting = Posting::read(key, value, search.filter_fields());
             postings.push(posting.ok_or_else(|| no_posting(key))?);
             Ok(true)
@@ -183,14 +203,14 @@ impl Transaction<'_> {
         Ok(postings)
     }
 
-    /// Hands the entries of a range that have the search's marks to `visit`, until it returns false or `max` entries were
+    /// Hands the entries of a range of `list` that have its marks to `visit`, until it returns false or `max` entries were
     /// read.
-    fn walk(
+    fn walk<'s>(
         &mut self,
-        search: &Search,
+        list: &'s List,
         range: KeyRange,
         max: usize,
-        walks: &mut Walks,
+        walks: &mut Walks<'s>,
         mut visit: impl FnMut(&Bytes, &Bytes) -> Result<bool, StorageError>,
     ) -> Result<(), DatabaseError> {
         let mut stream = Stream::new(range, Direction::Forward);
@@ -201,7 +221,7 @@ impl Transaction<'_> {
             let Some((key, value)) = tx.next_entry(&mut stream)? else {
                 return Ok(None);
             };
-            match search.marks.iter().all(|mark| mark.is_in(&key)) {
+            match list.marks.iter().all(|mark| mark.is_in(&key)) {
                 true => {
                     let goes_on = visit(&key, &value);
                     goes_on.map(Some).map_err(|error| tx.break_with(error))
@@ -224,7 +244,8 @@ impl Transaction<'_> {
         };
         walks.left = walks.left.saturating_sub(read);
         let is_exhausted = *outcome.as_ref().unwrap_or(&false);
-        walks.walked.push(stream.walked(is_exhausted));
+        let walked = stream.walked(is_exhausted);
+        walks.walked.push((walked, &list.marks));
         outcome.map(drop)
     }
 }

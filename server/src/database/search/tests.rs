@@ -8,6 +8,7 @@ use vestibule_schema::object;
 use vestibule_schema::table::{IndexDefinition, IndexMethod, Schema, TableDefinition};
 use vestibule_schema::value::{Object, Value};
 
+use super::super::building::DERIVED_STEP_ENTRIES_MAX;
 use super::super::catalog::{Catalog, decode_entry, encode_entry};
 use super::super::check::{Compared, Inconsistency, compare};
 use super::super::pagination::{PaginationOptions, paginate};
@@ -19,6 +20,7 @@ use super::super::{
 use super::compile::QUERY_TERMS_MAX;
 use super::matching::{POSTINGS_READ_MAX, SEARCH_TERMS_MAX};
 use super::*;
+use crate::storage::Direction;
 
 fn words(name: &str, fields: &[&str]) -> IndexDefinition {
     IndexDefinition {
@@ -379,6 +381,73 @@ fn a_search_that_stops_reading_early_depends_on_all_that_it_read() {
     assert!(makes_stale(&mut rig, &cut, unmarked));
     rig.commit(unmarked);
     assert_eq!(ranked(&rig, 6).0, 1);
+}
+
+#[test]
+fn a_rare_value_is_found_behind_a_frequent_one_whichever_field_has_it() {
+    let mut rig = rig();
+    let with = |owner: &str, kind: &str| {
+        let meta = object! { "kind" => kind };
+        object! { "text" => "fish", "owner" => owner, "meta" => meta }
+    };
+    rig.insert("notes", with("eve", "usual"));
+    rig.insert("notes", with("ada", "rare"));
+    // They are newer, so the lists of both frequent values begin with them.
+    for _ in 0..40 {
+        rig.insert("notes", with("ada", "usual"));
+    }
+    // With 64 entries in all, the shorter list ends while both are compared. With 16 it is only further. A word that only
+    // begins so has a small part of the entries.
+    for (postings_max, text) in [(64, "fish"), (16, "fish"), (512, "fi")] {
+        for (owner, kind) in [("eve", "usual"), ("ada", "rare")] {
+            let filters = [text_of(text), eq("owner", owner), eq("meta.kind", kind)];
+            let (ranked, _) = rig.query(|tx| {
+                let mut search = compile("notes", "by_text", &filters, &tx.catalog()).unwrap();
+                search.postings_max = postings_max;
+                tx.ranked(&search).unwrap().len()
+            });
+            assert_eq!(ranked, 1, "{postings_max} {text} {owner} {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_step_of_a_fill_goes_by_the_entries_that_it_writes() {
+    let mut rig = rig();
+    let words: Vec<String> = (0..DERIVED_STEP_ENTRIES_MAX / 4)
+        .map(|at| format!("w{at}"))
+        .collect();
+    for _ in 0..5 {
+        rig.insert("notes", note(&words.join(" "), "ada"));
+    }
+    let index = rig.commit(|tx| {
+        let mut catalog = Catalog::clone(&tx.catalog());
+        let mut table = catalog.table("notes").unwrap().as_ref().clone();
+        let mut index = table.indexes[0].clone();
+        index.id = catalog.next_index_id();
+        index.name = "new".into();
+        index.ready = false;
+        table.indexes.push(index.clone());
+        catalog.set(table);
+        tx.set_catalog(catalog).unwrap();
+        index
+    });
+    let mut steps = Vec::new();
+    loop {
+        let step = rig.commit(|tx| {
+            let table = tx.catalog().table("notes").unwrap().clone();
+            tx.fill_index(&table, &index, 256).unwrap()
+        });
+        steps.push(step.documents);
+        if step.next.is_none() {
+            break;
+        }
+    }
+    // Each text has a quarter of the entries in each of three lists.
+    assert_eq!(steps, [2, 2, 1]);
+    let (entries, _) =
+        rig.query(|tx| tx.scan_system(index.id.range(), Direction::Forward, 1 << 20));
+    assert_eq!(entries.unwrap().len(), 5 * 3 * words.len());
 }
 
 /// Whether a commit of `body` would make a result stale.
