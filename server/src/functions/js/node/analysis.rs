@@ -94,7 +94,7 @@ async fn analyze_module(
     time_max: Duration,
 ) -> Result<ModuleAnalysis, AnalyzeError> {
     let call = seat.call;
-    seat.process.send(&ToNode::Analyze { call, path }, &[]);
+    seat.process.send(&ToNode::Analyze { call, path });
     let mut console = Console::default();
     let ended = timeout(&*node.clock, time_max, ended(&mut seat, &mut console)).await;
     let failed = |mut error: String| {

@@ -74,7 +74,7 @@ async fn run_in_time(target: &NodeTarget, ctx: &ActionCtx, args: &Value) -> Resu
         operations: FuturesUnordered::new(),
         under_way: BTreeMap::new(),
     };
-    call.start(args);
+    call.start(args)?;
     let left = time_max.saturating_sub(node.clock.elapsed() - began);
     let result = timeout(&*node.clock, left, call.drive()).await;
     if result.is_none() {
@@ -97,7 +97,7 @@ struct NodeCall<'c> {
 }
 
 impl NodeCall<'_> {
-    fn start(&self, args: &Value) {
+    fn start(&self, args: &Value) -> Result<()> {
         let mut text = String::from("[");
         args.write_json(&mut text);
         text.push(']');
@@ -107,7 +107,7 @@ impl NodeCall<'_> {
             name: self.target.path.function(),
             args: &text,
         };
-        self.seat.process.send(&start, &[]);
+        Ok(self.seat.process.offer(&start, &[])?)
     }
 
     /// Does what the function asks for, until it ends.
@@ -199,27 +199,30 @@ impl NodeCall<'_> {
             error_class: None,
             data: None,
         };
-        let (message, bytes) = match self.streams.settled(outcome) {
-            Outcome::Done(HostValue::Bytes(bytes)) => (done(Some(json!("bytes"))), bytes),
-            Outcome::Done(value) => (done(text_of(value)), Vec::new()),
+        let failed = |class: String, message: &str, data| ToNode::Complete {
+            call,
+            operation,
+            is_ok: false,
+            value: Some(json!({ "text": message })),
+            error_class: Some(class),
+            data,
+        };
+        let process = &self.seat.process;
+        let offered = match self.streams.settled(outcome) {
+            Outcome::Done(HostValue::Bytes(bytes)) => {
+                process.offer(&done(Some(json!("bytes"))), &bytes)
+            }
+            Outcome::Done(value) => process.offer(&done(text_of(value)), &[]),
             Outcome::Opened { .. } => unreachable!("a settled outcome has no stream of its own"),
             Outcome::Failed {
                 class,
                 message,
                 data_json,
-            } => {
-                let failed = ToNode::Complete {
-                    call,
-                    operation,
-                    is_ok: false,
-                    value: Some(json!({ "text": message })),
-                    error_class: Some(class),
-                    data: data_json,
-                };
-                (failed, Vec::new())
-            }
+            } => process.offer(&failed(class, &message, data_json), &[]),
         };
-        self.seat.process.send(&message, &bytes);
+        if let Err(overloaded) = offered {
+            process.send(&failed("Error".to_owned(), &overloaded.text(), None));
+        }
     }
 
     /// Ends the operations under way, and hands over what was logged.

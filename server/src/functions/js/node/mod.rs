@@ -11,6 +11,7 @@ mod folder;
 mod frames;
 mod launch;
 mod lease;
+mod outgoing;
 mod packages;
 mod pool;
 mod process;

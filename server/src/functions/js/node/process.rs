@@ -9,10 +9,9 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::process::Child;
 use tokio::sync::{Notify, mpsc, oneshot};
 use vestibule_isolate::Thrown;
@@ -21,6 +20,7 @@ use super::code::NodeCode;
 use super::frames::{self, FromNode, ToNode};
 use super::launch::{Launched, launch};
 use super::lease::Lease;
+use super::outgoing::{Outgoing, Overloaded, Written, outgoing};
 use super::{Node, Room};
 use crate::clock::timeout;
 use crate::functions::error::{Error, Result};
@@ -76,7 +76,7 @@ pub enum Ending {
 pub struct Process {
     node: Arc<Node>,
     code: Arc<NodeCode>,
-    outgoing: mpsc::UnboundedSender<Bytes>,
+    outgoing: Outgoing,
     state: Mutex<State>,
     changed: Notify,
     printed: Mutex<Vec<u8>>,
@@ -120,7 +120,7 @@ impl Process {
             tracing::error!(%error, "Node.js cannot be started");
             Error::plain(format!("Node.js cannot be started: {error}"))
         })?;
-        let (outgoing, to_write) = mpsc::unbounded_channel();
+        let (outgoing, to_write) = outgoing();
         let (tell_ready, ready) = oneshot::channel();
         let now = node.clock.elapsed();
         let process = Arc::new(Process {
@@ -137,7 +137,7 @@ impl Process {
             began: now,
             _room: room,
         });
-        process.send(&launched.setup(node, code), &[]);
+        process.send(&launched.setup(node, code));
         node.counts.started();
         tokio::spawn(process.clone().live(launched, to_write));
         match timeout(&*node.clock, START_TIME_MAX, ready).await {
@@ -200,13 +200,18 @@ impl Process {
         state.calls.remove(&call);
         state.idle_since = self.node.clock.elapsed();
         drop(state);
-        self.send(&ToNode::End { call }, &[]);
+        self.send(&ToNode::End { call });
         self.look();
     }
 
-    /// Sends a message. To a process that has ended, it is lost.
-    pub fn send(&self, message: &ToNode<'_>, bytes: &[u8]) {
-        let _ = self.outgoing.send(frames::frame(message, bytes));
+    /// Sends a small message. To a process that has ended, it is lost.
+    pub fn send(&self, message: &ToNode<'_>) {
+        self.outgoing.send(message);
+    }
+
+    /// Sends a message of any size, unless too much waits for the process already.
+    pub fn offer(&self, message: &ToNode<'_>, bytes: &[u8]) -> std::result::Result<(), Overloaded> {
+        self.outgoing.offer(message, bytes)
     }
 
     /// Takes no more calls, and ends with those that it has: something in it may go on for ever.
@@ -236,7 +241,7 @@ impl Process {
     }
 
     /// Its life: until it ends by itself, has nothing left to do, or does not answer any more.
-    async fn live(self: Arc<Self>, launched: Launched, to_write: mpsc::UnboundedReceiver<Bytes>) {
+    async fn live(self: Arc<Self>, launched: Launched, to_write: Written) {
         let Launched {
             mut child,
             socket,
@@ -247,7 +252,7 @@ impl Process {
         let (reading, writing) = socket.into_split();
         let lease = Lease::of(&child, self.node.step_max);
         lease.renew(Duration::ZERO);
-        let writer = tokio::spawn(write(writing, to_write));
+        let writer = tokio::spawn(to_write.to(writing));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let printing = [
             stdout.map(|from| tokio::spawn(self.clone().keep_printed(from))),
@@ -318,7 +323,7 @@ impl Process {
             None => {
                 state.unanswered_since = Some(now);
                 drop(state);
-                self.send(&ToNode::Ping, &[]);
+                self.send(&ToNode::Ping);
             }
             Some(asked) if now.saturating_sub(asked) > self.node.step_max => {
                 drop(state);
@@ -432,7 +437,7 @@ impl Process {
                     judgement,
                     refusals,
                 };
-                return self.send(&judged, &[]);
+                return self.send(&judged);
             }
             FromNode::Operation {
                 call,
@@ -509,15 +514,6 @@ impl Process {
             printed.extend_from_slice(&chunk[..bytes]);
             let beyond = printed.len().saturating_sub(PRINTED_BYTES_KEPT);
             printed.drain(..beyond);
-        }
-    }
-}
-
-async fn write(mut writing: OwnedWriteHalf, mut to_write: mpsc::UnboundedReceiver<Bytes>) {
-    while let Some(frame) = to_write.recv().await {
-        if writing.write_all(&frame).await.is_err() {
-            // Its reader notices too.
-            return;
         }
     }
 }
