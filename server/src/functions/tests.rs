@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
 use vestibule_schema::object;
+use vestibule_schema::path::FunctionPath;
 use vestibule_schema::table::{Index, Schema, Table};
 use vestibule_schema::validator::Validator;
 use vestibule_schema::value::{Object, Value};
 
+use super::error::NOT_PERMITTED;
 use super::*;
 use crate::auth::Caller;
 use crate::clock::SystemClock;
@@ -430,6 +432,45 @@ fn a_path_is_registered_once_and_arguments_are_objects() {
         Registry::new(nameless),
         Err(RegistryError::Path(_))
     ));
+}
+
+#[test]
+fn code_of_a_component_reaches_no_function_of_the_system() {
+    let look = Function::query("_system/test:look", total);
+    let change = Function::mutation("_system/test:change", |_: &mut MutationCtx, (): ()| Ok(()));
+    let registry = Registry::new(vec![look, change]).unwrap();
+    let find = |component: &str, kind: FunctionKind, name: &str, source: CallSource| {
+        let path: FunctionPath = format!("_system/test:{name}").parse().unwrap();
+        let call = Call {
+            path: path.in_component(component.parse().unwrap()),
+            args: Value::Object(Object::new()),
+            caller: Caller::admin(),
+            origin,
+        };
+        registry
+            .find(kind, &call)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    let (query, mutation) = (FunctionKind::Query, FunctionKind::Mutation);
+    let client = || CallSource::Client(None);
+    // An administrator looks at any component. What an admin key calls in the app may look too.
+    for component in ["", "kid", "kid/sub"] {
+        assert_eq!(find(component, query, "look", client()), Ok(()));
+        assert_eq!(find(component, mutation, "change", client()), Ok(()));
+    }
+    assert_eq!(find("", query, "look", CallSource::Function(None)), Ok(()));
+    for origin in [CallSource::Function(None), CallSource::Provisioning] {
+        for component in ["kid", "kid/sub"] {
+            for (kind, name) in [(query, "look"), (mutation, "change")] {
+                let refused = find(component, kind, name, source.clone()).unwrap_err();
+                assert!(
+                    refused.contains(NOT_PERMITTED),
+                    "{component} {name}: {refused}"
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -212,3 +212,72 @@ fn refused(file: &str, number: u64, error: DatabaseError) -> TransferError {
         DatabaseError::Storage(_) => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use vestibule_schema::id::TableNumber;
+    use vestibule_schema::object;
+    use vestibule_schema::table::IndexMethod;
+
+    use super::*;
+    use crate::database::{Catalog, IndexId, IndexMeta, Owner};
+
+    /// A table that is to be filled, with an index of words over this many fields, or without one.
+    fn filling(fields: usize) -> Filling {
+        let mut table =
+            Catalog::default().new_table("notes", TableNumber::FIRST_USER, Owner::Pushed);
+        let fields = (0..fields).map(|at| format!("f{at}").parse().unwrap());
+        let index = IndexMeta {
+            id: IndexId(1_000),
+            name: "by_text".into(),
+            fields: fields.collect(),
+            unique: false,
+            method: IndexMethod::Search,
+            ready: true,
+            staged: false,
+        };
+        table
+            .indexes
+            .extend(Some(index).filter(|index| !index.fields.is_empty()));
+        let to = Destination {
+            name: "notes".into(),
+            number: table.number,
+            table: Arc::new(table),
+            names: Arc::new(Catalog::default()),
+        };
+        Filling::new(to, false, "notes".into())
+    }
+
+    /// Documents of this many bytes, give or take a few, that one batch holds.
+    fn documents_of_a_batch(filling: &mut Filling, bytes: usize) -> usize {
+        let document = || ReadDocument {
+            id: None,
+            creation_time: None,
+            fields: object! { "f0" => "a ".repeat(bytes / 2) },
+        };
+        let full = (1..).find(|_| filling.add(document()));
+        assert_eq!(filling.take().len(), full.unwrap());
+        full.unwrap()
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_the_entries_of_its_documents_too() {
+        // Each is taken for 1,000 words, in the list of all and in those of three fields to filter by.
+        let mut filtered = filling(4);
+        let documents = documents_of_a_batch(&mut filtered, 2_000);
+        let expected = BATCH_INDEX_ENTRIES_MAX / 4_000;
+        assert!(
+            (expected - 1..=expected + 1).contains(&documents),
+            "{documents}"
+        );
+        // A batch that was handed over leaves nothing for the next one.
+        assert_eq!(documents_of_a_batch(&mut filtered, 2_000), documents);
+        // Without such an index, the documents and their bytes count alone.
+        let plain = documents_of_a_batch(&mut filling(0), 2_000);
+        assert!(plain > 4 * documents, "{plain}");
+        // One large document is a batch, and not refused.
+        assert_eq!(documents_of_a_batch(&mut filling(16), 1 << 20), 1);
+    }
+}

@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::process::Ending;
-use super::{NodeCounts, PROCESSES_MAX};
-use crate::clock::SystemClock;
+use super::{LOOK_PAUSE, NodeCounts, PROCESSES_MAX};
+use crate::clock::{Clock, ManualClock, SystemClock, UnixNanos};
 use crate::deployment::{
     Analysis, AnalyzeError, AnalyzeInput, Analyzer, FunctionKind, ModuleEnvironment,
     NodeDependency, SourceModule, Visibility,
@@ -38,6 +38,10 @@ struct World {
 }
 
 fn world(change: impl FnOnce(&mut JsOptions)) -> World {
+    world_at(Arc::new(SystemClock::new()), change)
+}
+
+fn world_at(clock: Arc<dyn Clock>, change: impl FnOnce(&mut JsOptions)) -> World {
     let folder = tempfile::tempdir().unwrap();
     let mut options = JsOptions {
         node: NodeOptions {
@@ -48,7 +52,7 @@ fn world(change: impl FnOnce(&mut JsOptions)) -> World {
         ..JsOptions::default()
     };
     change(&mut options);
-    let js = Js::new("test", options, Arc::new(SystemClock::new()));
+    let js = Js::new("test", options, clock);
     World { js, folder }
 }
 
@@ -393,4 +397,35 @@ async fn a_process_that_starts_slowly_is_not_taken_for_one_that_hangs() {
         options.action_step_max = Duration::from_secs(1);
     });
     world.module(MODULE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_was_not_there_is_looked_for_again_after_a_pause() {
+    let clock = Arc::new(ManualClock::at(UnixNanos(0)));
+    let programs = tempfile::tempdir().unwrap();
+    let program = programs.path().join("node");
+    let world = world_at(clock.clone(), |options| {
+        options.node.program = NodeProgram::At(program.clone());
+    });
+    let node = &world.js.node;
+    let refused = node.program().await.unwrap_err();
+    assert!(refused.contains("cannot be used"), "{refused}");
+    std::os::unix::fs::symlink("/bin/echo", &program).unwrap();
+    clock.advance(LOOK_PAUSE - Duration::from_nanos(1));
+    assert_eq!(node.program().await.unwrap_err(), refused, "nobody looked");
+    clock.advance(Duration::from_nanos(1));
+    // `echo` says `--version`, which is no version.
+    let other = node.program().await.unwrap_err();
+    assert!(other.contains("is not Node.js"), "{other}");
+    std::fs::remove_file(&program).unwrap();
+    let found = super::program::on_path("node").expect("the machine has Node.js");
+    std::os::unix::fs::symlink(found, &program).unwrap();
+    assert_eq!(node.program().await.unwrap_err(), other, "nobody looked");
+    clock.advance(LOOK_PAUSE);
+    assert_eq!(node.program().await.unwrap().path, program);
+    // One that was found stays.
+    std::fs::remove_file(&program).unwrap();
+    clock.advance(LOOK_PAUSE);
+    assert!(node.program().await.is_ok());
+    assert_eq!(world.js.node_refusal(), None);
 }
