@@ -302,7 +302,7 @@ fn archive_of_convex() -> Vec<u8> {
     let users = line(10_001, "\"name\":\"Ada\"");
     let jobs = line(10_001, &format!("\"of\":\"{}\"", first_id(10_002)));
     let users_of_kid = line(10_002, "\"name\":\"Bob\"");
-    let steps = line(10_001, "\"step\":1");
+    let steps = line(10_001, "\"step\":1.0");
     zip(&[
         (
             "_tables/documents.jsonl",
