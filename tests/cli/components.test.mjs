@@ -2,8 +2,10 @@
 // apart, taken away and brought back.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { crc32 } from "node:zlib";
 import { ConvexHttpClient } from "convex/browser";
 import { api, ended, openApp, startServer, tokenOf, watch } from "./harness.mjs";
 
@@ -259,4 +261,67 @@ test("what components hold survives a restart, and goes through exports and impo
   elsewhere.write("more.jsonl", '{"name":"imported","value":7}\n');
   ended(await elsewhere.convex("import", "--component", "second", "--table", "counters", "--append", "-y", "more.jsonl"));
   assert.equal(await there.query("main:get", { which: "second", name: "imported" }), 7);
+});
+
+/** An archive of these entries, each a name with a text, as they are. */
+function zip(entries) {
+  const [parts, places] = [[], []];
+  let at = 0;
+  for (const [name, text] of entries) {
+    const [path, bytes] = [Buffer.from(name), Buffer.from(text)];
+    const about = Buffer.alloc(26);
+    about.writeUInt16LE(20, 0);
+    about.writeUInt32LE(crc32(bytes), 10);
+    about.writeUInt32LE(bytes.length, 14);
+    about.writeUInt32LE(bytes.length, 18);
+    about.writeUInt16LE(path.length, 22);
+    const place = Buffer.alloc(14);
+    place.writeUInt32LE(at, 10);
+    const part = Buffer.concat([Buffer.from("PK\x03\x04"), about, path, bytes]);
+    places.push(Buffer.concat([Buffer.from("PK\x01\x02"), Buffer.from([20, 0]), about, place, path]));
+    parts.push(part);
+    at += part.length;
+  }
+  const directory = Buffer.concat(places);
+  const end = Buffer.alloc(18);
+  for (const offset of [4, 6]) end.writeUInt16LE(entries.length, offset);
+  end.writeUInt32LE(directory.length, 8);
+  end.writeUInt32LE(at, 12);
+  return Buffer.concat([...parts, directory, Buffer.from("PK\x05\x06"), end]);
+}
+
+test("components keep ids although the app and each of them number their tables alike", async (t) => {
+  const { app, client } = await mounted(t);
+  const path = `${app.folder}/alike.zip`;
+  const importing = async (id) => {
+    const line = (fields) => `${JSON.stringify({ ...(id && { _id: id }), ...fields })}\n`;
+    const numbers = '{"name":"counters","id":10001}\n{"name":"links","id":10002}\n';
+    const of = (component, value) => [
+      [`_components/${component}/_tables/documents.jsonl`, numbers],
+      [`_components/${component}/counters/documents.jsonl`, line({ name: "a", value })],
+      [`_components/${component}/links/documents.jsonl`, ""],
+    ];
+    const own = [["_tables/documents.jsonl", '{"name":"counters","id":10001}\n'], ["counters/documents.jsonl", line({ mine: true })]];
+    writeFileSync(path, zip([...own, ...of("counter", 10), ...of("second", 20)]));
+    ended(await app.convex("import", "--replace-all", "-y", path));
+  };
+  await importing(null);
+  const id = await client.mutation("main:add", { which: "counter", name: "a" });
+  const other = await client.mutation("main:add", { which: "second", name: "a" });
+  assert.equal(id.slice(0, 3), other.slice(0, 3), "both tables have one number");
+  assert.notEqual(id, other);
+  assert.equal((await client.query("main:asks", { which: "second", name: "byId", args: { id } })).document, null);
+
+  // The same id three times.
+  await importing(id);
+  const value = (which) => client.query("main:asks", { which, name: "byId", args: { id } }).then(({ document }) => document.value);
+  assert.deepEqual([await value("counter"), await value("second")], [10, 20]);
+  assert.equal(await client.mutation("main:add", { which: "second", name: "a" }), id);
+  await client.mutation("main:does", { which: "counter", name: "overwrite", args: { id } });
+  await client.mutation("main:does", { which: "second", name: "link", args: { counter: id } });
+  assert.deepEqual([await value("counter"), await value("second")], [-1, 21]);
+  const archive = `${app.folder}/again.zip`;
+  ended(await app.convex("export", "--path", archive));
+  ended(await app.convex("import", "--replace-all", "-y", archive));
+  assert.deepEqual([await value("counter"), await value("second")], [-1, 21]);
 });
