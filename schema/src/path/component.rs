@@ -45,6 +45,13 @@ impl ComponentPath {
         })))
     }
 
+    /// Whether it is `other`, or a component in it.
+    pub fn is_within(&self, other: &ComponentPath) -> bool {
+        let below = self.as_str().strip_prefix(other.as_str());
+        let is_whole = |below: &str| below.is_empty() || below.starts_with('/');
+        other.is_root() || below.is_some_and(is_whole)
+    }
+
     /// The component that mounts this one; the root's is the root.
     pub fn parent(&self) -> ComponentPath {
         let parent = self.as_str().rsplit_once('/');

@@ -74,7 +74,9 @@ pub use minutes::{CalledFunction, Calls, LastHour};
 pub use on_behalf::{Companion, HeldPlace, OnBehalf};
 pub use options::{JsOptions, NodeOptions, NodeProgram};
 pub use places::{PlaceCounts, Places};
-pub use registry::{AppState, PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs};
+pub use registry::{
+    AppState, PAUSED, READ_ONLY_CODE, Registered, Registry, RegistryError, Runs, quoted,
+};
 pub use request::RequestMetadata;
 pub use request_name::RequestName;
 pub use runner::{

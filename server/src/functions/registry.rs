@@ -353,12 +353,14 @@ impl Registry {
 
 /// The text for a function that is not there, or not for its caller.
 pub(super) fn no_public_function(path: &FunctionPath) -> String {
+    format!("Could not find public function for {}.", quoted(path))
+}
+
+/// A function's path as errors quote it: with the component that it is looked for in.
+pub fn quoted(path: &FunctionPath) -> String {
     match path.component() {
-        root if root.is_root() => format!("Could not find public function for '{path}'."),
-        component => format!(
-            "Could not find public function for '{}' in '{component}'.",
-            path.local()
-        ),
+        root if root.is_root() => format!("'{path}'"),
+        component => format!("'{}' in '{component}'", path.local()),
     }
 }
 

@@ -18,7 +18,9 @@ use super::credentials::Admitted;
 use super::prepared::{Prepared, bad_identifier, prepare, read_args, read_format, read_path};
 use super::respond::{self, NoCaller, WireError, Writing};
 use crate::auth::Verified;
-use crate::functions::{Call, CallSource, Error, FunctionKind, FunctionOutcome, SystemError};
+use crate::functions::{
+    Call, CallSource, Error, FunctionKind, FunctionOutcome, SystemError, quoted,
+};
 use crate::subscriptions::QueryResult;
 
 type Answer = Result<Response, WireError>;
@@ -263,8 +265,8 @@ impl Http {
             match is_missing && call.caller.may_call_internal() {
                 // Tools look for these words.
                 true => Error::plain(format!(
-                    "Could not find function for '{}'. Did you forget to run `npx convex dev`?",
-                    call.path
+                    "Could not find function for {}. Did you forget to run `npx convex dev`?",
+                    quoted(&call.path)
                 )),
                 false => error,
             }

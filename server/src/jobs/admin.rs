@@ -11,9 +11,12 @@ use vestibule_schema::path::{ComponentPath, FunctionPath};
 use super::BY_STATE_AND_TIME;
 use super::scheduled::STEP_DOCUMENTS_MAX;
 use super::waiting::PENDING;
-use crate::database::{DatabaseError, Query, RawDocument, StateEntry, StateIndex, Transaction};
+use crate::database::{
+    BY_CREATION_TIME, Bound, BoundKind, CREATION_TIME, DatabaseError, Query, RawDocument, Source,
+    StateEntry, StateIndex, Transaction,
+};
 use crate::functions::scheduled::{
-    JobState, SCHEDULED_FUNCTIONS, ScheduledFunction, cancel, scheduled_by, set_state,
+    JobState, OWNER, SCHEDULED_FUNCTIONS, ScheduledFunction, cancel, component_in, set_state,
 };
 use crate::functions::{Error, Functions, SystemError};
 
@@ -80,30 +83,80 @@ impl JobsAdmin {
         }
     }
 
-    /// Cancels every waiting scheduled function of a component, then forgets them. A running function goes on.
+    /// Cancels every waiting scheduled function that a component scheduled, then forgets them. A running function goes on.
     pub async fn clear(&self, component: ComponentPath) -> Result<(), JobsAdminError> {
-        let all = Query {
-            operators: vec![scheduled_by(&component)],
-            ..Query::table(SCHEDULED_FUNCTIONS)
-        };
+        self.clear_of(move |owner| *owner == component).await
+    }
+
+    /// The same of a component and of all components in it.
+    pub async fn clear_within(&self, component: ComponentPath) -> Result<(), JobsAdminError> {
+        self.clear_of(move |owner| owner.is_within(&component))
+            .await
+    }
+
+    /// Walks the whole table, until it meets none of them any more: those that wait are canceled first.
+    async fn clear_of(
+        &self,
+        is_meant: impl Fn(&ComponentPath) -> bool + Send + Sync + 'static,
+    ) -> Result<(), JobsAdminError> {
+        let is_meant = Arc::new(is_meant);
         loop {
-            let all = all.clone();
-            let step = self.functions.transact(move |tx| {
-                tx.uncharged(|tx| {
-                    let some = tx.take(&all, STEP_DOCUMENTS_MAX)?;
-                    let found = some.len();
-                    for document in some {
-                        clear_one(tx, document)?;
-                    }
-                    Ok(found)
-                })
-            });
-            let found = step.await?.map_err(JobsAdminError::Refused)?;
-            if found == 0 {
+            let (mut after, mut met) = (None, 0);
+            loop {
+                let is_meant = is_meant.clone();
+                let step = self
+                    .functions
+                    .transact(move |tx| Ok(tx.uncharged(|tx| clear_some(tx, after, &*is_meant))?));
+                let step = step.await?.map_err(JobsAdminError::Refused)?;
+                met += step.met;
+                match step.last {
+                    Some(last) => after = Some(last),
+                    None => break,
+                }
+            }
+            if met == 0 {
                 return Ok(());
             }
         }
     }
+}
+
+/// A part of a walk over the table.
+struct Cleared {
+    /// Documents that were meant.
+    met: usize,
+    /// The creation time of the last document; `None` at the end.
+    last: Option<f64>,
+}
+
+fn clear_some(
+    tx: &mut Transaction<'_>,
+    after: Option<f64>,
+    is_meant: &impl Fn(&ComponentPath) -> bool,
+) -> Result<Cleared, DatabaseError> {
+    let behind = after.map(|after| Bound {
+        kind: BoundKind::Gt,
+        field: CREATION_TIME.into(),
+        value: Some(after.into()),
+    });
+    let query = Query {
+        source: Source::IndexRange {
+            index: BY_CREATION_TIME.into(),
+            bounds: behind.into_iter().collect(),
+        },
+        ..Query::table(SCHEDULED_FUNCTIONS)
+    };
+    let some = tx.take(&query, STEP_DOCUMENTS_MAX)?;
+    let last = some.last().filter(|_| some.len() == STEP_DOCUMENTS_MAX);
+    let last = last.and_then(|last| last.fields.get(CREATION_TIME)?.as_f64());
+    let mut met = 0;
+    for document in some {
+        if component_in(&document.fields, OWNER).is_some_and(|owner| is_meant(&owner)) {
+            met += 1;
+            clear_one(tx, document)?;
+        }
+    }
+    Ok(Cleared { met, last })
 }
 
 /// Cancels a document that waits, and removes any other.

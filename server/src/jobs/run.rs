@@ -17,7 +17,7 @@ use crate::database::{DatabaseError, StateEntry, Transaction};
 use crate::functions::scheduled::{JobState, ScheduledFunction, Target, unsupported};
 use crate::functions::{
     Call, CallSource, Companion, Error, FunctionKind, FunctionOutcome, Functions, HeldPlace,
-    MutationRun, OnBehalf, OnFinish, SystemError,
+    MutationRun, OnBehalf, OnFinish, SystemError, quoted,
 };
 
 /// A job whose time has come.
@@ -196,7 +196,7 @@ impl Runner {
                         .await
                 }
                 (None, None) => {
-                    let error = format!("Could not find function for '{}'.", job.path);
+                    let error = format!("Could not find function for {}.", quoted(&job.path));
                     runner.refuse(&job, Error::plain(error)).await
                 }
             };

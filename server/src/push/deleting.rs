@@ -56,8 +56,8 @@ impl Pushes {
                 return Err(PushError::MountedComponent(component.to_string()));
             }
             let is_its = |owner: &str| {
-                let below = owner.strip_prefix(component.as_str());
-                below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+                let owner = owner.parse::<ComponentPath>();
+                owner.is_ok_and(|owner| owner.is_within(&component))
             };
             let catalog = tx.catalog();
             let tables = catalog.tables().filter(|table| is_its(table.component()));

@@ -31,6 +31,10 @@ pub enum PushError {
         "The HTTP route {0} is one of the server's own program, which a push cannot replace: take it out of http.js."
     )]
     NativeRoute(String),
+    #[error(
+        "The HTTP route {0} is one of the app's and one of a component's that is mounted there, or one of two components': give one of them another path."
+    )]
+    RepeatedRoute(String),
     #[error("The table {0:?} is one of the server's own and cannot be deleted.")]
     SystemTable(String),
     #[error(
@@ -84,7 +88,9 @@ impl PushError {
             PushError::Variable(error) => error.code(),
             PushError::Provisioning(error) => error.code(),
             PushError::NodeVersion(_) => "NodeVersionNotSupported",
-            PushError::NativeFunction(_) | PushError::NativeRoute(_) => "InvalidModules",
+            PushError::NativeFunction(_)
+            | PushError::NativeRoute(_)
+            | PushError::RepeatedRoute(_) => "InvalidModules",
             PushError::NativeTable(_) | PushError::Schema(_) => "InvalidSchema",
             PushError::SystemTable(_)
             | PushError::DeclaredTable(_)

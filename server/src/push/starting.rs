@@ -1,6 +1,6 @@
 //! The start of a push: the request becomes a manifest and a deployment, fully checked, and nothing goes live.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
@@ -289,15 +289,21 @@ fn check_program(program: &Program, deployment: &Deployment) -> Result<(), PushE
         return Err(PushError::NativeFunction(path.to_string()));
     }
     let places = deployment.http_places();
-    let mut routes = places.iter().flat_map(|(prefix, component)| {
+    let routes = places.iter().flat_map(|(prefix, component)| {
         let part = deployment.part(component);
         let routes = part
             .into_iter()
             .flat_map(|part| part.http_routes.iter().flatten());
         routes.map(move |route| format!("{} {prefix}{}", route.method, route.path))
     });
-    if let Some(route) = routes.find(|route| program.routes.contains(route)) {
-        return Err(PushError::NativeRoute(route));
+    let mut seen = HashSet::new();
+    for route in routes {
+        if program.routes.contains(&route) {
+            return Err(PushError::NativeRoute(route));
+        }
+        if let Some(route) = seen.replace(route) {
+            return Err(PushError::RepeatedRoute(route));
+        }
     }
     Target::of(deployment, &program.tables).check()
 }

@@ -118,14 +118,17 @@ pub async fn delete_tables(State(http): State<Arc<Http>>, request: Request) -> A
     .await
 }
 
-/// `POST /api/delete_component`: the tables of a component that is not mounted any more.
+/// `POST /api/delete_component`: the tables and the scheduled functions of a component that is not mounted any more.
 pub async fn delete_component(State(http): State<Arc<Http>>, request: Request) -> Answer {
     let asked: Component = http.read_push(request).await?;
     let component = asked.path(&http)?;
-    delete(&http, move |pushes| async move {
-        pushes.delete_component(component).await
-    })
-    .await
+    let of_component = component.clone();
+    let deleted = delete(&http, move |pushes| async move {
+        pushes.delete_component(of_component).await
+    });
+    let deleted = deleted.await?;
+    http.jobs.clear_within(component).await?;
+    Ok(deleted)
 }
 
 /// Takes tables away, and has their documents removed from the disk afterwards.

@@ -20,6 +20,7 @@ impl From<PushError> for WireError {
             | PushError::NodeVersion(_)
             | PushError::NativeFunction(_)
             | PushError::NativeRoute(_)
+            | PushError::RepeatedRoute(_)
             | PushError::NativeTable(_)
             | PushError::SystemTable(_)
             | PushError::DeclaredTable(_)

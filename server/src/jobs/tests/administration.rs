@@ -88,3 +88,30 @@ async fn the_jobs_of_a_component_outlive_those_of_the_app() {
     admin.clear(kid).await.unwrap();
     assert_eq!(rig.state(id).await, None);
 }
+
+#[tokio::test]
+async fn the_jobs_of_a_component_go_with_those_of_its_own_components() {
+    let rig = Rig::new();
+    let admin = JobsAdmin::new(rig.functions.clone());
+    let mut ids = Vec::new();
+    for owner in ["", "kid", "kid/sub", "kids", "other/kid"] {
+        let owner: ComponentPath = owner.parse().unwrap();
+        let scheduled = rig.functions.transact(move |tx| {
+            let job = ToSchedule {
+                path: "notes:add".parse().unwrap(),
+                args: vec![Value::from(object! { "text" => "later" })],
+                at_seconds: (START_MS + 60_000.0) / 1e3,
+                by: None,
+                owner: owner.clone(),
+            };
+            Ok(scheduled::schedule(tx, job)?)
+        });
+        ids.push(scheduled.await.unwrap().unwrap());
+    }
+    admin.clear_within("kid".parse().unwrap()).await.unwrap();
+    let mut left = Vec::new();
+    for id in ids {
+        left.push(rig.state(id).await.is_some());
+    }
+    assert_eq!(left, [true, false, false, true, true]);
+}

@@ -217,3 +217,35 @@ async fn tables_of_a_component_are_built_checked_and_kept() {
     let other = rig.transact(|tx| tx.catalog().table("other/rooms").is_some());
     assert!(other.await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_of_the_app_is_none_of_a_component_that_is_mounted_there() {
+    let rig = Rig::new().await;
+    let routes = |paths: &[&str]| {
+        let routes: Vec<Json> = paths.iter().map(|path| json!([path, "GET"])).collect();
+        let found = json!({"functions": [], "httpRoutes": routes});
+        json!({"path": "http.js", "source": found.to_string(), "environment": "isolate"})
+    };
+    let body = |own: &[&str]| {
+        let mut kid = component("a", "a", &[]);
+        kid["functions"] = json!([routes(&["/x", "/y/*"])]);
+        let mut body = with_components(&[("kid", "a")], &[kid]);
+        let mounts = json!({"/kid/": "_reference/childComponent/kid"});
+        let children = json!([{"name": "kid", "path": "a"}]);
+        let app = json!({"definitionType": {"type": "app"}, "childComponents": children, "httpMounts": mounts});
+        body["appDefinition"]["definition"]["source"] = json!(app.to_string());
+        let modules = body["appDefinition"]["changedModules"].as_array_mut();
+        modules.unwrap().push(routes(own));
+        body
+    };
+    for (own, repeated) in [("/kid/x", "GET /kid/x"), ("/kid/y/*", "GET /kid/y/*")] {
+        let refused = rig.start(body(&[own])).await.unwrap_err();
+        assert_eq!(refused.code(), "InvalidModules");
+        let text = refused.to_string();
+        assert!(
+            text.starts_with(&format!("The HTTP route {repeated} is")),
+            "{text}"
+        );
+    }
+    rig.push(body(&["/x", "/kid/xy", "/kid/*"])).await.unwrap();
+}
