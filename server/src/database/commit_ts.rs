@@ -13,7 +13,7 @@ use vestibule_schema::value::{Object, Value};
 use super::catalog::TableMeta;
 use super::derived::difference;
 use super::error::{DatabaseError, QueryError};
-use super::keys::{document_key, encode_document, index_key};
+use super::keys::{IndexId, document_key, encode_document, index_key};
 use super::stored::StoredDocument;
 use super::transaction::{Changes, Transaction};
 use crate::storage::Write;
@@ -94,10 +94,12 @@ fn resolved(ts: Timestamp) -> Value {
     Value::Int64(i64::try_from(ts.0).unwrap_or(i64::MAX))
 }
 
-/// The documents that a transaction has written with unresolved commit timestamps.
-pub(super) type UnresolvedDocuments = BTreeMap<DocumentId, CommitTsPlaces>;
+/// The documents that a transaction has written with unresolved commit timestamps, by the index that holds them: ids of two
+/// components may be equal.
+pub(super) type UnresolvedDocuments = BTreeMap<(IndexId, DocumentId), UnresolvedDocument>;
 
 /// A document that the lane puts its commit's timestamp in.
+#[derive(Clone)]
 pub struct UnresolvedDocument {
     table: Arc<TableMeta>,
     id: DocumentId,
@@ -107,7 +109,15 @@ pub struct UnresolvedDocument {
 impl Transaction<'_> {
     /// The places of a document of this transaction that hold the timestamp of its commit, if it has any.
     pub fn commit_ts_places(&self, id: DocumentId) -> Option<&CommitTsPlaces> {
-        self.unresolved.get(&id)
+        let document = self.unresolved.get(&self.unresolved_key(id)?)?;
+        Some(&document.places)
+    }
+
+    fn unresolved_key(&self, id: DocumentId) -> Option<(IndexId, DocumentId)> {
+        if self.unresolved.is_empty() {
+            return None;
+        }
+        Some((self.table_of(id)?.by_id, id))
     }
 
     /// Notes that a document, just written with [`CommitTsPlaces::UNRESOLVED`] at these places, is to have the timestamp of
@@ -120,7 +130,7 @@ impl Transaction<'_> {
         if places.is_empty() {
             return Ok(());
         }
-        let table = self.catalog().table_numbered(id.table()).cloned();
+        let table = self.table_of(id).cloned();
         let table = table.ok_or_else(|| QueryError::UnknownTable(id.to_string()))?;
         if let Some(index) = table.indexes.iter().find(|index| index.unique) {
             // The timestamp would have to be looked for among the values that are there, on the lane.
@@ -138,7 +148,13 @@ impl Transaction<'_> {
             self.touched.push(&key);
             self.writes.insert(Bytes::copy_from_slice(&key), bytes);
         }
-        self.unresolved.entry(id).or_default().0.extend(places.0);
+        let document = self.unresolved.entry((table.by_id, id));
+        let document = document.or_insert_with(|| UnresolvedDocument {
+            table,
+            id,
+            places: CommitTsPlaces::default(),
+        });
+        document.places.0.extend(places.0);
         Ok(())
     }
 
@@ -148,22 +164,28 @@ impl Transaction<'_> {
         id: DocumentId,
         names: impl IntoIterator<Item = &'n String>,
     ) {
-        if let Some(places) = self.unresolved.get_mut(&id) {
-            places.forget(names);
-            if places.is_empty() {
-                self.unresolved.remove(&id);
+        let Some(key) = self.unresolved_key(id) else {
+            return;
+        };
+        if let Some(document) = self.unresolved.get_mut(&key) {
+            document.places.forget(names);
+            if document.places.is_empty() {
+                self.unresolved.remove(&key);
             }
+        }
+    }
+
+    /// The document was written anew, or deleted.
+    pub(super) fn forget_commit_ts_of(&mut self, id: DocumentId) {
+        if let Some(key) = self.unresolved_key(id) {
+            self.unresolved.remove(&key);
         }
     }
 
     /// The documents for the lane to put the timestamp in.
     pub(super) fn take_unresolved(&mut self) -> Vec<UnresolvedDocument> {
-        let unresolved = std::mem::take(&mut self.unresolved).into_iter();
-        let documents = unresolved.filter_map(|(id, places)| {
-            let table = self.definitions.catalog.table_numbered(id.table())?.clone();
-            Some(UnresolvedDocument { table, id, places })
-        });
-        documents.collect()
+        let unresolved = std::mem::take(&mut self.unresolved);
+        unresolved.into_values().collect()
     }
 }
 

@@ -118,7 +118,7 @@ impl Transaction<'_> {
     /// Changes some fields of a document. Writes nothing when that changes nothing.
     pub fn patch(&mut self, id: DocumentId, patch: impl Into<Patch>) -> Result<(), DatabaseError> {
         let patch = patch.into();
-        let is_unresolved = self.unresolved.contains_key(&id);
+        let is_unresolved = self.commit_ts_places(id).is_some();
         let names: Vec<String> = match is_unresolved {
             true => patch.set.keys().chain(&patch.unset).cloned().collect(),
             false => Vec::new(),
@@ -161,7 +161,7 @@ impl Transaction<'_> {
     /// that changes nothing.
     pub fn replace(&mut self, id: DocumentId, fields: Object) -> Result<(), DatabaseError> {
         self.replace_fields(id, fields)?;
-        self.unresolved.remove(&id);
+        self.forget_commit_ts_of(id);
         Ok(())
     }
 
@@ -189,7 +189,7 @@ impl Transaction<'_> {
         self.write_document(table, id, None);
         self.write_entries(old_keys, Vec::new());
         self.write_derived(derived);
-        self.unresolved.remove(&id);
+        self.forget_commit_ts_of(id);
         Ok(())
     }
 

@@ -445,7 +445,7 @@ fn code_of_a_component_reaches_no_function_of_the_system() {
             path: path.in_component(component.parse().unwrap()),
             args: Value::Object(Object::new()),
             caller: Caller::admin(),
-            origin,
+            source,
         };
         registry
             .find(kind, &call)
@@ -460,7 +460,7 @@ fn code_of_a_component_reaches_no_function_of_the_system() {
         assert_eq!(find(component, mutation, "change", client()), Ok(()));
     }
     assert_eq!(find("", query, "look", CallSource::Function(None)), Ok(()));
-    for origin in [CallSource::Function(None), CallSource::Provisioning] {
+    for source in [CallSource::Function(None), CallSource::Provisioning] {
         for component in ["kid", "kid/sub"] {
             for (kind, name) in [(query, "look"), (mutation, "change")] {
                 let refused = find(component, kind, name, source.clone()).unwrap_err();
