@@ -38,7 +38,7 @@ pub use self::functions::{PushedFunction, PushedRoute};
 pub use self::manifest::{ImportPhase, MANIFEST_VERSION, Manifest, NodeDependency};
 use self::modules::{CRONS_MODULE, HTTP_MODULE, MODULES_MAX, ModulePathError, check_module_path};
 pub use self::modules::{Module, ModuleEnvironment};
-pub use self::schema::{PushedSchema, PushedTable, fields_json};
+pub use self::schema::{PushedIndex, PushedSchema, PushedTable, fields_json};
 pub use self::superset::allows_all;
 pub use self::variables::{CLOUD_URL, VariableChange, VariableError, Variables};
 use crate::auth::AuthConfig;

@@ -13,7 +13,7 @@ use super::request::StartPush;
 use super::tables::Target;
 use crate::database::{Catalog, stored_name};
 use crate::deployment::diff::named_indexes;
-use crate::deployment::{AnalyzeInput, Deployment, PushedSchema, SourceModule};
+use crate::deployment::{AnalyzeInput, Deployment, PushedIndex, PushedSchema, SourceModule};
 
 impl Pushes {
     /// The hashes of the modules that are live.
@@ -131,7 +131,7 @@ impl Pushes {
             "definitionPath": "",
             "schemaValidation": is_checked,
             "tables": tables,
-            "indexes": index_changes(&measures, live, schema),
+            "indexes": index_changes(&measures, &catalog, live, schema),
             "discardedStagedValidators": discarded.await?,
         }))
     }
@@ -139,6 +139,7 @@ impl Pushes {
 
 fn index_changes(
     measures: &Measures,
+    catalog: &Catalog,
     live: &Deployment,
     schema: Option<&PushedSchema>,
 ) -> Vec<Json> {
@@ -156,7 +157,8 @@ fn index_changes(
         };
         let mut shown = index.to_json(table);
         shown["change"] = json!(change);
-        shown["needsBackfill"] = json!(!index.staged && matches!(change, "added" | "enabled"));
+        let is_new_use = !index.staged && matches!(change, "added" | "enabled");
+        shown["needsBackfill"] = json!(is_new_use && !is_filled(catalog, table, index));
         shown["numDocs"] = json!(measures.documents(table));
         changes.push(shown);
     }
@@ -172,4 +174,12 @@ fn index_changes(
         changes.push(shown);
     }
     changes
+}
+
+/// Whether the entries of the index are there already: it was staged, or an unfinished push has filled it.
+fn is_filled(catalog: &Catalog, table: &str, index: &PushedIndex) -> bool {
+    let found = catalog
+        .table(table)
+        .and_then(|table| table.index(index.name()));
+    found.is_some_and(|found| found.ready && found.is(&index.definition))
 }

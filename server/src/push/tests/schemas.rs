@@ -589,6 +589,37 @@ fn staged() -> serde_json::Value {
     schema
 }
 
+/// The app's part of the effect that a push of this schema would have.
+async fn evaluated(rig: &Rig, schema: serde_json::Value) -> serde_json::Value {
+    let request = serde_json::from_value(app("list", Some(schema))).unwrap();
+    let mut reply = rig.pushes.evaluate_schema(request).await.unwrap();
+    reply["componentSchemaEvaluations"][""].take()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_needs_a_backfill_unless_its_entries_are_there() {
+    let rig = Rig::new().await;
+    rig.push(app("list", Some(rooms("number", false))))
+        .await
+        .unwrap();
+    rig.add_rooms(MANY).await;
+    let change = async || {
+        let index = &evaluated(&rig, rooms("number", true)).await["indexes"][0];
+        assert_eq!(index["numDocs"], MANY);
+        (index["change"].clone(), index["needsBackfill"].clone())
+    };
+    assert_eq!(change().await, (json!("added"), json!(true)));
+    let unfinished = rig
+        .start(app("list", Some(rooms("number", true))))
+        .await
+        .unwrap();
+    rig.prepare(&unfinished).await;
+    assert_eq!(change().await, (json!("added"), json!(false)));
+    rig.push(app("list", Some(staged()))).await.unwrap();
+    wait_for_backfill(&rig, "done").await;
+    assert_eq!(change().await, (json!("enabled"), json!(false)));
+}
+
 /// The state of the first index, once it is this.
 async fn wait_for_backfill(rig: &Rig, state: &str) {
     while rig.pushes.indexes(&ComponentPath::ROOT)["indexes"][0]["backfill"]["state"] != state {
