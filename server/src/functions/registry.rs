@@ -487,9 +487,12 @@ impl Registered {
         bytes_max: usize,
     ) -> Result<()> {
         let path = self.path.canonical();
-        check_value(value).map_err(|error| {
-            Error::plain(format!("Function {path} return value invalid: {error}"))
-        })?;
+        // The bounds of documents: the server's own functions list more tables and functions than an object has fields.
+        if !self.path.is_system() {
+            check_value(value).map_err(|error| {
+                Error::plain(format!("Function {path} return value invalid: {error}"))
+            })?;
+        }
         let size = value.size();
         if size > bytes_max {
             let (actual, limit) = (ByteCount(size), ByteCount(bytes_max));

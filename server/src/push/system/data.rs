@@ -7,8 +7,9 @@ use serde_json::json;
 use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
-use super::query;
+use super::pages::{PAGE_ROWS_MAX, bounded};
 use super::reach::{id_in, shown_name, shown_table_of};
+use super::{query, to_value};
 use crate::database::{
     Order, Owner, PaginationOptions, Query, RawDocument, RawPage, Source, TableMeta, Transaction,
     stored_name,
@@ -106,7 +107,8 @@ fn table_data(ctx: &mut QueryCtx<'_>, args: TableData) -> Result<Value> {
         },
         operators: Vec::new(),
     };
-    let page = ctx.db().paginate(&query, &pagination_opts)?;
+    let options = bounded(pagination_opts, PAGE_ROWS_MAX);
+    let page = ctx.db().paginate(&query, &options)?;
     page_value(page, |document| Ok(Value::Object(document.fields)))
 }
 
@@ -217,5 +219,5 @@ fn table_mapping(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
         .filter(|table| table.name.starts_with('_') || table.component() == component.as_str())
         .map(|table| (table.number.get().to_string(), json!(table.local_name())));
     let mapping = serde_json::Value::Object(tables.collect());
-    Ok(Value::from_json(&mapping)?)
+    to_value(mapping)
 }

@@ -9,7 +9,7 @@ use vestibule_schema::path::ComponentPath;
 use vestibule_schema::value::Value;
 
 use super::reach::check_shown;
-use super::{deployment_of, query};
+use super::{deployment_of, query, to_value};
 use crate::database::{Order, Query, Source, Transaction, stored_name};
 use crate::deployment::fields_json;
 use crate::deployment::variables::{CLOUD_URL, SITE_URL};
@@ -97,7 +97,7 @@ fn api_spec(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     let tx = ctx.db().transaction();
     watch(tx, "_pushes")?;
     let specs = Registry::of(tx.definitions()).specs();
-    Ok(Value::from_json(&Json::Array(specs))?)
+    to_value(Json::Array(specs))
 }
 
 /// Every component, by its path: those that are mounted, and those that have kept their tables.
@@ -129,7 +129,7 @@ fn components(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
             "httpPrefix": prefixes.get(path).map(|prefix| format!("{prefix}/")),
         })
     });
-    Ok(Value::from_json(&listed.collect())?)
+    to_value(listed.collect())
 }
 
 fn get_schemas(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
@@ -179,7 +179,7 @@ fn auth_providers(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
     watch(tx, "_pushes")?;
     watch(tx, "_environment_variables")?;
     let providers = deployment_of(tx).auth_json().to_vec();
-    Ok(Value::from_json(&Json::Array(providers))?)
+    to_value(Json::Array(providers))
 }
 
 /// The declared indexes of a table; null where there is no such table.
@@ -197,7 +197,7 @@ fn indexes(ctx: &mut QueryCtx<'_>, args: OfTable) -> Result<Value> {
     let schema = part.and_then(|part| part.schema.as_ref());
     let declared = schema.and_then(|schema| schema.table(&name));
     let name = stored_name(&component, &name);
-    let shown: Vec<Json> = match (declared, catalog.table(&name)) {
+    let listed: Vec<Json> = match (declared, catalog.table(&name)) {
         (Some(table), _) => {
             let indexes = table.indexes.iter().map(|index| {
                 let state = calls::backfill_state(&catalog, &name, index.name());
@@ -216,7 +216,7 @@ fn indexes(ctx: &mut QueryCtx<'_>, args: OfTable) -> Result<Value> {
         }
         (None, None) => return Ok(Value::Null),
     };
-    Ok(Value::from_json(&Json::Array(shown))?)
+    to_value(Json::Array(listed))
 }
 
 fn shown_index(name: &str, fields: Json, staged: bool, state: &str) -> Json {

@@ -8,7 +8,7 @@ use vestibule_schema::object;
 use vestibule_schema::value::Value;
 
 use super::deployment::watch;
-use super::query;
+use super::{query, to_value};
 use crate::database::Transaction;
 use crate::deployment::crons::Cron;
 use crate::deployment::modules::CRONS_MODULE;
@@ -150,7 +150,7 @@ impl Event {
                 ),
             },
         });
-        Ok(Value::from_json(&event)?)
+        to_value(event)
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 use vestibule_schema::convert::from_value;
 use vestibule_schema::path::ComponentPath;
 use vestibule_schema::validator::Validator;
@@ -110,6 +111,23 @@ fn check_component(tx: &mut Transaction<'_>, component: &ComponentPath) -> Resul
             "There is no component {:?}.",
             component.as_str()
         ))),
+    }
+}
+
+/// A list or an object of the server's own, however much it holds: what apps may store does not bound it.
+fn to_value(json: Json) -> Result<Value> {
+    match json {
+        Json::Array(elements) => {
+            let elements = elements.into_iter().map(to_value);
+            Ok(Value::Array(elements.collect::<Result<_>>()?))
+        }
+        // Names with a dollar sign stand for values that JSON lacks.
+        Json::Object(fields) if !fields.keys().any(|name| name.starts_with('$')) => {
+            let fields = fields.into_iter();
+            let fields = fields.map(|(name, json)| Ok((name, to_value(json)?)));
+            Ok(Value::Object(fields.collect::<Result<_>>()?))
+        }
+        json => Ok(Value::from_json(&json)?),
     }
 }
 

@@ -8,7 +8,7 @@ use vestibule_schema::path::{ComponentPath, FunctionPath};
 use vestibule_schema::value::Value;
 
 use super::deployment::watch;
-use super::{deployment_of, query};
+use super::{deployment_of, query, to_value};
 use crate::deployment::Deployment;
 use crate::deployment::modules::{CRONS_MODULE, HTTP_MODULE};
 use crate::functions::{Error, Function, QueryCtx, Registered, Registry, Result};
@@ -35,7 +35,7 @@ fn all(ctx: &mut QueryCtx<'_>, _: Value) -> Result<Value> {
         let id = Some(&component).filter(|component| !component.is_root());
         parts.push(json!([id, modules_of(registry, &component, part)]));
     }
-    Ok(Value::from_json(&Json::Array(parts))?)
+    to_value(Json::Array(parts))
 }
 
 /// The modules of the app or of a component.

@@ -1,7 +1,7 @@
 //! Tests of environment variables, settings and the functions of the system.
 
 use serde_json::{Value as Json, json};
-use vestibule_schema::value::Value;
+use vestibule_schema::value::{ARRAY_LENGTH_MAX, OBJECT_FIELDS_MAX, Object, Value};
 
 use super::rig::{Rig, app, rooms};
 use crate::auth::Caller;
@@ -264,6 +264,57 @@ async fn tools_look_into_the_deployment_and_nobody_else_does() {
             thrown.message
         ),
         FunctionOutcome::Returned(value) => panic!("{value}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_see_more_than_an_app_may_keep_in_a_document() {
+    let rig = Rig::new().await;
+    let many = (0..ARRAY_LENGTH_MAX + 1).map(|n| {
+        json!({"name": format!("f{n}"), "kind": "Query", "visibility": "public"})
+    });
+    let found = json!({"functions": many.collect::<Vec<_>>()});
+    let mut body = app("list", None);
+    body["appDefinition"]["changedModules"][0]["source"] = json!(found.to_string());
+    rig.push(body).await.unwrap();
+    let spec = admin(&rig, "_system/cli/modules:apiSpec", json!({})).await;
+    assert_eq!(spec.as_array().unwrap().len(), ARRAY_LENGTH_MAX + 1);
+    let all = "_system/frontend/modules:listForAllComponents";
+    let modules = admin(&rig, all, json!({})).await;
+    let functions = modules[0][1][0][1]["functions"].as_array().unwrap();
+    assert_eq!(functions.len(), ARRAY_LENGTH_MAX + 1);
+    rig.transact(|tx| {
+        for n in 0..=OBJECT_FIELDS_MAX {
+            let table = format!("table{n}");
+            tx.insert(&table, Object::new()).unwrap();
+        }
+    })
+    .await;
+    let mapping = admin(&rig, "_system/frontend/getTableMapping", json!({})).await;
+    let mapped = mapping.as_object().unwrap().values();
+    let mapped = mapped.filter(|name| name.as_str().unwrap().starts_with("table"));
+    assert_eq!(mapped.count(), OBJECT_FIELDS_MAX + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_documents_ends_at_its_own_bound() {
+    const ROWS: usize = 10_000;
+    let rig = Rig::new().await;
+    rig.add_rooms(ROWS + 1).await;
+    let options = json!({"numItems": 1e9, "cursor": null});
+    let args = json!({"table": "rooms", "paginationOpts": options});
+    for path in [
+        "_system/cli/tableData",
+        "_system/frontend/paginatedTableDocuments",
+    ] {
+        let page = admin(&rig, path, args.clone()).await;
+        assert_eq!(page["page"].as_array().unwrap().len(), ROWS, "{path}");
+        assert_eq!(page["isDone"], false, "{path}");
+        let mut rest = args.clone();
+        rest["paginationOpts"]["cursor"] = page["continueCursor"].clone();
+        let rest = admin(&rig, path, rest).await;
+        assert_eq!(rest["page"].as_array().unwrap().len(), 1, "{path}");
+        assert_eq!(rest["isDone"], true, "{path}");
     }
 }
 
