@@ -48,7 +48,7 @@ pub fn functions(origins: &Origins) -> Vec<Function> {
             deployment_state,
         ),
         Function::query("_system/frontend/getVersion:default", version),
-        Function::query("_system/frontend/indexes:default", indexes),
+        query("_system/frontend/indexes:default", indexes),
         Function::query(
             "_system/frontend/listEnvironmentVariables:default",
             variables,

@@ -49,7 +49,7 @@ fn deployment_of(tx: &Transaction<'_>) -> Arc<Deployment> {
     Registry::of(tx.definitions()).deployment().clone()
 }
 
-/// A query of tools, which say by `componentId` or with the call which part of the app it looks at.
+/// A query of tools, which say by `componentId`, by `tableNamespace` or with the call which part of the app it looks at.
 fn query<A: DeserializeOwned, R: Serialize + 'static>(
     path: &str,
     body: impl Fn(&mut QueryCtx<'_>, A) -> Result<R> + Send + Sync + 'static,
@@ -80,11 +80,16 @@ fn mutation<A: DeserializeOwned, R: Serialize + 'static>(
     function.beside_the_lane()
 }
 
-/// The component that arguments name: its id is its path.
+/// The component that arguments name: its id is its path, and so is the namespace of its tables.
 fn named_in(args: &Value) -> Result<Option<ComponentPath>> {
-    let component = args.as_object().and_then(|args| args.get("componentId"));
+    let fields = args.as_object();
+    let mut named = ["componentId", "tableNamespace"].into_iter();
+    let component = named.find_map(|name| match fields?.get(name)? {
+        Value::Null => None,
+        id => Some(id),
+    });
     match component {
-        None | Some(Value::Null) => Ok(None),
+        None => Ok(None),
         Some(Value::String(id)) if id.is_empty() => Ok(None),
         Some(id) => {
             let path = id.as_str().and_then(|id| id.parse().ok());

@@ -5,6 +5,7 @@ use vestibule_schema::object;
 use vestibule_schema::path::ComponentPath;
 
 use super::rig::{Rig, app, rooms};
+use super::system::look;
 use crate::push::PushError;
 
 /// A component called `name` at `path` with one public and one internal query, which uses `children`.
@@ -248,4 +249,33 @@ async fn a_route_of_the_app_is_none_of_a_component_that_is_mounted_there() {
         );
     }
     rig.push(body(&["/x", "/kid/xy", "/kid/*"])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_of_a_component_are_found_by_its_id_or_the_namespace_of_its_tables() {
+    let rig = Rig::new().await;
+    let kid = with_schema(component("a", "a", &[]), rooms("number", true));
+    rig.push(with_components(&[("kid", "a")], &[kid]))
+        .await
+        .unwrap();
+    rig.transact(|tx| tx.insert("rooms", object! { "n" => 1.0 }).unwrap())
+        .await;
+    let names = async |args: Json| {
+        let indexes = look(&rig, "indexes", args).await.unwrap();
+        let indexes = indexes.as_array().unwrap().iter();
+        indexes
+            .map(|index| index["name"].clone())
+            .collect::<Vec<_>>()
+    };
+    let of_app = names(json!({"tableName": "rooms", "tableNamespace": null})).await;
+    assert!(!of_app.contains(&json!("by_n")), "{of_app:?}");
+    for of_kid in ["componentId", "tableNamespace"] {
+        assert_eq!(
+            names(json!({"tableName": "rooms", of_kid: "kid"})).await,
+            ["by_n"]
+        );
+    }
+    let unknown = json!({"tableName": "rooms", "tableNamespace": "other"});
+    let refused = look(&rig, "indexes", unknown).await.unwrap_err();
+    assert!(refused.contains("There is no component"), "{refused}");
 }
