@@ -279,3 +279,18 @@ async fn indexes_of_a_component_are_found_by_its_id_or_the_namespace_of_its_tabl
     let refused = look(&rig, "indexes", unknown).await.unwrap_err();
     assert!(refused.contains("There is no component"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shapes_of_a_component_name_its_tables_as_the_component_does() {
+    let rig = Rig::new().await;
+    let kid = with_schema(component("a", "a", &[]), rooms("any", false));
+    rig.push(with_components(&[("kid", "a")], &[kid]))
+        .await
+        .unwrap();
+    rig.transact(|tx| tx.insert("kid/rooms", object! { "n" => 1.0 }).unwrap())
+        .await;
+    let shapes = rig.pushes.shapes("kid".parse().unwrap()).await.unwrap();
+    let id = &shapes["rooms"]["fields"][1];
+    assert_eq!(id["fieldName"], "_id");
+    assert_eq!(id["shape"], json!({"type": "Id", "tableName": "rooms"}));
+}
