@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value as Json, json as object};
-use vestibule_schema::path::FunctionPath;
+use vestibule_schema::path::{ComponentPath, FunctionPath};
 
 use crate::functions::{CalledFunction, Calls, LastHour};
 use crate::http::Http;
@@ -146,11 +146,8 @@ pub async fn udf_rate(State(http): State<Arc<Http>>, request: Request) -> Answer
     let buckets = Buckets::of(&parts)?;
     let path = query_parameter(&parts, "path").unwrap_or_default();
     let kind = query_parameter(&parts, "udfType").unwrap_or_default();
-    let path = match path.parse::<FunctionPath>() {
-        Ok(path) if kind != "HttpAction" => path.to_string(),
-        // An HTTP action is named by its method and path.
-        _ => path,
-    };
+    let component = query_parameter(&parts, "componentPath");
+    let path = counted_as(path, &kind, http.component_named(component.as_deref())?);
     let hour = http.functions.last_hour();
     let of_path = |((other_kind, other), _): &(&CalledFunction, &BTreeMap<u64, Calls>)| {
         *other == path && (kind.is_empty() || *other_kind == kind)
@@ -164,6 +161,15 @@ pub async fn udf_rate(State(http): State<Arc<Http>>, request: Request) -> Answer
         Some(_) => buckets.series(|_, _| None),
     };
     answer(&series)
+}
+
+/// The name under which the calls of a function are counted.
+fn counted_as(path: String, kind: &str, component: ComponentPath) -> String {
+    match path.parse::<FunctionPath>() {
+        Ok(path) if kind != "HttpAction" => path.in_component(component).to_string(),
+        // An HTTP action is named by its method and path.
+        _ => path,
+    }
 }
 
 /// `GET /api/app_metrics/table_rate`, `cache_hit_percentage` and `scheduled_job_lag`: a series of gaps, since these are not
@@ -228,4 +234,20 @@ async fn top(
 
 fn answer(body: &Json) -> Answer {
     Ok(json(StatusCode::OK, body.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_of_a_component_is_not_the_apps_function_of_the_same_path() {
+        let named = |path: &str, kind, component: &str| {
+            counted_as(path.to_owned(), kind, component.parse().unwrap())
+        };
+        assert_eq!(named("k.js:list", "Query", ""), "k:list");
+        assert_eq!(named("k.js:list", "Query", "kid"), "kid:k:list");
+        assert_eq!(named("k:list", "", "kid/low"), "kid/low:k:list");
+        assert_eq!(named("GET /k", "HttpAction", ""), "GET /k");
+    }
 }
