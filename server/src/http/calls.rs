@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, Request, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use super::Http;
 use super::around::Asked;
 use super::body::ReadBody;
 use super::credentials::Admitted;
+use super::path_text::PathText;
 use super::prepared::{Prepared, bad_identifier, prepare, read_args, read_format, read_path};
 use super::respond::{self, NoCaller, WireError, Writing};
 use crate::auth::Verified;
@@ -149,11 +150,9 @@ pub(super) async fn function(
 pub(super) async fn run(
     State(http): State<Arc<Http>>,
     Extension(asked): Extension<Asked>,
-    path: Result<Path<String>, PathRejection>,
+    PathText(path): PathText,
     request: Request,
 ) -> Answer {
-    let Path(path) =
-        path.map_err(|rejection| WireError::bad_request("BadPathArgs", rejection.body_text()))?;
     let Some((module, function)) = path.rsplit_once('/') else {
         return Err(missing_identifier());
     };

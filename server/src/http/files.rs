@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, X_CONTENT_TYPE_OPTIONS,
@@ -19,6 +19,7 @@ use vestibule_schema::identity::IdentityKey;
 
 use super::Http;
 use super::credentials::query_parameter;
+use super::path_text::PathText;
 use super::ranges::Asked;
 use super::respond::{self, NoCaller, WireError, json};
 use crate::auth::Verified;
@@ -53,7 +54,7 @@ pub(super) async fn upload(
 /// `GET` and `HEAD /api/storage/{id}`
 pub(super) async fn download(
     State(http): State<Arc<Http>>,
-    Path(path): Path<String>,
+    PathText(path): PathText,
     request: Request,
 ) -> Result<Response, WireError> {
     let uuid = parse_uuid(&path).ok_or_else(|| bad_path(&path))?;

@@ -25,6 +25,7 @@ mod open_api;
 mod options;
 mod origins;
 mod pace;
+mod path_text;
 mod prepared;
 mod ranges;
 mod respond;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
@@ -16,6 +16,7 @@ use super::Http;
 use super::body::ReadBody;
 use super::credentials::{note_deployer, query_parameter};
 use super::files::parts_of;
+use super::path_text::PathText;
 use super::respond::{self, WireError, json};
 use crate::auth::AdminRights;
 use crate::functions::SystemError;
@@ -161,7 +162,7 @@ pub(super) async fn request_export(State(http): State<Arc<Http>>, request: Reque
 /// `GET /api/export/zip/{id}`
 pub(super) async fn download_export(
     State(http): State<Arc<Http>>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     request: Request,
 ) -> Answer {
     let (parts, _) = request.into_parts();
@@ -184,7 +185,7 @@ pub(super) async fn download_export(
 /// `POST /api/export/cancel/{id}`
 pub(super) async fn cancel_export(
     State(http): State<Arc<Http>>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     request: Request,
 ) -> Answer {
     let (parts, _) = request.into_parts();
@@ -196,7 +197,7 @@ pub(super) async fn cancel_export(
 /// `POST /api/export/set_expiration/{id}`
 pub(super) async fn set_expiration(
     State(http): State<Arc<Http>>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     request: Request,
 ) -> Answer {
     let body: ExpirationBody = http.read_transfer(request).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::header::{
     CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::Http;
 use super::around::Asked;
 use super::client_version::ClientVersion;
+use super::path_text::PathText;
 use super::respond::WireError;
 use super::serve::OpenConnection;
 use super::streamed::user_agent;
@@ -42,7 +43,7 @@ pub(super) async fn sync(
 pub(super) async fn versioned_sync(
     State(http): State<Arc<Http>>,
     Extension(asked): Extension<Asked>,
-    Path(version): Path<String>,
+    PathText(version): PathText,
     request: Request,
 ) -> Result<Response, WireError> {
     if !asked.client.is_unknown() {

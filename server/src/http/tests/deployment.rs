@@ -245,3 +245,18 @@ async fn an_answer_says_nothing_of_an_admin_key_in_its_address() {
     let (_, _, metrics) = text(&server, "/metrics").await;
     assert!(!metrics.contains("canary"));
 }
+
+#[tokio::test]
+async fn an_address_that_is_no_text_is_refused_as_every_other_bad_request() {
+    let server = Server::start().await;
+    for path in ["/api/storage/%ff", "/api/export/zip/%ff", "/api/%ff/sync"] {
+        assert_refused(server.get(path), 400, "BadPathArgs").await;
+    }
+    for path in [
+        "/api/run/%ff/x",
+        "/api/export/cancel/%ff",
+        "/api/export/set_expiration/%ff",
+    ] {
+        assert_refused(server.post(path, json!({})), 400, "BadPathArgs").await;
+    }
+}
