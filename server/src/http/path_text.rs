@@ -14,10 +14,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathText, WireError> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(text)) => Ok(PathText(text)),
-            Err(rejection) => Err(WireError::bad_request(
-                "BadPathArgs",
-                rejection.body_text(),
-            )),
+            Err(rejection) => Err(WireError::bad_request("BadPathArgs", rejection.body_text())),
         }
     }
 }

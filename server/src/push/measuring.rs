@@ -53,13 +53,13 @@ impl Pushes {
     pub(super) async fn measure(
         &self,
         catalog: &Catalog,
-        wanted: BTreeMap<&str, Precision>,
+        wanted: BTreeMap<String, Precision>,
     ) -> Result<Measures, PushError> {
         let mut measures = BTreeMap::new();
         for (table, precision) in wanted {
-            if catalog.table(table).is_some() {
-                let size = self.measure_table(table, precision).await?;
-                measures.insert(table.to_owned(), size);
+            if catalog.table(&table).is_some() {
+                let size = self.measure_table(&table, precision).await?;
+                measures.insert(table, size);
             }
         }
         Ok(Measures(measures))

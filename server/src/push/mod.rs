@@ -10,6 +10,7 @@ mod components;
 mod counts;
 mod deleting;
 mod error;
+mod evaluation;
 mod finishing;
 mod first_logins;
 mod history;

@@ -9,9 +9,9 @@ use vestibule_schema::validator::Validator;
 
 use super::Pushes;
 use super::error::PushError;
+use super::evaluation::Change;
 use super::measuring::Measures;
 use crate::database::{TableMeta, Transaction};
-use crate::deployment::PushedSchema;
 
 /// Documents of one table that are held against its staged validator before a tool is answered.
 const STAGED_CHECKED_MAX: usize = 20_000;
@@ -54,9 +54,11 @@ impl Pushes {
     pub(super) async fn discarded_staged(
         &self,
         measures: &Measures,
-        live: Option<&PushedSchema>,
-        new: Option<&PushedSchema>,
+        change: &Change<'_>,
     ) -> Result<Vec<Json>, PushError> {
+        let Change {
+            live, next: new, ..
+        } = change;
         let mut discarded = Vec::new();
         for table in live.iter().flat_map(|schema| &schema.tables) {
             let (table, Some(rules)) = (&table.name, &table.staged_document) else {
@@ -68,7 +70,8 @@ impl Pushes {
             if staged == Some(rules) || enforced.any(|new| new.document == *rules) {
                 continue;
             }
-            let state = self.staged_state(measures, table, rules).await?;
+            let stored = change.stored(table);
+            let state = self.staged_state(measures, &stored, rules).await?;
             // A validator that failed is given up for a reason.
             if state["state"] != "failed" {
                 discarded.push(json!({

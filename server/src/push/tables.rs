@@ -106,16 +106,6 @@ impl<'s> Target<'s> {
         }
     }
 
-    /// The schema of an app without components.
-    pub fn of_schema(schema: Option<&'s PushedSchema>, native: &'s HashSet<String>) -> Target<'s> {
-        let declared = schema.map(|schema| Declared::all_of(&ComponentPath::ROOT, schema));
-        Target {
-            declared: declared.unwrap_or_default(),
-            mounted: HashSet::from([String::new()]),
-            native,
-        }
-    }
-
     /// Refuses a schema that defines a table of the server's own program.
     pub fn check(&self) -> Result<(), PushError> {
         let mut names = self.declared.iter().map(|declared| &declared.name);

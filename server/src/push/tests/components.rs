@@ -294,3 +294,54 @@ async fn shapes_of_a_component_name_its_tables_as_the_component_does() {
     assert_eq!(id["fieldName"], "_id");
     assert_eq!(id["shape"], json!({"type": "Id", "tableName": "rooms"}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_effect_of_a_push_is_told_of_each_component() {
+    let rig = Rig::new().await;
+    let kids = |schema: Json| {
+        let kid = with_schema(component("a", "a", &[]), schema);
+        with_components(&[("kid", "a"), ("other", "a")], &[kid])
+    };
+    let evaluate = async |body: Json| {
+        let request = serde_json::from_value(body).unwrap();
+        rig.pushes.evaluate_schema(request).await.unwrap()
+    };
+    let first = evaluate(kids(rooms("number", true))).await;
+    assert_eq!(first["newComponentDefinitions"], json!(["a"]));
+    rig.push(kids(rooms("number", true))).await.unwrap();
+    rig.transact(|tx| tx.insert("kid/rooms", object! { "n" => 1.0 }).unwrap())
+        .await;
+    let mut renamed = rooms("string", true);
+    renamed["tables"][0]["indexes"][0]["indexDescriptor"] = json!("by_number");
+    renamed["tables"][0]["stagedDocumentType"] =
+        rooms("string", false)["tables"][0]["documentType"].clone();
+    let reply = evaluate(kids(renamed)).await;
+    assert_eq!(reply["newComponentDefinitions"], json!([]));
+    let evaluations = reply["componentSchemaEvaluations"].as_object().unwrap();
+    assert_eq!(evaluations.keys().collect::<Vec<_>>(), ["", "kid", "other"]);
+    assert_eq!(evaluations[""]["indexes"], json!([]));
+    let counts = [("kid", 1), ("other", 0)];
+    for (path, documents) in counts {
+        let evaluated = &evaluations[path];
+        assert_eq!(evaluated["definitionPath"], "a");
+        let indexes = evaluated["indexes"].as_array().unwrap().iter();
+        let changes: Vec<_> = indexes
+            .map(|index| (&index["name"], &index["change"], &index["numDocs"]))
+            .collect();
+        let documents = &json!(documents);
+        assert_eq!(
+            changes,
+            [
+                (&json!("rooms.by_number"), &json!("added"), documents),
+                (&json!("rooms.by_n"), &json!("dropped"), documents),
+            ]
+        );
+        assert_eq!(evaluated["tables"][0]["name"], "rooms");
+        assert_eq!(evaluated["tables"][0]["outcome"], "mustWalk");
+    }
+    let staged = |path: &str| &evaluations[path]["tables"][0]["staged"]["state"];
+    assert_eq!(
+        (staged("kid"), staged("other")),
+        (&json!("failed"), &json!("valid"))
+    );
+}

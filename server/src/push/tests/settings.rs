@@ -270,9 +270,8 @@ async fn tools_look_into_the_deployment_and_nobody_else_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_see_more_than_an_app_may_keep_in_a_document() {
     let rig = Rig::new().await;
-    let many = (0..ARRAY_LENGTH_MAX + 1).map(|n| {
-        json!({"name": format!("f{n}"), "kind": "Query", "visibility": "public"})
-    });
+    let many = (0..ARRAY_LENGTH_MAX + 1)
+        .map(|n| json!({"name": format!("f{n}"), "kind": "Query", "visibility": "public"}));
     let found = json!({"functions": many.collect::<Vec<_>>()});
     let mut body = app("list", None);
     body["appDefinition"]["changedModules"][0]["source"] = json!(found.to_string());
