@@ -21,8 +21,9 @@ pub fn config_hashes(live: &Deployment) -> Json {
         "moduleHashes": modules.collect::<Vec<_>>(),
         "udfServerVersion": version,
     });
-    // To tools, null is another version than none.
-    if let Some(node_version) = &live.node_version {
+    // To tools, null is another version than none: only a deployment without a push has it.
+    if live.push.is_none() || live.node_version.is_some() {
+        let node_version = &live.node_version;
         hashes["nodeVersion"] = json!(node_version);
     }
     hashes

@@ -13,8 +13,12 @@ fn code(refused: Result<serde_json::Value, PushError>) -> &'static str {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_is_live_from_its_finish_on_and_after_a_restart() {
     let rig = Rig::new().await;
-    let fresh =
-        json!({"config": {"functions": "convex/"}, "moduleHashes": [], "udfServerVersion": null});
+    let fresh = json!({
+        "config": {"functions": "convex/"},
+        "moduleHashes": [],
+        "udfServerVersion": null,
+        "nodeVersion": null,
+    });
     assert_eq!(rig.pushes.config_hashes(), fresh);
     let mut body = app("list", None);
     body["nodeVersion"] = json!("22");
