@@ -12,7 +12,7 @@ pub(super) enum Asked {
     Whole,
     /// These bytes, which it has.
     Part(Range<u64>),
-    /// Bytes that it has not, several ranges, or something else that no answer has.
+    /// Bytes that it has not, or several ranges.
     Unsatisfiable,
     /// Nothing: the client has it.
     Unchanged,
@@ -32,10 +32,14 @@ impl Asked {
         if headers.contains_key(IF_RANGE) && headers.get(IF_RANGE) != Some(etag) {
             return Asked::Whole;
         }
-        let part = range.to_str().ok().and_then(|range| parse(range, bytes));
-        match part.filter(|_| ranges.next().is_none()) {
-            Some(part) => Asked::Part(part),
-            None => Asked::Unsatisfiable,
+        if ranges.next().is_some() {
+            return Asked::Unsatisfiable;
+        }
+        let wanted = range.to_str().ok().and_then(parse);
+        match wanted.as_deref() {
+            None | Some([]) => Asked::Whole,
+            Some([one]) => one.within(bytes).map_or(Asked::Unsatisfiable, Asked::Part),
+            Some(_) => Asked::Unsatisfiable,
         }
     }
 }
@@ -56,30 +60,53 @@ fn named(headers: &HeaderMap, header: HeaderName, etag: &HeaderValue) -> bool {
     })
 }
 
-/// The one range that `text` asks for, cut to what there is; `None` when there is none of it.
-fn parse(text: &str, bytes: u64) -> Option<Range<u64>> {
-    let (unit, range) = text.split_once('=')?;
+/// One range of bytes, before it is held against a file.
+enum Wanted {
+    /// From here on, up to and with a last byte or to the end.
+    From(u64, Option<u64>),
+    /// So many bytes at the end.
+    Last(u64),
+}
+
+impl Wanted {
+    /// `None` for text that is no range.
+    fn parse(text: &str) -> Option<Wanted> {
+        let (first, last) = text.split_once('-')?;
+        let number = |text: &str| {
+            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            // A number longer than any file's size is still a number.
+            is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
+        };
+        match (first.trim(), last.trim()) {
+            ("", last) => number(last).map(Wanted::Last),
+            (first, "") => Some(Wanted::From(number(first)?, None)),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then_some(Wanted::From(first, Some(last)))
+            }
+        }
+    }
+
+    /// Cut to what there is; `None` when there is none of it.
+    fn within(&self, bytes: u64) -> Option<Range<u64>> {
+        let range = match *self {
+            Wanted::From(first, None) => first..bytes,
+            Wanted::From(first, Some(last)) => first..last.saturating_add(1).min(bytes),
+            Wanted::Last(count) => bytes.saturating_sub(count)..bytes,
+        };
+        (range.start < range.end).then_some(range)
+    }
+}
+
+/// The ranges that `text` asks for. `None` where one is no range of bytes: such a header is none (RFC 9110, 14.2).
+fn parse(text: &str) -> Option<Vec<Wanted>> {
+    let (unit, ranges) = text.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let (first, last) = range.trim().split_once('-')?;
-    let number = |text: &str| {
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // A number longer than any file's size is still a number.
-        is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
-    };
-    let range = match (first.trim(), last.trim()) {
-        ("", last) => bytes.saturating_sub(number(last)?)..bytes,
-        (first, "") => number(first)?..bytes,
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            if first > last {
-                return None;
-            }
-            first..last.saturating_add(1).min(bytes)
-        }
-    };
-    (range.start < range.end).then_some(range)
+    let ranges = ranges.split(',').map(str::trim);
+    let ranges = ranges.filter(|range| !range.is_empty());
+    ranges.map(Wanted::parse).collect()
 }
 
 #[cfg(test)]
@@ -99,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_range_is_answered_and_everything_else_is_not() {
+    fn one_range_is_answered_several_are_refused_and_others_are_none() {
         let part = |start, end| Asked::Part(start..end);
         for (range, bytes, expected) in [
             ("bytes=0-4", 10, part(0, 5)),
@@ -113,17 +140,18 @@ mod tests {
             ("bytes= 1 - 2 ", 10, part(1, 3)),
             ("bytes=10-", 10, Asked::Unsatisfiable),
             ("bytes=10-12", 10, Asked::Unsatisfiable),
-            ("bytes=4-3", 10, Asked::Unsatisfiable),
+            ("bytes=4-3", 10, Asked::Whole),
             ("bytes=-0", 10, Asked::Unsatisfiable),
-            ("bytes=-", 10, Asked::Unsatisfiable),
-            ("bytes=", 10, Asked::Unsatisfiable),
+            ("bytes=-", 10, Asked::Whole),
+            ("bytes=", 10, Asked::Whole),
             ("bytes=0-1,3-4", 10, Asked::Unsatisfiable),
-            ("bytes=0-1,", 10, Asked::Unsatisfiable),
-            ("bytes=a-b", 10, Asked::Unsatisfiable),
-            ("bytes=+1-2", 10, Asked::Unsatisfiable),
-            ("bytes=0x1-2", 10, Asked::Unsatisfiable),
-            ("items=0-1", 10, Asked::Unsatisfiable),
-            ("0-1", 10, Asked::Unsatisfiable),
+            ("bytes=0-1,", 10, part(0, 2)),
+            ("bytes=0-1,a-b", 10, Asked::Whole),
+            ("bytes=a-b", 10, Asked::Whole),
+            ("bytes=+1-2", 10, Asked::Whole),
+            ("bytes=0x1-2", 10, Asked::Whole),
+            ("items=0-1", 10, Asked::Whole),
+            ("0-1", 10, Asked::Whole),
             ("bytes=0-", 0, Asked::Unsatisfiable),
             ("bytes=-1", 0, Asked::Unsatisfiable),
         ] {
