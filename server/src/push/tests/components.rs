@@ -255,11 +255,10 @@ async fn a_route_of_the_app_is_none_of_a_component_that_is_mounted_there() {
 async fn indexes_of_a_component_are_found_by_its_id_or_the_namespace_of_its_tables() {
     let rig = Rig::new().await;
     let kid = with_schema(component("a", "a", &[]), rooms("number", true));
-    rig.push(with_components(&[("kid", "a")], &[kid]))
-        .await
-        .unwrap();
-    rig.transact(|tx| tx.insert("rooms", object! { "n" => 1.0 }).unwrap())
-        .await;
+    let mut body = with_components(&[("kid", "a")], &[kid]);
+    let schema = rooms("number", false).to_string();
+    body["appDefinition"]["schema"] = json!({"path": "schema.js", "source": schema});
+    rig.push(body).await.unwrap();
     let names = async |args: Json| {
         let indexes = look(&rig, "indexes", args).await.unwrap();
         let indexes = indexes.as_array().unwrap().iter();
