@@ -98,7 +98,12 @@ async fn a_file_that_is_sent_is_read_at_its_url() {
         assert_eq!(header(&beyond, "content-range"), "bytes */5");
     }
     for range in ["x=0-1", "bytes=x"] {
-        let all = client.get(&url).header("range", range).send().await.unwrap();
+        let all = client
+            .get(&url)
+            .header("range", range)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(all.status(), 200, "{range}");
         assert_eq!(all.text().await.unwrap(), "hello", "{range}");
     }
