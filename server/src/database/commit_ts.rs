@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vestibule_schema::id::DocumentId;
+use vestibule_schema::path::FieldPath;
 use vestibule_schema::timestamp::Timestamp;
 use vestibule_schema::value::{Object, Value};
 
@@ -70,6 +71,18 @@ impl CommitTsPlaces {
         }
     }
 
+    /// Whether a place is in one of these fields, or in a field around it.
+    fn reach(&self, fields: &[FieldPath]) -> bool {
+        let mut fields = fields.iter();
+        fields.any(|path| {
+            let first = path.fields().first();
+            self.0.iter().any(|place| match place.first() {
+                Some(PlaceStep::Field(name)) => Some(name) == first,
+                Some(PlaceStep::Element(_)) | None => false,
+            })
+        })
+    }
+
     /// Forgets the places in fields of these names.
     fn forget<'n>(&mut self, names: impl IntoIterator<Item = &'n String>) {
         for name in names {
@@ -121,7 +134,7 @@ impl Transaction<'_> {
     }
 
     /// Notes that a document, just written with [`CommitTsPlaces::UNRESOLVED`] at these places, is to have the timestamp of
-    /// the commit there. After an error, take its write back.
+    /// the commit there. [`TableMeta::may_await_commit_ts`] says before the write whether it may.
     pub fn await_commit_ts(
         &mut self,
         id: DocumentId,
@@ -132,21 +145,13 @@ impl Transaction<'_> {
         }
         let table = self.table_of(id).cloned();
         let table = table.ok_or_else(|| QueryError::UnknownTable(id.to_string()))?;
-        if let Some(index) = table.indexes.iter().find(|index| index.unique) {
-            // The timestamp would have to be looked for among the values that are there, on the lane.
-            return Err(QueryError::CommitTsInUniqueTable {
-                table: table.name.clone(),
-                index: index.name.clone(),
-            }
-            .into());
-        }
+        table.may_await_commit_ts(&places)?;
         let key = document_key(table.by_id, id.internal());
         if self.writes.get(&key).is_none() {
-            // It held the greatest integer before, so the write changed nothing.
-            let stored = self.get_stored(id)?;
-            let bytes = stored.map(|stored| stored.bytes().clone());
-            self.touched.push(&key);
-            self.writes.insert(Bytes::copy_from_slice(&key), bytes);
+            // It held the greatest integer before, so the write changed nothing. Its commit will.
+            if let Some(stored) = self.stored_in(table.by_id, id)? {
+                self.write_in_place(&table, stored)?;
+            }
         }
         let document = self.unresolved.entry((table.by_id, id));
         let document = document.or_insert_with(|| UnresolvedDocument {
@@ -186,6 +191,21 @@ impl Transaction<'_> {
     pub(super) fn take_unresolved(&mut self) -> Vec<UnresolvedDocument> {
         let unresolved = std::mem::take(&mut self.unresolved);
         unresolved.into_values().collect()
+    }
+}
+
+impl TableMeta {
+    /// Refuses places in a unique index: the timestamp would have to be looked for among the values that are there, on the
+    /// lane.
+    pub fn may_await_commit_ts(&self, places: &CommitTsPlaces) -> Result<(), QueryError> {
+        let mut unique = self.indexes.iter().filter(|index| index.unique);
+        match unique.find(|index| places.reach(&index.fields)) {
+            None => Ok(()),
+            Some(index) => Err(QueryError::CommitTsInUniqueIndex {
+                table: self.name.clone(),
+                index: index.name.clone(),
+            }),
+        }
     }
 }
 
@@ -256,7 +276,8 @@ impl UnresolvedDocument {
                 });
             }
         }
-        for index in self.table.derived() {
+        let derived = self.table.derived();
+        for index in derived.filter(|index| self.places.reach(&index.fields)) {
             let [old, new] = [before, after]
                 .map(|bytes| index.derived_entries(bytes, id).expect(OF_THIS_TRANSACTION));
             moved.extend(difference(old, new));
@@ -369,12 +390,34 @@ mod tests {
     }
 
     #[test]
-    fn a_table_with_a_unique_index_takes_none() {
+    fn a_unique_index_takes_none() {
         let mut rig = Rig::new(schema([table("items", &[("by_ts!", &["ts"])])]));
-        let refused = rig.attempt(|tx| {
+        rig.attempt(|tx| {
+            let catalog = tx.catalog();
+            let items = catalog.table("items").unwrap();
+            let refused = items
+                .may_await_commit_ts(&at("ts"))
+                .unwrap_err()
+                .to_string();
+            assert!(refused.contains("is unique"), "{refused}");
+            assert_eq!(items.may_await_commit_ts(&at("other")), Ok(()));
             let id = tx.insert("items", object! { "ts" => i64::MAX }).unwrap();
-            tx.await_commit_ts(id, at("ts")).unwrap_err().to_string()
+            tx.await_commit_ts(id, at("ts")).unwrap_err();
         });
-        assert!(refused.contains("is unique"), "{refused}");
+    }
+
+    #[test]
+    fn readers_by_any_index_are_overtaken_by_a_timestamp_that_takes_the_place_of_its_stand_in() {
+        let mut rig = rig();
+        let id = rig.insert("items", object! { "ts" => i64::MAX });
+        let (changes, by_creation_time) = rig.attempt(|tx| {
+            let by_creation_time = tx.catalog().table("items").unwrap().by_creation_time;
+            tx.patch(id, object! { "ts" => i64::MAX }).unwrap();
+            tx.await_commit_ts(id, at("ts")).unwrap();
+            assert_eq!(tx.usage().documents_written, 1);
+            (tx.lend().into_changes(), by_creation_time)
+        });
+        let range = by_creation_time.range();
+        assert!(changes.touched.iter().any(|key| range.contains(key)));
     }
 }

@@ -136,9 +136,9 @@ pub enum QueryError {
     #[error("Number of tables cannot exceed {TABLES_MAX}.")]
     TooManyTables,
     #[error(
-        "Documents of table \"{table}\" cannot hold an unresolved commit timestamp, because its index \"{index}\" is unique."
+        "Fields of the index \"{index}\" of table \"{table}\" cannot hold an unresolved commit timestamp, because it is unique."
     )]
-    CommitTsInUniqueTable { table: String, index: String },
+    CommitTsInUniqueIndex { table: String, index: String },
     #[error("Index {}.{index} not found.", local_name(.table))]
     UnknownIndex { table: String, index: String },
     #[error("Index {}.{index} is currently backfilling and not available to query yet.", local_name(.table))]

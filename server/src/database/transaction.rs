@@ -257,7 +257,7 @@ impl<'v> Transaction<'v> {
     }
 
     /// The table of an id.
-    pub(super) fn table_of(&self, id: DocumentId) -> Option<&Arc<TableMeta>> {
+    pub fn table_of(&self, id: DocumentId) -> Option<&Arc<TableMeta>> {
         let catalog = &self.definitions.catalog;
         catalog.table_numbered_in(self.component.as_str(), id.table())
     }

@@ -330,7 +330,7 @@ impl Transaction<'_> {
     }
 
     /// As [`Self::write`] for a document whose indexed fields have not changed.
-    fn write_in_place(
+    pub(super) fn write_in_place(
         &mut self,
         table: &Arc<TableMeta>,
         new: StoredDocument,

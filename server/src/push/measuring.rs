@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::Pushes;
+use super::backfill::GONE;
 use super::error::PushError;
+use super::stored::trouble;
 use crate::database::{Catalog, TableMeta, Transaction};
 
 /// Documents of one table that are counted. Tools ask for confirmation from 100,000 on.
@@ -66,22 +68,30 @@ impl Pushes {
     }
 
     async fn measure_table(&self, table: &str, precision: Precision) -> Result<Size, PushError> {
+        let name = table.to_owned();
+        let counted = self.read(move |tx| {
+            let catalog = tx.catalog();
+            let table = catalog.table(&name).ok_or(GONE)?;
+            tx.count_documents(table, COUNTED_MAX).map_err(trouble)
+        });
+        let documents = counted.await?;
+        let bytes = match precision {
+            Precision::Count => 0,
+            Precision::Bytes => self.bytes_of(table).await?,
+        };
+        Ok(Size { documents, bytes })
+    }
+
+    async fn bytes_of(&self, table: &str) -> Result<usize, PushError> {
         let look = |tx: &mut Transaction<'_>, table: &TableMeta, after, max| {
             tx.measure_documents(table, after, max)
         };
-        let mut size = Size::default();
-        let walked = self.walk(table, look, |step, bytes| {
-            size.documents += step.documents;
-            size.bytes += bytes;
-            match precision {
-                Precision::Count => size.documents < COUNTED_MAX,
-                Precision::Bytes => size.documents < COUNTED_MAX || size.bytes < MEASURED_BYTES_MAX,
-            }
+        let mut bytes = 0;
+        let walked = self.walk(table, look, |_, more| {
+            bytes += more;
+            bytes < MEASURED_BYTES_MAX
         });
         walked.await?;
-        Ok(Size {
-            documents: size.documents.min(COUNTED_MAX),
-            bytes: size.bytes.min(MEASURED_BYTES_MAX),
-        })
+        Ok(bytes.min(MEASURED_BYTES_MAX))
     }
 }

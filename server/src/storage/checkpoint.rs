@@ -30,8 +30,6 @@ const LAST_PASS_BYTES: u64 = 1 << 20;
 const LAST_PASS_WAIT: Duration = Duration::from_millis(3);
 /// Passes beside the appender. Each has less to move than the one before, unless the appender is faster.
 const PASSES_MAX: usize = 6;
-/// How long a pass that has moved nothing waits for a snapshot to go: most are held for a few milliseconds.
-const SNAPSHOT_WAIT: Duration = Duration::from_millis(100);
 
 /// The write-ahead log, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,10 +269,14 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), StorageErr
             .sync_data()
             .map_err(|error| StorageError::SyncFailed(error.into()))?;
         wal = run_beside(shared, connection, Mode::Noop)?;
+        if wal.unmoved_bytes() <= LAST_PASS_BYTES {
+            break;
+        }
         let is_stuck = wal.moved == before.moved;
-        if wal.unmoved_bytes() <= LAST_PASS_BYTES
-            || (is_stuck && !shared.bases.wait_for_another(let_go, SNAPSHOT_WAIT))
-        {
+        // With a log that long the appender waits for this checkpoint.
+        let may_wait = wal.bytes() < shared.options.truncate_wal_bytes;
+        let wait = shared.options.snapshot_wait;
+        if is_stuck && !(may_wait && shared.bases.wait_for_another(let_go, wait)) {
             break;
         }
     }

@@ -37,6 +37,9 @@ pub struct StoreOptions {
     pub truncate_wal_bytes: u64,
     /// How long such a checkpoint waits for readers, and with it the next append, at most twice in a row.
     pub truncate_wait: Duration,
+    /// How long a checkpoint beside the appender waits for a snapshot to go where it can move nothing before: most are held
+    /// for a few milliseconds.
+    pub snapshot_wait: Duration,
     /// The part of the database file, in bytes, that each read connection maps into memory. SQLite caps this at 2 GiB.
     pub mmap_bytes: u64,
     /// Page cache of each read connection, in bytes. Mapped pages do not need it.
@@ -63,6 +66,7 @@ impl Default for StoreOptions {
             checkpoint_wal_bytes: 16 << 20,
             truncate_wal_bytes: 64 << 20,
             truncate_wait: Duration::from_millis(100),
+            snapshot_wait: Duration::from_millis(100),
             mmap_bytes: 2 << 30,
             reader_cache_bytes: 2 << 20,
             writer_cache_bytes: 32 << 20,

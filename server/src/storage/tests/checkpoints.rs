@@ -117,6 +117,7 @@ fn a_pass_that_a_snapshot_holds_up_waits_until_it_goes() {
     let mut rig = Rig::new(StoreOptions {
         checkpoint_wal_bytes: 2 << 20,
         truncate_wal_bytes: 16 << 20,
+        snapshot_wait: Duration::from_secs(600),
         ..options()
     });
     let snapshot = rig.store.snapshot().unwrap();

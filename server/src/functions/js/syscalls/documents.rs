@@ -10,7 +10,7 @@ use super::args::Args;
 use super::commit_ts::encoded;
 use super::error::SyscallError;
 use super::tables::{TableKind, shown};
-use crate::database::{CommitTsPlaces, DatabaseError, Patch, QueryError, Transaction};
+use crate::database::{CommitTsPlaces, Patch, QueryError};
 
 /// The answer of operations whose result the package throws away. A document would be written and parsed for nothing.
 const IGNORED: &str = "null";
@@ -88,7 +88,13 @@ impl Syscalls<'_, '_> {
         self.tx.ensure_table(&stored)?;
         let nesting = nesting_of(fields.values());
         let bytes_before = self.tx.usage().bytes_written;
-        let id = self.write_unresolved(places, |tx| tx.insert(&stored, fields), |id| *id)?;
+        if !places.is_empty()
+            && let Some(table) = self.tx.catalog().table(&stored)
+        {
+            table.may_await_commit_ts(&places)?;
+        }
+        let id = self.tx.insert(&stored, fields)?;
+        self.tx.await_commit_ts(id, places)?;
         self.warn_of(id, bytes_before, nesting);
         Ok(format!("{{\"_id\":\"{id}\"}}"))
     }
@@ -106,7 +112,9 @@ impl Syscalls<'_, '_> {
                 None => patch.unset(&name),
             });
         let bytes_before = self.tx.usage().bytes_written;
-        self.write_unresolved(places, |tx| tx.patch(id, patch), |()| id)?;
+        self.check_places(id, &places)?;
+        self.tx.patch(id, patch)?;
+        self.tx.await_commit_ts(id, places)?;
         self.warn_of(id, bytes_before, nesting);
         Ok(IGNORED.to_string())
     }
@@ -117,7 +125,9 @@ impl Syscalls<'_, '_> {
         let (fields, places) = args.object("value")?;
         let nesting = nesting_of(fields.values());
         let bytes_before = self.tx.usage().bytes_written;
-        self.write_unresolved(places, |tx| tx.replace(id, fields), |()| id)?;
+        self.check_places(id, &places)?;
+        self.tx.replace(id, fields)?;
+        self.tx.await_commit_ts(id, places)?;
         self.warn_of(id, bytes_before, nesting);
         Ok(IGNORED.to_string())
     }
@@ -129,25 +139,12 @@ impl Syscalls<'_, '_> {
         Ok(IGNORED.to_string())
     }
 
-    /// Writes a document, and leaves it to the commit to put its timestamp at these places. Either both or neither.
-    fn write_unresolved<T>(
-        &mut self,
-        places: CommitTsPlaces,
-        write: impl FnOnce(&mut Transaction<'_>) -> Result<T, DatabaseError>,
-        id_of: impl FnOnce(&T) -> DocumentId,
-    ) -> Result<T, SyscallError> {
-        if places.is_empty() {
-            return Ok(write(self.tx)?);
+    /// Refuses unresolved commit timestamps at these places of a document that is going to be written.
+    fn check_places(&self, id: DocumentId, places: &CommitTsPlaces) -> Result<(), SyscallError> {
+        match self.tx.table_of(id) {
+            Some(table) if !places.is_empty() => Ok(table.may_await_commit_ts(places)?),
+            Some(_) | None => Ok(()),
         }
-        let before = self.tx.savepoint();
-        let written = write(self.tx).and_then(|written| {
-            self.tx.await_commit_ts(id_of(&written), places)?;
-            Ok(written)
-        });
-        if written.is_err() {
-            self.tx.roll_back_to(before);
-        }
-        Ok(written?)
     }
 
     /// Warns of a document that was just written and is near a limit, once for each.
