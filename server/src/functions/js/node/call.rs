@@ -221,7 +221,7 @@ impl NodeCall<'_> {
             } => process.offer(&failed(class, &message, data_json), &[]),
         };
         if let Err(overloaded) = offered {
-            process.send(&failed("Error".to_owned(), &overloaded.text(), None));
+            process.send(&failed("Error".to_owned(), &overloaded.of_answer(), None));
         }
     }
 

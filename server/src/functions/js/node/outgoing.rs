@@ -32,18 +32,30 @@ pub struct Written {
 pub struct Overloaded;
 
 impl Overloaded {
-    /// The text that an action sees.
-    pub fn text(self) -> String {
+    /// The text where nothing was done.
+    fn of_call(self) -> String {
+        format!("{} Try again later.", self.reason())
+    }
+
+    /// The text that an action sees in place of an operation's answer. A mutation may have committed.
+    pub fn of_answer(self) -> String {
+        format!(
+            "{} The answer is lost, and the operation is done.",
+            self.reason()
+        )
+    }
+
+    fn reason(self) -> String {
         let mebibytes = UNREAD_BYTES_MAX >> 20;
         format!(
-            "The Node.js process of this action is busy, and {mebibytes} MiB wait for it already. Try again later."
+            "The Node.js process of this action is busy, and {mebibytes} MiB wait for it already."
         )
     }
 }
 
 impl From<Overloaded> for Error {
     fn from(overloaded: Overloaded) -> Error {
-        Error::refused(OVERLOADED_CODE, overloaded.text())
+        Error::refused(OVERLOADED_CODE, overloaded.of_call())
     }
 }
 
