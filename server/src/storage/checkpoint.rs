@@ -4,7 +4,7 @@
 //! pass moves what the log holds when it begins, and the database file is synced; meanwhile the appender goes on. Once
 //! little is left, appends wait for a last, short pass, since only a fully moved log can start anew. A pass that moves
 //! nothing, because snapshots from before it still need all pages, waits for one of them to go. Where passes cannot keep
-//! up, folding waits for them from half of `truncate_wal_bytes` on: it writes most of the log. Where they cannot keep up
+//! up, folding waits for them from half of `truncate_wal_bytes` on, unless it is itself behind. Where they cannot keep up
 //! with appends alone, or fail, the log grows to `truncate_wal_bytes`; then the appender waits for a whole checkpoint.
 //!
 //! The log starts anew only when all of it is moved and no reader uses it. The head's long-held read transaction would
@@ -69,7 +69,7 @@ pub enum CheckpointDue {
     No,
     /// It has grown; the appender may go on.
     Beside,
-    /// It has outgrown a checkpoint: appends may go on, and folding waits until one has ended.
+    /// It has outgrown a checkpoint: appends may go on, and folding waits until one has ended, unless it is behind.
     Lagging,
     /// It is so long that nothing should be appended before.
     Now,
