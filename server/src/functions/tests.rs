@@ -454,7 +454,7 @@ fn code_of_a_component_reaches_no_function_of_the_system() {
     };
     let (query, mutation) = (FunctionKind::Query, FunctionKind::Mutation);
     let client = || CallSource::Client(None);
-    // An administrator looks at any component. What an admin key calls in the app may look too.
+    // An administrator looks at any component. So may the app where an admin key calls it.
     for component in ["", "kid", "kid/sub"] {
         assert_eq!(find(component, query, "look", client()), Ok(()));
         assert_eq!(find(component, mutation, "change", client()), Ok(()));

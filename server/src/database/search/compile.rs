@@ -64,7 +64,7 @@ pub(in super::super) struct Search {
 
 /// A list of postings, and what those of wanted documents have there.
 pub(in super::super) struct List {
-    /// What its keys begin with.
+    /// The beginning of its keys.
     pub prefix: Vec<u8>,
     /// The values that keys must hold: those that the list is not for.
     pub marks: Vec<Mark>,

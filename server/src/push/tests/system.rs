@@ -30,7 +30,7 @@ fn outcome(outcome: FunctionOutcome) -> Result<Json, String> {
     }
 }
 
-/// What a function of the dashboard returns.
+/// The result of a function of the dashboard.
 pub async fn look(rig: &Rig, name: &str, args: Json) -> Result<Json, String> {
     let call = call(Caller::admin(), name, &args);
     match rig.functions.query(call, None).await.unwrap().outcome {

@@ -68,7 +68,7 @@ pub fn encoded(fields: Object, places: Option<&CommitTsPlaces>) -> String {
     out
 }
 
-/// Puts a token at each place. What comes of it is no value any more, and is only good for being written as JSON.
+/// Puts a token at each place. The result is no value any more, and fits only to be written as JSON.
 pub fn put_tokens(value: &mut Value, places: &CommitTsPlaces) {
     if !places.is_empty() {
         places.fill(value, &Value::Object(object! { NAME => () }));
